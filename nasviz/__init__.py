@@ -1,0 +1,48 @@
+"""nasviz: see what a network could lose, watch it being cut down, take the exact sub-network home.
+
+The public names below are resolved on first use, so that `import nasviz` loads neither torch nor Streamlit.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__all__ = [
+    "construct",
+    "export_onnx",
+    "load",
+    "optim",
+    "project_to_zero_",
+    "save",
+    "search_space",
+    "trace",
+    "zoo",
+]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "trace": ("nasviz.trace", "trace"),
+    "search_space": ("nasviz.subnet", "search_space"),
+    "project_to_zero_": ("nasviz.subnet", "project_to_zero_"),
+    "construct": ("nasviz.subnet", "construct"),
+    "export_onnx": ("nasviz.subnet", "export_onnx"),
+    "save": ("nasviz.subnet", "save"),
+    "load": ("nasviz.subnet", "load"),
+    "optim": ("nasviz.optim", None),
+    "zoo": ("nasviz.models", None),
+}
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module, attribute = _HOMES[name]
+    except KeyError:
+        raise AttributeError(f"module 'nasviz' has no attribute {name!r}") from None
+    home = import_module(module)
+    value = getattr(home, attribute) if attribute else home
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

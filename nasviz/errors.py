@@ -1,0 +1,104 @@
+"""Every error that nasviz raises on purpose.
+
+Each leaf refines the built-in a caller would expect, so `except ValueError` works where it should, and
+`except NasvizError` catches them all.
+"""
+
+__all__ = [
+    "CheckpointError",
+    "ConstructionError",
+    "DataError",
+    "ExportError",
+    "GraphError",
+    "InvalidSettingError",
+    "InvalidSparsityError",
+    "JobError",
+    "LayoutError",
+    "NasvizError",
+    "NonFiniteLossError",
+    "ParityError",
+    "RunBusyError",
+    "RunNotFoundError",
+    "TraceError",
+    "UnknownNameError",
+    "UnknownVertexError",
+    "WeightsError",
+]
+
+
+class NasvizError(Exception):
+    """Base of all errors that nasviz raises on purpose."""
+
+
+class GraphError(NasvizError, ValueError):
+    """A graph breaks one of its own rules (see `TraceGraph.lint`)."""
+
+
+class UnknownVertexError(NasvizError, KeyError):
+    """A vertex, segment or structure was named that the graph does not hold."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class UnknownNameError(NasvizError, KeyError):
+    """A network, optimizer, saliency or data set was named that the catalog does not hold."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class InvalidSettingError(NasvizError, ValueError):
+    """A setting is out of range or does not fit another one."""
+
+
+class InvalidSparsityError(InvalidSettingError):
+    """More removal structures were asked for than can go, or the erased set cuts an output off."""
+
+
+class TraceError(NasvizError, RuntimeError):
+    """A network could not be traced; the message names the operator and the line of the user's code."""
+
+
+class ParityError(TraceError):
+    """The traced network answers differently from the user's module."""
+
+
+class ConstructionError(NasvizError, RuntimeError):
+    """A sub-network could not be constructed from a network and a set of structures."""
+
+
+class ExportError(NasvizError, RuntimeError):
+    """An export was written but does not read back as the network it came from."""
+
+
+class WeightsError(NasvizError, ValueError):
+    """A file of weights does not fit the network."""
+
+
+class DataError(NasvizError, ValueError):
+    """A data set is missing, damaged or laid out differently from what is expected."""
+
+
+class CheckpointError(NasvizError, RuntimeError):
+    """No checkpoint of a run can be read."""
+
+
+class RunNotFoundError(NasvizError, FileNotFoundError):
+    """A run folder does not exist, or no longer."""
+
+
+class RunBusyError(NasvizError, RuntimeError):
+    """A run already has a worker."""
+
+
+class NonFiniteLossError(NasvizError, ArithmeticError):
+    """The loss became NaN or infinite; the run stops at its last good checkpoint."""
+
+
+class JobError(NasvizError, RuntimeError):
+    """Work in a child process failed; the message is the child's own."""
+
+
+class LayoutError(NasvizError, RuntimeError):
+    """Graphviz could not lay a graph out, in time or at all."""

@@ -1,0 +1,238 @@
+"""Trace graph: every operator call of a network, as data (ASGNAS, section 3.1).
+
+A vertex is one call of one operator whose result depends on the input: a module that is called twice is two
+vertices that share parameters. Edges follow data. The virtual inputs and outputs are kept apart from the
+vertices. Nothing here needs torch, so a trace graph can be saved as JSON, sent and read anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import networkx as nx
+
+from nasviz.errors import GraphError, UnknownVertexError
+from nasviz.graph.operators import Operator, Role, operator
+
+__all__ = ["Input", "Output", "TraceGraph", "Vertex"]
+
+Attribute = int | float | bool | str | tuple[int | None, ...] | None
+JOINT_ROLES = (Role.ADDITIVE, Role.CONCATENATING, Role.MULTIPLICATIVE, Role.SELECTING)
+
+
+@dataclass(frozen=True, slots=True)
+class Vertex:
+    """One operator call."""
+
+    id: str
+    """Unique in the graph; the name of the node in the lifted graph."""
+    name: str
+    """As people read it: the module's path, or operator and number. Text from a model, untrusted."""
+    operator: str
+    """Row of the operator table."""
+    inputs: tuple[str, ...]
+    """Vertices or virtual inputs whose values it reads, in operand order; one that is read twice stands twice."""
+    shape: tuple[int, ...] = ()
+    """Of its output; -1 for the batch."""
+    dtype: str = "float32"
+    type_name: str = ""
+    """Class of the module it calls, or the operator."""
+    module: str = ""
+    """Path of the module it calls; empty for a function."""
+    scope: tuple[str, ...] = ()
+    """Paths of the modules around the call, outermost first, without its own module."""
+    parameters: tuple[str, ...] = ()
+    """Names of the trainable parameters it reads: weight first, then bias."""
+    buffers: tuple[str, ...] = ()
+    """Names of the buffers it reads or updates."""
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    """Literals that rules need: `dim` of a cat, `dims` of a permute or reduction, `start_dim`, `groups`, ..."""
+    keeps_zero: bool = False
+    """Zero in gives zero out, whatever its parameters."""
+    annihilates: bool = False
+    """Its parameters at zero give zero out, whatever goes in."""
+    closes: bool = False
+    """Zero in and its parameters at zero give zero out."""
+    macs: int = 0
+    """Multiply-accumulates of convolutions and linears at batch 1."""
+    source: str = ""
+    """Line of the user's code, as `file:line`, where known."""
+
+    @property
+    def rule(self) -> Operator:
+        """Its row of the operator table."""
+        return operator(self.operator)
+
+    @property
+    def is_joint(self) -> bool:
+        """Whether two or more of its operands depend on the input."""
+        return len(self.inputs) >= 2
+
+    @property
+    def role(self) -> Role:
+        """Role in the dependency graph; a joint role only where it is a joint."""
+        role = self.rule.role
+        if self.is_joint:
+            return role if role in JOINT_ROLES else Role.UNKNOWN
+        return Role.ACCESSORY if role in JOINT_ROLES else role
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A virtual input."""
+
+    id: str
+    shape: tuple[int, ...] = ()
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A virtual output: the place where a vertex leaves the network."""
+
+    id: str
+    source: str
+    """Vertex that feeds it."""
+    is_required: bool = True
+    """False for one whose loss is accepted (an auxiliary head, by choice)."""
+
+
+@dataclass(frozen=True)
+class TraceGraph:
+    """All vertices in topological order, with the tensors that they read.
+
+    Examples:
+        >>> graph = TraceGraph(
+        ...     "two",
+        ...     (Input("x", (-1, 4)),),
+        ...     (Vertex("a", "a", "relu", ("x",)), Vertex("b", "b", "add", ("a", "x"))),
+        ...     (Output("output_0", "b"),),
+        ... )
+        >>> len(graph), graph["b"].is_joint, list(graph.to_networkx().edges)
+        (2, True, [('x', 'a'), ('x', 'b'), ('a', 'b'), ('b', 'output_0')])
+    """
+
+    name: str
+    inputs: tuple[Input, ...]
+    vertices: tuple[Vertex, ...]
+    outputs: tuple[Output, ...]
+    parameter_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Every trainable parameter of the network, each tensor once, also those that no vertex reads."""
+    buffer_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    modules: Mapping[str, str] = field(default_factory=dict)
+    """Class name of every module, by path."""
+
+    def __len__(self) -> int:
+        return len(self.vertices)
+
+    def __iter__(self) -> Iterator[Vertex]:
+        return iter(self.vertices)
+
+    def __contains__(self, vertex_id: object) -> bool:
+        return vertex_id in self._by_id
+
+    def __getitem__(self, vertex_id: str) -> Vertex:
+        try:
+            return self._by_id[vertex_id]
+        except KeyError:
+            message = f"no vertex {vertex_id!r} in this trace graph of {len(self)} vertices"
+            raise UnknownVertexError(message) from None
+
+    @cached_property
+    def _by_id(self) -> dict[str, Vertex]:
+        return {vertex.id: vertex for vertex in self.vertices}
+
+    @cached_property
+    def consumers(self) -> dict[str, tuple[str, ...]]:
+        """For each vertex and virtual input: who reads it, vertices and outputs, in order, each once."""
+        readers: dict[str, dict[str, None]] = {i.id: {} for i in self.inputs} | {v.id: {} for v in self}
+        for vertex in self.vertices:
+            for source in vertex.inputs:
+                readers[source][vertex.id] = None
+        for output in self.outputs:
+            readers[output.source][output.id] = None
+        return {key: tuple(value) for key, value in readers.items()}
+
+    @property
+    def num_edges(self) -> int:
+        """Data edges between vertices; virtual inputs and outputs not counted."""
+        inputs = {i.id for i in self.inputs}
+        return sum(len(set(v.inputs) - inputs) for v in self.vertices)
+
+    @property
+    def num_parameters(self) -> int:
+        """Trainable numbers, shared tensors counted once."""
+        return sum(prod(shape) for shape in self.parameter_shapes.values())
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of convolutions and linears at batch 1."""
+        return sum(vertex.macs for vertex in self.vertices)
+
+    def lint(self) -> None:
+        """Check what every trace graph promises.
+
+        Raises:
+            GraphError: Ids repeat, an operand comes after its reader, or a tensor has no shape.
+        """
+        known = {i.id for i in self.inputs}
+        for vertex in self.vertices:
+            if vertex.id in known:
+                raise GraphError(f"vertex id {vertex.id!r} stands twice in {self.name}")
+            if late := [source for source in vertex.inputs if source not in known]:
+                raise GraphError(f"{vertex.id} reads {late} before they are computed")
+            if not vertex.inputs:
+                raise GraphError(f"{vertex.id} does not depend on the input")
+            if lost := [p for p in vertex.parameters if p not in self.parameter_shapes]:
+                raise GraphError(f"{vertex.id} reads parameters without a shape: {lost}")
+            known.add(vertex.id)
+        if lost := [o.source for o in self.outputs if o.source not in known]:
+            raise GraphError(f"outputs read unknown vertices {lost}")
+
+    def to_networkx(self) -> nx.DiGraph:
+        """Vertices, virtual inputs and outputs as a `DiGraph`; the record of a vertex is its attribute `data`."""
+        graph = nx.DiGraph(name=self.name)
+        graph.add_nodes_from((i.id, {"data": i, "kind": "input"}) for i in self.inputs)
+        graph.add_nodes_from((v.id, {"data": v, "kind": "vertex"}) for v in self.vertices)
+        graph.add_nodes_from((o.id, {"data": o, "kind": "output"}) for o in self.outputs)
+        for source, readers in self.consumers.items():
+            graph.add_edges_from((source, reader) for reader in readers)
+        return graph
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, ready for `json.dumps`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TraceGraph:
+        """The graph that `to_json` wrote; checked by `lint`.
+
+        Raises:
+            GraphError: The data is not a trace graph.
+        """
+        try:
+            graph = cls(
+                name=data["name"],
+                inputs=tuple(Input(**_tuples(item)) for item in data["inputs"]),
+                vertices=tuple(Vertex(**_vertex_fields(item)) for item in data["vertices"]),
+                outputs=tuple(Output(**item) for item in data["outputs"]),
+                parameter_shapes={k: tuple(v) for k, v in data["parameter_shapes"].items()},
+                buffer_shapes={k: tuple(v) for k, v in data["buffer_shapes"].items()},
+                modules=dict(data["modules"]),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise GraphError(f"not a trace graph: {error}") from error
+        graph.lint()
+        return graph
+
+
+def _tuples(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in item.items()}
+
+
+def _vertex_fields(item: Mapping[str, Any]) -> dict[str, Any]:
+    return _tuples(item) | {"attributes": _tuples(item["attributes"])}
