@@ -22,7 +22,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "trace": ("nasviz.trace", "trace"),
-    "search_space": ("nasviz.subnet", "search_space"),
+    "search_space": ("nasviz.graph", "search_space"),
     "project_to_zero_": ("nasviz.subnet", "project_to_zero_"),
     "construct": ("nasviz.subnet", "construct"),
     "export_onnx": ("nasviz.subnet", "export_onnx"),
