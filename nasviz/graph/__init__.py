@@ -1,0 +1,31 @@
+"""What a network is, as data: trace graph, segments, removal structures, search space, construction plan.
+
+No torch here: everything in this room can be saved as JSON and read anywhere.
+"""
+
+from nasviz.graph.dependency import DependencyGraph
+from nasviz.graph.plan import ConstructionPlan, Fill
+from nasviz.graph.segments import Segment, SegmentGraph, segment
+from nasviz.graph.selection import SelectionStep
+from nasviz.graph.space import Group, SearchSpace, search_space
+from nasviz.graph.structures import RemovalStructure, Slice
+from nasviz.graph.trace_graph import Input, Output, TraceGraph, Vertex
+
+__all__ = [
+    "ConstructionPlan",
+    "DependencyGraph",
+    "Fill",
+    "Group",
+    "Input",
+    "Output",
+    "RemovalStructure",
+    "SearchSpace",
+    "Segment",
+    "SegmentGraph",
+    "SelectionStep",
+    "Slice",
+    "TraceGraph",
+    "Vertex",
+    "search_space",
+    "segment",
+]

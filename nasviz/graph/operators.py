@@ -14,7 +14,7 @@ __all__ = ["OPERATORS", "UNKNOWN", "AtZero", "Channels", "Operator", "Role", "op
 
 
 class Role(StrEnum):
-    """What an operator is in a dependency graph; the last four only where two operands depend on the input."""
+    """What an operator is in a dependency graph; the joints only where two operands depend on the input."""
 
     STEM = "stem"
     """Mixes channels with its own weights: it can change their number."""
@@ -86,18 +86,18 @@ class Operator:
 UNKNOWN = Operator(Role.UNKNOWN, AtZero.SHIFTS, Channels.MATERIALISE)
 
 _ACTIVATIONS_AT_ZERO = (
-    "relu relu6 gelu silu hardswish leaky_relu mish tanh sin asin atan sinh asinh tan abs neg sign sqrt square "
-    "erf expm1 log1p round floor ceil trunc softsign softshrink hardshrink tanhshrink selu celu elu rrelu "
-    "dropout feature_dropout alpha_dropout"
+    "relu relu6 gelu silu hardswish leaky_relu mish tanh sin asin atan sinh asinh tan abs neg sign sqrt "
+    "square erf expm1 log1p round floor ceil trunc softsign softshrink hardshrink tanhshrink "
+    "selu celu elu rrelu dropout feature_dropout alpha_dropout"
 ).split()
 _SHIFTING = (
     "sigmoid hardsigmoid log_sigmoid softplus exp exp2 cos cosh log log2 log10 rsqrt reciprocal erfc logit"
 ).split()
 _BY_LITERALS = "hardtanh clamp clamp_min clamp_max threshold pow rsub fmod remainder nan_to_num".split()
 _PER_CHANNEL = (
-    "max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d "
-    "adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d upsample_nearest1d "
-    "upsample_nearest2d upsample_nearest3d upsample_bilinear2d upsample_bicubic2d upsample_linear1d "
+    "max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d "
+    "adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d "
+    "adaptive_max_pool3d upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_bilinear2d upsample_bicubic2d upsample_linear1d "
     "upsample_trilinear3d alias clone contiguous detach to _to_copy type_as stochastic_depth"
 ).split()
 _MOVES = (

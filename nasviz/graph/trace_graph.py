@@ -35,7 +35,7 @@ class Vertex:
     operator: str
     """Row of the operator table."""
     inputs: tuple[str, ...]
-    """Vertices or virtual inputs whose values it reads, in operand order; one that is read twice stands twice."""
+    """Vertices or virtual inputs whose values it reads, in operand order; repeats stay."""
     shape: tuple[int, ...] = ()
     """Of its output; -1 for the batch."""
     dtype: str = "float32"
@@ -50,7 +50,7 @@ class Vertex:
     buffers: tuple[str, ...] = ()
     """Names of the buffers it reads or updates."""
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
-    """Literals that rules need: `dim` of a cat, `dims` of a permute or reduction, `start_dim`, `groups`, ..."""
+    """Literals that rules need: `dim` of a cat, `dims` of a permute, `groups`, ..."""
     keeps_zero: bool = False
     """Zero in gives zero out, whatever its parameters."""
     annihilates: bool = False
@@ -149,13 +149,28 @@ class TraceGraph:
     @cached_property
     def consumers(self) -> dict[str, tuple[str, ...]]:
         """For each vertex and virtual input: who reads it, vertices and outputs, in order, each once."""
-        readers: dict[str, dict[str, None]] = {i.id: {} for i in self.inputs} | {v.id: {} for v in self}
+        sources = [i.id for i in self.inputs] + [v.id for v in self.vertices]
+        readers: dict[str, dict[str, None]] = {source: {} for source in sources}
         for vertex in self.vertices:
             for source in vertex.inputs:
                 readers[source][vertex.id] = None
         for output in self.outputs:
             readers[output.source][output.id] = None
         return {key: tuple(value) for key, value in readers.items()}
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of the value of each vertex and virtual input."""
+        return {i.id: i.shape for i in self.inputs} | {v.id: v.shape for v in self.vertices}
+
+    @cached_property
+    def parameter_readers(self) -> dict[str, tuple[str, ...]]:
+        """For each parameter the vertices that read it, in order; empty for one that none reads."""
+        readers: dict[str, list[str]] = {name: [] for name in self.parameter_shapes}
+        for vertex in self.vertices:
+            for name in vertex.parameters:
+                readers[name].append(vertex.id)
+        return {name: tuple(vertices) for name, vertices in readers.items()}
 
     @property
     def num_edges(self) -> int:
@@ -194,7 +209,7 @@ class TraceGraph:
             raise GraphError(f"outputs read unknown vertices {lost}")
 
     def to_networkx(self) -> nx.DiGraph:
-        """Vertices, virtual inputs and outputs as a `DiGraph`; the record of a vertex is its attribute `data`."""
+        """Vertices, virtual inputs and outputs as a `DiGraph`; the record of each is its attribute `data`."""
         graph = nx.DiGraph(name=self.name)
         graph.add_nodes_from((i.id, {"data": i, "kind": "input"}) for i in self.inputs)
         graph.add_nodes_from((v.id, {"data": v, "kind": "vertex"}) for v in self.vertices)

@@ -1,0 +1,217 @@
+"""Construction as a plan: what is erased, bypassed, sliced and filled (ASGNAS, section 3.3).
+
+The plan is plain data, made from the graph alone. The torch wing only carries it out; pages show it before
+anything is cut. Pass 1 erases, pass 2 follows the channels that are missing behind concatenations, pass 3
+clears dead ends and bypasses joints that are left with one operand.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, dataclass, field
+from heapq import heappop, heappush
+from math import prod
+from typing import Any
+
+from nasviz.errors import ConstructionError
+from nasviz.graph.channels import Passage, Zeros, concatenated, pass_through
+from nasviz.graph.operators import Role
+from nasviz.graph.segments import SegmentGraph
+from nasviz.graph.structures import Slice
+from nasviz.graph.trace_graph import TraceGraph, Vertex
+
+__all__ = ["ConstructionPlan", "Fill", "entailed_rows", "plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """Zeros written back, because a reader has no slicing rule: exact, but nothing is saved there."""
+
+    source: str
+    """Vertex whose value is widened again."""
+    axis: int
+    rows: tuple[int, ...]
+    """Where the zeros go."""
+    size: int
+    readers: tuple[str, ...]
+    """Vertices and virtual outputs that get the widened value."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConstructionPlan:
+    """What has to be done to a network to make it the sub-network."""
+
+    selected: tuple[int, ...]
+    orphaned: tuple[int, ...]
+    """Removal structures that go because all their inputs went."""
+    erased: dict[str, str]
+    """For each erased vertex why: `selected`, `orphaned` or `dead end`."""
+    dropped: dict[str, tuple[int, ...]]
+    """For each joint that loses operands: their positions."""
+    bypassed: dict[str, str]
+    """For each joint left with one operand: that operand."""
+    slices: tuple[Slice, ...]
+    """Rows cut from parameters and buffers."""
+    fills: tuple[Fill, ...]
+    retyped: dict[str, dict[str, int]]
+    """New module attributes by vertex, such as `in_channels`."""
+    lost_outputs: tuple[str, ...]
+    """Optional virtual outputs that are gone."""
+    params_before: int
+    params_after: int
+    macs_before: int
+    macs_after: int
+
+    @property
+    def materialised(self) -> tuple[str, ...]:
+        """Vertices and outputs that get zeros written back, for want of a slicing rule."""
+        return tuple(dict.fromkeys(reader for fill in self.fills for reader in fill.readers))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, ready for `json.dumps`."""
+        return asdict(self)
+
+
+def plan(
+    segments: SegmentGraph, selected: tuple[int, ...], gone: frozenset[int], removable: Collection[int]
+) -> ConstructionPlan:
+    """Plan the construction of a network without the segments `gone`, the closure of `selected`."""
+    trace = segments.trace
+    erased = {
+        v: "selected" if i in selected else "orphaned" for i in sorted(gone) for v in segments[i].vertices
+    }
+    alive = _reaching_an_output(trace, erased)
+    erased |= {v.id: "dead end" for v in trace if v.id not in alive and v.id not in erased}
+    missing = _Missing(trace, erased)
+    macs = {v.id: v.macs for v in trace if v.id not in erased}
+    for vertex_id, passage in missing.passages.items():
+        numerator, denominator = passage.kept
+        macs[vertex_id] = macs[vertex_id] * numerator // denominator
+    slices = tuple(s for passage in missing.passages.values() for s in passage.slices)
+    return ConstructionPlan(
+        selected=selected,
+        orphaned=tuple(i for i in sorted(gone) if i not in selected and i in removable),
+        erased=erased,
+        dropped=missing.dropped,
+        bypassed=missing.bypassed,
+        slices=slices,
+        fills=missing.fills(),
+        retyped={v: p.retyped for v, p in missing.passages.items() if p.retyped},
+        lost_outputs=tuple(o.id for o in trace.outputs if o.source in erased),
+        params_before=trace.num_parameters,
+        params_after=_num_parameters(trace, erased, slices),
+        macs_before=trace.macs,
+        macs_after=sum(macs.values()),
+    )
+
+
+def entailed_rows(segments: SegmentGraph, gone: frozenset[int]) -> tuple[Slice, ...]:
+    """Rows of later norms and biases that must be zero when the segments `gone` are erased."""
+    erased = {v: "selected" for i in gone for v in segments[i].vertices}
+    missing = _Missing(segments.trace, erased)
+    return tuple(s for passage in missing.passages.values() for s in passage.entailed)
+
+
+def _reaching_an_output(trace: TraceGraph, erased: Collection[str]) -> set[str]:
+    """Vertices from which a virtual output is reached without passing erased ones."""
+    alive = {o.source for o in trace.outputs if o.source not in erased}
+    for vertex in reversed(trace.vertices):
+        if vertex.id in alive and vertex.id not in erased:
+            alive.update(source for source in vertex.inputs if source not in erased)
+    return alive
+
+
+def _num_parameters(trace: TraceGraph, erased: Collection[str], slices: Iterable[Slice]) -> int:
+    names = {name for v in trace if v.id not in erased for name in v.parameters}
+    sizes = {name: prod(trace.parameter_shapes[name]) for name in names}
+    for cut in slices:
+        if cut.tensor in sizes:
+            length = trace.parameter_shapes[cut.tensor][cut.dim]
+            sizes[cut.tensor] = sizes[cut.tensor] // length * (length - len(cut.rows))
+    return sum(sizes.values())
+
+
+@dataclass
+class _Missing:
+    """Follows missing channels forward from the readers of erased vertices, in topological order."""
+
+    trace: TraceGraph
+    erased: Collection[str]
+    dropped: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    bypassed: dict[str, str] = field(default_factory=dict)
+    passages: dict[str, Passage] = field(default_factory=dict)
+    zeros: dict[str, Zeros] = field(default_factory=dict)
+    filled: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def __post_init__(self) -> None:
+        place = {v.id: index for index, v in enumerate(self.trace)}
+        outputs = {o.id for o in self.trace.outputs}
+        queue: list[int] = []
+
+        def wake(vertex_id: str) -> None:
+            for reader in self.trace.consumers[vertex_id]:
+                if reader in outputs:
+                    if vertex_id in self.zeros:
+                        self.filled[vertex_id].append(reader)
+                elif reader not in self.erased:
+                    heappush(queue, place[reader])
+
+        for vertex_id in self.erased:
+            wake(vertex_id)
+        done = -1
+        while queue:
+            index = heappop(queue)
+            if index == done:
+                continue
+            done = index
+            vertex = self.trace.vertices[index]
+            self._visit(vertex)
+            if vertex.id in self.zeros:
+                wake(vertex.id)
+
+    def fills(self) -> tuple[Fill, ...]:
+        return tuple(
+            Fill(source, z.axis, z.rows, z.size, tuple(dict.fromkeys(readers)))
+            for source, readers in self.filled.items()
+            for z in [self.zeros[source]]
+        )
+
+    def _visit(self, vertex: Vertex) -> None:
+        lost = tuple(i for i, source in enumerate(vertex.inputs) if source in self.erased)
+        if lost and not vertex.is_joint:
+            raise ConstructionError(f"{vertex.name} lost its only operand but was not erased")
+        if lost:
+            self.dropped[vertex.id] = lost
+            kept = [s for i, s in enumerate(vertex.inputs) if i not in lost]
+            if len(kept) == 1:
+                self.bypassed[vertex.id] = kept[0]
+        zeros = self._joint(vertex) if vertex.is_joint else self._single(vertex)
+        if zeros is not None:
+            self.zeros[vertex.id] = zeros
+
+    def _single(self, vertex: Vertex) -> Zeros | None:
+        source = vertex.inputs[0]
+        owns = all(len(self.trace.parameter_readers[name]) == 1 for name in vertex.parameters)
+        passage = pass_through(vertex, self.zeros[source], self.trace.shapes[source], owns)
+        if passage is None:
+            self.filled[source].append(vertex.id)
+            return None
+        self.passages[vertex.id] = passage
+        return passage.zeros
+
+    def _joint(self, vertex: Vertex) -> Zeros | None:
+        kept = [source for source in vertex.inputs if source not in self.erased]
+        if vertex.role is Role.CONCATENATING:
+            axis, shapes = vertex.attributes.get("dim"), self.trace.shapes
+            if isinstance(axis, int) and all(self.zeros[s].axis == axis for s in kept if s in self.zeros):
+                parts = [(self.zeros.get(s), shapes[s][axis], s in self.erased) for s in vertex.inputs]
+                return concatenated(parts, axis)
+        elif vertex.role is Role.ADDITIVE:
+            met = {self.zeros.get(source) for source in kept}
+            if len(met) == 1:
+                return met.pop()
+        for source in kept:
+            if source in self.zeros:
+                self.filled[source].append(vertex.id)
+        return None

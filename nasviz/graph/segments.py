@@ -1,0 +1,176 @@
+"""Segment graph of a network (ASGNAS, Algorithm 2, lines 2-10).
+
+A segment is a maximal run of vertices that ends before a joint vertex or at a vertex with several outgoing
+edges; a joint vertex is a segment of its own. Erasing a segment erases all its vertices.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+
+import networkx as nx
+
+from nasviz.errors import UnknownVertexError
+from nasviz.graph.trace_graph import TraceGraph, Vertex
+
+__all__ = ["Segment", "SegmentGraph", "segment"]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One run of vertices; ids count segments in the order in which Algorithm 2 finds them."""
+
+    id: int
+    name: str
+    vertices: tuple[str, ...]
+    is_joint: bool
+    parameters: tuple[str, ...]
+    """Trainable parameters that its vertices read, each once."""
+    num_parameters: int
+    macs: int
+    predecessors: tuple[int, ...]
+    successors: tuple[int, ...]
+    inputs: tuple[str, ...] = ()
+    """Virtual inputs that it reads."""
+    outputs: tuple[str, ...] = ()
+    """Virtual outputs that it feeds."""
+
+    @property
+    def starts(self) -> bool:
+        """Whether it reads an input of the network: such a segment is never orphaned."""
+        return bool(self.inputs)
+
+
+@dataclass(frozen=True)
+class SegmentGraph:
+    """All segments of a trace graph; `segments[i].id == i`."""
+
+    trace: TraceGraph
+    segments: tuple[Segment, ...]
+
+    def __len__(self) -> int:
+        return len(self.segments)
+
+    def __iter__(self) -> Iterator[Segment]:
+        return iter(self.segments)
+
+    def __getitem__(self, segment_id: int) -> Segment:
+        if not 0 <= segment_id < len(self.segments):
+            raise UnknownVertexError(f"no segment {segment_id}: there are {len(self)}, counted from 0")
+        return self.segments[segment_id]
+
+    @cached_property
+    def _home(self) -> dict[str, int]:
+        return {vertex: s.id for s in self.segments for vertex in s.vertices}
+
+    def of(self, vertex_id: str) -> Segment:
+        """The segment that holds a vertex.
+
+        Raises:
+            UnknownVertexError: The trace graph has no such vertex.
+        """
+        return self.segments[self._home[self.trace[vertex_id].id]]
+
+    @property
+    def num_edges(self) -> int:
+        """Edges between segments; virtual inputs and outputs not counted."""
+        return sum(len(s.successors) for s in self.segments)
+
+    def to_networkx(self) -> nx.DiGraph:
+        """Segments (by id), virtual inputs and outputs (by name) as a `DiGraph`."""
+        graph = nx.DiGraph(name=self.trace.name)
+        graph.add_nodes_from((i.id, {"data": i, "kind": "input"}) for i in self.trace.inputs)
+        graph.add_nodes_from((s.id, {"data": s, "kind": "segment"}) for s in self.segments)
+        graph.add_nodes_from((o.id, {"data": o, "kind": "output"}) for o in self.trace.outputs)
+        for s in self.segments:
+            graph.add_edges_from((name, s.id) for name in s.inputs)
+            graph.add_edges_from((s.id, successor) for successor in s.successors)
+            graph.add_edges_from((s.id, name) for name in s.outputs)
+        return graph
+
+
+def segment(trace: TraceGraph) -> SegmentGraph:
+    """Grow the segments of a trace graph, breadth first from its inputs; O(V + E).
+
+    Examples:
+        >>> from nasviz.graph.trace_graph import Input, Output
+        >>> chain = (Vertex("a", "a", "conv2d", ("x",)), Vertex("b", "b", "relu", ("a",)))
+        >>> trace = TraceGraph("chain", (Input("x"),), chain, (Output("y", "b"),))
+        >>> [s.vertices for s in segment(trace)]
+        [('a', 'b')]
+    """
+    return SegmentGraph(trace, _linked(trace, list(grow(trace))))
+
+
+def grow(trace: TraceGraph) -> Iterator[tuple[str, ...]]:
+    """Yield the vertices of one segment after the other, in the order of Algorithm 2."""
+    queue: deque[str] = deque(v.id for v in trace if set(v.inputs) & {i.id for i in trace.inputs})
+    queued = set(queue)
+    while queue:
+        run = [queue.popleft()]
+        while not trace[run[-1]].is_joint and (follower := _only_follower(trace, run[-1])):
+            run.append(follower)
+        queued.update(run)
+        yield tuple(run)
+        for consumer in trace.consumers[run[-1]]:
+            if consumer in trace and consumer not in queued:
+                queued.add(consumer)
+                queue.append(consumer)
+
+
+def _only_follower(trace: TraceGraph, vertex_id: str) -> str | None:
+    """The vertex that continues the segment, if there is exactly one reader and it is no joint."""
+    consumers = trace.consumers[vertex_id]
+    if len(consumers) != 1 or consumers[0] not in trace or trace[consumers[0]].is_joint:
+        return None
+    return consumers[0]
+
+
+def _linked(trace: TraceGraph, runs: list[tuple[str, ...]]) -> tuple[Segment, ...]:
+    home = {vertex: index for index, run in enumerate(runs) for vertex in run}
+    virtual = {i.id for i in trace.inputs}
+    successors: list[dict[int, None]] = [{} for _ in runs]
+    predecessors: list[dict[int, None]] = [{} for _ in runs]
+    for index, run in enumerate(runs):
+        for consumer in trace.consumers[run[-1]]:
+            if consumer in home:
+                successors[index][home[consumer]] = None
+                predecessors[home[consumer]][index] = None
+    segments = []
+    for index, run in enumerate(runs):
+        vertices = [trace[v] for v in run]
+        parameters = tuple(dict.fromkeys(p for v in vertices for p in v.parameters))
+        segments.append(
+            Segment(
+                id=index,
+                name=_name(vertices),
+                vertices=run,
+                is_joint=vertices[0].is_joint,
+                parameters=parameters,
+                num_parameters=sum(prod(trace.parameter_shapes[p]) for p in parameters),
+                macs=sum(v.macs for v in vertices),
+                predecessors=tuple(predecessors[index]),
+                successors=tuple(successors[index]),
+                inputs=tuple(dict.fromkeys(s for v in vertices for s in v.inputs if s in virtual)),
+                outputs=tuple(c for c in trace.consumers[run[-1]] if c not in home),
+            )
+        )
+    return tuple(segments)
+
+
+def _name(vertices: list[Vertex]) -> str:
+    """The members' names joined by hyphens behind the module path they share: `layer1.0.conv1-bn1-relu`."""
+    paths = [v.name.split(".") for v in vertices]
+    shared: list[str] = []
+    for scope in zip(*(path[:-1] for path in paths), strict=False):
+        if len(set(scope)) > 1:
+            break
+        shared.append(scope[0])
+    leaves = [".".join(path[len(shared) :]) for path in paths]
+    if len(leaves) > 6:
+        leaves = [*leaves[:3], "…", *leaves[-2:]]
+    return ".".join([*shared, "-".join(leaves)])

@@ -1,0 +1,287 @@
+"""The search space of a network: which structures may go, and what holds the rest together.
+
+Built from a trace graph alone, so it is plain data: it can be saved as JSON and read where there is no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Any, Protocol
+
+from nasviz.errors import InvalidSparsityError, UnknownVertexError
+from nasviz.graph import selection
+from nasviz.graph.dependency import DependencyGraph
+from nasviz.graph.plan import ConstructionPlan, entailed_rows, plan
+from nasviz.graph.segments import Segment, SegmentGraph, segment
+from nasviz.graph.structures import (
+    RemovalStructure,
+    Slice,
+    joint_objections,
+    required_sinks,
+    shared_parameters,
+    structure_reason,
+    why_not,
+    zero_breaker,
+)
+from nasviz.graph.trace_graph import TraceGraph
+from nasviz.graph.validity import Connectivity
+
+__all__ = ["Group", "SearchSpace", "search_space"]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """All that must be zero when structures go: whole parameters, and rows of others."""
+
+    tensors: tuple[str, ...]
+    rows: tuple[Slice, ...]
+
+
+class Traced(Protocol):
+    """Anything that carries a trace graph, such as a `TracedNetwork`."""
+
+    @property
+    def trace_graph(self) -> TraceGraph: ...
+
+
+def search_space(network: TraceGraph | Traced, protect: Iterable[int | str] = ()) -> SearchSpace:
+    """Generate the search space of a network (ASGNAS, Algorithm 2).
+
+    Args:
+        network: A trace graph, or what carries one.
+        protect: What must stay: structure ids or names, vertex ids or names, or paths of modules.
+
+    Raises:
+        UnknownVertexError: `protect` names something that the network does not have.
+    """
+    trace = network if isinstance(network, TraceGraph) else network.trace_graph
+    return SearchSpace(segment(trace), tuple(protect))
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Removal structures of a network, with the questions one asks about erasing them."""
+
+    segments: SegmentGraph
+    protect: tuple[int | str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _ = self._protected  # unknown names are refused here, not at the first question
+
+    @property
+    def trace(self) -> TraceGraph:
+        """The trace graph."""
+        return self.segments.trace
+
+    @cached_property
+    def dependency(self) -> DependencyGraph:
+        """Vertices by kind, and which share their channels (OTOv3, section 3.2)."""
+        return DependencyGraph(self.trace)
+
+    @cached_property
+    def structures(self) -> tuple[RemovalStructure, ...]:
+        """All removal structures, also those that cannot go after all and say why, by id."""
+        shared = shared_parameters(self.segments)
+        return tuple(
+            self._structure(s, shared)
+            for s in self.segments
+            if why_not(self.segments, s, self._objections) is None
+        )
+
+    @cached_property
+    def removable(self) -> tuple[RemovalStructure, ...]:
+        """The structures that count: G_s of the documents."""
+        return tuple(s for s in self.structures if s.is_removable)
+
+    @cached_property
+    def max_sparsity(self) -> int:
+        """K_max: how many structures can go together before something required is cut off."""
+        witness = self.connectivity.witness(())
+        return 0 if witness is None else len(self.removable) - len(witness)
+
+    @cached_property
+    def connectivity(self) -> Connectivity:
+        """What must stay connected."""
+        return Connectivity(
+            self.segments,
+            sinks=required_sinks(self.segments, self._objections) | self._protected,
+            protected=self._protected,
+            priced=frozenset(s.id for s in self.removable),
+        )
+
+    def structure(self, structure_id: int) -> RemovalStructure:
+        """One structure.
+
+        Raises:
+            UnknownVertexError: No structure has this id.
+        """
+        try:
+            return self._by_id[structure_id]
+        except KeyError:
+            known = ", ".join(str(s.id) for s in self.structures[:20])
+            message = f"no removal structure {structure_id!r}; this network has {known or 'none'}"
+            raise UnknownVertexError(message) from None
+
+    def why_not(self, vertex_id: str) -> str | None:
+        """Why a vertex cannot be erased, in words; `None` where it can."""
+        s = self.segments.of(vertex_id)
+        return why_not(self.segments, s, self._objections) or self._by_id[s.id].reason
+
+    def is_valid(self, erased: Iterable[int]) -> bool:
+        """Whether the network stays connected, and equal to the zeroed one, without these structures."""
+        ids = {self.structure(i).id for i in erased}
+        return all(self._by_id[i].is_removable for i in ids) and self.connectivity.is_valid(ids)
+
+    def closure(self, erased: Iterable[int]) -> frozenset[int]:
+        """Ids of the segments that are gone with these structures: they and what they orphan."""
+        return self.connectivity.closure(self.structure(i).id for i in erased)
+
+    def select(
+        self,
+        saliency: Mapping[int, float],
+        k: int,
+        hierarchical: bool = True,
+        lookahead: bool = True,
+    ) -> tuple[int, ...]:
+        """The `k` structures of lowest saliency that may go together (ASGNAS, Algorithm 3, lines 6-10).
+
+        With lookahead exactly `k` come back for every `k` up to `max_sparsity`.
+
+        Raises:
+            InvalidSparsityError: `k` is below 0 or above what can go.
+            UnknownVertexError: A removable structure has no score, or a score no removable structure.
+        """
+        chosen: tuple[int, ...] = ()
+        for step in self.selection_steps(saliency, k, hierarchical=hierarchical, lookahead=lookahead):
+            chosen = step.erased
+        return chosen
+
+    def selection_steps(
+        self,
+        saliency: Mapping[int, float],
+        k: int,
+        *,
+        hierarchical: bool = True,
+        lookahead: bool = True,
+    ) -> Iterator[selection.SelectionStep]:
+        """The fate of each candidate, in the order in which `select` looks at them."""
+        self.check_sparsity(k, limit=self.max_sparsity if hierarchical else len(self.removable))
+        wanted = {s.id for s in self.removable}
+        if odd := sorted(wanted.symmetric_difference(saliency)):
+            raise UnknownVertexError(f"saliency must score each removable structure once; look at {odd[:10]}")
+        return selection.steps(self.connectivity, saliency, k, hierarchical=hierarchical, lookahead=lookahead)
+
+    def check_sparsity(self, k: int, *, limit: int | None = None) -> None:
+        """Refuse a number of structures that cannot go together.
+
+        Raises:
+            InvalidSparsityError: `k` is below 0 or above `limit` (K_max when it is left out).
+        """
+        limit = self.max_sparsity if limit is None else limit
+        if k < 0:
+            raise InvalidSparsityError(f"target_sparsity={k}: choose a number from 0 to {limit}")
+        if k > limit:
+            raise InvalidSparsityError(
+                f"target_sparsity={k} asks to erase {k} of {len(self.removable)} removal structures, but only"
+                f" {limit} can go before an output is cut off; choose at most {limit}"
+            )
+
+    def check_erased(self, erased: Iterable[int]) -> tuple[int, ...]:
+        """The ids in order, each once, after a check that they may go together.
+
+        Raises:
+            InvalidSparsityError: One of them cannot go, or together they cut something off.
+        """
+        ids = tuple(sorted({self.structure(i).id for i in erased}))
+        for i in ids:
+            if reason := self._by_id[i].reason:
+                raise InvalidSparsityError(
+                    f"structure {i} ({self._by_id[i].name}) cannot be erased: {reason}"
+                )
+        if not self.connectivity.is_valid(ids):
+            names = ", ".join(self._by_id[i].name for i in ids)
+            raise InvalidSparsityError(
+                f"erasing {names} together cuts something required off; keep at least one of them"
+            )
+        return ids
+
+    def plan(self, erased: Iterable[int]) -> ConstructionPlan:
+        """What construction does when these structures go; predicts parameters and MACs.
+
+        Raises:
+            InvalidSparsityError: They may not go together.
+        """
+        ids = self.check_erased(erased)
+        return plan(self.segments, ids, self.closure(ids), removable={s.id for s in self.removable})
+
+    def group(self, erased: Iterable[int]) -> Group:
+        """What must be zero in the full network when these structures go: the groups of their closure."""
+        ids = self.check_erased(erased)
+        gone = self.closure(ids)
+        inside = {v for i in gone for v in self.segments[i].vertices}
+        shared = shared_parameters(self.segments)
+        tensors = tuple(
+            name
+            for i in sorted(gone)
+            for name in self.segments[i].parameters
+            if inside.issuperset(shared.get(name, ()))
+        )
+        rows = entailed_rows(self.segments, gone)
+        return Group(tuple(dict.fromkeys(tensors)), tuple(r for r in rows if r.tensor not in tensors))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, ready for `json.dumps`; everything else follows from it."""
+        return {"trace": self.trace.to_json(), "protect": list(self.protect)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> SearchSpace:
+        """The space that `to_json` wrote."""
+        return search_space(TraceGraph.from_json(data["trace"]), data["protect"])
+
+    @cached_property
+    def _objections(self) -> dict[str, str]:
+        return joint_objections(self.trace)
+
+    @cached_property
+    def _by_id(self) -> dict[int, RemovalStructure]:
+        return {s.id: s for s in self.structures}
+
+    def _structure(self, s: Segment, shared: dict[str, tuple[str, ...]]) -> RemovalStructure:
+        reason = structure_reason(self.segments, s, shared)
+        breaker = zero_breaker((self.trace[v] for v in s.vertices), (), from_zero=False)
+        if s.id in self._protected:
+            reason = "you protected it"
+        gone = Connectivity(self.segments, frozenset(), frozenset(), frozenset()).closure([s.id])
+        return RemovalStructure(
+            id=s.id,
+            name=s.name,
+            vertices=s.vertices,
+            parameter_names=s.parameters,
+            num_parameters=sum(prod(self.trace.parameter_shapes[p]) for p in s.parameters),
+            macs=s.macs,
+            zero_invariant=breaker is None,
+            reason=reason,
+            entailed=entailed_rows(self.segments, gone),
+        )
+
+    @cached_property
+    def _protected(self) -> frozenset[int]:
+        found: set[int] = set()
+        for wish in self.protect:
+            hits = {s.id for s in self.segments if self._names(s, wish)}
+            if not hits:
+                raise UnknownVertexError(
+                    f"cannot protect {wish!r}: no structure, vertex or module has this name"
+                )
+            found |= hits
+        return frozenset(found)
+
+    def _names(self, s: Segment, wish: int | str) -> bool:
+        if isinstance(wish, int) or str(wish).isdecimal():
+            return s.id == int(wish)
+        return s.name == wish or any(
+            wish in (v.id, v.name, v.module) or wish in v.scope for v in (self.trace[i] for i in s.vertices)
+        )

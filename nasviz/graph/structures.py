@@ -1,0 +1,174 @@
+"""Removal structures: the segments that may be erased, and the reasons of those that may not.
+
+ASGNAS (section 3.1, "Discovery of removal structures"): a segment is a removal structure when it owns
+trainable variables and all its successors are joints. Two conditions are added so that erasing equals
+projecting to zero exactly: each of those joints must accept the loss of an operand (an addition of equal
+shapes, or a concatenation of channels), and the segment must emit zero once its variables are zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from nasviz.graph.axes import channel_axes
+from nasviz.graph.operators import Role
+from nasviz.graph.segments import Segment, SegmentGraph
+from nasviz.graph.trace_graph import TraceGraph, Vertex
+
+__all__ = ["RemovalStructure", "Slice", "joint_objections", "required_sinks", "shared_parameters", "why_not"]
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Rows of a tensor that go together with something erased."""
+
+    tensor: str
+    """Name of a parameter or buffer."""
+    dim: int
+    rows: tuple[int, ...]
+    """Indices along `dim` that are cut, or zeroed."""
+    vertex: str
+    """The vertex that reads the tensor."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalStructure:
+    """A segment that may be erased as a whole, with the parameters that are zero when it is redundant."""
+
+    id: int
+    """The id of its segment."""
+    name: str
+    vertices: tuple[str, ...]
+    parameter_names: tuple[str, ...]
+    """Own parameters, whole tensors: saliency, K and sizes count these."""
+    num_parameters: int
+    macs: int
+    zero_invariant: bool
+    """Whether it emits zero once its parameters are zero."""
+    reason: str | None
+    """Why it cannot go after all, in words; `None` where it can."""
+    entailed: tuple[Slice, ...] = ()
+    """Rows of later norms and the like that must be zero with it; never scored."""
+
+    @property
+    def is_removable(self) -> bool:
+        """Whether it counts in the search space and towards K."""
+        return self.reason is None
+
+
+def shared_parameters(segments: SegmentGraph) -> dict[str, tuple[str, ...]]:
+    """For each parameter that vertices of several segments read: those vertices."""
+    return {
+        name: vertices
+        for name, vertices in segments.trace.parameter_readers.items()
+        if len({segments.of(v).id for v in vertices}) > 1
+    }
+
+
+def zero_breaker(vertices: Iterable[Vertex], shared: Iterable[str], *, from_zero: bool) -> Vertex | None:
+    """The last vertex because of which a run is not zero at its end, all its parameters at zero.
+
+    `from_zero` says whether zeros go in (an orphaned segment) or anything may (an erased one). A parameter
+    that is shared stays as it is, so only what keeps zero by itself counts as zero behind it.
+    """
+    fixed = set(shared)
+    is_zero, breaker = from_zero, None
+    for vertex in vertices:
+        is_closed = not fixed.intersection(vertex.parameters)
+        was_zero = is_zero
+        is_zero = (is_closed and vertex.annihilates) or (
+            is_zero and (vertex.keeps_zero or (is_closed and vertex.closes))
+        )
+        if is_zero:
+            breaker = None
+        elif was_zero or breaker is None:
+            breaker = vertex
+    return breaker
+
+
+def joint_objections(trace: TraceGraph) -> dict[str, str]:
+    """For each joint vertex that cannot lose an operand exactly: why."""
+    axes = channel_axes(trace)
+    objections = {}
+    for vertex in trace:
+        if vertex.is_joint and (why := _objection(vertex, axes, trace.shapes)):
+            objections[vertex.id] = why
+    return objections
+
+
+def _objection(vertex: Vertex, axes: dict[str, int | None], shapes: dict[str, tuple[int, ...]]) -> str | None:
+    if vertex.role is Role.ADDITIVE:
+        if any(shapes[source] != vertex.shape for source in vertex.inputs):
+            return f"the addition {vertex.name} broadcasts: its operands differ in shape"
+        return None
+    if vertex.role is Role.CONCATENATING:
+        dim = vertex.attributes.get("dim")
+        if any(axes[source] != dim for source in vertex.inputs):
+            return f"{vertex.name} concatenates along axis {dim}, which does not hold channels"
+        return None
+    if vertex.operator == "scaled_dot_product_attention":
+        return f"it feeds attention ({vertex.name}), where zeros still take part in the softmax"
+    if vertex.role is Role.MULTIPLICATIVE:
+        return f"it feeds a product ({vertex.name}), where zero would silence the other operand too"
+    if vertex.role is Role.SELECTING:
+        return (
+            f"{vertex.name} ({vertex.operator}) picks among its operands or stacks them: zero is not neutral"
+        )
+    return f"there is no rule for {vertex.operator} ({vertex.name}) losing an operand"
+
+
+def required_sinks(segments: SegmentGraph, objections: dict[str, str]) -> frozenset[int]:
+    """Segments that must stay reachable from an input (the validity check of ASGNAS, made exact).
+
+    The required outputs; whatever feeds a joint that cannot lose an operand; and whatever would not fall
+    silent with its input: orphaned, it would emit a constant where the sub-network has nothing.
+    """
+    trace = segments.trace
+    required = {o.id for o in trace.outputs if o.is_required}
+    shared = set(shared_parameters(segments))
+    sinks = set()
+    for s in segments:
+        feeds = trace.consumers[s.vertices[-1]]
+        if (
+            required.intersection(s.outputs)
+            or any(reader in objections for reader in feeds)
+            or zero_breaker((trace[v] for v in s.vertices), shared, from_zero=True)
+        ):
+            sinks.add(s.id)
+    return frozenset(sinks)
+
+
+def why_not(segments: SegmentGraph, s: Segment, objections: dict[str, str]) -> str | None:
+    """Why a segment is no removal structure by its place in the graph, in words; `None` where it is."""
+    trace = segments.trace
+    if s.is_joint:
+        return "it joins branches; it goes by itself once at most one of them is left"
+    if s.outputs:
+        return "its value leaves the network as an output"
+    if not s.successors:
+        return "nothing reads its value"
+    if not s.parameters:
+        return "it has no trainable variables, so no zero can mark it; it goes when its surroundings go"
+    for successor in s.successors:
+        if not segments[successor].is_joint:
+            return f"{segments[successor].name} needs its value: it is the only path there"
+    for reader in trace.consumers[s.vertices[-1]]:
+        if reader in objections:
+            return objections[reader]
+    return None
+
+
+def structure_reason(segments: SegmentGraph, s: Segment, shared: dict[str, tuple[str, ...]]) -> str | None:
+    """Why a removal structure cannot be erased exactly after all; `None` where it can."""
+    trace = segments.trace
+    for parameter in s.parameters:
+        if parameter in shared:
+            others = [trace[v].name for v in shared[parameter] if v not in s.vertices]
+            return f"it shares the weights {parameter} with {', '.join(others[:3])}"
+    if breaker := zero_breaker((trace[v] for v in s.vertices), (), from_zero=False):
+        return (
+            f"its value is not zero when its variables are: {breaker.name} ({breaker.operator})"
+            f" is not zero at zero"
+        )
+    return None
