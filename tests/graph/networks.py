@@ -144,3 +144,36 @@ def demonet() -> TraceGraph:
     conv7 = s.norm("bn7", s.conv("conv7", conv6, 144))
     conv8 = s.norm("bn8", s.conv("conv8", conv6, 144, 1))
     return s.done(s.head(s.joint("add2", "add", conv7, conv8)))
+
+
+def stacked_unets() -> TraceGraph:
+    """StackedUnets (ASGNAS, appendix): node numbers of its published drawing, widths kept small."""
+    s = Sketch("StackedUnets", channels=3, size=32)
+
+    def chain(source: str, *members: str) -> str:
+        for member in members:
+            kind, number = member.rstrip("0123456789"), member
+            if kind == "conv":
+                source = s.conv(number, source, 4)
+            elif kind == "bn":
+                source = s.norm(number, source)
+            else:
+                operator = {"relu": "relu", "pool": "max_pool2d", "resize": "upsample_nearest2d"}[kind]
+                source = s.keep(number, operator, source)
+        return source
+
+    left0 = chain("x", "conv0", "bn1", "relu2", "conv3")
+    left1 = chain(left0, "pool4", "conv5", "relu6", "conv7", "relu8", "bn9")
+    left2 = chain(left1, "pool10", "conv11", "conv12")
+    left3 = chain(left2, "pool13", "conv14", "conv15", "resize19")
+    up2 = chain(s.joint("add20", "add", left2, left3), "resize24")
+    up1 = chain(s.joint("add25", "add", left1, up2), "conv26", "conv27", "bn28", "relu29", "resize33")
+    left = chain(s.joint("add34", "add", left0, up1), "relu35", "conv36", "relu37", "bn38")
+    right0 = chain("x", "conv39", "bn40", "relu41")
+    right1 = chain(right0, "conv42", "conv43", "relu44")
+    right2 = chain(right1, "conv45", "relu46", "bn47", "conv48", "conv49")
+    right3 = chain(right2, "conv50", "conv51", "conv52", "resize56")
+    up2 = chain(s.joint("add57", "add", right2, right3), "resize61")
+    up1 = chain(s.joint("add62", "add", right1, up2), "conv63", "conv64", "bn65", "relu66", "resize70")
+    right = chain(s.joint("add71", "add", right0, up1), "relu72", "conv73", "relu74", "bn75")
+    return s.done(s.head(s.joint("add76", "add", left, right)))

@@ -1,0 +1,49 @@
+# make run    set up and open the app            make test   set up and pass all tests
+# make check  lint, format, types, doctests      make slow   tests that take minutes each
+# make bench  print the benchmarks               make pictures / snapshots  rewrite README pictures / DOT files
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: run test check slow bench snapshots pictures clean
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.base: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	touch $(VENV)/.base $@
+
+run: $(VENV)/.base
+	$(BIN)/python -m streamlit run app.py -- $(ARGS)
+
+test: $(VENV)/.dev
+	$(PYTEST) -m "not slow and not gpu" $(ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(PYTEST) --doctest-modules nasviz
+	$(BIN)/codespell nasviz pages tests app.py README.md CHANGELOG.md
+
+slow: $(VENV)/.dev
+	$(PYTEST) -m slow $(ARGS)
+
+bench: $(VENV)/.dev
+	for script in tests/bench/bench_*.py; do $(BIN)/python $$script || exit 1; done
+
+snapshots: $(VENV)/.dev
+	NASVIZ_SNAPSHOTS=1 $(PYTEST) tests/draw
+
+pictures: $(VENV)/.dev
+	$(BIN)/python tests/pictures.py
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
