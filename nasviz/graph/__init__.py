@@ -3,6 +3,7 @@
 No torch here: everything in this room can be saved as JSON and read anywhere.
 """
 
+from nasviz.graph.budget import BudgetFit, CostBand, fit_budget
 from nasviz.graph.dependency import DependencyGraph
 from nasviz.graph.plan import ConstructionPlan, Fill
 from nasviz.graph.segments import Segment, SegmentGraph, segment
@@ -12,7 +13,9 @@ from nasviz.graph.structures import RemovalStructure, Slice
 from nasviz.graph.trace_graph import Input, Output, TraceGraph, Vertex
 
 __all__ = [
+    "BudgetFit",
     "ConstructionPlan",
+    "CostBand",
     "DependencyGraph",
     "Fill",
     "Group",
@@ -26,6 +29,7 @@ __all__ = [
     "Slice",
     "TraceGraph",
     "Vertex",
+    "fit_budget",
     "search_space",
     "segment",
 ]

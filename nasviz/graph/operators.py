@@ -96,9 +96,10 @@ _SHIFTING = (
 _BY_LITERALS = "hardtanh clamp clamp_min clamp_max threshold pow rsub fmod remainder nan_to_num".split()
 _PER_CHANNEL = (
     "max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d "
-    "adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d "
-    "adaptive_max_pool3d upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_bilinear2d upsample_bicubic2d upsample_linear1d "
-    "upsample_trilinear3d alias clone contiguous detach to _to_copy type_as stochastic_depth"
+    "adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d "
+    "upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_bilinear2d upsample_bicubic2d "
+    "upsample_linear1d upsample_trilinear3d alias clone contiguous detach to _to_copy type_as "
+    "stochastic_depth"
 ).split()
 _MOVES = (
     "view reshape transpose slice select getitem unsqueeze squeeze expand expand_as unflatten chunk split "

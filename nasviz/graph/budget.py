@@ -1,0 +1,93 @@
+"""K from a budget: how many structures to erase so that the sub-network fits (ASGNAS, appendix A.2).
+
+What K structures cost depends on which they are. So the cost of a K is estimated over random orders, each
+cut down greedily to a valid set of K; every K sees the same orders, so that the curve falls with K.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from nasviz.errors import InvalidSettingError
+from nasviz.graph.space import SearchSpace
+
+__all__ = ["BudgetFit", "CostBand", "Measure", "cost_band", "fit_budget", "random_orders"]
+
+Measure = Literal["parameters", "macs"]
+
+
+@dataclass(frozen=True, slots=True)
+class CostBand:
+    """Cost of sub-networks with `k` structures erased, over the orders drawn."""
+
+    k: int
+    minimum: int
+    mean: float
+    maximum: int
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetFit:
+    """The smallest K whose mean cost is within a budget."""
+
+    k: int
+    is_reached: bool
+    """False where even K_max costs more than the budget on average."""
+    bands: tuple[CostBand, ...]
+    """All costs that were looked at on the way, by ascending K."""
+
+
+def random_orders(space: SearchSpace, draws: int = 32, seed: int = 0) -> tuple[dict[int, float], ...]:
+    """`draws` random saliencies of the removable structures, reproducible from `seed`."""
+    source = random.Random(seed)
+    ids = [s.id for s in space.removable]
+    return tuple({i: source.random() for i in ids} for _ in range(draws))
+
+
+def cost_band(space: SearchSpace, k: int, measure: Measure, orders: Sequence[dict[int, float]]) -> CostBand:
+    """Cost of the sub-networks that greedy selection of `k` structures leaves, one for each order."""
+    costs = []
+    for order in orders:
+        plan = space.plan(space.select(order, k))
+        costs.append(plan.params_after if measure == "parameters" else plan.macs_after)
+    return CostBand(k, min(costs), sum(costs) / len(costs), max(costs))
+
+
+def fit_budget(
+    space: SearchSpace, budget: float, measure: Measure = "parameters", *, draws: int = 32, seed: int = 0
+) -> BudgetFit:
+    """Find K for a budget by bisection: `draws` times log K_max constructions, all on plain data.
+
+    Args:
+        space: The search space.
+        budget: Largest mean cost allowed, in parameters or multiply-accumulates.
+        measure: What the budget counts.
+        draws: Random orders per K.
+        seed: Of the orders.
+
+    Raises:
+        InvalidSettingError: The budget is not positive, or no order is drawn.
+    """
+    if not budget > 0 or draws < 1:
+        raise InvalidSettingError(f"budget={budget} with draws={draws}: both must be above 0")
+    orders = random_orders(space, draws, seed)
+    seen: dict[int, CostBand] = {}
+
+    def mean(k: int) -> float:
+        if k not in seen:
+            seen[k] = cost_band(space, k, measure, orders)
+        return seen[k].mean
+
+    low, high = 0, space.max_sparsity
+    is_reached = mean(high) <= budget
+    while low < high:
+        middle = (low + high) // 2
+        if mean(middle) <= budget:
+            high = middle
+        else:
+            low = middle + 1
+    mean(low)
+    return BudgetFit(low, is_reached, tuple(seen[k] for k in sorted(seen)))
