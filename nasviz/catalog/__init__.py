@@ -1,0 +1,28 @@
+"""What can be chosen, as data: networks, optimizers, saliency scores and data sets.
+
+Each is one `Entry`: a row with its settings, its source and its published numbers. Nothing here needs torch;
+`nasviz.models`, `nasviz.optim`, `nasviz.saliency` and `nasviz.data` turn the names into code.
+"""
+
+from nasviz.catalog.datasets import DATASETS, FACTS, DataFacts
+from nasviz.catalog.entry import Entry, Setting, Value
+from nasviz.catalog.lookup import KINDS, find
+from nasviz.catalog.networks import NETWORKS
+from nasviz.catalog.optimizers import OPTIMIZERS
+from nasviz.catalog.saliencies import SALIENCIES
+from nasviz.catalog.source import NetworkSource
+
+__all__ = [
+    "DATASETS",
+    "FACTS",
+    "KINDS",
+    "NETWORKS",
+    "OPTIMIZERS",
+    "SALIENCIES",
+    "DataFacts",
+    "Entry",
+    "NetworkSource",
+    "Setting",
+    "Value",
+    "find",
+]

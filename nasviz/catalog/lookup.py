@@ -1,0 +1,46 @@
+"""Finding an entry by its name, and the nearest names where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+
+from nasviz.catalog.datasets import DATASETS
+from nasviz.catalog.entry import Entry
+from nasviz.catalog.networks import NETWORKS
+from nasviz.catalog.optimizers import OPTIMIZERS
+from nasviz.catalog.saliencies import SALIENCIES
+from nasviz.errors import UnknownNameError
+
+__all__ = ["KINDS", "find"]
+
+KINDS: Mapping[str, Mapping[str, Entry]] = {
+    "network": NETWORKS,
+    "optimizer": OPTIMIZERS,
+    "saliency": SALIENCIES,
+    "data": DATASETS,
+}
+"""The tables, by what they hold."""
+_PLURALS = {"network": "networks", "optimizer": "optimizers", "saliency": "saliencies", "data": "data sets"}
+
+
+def find(kind: str, name: str) -> Entry:
+    """The entry of that name in the table `kind`: "network", "optimizer", "saliency" or "data".
+
+    Raises:
+        UnknownNameError: There is no such table, or no such name in it; the message lists the nearest names.
+
+    Examples:
+        >>> find("network", "demonet").input_shape
+        (1, 28, 28)
+    """
+    if kind not in KINDS:
+        raise UnknownNameError(f"the catalog has no table {kind!r}; its tables: {', '.join(KINDS)}")
+    table = KINDS[kind]
+    if name in table:
+        return table[name]
+    asked = name.lower().replace("-", "_") if isinstance(name, str) else ""
+    nearest = get_close_matches(asked, table, n=3, cutoff=0.5) or list(table)[:5]
+    more = f"; {len(table)} {_PLURALS[kind]} in all" if len(table) > len(nearest) else ""
+    shown = repr(name) if len(repr(name)) <= 80 else repr(name)[:77] + "..."
+    raise UnknownNameError(f"no {kind} is called {shown}; nearest: {', '.join(nearest)}{more}")

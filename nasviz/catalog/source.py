@@ -1,0 +1,155 @@
+"""Where a network comes from: a name of the catalog, or a callable of the user's own Python."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from nasviz.catalog.entry import Entry, Value
+from nasviz.catalog.lookup import find
+from nasviz.errors import InvalidSettingError
+
+__all__ = ["NetworkSource"]
+
+_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
+_CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+_LONGEST = 200
+_LARGEST_SIDE = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSource:
+    """Which network is meant, down to its input and its weights. Nothing is built or imported by naming it.
+
+    Raises:
+        UnknownNameError: No network of the catalog has this name; the message lists the nearest.
+        InvalidSettingError: A part is malformed, or a callable is named without a folder to trust.
+
+    Examples:
+        >>> NetworkSource("demonet", settings={"width": 0.25}).to_json()["settings"]
+        {'width': 0.25}
+    """
+
+    name: str
+    """Of a network of the catalog, or "package.module:callable"."""
+    input_shape: tuple[int, ...] | None = None
+    """(C, H, W) of one image; None for the network's own default."""
+    num_classes: int | None = None
+    weights: str | None = None
+    """File of weights: safetensors, or .pt and .pth with tensors only."""
+    trust: tuple[str, ...] = ()
+    """Folders that Python may be imported from: only for a callable."""
+    settings: Mapping[str, Value] | tuple[tuple[str, Value], ...] = field(default=())
+    """Of the network, such as `width`; kept as pairs sorted by name, so that a source can be hashed."""
+
+    def __post_init__(self) -> None:
+        self._check_name()
+        if self.input_shape is not None:
+            object.__setattr__(self, "input_shape", _checked_shape(self.input_shape))
+        if self.num_classes is not None and not _is_whole(self.num_classes, 1, 10**6):
+            raise InvalidSettingError(
+                f"num_classes must be a whole number from 1 to 1,000,000; got {self.num_classes!r} instead"
+            )
+        if self.weights is not None and not _is_path(self.weights):
+            raise InvalidSettingError(f"weights must be the path of a file; got {self.weights!r} instead")
+        object.__setattr__(self, "settings", self._checked_settings())
+
+    @property
+    def is_callable(self) -> bool:
+        """Whether this names Python of the user, not a network of the catalog."""
+        return ":" in self.name
+
+    @property
+    def entry(self) -> Entry | None:
+        """Its row of the catalog; None for a callable."""
+        return None if self.is_callable else find("network", self.name)
+
+    def _check_name(self) -> None:
+        if not isinstance(self.name, str) or len(self.name) > _LONGEST:
+            raise InvalidSettingError(
+                f"a network's name must be text of at most {_LONGEST} characters; got {str(self.name)[:60]!r}"
+            )
+        if isinstance(self.trust, str) or not all(_is_path(folder) for folder in self.trust):
+            raise InvalidSettingError(
+                f"trust must be a tuple of folders; got {self.trust!r} instead, write ('/path/to/folder',)"
+            )
+        object.__setattr__(self, "trust", tuple(self.trust))
+        if _CALLABLE.fullmatch(self.name):
+            if not self.trust:
+                raise InvalidSettingError(
+                    f"{self.name!r} is Python code, and no folder is trusted to run code from; name the"
+                    " folder it lies in: --trust DIR on the command line, trust=(DIR,) in Python"
+                )
+        elif _NAME.fullmatch(self.name):
+            find("network", self.name)
+        else:
+            raise InvalidSettingError(
+                f"{self.name!r} names no network: expected a name of the catalog, such as demonet or"
+                " resnet18, or a callable, written package.module:callable"
+            )
+
+    def _checked_settings(self) -> tuple[tuple[str, Value], ...]:
+        given = dict(self.settings)
+        entry = self.entry
+        if entry is not None:
+            checked = entry.complete(given)
+            given = {name: value for name in given if (value := checked[name]) is not None}
+        for name, value in given.items():
+            if not (isinstance(name, str) and name.isidentifier()) or not isinstance(
+                value, int | float | str
+            ):
+                raise InvalidSettingError(
+                    f"a setting of {self.name} must be a name with a number, a text or a truth value; got"
+                    f" {name!r}: {value!r}"
+                )
+        return tuple(sorted(given.items()))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, ready for `json.dumps`."""
+        return {
+            "name": self.name,
+            "input_shape": None if self.input_shape is None else list(self.input_shape),
+            "num_classes": self.num_classes,
+            "weights": self.weights,
+            "trust": list(self.trust),
+            "settings": dict(self.settings),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> NetworkSource:
+        """The source that `to_json` wrote. What is missing takes its default.
+
+        Raises:
+            InvalidSettingError: A part is unknown here, or malformed.
+        """
+        known = {item.name for item in fields(cls)}
+        if not isinstance(data, Mapping) or "name" not in data or set(data) - known:
+            raise InvalidSettingError(
+                f"a network source is a table with 'name' and any of {', '.join(sorted(known - {'name'}))};"
+                f" got {str(data)[:120]!r} instead"
+            )
+        values = dict(data)
+        for name in ("input_shape", "trust"):
+            if isinstance(values.get(name), list):
+                values[name] = tuple(values[name])
+        return cls(**values)
+
+
+def _is_whole(value: object, least: int, most: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and bool(value) and "\0" not in value
+
+
+def _checked_shape(shape: object) -> tuple[int, ...]:
+    parts = tuple(shape) if isinstance(shape, list | tuple) else ()
+    if len(parts) != 3 or not all(_is_whole(part, 1, _LARGEST_SIDE) for part in parts):
+        raise InvalidSettingError(
+            f"input_shape must be (channels, height, width), whole numbers from 1 to {_LARGEST_SIDE}; got"
+            f" {shape!r} instead, write (3, 32, 32)"
+        )
+    return parts

@@ -1,0 +1,91 @@
+"""The tables agree with themselves, with the documents and with torchvision."""
+
+import subprocess
+import sys
+
+import pytest
+
+from nasviz.catalog import DATASETS, FACTS, KINDS, NETWORKS, OPTIMIZERS, SALIENCIES, find
+from nasviz.errors import UnknownNameError
+
+ALL = [(kind, name) for kind, table in KINDS.items() for name in table]
+
+
+@pytest.mark.parametrize(("kind", "name"), ALL)
+def test_every_entry_says_what_it_is_and_its_defaults_are_in_range(kind: str, name: str) -> None:
+    entry = find(kind, name)
+    assert entry.name == name
+    assert entry.title
+    assert entry.summary.endswith(".")
+    assert entry.citation or name == "random"
+    assert entry.complete({}).keys() == {setting.name for setting in entry.settings}
+    assert all(setting.help.endswith(".") for setting in entry.settings)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_has_an_input_that_it_can_compute_on(name: str) -> None:
+    entry = NETWORKS[name]
+    channels, height, width = entry.input_shape
+    assert channels in (1, 3)
+    assert 1 <= entry.least_size <= min(height, width)
+    assert entry.num_classes in (10, 1000)
+    assert entry.published["params"] > 0
+
+
+def test_the_documents_networks_come_first_and_torchvision_is_complete() -> None:
+    torchvision = pytest.importorskip("torchvision")
+    names = list(NETWORKS)
+    assert names[:2] == ["demonet", "stacked_unets"]
+    assert names[2:] == torchvision.models.list_models(module=torchvision.models)
+    assert len(names[2:]) == 80
+
+
+def test_torchvision_rows_repeat_what_torchvision_publishes() -> None:
+    models = pytest.importorskip("torchvision").models
+    for name in list(NETWORKS)[2:]:
+        choices = models.get_model_weights(name).__members__
+        weights = choices.get("IMAGENET1K_V1") or choices["IMAGENET1K_SWAG_LINEAR_V1"]
+        entry = NETWORKS[name]
+        assert entry.published["params"] == weights.meta["num_params"], name
+        assert entry.published["macs"] == round(weights.meta["_ops"] * 1e9), name
+        assert entry.published["top1"] == weights.meta["_metrics"]["ImageNet-1K"]["acc@1"], name
+        assert entry.input_shape[1:] == (weights.transforms().crop_size[0],) * 2, name
+
+
+def test_saliencies_give_their_formula_and_what_they_cannot_see() -> None:
+    assert list(SALIENCIES) == ["taylor", "documents", "magnitude", "random"]
+    assert all(entry.formula and entry.caution.endswith(".") for entry in SALIENCIES.values())
+
+
+def test_the_optimizer_offers_exactly_the_saliencies_of_the_catalog() -> None:
+    offered = {setting.name: setting for setting in OPTIMIZERS["h2spg"].settings}
+    assert offered["saliency"].choices == tuple(SALIENCIES)
+
+
+def test_every_data_set_has_facts() -> None:
+    assert DATASETS.keys() == FACTS.keys()
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "offered"),
+    [
+        ("network", "demo-net", "demonet"),
+        ("network", "resnet19", "resnet18"),
+        ("optimizer", "h2spq", "h2spg"),
+        ("saliency", "zzz", "taylor"),
+        ("data", "digit", "digits"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(kind: str, asked: str, offered: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"no {kind} is called '{asked}'.*{offered}"):
+        find(kind, asked)
+
+
+def test_an_unknown_table_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match=r"no table 'model'.*network"):
+        find("model", "demonet")
+
+
+def test_the_catalog_loads_no_torch() -> None:
+    script = "import sys, nasviz.catalog; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-W", "error", "-c", script], check=False).returncode == 0
