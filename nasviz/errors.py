@@ -19,6 +19,7 @@ __all__ = [
     "ParityError",
     "RunBusyError",
     "RunNotFoundError",
+    "RunStateError",
     "TraceError",
     "UnknownNameError",
     "UnknownVertexError",
@@ -90,6 +91,10 @@ class RunNotFoundError(NasvizError, FileNotFoundError):
 
 class RunBusyError(NasvizError, RuntimeError):
     """A run already has a worker."""
+
+
+class RunStateError(NasvizError, RuntimeError):
+    """A run is not in a state in which it could do what was asked."""
 
 
 class NonFiniteLossError(NasvizError, ArithmeticError):

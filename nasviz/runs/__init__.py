@@ -1,0 +1,43 @@
+"""Training runs as folders: settings, records, the SQLite store, states, lists and comparisons.
+
+A worker writes through one `Writer`; everybody else reads files. Nothing here needs torch.
+"""
+
+from nasviz.runs.comparing import differing_settings, pareto_front
+from nasviz.runs.ending import Ending, EndState
+from nasviz.runs.environment import describe_environment, record_environment
+from nasviz.runs.exporting import steps_to_csv, to_document
+from nasviz.runs.listing import RunSummary
+from nasviz.runs.records import Evaluation, Event, Phase, StepRecord, Tail, Vectors
+from nasviz.runs.requests import Request
+from nasviz.runs.run import Run, State
+from nasviz.runs.schedule import Schedule, plan_steps
+from nasviz.runs.settings import RunSettings
+from nasviz.runs.store import Store
+from nasviz.runs.writer import Writer
+
+__all__ = [
+    "EndState",
+    "Ending",
+    "Evaluation",
+    "Event",
+    "Phase",
+    "Request",
+    "Run",
+    "RunSettings",
+    "RunSummary",
+    "Schedule",
+    "State",
+    "StepRecord",
+    "Store",
+    "Tail",
+    "Vectors",
+    "Writer",
+    "describe_environment",
+    "differing_settings",
+    "pareto_front",
+    "plan_steps",
+    "record_environment",
+    "steps_to_csv",
+    "to_document",
+]

@@ -1,0 +1,41 @@
+"""Runs side by side: where their settings differ, and which of them no other one beats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nasviz.runs.settings import RunSettings
+
+__all__ = ["differing_settings", "pareto_front"]
+
+
+def differing_settings(runs: Mapping[str, RunSettings]) -> dict[str, dict[str, Any]]:
+    """For every setting that is not the same in all `runs`: its value in each, by run id."""
+    documents = {run_id: settings.to_json() for run_id, settings in runs.items()}
+    if not documents:
+        return {}
+    names = next(iter(documents.values())).keys()
+    rows = {name: {run_id: document[name] for run_id, document in documents.items()} for name in names}
+    return {name: row for name, row in rows.items() if len({repr(value) for value in row.values()}) > 1}
+
+
+def pareto_front(costs: Sequence[float], gains: Sequence[float]) -> tuple[int, ...]:
+    """Indices of the points that no other one beats, ascending by cost.
+
+    One beats another when it is at least as good in both and better in one. Costs one sort. A point with a
+    NaN is never on the front.
+
+    Examples:
+        >>> pareto_front(costs=[1.0, 2.0, 3.0, 2.5], gains=[0.80, 0.90, 0.85, 0.95])
+        (0, 1, 3)
+    """
+    points = [(cost, -gain, index) for index, (cost, gain) in enumerate(zip(costs, gains, strict=True))]
+    front: list[int] = []
+    best: tuple[float, float] | None = None
+    for cost, negative_gain, index in sorted(p for p in points if p[0] == p[0] and p[1] == p[1]):
+        is_better = best is None or negative_gain < best[1]
+        if is_better or (cost, negative_gain) == best:
+            front.append(index)
+            best = (cost, negative_gain)
+    return tuple(front)

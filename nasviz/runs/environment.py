@@ -1,0 +1,49 @@
+"""What a run was made with: versions, machine, device. Recorded at each start, so that it can be repeated."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from nasviz.runs.files import ENVIRONMENT, read_json, write_json
+
+__all__ = ["PACKAGES", "describe_environment", "record_environment"]
+
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "safetensors", "onnx", "networkx")
+"""Packages whose version may change what a run does."""
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions and machine, without importing any of the packages."""
+    from nasviz import __version__
+
+    versions: dict[str, str | None] = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    return {
+        "time": time.time(),
+        "nasviz": __version__,
+        "python": platform.python_version(),
+        "packages": versions,
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "command": sys.argv[:1],
+    }
+
+
+def record_environment(folder: Path, **facts: Any) -> dict[str, Any]:
+    """Add an entry for this start to the run in `folder`; `facts` are what only the worker knows."""
+    entry = describe_environment() | facts
+    document = read_json(folder / ENVIRONMENT) or {}
+    starts = [*document.get("starts", []), entry]
+    write_json(folder / ENVIRONMENT, {"starts": starts})
+    return entry

@@ -1,0 +1,58 @@
+"""A run's record in forms that other programs read: CSV of the steps, one JSON document of everything."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict
+from typing import Any
+
+from nasviz.runs.records import STEP_TYPE, Vectors
+from nasviz.runs.run import Run
+
+__all__ = ["steps_to_csv", "to_document"]
+
+
+def steps_to_csv(run: Run) -> str:
+    """One line a step, with a header."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(STEP_TYPE.names or ())
+    rows.writerows(run.tail().steps.tolist())
+    return text.getvalue()
+
+
+def to_document(run: Run) -> dict[str, Any]:
+    """Everything on record, as plain data: settings, environments, steps, vectors, evaluations, events, end.
+
+    NaN stands as None, so that the document is strict JSON.
+    """
+    tail, end = run.tail(), run.end
+    columns = {name: _plain(tail.steps[name].tolist()) for name in STEP_TYPE.names or ()}
+    return {
+        "id": run.id,
+        "config": run.config,
+        "environments": run.environments,
+        "total_steps": tail.total_steps,
+        "steps": columns,
+        "scores": _vectors(tail.scores),
+        "norms": _vectors(tail.norms),
+        "evaluations": [{k: _plain(v) for k, v in asdict(e).items()} for e in tail.evaluations],
+        "events": [asdict(event) for event in tail.events],
+        "end": asdict(end) if end else None,
+    }
+
+
+def _vectors(vectors: Vectors) -> dict[str, Any]:
+    return {
+        "steps": vectors.steps.tolist(),
+        "structures": list(vectors.structures),
+        "values": _plain(vectors.values.tolist()),
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    is_finite = not isinstance(value, float) or abs(value) < float("inf")
+    return value if is_finite else None

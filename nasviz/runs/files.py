@@ -1,0 +1,119 @@
+"""Files of a run folder, and JSON documents that are never seen half written.
+
+A document is written to a temporary file, forced to disk, moved over the old one, and the folder is forced to
+disk: a reader, or a machine that comes back after a power cut, finds the old text or the new one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from nasviz.errors import DataError, RunNotFoundError
+
+__all__ = [
+    "CHECKPOINT",
+    "CONFIG",
+    "DATABASE",
+    "END",
+    "ENVIRONMENT",
+    "LOCK",
+    "LOG",
+    "PAUSED",
+    "PID",
+    "PREVIOUS_CHECKPOINT",
+    "REQUEST",
+    "SPACE",
+    "SUBNET",
+    "read_json",
+    "require_folder",
+    "sync_folder",
+    "write_bytes",
+    "write_json",
+]
+
+CONFIG = "config.json"
+"""Settings, id and time of creation; a folder without it is no run."""
+ENVIRONMENT = "environment.json"
+"""One entry per start: versions, device, host, threads."""
+SPACE = "space.json"
+"""Search space of the network, as the graph room writes it."""
+DATABASE = "run.db"
+CHECKPOINT = "checkpoint.pt"
+PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
+PID = "pid.json"
+"""Process id and creation time of the latest worker; a folder without it never had one."""
+LOCK = "run.lock"
+"""Held by the worker as long as it lives."""
+REQUEST = "request.json"
+"""What a person asked the worker to do."""
+PAUSED = "paused.json"
+"""There while a worker waits."""
+END = "end.json"
+"""How the run ended, and its result."""
+LOG = "out.log"
+SUBNET = "subnet"
+
+
+def require_folder(folder: Path) -> None:
+    """Check that a run still lives in `folder`.
+
+    Raises:
+        RunNotFoundError: It does not, or no longer.
+    """
+    if not (folder / CONFIG).is_file():
+        raise RunNotFoundError(
+            f"no run in {folder}: {CONFIG} is missing; the folder was deleted or never held a run"
+        )
+
+
+def sync_folder(folder: Path) -> None:
+    """Force the names in `folder` to disk, where the system can."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace the file at `path` by `content`, whole or not at all.
+
+    Raises:
+        RunNotFoundError: Its folder is gone.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except FileNotFoundError as error:
+        raise RunNotFoundError(f"cannot write {path.name}: the folder {path.parent} is gone") from error
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Replace the document at `path`, whole or not at all."""
+    write_bytes(path, json.dumps(document, indent=1, allow_nan=False).encode() + b"\n")
+
+
+def read_json(path: Path) -> Any:
+    """The document at `path`; None where there is none.
+
+    Raises:
+        DataError: The file is not JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise DataError(
+            f"{path} is not a JSON document ({error}); restore it from a copy, or delete it"
+        ) from error

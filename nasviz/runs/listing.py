@@ -1,0 +1,73 @@
+"""Runs at a glance: one summary a run, read from its files, for lists, filters and comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nasviz.errors import NasvizError
+from nasviz.runs.run import Run, State
+from nasviz.runs.settings import RunSettings
+from nasviz.runs.tail import read_position
+
+__all__ = ["RunSummary", "summarize"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What a list shows of a run."""
+
+    id: str
+    state: State
+    created: float
+    """Seconds since 1970."""
+    settings: RunSettings | None
+    """None where they cannot be read; `problem` says why."""
+    step: int = -1
+    """Last step on record; -1 for none."""
+    total_steps: int | None = None
+    error: str | None = None
+    """Why it failed."""
+    problem: str | None = None
+    """What is damaged in its folder."""
+    result: Mapping[str, Any] = field(default_factory=dict)
+    """Final report of a run that is done: parameters, MACs, accuracy, before and after."""
+
+    @property
+    def progress(self) -> float | None:
+        """Share of the steps that are done; None before the start."""
+        return None if not self.total_steps else min(1.0, (self.step + 1) / self.total_steps)
+
+
+def summarize(run: Run) -> RunSummary:
+    """The summary of `run`; what is damaged in it becomes `problem`, not an error.
+
+    Raises:
+        RunNotFoundError: The run was deleted meanwhile.
+    """
+    problems: list[str] = []
+    settings, created, step, total_steps, end = None, 0.0, -1, None, None
+    state: State = "failed"
+    try:
+        created = float(run.config.get("created", 0.0))
+        settings = run.settings
+    except NasvizError as error:
+        problems.append(str(error))
+    try:
+        step, total_steps = read_position(run.folder)
+        end = run.end
+        state = run.state
+    except NasvizError as error:
+        problems.append(str(error))
+    return RunSummary(
+        id=run.id,
+        state=state,
+        created=created,
+        settings=settings,
+        step=step,
+        total_steps=total_steps,
+        error=end.error if end else None,
+        problem="; ".join(problems) or None,
+        result=end.result if end else {},
+    )

@@ -1,0 +1,97 @@
+"""The lock of a run: held by its worker as long as that lives, released by the kernel however it dies.
+
+A process id alone proves nothing: a killed worker stays a zombie under a live parent, and ids come round
+again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import psutil
+from filelock import FileLock, Timeout
+
+from nasviz.errors import RunBusyError, RunNotFoundError
+from nasviz.runs.files import LOCK, PID, read_json, require_folder, write_json
+
+__all__ = ["acquire", "is_held", "is_worker_alive", "write_pid"]
+
+START_PATIENCE_S = 1.0
+"""How long a start waits for the lock: longer than any look at it lasts."""
+LOOKS = 5
+LOOK_PAUSE_S = 0.005
+
+
+def acquire(folder: Path) -> FileLock:
+    """Take the lock of the run in `folder`; the caller releases it.
+
+    Raises:
+        RunBusyError: Another process, or another part of this one, holds it.
+        RunNotFoundError: The folder is gone.
+    """
+    require_folder(folder)
+    lock = FileLock(folder / LOCK, thread_local=False)
+    try:
+        lock.acquire(timeout=START_PATIENCE_S, poll_interval=0.02)
+    except Timeout:
+        raise RunBusyError(
+            f"run {folder.name} already has a worker ({_describe_worker(folder)}); "
+            f"wait for it to end, or cancel it first"
+        ) from None
+    except FileNotFoundError as error:
+        raise RunNotFoundError(f"the folder of run {folder.name} is gone") from error
+    return lock
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a worker holds the lock of the run in `folder`.
+
+    Looking takes the lock for some microseconds, so another look may find it taken: where no living worker is
+    on record, look again before saying yes.
+    """
+    if not (folder / LOCK).exists():
+        return False
+    lock = FileLock(folder / LOCK, thread_local=False)
+    for look in range(LOOKS):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if is_worker_alive(folder):
+                return True
+            if look + 1 < LOOKS:
+                time.sleep(LOOK_PAUSE_S)
+        except FileNotFoundError:
+            return False
+        else:
+            lock.release()
+            return False
+    return True
+
+
+def write_pid(folder: Path) -> None:
+    """Put this process on record as the run's worker."""
+    process = psutil.Process()
+    document = {"pid": process.pid, "create_time": process.create_time(), "started": time.time()}
+    write_json(folder / PID, document)
+
+
+def is_worker_alive(folder: Path) -> bool:
+    """Whether the process on record still runs: same id, same creation time, no zombie."""
+    record = read_json(folder / PID)
+    if record is None:
+        return False
+    try:
+        process = psutil.Process(record["pid"])
+        is_same = abs(process.create_time() - record["create_time"]) < 2.0
+        return bool(is_same and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def _describe_worker(folder: Path) -> str:
+    record = read_json(folder / PID)
+    if record is None:
+        return "it is just starting"
+    return "this process" if record["pid"] == os.getpid() else f"process {record['pid']}"

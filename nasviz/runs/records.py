@@ -1,0 +1,110 @@
+"""What a run records: a row per step, score and norm vectors, evaluations, events; and what readers get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal, NamedTuple, SupportsFloat
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["STEP_TYPE", "Evaluation", "Event", "Phase", "StepRecord", "Tail", "Vectors"]
+
+Phase = Literal["warm-up", "projection", "training"]
+
+STEP_TYPE = np.dtype(
+    [
+        ("step", np.int64),
+        ("epoch", np.int32),
+        ("phase", "U10"),
+        ("loss", np.float64),
+        ("accuracy", np.float64),
+        ("lr", np.float64),
+        ("seconds", np.float64),
+        ("examples_per_second", np.float64),
+        ("memory_mb", np.float64),
+        ("zero_groups", np.int32),
+    ]
+)
+"""One row per step, in the order of the columns of the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One optimizer step.
+
+    `loss` and `accuracy` may still lie on a device: the store reads them back once per flush.
+    """
+
+    step: int
+    epoch: int
+    phase: Phase
+    loss: SupportsFloat
+    """Of the batch, before the step."""
+    accuracy: SupportsFloat
+    """Share of the batch that was right, before the step."""
+    lr: float
+    seconds: float = float("nan")
+    """Since the step before."""
+    examples_per_second: float = float("nan")
+    memory_mb: float = float("nan")
+    """Peak on the device, or of the process where there is none, in MiB."""
+    zero_groups: int = 0
+    """Removal structures that are entirely zero after the step."""
+
+
+assert tuple(field.name for field in fields(StepRecord)) == STEP_TYPE.names
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Loss and accuracy on the validation images."""
+
+    step: int
+    """Steps done when it was made, less one: the index of the last of them."""
+    epoch: int
+    network: str
+    """"full": the network in training; "zeroed": with the closure at zero; "subnet": the constructed one."""
+    loss: float
+    accuracy: float
+    num_examples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something worth a sentence."""
+
+    step: int
+    kind: str
+    text: str
+    structure: int | None = None
+    """Id of the removal structure that it is about."""
+
+
+class Vectors(NamedTuple):
+    """One number per removal structure, at some of the steps."""
+
+    steps: NDArray[np.int64]
+    values: NDArray[np.float32]
+    """Shape `(num_steps, num_structures)`; NaN where a structure was not measured."""
+    structures: tuple[int, ...]
+    """Structure ids of the columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """What a run has recorded past some step.
+
+    Evaluations and events are few and are always complete: replace them. Rows and vectors are appended.
+    """
+
+    steps: np.recarray[tuple[int], np.dtype[np.void]]
+    """Rows of `STEP_TYPE`, ascending: `tail.steps.loss` is a column."""
+    scores: Vectors
+    norms: Vectors
+    evaluations: tuple[Evaluation, ...]
+    events: tuple[Event, ...]
+    last_step: int
+    """Ask for what comes after this one next time."""
+    total_steps: int | None
+    """Steps that the run will take; None before it has started."""

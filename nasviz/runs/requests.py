@@ -1,0 +1,57 @@
+"""What people ask of a running worker: pause, go on, cancel. A request is a file, looked for once a step."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Literal, get_args
+
+from nasviz.errors import InvalidSettingError
+from nasviz.runs.files import PAUSED, REQUEST, read_json, write_json
+
+__all__ = ["Request", "forget_request", "read_request", "wait_while_paused", "write_request"]
+
+Request = Literal["cancel", "pause", "resume"]
+
+
+def write_request(folder: Path, request: Request) -> None:
+    """Leave a request for the worker of the run in `folder`; a later one replaces it.
+
+    Raises:
+        InvalidSettingError: There is no such request.
+        RunNotFoundError: The folder is gone.
+    """
+    if request not in get_args(Request):
+        raise InvalidSettingError(
+            f"request={request!r} was asked for, but it must be one of {', '.join(get_args(Request))}"
+        )
+    write_json(folder / REQUEST, {"request": request, "time": time.time()})
+
+
+def read_request(folder: Path) -> Request | None:
+    """The request that waits in `folder`; one look at the file system where there is none."""
+    path = folder / REQUEST
+    if not path.exists():
+        return None
+    document = read_json(path) or {}
+    request = document.get("request")
+    return request if request in get_args(Request) else None
+
+
+def forget_request(folder: Path) -> None:
+    """Drop the request that waits in `folder`, if any."""
+    (folder / REQUEST).unlink(missing_ok=True)
+
+
+def wait_while_paused(folder: Path, step: int, *, look_every_s: float = 0.05) -> Request:
+    """Wait until a person asks to go on or to cancel; return which. The run reads as paused meanwhile."""
+    write_json(folder / PAUSED, {"step": step, "time": time.time()})
+    try:
+        while (request := read_request(folder)) == "pause":
+            time.sleep(look_every_s)
+    finally:
+        (folder / PAUSED).unlink(missing_ok=True)
+    if request != "cancel":
+        forget_request(folder)
+        return "resume"
+    return "cancel"

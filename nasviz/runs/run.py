@@ -1,0 +1,123 @@
+"""A run: a folder whose files say everything about it. Objects of this class hold no state of their own."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from nasviz.errors import DataError, RunStateError
+from nasviz.runs import lock
+from nasviz.runs.ending import Ending, read_end, write_end
+from nasviz.runs.files import CONFIG, ENVIRONMENT, PAUSED, PID, read_json, require_folder
+from nasviz.runs.records import Tail
+from nasviz.runs.requests import Request, forget_request, write_request
+from nasviz.runs.settings import RunSettings
+from nasviz.runs.tail import read_position, read_tail
+
+__all__ = ["Run", "State"]
+
+State = Literal["created", "running", "paused", "done", "cancelled", "failed", "crashed"]
+
+
+class Run:
+    """One training run.
+
+    Args:
+        folder: Where its files live; its name is the run's id.
+
+    Raises:
+        RunNotFoundError: There is no run in `folder`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        require_folder(folder)
+        self.folder = folder
+        self.id = folder.name
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """What was written when the run was created: id, time, version, settings.
+
+        Raises:
+            DataError: The document is damaged.
+        """
+        require_folder(self.folder)
+        config = read_json(self.folder / CONFIG)
+        if not isinstance(config, dict) or not isinstance(config.get("settings"), dict):
+            raise DataError(
+                f"{self.folder / CONFIG} holds no settings; restore it from a copy or delete the run"
+            )
+        return config
+
+    @cached_property
+    def settings(self) -> RunSettings:
+        """What was asked for.
+
+        Raises:
+            InvalidSettingError: The settings come from a later version, or were changed by hand.
+        """
+        return RunSettings.from_json(self.config["settings"])
+
+    @property
+    def state(self) -> State:
+        """Where the run stands, read from its files."""
+        require_folder(self.folder)
+        if lock.is_held(self.folder):
+            return "paused" if (self.folder / PAUSED).exists() else "running"
+        if (end := self.end) is not None:
+            return end.state
+        return "crashed" if (self.folder / PID).exists() else "created"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a worker lives."""
+        return lock.is_held(self.folder)
+
+    @property
+    def end(self) -> Ending | None:
+        """How the run ended; None where it did not."""
+        return read_end(self.folder)
+
+    @property
+    def environments(self) -> list[dict[str, Any]]:
+        """Versions and device of each start, oldest first."""
+        document = read_json(self.folder / ENVIRONMENT) or {}
+        return list(document.get("starts", []))
+
+    @property
+    def progress(self) -> float | None:
+        """Share of the steps that are done, in [0, 1]; None before the run has started."""
+        last_step, total_steps = read_position(self.folder)
+        return None if not total_steps else min(1.0, (last_step + 1) / total_steps)
+
+    def tail(self, after_step: int = -1, *, every: int = 1) -> Tail:
+        """What was recorded past `after_step`; see `read_tail`."""
+        return read_tail(self.folder, after_step, every=every)
+
+    def request(self, request: Request) -> None:
+        """Ask the worker to cancel, to pause or to go on; it answers within a step.
+
+        A run without a worker that has not ended is marked as cancelled at once; a worker that is just
+        starting finds the request when it begins.
+
+        Raises:
+            RunStateError: There is no worker that could do it.
+            RunNotFoundError: The folder is gone.
+        """
+        state = self.state
+        if state not in ("running", "paused") and (request != "cancel" or self.end is not None):
+            raise RunStateError(
+                f"cannot {request} run {self.id}: it is {state} and has no worker; only a run at work can"
+            )
+        write_request(self.folder, request)
+        if state in ("created", "crashed"):
+            with lock.acquire(self.folder):
+                write_end(self.folder, "cancelled")
+
+    def forget_request(self) -> None:
+        """Drop a request that an earlier worker left unanswered; to be called before a new one is started."""
+        forget_request(self.folder)

@@ -1,0 +1,145 @@
+"""What a run is asked to do: one frozen record, checked when it is made, plain JSON on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any
+
+from nasviz.catalog import DATASETS, OPTIMIZERS, SALIENCIES, NetworkSource
+from nasviz.errors import InvalidSettingError
+from nasviz.runs.schedule import Schedule, plan_steps
+from nasviz.runs.validation import Choice, Number, Pattern, Rule, check, refuse
+
+__all__ = ["RunSettings"]
+
+_COUNT = Number(1, 10**9, whole=True)
+_STEPS = Number(1, 10**9, whole=True, optional=True)
+_RULES: Mapping[str, Rule] = {
+    "data": Choice(tuple(DATASETS)),
+    "data_folder": Pattern(r"[^\0]+", "a path", optional=True),
+    "optimizer": Choice(tuple(OPTIMIZERS)),
+    "base": Choice(("sgd", "adam", "adamw")),
+    "lr": Number(0, 1000, above=True),
+    "momentum": Number(0, 1, below=True),
+    "weight_decay": Number(0, 100),
+    "saliency": Choice(tuple(SALIENCIES)),
+    "warmup_steps": _STEPS,
+    "projection_steps": _STEPS,
+    "epsilon": Number(0, 1, below=True),
+    "projection": Choice(("halfspace", "progressive", "both")),
+    "epochs": Number(1, 10**6, whole=True),
+    "batch_size": Number(1, 10**6, whole=True),
+    "seed": Number(0, 2**32 - 1, whole=True),
+    "device": Pattern(r"auto|cpu|mps|cuda(:\d{1,3})?", "'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'"),
+    "checkpoint_steps": _COUNT,
+    "eval_every_epochs": _COUNT,
+    "num_workers": Number(0, 256, whole=True),
+}
+_K_COUNT = Number(0, 10**6, whole=True)
+_K_RATIO = Number(0, 1, below=True)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """Everything that decides what a run computes. Steps count optimizer steps, not epochs.
+
+    Raises:
+        InvalidSettingError: A value is out of its range; the message says what was asked and what can be.
+
+    Examples:
+        >>> settings = RunSettings(network=NetworkSource("demonet"), target_sparsity=3)
+        >>> RunSettings.from_json(settings.to_json()) == settings
+        True
+    """
+
+    network: NetworkSource
+    data: str = "digits"
+    data_folder: str | None = None
+    """Where the data lies; None for data that need no folder."""
+    optimizer: str = "h2spg"
+    base: str = "sgd"
+    """Inner update: "sgd", "adam" or "adamw"."""
+    lr: float = 0.05
+    """At the first step; falls to 0 along half a cosine."""
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    target_sparsity: int | float = 0
+    """K: a whole number counts removal structures, a float in [0, 1) is their share."""
+    saliency: str = "taylor"
+    warmup_steps: int | None = None
+    """None: 10 % of all steps."""
+    projection_steps: int | None = None
+    """None: 20 % of all steps."""
+    epsilon: float = 0.0
+    """Half-space offset in [0, 1)."""
+    projection: str = "both"
+    """What zeroes a group: "halfspace", "progressive" or "both"."""
+    protect: tuple[str, ...] = field(default=())
+    """Structures, vertices or module paths that must stay."""
+    epochs: int = 2
+    batch_size: int = 64
+    seed: int = 0
+    device: str = "auto"
+    """"auto": the first CUDA device where there is one, else the CPU."""
+    checkpoint_steps: int = 50
+    """Steps from one checkpoint to the next."""
+    eval_every_epochs: int = 1
+    num_workers: int = 0
+    """Processes that load images; 0 loads in the worker itself."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.network, NetworkSource):
+            raise refuse("network", self.network, "a NetworkSource", "NetworkSource('demonet')")
+        check({name: getattr(self, name) for name in _RULES}, _RULES, _DEFAULTS)
+        rule = _K_RATIO if isinstance(self.target_sparsity, float) else _K_COUNT
+        if not rule.allows(self.target_sparsity):
+            words = "a whole number of structures from 0, or a share of them from 0.0 to below 1.0"
+            raise refuse("target_sparsity", self.target_sparsity, words, 0)
+        if not isinstance(self.protect, tuple) or not all(isinstance(p, str) and p for p in self.protect):
+            raise refuse("protect", self.protect, "a tuple of names", ())
+
+    def schedule(self, num_train: int) -> Schedule:
+        """The phases of the run on `num_train` training images.
+
+        Raises:
+            InvalidSettingError: Warm-up and projection do not fit into it.
+        """
+        return plan_steps(
+            num_train=num_train,
+            batch_size=self.batch_size,
+            epochs=self.epochs,
+            warmup_steps=self.warmup_steps,
+            projection_steps=self.projection_steps,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, ready for `json.dumps`."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return values | {"network": self.network.to_json(), "protect": list(self.protect)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RunSettings:
+        """The settings that `to_json` wrote. What is missing takes its default.
+
+        Raises:
+            InvalidSettingError: A setting is unknown here, or out of its range.
+        """
+        known = {item.name for item in fields(cls)}
+        if unknown := sorted(set(data) - known):
+            raise InvalidSettingError(
+                f"settings hold {', '.join(map(repr, unknown))}, which this nasviz does not know: they were"
+                f" written by a later version (update nasviz) or are misspelled; known are"
+                f" {', '.join(sorted(known))}"
+            )
+        if "network" not in data:
+            raise InvalidSettingError("settings hold no 'network'; name one, such as 'demonet'")
+        values = dict(data)
+        if isinstance(values["network"], Mapping):
+            values["network"] = NetworkSource.from_json(values["network"])
+        if isinstance(values.get("protect"), list):
+            values["protect"] = tuple(values["protect"])
+        return cls(**values)
+
+
+_DEFAULTS = {item.name: item.default for item in fields(RunSettings) if item.default is not MISSING}

@@ -1,0 +1,111 @@
+"""Reading what a run has recorded: everything, or only what is new, while the worker goes on writing."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nasviz.errors import DataError
+from nasviz.runs.database import open_reader
+from nasviz.runs.files import DATABASE, require_folder
+from nasviz.runs.records import STEP_TYPE, Evaluation, Event, Tail, Vectors
+
+__all__ = ["read_position", "read_tail"]
+
+_COLUMNS = ", ".join(STEP_TYPE.names or ())
+
+
+def read_tail(folder: Path, after_step: int = -1, *, every: int = 1) -> Tail:
+    """What the run in `folder` has recorded past `after_step`, as of one moment.
+
+    Args:
+        folder: The run's folder.
+        after_step: The `last_step` of the tail before; -1 for all.
+        every: Take only steps that it divides, for a first look at a long run; the last row always comes.
+
+    Raises:
+        RunNotFoundError: The folder is gone.
+        DataError: The store is damaged.
+    """
+    try:
+        reader = open_reader(folder)
+        if reader is None:
+            return _empty(after_step)
+        with reader as connection:
+            connection.execute("BEGIN")
+            return _read(connection, after_step, every)
+    except sqlite3.Error as error:
+        require_folder(folder)
+        raise DataError(
+            f"{folder / DATABASE} cannot be read ({error}); restore it from a copy or start a new run"
+        ) from error
+
+
+def read_position(folder: Path) -> tuple[int, int | None]:
+    """Last step on record (-1 for none) and how many steps the run will take (None before it has started)."""
+    try:
+        reader = open_reader(folder)
+        if reader is None:
+            return -1, None
+        with reader as connection:
+            connection.execute("BEGIN")
+            last = connection.execute("SELECT max(step) FROM steps").fetchone()[0]
+            return -1 if last is None else int(last), _fact(connection, "total_steps")
+    except sqlite3.Error as error:
+        require_folder(folder)
+        raise DataError(f"{folder / DATABASE} cannot be read ({error})") from error
+
+
+def _read(connection: sqlite3.Connection, after_step: int, every: int) -> Tail:
+    last = connection.execute("SELECT max(step) FROM steps").fetchone()[0]
+    last_step = after_step if last is None else max(int(last), after_step)
+    chosen = "WHERE step > ? AND (step % ? = 0 OR step = ?) ORDER BY step"
+    arguments = (after_step, every, last_step)
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM steps {chosen}", arguments).fetchall()
+    evaluations = connection.execute(
+        "SELECT step, epoch, network, loss, accuracy, num_examples FROM evaluations ORDER BY step, network"
+    )
+    events = connection.execute("SELECT step, kind, text, structure FROM events ORDER BY step, id")
+    return Tail(
+        steps=_table(rows),
+        scores=_vectors(connection, "scores", chosen, arguments),
+        norms=_vectors(connection, "norms", chosen, arguments),
+        evaluations=tuple(Evaluation(*_without_null(row)) for row in evaluations),
+        events=tuple(Event(*row) for row in events),
+        last_step=last_step,
+        total_steps=_fact(connection, "total_steps"),
+    )
+
+
+def _vectors(connection: sqlite3.Connection, table: str, chosen: str, arguments: tuple[int, ...]) -> Vectors:
+    structures = tuple(_fact(connection, f"{table}.structures") or ())
+    rows = connection.execute(f"SELECT step, vector FROM {table} {chosen}", arguments).fetchall()
+    joined = b"".join(vector for _, vector in rows)
+    values = np.frombuffer(joined, dtype="<f4").astype(np.float32).reshape(len(rows), len(structures))
+    return Vectors(np.array([step for step, _ in rows], dtype=np.int64), values, structures)
+
+
+def _table(rows: list[tuple[Any, ...]]) -> np.recarray[tuple[int], np.dtype[np.void]]:
+    if any(None in row for row in rows):
+        rows = [_without_null(row) for row in rows]
+    return np.array(rows, dtype=STEP_TYPE).view(np.recarray)
+
+
+def _without_null(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    # SQLite keeps NaN as NULL.
+    return tuple(math.nan if value is None else value for value in row)
+
+
+def _fact(connection: sqlite3.Connection, name: str) -> Any:
+    row = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+    return None if row is None else json.loads(row[0])
+
+
+def _empty(after_step: int) -> Tail:
+    nothing = Vectors(np.empty(0, np.int64), np.empty((0, 0), np.float32), ())
+    return Tail(_table([]), nothing, nothing, (), (), after_step, None)

@@ -1,0 +1,237 @@
+"""The one writer of a run: rows gathered in memory, written 64 at a time or four times a second.
+
+A row is keyed by its step, so a resumed run replaces what lies past its checkpoint. What one flush writes
+becomes visible to readers at once, or not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple
+from types import TracebackType
+from typing import Any, Self, SupportsFloat
+
+import numpy as np
+from filelock import FileLock
+
+from nasviz.errors import DataError, NasvizError, RunStateError
+from nasviz.runs import lock
+from nasviz.runs.database import VECTOR_TABLES, open_writer
+from nasviz.runs.ending import EndState, read_end, write_end
+from nasviz.runs.files import CONFIG, END, PAUSED, require_folder
+from nasviz.runs.records import STEP_TYPE, Evaluation, Event, StepRecord
+from nasviz.runs.requests import Request, forget_request, read_request, wait_while_paused
+from nasviz.runs.run import Run
+
+__all__ = ["FLUSH_ROWS", "FLUSH_SECONDS", "Writer"]
+
+FLUSH_ROWS = 64
+FLUSH_SECONDS = 0.25
+ReadBack = Callable[[Sequence[SupportsFloat]], Sequence[float]]
+
+_STEP_COLUMNS = STEP_TYPE.names or ()
+_INSERT_STEP = f"INSERT OR REPLACE INTO steps VALUES ({', '.join('?' * len(_STEP_COLUMNS))})"
+
+
+def _to_floats(values: Sequence[SupportsFloat]) -> list[float]:
+    return [float(value) for value in values]
+
+
+class Writer:
+    """Holds the lock of a run and records it, as a context manager.
+
+    Leaving the block on an exception ends the run as failed, on an interrupt as cancelled; leaving it without
+    `finish` lets it read as crashed, ready to be resumed.
+
+    Args:
+        run: The run; nobody else may be writing it.
+        read_back: Turns the losses and accuracies of a flush into floats at one go. The default asks each
+            number for itself; a training loop passes one that fetches a whole flush from its device.
+        clock: Seconds, for the age of the oldest row in memory.
+
+    Raises:
+        RunBusyError: On entering: the run already has a worker.
+        RunStateError: On entering: the run is done.
+    """
+
+    def __init__(
+        self, run: Run, *, read_back: ReadBack = _to_floats, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.run = run
+        self.folder = run.folder
+        self._read_back = read_back
+        self._clock = clock
+        self._lock: FileLock | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._is_finished = False
+        self._structures: dict[str, tuple[int, ...]] = {}
+        self._steps: list[StepRecord] = []
+        self._rows: list[tuple[str, tuple[Any, ...]]] = []
+        self._last_flush = 0.0
+
+    def __enter__(self) -> Self:
+        self._lock = lock.acquire(self.folder)
+        try:
+            end = read_end(self.folder)
+            if end is not None and end.state == "done":
+                raise RunStateError(
+                    f"run {self.run.id} is done and stays as it is; start a new run with its settings"
+                )
+            lock.write_pid(self.folder)
+            (self.folder / END).unlink(missing_ok=True)
+            (self.folder / PAUSED).unlink(missing_ok=True)
+            self._connection = open_writer(self.folder)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._last_flush = self._clock()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if not self._is_finished and error is not None and (self.folder / CONFIG).exists():
+                self._end_on(error)
+            elif error is None and not self._is_finished:
+                self.flush()
+        finally:
+            if self._connection is not None:
+                self._connection.close()
+            assert self._lock is not None
+            self._lock.release()
+
+    def describe(self, *, total_steps: int, **facts: Any) -> None:
+        """Put facts about the whole run on record, as JSON; `total_steps` is what progress is measured by."""
+        for name, value in {"total_steps": total_steps, **facts}.items():
+            self._rows.append(("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value))))
+        self.flush()
+
+    def rewind(self, last_step: int) -> None:
+        """Forget everything past `last_step`, the last one that the checkpoint holds."""
+        self.flush()
+        with self._transaction() as connection:
+            for table in ("steps", "evaluations", "events", *VECTOR_TABLES):
+                connection.execute(f"DELETE FROM {table} WHERE step > ?", (last_step,))
+
+    def step(self, record: StepRecord) -> None:
+        """Record a step; scores, norms and events of the same step come before it."""
+        self._steps.append(record)
+        if len(self._steps) >= FLUSH_ROWS or self._clock() - self._last_flush >= FLUSH_SECONDS:
+            self.flush()
+
+    def scores(self, step: int, scores: Mapping[int, SupportsFloat]) -> None:
+        """Record the saliency score of each removal structure, by id."""
+        self._vector("scores", step, scores)
+
+    def norms(self, step: int, norms: Mapping[int, SupportsFloat]) -> None:
+        """Record the norm of each removal structure's own group, by id."""
+        self._vector("norms", step, norms)
+
+    def evaluation(self, evaluation: Evaluation) -> None:
+        """Record an evaluation, and show it at once."""
+        columns = ("step", "epoch", "network", "loss", "accuracy", "num_examples")
+        statement = f"INSERT OR REPLACE INTO evaluations ({', '.join(columns)}) VALUES (?, ?, ?, ?, ?, ?)"
+        self._rows.append((statement, astuple(evaluation)))
+        self.flush()
+
+    def event(self, step: int, kind: str, text: str, structure: int | None = None) -> None:
+        """Record something worth a sentence; it becomes visible with the next flush."""
+        values = astuple(Event(step, kind, text, structure))
+        self._rows.append(("INSERT INTO events (step, kind, text, structure) VALUES (?, ?, ?, ?)", values))
+
+    def flush(self) -> list[float]:
+        """Write what is in memory; return the losses of the steps among it, oldest first.
+
+        Raises:
+            RunNotFoundError: The run's folder was deleted.
+        """
+        self._last_flush = self._clock()
+        if not self._steps and not self._rows:
+            return []
+        steps, self._steps = self._steps, []
+        rows, self._rows = self._rows, []
+        floats = self._read_back([value for record in steps for value in (record.loss, record.accuracy)])
+        losses, accuracies = list(floats[0::2]), list(floats[1::2])
+        with self._transaction() as connection:
+            for statement, values in rows:
+                connection.execute(statement, values)
+            connection.executemany(
+                _INSERT_STEP,
+                [_row(*columns) for columns in zip(steps, losses, accuracies, strict=True)],
+            )
+        return losses
+
+    @property
+    def request(self) -> Request | None:
+        """What a person asked for since the worker started."""
+        return read_request(self.folder)
+
+    def forget_request(self) -> None:
+        """Drop the request that waits."""
+        forget_request(self.folder)
+
+    def wait_while_paused(self, step: int) -> Request:
+        """Write everything, then wait until a person asks to go on or to cancel; return which."""
+        self.flush()
+        return wait_while_paused(self.folder, step)
+
+    def finish(
+        self, state: EndState, *, error: str | None = None, result: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write everything and put on record how the run ended. Nothing may be recorded after it."""
+        self.flush()
+        forget_request(self.folder)
+        write_end(self.folder, state, error=error, result=result)
+        self._is_finished = True
+
+    def _end_on(self, error: BaseException) -> None:
+        """Put on record that the block was left on `error`, even where its last rows cannot be written."""
+        state: EndState = "failed" if isinstance(error, Exception) else "cancelled"
+        with contextlib.suppress(NasvizError, sqlite3.Error, ArithmeticError):
+            self.flush()
+        forget_request(self.folder)
+        write_end(self.folder, state, error=f"{type(error).__name__}: {error}")
+
+    def _vector(self, table: str, step: int, values: Mapping[int, SupportsFloat]) -> None:
+        structures = self._structures.get(table)
+        if structures is None:
+            structures = self._structures[table] = tuple(sorted(values))
+            fact = (f"{table}.structures", json.dumps(structures))
+            self._rows.append(("INSERT OR REPLACE INTO facts VALUES (?, ?)", fact))
+        if unknown := sorted(set(values) - set(structures)):
+            raise DataError(f"{table} of step {step} name structures {unknown}, which step one did not name")
+        vector = np.array([float(values.get(i, np.nan)) for i in structures], dtype="<f4")
+        self._rows.append((f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (step, vector.tobytes())))
+
+    def _transaction(self) -> _Transaction:
+        require_folder(self.folder)
+        assert self._connection is not None, "a Writer is used inside `with`"
+        return _Transaction(self._connection)
+
+
+def _row(record: StepRecord, loss: float, accuracy: float) -> tuple[Any, ...]:
+    return (
+        *(record.step, record.epoch, record.phase, loss, accuracy, record.lr),
+        *(record.seconds, record.examples_per_second, record.memory_mb, record.zero_groups),
+    )
+
+
+class _Transaction:
+    """All of a block's statements, or none of them."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def __enter__(self) -> sqlite3.Connection:
+        self.connection.execute("BEGIN IMMEDIATE")
+        return self.connection
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.connection.execute("COMMIT" if error is None else "ROLLBACK")

@@ -1,0 +1,120 @@
+"""Settings are checked when they are made, and come back from JSON as they were."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nasviz.catalog import DATASETS, OPTIMIZERS, SALIENCIES, NetworkSource
+from nasviz.errors import InvalidSettingError
+from nasviz.runs import RunSettings, Schedule, plan_steps
+
+DEMO = NetworkSource("demonet")
+STEPS = st.none() | st.integers(1, 10**9)
+
+ANY_SETTINGS = st.builds(
+    RunSettings,
+    network=st.builds(
+        NetworkSource, st.sampled_from(["demonet", "resnet18"]), num_classes=st.none() | st.integers(2, 1000)
+    ),
+    data=st.sampled_from(sorted(DATASETS)),
+    data_folder=st.none() | st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1),
+    optimizer=st.sampled_from(sorted(OPTIMIZERS)),
+    base=st.sampled_from(["sgd", "adam", "adamw"]),
+    lr=st.floats(0, 1000, exclude_min=True),
+    momentum=st.floats(0, 1, exclude_max=True),
+    weight_decay=st.floats(0, 100),
+    target_sparsity=st.integers(0, 10**6) | st.floats(0, 1, exclude_max=True),
+    saliency=st.sampled_from(sorted(SALIENCIES)),
+    warmup_steps=STEPS,
+    projection_steps=STEPS,
+    epsilon=st.floats(0, 1, exclude_max=True),
+    projection=st.sampled_from(["halfspace", "progressive", "both"]),
+    protect=st.lists(st.text(st.characters(codec="utf-8"), min_size=1), max_size=3).map(tuple),
+    epochs=st.integers(1, 10**6),
+    batch_size=st.integers(1, 10**6),
+    seed=st.integers(0, 2**32 - 1),
+    device=st.sampled_from(["auto", "cpu", "cuda", "cuda:1", "mps"]),
+    checkpoint_steps=st.integers(1, 10**9),
+    eval_every_epochs=st.integers(1, 10**9),
+    num_workers=st.integers(0, 256),
+)
+
+
+@given(ANY_SETTINGS)
+def test_settings_come_back_from_json_as_they_were(settings: RunSettings) -> None:
+    again = RunSettings.from_json(json.loads(json.dumps(settings.to_json())))
+
+    assert again == settings
+    assert type(again.target_sparsity) is type(settings.target_sparsity)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("network", "demonet"),
+        ("data", "imagenet-of-nobody"),
+        ("data_folder", ""),
+        ("optimizer", "adagrad"),
+        ("base", "lion"),
+        ("lr", 0.0),
+        ("lr", float("nan")),
+        ("lr", "fast"),
+        ("momentum", 1.0),
+        ("weight_decay", -1e-4),
+        ("target_sparsity", -1),
+        ("target_sparsity", 1.0),
+        ("target_sparsity", True),
+        ("saliency", "luck"),
+        ("warmup_steps", 0),
+        ("warmup_steps", 2.5),
+        ("projection_steps", -3),
+        ("epsilon", 1.0),
+        ("projection", "neither"),
+        ("protect", ["conv1"]),
+        ("protect", ("",)),
+        ("epochs", 0),
+        ("epochs", True),
+        ("batch_size", 0),
+        ("seed", -1),
+        ("seed", 2**32),
+        ("device", "gpu0"),
+        ("device", "cuda:one"),
+        ("checkpoint_steps", 0),
+        ("eval_every_epochs", 0),
+        ("num_workers", -1),
+    ],
+)
+def test_a_value_out_of_range_is_named_with_what_is_possible(name: str, value: Any) -> None:
+    with pytest.raises(
+        InvalidSettingError, match=rf"^{name}=.* was asked for, but {name} must be .*default is"
+    ):
+        RunSettings(**{"network": DEMO, name: value})
+
+
+def test_an_unknown_setting_in_json_is_refused_by_name() -> None:
+    document = RunSettings(network=DEMO).to_json() | {"temperature": 3}
+    with pytest.raises(InvalidSettingError, match=r"'temperature'.*later version"):
+        RunSettings.from_json(document)
+
+
+def test_a_setting_missing_in_json_takes_its_default() -> None:
+    assert RunSettings.from_json({"network": DEMO.to_json()}) == RunSettings(network=DEMO)
+
+
+def test_warm_up_takes_a_tenth_and_projection_a_fifth_unless_told_otherwise() -> None:
+    assert plan_steps(num_train=6400, batch_size=64, epochs=4) == Schedule(100, 400, 40, 80)
+    assert plan_steps(
+        num_train=6400, batch_size=64, epochs=4, warmup_steps=1, projection_steps=399
+    ) == Schedule(100, 400, 1, 399)
+
+
+def test_fewer_images_than_a_batch_make_one_step_an_epoch() -> None:
+    assert plan_steps(num_train=10, batch_size=64, epochs=3).total_steps == 3
+
+
+def test_phases_beyond_the_end_are_refused_before_the_start() -> None:
+    with pytest.raises(InvalidSettingError, match=r"ask for 401 steps.*make 400; choose at most 400"):
+        plan_steps(num_train=6400, batch_size=64, epochs=4, warmup_steps=1, projection_steps=400)
