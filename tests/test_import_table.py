@@ -85,7 +85,7 @@ def test_a_page_imports_only_the_light_wing(path: Path) -> None:
 
 def test_importing_nasviz_and_its_light_wing_loads_nothing_heavy() -> None:
     rooms = ", ".join(f"nasviz.{room}" for room in sorted(LIGHT - {"ui"}))
-    code = f"import nasviz, {rooms}, sys; sys.exit(str(sorted({HEAVY!r} & set(sys.modules)) or 0))"
+    code = f"import nasviz, {rooms}, sys; sys.exit(sorted({HEAVY!r} & set(sys.modules)) or 0)"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, cwd=ROOT
     )
