@@ -1,0 +1,226 @@
+"""The door between the light wing and the torch wing: work goes out as data, results come back as data.
+
+Networks of the catalog are served by one warm child in turn. Python of the user gets a fresh child each time,
+so that nothing it does to its interpreter reaches anybody else's work. Results are kept by source, settings
+and the content of the weights.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nasviz.catalog import NetworkSource
+from nasviz.errors import WeightsError
+from nasviz.jobs.cache import ResultCache, key_of
+from nasviz.jobs.job import Job
+from nasviz.jobs.process import ChildProcess, Limits
+from nasviz.jobs.warm import WarmChild
+
+__all__ = ["Door", "analyze", "close", "construct", "export", "preview", "shared_door", "warm"]
+
+FRESH_AT_ONCE = 2
+"""How many children with user Python may work at the same time; more wait."""
+
+
+class Door:
+    """Hands work to child processes.
+
+    Args:
+        limits: Time and memory of one piece of work.
+        module: What a child runs.
+    """
+
+    def __init__(self, *, limits: Limits | None = None, module: str = "nasviz.jobs.child") -> None:
+        self.limits = limits or Limits()
+        self.cache = ResultCache()
+        self._module = module
+        self._lock = threading.Lock()
+        self._warm: WarmChild | None = None
+        self._turn = threading.BoundedSemaphore(FRESH_AT_ONCE)
+        self._fresh: set[Job] = set()
+
+    @property
+    def warm_pid(self) -> int | None:
+        """Process id of the warm child; None before it was started."""
+        return self._warm.pid if self._warm is not None else None
+
+    def warm(self) -> None:
+        """Start the warm child, where it does not run yet; returns at once."""
+        with self._lock:
+            if self._warm is None:
+                self._warm = WarmChild(self._module)
+
+    def submit(
+        self,
+        task: str,
+        arguments: Mapping[str, Any],
+        *,
+        is_user_code: bool = False,
+        files: Iterable[str] | None = None,
+        limits: Limits | None = None,
+    ) -> Job:
+        """Hand in a task of the child.
+
+        Args:
+            task: Name in the child's table of tasks.
+            arguments: Plain data.
+            is_user_code: Give it a fresh child, and forget the result.
+            files: Files whose content decides the result; None where it must not be kept.
+            limits: Others than the door's own.
+        """
+        key = None if files is None or is_user_code else key_of(task, arguments, files)
+        if key is not None and (known := self.cache.get(key)) is not None:
+            job = Job(task)
+            job.finish(known)
+            return job
+        job = Job(task, on_done=None if key is None else lambda result: self.cache.put(key, result))
+        if is_user_code:
+            threading.Thread(
+                target=self._serve_fresh, args=(job, arguments, limits or self.limits), daemon=True
+            ).start()
+        else:
+            self.warm()
+            assert self._warm is not None
+            self._warm.submit(job, arguments, limits or self.limits)
+        return job
+
+    def close(self) -> None:
+        """End all children; jobs at work are cancelled. A later job starts a new warm child."""
+        with self._lock:
+            for job in tuple(self._fresh):
+                job.cancel()
+            if self._warm is not None:
+                self._warm.close()
+                self._warm = None
+        for job in tuple(self._fresh):
+            job.wait()
+
+    def _serve_fresh(self, job: Job, arguments: Mapping[str, Any], limits: Limits) -> None:
+        self._fresh.add(job)
+        try:
+            with self._turn:
+                if job.is_asked_to_cancel:
+                    job.stop()
+                    return
+                child = ChildProcess(self._module)
+                try:
+                    child.serve(job, arguments, limits)
+                finally:
+                    child.close()
+        finally:
+            self._fresh.discard(job)
+
+
+_DOOR = Door()
+atexit.register(_DOOR.close)
+
+
+def shared_door() -> Door:
+    """The door of this process."""
+    return _DOOR
+
+
+def warm() -> None:
+    """Start the warm child ahead of the first job."""
+    _DOOR.warm()
+
+
+def close() -> None:
+    """End all children of this process."""
+    _DOOR.close()
+
+
+def analyze(source: NetworkSource, protect: Iterable[str] = ()) -> Job:
+    """Build a network, trace it, generate its search space.
+
+    The result holds `space` (what `SearchSpace.from_json` reads), `parity`, `rung`, `warnings`, `seconds`.
+
+    Raises:
+        WeightsError: The file of weights cannot be read.
+    """
+    arguments = {"source": source.to_json(), "protect": list(protect)}
+    return _DOOR.submit("analyze", arguments, is_user_code=source.is_callable, files=_files(source))
+
+
+def preview(
+    source: NetworkSource,
+    data: str,
+    *,
+    saliency: str = "taylor",
+    data_folder: str | None = None,
+    protect: Iterable[str] = (),
+    batch_size: int = 64,
+    seed: int = 0,
+) -> Job:
+    """Score every removal structure of the untrained network on one batch.
+
+    The result holds `scores` (a list of structure id and score) and `seconds`.
+
+    Raises:
+        WeightsError: The file of weights cannot be read.
+    """
+    arguments = {
+        "source": source.to_json(),
+        "data": data,
+        "data_folder": data_folder,
+        "saliency": saliency,
+        "protect": list(protect),
+        "batch_size": batch_size,
+        "seed": seed,
+    }
+    return _DOOR.submit("preview", arguments, is_user_code=source.is_callable, files=_files(source))
+
+
+def construct(
+    network: Path | str | NetworkSource,
+    erased: Iterable[int],
+    *,
+    folder: Path | str | None = None,
+    protect: Iterable[str] = (),
+    is_user_code: bool = False,
+) -> Job:
+    """Set structures to zero, cut them out, compare the two networks, write the smaller one to a folder.
+
+    Args:
+        network: Folder of a run, whose latest weights are taken; or a source, as it is built.
+        erased: Structure ids.
+        folder: Where the sub-network is written; `by-hand` in the run's folder when it is left out.
+        protect: Of the search space of a source; a run has its own.
+        is_user_code: Whether a run's network is user Python; a source says it itself.
+
+    The result holds `report`, `plan` and `folder`.
+    """
+    arguments: dict[str, Any] = {"erased": sorted(erased), "folder": None if folder is None else str(folder)}
+    if isinstance(network, NetworkSource):
+        is_user_code = network.is_callable
+        arguments |= {"source": network.to_json(), "protect": list(protect)}
+    else:
+        arguments |= {"run": str(network)}
+    return _DOOR.submit("construct", arguments, is_user_code=is_user_code)
+
+
+def export(folder: Path | str, kinds: Iterable[str] = ("onnx", "source")) -> Job:
+    """Write a constructed sub-network in forms that other programs read, and check each by reading it again.
+
+    Args:
+        folder: Where `construct` or a run has left it.
+        kinds: `onnx` (model.onnx, compared under onnxruntime) and `source` (model.zip: Python and weights,
+            run by itself and compared).
+
+    The result holds `files`: for each kind its path, size and largest difference.
+    """
+    arguments = {"folder": str(folder), "kinds": list(kinds)}
+    return _DOOR.submit("export", arguments, limits=Limits(time_s=900, memory_mb=_DOOR.limits.memory_mb))
+
+
+def _files(source: NetworkSource) -> list[str]:
+    """Files that decide what the network is."""
+    if source.weights is None:
+        return []
+    if not Path(source.weights).is_file():
+        raise WeightsError(f"no file of weights at {source.weights}; choose one again")
+    return [source.weights]

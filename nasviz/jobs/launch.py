@@ -1,0 +1,70 @@
+"""Starting, resuming and cancelling the worker of a run: a process of its own that outlives the server."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+from nasviz.errors import RunBusyError, RunStateError
+from nasviz.jobs.process import environment
+from nasviz.runs import Run
+from nasviz.runs.files import LOG
+
+__all__ = ["cancel_run", "is_starting", "start_run"]
+
+WORKER = "nasviz.train.worker"
+
+_WORKERS: dict[Path, subprocess.Popen[bytes]] = {}
+"""Workers that this process has started and that still live, by the folder of their run."""
+
+
+def start_run(run: Run) -> None:
+    """Start the worker of a run, or resume one that was cancelled, failed or crashed.
+
+    The worker is detached: it survives a refresh, a rerun and the end of the server.
+
+    Raises:
+        RunBusyError: It has a worker already.
+        RunStateError: It is done.
+    """
+    if run.is_active or is_starting(run):
+        raise RunBusyError(f"run {run.id} is at work already; cancel it before you start it again")
+    if run.state == "done":
+        raise RunStateError(f"run {run.id} is done; start a new run with its settings to repeat it")
+    run.forget_request()
+    with (run.folder / LOG).open("ab") as log:
+        worker = subprocess.Popen(
+            [sys.executable, "-P", "-m", WORKER, str(run.folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment(),
+            start_new_session=True,
+        )
+    _WORKERS[run.folder] = worker
+    threading.Thread(target=_bury, args=(run.folder, worker), daemon=True).start()
+
+
+def is_starting(run: Run) -> bool:
+    """Whether a worker that this process has started is still on its way to the run's lock."""
+    return run.folder in _WORKERS and not run.is_active
+
+
+def cancel_run(run: Run, wait_s: float = 0.0) -> bool:
+    """Ask the worker of a run to stop; whether it has within `wait_s` seconds. Its record stays."""
+    with contextlib.suppress(RunStateError):  # it has ended by itself meanwhile
+        run.request("cancel")
+    deadline = time.monotonic() + wait_s
+    while run.is_active and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not run.is_active
+
+
+def _bury(folder: Path, worker: subprocess.Popen[bytes]) -> None:
+    """A worker that has ended stays a zombie until somebody asks for its exit code."""
+    worker.wait()
+    _WORKERS.pop(folder, None)
