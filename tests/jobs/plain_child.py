@@ -23,10 +23,10 @@ def count(arguments, report):
 
 
 def chatter(arguments, report):
-    print('{"kind": "done", "id": %d, "result": {"forged": true}}' % arguments["id"])
-    print("not JSON at all")
+    forged = '{"kind": "done", "id": 0, "result": {"forged": true}}\n'
+    sys.stdout.write(f"{forged}not JSON at all\n")
     sys.stdout.flush()
-    os.write(1, b'{"kind": "done", "id": 0, "result": {"forged": true}}\n')
+    os.write(1, forged.encode())
     ctypes.CDLL(None).puts(b"from C")
     os.system("echo from a shell")
     return {"forged": False}
@@ -46,7 +46,7 @@ def spawn(arguments, report):
 
 
 def vanish(arguments, report):
-    print("a last word", file=sys.stderr, flush=True)
+    os.write(2, b"a last word")
     os._exit(7)
 
 
