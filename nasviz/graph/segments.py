@@ -7,7 +7,7 @@ edges; a joint vertex is a segment of its own. Erasing a segment erases all its 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -15,7 +15,8 @@ from math import prod
 import networkx as nx
 
 from nasviz.errors import UnknownVertexError
-from nasviz.graph.trace_graph import TraceGraph, Vertex
+from nasviz.graph.blocks import Blocks, blocks
+from nasviz.graph.trace_graph import TraceGraph
 
 __all__ = ["Segment", "SegmentGraph", "segment"]
 
@@ -27,6 +28,7 @@ class Segment:
     id: int
     name: str
     vertices: tuple[str, ...]
+    """In topological order; the last one is what others read."""
     is_joint: bool
     parameters: tuple[str, ...]
     """Trainable parameters that its vertices read, each once."""
@@ -93,78 +95,86 @@ class SegmentGraph:
         return graph
 
 
-def segment(trace: TraceGraph) -> SegmentGraph:
+def segment(trace: TraceGraph, collapse: Iterable[str] = ()) -> SegmentGraph:
     """Grow the segments of a trace graph, breadth first from its inputs; O(V + E).
 
+    Args:
+        trace: The graph.
+        collapse: Classes or path patterns of modules that count as one vertex (see `blocks`).
+
     Examples:
-        >>> from nasviz.graph.trace_graph import Input, Output
+        >>> from nasviz.graph.trace_graph import Input, Output, Vertex
         >>> chain = (Vertex("a", "a", "conv2d", ("x",)), Vertex("b", "b", "relu", ("a",)))
         >>> trace = TraceGraph("chain", (Input("x"),), chain, (Output("y", "b"),))
         >>> [s.vertices for s in segment(trace)]
         [('a', 'b')]
     """
-    return SegmentGraph(trace, _linked(trace, list(grow(trace))))
+    units = blocks(trace, collapse)
+    return SegmentGraph(trace, _linked(units, list(grow(units))))
 
 
-def grow(trace: TraceGraph) -> Iterator[tuple[str, ...]]:
-    """Yield the vertices of one segment after the other, in the order of Algorithm 2."""
-    queue: deque[str] = deque(v.id for v in trace if set(v.inputs) & {i.id for i in trace.inputs})
+def grow(units: Blocks) -> Iterator[tuple[str, ...]]:
+    """Yield the members of one segment after the other, in the order of Algorithm 2."""
+    virtual = {i.id for i in units.trace.inputs}
+    queue: deque[str] = deque(unit for unit in units if virtual.intersection(units.operands[unit]))
     queued = set(queue)
     while queue:
         run = [queue.popleft()]
-        while not trace[run[-1]].is_joint and (follower := _only_follower(trace, run[-1])):
+        while not units.is_joint(run[-1]) and (follower := _only_follower(units, run[-1])):
             run.append(follower)
         queued.update(run)
         yield tuple(run)
-        for consumer in trace.consumers[run[-1]]:
-            if consumer in trace and consumer not in queued:
+        for consumer in units.consumers[run[-1]]:
+            if consumer in units.members and consumer not in queued:
                 queued.add(consumer)
                 queue.append(consumer)
 
 
-def _only_follower(trace: TraceGraph, vertex_id: str) -> str | None:
-    """The vertex that continues the segment, if there is exactly one reader and it is no joint."""
-    consumers = trace.consumers[vertex_id]
-    if len(consumers) != 1 or consumers[0] not in trace or trace[consumers[0]].is_joint:
+def _only_follower(units: Blocks, unit: str) -> str | None:
+    """What continues the segment, if there is exactly one reader and it is no joint."""
+    consumers = units.consumers[unit]
+    if len(consumers) != 1 or consumers[0] not in units.members or units.is_joint(consumers[0]):
         return None
     return consumers[0]
 
 
-def _linked(trace: TraceGraph, runs: list[tuple[str, ...]]) -> tuple[Segment, ...]:
-    home = {vertex: index for index, run in enumerate(runs) for vertex in run}
+def _linked(units: Blocks, runs: list[tuple[str, ...]]) -> tuple[Segment, ...]:
+    trace = units.trace
+    home = {unit: index for index, run in enumerate(runs) for unit in run}
     virtual = {i.id for i in trace.inputs}
     successors: list[dict[int, None]] = [{} for _ in runs]
     predecessors: list[dict[int, None]] = [{} for _ in runs]
     for index, run in enumerate(runs):
-        for consumer in trace.consumers[run[-1]]:
+        for consumer in units.consumers[run[-1]]:
             if consumer in home:
                 successors[index][home[consumer]] = None
                 predecessors[home[consumer]][index] = None
     segments = []
     for index, run in enumerate(runs):
-        vertices = [trace[v] for v in run]
+        members = tuple(v for unit in run for v in units.members[unit])
+        vertices = [trace[v] for v in members]
         parameters = tuple(dict.fromkeys(p for v in vertices for p in v.parameters))
         segments.append(
             Segment(
                 id=index,
-                name=_name(vertices),
-                vertices=run,
-                is_joint=vertices[0].is_joint,
+                name=_name([units.name(unit) for unit in run]),
+                vertices=members,
+                is_joint=units.is_joint(run[0]),
                 parameters=parameters,
                 num_parameters=sum(prod(trace.parameter_shapes[p]) for p in parameters),
                 macs=sum(v.macs for v in vertices),
                 predecessors=tuple(predecessors[index]),
                 successors=tuple(successors[index]),
                 inputs=tuple(dict.fromkeys(s for v in vertices for s in v.inputs if s in virtual)),
-                outputs=tuple(c for c in trace.consumers[run[-1]] if c not in home),
+                outputs=tuple(c for c in units.consumers[run[-1]] if c not in home),
             )
         )
     return tuple(segments)
 
 
-def _name(vertices: list[Vertex]) -> str:
+def _name(names: list[str]) -> str:
     """The members' names joined by hyphens behind the module path they share: `layer1.0.conv1-bn1-relu`."""
-    paths = [v.name.split(".") for v in vertices]
+    paths = [name.split(".") for name in names]
     shared: list[str] = []
     for scope in zip(*(path[:-1] for path in paths), strict=False):
         if len(set(scope)) > 1:

@@ -47,14 +47,17 @@ def steps(
             return
         trial = [*accepted, structure]
         is_accepted, reason = True, "lowest score left"
-        if hierarchical and not connectivity.is_valid(trial):
-            is_accepted, reason = False, "kept: without it the network falls apart"
-        elif witness is not None and structure in witness:
-            narrower = connectivity.witness(trial)
-            if narrower is None or len(narrower - set(trial)) > room:
+        if witness is not None:
+            # Off the witness nothing can break: only candidates on it cost a search.
+            narrower = connectivity.witness(trial) if structure in witness else witness
+            if narrower is None:
+                is_accepted, reason = False, "kept: without it the network falls apart"
+            elif len(narrower) > room:
                 is_accepted, reason = False, f"kept: with it gone, {k} structures could not go in all"
             else:
                 witness = narrower
+        elif hierarchical and not connectivity.is_valid(trial):
+            is_accepted, reason = False, "kept: without it the network falls apart"
         if is_accepted:
             accepted = trial
         yield SelectionStep(structure, saliency[structure], is_accepted, reason, tuple(accepted))

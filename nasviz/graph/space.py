@@ -47,18 +47,23 @@ class Traced(Protocol):
     def trace_graph(self) -> TraceGraph: ...
 
 
-def search_space(network: TraceGraph | Traced, protect: Iterable[int | str] = ()) -> SearchSpace:
+def search_space(
+    network: TraceGraph | Traced, protect: Iterable[int | str] = (), collapse: Iterable[str] = ()
+) -> SearchSpace:
     """Generate the search space of a network (ASGNAS, Algorithm 2).
 
     Args:
         network: A trace graph, or what carries one.
         protect: What must stay: structure ids or names, vertex ids or names, or paths of modules.
+        collapse: Modules that count as one vertex each: class names, or patterns of paths.
 
     Raises:
-        UnknownVertexError: `protect` names something that the network does not have.
+        UnknownVertexError: `protect` or `collapse` names something that the network does not have.
+        GraphError: A module to collapse hands out more than one value.
     """
     trace = network if isinstance(network, TraceGraph) else network.trace_graph
-    return SearchSpace(segment(trace), tuple(protect))
+    names = tuple(collapse)
+    return SearchSpace(segment(trace, names), tuple(protect), names)
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ class SearchSpace:
 
     segments: SegmentGraph
     protect: tuple[int | str, ...] = ()
+    collapse: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _ = self._protected  # unknown names are refused here, not at the first question
@@ -234,12 +240,13 @@ class SearchSpace:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, ready for `json.dumps`; everything else follows from it."""
-        return {"trace": self.trace.to_json(), "protect": list(self.protect)}
+        wishes = {"protect": list(self.protect), "collapse": list(self.collapse)}
+        return {"trace": self.trace.to_json()} | wishes
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SearchSpace:
         """The space that `to_json` wrote."""
-        return search_space(TraceGraph.from_json(data["trace"]), data["protect"])
+        return search_space(TraceGraph.from_json(data["trace"]), data["protect"], data["collapse"])
 
     @cached_property
     def _objections(self) -> dict[str, str]:

@@ -18,6 +18,9 @@ from nasviz.graph.trace_graph import TraceGraph, Vertex
 
 __all__ = ["RemovalStructure", "Slice", "joint_objections", "required_sinks", "shared_parameters", "why_not"]
 
+_ANNIHILATED = ("mul", "matmul", "bmm", "mm")
+"""Products that are zero as soon as one operand is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Slice:
@@ -67,24 +70,25 @@ def shared_parameters(segments: SegmentGraph) -> dict[str, tuple[str, ...]]:
 
 
 def zero_breaker(vertices: Iterable[Vertex], shared: Iterable[str], *, from_zero: bool) -> Vertex | None:
-    """The last vertex because of which a run is not zero at its end, all its parameters at zero.
+    """The vertex because of which a segment does not end at zero, all its parameters at zero.
 
     `from_zero` says whether zeros go in (an orphaned segment) or anything may (an erased one). A parameter
     that is shared stays as it is, so only what keeps zero by itself counts as zero behind it.
     """
     fixed = set(shared)
-    is_zero, breaker = from_zero, None
+    breakers: dict[str, Vertex | None] = {}  # by vertex of the segment: None where its value is zero
+    last: Vertex | None = None
     for vertex in vertices:
         is_closed = not fixed.intersection(vertex.parameters)
-        was_zero = is_zero
+        before = [breakers[s] for s in vertex.inputs if s in breakers]
+        is_fed_zero = not any(before) and (from_zero or len(before) == len(vertex.inputs))
+        is_fed_zero |= vertex.operator in _ANNIHILATED and None in before
         is_zero = (is_closed and vertex.annihilates) or (
-            is_zero and (vertex.keeps_zero or (is_closed and vertex.closes))
+            is_fed_zero and (vertex.keeps_zero or (is_closed and vertex.closes))
         )
-        if is_zero:
-            breaker = None
-        elif was_zero or breaker is None:
-            breaker = vertex
-    return breaker
+        earlier = next((b for b in before if b), None)
+        last = breakers[vertex.id] = None if is_zero else vertex if is_fed_zero else earlier or vertex
+    return last
 
 
 def joint_objections(trace: TraceGraph) -> dict[str, str]:
@@ -129,10 +133,9 @@ def required_sinks(segments: SegmentGraph, objections: dict[str, str]) -> frozen
     shared = set(shared_parameters(segments))
     sinks = set()
     for s in segments:
-        feeds = trace.consumers[s.vertices[-1]]
         if (
             required.intersection(s.outputs)
-            or any(reader in objections for reader in feeds)
+            or _reader_objection(segments, s, objections)
             or zero_breaker((trace[v] for v in s.vertices), shared, from_zero=True)
         ):
             sinks.add(s.id)
@@ -141,7 +144,6 @@ def required_sinks(segments: SegmentGraph, objections: dict[str, str]) -> frozen
 
 def why_not(segments: SegmentGraph, s: Segment, objections: dict[str, str]) -> str | None:
     """Why a segment is no removal structure by its place in the graph, in words; `None` where it is."""
-    trace = segments.trace
     if s.is_joint:
         return "it joins branches; it goes by itself once at most one of them is left"
     if s.outputs:
@@ -153,9 +155,17 @@ def why_not(segments: SegmentGraph, s: Segment, objections: dict[str, str]) -> s
     for successor in s.successors:
         if not segments[successor].is_joint:
             return f"{segments[successor].name} needs its value: it is the only path there"
-    for reader in trace.consumers[s.vertices[-1]]:
+    return _reader_objection(segments, s, objections)
+
+
+def _reader_objection(segments: SegmentGraph, s: Segment, objections: dict[str, str]) -> str | None:
+    """Why one of the joints behind a segment cannot lose it; `None` where all can."""
+    for reader in segments.trace.consumers[s.vertices[-1]]:
         if reader in objections:
             return objections[reader]
+    for joint in (segments[i] for i in s.successors if segments[i].is_joint):
+        if len(joint.vertices) > 1:
+            return f"{joint.name} is collapsed into one vertex and takes several values"
     return None
 
 
