@@ -1,0 +1,25 @@
+"""Drawings: graphs as DOT and SVG, overlays, charts. Data in, data out; nothing here knows a page."""
+
+from nasviz.draw.dot_dependency import dependency_dot
+from nasviz.draw.dot_segment import segment_dot
+from nasviz.draw.dot_trace import trace_dot
+from nasviz.draw.layout import layout
+from nasviz.draw.overlay import Overlay, cost_overlay, plan_overlay, saliency_overlay, state_overlay
+from nasviz.draw.view import GraphView, cell_view, dependency_view, segment_view, trace_view
+
+__all__ = [
+    "GraphView",
+    "Overlay",
+    "cell_view",
+    "cost_overlay",
+    "dependency_dot",
+    "dependency_view",
+    "layout",
+    "plan_overlay",
+    "saliency_overlay",
+    "segment_dot",
+    "segment_view",
+    "state_overlay",
+    "trace_dot",
+    "trace_view",
+]

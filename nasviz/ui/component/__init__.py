@@ -1,0 +1,5 @@
+"""Components of the pages that need a browser of their own: the graph view and the live view."""
+
+from nasviz.ui.component.graph import GraphSelection, graph_view, paint
+
+__all__ = ["GraphSelection", "graph_view", "paint"]

@@ -1,0 +1,134 @@
+"""What stands in the boxes: two short lines that tell a vertex, a segment or a module at a glance."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from math import prod
+
+from nasviz.draw.drawing import Form
+from nasviz.draw.labels import count, plain_shape, shorten
+from nasviz.graph.operators import Role
+from nasviz.graph.trace_graph import TraceGraph, Vertex
+
+__all__ = [
+    "form_of",
+    "module_lines",
+    "num_parameters",
+    "operator_lines",
+    "plain_operator",
+    "role_of",
+    "segment_lines",
+    "size_of",
+]
+
+_SYMBOLS = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "cat": "C", "matmul": "@", "bmm": "@", "mm": "@"}
+_SHOWN_MEMBERS = 3
+
+
+def num_parameters(trace: TraceGraph, vertices: Sequence[str]) -> int:
+    """Trainable numbers that these vertices read, shared tensors counted once."""
+    names = {name for vertex in vertices for name in trace[vertex].parameters}
+    return sum(prod(trace.parameter_shapes[name]) for name in names)
+
+
+def role_of(vertex: Vertex) -> str:
+    """Row of the palette."""
+    if vertex.is_joint:
+        return "joint"
+    return vertex.role.value if vertex.role.value in ("stem", "norm", "accessory", "shape") else "unknown"
+
+
+def form_of(vertex: Vertex) -> Form:
+    """Joints with a sign of their own are small; all others are boxes."""
+    if not vertex.is_joint or vertex.operator not in _SYMBOLS:
+        return "box"
+    return "diamond" if vertex.role is Role.CONCATENATING else "circle"
+
+
+def operator_lines(trace: TraceGraph, vertex: Vertex, within: str = "") -> tuple[str, ...]:
+    """Name and size of one operator call; names are told from the module `within` on."""
+    if form_of(vertex) != "box":
+        return (_SYMBOLS[vertex.operator],)
+    name = _inside(vertex.module, within) if vertex.module else plain_operator(vertex.operator)
+    parameters = num_parameters(trace, [vertex.id])
+    size = size_of(trace, vertex) or plain_shape(vertex.shape)
+    return shorten(name), f"{size} · {count(parameters)}" if parameters else size
+
+
+def plain_operator(name: str) -> str:
+    """An operator's name in words: `adaptive_avg_pool2d` is an adaptive avg pool.
+
+    Examples:
+        >>> plain_operator("adaptive_avg_pool2d"), plain_operator("relu6"), plain_operator("conv2d")
+        ('adaptive avg pool', 'relu6', 'conv')
+    """
+    return re.sub(r"(?<=[a-z])[123]d$", "", name).replace("_", " ")
+
+
+def size_of(trace: TraceGraph, vertex: Vertex) -> str:
+    """Kernel and width of an operator, as papers write them: `3×3 /2, 184`; empty where it has none."""
+    attributes = vertex.attributes
+    if vertex.role is Role.STEM and vertex.parameters:
+        weight = trace.parameter_shapes[vertex.parameters[0]]
+        if not vertex.operator.startswith("conv"):
+            return f"{weight[-1]} → {vertex.shape[-1]}" if vertex.shape else str(weight[0])
+        width = vertex.shape[1] if len(vertex.shape) > 1 else weight[0]
+        groups = attributes.get("groups")
+        several = f", {groups} groups" if isinstance(groups, int) and groups > 1 else ""
+        if several and groups == width:
+            several = ", depthwise"
+        return f"{plain_shape(weight[2:])}{_stride(attributes.get('stride'))}, {width}{several}"
+    kernel = attributes.get("kernel_size")
+    if isinstance(kernel, tuple) and kernel:
+        return "×".join(str(k) for k in kernel) + _stride(attributes.get("stride"))
+    return ""
+
+
+def segment_lines(trace: TraceGraph, vertices: Sequence[str]) -> tuple[str, ...]:
+    """Members of a segment, then the sizes of what it trains: `conv2 · bn2` over `3×3, 88 · 25.6k`."""
+    members = [trace[vertex] for vertex in vertices]
+    if len(members) == 1 and form_of(members[0]) != "box":
+        return operator_lines(trace, members[0])
+    within = _common_module([m.module or (m.scope[-1] if m.scope else "") for m in members])
+    names = [_inside(m.module, within) if m.module else plain_operator(m.operator) for m in members]
+    if len(names) > _SHOWN_MEMBERS + 1:
+        names = [*names[: _SHOWN_MEMBERS - 1], "…", names[-1]]
+    lead = f"{within}: " if within else ""
+    sizes = [size_of(trace, m) for m in members if m.role is Role.STEM]
+    parameters = num_parameters(trace, vertices)
+    detail = [*([sizes[0] if len(sizes) == 1 else f"{len(sizes)} stems"] if sizes else [])]
+    detail += [count(parameters)] if parameters else [plain_shape(members[-1].shape)]
+    return shorten(lead + " · ".join(names), 48), " · ".join(detail)
+
+
+def module_lines(
+    trace: TraceGraph, key: str, path: str, vertices: Sequence[str], within: str
+) -> tuple[str, ...]:
+    """Name of a closed module, then its class, its number of operators and of parameters."""
+    parameters = num_parameters(trace, vertices)
+    parts = [trace.modules.get(path, ""), f"{len(vertices)} ops", count(parameters) if parameters else ""]
+    return f"▸ {shorten(_inside(key, within))}", " · ".join(shorten(part) for part in parts if part)
+
+
+def _stride(stride: object) -> str:
+    """Stride behind a kernel size, where it is not one."""
+    steps = stride if isinstance(stride, tuple) else (stride,)
+    wide = [step for step in steps if isinstance(step, int) and step != 1]
+    return f" /{wide[0]}" if wide else ""
+
+
+def _inside(path: str, within: str) -> str:
+    """A module path, told from another one on."""
+    return path[len(within) + 1 :] if within and path.startswith(f"{within}.") else path
+
+
+def _common_module(paths: Sequence[str]) -> str:
+    """The innermost module around all of these, empty where they share none."""
+    parts = [path.split(".")[:-1] for path in paths]
+    shared = []
+    for names in zip(*parts, strict=False):
+        if len(set(names)) > 1:
+            break
+        shared.append(names[0])
+    return ".".join(shared)

@@ -1,0 +1,44 @@
+"""The segment graph as a drawing: joints are small, removal structures stand out."""
+
+from __future__ import annotations
+
+from nasviz.draw.captions import form_of, segment_lines
+from nasviz.draw.draft import Draft
+from nasviz.draw.drawing import Drawing
+from nasviz.graph import SearchSpace
+
+__all__ = ["segment_dot", "segment_drawing"]
+
+
+def segment_dot(space: SearchSpace) -> str:
+    """Graphviz source of a segment graph with its virtual inputs and outputs."""
+    return segment_drawing(space).to_dot()
+
+
+def segment_drawing(space: SearchSpace) -> Drawing:
+    """Segments, virtual inputs and outputs; the key of a segment is its number, O(V + E)."""
+    trace = space.trace
+    removable = {s.id for s in space.removable}
+    draft = Draft()
+    draft.add_inputs(trace)
+    for s in space.segments:
+        lines = segment_lines(trace, s.vertices)
+        if s.id in removable:
+            lines = (*lines, f"structure {s.id}")
+        role = "joint" if s.is_joint else "removable" if s.id in removable else "kept"
+        form = form_of(trace[s.vertices[0]]) if len(s.vertices) == 1 else "box"
+        draft.add(s.id, "segment", role, form, lines, members=s.vertices)
+    draft.add_outputs(trace)
+    for s in space.segments:
+        for name in s.inputs:
+            draft.link(("input", name), s.id)
+        for follower in s.successors:
+            last = s.vertices[-1]
+            draft.link(s.id, follower, sum(v.count(last) for v in _operands(space, follower)))
+        for name in s.outputs:
+            draft.link(s.id, ("output", name))
+    return draft.finish(trace.name)
+
+
+def _operands(space: SearchSpace, segment_id: int) -> list[tuple[str, ...]]:
+    return [space.trace[v].inputs for v in space.segments[segment_id].vertices]

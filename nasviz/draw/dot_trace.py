@@ -1,0 +1,120 @@
+"""The trace graph as a drawing: open modules are frames, closed ones are single vertices."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from nasviz.draw.captions import form_of, module_lines, operator_lines, role_of
+from nasviz.draw.collapse import Call, calls, opening, seen
+from nasviz.draw.draft import Draft
+from nasviz.draw.drawing import Drawing
+from nasviz.draw.labels import shorten
+from nasviz.errors import UnknownNameError
+from nasviz.graph.trace_graph import TraceGraph
+
+__all__ = ["cell_drawing", "trace_dot", "trace_drawing"]
+
+Around = Mapping[str, tuple[Call, ...]]
+
+
+def trace_dot(trace: TraceGraph, expanded: Collection[str] | None = None) -> str:
+    """Graphviz source of a trace graph; `expanded` names the open modules, `None` opens what fits."""
+    return trace_drawing(trace, expanded).to_dot()
+
+
+def trace_drawing(trace: TraceGraph, expanded: Collection[str] | None = None) -> Drawing:
+    """What is seen of a trace graph when the modules `expanded` are open; O(V + E).
+
+    Args:
+        trace: Any trace graph.
+        expanded: Paths of modules; `trace.modules` opens all. `None` opens whole levels from outside in, as
+            long as the drawing stays readable.
+    """
+    opened = opening(trace) if expanded is None else frozenset(expanded)
+    draft = Draft()
+    draft.add_inputs(trace)
+    home = _add_seen(draft, trace, calls(trace), opened, "")
+    home |= {i.id: ("input", i.id) for i in trace.inputs}
+    for v in trace:
+        for source in v.inputs:
+            draft.link(home[source], home[v.id])
+    draft.add_outputs(trace)
+    for o in trace.outputs:
+        draft.link(home[o.source], ("output", o.id))
+    return draft.finish(trace.name)
+
+
+def cell_drawing(trace: TraceGraph, path: str) -> Drawing:
+    """The inside of one module, all open, with names told from it on and its surroundings as plain ports.
+
+    Two modules of the same build give the same DOT text: they share one layout.
+
+    Raises:
+        UnknownNameError: No two operators lie in a module of that path.
+    """
+    around = {
+        v: stack[depth + 1 :]
+        for v, stack in calls(trace).items()
+        for depth, call in enumerate(stack)
+        if call.path == path and call.number == 0
+    }
+    if not around:
+        raise UnknownNameError(
+            f"module {path!r} of {trace.name} holds no two operators; choose one that does"
+        )
+    draft = Draft()
+    arriving = dict.fromkeys(s for v in around for s in trace[v].inputs if s not in around)
+    for number, source in enumerate(arriving, 1):
+        draft.add(("port", source), "port", "port", "pill", (f"from outside {number}",), key=source)
+    opened = {call.path for stack in around.values() for call in stack}
+    home = _add_seen(draft, trace, around, opened, path)
+    home |= {source: ("port", source) for source in arriving}
+    for vertex in around:
+        for source in trace[vertex].inputs:
+            draft.link(home[source], home[vertex])
+    for vertex in around:
+        if any(reader not in around for reader in trace.consumers[vertex]):
+            draft.add(("leaves", vertex), "port", "port", "pill", ("to outside",), key=vertex)
+            draft.link(home[vertex], ("leaves", vertex))
+    return draft.finish(trace.name)
+
+
+def _add_seen(
+    draft: Draft, trace: TraceGraph, around: Around, opened: Collection[str], focus: str
+) -> dict[str, object]:
+    """Add vertices, closed calls and frames; returns under which name each vertex is drawn."""
+    closed = seen(around, opened)
+    home: dict[str, object] = {}
+    for vertex_id, stack in around.items():
+        call = closed[vertex_id]
+        frame, within = _frames(draft, trace, stack, call, focus)
+        if call is None:
+            home[vertex_id] = vertex_id
+            v = trace[vertex_id]
+            lines = operator_lines(trace, v, within)
+            draft.add(
+                vertex_id, "operator", role_of(v), form_of(v), lines, members=(vertex_id,), cluster=frame
+            )
+            continue
+        name = home[vertex_id] = ("module", call.key)
+        if name not in draft:
+            members = tuple(call.vertices)
+            lines = module_lines(trace, call.key, call.path, members, within)
+            more = {"key": call.key, "module": call.path}
+            draft.add(name, "module", "module", "stack", lines, members=members, cluster=frame, **more)
+    return home
+
+
+def _frames(
+    draft: Draft, trace: TraceGraph, stack: tuple[Call, ...], closed: Call | None, focus: str
+) -> tuple[str | None, str]:
+    """The innermost frame around a vertex, added with all around it where new, and its module's path."""
+    frame, within = None, focus
+    for call in stack:
+        if call is closed:
+            break
+        name = call.key.removeprefix(f"{within}.") if within else call.key
+        title = " · ".join(shorten(part) for part in (name, trace.modules.get(call.path, "")) if part)
+        frame = draft.frame(("module", call.key), title, frame, module=call.path, key=call.key)
+        within = call.path
+    return frame, within

@@ -1,0 +1,93 @@
+"""A drawing in the making: hands out the opaque ids and counts what runs along each arrow."""
+
+from __future__ import annotations
+
+from nasviz.draw.drawing import Drawing, DrawnCluster, DrawnEdge, DrawnVertex, Form
+from nasviz.draw.labels import plain_shape, shorten
+from nasviz.graph.trace_graph import TraceGraph
+
+__all__ = ["Draft"]
+
+
+class Draft:
+    """Collects vertices, frames and arrows under names of the caller's choice.
+
+    Examples:
+        >>> draft = Draft()
+        >>> (
+        ...     draft.add("a", "operator", "stem", "box", ("conv",)),
+        ...     draft.add("b", "operator", "norm", "box", ("bn",)),
+        ... )
+        ('n0', 'n1')
+        >>> draft.link("a", "b")
+        >>> draft.finish("two").edges
+        (DrawnEdge(id='e0', source='n0', target='n1', multiplicity=1, role=''),)
+    """
+
+    def __init__(self) -> None:
+        self._vertices: dict[object, DrawnVertex] = {}
+        self._clusters: dict[object, DrawnCluster] = {}
+        self._arrows: dict[tuple[object, object], int] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._vertices
+
+    def add(
+        self,
+        name: object,
+        kind: str,
+        role: str,
+        form: Form,
+        lines: tuple[str, ...],
+        *,
+        key: str | None = None,
+        members: tuple[str, ...] = (),
+        cluster: str | None = None,
+        module: str = "",
+    ) -> str:
+        """Add a vertex and return its opaque id."""
+        number = f"n{len(self._vertices)}"
+        key = str(name) if key is None else key
+        self._vertices[name] = DrawnVertex(number, key, kind, role, form, lines, members, cluster, module)
+        return number
+
+    def frame(
+        self,
+        name: object,
+        title: str,
+        parent: str | None,
+        role: str = "module",
+        module: str = "",
+        key: str = "",
+    ) -> str:
+        """The opaque id of the frame of this name; added when it is new."""
+        if name not in self._clusters:
+            number = f"c{len(self._clusters)}"
+            self._clusters[name] = DrawnCluster(number, key or str(name), title, parent, role, module)
+        return self._clusters[name].id
+
+    def link(self, source: object, target: object, multiplicity: int = 1) -> None:
+        """Add data edges to the arrow between two vertices; what stays inside one vertex is no arrow."""
+        if source != target:
+            self._arrows[source, target] = self._arrows.get((source, target), 0) + multiplicity
+
+    def add_inputs(self, trace: TraceGraph) -> None:
+        """The virtual inputs, under `("input", id)`."""
+        for i in trace.inputs:
+            word = "input" if len(trace.inputs) == 1 else f"input {shorten(i.id)}"
+            self.add(("input", i.id), "input", "port", "pill", (word, plain_shape(i.shape)), key=i.id)
+
+    def add_outputs(self, trace: TraceGraph) -> None:
+        """The virtual outputs, under `("output", id)`."""
+        for o in trace.outputs:
+            word = "output" if len(trace.outputs) == 1 else f"output {shorten(o.id)}"
+            lines = (word, plain_shape(trace.shapes[o.source]))
+            self.add(("output", o.id), "output", "port", "pill", lines, key=o.id)
+
+    def finish(self, name: str) -> Drawing:
+        """The drawing, arrows in the order in which they came."""
+        edges = tuple(
+            DrawnEdge(f"e{n}", self._vertices[source].id, self._vertices[target].id, many)
+            for n, ((source, target), many) in enumerate(self._arrows.items())
+        )
+        return Drawing(name, tuple(self._vertices.values()), edges, tuple(self._clusters.values()))

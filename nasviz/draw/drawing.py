@@ -1,0 +1,161 @@
+"""A drawing: what is drawn of a graph, before it is laid out, and its DOT text.
+
+The ids of a drawing (`n0`, `c0`, `e0`) are opaque and become the `id` of the SVG elements. What they stand
+for is kept beside them, so no name of a model ever is an identifier, a selector or an address.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import graphviz
+
+from nasviz.draw.labels import label
+from nasviz.draw.palette import ROLES
+
+__all__ = ["Drawing", "DrawnCluster", "DrawnEdge", "DrawnVertex", "Form"]
+
+Form = Literal["box", "circle", "diamond", "pill", "stack"]
+"""Outline of a vertex. A stack is a box that opens."""
+
+LARGE = 200
+"""From here on the layout gets limits: its time grows faster than the graph."""
+
+_FORMS: dict[Form, dict[str, str]] = {
+    "box": {"shape": "box", "style": "rounded,filled", "margin": "0.16,0.07"},
+    "stack": {"shape": "box", "style": "rounded,filled", "margin": "0.2,0.1", "penwidth": "1.8"},
+    "circle": {"shape": "circle", "style": "filled", "fixedsize": "true", "width": "0.42", "height": "0.42"},
+    "diamond": {
+        "shape": "diamond",
+        "style": "filled",
+        "fixedsize": "true",
+        "width": "0.62",
+        "height": "0.62",
+    },
+    "pill": {"shape": "box", "style": "rounded,filled", "margin": "0.22,0.04", "height": "0.36"},
+}
+_GRAPH = {
+    "rankdir": "TB",
+    "bgcolor": "transparent",
+    "nodesep": "0.32",
+    "ranksep": "0.36",
+    "pad": "0.25",
+    "fontname": "Helvetica",
+    "fontsize": "13",
+    "fontcolor": "#4b5563",
+}
+_LIMITS = {"nslimit": "2", "nslimit1": "2", "mclimit": "0.5"}
+_VERTEX = {"fontname": "Helvetica", "fontsize": "14", "color": "#8a94a6", "fontcolor": "#111827"}
+_EDGE = {
+    "fontname": "Helvetica",
+    "fontsize": "11",
+    "color": "#98a2b3",
+    "fontcolor": "#4b5563",
+    "arrowsize": "0.75",
+    "penwidth": "1.3",
+}
+_CLUSTER = {"style": "rounded", "color": "#b6c0cc", "labeljust": "l", "margin": "14"}
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnVertex:
+    """One vertex of a drawing."""
+
+    id: str
+    key: str
+    """What it stands for, in the words of the graph: a vertex, a module path, the number of a segment."""
+    kind: str
+    """operator, module, segment, input, output, port."""
+    role: str
+    """Row of the palette that fills it."""
+    form: Form
+    lines: tuple[str, ...]
+    members: tuple[str, ...] = ()
+    """Vertices of the trace graph that it stands for."""
+    cluster: str | None = None
+    """Id of the cluster around it."""
+    module: str = ""
+    """Path that opens when it is opened; empty where it does not open."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnCluster:
+    """The frame around an open module, or around another set of vertices."""
+
+    id: str
+    key: str
+    title: str
+    parent: str | None = None
+    role: str = "module"
+    module: str = ""
+    """Path that closes when it is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnEdge:
+    """One arrow; `multiplicity` data edges run along it."""
+
+    id: str
+    source: str
+    target: str
+    multiplicity: int = 1
+    role: str = ""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Vertices, frames and arrows, in the order in which they are written.
+
+    Examples:
+        >>> box = DrawnVertex("n0", "relu", "operator", "accessory", "box", ("relu",))
+        >>> "n0 [label=relu " in Drawing("one", (box,)).to_dot()
+        True
+    """
+
+    name: str
+    vertices: tuple[DrawnVertex, ...]
+    edges: tuple[DrawnEdge, ...] = ()
+    clusters: tuple[DrawnCluster, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.vertices)
+
+    @cached_property
+    def by_member(self) -> dict[str, str]:
+        """The drawn vertex that stands for each vertex of the trace graph."""
+        return {member: vertex.id for vertex in self.vertices for member in vertex.members}
+
+    def to_dot(self) -> str:
+        """Graphviz source: the same text for the same drawing, byte for byte."""
+        limits = _LIMITS if len(self) > LARGE else {}
+        dot = graphviz.Digraph(graph_attr=_GRAPH | limits, node_attr=_VERTEX, edge_attr=_EDGE)
+        self._fill(dot, None)
+        for edge in self.edges:
+            extra = {"label": f"×{edge.multiplicity}"} if edge.multiplicity > 1 else {}
+            css = " ".join(filter(None, (edge.role, "many" if edge.multiplicity > 1 else "")))
+            dot.edge(edge.source, edge.target, id=edge.id, **extra, **({"class": css} if css else {}))
+        return str(dot.source)
+
+    def _fill(self, dot: graphviz.Digraph, parent: str | None) -> None:
+        """Write what lies directly in a cluster, then the clusters inside it."""
+        for vertex in self._inside.get(parent, ()):
+            look = _FORMS[vertex.form] | {"fillcolor": ROLES[vertex.role].light}
+            if vertex.role == "port":
+                look |= {"fontcolor": "#ffffff", "color": ROLES["port"].light}
+            css = f"{vertex.kind} {vertex.role} {vertex.form}"
+            dot.node(vertex.id, label=label(vertex.lines), id=vertex.id, **{"class": css}, **look)
+        for cluster in self.clusters:
+            if cluster.parent == parent:
+                with dot.subgraph(name=f"cluster_{cluster.id}") as inner:
+                    look = {"class": cluster.role} | _CLUSTER
+                    inner.attr(label=label((cluster.title,)), id=cluster.id, **look)
+                    self._fill(inner, cluster.id)
+
+    @cached_property
+    def _inside(self) -> dict[str | None, list[DrawnVertex]]:
+        inside: dict[str | None, list[DrawnVertex]] = {}
+        for vertex in self.vertices:
+            inside.setdefault(vertex.cluster, []).append(vertex)
+        return inside

@@ -1,0 +1,170 @@
+"""What is painted over a laid-out graph: colours by score or cost, and what became of each vertex.
+
+An overlay is small, because it is sent again and again while a run is watched: it names opaque ids of one
+view only, and changes nothing of the layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from nasviz.draw.captions import num_parameters
+from nasviz.draw.labels import clean, count, ranges
+from nasviz.draw.palette import STATES, to_bins
+from nasviz.draw.view import GraphView
+from nasviz.graph import ConstructionPlan, SearchSpace, TraceGraph
+
+__all__ = ["Overlay", "cost_overlay", "plan_overlay", "saliency_overlay", "state_overlay"]
+
+Scale = Literal["", "cividis", "viridis"]
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Colour bins, states and notes by opaque id of one view.
+
+    Two overlays are laid over each other with `|`: what the right one says counts where both speak.
+    """
+
+    title: str = ""
+    scale: Scale = ""
+    bins: Mapping[str, int] = field(default_factory=dict)
+    limits: tuple[str, str] = ("", "")
+    """Smallest and largest value, for the legend."""
+    states: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """One line a vertex, shown when it is pointed at or chosen."""
+
+    def __or__(self, other: Overlay) -> Overlay:
+        colours = other if other.scale else self
+        notes = dict(self.notes)
+        for key, text in other.notes.items():
+            notes[key] = f"{notes[key]}; {text}" if key in notes else text
+        states = dict(self.states)
+        for key, more in other.states.items():
+            states[key] = tuple(dict.fromkeys((*states.get(key, ()), *more)))
+        title = " · ".join(filter(None, dict.fromkeys((self.title, other.title))))
+        return Overlay(title, colours.scale, colours.bins, colours.limits, states, notes)
+
+    @property
+    def legend(self) -> tuple[tuple[str, str], ...]:
+        """State and meaning of what is painted, in the order of the palette."""
+        present = {state for states in self.states.values() for state in states}
+        return tuple((mark.name, mark.meaning) for mark in STATES.values() if mark.name in present)
+
+    def payload(self) -> dict[str, Any]:
+        """Everything for the browser."""
+        return {
+            "title": self.title,
+            "scale": self.scale,
+            "limits": self.limits,
+            "bins": dict(self.bins),
+            "states": {
+                key: " ".join(f"s-{state}" for state in states) for key, states in self.states.items()
+            },
+            "notes": dict(self.notes),
+            "legend": self.legend,
+        }
+
+
+def saliency_overlay(view: GraphView, space: SearchSpace, scores: Mapping[int, float]) -> Overlay:
+    """Removal structures by score, in cividis: dark is redundant, bright is important.
+
+    A closed module that holds several structures takes the lowest score among them.
+    """
+    lowest: dict[str, float] = {}
+    for structure, score in scores.items():
+        for vertex in space.segments[structure].vertices:
+            if drawn := view.drawing.by_member.get(vertex):
+                lowest[drawn] = min(score, lowest.get(drawn, score))
+    return _coloured("Saliency", "cividis", lowest, "{:.3g}".format, "saliency {}")
+
+
+def cost_overlay(view: GraphView, trace: TraceGraph, cost: Literal["macs", "parameters"]) -> Overlay:
+    """Vertices by multiply-accumulates or by parameters, in viridis; what costs nothing stays plain."""
+    values: dict[str, float] = {}
+    for drawn in view.drawing.vertices:
+        spent = num_parameters(trace, drawn.members)
+        if cost == "macs":
+            spent = sum(trace[v].macs for v in drawn.members)
+        if spent:
+            values[drawn.id] = spent
+    title = {"macs": "MACs", "parameters": "Parameters"}[cost]
+    return _coloured(title, "viridis", values, count, f"{{}} {title}")
+
+
+def state_overlay(view: GraphView, vertices: Collection[str], state: str, title: str = "") -> Overlay:
+    """One state on everything that stands for these vertices of the trace graph, wholly or in part.
+
+    Raises:
+        KeyError: There is no such state in the palette.
+    """
+    mark = STATES[state]
+    marked = {view.drawing.by_member[v] for v in vertices if v in view.drawing.by_member}
+    return Overlay(title=title, states=dict.fromkeys(sorted(marked), (mark.name,)))
+
+
+def plan_overlay(view: GraphView, plan: ConstructionPlan) -> Overlay:
+    """What construction does to each vertex: erased, dead end, sliced with its rows, bypassed, filled."""
+    sliced: dict[str, list[str]] = {}
+    for cut in plan.slices:
+        sliced.setdefault(cut.vertex, []).append(
+            f"{clean(cut.tensor)} loses {_axis(cut.dim)} {ranges(cut.rows)}"
+        )
+    filled = set(plan.materialised)
+    states: dict[str, tuple[str, ...]] = {}
+    notes: dict[str, str] = {}
+    for drawn in view.drawing.vertices:
+        gone = [v for v in drawn.members if v in plan.erased]
+        found: dict[str, str] = {}
+        if gone and len(gone) == len(drawn.members):
+            reasons = {plan.erased[v] for v in gone}
+            found["dead-end" if reasons == {"dead end"} else "erased"] = (
+                f"erased: {', '.join(sorted(reasons))}"
+            )
+        else:
+            if gone:
+                found["sliced"] = f"{len(gone)} of {len(drawn.members)} operators erased"
+            for v in drawn.members:
+                found |= _changes(v, sliced, plan, filled, found)
+        if found:
+            states[drawn.id] = tuple(found)
+            notes[drawn.id] = "; ".join(filter(None, found.values()))
+    return Overlay(title="Construction", states=states, notes=notes)
+
+
+def _changes(
+    vertex: str,
+    sliced: Mapping[str, list[str]],
+    plan: ConstructionPlan,
+    filled: Collection[str],
+    found: Mapping[str, str],
+) -> dict[str, str]:
+    """State and note of what is done to a vertex that stays."""
+    changes: dict[str, str] = {}
+    if vertex in sliced:
+        changes["sliced"] = "; ".join(filter(None, (found.get("sliced", ""), *sliced[vertex])))
+    if vertex in plan.bypassed:
+        changes["bypassed"] = "bypassed: one operand is left"
+    elif vertex in plan.dropped:
+        changes["sliced"] = f"loses operand {ranges(plan.dropped[vertex])}"
+    if vertex in filled:
+        changes["materialised"] = "zeros are written back before it"
+    return changes
+
+
+def _axis(dim: int) -> str:
+    return {0: "rows", 1: "columns"}.get(dim, f"indices of axis {dim}")
+
+
+def _coloured(
+    title: str, scale: Scale, values: Mapping[str, float], text: Callable[[float], str], note: str
+) -> Overlay:
+    """Bins of the values, with their limits and a note on each."""
+    if not values:
+        return Overlay(title=title)
+    limits = (text(min(values.values())), text(max(values.values())))
+    notes = {key: note.format(text(value)) for key, value in values.items()}
+    return Overlay(title, scale, to_bins(values), limits, {}, notes)

@@ -1,0 +1,101 @@
+"""Colours of all drawings, and what each of them means.
+
+States take the Okabe-Ito colours, which stay apart under every form of colour blindness, and each state has
+a line style of its own besides: nothing is said by colour alone. Scores take nine steps of cividis, costs
+nine of viridis; both grow evenly in lightness, so a grey print keeps their order.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import isfinite
+
+__all__ = ["BINS", "CIVIDIS", "ROLES", "STATES", "VIRIDIS", "Mark", "edges_of_bins", "to_bins"]
+
+BINS = 9
+
+CIVIDIS = (
+    "#00224e", "#15346f", "#43496d", "#61606f", "#7c7b78", "#999376", "#b9ac6e", "#dac75d", "#fee838",
+)  # fmt: skip
+VIRIDIS = (
+    "#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One way of marking a vertex: CSS class, meaning, colours for a light and a dark page, line style."""
+
+    name: str
+    meaning: str
+    light: str
+    dark: str
+    line: str
+    """How it differs where colour is lost: plain, thick, dashed, dotted, double, hatched, struck."""
+
+
+STATES: Mapping[str, Mark] = {
+    mark.name: mark
+    for mark in (
+        Mark("erased", "erased", "#d55e00", "#ff8a3d", "dashed, struck through"),
+        Mark(
+            "dead-end", "dead end: nothing reads it any more", "#8c6d46", "#c9a878", "dotted, struck through"
+        ),
+        Mark("sliced", "sliced: some of its rows or columns go", "#0072b2", "#56b4e9", "hatched"),
+        Mark("bypassed", "bypassed: one operand is left", "#6b7280", "#9ca3af", "long dashes"),
+        Mark("materialised", "zeros written back before it", "#009e73", "#2fd6a6", "dotted"),
+        Mark("selected", "selected to go", "#cc79a7", "#e8a3c8", "thick"),
+        Mark("protected", "protected from removal", "#1f2937", "#f3f4f6", "double border"),
+        Mark("ancestor", "leads to the chosen vertex", "#0072b2", "#56b4e9", "thick"),
+        Mark("descendant", "depends on the chosen vertex", "#e69f00", "#f5bd48", "thick"),
+    )
+}
+"""Okabe-Ito, with a lighter twin for dark pages."""
+
+ROLES: Mapping[str, Mark] = {
+    mark.name: mark
+    for mark in (
+        Mark("stem", "convolution or linear", "#dbe9f6", "#1d3a57", "plain"),
+        Mark("norm", "normalisation", "#e9e4f5", "#38305a", "plain"),
+        Mark("accessory", "acts on each channel", "#eef2ee", "#2b3a33", "plain"),
+        Mark("shape", "moves values about", "#f3f4f6", "#2c313a", "plain"),
+        Mark("joint", "joint: two or more operands", "#fdf3dc", "#4a3d1c", "circle or diamond"),
+        Mark("unknown", "not in the operator table", "#fbe6e1", "#4f2a23", "plain"),
+        Mark("module", "module, closed", "#e3eff0", "#1f4247", "thick"),
+        Mark("removable", "removal structure", "#d8f0e6", "#164636", "thick"),
+        Mark("kept", "segment that stays", "#f3f4f6", "#2c313a", "plain"),
+        Mark("port", "input or output", "#374151", "#d1d5db", "pill"),
+    )
+}
+"""Fill of a vertex by what it is."""
+
+
+def edges_of_bins(values: Iterable[float], bins: int = BINS) -> tuple[float, ...]:
+    """The `bins - 1` inner limits that divide the values into parts of about equal size, without repeats.
+
+    Quantiles rather than equal widths: one huge layer must not paint all others in one colour.
+
+    Examples:
+        >>> edges_of_bins([1, 2, 3, 4], bins=2)
+        (3,)
+    """
+    ordered = sorted({value for value in values if isfinite(value)})
+    limits = {ordered[len(ordered) * i // bins] for i in range(1, bins)} if ordered else set()
+    return tuple(sorted(limits - {ordered[0]})) if ordered else ()
+
+
+def to_bins(values: Mapping[str, float], bins: int = BINS) -> dict[str, int]:
+    """Bin 0 (smallest) to `bins - 1` (largest) of each value.
+
+    Equal values share a bin; values that are not finite have none.
+
+    Examples:
+        >>> to_bins({"a": 1.0, "b": 5.0, "c": float("nan")})
+        {'a': 0, 'b': 8}
+    """
+    limits = edges_of_bins(values.values(), bins)
+    # Fewer values than bins: spread over the whole scale, so that smallest and largest are its ends.
+    scale = (bins - 1) / len(limits) if limits else 0
+    return {key: round(bisect_right(limits, v) * scale) for key, v in values.items() if isfinite(v)}

@@ -1,0 +1,113 @@
+"""The graph view on a page: what it shows goes in, what a person chose comes out."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import streamlit as st
+
+from nasviz.draw import GraphView, Overlay
+from nasviz.draw.drawing import DrawnVertex
+from nasviz.draw.palette import STATES
+from nasviz.ui.component.style import read, sheet
+
+__all__ = ["GraphSelection", "graph_view", "paint"]
+
+_ON_TRACES = ("ancestor", "descendant")
+_PLAIN_LIMIT = 300
+"""Vertices up to which the browser is asked to lay a graph out itself, where the server cannot."""
+
+_graph = st.components.v2.component(
+    "nasviz_graph",
+    html='<div class="nasviz-graph"></div>\n',
+    css=sheet("nasviz-graph", "graph.css"),
+    js=read("graph.js"),
+)
+_overlay = st.components.v2.component("nasviz_overlay", js=read("overlay.js"))
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSelection:
+    """What a person chose in a graph view."""
+
+    vertex: DrawnVertex | None = None
+    toggled: str | None = None
+    """Path of the module that is to be opened or closed; set for one run of the script only."""
+
+    @property
+    def selected(self) -> str | None:
+        """Key of the chosen vertex: an operator's id, a module's path, the number of a segment."""
+        return self.vertex.key if self.vertex else None
+
+
+def graph_view(
+    view: GraphView,
+    *,
+    key: str,
+    overlay: Overlay | None = None,
+    selected: str | None = None,
+    height: int = 640,
+    sync: str = "",
+) -> GraphSelection:
+    """Show a graph. Only `overlay` and `selected` may change without sending the graph again.
+
+    Args:
+        view: What to show.
+        key: Of the widget; also names the graph for `paint`.
+        overlay: What is painted over it.
+        selected: Vertex of the trace graph, or key of a drawn vertex, that a table beside the graph has
+            chosen; acted on when it changes.
+        height: Of the drawing in pixels.
+        sync: Graphs with the same word here pan and zoom in step.
+    """
+    if not view.svg:
+        return _without_layout(view)
+    with st.container(gap=None):
+        paint(view, key=key, overlay=overlay, selected=selected)
+        data = view.payload() | {
+            "graph": key,
+            "view": _fingerprint(view),
+            "height": height,
+            "sync": sync,
+            "states": [(m.name, m.meaning) for m in STATES.values() if m.name not in _ON_TRACES],
+        }
+        answer = _graph(key=key, data=data, on_selected_change=_nothing, on_toggled_change=_nothing)
+    names = {f"{v.kind} {v.key}": v for v in view.drawing.vertices}
+    return GraphSelection(names.get(str(answer.selected)), view.modules.get(str(answer.toggled)))
+
+
+def paint(view: GraphView, *, key: str, overlay: Overlay | None = None, selected: str | None = None) -> None:
+    """Recolour the graph view `key`, wherever on the page it is; sends the overlay and nothing else."""
+    _overlay(key=f"{key}-overlay", data=paint_message(view, key, overlay, selected))
+
+
+def paint_message(
+    view: GraphView, key: str, overlay: Overlay | None, selected: str | None = None
+) -> dict[str, object]:
+    """What a graph view is told when it is recoloured."""
+    chosen = view.id_of(selected) if selected is not None else None
+    return {
+        "graph": key,
+        "view": _fingerprint(view),
+        "overlay": overlay.payload() if overlay else None,
+        "selected": chosen,
+    }
+
+
+def _fingerprint(view: GraphView) -> str:
+    """Opaque ids mean something in one drawing only: an overlay says which one it is for."""
+    return hashlib.sha256(f"{view.title}\0{view.dot}".encode()).hexdigest()[:16]
+
+
+def _without_layout(view: GraphView) -> GraphSelection:
+    """Without a layout engine: the browser draws small graphs, and the table stands for large ones."""
+    st.warning(f"The graph is shown in a simpler way. {view.note}")
+    if len(view.drawing) <= _PLAIN_LIMIT:
+        st.graphviz_chart(view.dot)
+    st.dataframe(view.table(), hide_index=True)
+    return GraphSelection()
+
+
+def _nothing() -> None:
+    """A state exists once it has a callback; what it says is read from the answer."""
