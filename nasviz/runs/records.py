@@ -64,7 +64,7 @@ class Evaluation:
     """Steps done when it was made, less one: the index of the last of them."""
     epoch: int
     network: str
-    """"full": the network in training; "zeroed": with the closure at zero; "subnet": the constructed one."""
+    """"full": the network in training; "subnet": the one constructed from it."""
     loss: float
     accuracy: float
     num_examples: int

@@ -13,10 +13,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple
 from types import TracebackType
-from typing import Any, Self, SupportsFloat
+from typing import Any, Self
 
 import numpy as np
 from filelock import FileLock
+from numpy.typing import NDArray
 
 from nasviz.errors import DataError, NasvizError, RunStateError
 from nasviz.runs import lock
@@ -31,14 +32,14 @@ __all__ = ["FLUSH_ROWS", "FLUSH_SECONDS", "Writer"]
 
 FLUSH_ROWS = 64
 FLUSH_SECONDS = 0.25
-ReadBack = Callable[[Sequence[SupportsFloat]], Sequence[float]]
+ReadBack = Callable[[Sequence[Any]], Sequence[NDArray[np.floating[Any]]]]
 
 _STEP_COLUMNS = STEP_TYPE.names or ()
 _INSERT_STEP = f"INSERT OR REPLACE INTO steps VALUES ({', '.join('?' * len(_STEP_COLUMNS))})"
 
 
-def _to_floats(values: Sequence[SupportsFloat]) -> list[float]:
-    return [float(value) for value in values]
+def _each_for_itself(values: Sequence[Any]) -> list[NDArray[np.floating[Any]]]:
+    return [np.asarray(value, dtype=np.float64).reshape(-1) for value in values]
 
 
 class Writer:
@@ -49,8 +50,8 @@ class Writer:
 
     Args:
         run: The run; nobody else may be writing it.
-        read_back: Turns the losses and accuracies of a flush into floats at one go. The default asks each
-            number for itself; a training loop passes one that fetches a whole flush from its device.
+        read_back: Turns the numbers and vectors of a flush into flat arrays at one go. The default asks each
+            for itself; a training loop passes one that fetches a whole flush from its device.
         clock: Seconds, for the age of the oldest row in memory.
 
     Raises:
@@ -59,7 +60,7 @@ class Writer:
     """
 
     def __init__(
-        self, run: Run, *, read_back: ReadBack = _to_floats, clock: Callable[[], float] = time.monotonic
+        self, run: Run, *, read_back: ReadBack = _each_for_itself, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.run = run
         self.folder = run.folder
@@ -70,6 +71,7 @@ class Writer:
         self._is_finished = False
         self._structures: dict[str, tuple[int, ...]] = {}
         self._steps: list[StepRecord] = []
+        self._vectors: list[tuple[str, int, Any]] = []
         self._rows: list[tuple[str, tuple[Any, ...]]] = []
         self._last_flush = 0.0
 
@@ -124,13 +126,13 @@ class Writer:
         if len(self._steps) >= FLUSH_ROWS or self._clock() - self._last_flush >= FLUSH_SECONDS:
             self.flush()
 
-    def scores(self, step: int, scores: Mapping[int, SupportsFloat]) -> None:
-        """Record the saliency score of each removal structure, by id."""
-        self._vector("scores", step, scores)
+    def scores(self, step: int, structures: Sequence[int], scores: Any) -> None:
+        """Record the saliency scores of the removal structures with these ids; a vector of any kind."""
+        self._vector("scores", step, structures, scores)
 
-    def norms(self, step: int, norms: Mapping[int, SupportsFloat]) -> None:
-        """Record the norm of each removal structure's own group, by id."""
-        self._vector("norms", step, norms)
+    def norms(self, step: int, structures: Sequence[int], norms: Any) -> None:
+        """Record the norms of the own groups of the removal structures with these ids."""
+        self._vector("norms", step, structures, norms)
 
     def evaluation(self, evaluation: Evaluation) -> None:
         """Record an evaluation, and show it at once."""
@@ -151,20 +153,23 @@ class Writer:
             RunNotFoundError: The run's folder was deleted.
         """
         self._last_flush = self._clock()
-        if not self._steps and not self._rows:
+        if not (self._steps or self._vectors or self._rows):
             return []
         steps, self._steps = self._steps, []
+        vectors, self._vectors = self._vectors, []
         rows, self._rows = self._rows, []
-        floats = self._read_back([value for record in steps for value in (record.loss, record.accuracy)])
-        losses, accuracies = list(floats[0::2]), list(floats[1::2])
+        values = [value for record in steps for value in (record.loss, record.accuracy)]
+        arrays = self._read_back([*values, *(values for _, _, values in vectors)])
+        numbers = [float(array[0]) for array in arrays[: len(values)]]
         with self._transaction() as connection:
-            for statement, values in rows:
-                connection.execute(statement, values)
-            connection.executemany(
-                _INSERT_STEP,
-                [_row(*columns) for columns in zip(steps, losses, accuracies, strict=True)],
-            )
-        return losses
+            for statement, row in rows:
+                connection.execute(statement, row)
+            for (table, step, _), array in zip(vectors, arrays[len(values) :], strict=True):
+                blob = array.astype("<f4").tobytes()
+                connection.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (step, blob))
+            pairs = zip(steps, numbers[0::2], numbers[1::2], strict=True)
+            connection.executemany(_INSERT_STEP, [_row(*columns) for columns in pairs])
+        return numbers[0::2]
 
     @property
     def request(self) -> Request | None:
@@ -195,18 +200,21 @@ class Writer:
         with contextlib.suppress(NasvizError, sqlite3.Error, ArithmeticError):
             self.flush()
         forget_request(self.folder)
-        write_end(self.folder, state, error=f"{type(error).__name__}: {error}")
+        words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        write_end(self.folder, state, error=words if isinstance(error, Exception) else None)
 
-    def _vector(self, table: str, step: int, values: Mapping[int, SupportsFloat]) -> None:
-        structures = self._structures.get(table)
-        if structures is None:
-            structures = self._structures[table] = tuple(sorted(values))
-            fact = (f"{table}.structures", json.dumps(structures))
+    def _vector(self, table: str, step: int, structures: Sequence[int], values: Any) -> None:
+        known = self._structures.get(table)
+        if known is None:
+            known = self._structures[table] = tuple(structures)
+            fact = (f"{table}.structures", json.dumps(known))
             self._rows.append(("INSERT OR REPLACE INTO facts VALUES (?, ?)", fact))
-        if unknown := sorted(set(values) - set(structures)):
-            raise DataError(f"{table} of step {step} name structures {unknown}, which step one did not name")
-        vector = np.array([float(values.get(i, np.nan)) for i in structures], dtype="<f4")
-        self._rows.append((f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (step, vector.tobytes())))
+        if known != tuple(structures) or len(values) != len(known):
+            raise DataError(
+                f"{table} of step {step} are {len(values)} numbers for structures {list(structures)[:9]}, but"
+                f" the run records those of {list(known)[:9]} ({len(known)} in all)"
+            )
+        self._vectors.append((table, step, values))
 
     def _transaction(self) -> _Transaction:
         require_folder(self.folder)

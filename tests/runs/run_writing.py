@@ -16,7 +16,7 @@ def record(step: int) -> StepRecord:
 
 
 def write(writer: Writer, step: int) -> None:
-    writer.scores(step, {1: step, 2: -step})
+    writer.scores(step, (1, 2), (step, -step))
     writer.event(step, "test", f"step {step}", 1)
     writer.step(record(step))
 

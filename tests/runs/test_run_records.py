@@ -20,9 +20,9 @@ def test_rows_come_back_as_they_were_written(run: Run) -> None:
     with Writer(run) as writer:
         writer.describe(total_steps=200)
         for step in range(100):
-            writer.scores(step, {5: 0.5, 2: step})
+            writer.scores(step, (5, 2), np.array([0.5, step]))
             writer.step(record(step))
-        writer.norms(99, {2: 1.0})
+        writer.norms(99, (2,), [1.0])
         writer.event(99, "selected", "warm-up ended", 2)
         writer.evaluation(Evaluation(99, 9, "full", 0.25, 0.875, 360))
         tail = run.tail()
@@ -30,8 +30,8 @@ def test_rows_come_back_as_they_were_written(run: Run) -> None:
         assert tail.steps.step.tolist() == list(range(100))
         assert tail.steps.loss[3] == 0.25
         assert tail.steps.phase[9:11].tolist() == ["warm-up", "training"]
-        assert tail.scores.structures == (2, 5)
-        assert tail.scores.values[7].tolist() == [7.0, 0.5]
+        assert tail.scores.structures == (5, 2)
+        assert tail.scores.values[7].tolist() == [0.5, 7.0]
         assert tail.norms.values.tolist() == [[1.0]]
         assert tail.evaluations == (Evaluation(99, 9, "full", 0.25, 0.875, 360),)
         assert tail.events[0].text == "warm-up ended"
@@ -80,7 +80,7 @@ def test_losses_are_read_back_once_a_flush(run: Run) -> None:
 
     def read_back(values):
         calls.append(len(values))
-        return [float(value) for value in values]
+        return [np.array([value]) for value in values]
 
     with Writer(run, read_back=read_back, clock=lambda: 0.0) as writer:
         for step in range(2 * FLUSH_ROWS):
@@ -128,10 +128,11 @@ def test_the_same_step_written_twice_is_one_row(run: Run) -> None:
 
 def test_scores_of_a_structure_nobody_named_are_refused(run: Run) -> None:
     with Writer(run) as writer:
-        writer.scores(0, {1: 0.0, 2: 0.0})
-        writer.scores(1, {1: 0.0})
-        with pytest.raises(DataError, match=r"structures \[9\]"):
-            writer.scores(2, {1: 0.0, 9: 0.0})
+        writer.scores(0, (1, 2), (0.0, 0.0))
+        with pytest.raises(DataError, match=r"structures \[1, 9\].* records those of \[1, 2\]"):
+            writer.scores(1, (1, 9), (0.0, 0.0))
+        with pytest.raises(DataError, match="3 numbers"):
+            writer.scores(1, (1, 2), (0.0, 0.0, 0.0))
 
 
 def test_a_reader_in_the_middle_of_reading_never_holds_up_the_writer(run: Run) -> None:
@@ -245,7 +246,7 @@ def test_vectors_survive_bit_by_bit(store: Store, settings: RunSettings, rows: l
     run = store.create(settings)
     with Writer(run) as writer:
         for step, row in enumerate(rows):
-            writer.scores(step, dict(enumerate(row)))
+            writer.scores(step, (1, 2, 3), row)
             writer.step(record(step))
     values = run.tail().scores.values
 
