@@ -1,0 +1,108 @@
+"""From a name, or a `NetworkSource`, to a module with inputs that it can be traced with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nasviz.catalog import DataFacts, Entry, NetworkSource, Value
+from nasviz.errors import InvalidSettingError
+from nasviz.models.demonet import DemoNet
+from nasviz.models.stacked_unets import StackedUnets
+from nasviz.models.torchvision_networks import build_torchvision
+from nasviz.models.user_code import build_from_user_code
+from nasviz.models.weights import load_weights
+
+__all__ = ["build", "create", "names"]
+
+_ZOO: dict[str, type[DemoNet] | type[StackedUnets]] = {"demonet": DemoNet, "stacked_unets": StackedUnets}
+_EXAMPLE_BATCH = 2
+
+
+def names() -> tuple[str, ...]:
+    """The documents' networks. `create` also takes every classifier of torchvision, see `nasviz.catalog`."""
+    return tuple(_ZOO)
+
+
+def create(
+    name: str,
+    *,
+    input_shape: tuple[int, ...] | None = None,
+    num_classes: int | None = None,
+    **settings: Value,
+) -> tuple[nn.Module, tuple[Any, ...]]:
+    """A network of the catalog with random weights, and inputs to trace it with.
+
+    Raises:
+        UnknownNameError: No network has this name; the message lists the nearest.
+        InvalidSettingError: A setting is unknown or out of range.
+
+    Examples:
+        >>> model, example_inputs = create("demonet", width=0.25)
+        >>> model(*example_inputs).shape
+        torch.Size([2, 10])
+    """
+    return build(NetworkSource(name, input_shape, num_classes, settings=settings))
+
+
+def build(
+    source: NetworkSource, facts: DataFacts | None = None, *, seed: int | None = None
+) -> tuple[nn.Module, tuple[Any, ...]]:
+    """The network that `source` means, in training mode, and inputs to trace it with: a batch of two.
+
+    Args:
+        source: Its own input shape and number of classes come first.
+        facts: Of the data it shall learn; they give the number of classes, and to a callable that brings no
+            example inputs also the input shape.
+        seed: Of the random weights; torch's generator is left as it was. None draws from torch's generator.
+
+    Raises:
+        InvalidSettingError: The parts of `source` do not fit each other, or the user's code fails.
+        WeightsError: The file of weights does not fit.
+    """
+    if seed is None:
+        return _build(source, facts)
+    with torch.random.fork_rng(devices=()):
+        torch.default_generator.manual_seed(seed)
+        return _build(source, facts)
+
+
+def _build(source: NetworkSource, facts: DataFacts | None) -> tuple[nn.Module, tuple[Any, ...]]:
+    num_classes = source.num_classes or (facts.num_classes if facts else None)
+    entry = source.entry
+    inputs: Any = None
+    if entry is None:
+        shape = source.input_shape or ((facts.channels, facts.size, facts.size) if facts else None)
+        model, inputs = build_from_user_code(source, num_classes)
+    else:
+        shape = source.input_shape or entry.input_shape
+        model = _from_catalog(entry, source, shape, num_classes or entry.num_classes)
+    if source.weights is not None:
+        load_weights(model, source.weights)
+    if inputs is None or source.input_shape is not None:
+        inputs = _example_inputs(source, shape)
+    return model.train(), inputs if isinstance(inputs, tuple) else (inputs,)
+
+
+def _from_catalog(entry: Entry, source: NetworkSource, shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    if entry.name not in _ZOO:
+        return build_torchvision(entry, shape, num_classes)
+    if min(shape[1:]) < entry.least_size:
+        raise InvalidSettingError(
+            f"{entry.name} was asked to read images of {shape[1]}x{shape[2]}; the least it computes on is"
+            f" {entry.least_size}x{entry.least_size}"
+        )
+    settings: dict[str, Any] = entry.complete(dict(source.settings))
+    return _ZOO[entry.name](num_classes=num_classes, in_channels=shape[0], **settings)
+
+
+def _example_inputs(source: NetworkSource, shape: tuple[int, ...] | None) -> tuple[Tensor]:
+    if shape is None:
+        raise InvalidSettingError(
+            f"{source.name} brings no example inputs, and no input shape is given; give one as C,H,W, or"
+            " return a pair of the module and its example inputs"
+        )
+    generator = torch.Generator().manual_seed(0)
+    return (torch.randn(_EXAMPLE_BATCH, *shape, generator=generator),)

@@ -1,0 +1,124 @@
+"""Networks from a user's own Python: imported only from folders that the operator has named.
+
+Importing runs the code, so this is called in a worker or on the command line, never in the server.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from nasviz.catalog import NetworkSource
+from nasviz.errors import InvalidSettingError
+
+__all__ = ["build_from_user_code"]
+
+
+def build_from_user_code(source: NetworkSource, num_classes: int | None) -> tuple[nn.Module, Any]:
+    """What `source.name` returns: a module, and its example inputs (None where it gives none).
+
+    The callable gets the source's settings as keywords, and `num_classes` where it takes one.
+
+    Raises:
+        InvalidSettingError: Nothing of that name lies in the trusted folders, or it fails, or it returns
+            no module.
+    """
+    module_name, _, attribute = source.name.partition(":")
+    folder, file = _locate(module_name, source.trust)
+    with _importable(folder):
+        target = _attribute(_import(module_name, file), attribute, source.name)
+        result = _call(target, source, num_classes)
+    model, inputs = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
+    if not isinstance(model, nn.Module):
+        raise InvalidSettingError(
+            f"{source.name} returned {type(model).__name__}; it must return a torch.nn.Module, or a pair of a"
+            " module and its example inputs"
+        )
+    return model, inputs
+
+
+def _locate(module_name: str, trust: Sequence[str]) -> tuple[Path, Path]:
+    """The trusted folder and the file in it that holds the module."""
+    parts = module_name.split(".")
+    for folder in (Path(name).expanduser().resolve() for name in trust):
+        base = folder.joinpath(*parts)
+        for file in (base / "__init__.py", base.with_name(base.name + ".py")):
+            if not file.is_file():
+                continue
+            if not file.resolve().is_relative_to(folder):
+                raise InvalidSettingError(
+                    f"{module_name} leads out of the trusted folder {folder}, to {file.resolve()}; name the"
+                    " folder that really holds it"
+                )
+            return folder, file.resolve()
+    raise InvalidSettingError(
+        f"no module {module_name} in the trusted folders {', '.join(trust)}; expected {'/'.join(parts)}.py in"
+        " one of them"
+    )
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def _import(module_name: str, file: Path) -> ModuleType:
+    importlib.invalidate_caches()
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # the user's code may raise anything
+        raise InvalidSettingError(f"importing {module_name} raised {_described(error)}") from error
+    if Path(module.__file__ or "").resolve() != file:
+        raise InvalidSettingError(
+            f"{module_name} is already the name of another module, {module.__file__ or 'a built-in one'};"
+            f" rename {file}"
+        )
+    return module
+
+
+def _attribute(module: ModuleType, attribute: str, name: str) -> Any:
+    value: Any = module
+    for part in attribute.split("."):
+        if not hasattr(value, part):
+            raise InvalidSettingError(f"{name}: {module.__file__} has no {attribute!r}")
+        value = getattr(value, part)
+    return value
+
+
+def _call(target: Any, source: NetworkSource, num_classes: int | None) -> Any:
+    if isinstance(target, nn.Module):
+        return target
+    if not callable(target):
+        raise InvalidSettingError(
+            f"{source.name} is {type(target).__name__}; name a class or a function that returns a module"
+        )
+    keywords: dict[str, Any] = dict(source.settings)
+    if num_classes is not None and _takes(target, "num_classes"):
+        keywords.setdefault("num_classes", num_classes)
+    try:
+        return target(**keywords)
+    except Exception as error:  # the user's code may raise anything
+        raise InvalidSettingError(f"calling {source.name} raised {_described(error)}") from error
+
+
+def _takes(target: Callable[..., Any], name: str) -> bool:
+    try:
+        return name in inspect.signature(target).parameters
+    except (TypeError, ValueError):
+        return False
+
+
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error)[:300]}" if str(error) else type(error).__name__
