@@ -1,0 +1,25 @@
+"""Trace any network to one graph of operators on its own modules (see `trace`).
+
+`nasviz.trace` is a function to those who call it, whether or not this package was imported before.
+"""
+
+import sys
+from types import ModuleType
+from typing import Any
+
+from nasviz.trace.ladder import trace
+from nasviz.trace.leaves import OutputForm
+from nasviz.trace.network import TracedNetwork
+from nasviz.trace.parity import Parity
+
+__all__ = ["OutputForm", "Parity", "TracedNetwork", "trace"]
+
+
+class _CallableModule(ModuleType):
+    """The package `nasviz.trace`, which hides the function of the same name once it is imported."""
+
+    def __call__(self, model: Any, example_inputs: Any) -> TracedNetwork:
+        return trace(model, example_inputs)
+
+
+sys.modules[__name__].__class__ = _CallableModule

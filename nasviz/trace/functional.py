@@ -1,0 +1,162 @@
+"""Replace writes in place by functional operators, also writes through a view.
+
+Every tensor of an exported graph is a variable: a node, and whatever in-place call returned it again. A view
+is a variable with a parent. A write gives the variable a new value; the value climbs to the parents, each of
+which is put together anew around it, and goes down to all other views, which are taken again. Views that
+nobody reads afterwards fall to dead code elimination.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from nasviz.trace.calls import dead_code, insert_call, is_in_place, operator_name, value_of
+from nasviz.trace.export import Program
+
+__all__ = ["make_functional"]
+
+aten = torch.ops.aten
+
+
+def make_functional(program: Program) -> None:
+    """Rewrite `program` so that no call writes to a value of the graph.
+
+    Writes to parameters and buffers of the user's module stay: they are what the module does.
+
+    Raises:
+        NotImplementedError: A write goes through a view whose inverse is not known.
+    """
+    if not any(node.op == "call_function" and is_in_place(node) for node in program.graph.nodes):
+        return
+    variables = _Variables(program)
+    for node in list(program.graph.nodes):
+        variables.visit(node)
+    for node in reversed(variables.replaced):
+        program.graph.erase_node(node)
+    dead_code(program.graph)
+
+
+class _Variables:
+    """Which node holds the value of each variable, while a graph is rewritten from first to last."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.variable: dict[fx.Node, fx.Node] = {}
+        self.current: dict[fx.Node, fx.Node] = {}
+        self.parent: dict[fx.Node, fx.Node] = {}
+        self.children: dict[fx.Node, list[fx.Node]] = {}
+        self.replaced: list[fx.Node] = []
+
+    def now(self, node: fx.Node) -> fx.Node:
+        """Node that holds the value of `node` at this place."""
+        variable = self.variable[node]
+        return self.current[variable]
+
+    def visit(self, node: fx.Node) -> None:
+        """Rewrite one node."""
+        source = _viewed(node)
+        node.args = fx.map_arg(node.args, self.now)
+        node.kwargs = fx.map_arg(node.kwargs, self.now)
+        self.variable[node] = self.current[node] = node
+        if node.op != "call_function":
+            return
+        if is_in_place(node):
+            assert source is not None
+            target = self.variable[source]
+            if not self._is_users(target):
+                self.variable[node] = target
+                self.replaced.append(node)
+                self.write(target, self._functional(node), node)
+        elif source is not None:
+            self.parent[node] = self.variable[source]
+            self.children.setdefault(self.variable[source], []).append(node)
+
+    def write(self, variable: fx.Node, value: fx.Node, before: fx.Node) -> None:
+        """Let `variable` hold `value` from `before` on, and with it all that shares its memory."""
+        path = {variable}
+        self.current[variable] = value
+        while variable in self.parent:
+            value = _scatter(self.program.graph, variable, self.current[self.parent[variable]], value, before)
+            variable = self.parent[variable]
+            self.current[variable] = value
+            path.add(variable)
+        self._refresh(variable, path, before)
+
+    def _refresh(self, variable: fx.Node, path: set[fx.Node], before: fx.Node) -> None:
+        for child in self.children.get(variable, ()):
+            if child not in path:
+                graph = self.program.graph
+                args = (self.current[variable], *child.args[1:])
+                assert callable(child.target)
+                self.current[child] = insert_call(graph, before, child.target, args, child, value_of(child))
+                self.current[child].kwargs = child.kwargs
+            self._refresh(child, path, before)
+
+    def _is_users(self, variable: fx.Node) -> bool:
+        """Whether a write reaches a parameter or buffer of the user's module."""
+        while variable in self.parent:
+            variable = self.parent[variable]
+        return variable.op == "get_attr" and variable.target not in self.program.constants
+
+    def _functional(self, node: fx.Node) -> fx.Node:
+        assert isinstance(node.target, torch._ops.OpOverload)
+        name = operator_name(node)
+        target: Callable[..., Any] | None
+        if name == "detach":
+            target = aten.detach.default
+        elif name == "bernoulli":
+            target = aten.bernoulli.p
+        else:
+            packet = getattr(aten, name, None)
+            target = getattr(packet, node.target._overloadname, None)
+        if target is None:
+            raise NotImplementedError(f"aten.{node.target} has no functional form")
+        call = insert_call(self.program.graph, node, target, node.args, node, value_of(node))
+        call.kwargs = node.kwargs
+        return call
+
+
+def _viewed(node: fx.Node) -> fx.Node | None:
+    """The first operand where the result of a call shares its memory."""
+    first = node.args[0] if node.args else None
+    if node.op != "call_function" or not isinstance(first, fx.Node):
+        return None
+    mine, its = _storage(value_of(node)), _storage(value_of(first))
+    return first if is_in_place(node) or (mine is not None and mine == its) else None
+
+
+def _storage(value: Any) -> int | None:
+    if isinstance(value, list | tuple) and value:
+        value = value[0]
+    return value.untyped_storage()._cdata if isinstance(value, Tensor) else None
+
+
+def _scatter(graph: fx.Graph, view: fx.Node, whole: fx.Node, part: fx.Node, before: fx.Node) -> fx.Node:
+    """`whole` with `part` in the place that `view` shows."""
+    name, value = operator_name(view), value_of(whole)
+    rest: Any = tuple(view.args[1:])
+
+    def call(target: Any, *args: Any) -> fx.Node:
+        return insert_call(graph, before, target, args, part, value)
+
+    if name == "slice":
+        return call(aten.slice_scatter.default, whole, part, *rest)
+    if name == "select":
+        return call(aten.select_scatter.default, whole, part, *rest)
+    if name == "transpose":
+        return call(aten.transpose.int, part, *rest)
+    if name == "permute":
+        inverse = sorted(range(len(rest[0])), key=lambda axis: rest[0][axis] % len(rest[0]))
+        return call(aten.permute.default, part, inverse)
+    if name in ("alias", "detach", "to", "contiguous", "view_as", "reshape_as", "dropout", "expand_as") and (
+        value_of(part).shape == value.shape
+    ):
+        return part
+    sizes = [size if isinstance(size, int) else -1 for size in value.shape]
+    if name in ("view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze") and sizes.count(-1) <= 1:
+        return call(aten.reshape.default, part, sizes)
+    raise NotImplementedError(f"a write in place through a view made by aten.{name}")

@@ -1,0 +1,168 @@
+"""Trace graph of an exported program: vertices, edges, shapes, costs and behaviour at zero."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from nasviz.graph.trace_graph import Input, Output, TraceGraph, Vertex
+from nasviz.trace.attributes import attributes_of, macs_of, shape_of
+from nasviz.trace.calls import arguments, input_dependent, leaving, operand_nodes, operator_name, value_of
+from nasviz.trace.export import Program
+from nasviz.trace.lift import Lifted, ModuleCall
+from nasviz.trace.network import TracedNetwork
+from nasviz.trace.origin import Origin
+from nasviz.trace.zero import ZeroRules
+
+__all__ = ["graph_of"]
+
+
+def graph_of(lifted: Lifted, network: TracedNetwork, ids: Mapping[fx.Node, str]) -> TraceGraph:
+    """The trace graph whose vertices are the nodes of `network`.
+
+    `ids` holds the name of the node of `network` that every node of the program became.
+    """
+    program, calls = lifted.program, lifted.calls
+    reader = _Reader(program, network, calls)
+    live = {node.name for node in network.graph.nodes}
+    vertices = tuple(
+        reader.vertex(node, ids, lifted.names[node], lifted.origins[node])
+        for node in program.graph.nodes
+        if node.op == "call_function" and node in reader.dependent and ids[node] in live
+    )
+    inputs = tuple(
+        Input(ids[node], shape_of(node), _dtype(node))
+        for node in program.graph.nodes
+        if node.op == "placeholder" and isinstance(value_of(node), Tensor)
+    )
+    last = [node for node in leaving(program.graph) if node in reader.dependent]
+    outputs = tuple(Output(_output_id(i, len(last), ids), ids[node]) for i, node in enumerate(last))
+    graph = TraceGraph(
+        name=type(lifted.model).__name__,
+        inputs=inputs,
+        vertices=vertices,
+        outputs=outputs,
+        parameter_shapes={name: tuple(p.shape) for name, p in network.named_parameters()},
+        buffer_shapes={name: tuple(b.shape) for name, b in network.named_buffers()},
+        modules={path: type(module).__name__ for path, module in lifted.model.named_modules() if path}
+        | {call.path: type(call.module).__name__ for call in calls.values()},
+    )
+    graph.lint()
+    return graph
+
+
+class _Reader:
+    """Turns nodes of one program into vertices."""
+
+    def __init__(self, program: Program, network: TracedNetwork, calls: Mapping[fx.Node, ModuleCall]) -> None:
+        self.program = program
+        self.calls = calls
+        self.dependent = input_dependent(program.graph)
+        self.parameter_names = {id(p): name for name, p in network.named_parameters()}
+        self.buffer_names = {id(b): name for name, b in network.named_buffers()}
+        self.at_zero: dict[fx.Node, Any] = {}
+        self.rules = ZeroRules(self.dependent, self.is_zero_with_parameters)
+
+    def vertex(self, node: fx.Node, ids: Mapping[fx.Node, str], name: str, origin: Origin) -> Vertex:
+        """The vertex of one call."""
+        call = self.calls.get(node)
+        behaviour = self.rules.of(node)
+        operands = list(operand_nodes(node))
+        parameters, buffers = self._tensors(node)
+        weight = self._weight(node)
+        attributes = attributes_of(node)
+        if weight is not None and weight.op != "get_attr":
+            attributes["computed_weight"] = True
+        scope = origin.scope
+        if call is not None:
+            buffers |= {self.buffer_names[id(b)]: None for b in call.module.buffers(recurse=False)}
+            scope = tuple(path for path in scope if path != call.path)
+        return Vertex(
+            id=ids[node],
+            name=name,
+            operator=operator_name(node),
+            inputs=tuple(ids[operand] for operand in operands if operand in self.dependent),
+            shape=shape_of(node),
+            dtype=_dtype(node),
+            type_name=type(call.module).__name__ if call else operator_name(node),
+            module=call.path if call else "",
+            scope=scope,
+            parameters=tuple(parameters),
+            buffers=tuple(buffers),
+            attributes=attributes,
+            keeps_zero=behaviour.keeps_zero,
+            annihilates=behaviour.annihilates,
+            closes=behaviour.closes,
+            macs=macs_of(node, weight),
+            source=origin.source,
+        )
+
+    def _tensors(self, node: fx.Node) -> tuple[dict[str, None], dict[str, None]]:
+        """Names of the parameters and buffers that a call reads, also through what is made of them alone."""
+        parameters: dict[str, None] = {}
+        buffers: dict[str, None] = {}
+        waiting = [n for n in operand_nodes(node) if n not in self.dependent][::-1]
+        while waiting:
+            operand = waiting.pop()
+            if operand.op == "get_attr":
+                key = id(self.program.tensors[str(operand.target)])
+                if key in self.parameter_names:
+                    parameters[self.parameter_names[key]] = None
+                elif key in self.buffer_names:
+                    buffers[self.buffer_names[key]] = None
+            waiting += list(operand_nodes(operand))[::-1] if operand.op == "call_function" else []
+        return parameters, buffers
+
+    def _weight(self, node: fx.Node) -> fx.Node | None:
+        """The operand that a convolution or linear map weighs its input with, where it is of parameters."""
+        given = arguments(node)
+        name = operator_name(node)
+        if name in ("matmul", "mm", "addmm"):
+            operands = [n for n in operand_nodes(node) if n not in self.dependent]
+            weight = given.get("mat2", given.get("other"))
+            return weight if weight in operands and self._tensors(node)[0] else None
+        weight = given.get("weight")
+        return weight if isinstance(weight, fx.Node) and weight not in self.dependent else None
+
+    def is_zero_with_parameters(self, node: fx.Node) -> bool:
+        """Whether what is computed of parameters alone is zero where they are; computed, not guessed."""
+        try:
+            value = self._value_at_zero(node)
+        except (RuntimeError, TypeError, KeyError):
+            return False  # an operator that cannot run outside its network
+        return isinstance(value, Tensor) and not value.isnan().any() and not value.any()
+
+    def _value_at_zero(self, node: fx.Node) -> Any:
+        if node in self.at_zero:
+            return self.at_zero[node]
+        if node.op == "get_attr":
+            tensor = self.program.tensors[str(node.target)]
+            value = torch.zeros_like(tensor) if id(tensor) in self.parameter_names else tensor
+        else:
+            args, kwargs = fx.map_arg((node.args, node.kwargs), self._value_at_zero)
+            with torch.no_grad():
+                value = _function(node)(*args, **kwargs)
+        self.at_zero[node] = value
+        return value
+
+
+def _function(node: fx.Node) -> Callable[..., Any]:
+    assert callable(node.target)
+    return node.target
+
+
+def _dtype(node: fx.Node) -> str:
+    value = value_of(node)
+    if isinstance(value, list | tuple):
+        value = next((item for item in value if isinstance(item, Tensor)), None)
+    return str(value.dtype).removeprefix("torch.") if isinstance(value, Tensor) else ""
+
+
+def _output_id(index: int, count: int, ids: Mapping[fx.Node, str]) -> str:
+    name = "output" if count == 1 else f"output_{index}"
+    while name in ids.values():
+        name += "_"
+    return name

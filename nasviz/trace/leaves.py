@@ -1,0 +1,105 @@
+"""Leaf modules that stand where the user's network calls a function whose effect depends on the mode.
+
+They own no tensors, so a traced network has the state dict of the user's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils import _pytree as pytree
+
+__all__ = ["BatchNormCall", "OutputForm", "Position", "ScaledDotProductAttention"]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in an output that the tensor of this number takes."""
+
+    index: int
+
+
+class OutputForm(nn.Module):
+    """Gives the tensors that leave a network the form that the user's network returns.
+
+    Args:
+        train_form: The user's output in training mode, with a `Position` for every tensor.
+        eval_form: The same in evaluation mode; it may leave tensors out (auxiliary heads).
+
+    Examples:
+        >>> form = OutputForm({"out": Position(0), "aux": Position(1)}, Position(0))
+        >>> form(torch.ones(1), None)
+        {'out': tensor([1.]), 'aux': None}
+        >>> form.eval()(torch.ones(1), None)
+        tensor([1.])
+    """
+
+    def __init__(self, train_form: Any, eval_form: Any) -> None:
+        super().__init__()
+        self.train_form = train_form
+        self.eval_form = eval_form
+
+    def forward(self, *tensors: Tensor | None) -> Any:
+        """The user's output; an output that was erased is `None` in its place."""
+        form = self.train_form if self.training else self.eval_form
+        return pytree.tree_map(lambda leaf: tensors[leaf.index] if isinstance(leaf, Position) else leaf, form)
+
+
+class ScaledDotProductAttention(nn.Module):
+    """Attention that drops weights in training mode only."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None = None,
+        is_causal: bool = False,
+        scale: float | None = None,
+        enable_gqa: bool = False,
+    ) -> Tensor:
+        """`torch.nn.functional.scaled_dot_product_attention` with the dropout of this mode."""
+        p = self.p if self.training else 0.0
+        return functional.scaled_dot_product_attention(
+            query, key, value, mask, p, is_causal, scale=scale, enable_gqa=enable_gqa
+        )
+
+    def extra_repr(self) -> str:
+        """Its rate."""
+        return f"p={self.p}"
+
+
+class BatchNormCall(nn.Module):
+    """Batch normalisation over tensors that are passed to it, by the mode it is in."""
+
+    def __init__(self, momentum: float, eps: float) -> None:
+        super().__init__()
+        self.momentum = momentum
+        self.eps = eps
+
+    def forward(
+        self,
+        x: Tensor,
+        weight: Tensor | None,
+        bias: Tensor | None,
+        running_mean: Tensor,
+        running_var: Tensor,
+        num_batches_tracked: Tensor | None = None,
+    ) -> Tensor:
+        """Normalise, and in training mode update the running statistics in place."""
+        if self.training and num_batches_tracked is not None:
+            num_batches_tracked.add_(1)
+        return functional.batch_norm(
+            x, running_mean, running_var, weight, bias, self.training, self.momentum, self.eps
+        )
+
+    def extra_repr(self) -> str:
+        """Its literals."""
+        return f"momentum={self.momentum}, eps={self.eps}"

@@ -1,0 +1,176 @@
+"""Traced network: one `fx.GraphModule` on the user's own modules, which trains, is drawn and is cut."""
+
+from __future__ import annotations
+
+import copy
+import operator
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import fx, nn
+from torch.utils import _pytree as pytree
+
+from nasviz.errors import TraceError
+from nasviz.graph.trace_graph import TraceGraph
+from nasviz.trace.calls import dead_code, leaving
+from nasviz.trace.export import Program
+from nasviz.trace.leaves import OutputForm
+from nasviz.trace.lift import Lifted, ModuleCall
+from nasviz.trace.origin import ORIGIN, Origin
+from nasviz.trace.parity import Parity
+
+__all__ = ["TracedNetwork", "assemble"]
+
+
+class TracedNetwork(fx.GraphModule):
+    """A network as one graph of operators; it trains, copies and saves as the network it was traced from.
+
+    Its modules and parameters are those of the user's network, under the same names. `graph` is the graph of
+    torch.fx, and the name of a node is the id of its vertex in `trace_graph`.
+    """
+
+    trace_graph: TraceGraph
+    """Its vertices and edges as data."""
+    parity: Parity
+    """How closely it answers as the network it was traced from."""
+
+    @classmethod
+    def of(cls, root: nn.Module, graph: fx.Graph, name: str) -> TracedNetwork:
+        """The network that runs `graph` on the modules and tensors of `root`, all of which it takes over.
+
+        Raises:
+            TraceError: A module or tensor at the top of `root` has a name that `torch.fx` needs.
+        """
+        network = cls(nn.Module(), fx.Graph(), name)
+        for key in [*root._parameters, *root._buffers, *root._modules]:
+            if hasattr(network, key):
+                raise TraceError(
+                    f"{name}.{key} cannot be traced: torch.fx keeps {key!r} for itself; give it another name"
+                )
+        _copy_tensors(root, network)
+        for key, module in root._modules.items():
+            network.add_module(key, module)
+        network.graph = graph
+        return network
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> TracedNetwork:
+        """A copy with its own parameters, the same trace graph and the same parity."""
+        result = super().__deepcopy__(memo)
+        assert isinstance(result, TracedNetwork)
+        for key, parameter in self._parameters.items():
+            if key not in result._parameters:  # second name of a tied parameter
+                result.register_parameter(key, copy.deepcopy(parameter, memo))
+        result.__class__.__name__ = type(self).__name__
+        for key in ("trace_graph", "parity"):
+            if key in vars(self):
+                setattr(result, key, vars(self)[key])
+        return result
+
+
+def assemble(lifted: Lifted, *, plain: bool) -> tuple[TracedNetwork, dict[fx.Node, str]]:
+    """The network that runs a lifted program, and the name of the node that each node of it became.
+
+    With `plain` it returns one tensor in both modes, and needs no `OutputForm`.
+    """
+    program, model, calls = lifted.program, lifted.model, lifted.calls
+    graph = fx.Graph()
+    made = _placeholders(program, graph)
+    for node in program.graph.nodes:
+        if node.op == "get_attr":
+            made[node] = graph.create_node("get_attr", str(node.target), name=_identifier(str(node.target)))
+        elif node.op == "call_function":
+            made[node] = _make_call(graph, node, calls.get(node), lifted.names[node], made)
+            made[node].meta[ORIGIN] = _kept_origin(lifted.origins[node], calls.get(node))
+    root = _grow(model, {call.path: call.module for call in calls.values()}, "")
+    _add_leaves(root, calls)
+    read = {str(node.target) for node in program.graph.find_nodes(op="get_attr")}
+    for name in sorted(program.constants & read):
+        root.register_buffer(name, program.tensors[name], persistent=False)
+
+    outputs = tuple(made[node] for node in leaving(program.graph))
+    if plain:
+        graph.output(outputs[0])
+    else:
+        path = "output_form"
+        while hasattr(root, path):
+            path += "_"
+        root.add_module(path, OutputForm(program.form, program.form))
+        graph.output(graph.create_node("call_module", path, outputs, name=path))
+    dead_code(graph)
+    network = TracedNetwork.of(root, graph, type(model).__name__)
+    return network, {node: new.name for node, new in made.items()}
+
+
+def _placeholders(program: Program, graph: fx.Graph) -> dict[fx.Node, fx.Node]:
+    """Arguments of the user's forward; nested ones are taken apart."""
+    made: dict[fx.Node, fx.Node] = {}
+    for name, value in program.arguments.items():
+        argument = graph.placeholder(name)
+        for path, leaf in pytree.tree_flatten_with_path(value)[0]:
+            node = argument
+            for key in path:
+                item = key.idx if isinstance(key, pytree.SequenceKey) else vars(key)["key"]
+                node = graph.call_function(operator.getitem, (node, item))
+            made[leaf] = node
+    return made
+
+
+def _make_call(
+    graph: fx.Graph, node: fx.Node, call: ModuleCall | None, name: str, made: Mapping[fx.Node, fx.Node]
+) -> fx.Node:
+    if call is None:
+        args, kwargs = fx.map_arg((node.args, node.kwargs), made.__getitem__)
+        return graph.create_node("call_function", node.target, args, kwargs, name=_identifier(name))
+    args, kwargs = fx.map_arg((call.args, dict(call.kwargs)), made.__getitem__)
+    return graph.create_node("call_module", call.path, args, kwargs, name=_identifier(name))
+
+
+def _kept_origin(origin: Origin, call: ModuleCall | None) -> Origin:
+    """What a later trace of this network shall find."""
+    if call is None:
+        return origin
+    scope = tuple(path for path in origin.scope if path != call.path)
+    return replace(origin, path=call.path, scope=scope, is_whole=True)
+
+
+def _identifier(name: str) -> str:
+    """`name` as torch.fx names nodes."""
+    text = re.sub(r"\W", "_", name)
+    return f"_{text}" if text[:1].isdigit() else text
+
+
+def _grow(module: nn.Module, leaves: Mapping[str, nn.Module], prefix: str) -> nn.Module:
+    """The tree of `module` with `leaves` in their places, plain scopes around them, and all its tensors."""
+    scope = nn.Module()
+    _copy_tensors(module, scope)
+    for key, child in module._modules.items():
+        path = f"{prefix}{key}"
+        if child is None:
+            continue
+        grown = leaves[path] if path in leaves else _grow(child, leaves, f"{path}.")
+        if path in leaves or grown._modules or grown._parameters or grown._buffers:
+            scope.add_module(key, grown)
+    scope.training = module.training
+    return scope
+
+
+def _copy_tensors(source: nn.Module, target: nn.Module) -> None:
+    for key, parameter in source._parameters.items():
+        target.register_parameter(key, parameter)
+    for key, buffer in source._buffers.items():
+        target.register_buffer(key, buffer, persistent=key not in source._non_persistent_buffers_set)
+
+
+def _add_leaves(root: nn.Module, calls: Mapping[fx.Node, ModuleCall]) -> None:
+    """Hang leaves that the user's network does not have into the tree."""
+    for call in calls.values():
+        *scopes, key = call.path.split(".")
+        module = root
+        for scope in scopes:
+            if scope not in module._modules:
+                module.add_module(scope, nn.Module())
+            module = module.get_submodule(scope)
+        if key not in module._modules:
+            module.add_module(key, call.module)

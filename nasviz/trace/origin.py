@@ -1,0 +1,92 @@
+"""Where a call comes from: the modules around it and the line of the user's code."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+__all__ = ["ORIGIN", "Origin", "find_origins", "line_of_error", "source_line"]
+
+ORIGIN = "nasviz_origin"
+"""Key of `node.meta` under which a traced network keeps the origin of its nodes."""
+
+_FRAME = re.compile(r'File "(?P<path>[^"]+)", line (?P<line>\d+)')
+_TORCH = str(Path(torch.__file__).parent)
+_HERE = str(Path(__file__).parent)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where one call comes from."""
+
+    path: str = ""
+    """Path of the innermost module around the call."""
+    scope: tuple[str, ...] = ()
+    """Paths of the modules around it, outermost first, without the root."""
+    is_whole: bool = False
+    """Whether that module is one of torch's own without parts, so that the call is the module."""
+    source: str = ""
+    """`file:line` of the user's code."""
+
+
+def find_origins(graph: fx.Graph, model: nn.Module) -> dict[fx.Node, Origin]:
+    """Origin of every call; where `model` was traced before, what that network knows of it."""
+    modules = dict(model.named_modules(remove_duplicate=False))
+    by_name: dict[str, Origin] = {}
+    by_path: dict[str, Origin] = {}
+    if isinstance(model, fx.GraphModule):
+        for before in model.graph.nodes:
+            if isinstance(origin := before.meta.get(ORIGIN), Origin):
+                by_name[before.name] = origin
+                if before.op == "call_module":
+                    by_path[str(before.target)] = origin
+    origins = {}
+    for node in graph.nodes:
+        names = [getattr(source, "name", "") for source in node.meta.get("from_node") or ()]
+        paths = [_without_call_number(str(e[0])) for e in (node.meta.get("nn_module_stack") or {}).values()]
+        known = [by_path[path] for path in paths if path in by_path]
+        known += [by_name[name] for name in names if name in by_name]
+        origins[node] = known[0] if known else _origin(paths, modules, node.meta.get("stack_trace"))
+    return origins
+
+
+def _origin(paths: list[str], modules: dict[str, nn.Module], stack_trace: Any) -> Origin:
+    scope = tuple(dict.fromkeys(path for path in paths if path and path in modules))
+    if not scope:
+        return Origin(source=source_line(stack_trace))
+    module = modules[scope[-1]]
+    is_whole = type(module).__module__.startswith("torch.nn.") and not module._modules
+    return Origin(scope[-1], scope[:-1] if is_whole else scope, is_whole, source_line(stack_trace))
+
+
+def _without_call_number(path: str) -> str:
+    """Export marks the second call of a module as `path@1`."""
+    return path.split("@")[0]
+
+
+def source_line(stack_trace: Any) -> str:
+    """Innermost frame outside torch and this package, as `file:line`.
+
+    Examples:
+        >>> source_line('File "/home/me/net.py", line 7, in forward')
+        'net.py:7'
+    """
+    for frame in reversed(list(_FRAME.finditer(stack_trace or ""))):
+        path = frame["path"]
+        if not path.startswith((_TORCH + "/", _HERE + "/", "<")) and not path.startswith("torch/"):
+            return f"{Path(path).name}:{frame['line']}"
+    return ""
+
+
+def line_of_error(error: BaseException) -> str:
+    """Innermost line outside torch and this package that an error came through, with its text."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if source_line(f'File "{frame.filename}", line {frame.lineno}'):
+            return f"{Path(frame.filename).name}:{frame.lineno}: {frame.line}"
+    return ""

@@ -1,0 +1,80 @@
+"""Read every size that depends on the batch from the network's input.
+
+A size that is read from an intermediate value ties what follows to it: once that value is erased, the size
+is gone. So each is computed anew from the batch of a placeholder.
+"""
+
+from __future__ import annotations
+
+import operator
+from functools import reduce
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from nasviz.trace.calls import insert_call, value_of
+from nasviz.trace.export import Program
+
+__all__ = ["BatchSizes", "read_sizes_from_input"]
+
+
+class BatchSizes:
+    """Nodes that hold the batch, and arithmetic over it."""
+
+    def __init__(self, graph: fx.Graph) -> None:
+        self.graph = graph
+        self.sources: dict[Any, fx.Node] = {}
+        self.made: dict[Any, fx.Node] = {}
+        placeholders = [node for node in graph.nodes if node.op == "placeholder"]
+        for node in placeholders:
+            value = value_of(node)
+            size = value.shape[0] if isinstance(value, Tensor) and value.dim() else None
+            if isinstance(size, torch.SymInt):
+                self.sources.setdefault(size.node.expr, node)
+        self.first = next(n for n in graph.nodes if n.op != "placeholder")
+
+    def node(self, size: int | torch.SymInt) -> int | fx.Node | None:
+        """`size` as a number or node; None where it is not a polynomial of the batch."""
+        return size if isinstance(size, int) else self._of(size.node.expr, size)
+
+    def nodes(self, sizes: torch.Size) -> list[Any] | None:
+        """All of `sizes`, or None where one cannot be expressed."""
+        found = [self.node(size) for size in sizes]
+        return None if any(size is None for size in found) else found
+
+    def _of(self, expression: Any, like: torch.SymInt) -> int | fx.Node | None:
+        if expression.is_Integer:
+            return int(expression)
+        if expression in self.made:
+            return self.made[expression]
+        made: fx.Node
+        if expression in self.sources:
+            source = self.sources[expression]
+            made = self._call(torch.ops.aten.sym_size.int, (source, 0), source, like)
+        elif expression.is_Mul or expression.is_Add:
+            function = operator.mul if expression.is_Mul else operator.add
+            terms = [self._of(term, like) for term in expression.args]
+            if any(term is None for term in terms):
+                return None
+            made = reduce(
+                lambda a, b: self._call(function, (a, b), next(iter(self.sources.values())), like), terms
+            )
+        else:
+            return None
+        self.made[expression] = made
+        return made
+
+    def _call(self, target: Any, args: tuple[Any, ...], like: fx.Node, value: torch.SymInt) -> fx.Node:
+        return insert_call(self.graph, self.first, target, args, like, value)
+
+
+def read_sizes_from_input(program: Program, sizes: BatchSizes) -> None:
+    """Replace `sym_size` of anything but a placeholder, in place."""
+    for node in list(program.graph.nodes):
+        if node.op == "call_function" and node.target is torch.ops.aten.sym_size.int:
+            value = value_of(node)
+            replacement = sizes.node(value) if isinstance(value, int | torch.SymInt) else None
+            if replacement is not None and replacement is not node:
+                node.replace_all_uses_with(replacement)
+                program.graph.erase_node(node)
