@@ -1,0 +1,225 @@
+"""What a running or finished run looks like at one moment: thinned curves, phases, a heat map of scores.
+
+A frame holds everything that is on screen, small enough to be sent twice a second (below 50 KB for any run),
+so a frame that gets lost costs nothing and a time slider replays a run by making frames of its past.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasviz.draw.labels import clean, count, shorten
+from nasviz.draw.palette import BINS
+from nasviz.runs import Tail
+from nasviz.runs.records import Vectors
+
+__all__ = ["LiveFrame", "StructureState", "last_scores", "live_frame", "until"]
+
+POINTS = 360
+"""Points a curve keeps: more than there are pixels to tell them apart."""
+COLUMNS = 160
+NOT_MEASURED = 255
+CURVES = ("loss", "accuracy", "lr", "zero_groups")
+TITLES = {"loss": "Loss", "accuracy": "Accuracy", "lr": "Learning rate", "zero_groups": "Zero structures"}
+
+
+@dataclass(frozen=True, slots=True)
+class StructureState:
+    """One row of the heat map."""
+
+    id: int
+    name: str
+    state: str
+    """`alive`, `selected`, `orphaned` or `zero`."""
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFrame:
+    """One moment of a run, as data."""
+
+    state: str
+    phase: str
+    step: int
+    total_steps: int
+    facts: tuple[tuple[str, str], ...]
+    phases: tuple[tuple[str, int, int], ...]
+    """Name, first step and last step of each phase so far."""
+    curves: tuple[Mapping[str, Any], ...]
+    structures: tuple[StructureState, ...]
+    heat_steps: tuple[int, ...]
+    heat: bytes
+    """Bins row by row, a byte each; 255 where nothing was measured."""
+    events: tuple[tuple[int, str, str], ...]
+
+    def payload(self) -> dict[str, Any]:
+        """Everything for the browser."""
+        return {
+            "state": self.state,
+            "phase": self.phase,
+            "step": self.step,
+            "total": self.total_steps,
+            "facts": self.facts,
+            "phases": self.phases,
+            "curves": self.curves,
+            "structures": [(s.id, s.name, s.state, s.score) for s in self.structures],
+            "columns": self.heat_steps,
+            "heat": base64.b64encode(self.heat).decode(),
+            "events": self.events,
+        }
+
+
+def live_frame(tail: Tail, *, state: str = "running", names: Mapping[int, str] | None = None) -> LiveFrame:
+    """Make the frame of everything that a tail holds; O(rows of the tail).
+
+    Args:
+        tail: All of a run, or all up to a moment (`until`).
+        state: Of the run, as the store tells it.
+        names: Of the structures, by id.
+    """
+    steps = tail.steps
+    last = steps[-1] if len(steps) else None
+    heat_steps, heat = _heat(tail.scores)
+    return LiveFrame(
+        state=state,
+        phase=str(last["phase"]) if last is not None else "",
+        step=int(last["step"]) if last is not None else -1,
+        total_steps=tail.total_steps or 0,
+        facts=_facts(tail),
+        phases=_phases(tail),
+        curves=tuple(_curve(tail, name) for name in CURVES),
+        structures=_structures(tail, names or {}),
+        heat_steps=heat_steps,
+        heat=heat,
+        events=tuple((e.step, clean(e.kind), clean(e.text)) for e in tail.events[-8:]),
+    )
+
+
+def until(tail: Tail, step: int) -> Tail:
+    """The tail as it was after `step`: what a time slider shows."""
+    rows = tail.steps[tail.steps["step"] <= step]
+    return replace(
+        tail,
+        steps=rows.view(np.recarray),
+        scores=_vectors_until(tail.scores, step),
+        norms=_vectors_until(tail.norms, step),
+        evaluations=tuple(e for e in tail.evaluations if e.step <= step),
+        events=tuple(e for e in tail.events if e.step <= step),
+        last_step=min(step, tail.last_step),
+    )
+
+
+def last_scores(tail: Tail) -> dict[int, float]:
+    """The newest score of each structure that was ever measured: what colours the graph."""
+    values = tail.scores.values
+    known = np.isfinite(values)
+    newest = len(values) - 1 - known[::-1].argmax(axis=0) if len(values) else []
+    return {
+        structure: float(values[row, column])
+        for column, (structure, row) in enumerate(zip(tail.scores.structures, newest, strict=False))
+        if known[row, column]
+    }
+
+
+def _vectors_until(vectors: Vectors, step: int) -> Vectors:
+    kept = vectors.steps <= step
+    return Vectors(vectors.steps[kept], vectors.values[kept], vectors.structures)
+
+
+def _facts(tail: Tail) -> tuple[tuple[str, str], ...]:
+    """Latest numbers in words; what was not measured is left out."""
+    if not len(tail.steps):
+        return ()
+    last = tail.steps[-1]
+    recent = tail.steps["examples_per_second"][-50:]
+    speed = float(np.mean(recent[np.isfinite(recent)])) if np.isfinite(recent).any() else float("nan")
+    facts = [("epoch", str(int(last["epoch"]) + 1))]
+    for name, value in (("loss", last["loss"]), ("accuracy", last["accuracy"])):
+        facts.append((name, f"{value:.4g}" if name == "loss" else f"{value:.1%}"))
+    validated = [e for e in tail.evaluations if e.network == "full"]
+    if validated:
+        facts.append(("validation accuracy", f"{validated[-1].accuracy:.1%}"))
+    if np.isfinite(speed):
+        facts.append(("examples a second", count(round(speed))))
+    if np.isfinite(last["memory_mb"]):
+        facts.append(("memory", f"{last['memory_mb']:,.0f} MB"))
+    return (*facts, ("zero structures", str(int(last["zero_groups"]))))
+
+
+def _phases(tail: Tail) -> tuple[tuple[str, int, int], ...]:
+    phases, steps = tail.steps["phase"], tail.steps["step"]
+    if not len(phases):
+        return ()
+    starts = [0, *(np.flatnonzero(phases[1:] != phases[:-1]) + 1).tolist()]
+    ends = [*(start - 1 for start in starts[1:]), len(phases) - 1]
+    return tuple((str(phases[a]), int(steps[a]), int(steps[b])) for a, b in zip(starts, ends, strict=True))
+
+
+def _curve(tail: Tail, name: str) -> dict[str, Any]:
+    """One column, thinned to at most `POINTS`: each part gives its mean, against noise."""
+    steps, values = tail.steps["step"], tail.steps[name].astype(float)
+    size = -(-len(steps) // POINTS) or 1
+    groups = np.arange(0, len(steps), size)
+    finite = np.isfinite(values)
+    sums = np.add.reduceat(np.where(finite, values, 0.0), groups) if len(groups) else np.empty(0)
+    numbers = np.add.reduceat(finite.astype(float), groups) if len(groups) else np.empty(0)
+    if name in ("lr", "zero_groups") and len(groups):
+        # Both move in steps: a mean would round their corners.
+        ends = np.append(groups[1:], len(steps)) - 1
+        places, means, known = steps[ends], values[ends], finite[ends]
+    else:
+        places, known = steps[groups], numbers > 0
+        means = np.divide(sums, numbers, out=np.zeros_like(sums), where=known)
+    shown = zip(places[known].tolist(), means[known].tolist(), strict=True)
+    points = [[int(step), _short(value)] for step, value in shown]
+    marks = [
+        [e.step, _short(getattr(e, name)), e.network]
+        for e in tail.evaluations
+        if name in ("loss", "accuracy") and np.isfinite(getattr(e, name))
+    ]
+    return {"name": name, "title": TITLES[name], "points": points, "marks": marks}
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.5g}")
+
+
+def _structures(tail: Tail, names: Mapping[int, str]) -> tuple[StructureState, ...]:
+    said: dict[int, str] = {}
+    for event in tail.events:
+        if event.structure is not None and event.kind in ("selected", "orphaned"):
+            said[event.structure] = event.kind
+    if len(tail.norms.values):
+        zero = tail.norms.values[-1] == 0
+        said |= {s: "zero" for s, is_zero in zip(tail.norms.structures, zero, strict=True) if is_zero}
+    scores = last_scores(tail)
+    return tuple(
+        StructureState(
+            s,
+            shorten(names.get(s, f"structure {s}"), 30),
+            said.get(s, "alive"),
+            _short(scores[s]) if s in scores else None,
+        )
+        for s in tail.scores.structures
+    )
+
+
+def _heat(scores: Vectors) -> tuple[tuple[int, ...], bytes]:
+    """Columns of the heat map: bins by quantiles of all that is shown, so that outliers do not flatten it."""
+    if not scores.values.size:
+        return (), b""
+    size = -(-len(scores.steps) // COLUMNS)
+    # The last row of each part: the newest score is always the last column.
+    rows = np.arange(len(scores.steps) - 1, -1, -size)[::-1]
+    values: NDArray[np.float32] = scores.values[rows]
+    finite = np.isfinite(values)
+    limits = np.quantile(values[finite], np.arange(1, BINS) / BINS) if finite.any() else np.zeros(BINS - 1)
+    bins = np.searchsorted(limits, values, side="right")
+    bins = np.where(finite, bins, NOT_MEASURED).astype(np.uint8)
+    return tuple(int(step) for step in scores.steps[rows]), bins.T.tobytes()

@@ -1,0 +1,43 @@
+"""The live view on a page: one moment of a run, and the overlays that recolour graphs with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import streamlit as st
+
+from nasviz.draw.live_frame import LiveFrame
+from nasviz.ui.component.style import read, sheet
+
+__all__ = ["live_view"]
+
+_live = st.components.v2.component(
+    "nasviz_live",
+    html='<div class="nasviz-live"></div>\n',
+    css=sheet("nasviz-live", "live.css"),
+    js=read("live.js"),
+)
+
+
+def live_view(frame: LiveFrame, *, key: str, paint: Iterable[dict[str, Any]] = ()) -> int | None:
+    """Show one moment of a run; call it again and again from a fragment, always with the same key.
+
+    Args:
+        frame: What is shown.
+        key: Of the widget.
+        paint: Messages of `paint_message` for graph views anywhere on the page: they are recoloured in the
+            same turn, without being sent or laid out again.
+
+    Returns:
+        Id of the structure whose row was clicked last.
+    """
+    answer = _live(
+        key=key, data={"frame": frame.payload(), "paint": list(paint)}, on_structure_change=_nothing
+    )
+    chosen = answer.structure
+    return chosen if isinstance(chosen, int) else None
+
+
+def _nothing() -> None:
+    """A state exists once it has a callback; what it says is read from the answer."""
