@@ -1,0 +1,79 @@
+"""From names to tensors: the structures of a search space as groups of a network's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from math import floor
+
+import torch
+from torch import Tensor, nn
+
+from nasviz.errors import InvalidSettingError, InvalidSparsityError
+from nasviz.graph import SearchSpace, Slice
+from nasviz.optim.groups import Rows, TensorGroup
+from nasviz.optim.selection import Selection
+
+__all__ = ["SpaceBinding", "count_of"]
+
+
+class SpaceBinding:
+    """A search space tied to the parameters of the network it was generated from.
+
+    Raises:
+        InvalidSettingError: The space names parameters that the network does not hold.
+    """
+
+    def __init__(self, net: nn.Module, space: SearchSpace) -> None:
+        self.space = space
+        self._parameters: dict[str, Tensor] = dict(net.named_parameters(remove_duplicate=False))
+        self.groups: dict[int, TensorGroup] = {
+            s.id: self._group(s.parameter_names, ()) for s in space.removable
+        }
+        """What each removable structure owns."""
+
+    def select(self, scores: Mapping[int, float], k: int) -> Selection:
+        """The `k` structures of lowest score that may go together, with all that goes to zero with them."""
+        selected = self.space.select(scores, k)
+        orphaned = tuple(sorted(self.space.closure(selected).intersection(self.groups).difference(selected)))
+        found = (self.space.structure(i) for i in (*selected, *orphaned))
+        members = {s.id: self._group(s.parameter_names, s.entailed) for s in found}
+        taken = {id(tensor) for member in members.values() for tensor in member.tensors}
+        whole = self.space.group(selected)
+        group = self._group(whole.tensors, whole.rows)
+        left = tuple(tensor for tensor in group.tensors if id(tensor) not in taken)
+        return Selection(selected, orphaned, members, TensorGroup(left, group.rows))
+
+    def _group(self, names: Iterable[str], slices: Iterable[Slice]) -> TensorGroup:
+        return TensorGroup(
+            tuple(self._parameter(name) for name in names),
+            tuple(Rows(self._parameter(s.tensor), s.dim, torch.tensor(s.rows)) for s in slices),
+        )
+
+    def _parameter(self, name: str) -> Tensor:
+        if name not in self._parameters:
+            raise InvalidSettingError(
+                f"the search space names the parameter {name!r}, which this network does not hold;"
+                " pass the network from which the space was generated"
+            )
+        return self._parameters[name]
+
+
+def count_of(target_sparsity: int | float, num_structures: int) -> int:
+    """K as a count: a whole number counts structures, a float in [0, 1) is their share, rounded down.
+
+    Raises:
+        InvalidSparsityError: A float outside of [0, 1).
+
+    Examples:
+        >>> count_of(3, 20), count_of(0.3, 20), count_of(0.0, 20)
+        (3, 6, 0)
+    """
+    if isinstance(target_sparsity, int):
+        return int(target_sparsity)
+    if not 0 <= target_sparsity < 1:
+        raise InvalidSparsityError(
+            f"target_sparsity={target_sparsity}: a float is a share of the {num_structures} removal"
+            " structures, from 0.0 to below 1.0; pass an int to count structures"
+        )
+    # 0.999: HESSO's cap, so that some structure always stays; 1e-9: 0.29 * 100 is 28.999...
+    return floor(num_structures * min(target_sparsity, 0.999) + 1e-9)

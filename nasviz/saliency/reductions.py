@@ -1,0 +1,155 @@
+"""Numbers per removal structure: inner products and norms over the concatenation of a structure's tensors.
+
+Every saliency and the half-space test of H2SPG are made of these. With thousands of tensors the cost is that
+of reading them once: tensors are reduced together, and only vectors with one entry per tensor are segmented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, reduce
+
+import torch
+from torch import Tensor
+from torch._utils import _flatten_dense_tensors
+
+from nasviz.errors import InvalidSettingError
+
+__all__ = ["Reductions", "StructureIndex", "gradients"]
+
+_flatten: Callable[[Sequence[Tensor]], Tensor] = _flatten_dense_tensors
+
+SMALL_TENSOR = 4096
+"""Mean elements per tensor below which, on the CPU, one large product beats one `torch.dot` per tensor."""
+
+
+class StructureIndex:
+    """Which tensors belong to which structure, in one flat order.
+
+    Sums over tensors are taken in double precision: behind a normalisation `x` and its gradient are nearly
+    orthogonal, and what is left of their product is small beside its terms.
+
+    Examples:
+        >>> index = StructureIndex({7: [torch.tensor([3.0, 4.0])], 9: [torch.ones(2, 2), torch.ones(1)]})
+        >>> index.ids, index.num_parameters.tolist(), index.norm(index.tensors)[0].item()
+        ((7, 9), [2.0, 5.0], 5.0)
+        >>> index.dot(index.tensors, [torch.tensor([1.0, -1.0]), None, torch.ones(1)]).tolist()
+        [-1.0, 1.0]
+    """
+
+    def __init__(self, tensors: Mapping[int, Sequence[Tensor]]) -> None:
+        self.ids: tuple[int, ...] = tuple(tensors)
+        self.tensors: list[Tensor] = [tensor for owned in tensors.values() for tensor in owned]
+        if len({id(tensor) for tensor in self.tensors}) < len(self.tensors):
+            raise InvalidSettingError(
+                "a tensor belongs to two structures; shared parameters must stay outside all of them"
+            )
+        first = self.tensors[0] if self.tensors else torch.empty(0)
+        self.device: torch.device = first.device
+        self.dtype: torch.dtype = reduce(
+            torch.promote_types, (tensor.dtype for tensor in self.tensors), torch.float32
+        )
+        self._is_uniform = all(t.dtype == self.dtype and t.device == self.device for t in self.tensors)
+        sizes = [tensor.numel() for tensor in self.tensors]
+        self._is_flat = self.device.type != "cpu" or sum(sizes) < SMALL_TENSOR * len(sizes)
+        self._sizes = torch.tensor(sizes, device=self.device, dtype=torch.int64)
+        counts = [len(owned) for owned in tensors.values()]
+        self._counts = torch.tensor(counts, device=self.device, dtype=torch.int64)
+
+    @cached_property
+    def num_parameters(self) -> Tensor:
+        """|g|, shape `(num_structures,)`."""
+        return self._per_structure(self._sizes.double())
+
+    def dot(self, left: Sequence[Tensor | None], right: Sequence[Tensor | None]) -> Tensor:
+        """Inner products, shape `(num_structures,)`; a missing tensor counts as zeros."""
+        places = [i for i, (x, y) in enumerate(zip(left, right, strict=True)) if not (x is None or y is None)]
+        xs, ys = self._at(left, places), self._at(right, places)
+        if not places:
+            sums = torch.zeros(0, device=self.device)
+        elif self._is_flat:
+            products = _flatten(torch._foreach_mul(xs, ys))
+            lengths = self._sizes if len(places) == len(self.tensors) else self._sizes[places]
+            sums = torch.segment_reduce(products, "sum", lengths=lengths, initial=0)
+        else:  # neither copies nor allocates, and there is no kernel launch to save
+            sums = torch.stack([torch.dot(x.reshape(-1), y.reshape(-1)) for x, y in zip(xs, ys, strict=True)])
+        return self._per_structure(self._spread(sums, places))
+
+    def norm(self, tensors: Sequence[Tensor | None]) -> Tensor:
+        """Euclidean norms, shape `(num_structures,)`; a missing tensor counts as zeros."""
+        places = [i for i, tensor in enumerate(tensors) if tensor is not None]
+        if not places:
+            return self._per_structure(self._spread(torch.zeros(0, device=self.device), places))
+        norms = torch.stack(torch._foreach_norm(self._at(tensors, places)))
+        return self._per_structure(self._spread(norms, places).square()).sqrt()
+
+    def _at(self, tensors: Sequence[Tensor | None], places: Sequence[int]) -> list[Tensor]:
+        """The tensors at these places, in one data type of at least single precision and on one device."""
+        found = [tensor for i in places if (tensor := tensors[i]) is not None]
+        return found if self._is_uniform else [t.to(self.device, self.dtype) for t in found]
+
+    def _spread(self, values: Tensor, places: Sequence[int]) -> Tensor:
+        """One double per tensor of the index, zero where there is no value."""
+        if len(places) == len(self.tensors):
+            return values.double()
+        whole = torch.zeros(len(self.tensors), dtype=torch.float64, device=self.device)
+        whole[torch.tensor(places, dtype=torch.int64, device=self.device)] = values.double()
+        return whole
+
+    def _per_structure(self, values: Tensor) -> Tensor:
+        if not self.tensors:
+            return torch.zeros(len(self.ids), dtype=torch.float64, device=self.device)
+        return torch.segment_reduce(values, "sum", lengths=self._counts, initial=0)
+
+
+@dataclass
+class Reductions:
+    """What a saliency may ask of the structures at one iterate; each number is computed when first read."""
+
+    index: StructureIndex
+    values: Sequence[Tensor]
+    """The variables x, in the order of the index."""
+    gradients: Sequence[Tensor | None]
+    """The raw gradient of the loss at x: no momentum, no weight decay."""
+    directions: Sequence[Tensor | None]
+    """d: what the optimizer subtracted from x, divided by the learning rate; or the raw gradient."""
+
+    @property
+    def num_parameters(self) -> Tensor:
+        """|g|."""
+        return self.index.num_parameters
+
+    @cached_property
+    def norm(self) -> Tensor:
+        """||x_g||."""
+        return self.index.norm(self.values)
+
+    @cached_property
+    def gradient_dot(self) -> Tensor:
+        """<x_g, grad f_g>."""
+        return self.index.dot(self.values, self.gradients)
+
+    @cached_property
+    def direction_dot(self) -> Tensor:
+        """<x_g, d_g>."""
+        return self.index.dot(self.values, self.directions)
+
+    @cached_property
+    def direction_norm(self) -> Tensor:
+        """||d_g||."""
+        return self.index.norm(self.directions)
+
+
+def gradients(tensors: Sequence[Tensor]) -> list[Tensor | None]:
+    """The gradient of each tensor; `None` where the last backward pass did not reach it.
+
+    Raises:
+        InvalidSettingError: A gradient is sparse.
+    """
+    found = [tensor.grad for tensor in tensors]
+    if any(grad is not None and grad.layout != torch.strided for grad in found):
+        raise InvalidSettingError(
+            "a removal structure has a sparse gradient; build its embedding with sparse=False"
+        )
+    return found
