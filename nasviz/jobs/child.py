@@ -1,0 +1,98 @@
+"""What a child process does: the one file of the light wing that loads torch and the torch wing.
+
+Run as `python -m nasviz.jobs.child`. The channel for events is made first, then the heavy modules are loaded,
+then one small network is traced, so that the first person who asks finds everything warm.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from nasviz.jobs.serving import Channel, Report, serve
+
+if __name__ == "__main__":
+    CHANNEL = Channel()
+
+import torch
+
+import nasviz.data
+import nasviz.models
+import nasviz.saliency
+import nasviz.subnet
+import nasviz.trace
+from nasviz.catalog import FACTS, DataFacts, NetworkSource
+from nasviz.errors import NasvizError
+from nasviz.graph import SearchSpace, search_space
+from nasviz.runs import Run
+
+__all__ = ["TASKS", "analyze", "construct", "export", "preview"]
+
+
+def analyze(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Build a network, trace it, generate its search space."""
+    start = time.perf_counter()
+    source = NetworkSource.from_json(arguments["source"])
+    network, space = _traced(source, None, arguments["protect"], report)
+    return {
+        "space": space.to_json(),
+        "parity": dict(network.parity.max_relative_error),
+        "rung": network.parity.rung,
+        "warnings": list(network.parity.warnings),
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def preview(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Score every removal structure of the untrained network on one batch of real data."""
+    start = time.perf_counter()
+    source = NetworkSource.from_json(arguments["source"])
+    facts = FACTS[arguments["data"]]
+    network, space = _traced(source, facts, arguments["protect"], report)
+    report(0.7, "scoring every structure")
+    batch = _batch(arguments, network.trace_graph.inputs[0].shape[1:])
+    generator = torch.Generator().manual_seed(arguments["seed"])
+    scores = nasviz.saliency.score(arguments["saliency"], network, space, [batch], generator)
+    return {"scores": list(scores.items()), "seconds": time.perf_counter() - start}
+
+
+def construct(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Zero structures, cut them out, compare both networks, write the smaller one to a folder."""
+    raise NotImplementedError
+
+
+def export(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Write a sub-network in forms that other programs read, each checked by reading it again."""
+    raise NotImplementedError
+
+
+def _traced(
+    source: NetworkSource, facts: DataFacts | None, protect: Iterable[int | str], report: Report
+) -> tuple[nasviz.trace.TracedNetwork, SearchSpace]:
+    report(0.05, "building the network")
+    model, inputs = nasviz.models.build(source, facts, seed=0)
+    report(0.2, "tracing and comparing with your network")
+    network = nasviz.trace.trace(model, inputs)
+    report(0.6, "finding what could go")
+    return network, search_space(network, protect)
+
+
+def _batch(arguments: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first batch that training would see."""
+    seed = arguments["seed"]
+    split = nasviz.data.load(
+        arguments["data"], image_shape=shape, folder=arguments["data_folder"], seed=seed
+    )
+    order = nasviz.data.epoch_order(len(split.train), seed, 0)
+    images, labels = split.train.batch(order[: arguments["batch_size"]])
+    return images, labels
+
+
+TASKS = {task.__name__: task for task in (analyze, preview, construct, export)}
+
+if __name__ == "__main__":
+    nasviz.trace.trace(*nasviz.models.build(NetworkSource("demonet"), seed=0))
+    serve(CHANNEL, TASKS)

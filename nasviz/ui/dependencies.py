@@ -1,0 +1,107 @@
+"""The Dependency graph page: vertices by what they do to channels, and all that goes with a structure."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import streamlit as st
+
+from nasviz.draw import plan_overlay
+from nasviz.draw.labels import clean, plain_shape, ranges
+from nasviz.graph import ConstructionPlan, RemovalStructure, SearchSpace
+from nasviz.ui import erasing, frame, graphs, session
+
+__all__ = ["dependency_graph"]
+
+
+@frame.tell_errors
+def dependency_graph() -> None:
+    """Show the dependency graph of the current network, and every slice that goes with one structure."""
+    state, analysis = session.current(), session.require_analysis()
+    space = session.space()
+    kinds = Counter(space.dependency.kind(vertex.id) for vertex in space.trace)
+    st.caption(
+        f"{kinds['stem']} stems make channels, {kinds['accessory']} accessories keep them, {kinds['joint']} joints"
+        f" meet those of others, {kinds['unknown']} unknown. A frame stands around each removal structure."
+    )
+    picture, side = st.columns([1.7, 1], gap="medium")
+    with side:
+        structure = _choose(space)
+        plan = erasing.plan_of(space, [structure.id] if structure and structure.is_removable else [])
+    with picture:
+        view = graphs.dependencies_of(analysis.key + str(space.protect), space)
+        overlay = plan_overlay(view, plan) if plan else None
+        vertex = structure.vertices[0] if structure else state.vertex
+        selection = graphs.show(view, key="dependency-graph", overlay=overlay, selected=vertex)
+        graphs.remember(selection)
+    with side:
+        if structure is not None:
+            _tell(space, structure, plan)
+    if selection.vertex and selection.vertex.members:
+        _follow(space, selection.vertex.members[0], structure)
+
+
+def _choose(space: SearchSpace) -> RemovalStructure | None:
+    choices = session.current().choices
+    ids = [s.id for s in space.structures]
+    if not ids:
+        st.info("This network has no removal structures.", icon=":material/info:")
+        return None
+    known = choices.get("structure")
+    chosen = st.selectbox(
+        "Removal structure",
+        ids,
+        index=ids.index(known) if known in ids else 0,
+        format_func=lambda i: f"{i} · {space.structure(i).name}",
+        key=f"structure.{known}",
+    )
+    choices["structure"] = chosen
+    return space.structure(chosen)
+
+
+def _follow(space: SearchSpace, vertex: str, structure: RemovalStructure | None) -> None:
+    """A click on a vertex of another structure chooses that one."""
+    choices = session.current().choices
+    if choices.get("clicked") == vertex:
+        return
+    choices["clicked"] = vertex
+    home = space.segments.of(vertex).id
+    if home in {s.id for s in space.structures} and (structure is None or home != structure.id):
+        choices["structure"] = home
+        st.rerun()
+
+
+def _tell(space: SearchSpace, structure: RemovalStructure, plan: ConstructionPlan | None) -> None:
+    if structure.reason:
+        st.warning(f"Cannot go: {structure.reason}.", icon=":material/block:")
+    st.markdown("##### What it owns")
+    st.dataframe(
+        [
+            {"tensor": clean(name), "shape": plain_shape(space.trace.parameter_shapes[name])}
+            for name in structure.parameter_names
+        ],
+        hide_index=True,
+    )
+    if plan is None:
+        return
+    st.markdown("##### What goes with it")
+    st.dataframe(
+        [
+            {"tensor": clean(c.tensor), "loses": f"{_axis(c.dim)} {ranges(c.rows)}", "read by": clean(_name(space, c.vertex))}
+            for c in plan.slices
+        ]
+        or [{"tensor": "nothing else", "loses": "", "read by": ""}],
+        hide_index=True,
+    )
+    if structure.entailed:
+        zeroed = "; ".join(f"`{clean(c.tensor)}` {ranges(c.rows)}" for c in structure.entailed)
+        st.caption(f"Zeroed with it while training: {zeroed}.")
+    erasing.plan_metrics(plan)
+
+
+def _axis(dim: int) -> str:
+    return {0: "rows", 1: "columns"}.get(dim, f"axis {dim},")
+
+
+def _name(space: SearchSpace, vertex: str) -> str:
+    return space.trace[vertex].name

@@ -1,0 +1,114 @@
+"""The frame around every page: its title, the sidebar, and errors told in words.
+
+Pages are plain scripts under pages/, and every one opens with `open_page`: a deep link into a server that has
+just started runs that script alone, so nothing may depend on another one having run before.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ParamSpec
+
+import streamlit as st
+
+from nasviz import jobs
+from nasviz.errors import NasvizError
+from nasviz.ui import session
+from nasviz.ui.options import options
+
+__all__ = ["PAGES", "Page", "link", "next_steps", "open_page", "tell_errors"]
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One line of the sidebar."""
+
+    script: str
+    title: str
+    icon: str
+    says: str
+    """What a person does there, in a few words."""
+    group: str = ""
+
+
+PAGES = {
+    page.title: page
+    for page in (
+        Page("app.py", "Start", ":material/home:", "What this is, and DemoNet to begin with."),
+        Page("pages/Model.py", "Model", ":material/deployed_code:", "Choose a network.", "Look"),
+        Page("pages/Trace_graph.py", "Trace graph", ":material/account_tree:", "Every operator call.", "Look"),
+        Page("pages/Segment_graph.py", "Segment graph", ":material/segment:", "What could go.", "Look"),
+        Page("pages/Dependency_graph.py", "Dependency graph", ":material/hub:", "What goes with it.", "Look"),
+        Page("pages/Search_and_train.py", "Search and train", ":material/model_training:", "Train down to K.", "Do"),
+        Page("pages/Sub-network.py", "Sub-network", ":material/content_cut:", "What is left, exactly.", "Do"),
+        Page("pages/Export.py", "Export", ":material/download:", "Take it home.", "Do"),
+        Page("pages/Runs.py", "Runs", ":material/history:", "All runs so far.", "Do"),
+    )
+}
+"""In the order in which a person works."""
+
+
+def open_page(title: str) -> None:
+    """Set the page up and draw the sidebar; the first statement of every page.
+
+    Raises:
+        KeyError: `PAGES` holds no such title.
+    """
+    page = PAGES[title]
+    st.set_page_config(f"{title} · nasviz", page_icon=":material/account_tree:", layout="wide")
+    try:
+        options()
+    except NasvizError as error:
+        st.error(f"The app was started with options that it cannot use: {error}")
+        st.stop()
+    jobs.warm()
+    session.read_link()
+    with st.sidebar:
+        _sidebar()
+    if title != "Start":
+        st.title(title)
+        st.caption(page.says)
+    session.write_link()
+
+
+def tell_errors(body: Callable[P, None]) -> Callable[P, None]:
+    """Let a part of a page end with its error in words, instead of a traceback."""
+
+    @functools.wraps(body)
+    def told(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            body(*args, **kwargs)
+        except NasvizError as error:
+            st.error(str(error), icon=":material/error:")
+
+    return told
+
+
+def link(title: str, label: str | None = None) -> None:
+    """A link to another page that carries the permalink along."""
+    page = PAGES[title]
+    st.page_link(page.script, label=label or title, icon=page.icon, query_params=session.link())
+
+
+def next_steps(*titles: str) -> None:
+    """Links to where a person goes from here, at the end of a page."""
+    st.space("small")
+    with st.container(horizontal=True, gap="large"):
+        for title in titles:
+            link(title, f"{title}: {PAGES[title].says.rstrip('.').lower()}")
+
+
+def _sidebar() -> None:
+    group = ""
+    for page in PAGES.values():
+        if page.group != group:
+            group = page.group
+            st.caption(group)
+        link(page.title)
+    st.space("small")
+    st.caption("Open now")
+    st.markdown("\n\n".join(session.summary()))

@@ -1,0 +1,212 @@
+"""The Model page: where a network comes from, and what it is."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from nasviz.catalog import NETWORKS, Entry, NetworkSource, Value
+from nasviz.draw.labels import count, plain_shape
+from nasviz.errors import InvalidSettingError
+from nasviz.ui import frame, session
+from nasviz.ui.options import options
+from nasviz.ui.session import Analysis
+
+__all__ = ["choose", "facts"]
+
+ZOO, TORCHVISION, OWN = "Zoo", "torchvision", "Your own Python"
+
+
+@frame.tell_errors
+def choose() -> None:
+    """Offer the ways to a network."""
+    choices = session.current().choices
+    places = [ZOO, TORCHVISION, *([OWN] if options().trust else [])]
+    place = st.segmented_control(
+        "Where from", places, default=choices.get("place", ZOO), required=True, label_visibility="collapsed"
+    )
+    choices["place"] = place
+    if place == ZOO:
+        _zoo()
+    elif place == TORCHVISION:
+        _torchvision()
+    else:
+        _own()
+
+
+@frame.tell_errors
+def facts() -> None:
+    """Tell what the current network is, and what one should know of it."""
+    analysis = session.require_analysis()
+    space, trace = analysis.space, analysis.space.trace
+    st.subheader(_title(analysis.source))
+    _metrics(
+        {
+            "Parameters": (f"{trace.num_parameters:,}", "Trainable numbers; shared tensors count once."),
+            "MACs": (f"{trace.macs:,}", "Multiply-accumulates of convolutions and linears for one image."),
+            "Input": (", ".join(plain_shape(i.shape) for i in trace.inputs), "Shape of one image."),
+            "Operators": (f"{len(trace):,}", "Vertices of the trace graph."),
+            "Edges": (f"{trace.num_edges:,}", "Data edges between operators."),
+        }
+    )
+    _metrics(
+        {
+            "Segments": (f"{len(space.segments):,}", "Runs of operators that only go as a whole."),
+            "Could be erased": (f"{len(space.removable):,}", "Removal structures: they count towards K."),
+            "At most together": (f"{space.max_sparsity:,}", "K_max: more would cut the output off."),
+            "Agreement": (
+                _exactness(analysis.parity),
+                "Largest relative difference between the traced network and yours, over all checks.",
+            ),
+            "Traced in": (f"{analysis.seconds:.2f} s", "Building, tracing, comparing, segmenting."),
+        }
+    )
+    st.caption(f"Traced by {analysis.rung}.")
+    for warning in analysis.warnings:
+        st.warning(warning[:1].upper() + warning[1:] + ".", icon=":material/warning:")
+    if not space.removable:
+        st.info(
+            "Nothing in this network can be erased as a whole: it has no branches that meet again. Its graphs"
+            " are still worth a look.",
+            icon=":material/info:",
+        )
+
+
+def _metrics(values: Mapping[str, tuple[str, str]]) -> None:
+    for column, (label, (value, said)) in zip(st.columns(len(values)), values.items(), strict=True):
+        column.metric(label, value, help=said)
+
+
+def _exactness(parity: Mapping[str, Any]) -> str:
+    worst = max(parity.values(), default=0.0)
+    return "exact" if worst == 0 else f"{worst:.0e}"
+
+
+def _title(source: NetworkSource) -> str:
+    return source.entry.title if source.entry else source.name
+
+
+def _zoo() -> None:
+    entries = [entry for entry in NETWORKS.values() if entry.family != "torchvision"]
+    for column, entry in zip(st.columns(max(2, len(entries))), entries, strict=False):
+        with column.container(border=True, height="stretch"):
+            _card(entry)
+    with st.expander("Other width, input or classes; your trained weights", icon=":material/tune:"):
+        names = [entry.name for entry in entries]
+        name = st.selectbox("Network", names, format_func=lambda name: NETWORKS[name].title, key="zoo.name")
+        _details(NETWORKS[name], "zoo")
+
+
+def _card(entry: Entry) -> None:
+    is_open = session.current().source == NetworkSource(entry.name)
+    st.markdown(f"#### {entry.title}")
+    st.write(entry.summary)
+    known = entry.published
+    st.caption(
+        f"{count(known['params'])} parameters · {count(known['macs'])} MACs · K up to {known['max_sparsity']:.0f}"
+    )
+    st.button(
+        "Open" if not is_open else "Opened",
+        key=f"open.{entry.name}",
+        type="primary" if not is_open else "secondary",
+        disabled=is_open,
+        on_click=session.open_network,
+        args=(NetworkSource(entry.name),),
+    )
+
+
+def _torchvision() -> None:
+    names = [name for name, entry in NETWORKS.items() if entry.family == "torchvision"]
+    choices = session.current().choices
+    index = names.index(choices.get("torchvision", "resnet18"))
+    name = st.selectbox("Classifier of torchvision, by name", names, index=index, key="torchvision.name")
+    choices["torchvision"] = name
+    st.caption("Built with random weights; nothing is downloaded. Bring your own weights below.")
+    _details(NETWORKS[name], "torchvision")
+
+
+def _own() -> None:
+    st.write(
+        "Name a class or function that returns a network, or a network and its example inputs. It is loaded in"
+        " a process of its own, only from the folders that this app was started with."
+    )
+    st.code("\n".join(options().trust), language=None)
+    name = st.text_input("Callable", placeholder="package.module:callable", key="own.name")
+    shape = st.text_input("Input of one image as C,H,W", placeholder="from the callable", key="own.shape")
+    classes = st.number_input("Classes", 1, 1_000_000, None, placeholder="from the callable", key="own.classes")
+    weights = _weights("own")
+    if st.button("Open", type="primary", key="own.open", disabled=not name):
+        session.open_network(
+            NetworkSource(name.strip(), _shape(shape), classes, weights=weights, trust=options().trust)
+        )
+        st.rerun()
+
+
+def _details(entry: Entry, key: str) -> None:
+    """Input, classes, settings and weights of a network of the catalog, and the button that opens it."""
+    columns = st.columns(2 + len(entry.settings))
+    default = ",".join(map(str, entry.input_shape))
+    shape = columns[0].text_input("Input of one image as C,H,W", placeholder=default, key=f"{key}.shape")
+    classes = columns[1].number_input(
+        "Classes", 1, 1_000_000, None, placeholder=str(entry.num_classes), key=f"{key}.classes"
+    )
+    settings: dict[str, Value] = {}
+    for column, setting in zip(columns[2:], entry.settings, strict=True):
+        value = column.number_input(
+            setting.name.capitalize(),
+            setting.minimum,
+            setting.maximum,
+            setting.default,
+            help=setting.help,
+            key=f"{key}.{entry.name}.{setting.name}",
+        )
+        if value is not None and value != setting.default:
+            settings[setting.name] = value
+    weights = _weights(key)
+    if st.button(f"Open {entry.title}", type="primary", key=f"{key}.open"):
+        session.open_network(
+            NetworkSource(entry.name, _shape(shape), classes, weights=weights, settings=settings)
+        )
+        st.rerun()
+
+
+def _shape(text: str) -> tuple[int, ...] | None:
+    parts = [part for part in re.split(r"[\s,x×]+", text.strip()) if part]  # noqa: RUF001
+    if not parts:
+        return None
+    if len(parts) != 3 or not all(part.isdecimal() for part in parts):
+        raise InvalidSettingError(
+            f"the input was given as {text!r}, but it must be three whole numbers: channels, height and width,"
+            " such as 3,32,32"
+        )
+    return tuple(int(part) for part in parts)
+
+
+def _weights(key: str) -> str | None:
+    """Path of the weights that were uploaded, kept with the runs so that a run can be resumed."""
+    file = st.file_uploader(
+        "Your trained weights (optional)",
+        type=["safetensors", "pt", "pth"],
+        key=f"{key}.weights",
+        help="safetensors, or a .pt or .pth file that holds tensors only: no code of the file is run.",
+    )
+    if file is None:
+        return None
+    content = file.getvalue()
+    folder = options().uploads
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{hashlib.sha256(content).hexdigest()[:32]}{Path(file.name).suffix.lower()}"
+    if not path.exists():
+        path.write_bytes(content)
+    return str(path)
+
+
+def summary(analysis: Analysis) -> str:
+    """One line about a network."""
+    trace = analysis.space.trace
+    return f"{_title(analysis.source)}: {count(trace.num_parameters)} parameters, {count(trace.macs)} MACs"

@@ -1,0 +1,60 @@
+"""Work of a child process on a page: a progress bar while it lasts, a way to stop it, its error in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+import streamlit as st
+
+from nasviz.jobs import Job
+
+__all__ = ["require", "shown"]
+
+PATIENCE_S = 1.0
+"""Most work is done within this time: then no progress bar flickers past."""
+LOOK_EVERY_S = 0.3
+
+
+def require(
+    key: str, start: Callable[[], Job], title: str, *, cache: MutableMapping[str, Job]
+) -> dict[str, Any]:
+    """The result of a job; until there is one, the page shows how far it is and ends here."""
+    if key not in cache:
+        cache[key] = start()
+    result = shown(key, title, cache=cache)
+    if result is None:
+        st.stop()
+    return result
+
+
+def shown(key: str, title: str, *, cache: MutableMapping[str, Job]) -> dict[str, Any] | None:
+    """The result of a job that was started, or None after showing how it stands."""
+    job = cache[key]
+    job.wait(PATIENCE_S)
+    if job.state == "running":
+        _watch(job, title)
+    elif job.state == "done":
+        return job.result
+    else:
+        if job.state == "failed":
+            st.error(f"{title} failed: {job.error}", icon=":material/error:")
+        else:
+            st.info(f"{title} was stopped.", icon=":material/block:")
+        if st.button("Try again", key=f"again.{key}", icon=":material/refresh:"):
+            del cache[key]
+            st.rerun()
+    return None
+
+
+@st.fragment(run_every=LOOK_EVERY_S)
+def _watch(job: Job, title: str) -> None:
+    if job.state != "running":
+        st.rerun()
+    text = f"{title}: {job.message} …"
+    if job.progress is None:
+        st.markdown(f":material/progress_activity: {text}")
+    else:
+        st.progress(min(1.0, job.progress), text=text)
+    if st.button("Stop", key=f"stop.{id(job)}", icon=":material/stop:"):
+        job.cancel()

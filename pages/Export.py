@@ -1,0 +1,5 @@
+"""Export."""
+
+from nasviz.ui import frame
+
+frame.open_page("Export")

@@ -1,0 +1,5 @@
+"""Runs."""
+
+from nasviz.ui import frame
+
+frame.open_page("Runs")

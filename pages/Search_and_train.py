@@ -1,0 +1,5 @@
+"""Search and train."""
+
+from nasviz.ui import frame
+
+frame.open_page("Search and train")

@@ -1,0 +1,7 @@
+"""Runs of operators that only go as a whole, and what would go with them."""
+
+from nasviz.ui import frame, erasing
+
+frame.open_page("Segment graph")
+erasing.segment_graph()
+frame.next_steps("Dependency graph", "Search and train")
