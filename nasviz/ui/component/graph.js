@@ -22,12 +22,12 @@ const SKELETON = `
 </div>
 <div class="stage" tabindex="0" role="application" aria-roledescription="graph">
   <div class="paper"></div>
-  <details class="legend" open><summary>Legend</summary><div></div></details>
   <canvas class="map" aria-hidden="true"></canvas>
   <aside class="panel" hidden aria-label="Chosen vertex"></aside>
   <div class="tip" role="tooltip" hidden><b> </b><span> </span><i> </i></div>
   <div class="said" aria-live="polite"></div>
-</div>`;
+</div>
+<div class="legend" role="group" aria-label="Legend"></div>`;
 
 const make = (tag, name, text) => {
   const element = document.createElement(tag);
@@ -64,7 +64,7 @@ class GraphView {
     root.innerHTML = SKELETON;
     const find = (name) => root.querySelector(name);
     [this.stage, this.paper, this.panel, this.tip, this.map, this.box, this.countBox, this.legendBox] =
-      [".stage", ".paper", ".panel", ".tip", ".map", "input", ".count", ".legend div"].map(find);
+      [".stage", ".paper", ".panel", ".tip", ".map", "input", ".count", ".legend"].map(find);
     this.at = { x: 0, y: 0, k: 1 };
     this.vertices = []; this.hits = []; this.marked = []; this.pointers = new Map();
     this.chosen = this.pointed = -1;

@@ -149,7 +149,7 @@ class LiveView {
       const value = low + part * (high - low), at = Math.round(y(value)) + 0.5;
       pen.beginPath(); pen.moveTo(box.left, at); pen.lineTo(box.right, at); pen.stroke();
       pen.fillStyle = this.colour("--faint");
-      pen.fillText(number(value), box.left - 6, at);
+      pen.fillText(name === "accuracy" ? Math.round(value * 100) + "%" : number(value), box.left - 6, at);
     }
     const first = this.data.phases.slice(1);
     pen.setLineDash([3, 3]);
@@ -210,6 +210,12 @@ class LiveView {
     pen.fillStyle = this.colour("--ink");
     pen.font = `600 13px ${this.font}`;
     pen.fillText("Saliency of each structure", 10, 13);
+    if (columns.length) {
+      const wide = pen.measureText("Saliency of each structure").width;
+      pen.font = `12px ${this.font}`;
+      pen.fillStyle = this.colour("--faint");
+      pen.fillText(`steps ${columns[0]} to ${columns.at(-1)}`, 20 + wide, 13);
+    }
     pen.font = `12px ${this.font}`;
     pen.fillStyle = this.colour("--faint");
     pen.textAlign = "right";
@@ -220,12 +226,8 @@ class LiveView {
     pen.fillText("important", box.right - 58, 13);
     const picture = this.picture(shown, columns.length);
     if (picture) {
-      // Columns lie at their steps, so that the map lines up with the run and not with what was recorded.
       pen.imageSmoothingEnabled = false;
-      const wide = ((columns.at(-1) + 1) / (this.span[1] + 1)) * (box.right - box.left);
-      pen.fillStyle = this.colour("--soft");
-      pen.fillRect(box.left, HEAD, box.right - box.left, shown * row - 1);
-      pen.drawImage(picture, box.left, HEAD, Math.max(wide, 2), shown * row - 1);
+      pen.drawImage(picture, box.left, HEAD, box.right - box.left, shown * row - 1);
     }
     structures.forEach(([, text, state, score], i) => {
       const y = HEAD + i * row;
