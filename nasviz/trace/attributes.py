@@ -59,6 +59,8 @@ def attributes_of(node: fx.Node) -> dict[str, Attribute]:
         return {"normalized_shape": tuple(given["normalized_shape"])}
     if name == "group_norm":
         return {"num_groups": given["num_groups"]}
+    if name == "prelu":
+        return {"num_parameters": shape_of(given["weight"])[0]}
     if name == "embedding":
         rows, width = shape_of(given["weight"])
         return {"num_embeddings": rows, "embedding_dim": width}

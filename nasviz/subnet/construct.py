@@ -1,0 +1,118 @@
+"""Construct the sub-network: a copy of the network without its redundant structures (ASGNAS, section 3.3).
+
+`SearchSpace.plan` says what is to be done; here it is done to a copy, and the result is measured against the
+full network with its redundant groups at zero. The network that was handed in stays as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import fx
+
+from nasviz.errors import ConstructionError
+from nasviz.graph import ConstructionPlan, SearchSpace, TraceGraph
+from nasviz.subnet.erase import drop_operands_, drop_outputs_
+from nasviz.subnet.fill import insert_fills_
+from nasviz.subnet.parity import Check, check_parity, precision, tolerance
+from nasviz.subnet.report import Report, report
+from nasviz.subnet.simplify import delete_dead_code_, without_unused_modules
+from nasviz.subnet.slice import cut_tensors_, retype_
+from nasviz.subnet.zero import named_tensors, project_to_zero_, zero_structures
+
+__all__ = ["Subnetwork", "carry_out", "construct"]
+
+
+@dataclass(frozen=True)
+class Subnetwork:
+    """A sub-network with the account of its construction."""
+
+    module: fx.GraphModule
+    """Trains, saves, exports; can be traced and searched again."""
+    report: Report
+    plan: ConstructionPlan
+
+
+def construct(
+    net: fx.GraphModule,
+    space: SearchSpace,
+    erased: Iterable[int] | None = None,
+    *,
+    inputs: Any = None,
+    seed: int = 0,
+) -> Subnetwork:
+    """Construct the network that computes what `net` computes with the groups of `erased` at zero.
+
+    Args:
+        net: The traced network; it is left as it was.
+        space: Its search space.
+        erased: Ids of removal structures; left out, those whose parameters are all exactly zero.
+        inputs: What the parity checks feed: a tensor, a tuple of arguments or a dict of keyword arguments.
+            Left out, seeded random tensors of the shapes that the network was traced with.
+        seed: Of the random inputs and statistics of the parity checks.
+
+    Raises:
+        InvalidSparsityError: The structures may not go together.
+        ConstructionError: `net` does not fit `space`, or the sub-network is not exact.
+    """
+    _check_fit(net, space.trace)
+    plan = space.plan(zero_structures(net, space) if erased is None else erased)
+    zeroed = copy.deepcopy(net)
+    project_to_zero_(zeroed, space, plan.selected)
+    small = carry_out(copy.deepcopy(zeroed), space.trace, plan)
+    _check_promise(small, plan)
+    checks = check_parity(net, zeroed, small, space.trace, plan, inputs=inputs, seed=seed)
+    if max(check.relative_error for check in checks) > tolerance(precision(net)):
+        raise ConstructionError(_inexact(plan, checks))
+    shapes = {name: tuple(tensor.shape) for name, tensor in named_tensors(small).items()}
+    return Subnetwork(small, report(plan, checks, shapes), plan)
+
+
+def carry_out(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) -> fx.GraphModule:
+    """Do to `net` what `plan` says; `net` is used up. Nothing is set to zero and nothing measured."""
+    insert_fills_(net, trace, plan)
+    drop_operands_(net.graph, trace, plan)
+    drop_outputs_(net, trace, plan)
+    cut_tensors_(net, plan)
+    retype_(net, trace, plan)
+    delete_dead_code_(net.graph)
+    return without_unused_modules(net)
+
+
+def _check_fit(net: fx.GraphModule, trace: TraceGraph) -> None:
+    """Refuse a network that is not the one of the search space."""
+    nodes = {node.name for node in net.graph.nodes}
+    if lost := [v.id for v in trace if v.id not in nodes]:
+        raise ConstructionError(
+            f"{len(lost)} vertices of the search space are no nodes of the network ({', '.join(lost[:3])}); "
+            "construct from the traced network that the search space was made from"
+        )
+    shapes = {name: tuple(p.shape) for name, p in net.named_parameters()}
+    for name, shape in trace.parameter_shapes.items():
+        if shapes.get(name) != tuple(shape):
+            raise ConstructionError(
+                f"the search space knows {name} with shape {tuple(shape)}, the network {shapes.get(name)}; "
+                "construct from the traced network that the search space was made from"
+            )
+
+
+def _check_promise(small: fx.GraphModule, plan: ConstructionPlan) -> None:
+    """The result must be what the plan predicted."""
+    if left := [node.name for node in small.graph.nodes if node.name in plan.erased]:
+        raise ConstructionError(f"erased vertices are still needed: {', '.join(left[:5])}")
+    params = sum(parameter.numel() for parameter in small.parameters())
+    if params != plan.params_after:
+        raise ConstructionError(
+            f"the plan promises {plan.params_after:,} parameters, the sub-network has {params:,}"
+        )
+
+
+def _inexact(plan: ConstructionPlan, checks: tuple[Check, ...]) -> str:
+    numbers = "; ".join(f"{check.name} {check.relative_error:.1e}" for check in checks)
+    return (
+        f"the sub-network without structures {list(plan.selected)} differs from the network with their groups"
+        f" at zero by more than rounding: {numbers} (relative to the largest output)"
+    )

@@ -1,0 +1,61 @@
+"""Write zeros back where a reader has no slicing rule: exact for every operator, but nothing is saved there.
+
+A narrowed value is widened by one slice of zeros, from which every missing index is taken: two functional
+operators, whatever the batch, and all readers share them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, fx
+
+from nasviz.graph import ConstructionPlan, Fill, TraceGraph
+from nasviz.subnet.erase import leaving_node
+
+__all__ = ["insert_fills_"]
+
+aten = torch.ops.aten
+
+
+def insert_fills_(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) -> None:
+    """Give every reader that a plan names the full width of what it reads, in place.
+
+    To be done before joints are bypassed: a fill reads the joint, whoever stands for it later.
+    """
+    nodes = {node.name: node for node in net.graph.nodes}
+    outputs = {o.id for o in trace.outputs}
+    device = next((tensor.device for tensor in net.parameters()), torch.device("cpu"))
+    for fill in plan.fills:
+        source = nodes[fill.source]
+        widened = _widen(net, source, fill, len(trace.shapes[fill.source]), device)
+        for reader in fill.readers:
+            node = leaving_node(net) if reader in outputs else nodes[reader]
+            node.replace_input_with(source, widened)
+
+
+def _widen(net: fx.GraphModule, source: fx.Node, fill: Fill, rank: int, device: torch.device) -> fx.Node:
+    name = _free_name(net, f"fill_{source.name}")
+    net.register_buffer(name, _index(fill, device))
+    padding = [0, 0] * (rank - 1 - fill.axis) + [0, 1]
+    with net.graph.inserting_after(source):
+        padded = net.graph.call_function(aten.pad.default, (source, padding))
+    with net.graph.inserting_after(padded):
+        index = net.graph.get_attr(name)
+    with net.graph.inserting_after(index):
+        widened = net.graph.call_function(aten.index_select.default, (padded, fill.axis, index))
+    padded.meta, widened.meta = dict(source.meta), dict(source.meta)
+    return widened
+
+
+def _index(fill: Fill, device: torch.device) -> Tensor:
+    """For each index of the full axis: its place among the live ones, or that of the zeros behind them."""
+    zeros = set(fill.rows)
+    live = iter(range(fill.size - len(zeros)))
+    last = fill.size - len(zeros)
+    return torch.tensor([last if i in zeros else next(live) for i in range(fill.size)], device=device)
+
+
+def _free_name(net: fx.GraphModule, name: str) -> str:
+    while hasattr(net, name):
+        name += "_"
+    return name

@@ -1,0 +1,66 @@
+"""Report of a construction: what was done, what was saved, and how exact the sub-network is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from nasviz.graph import ConstructionPlan
+from nasviz.subnet.parity import Check
+
+__all__ = ["Report", "report"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a construction did, and its measured exactness."""
+
+    max_relative_error: float
+    """Zeroed full network against sub-network: the worst of all checks."""
+    effect: float
+    """Full network against zeroed full network, the largest of all checks: how much the removal matters."""
+    params_before: int
+    params_after: int
+    macs_before: int
+    macs_after: int
+    selected: tuple[int, ...]
+    orphaned: tuple[int, ...]
+    """Removal structures that went because all their inputs went."""
+    erased: Mapping[str, str]
+    """Erased vertices, and why: `selected`, `orphaned` or `dead end`."""
+    sliced: Mapping[str, tuple[int, ...]]
+    """New shape of every parameter and buffer that lost rows."""
+    materialised: tuple[str, ...]
+    """Vertices and outputs that get zeros written back, for want of a slicing rule."""
+    bypassed: tuple[str, ...]
+    """Joints that were left with one operand."""
+    lost_outputs: tuple[str, ...]
+    """Optional outputs that are gone."""
+    checks: tuple[Check, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, ready for `json.dumps`."""
+        return asdict(self)
+
+
+def report(
+    plan: ConstructionPlan, checks: tuple[Check, ...], shapes: Mapping[str, tuple[int, ...]]
+) -> Report:
+    """Put a plan and its measured checks together; `shapes` are those of the sub-network's tensors."""
+    return Report(
+        max_relative_error=max(check.relative_error for check in checks),
+        effect=max(check.effect for check in checks),
+        params_before=plan.params_before,
+        params_after=plan.params_after,
+        macs_before=plan.macs_before,
+        macs_after=plan.macs_after,
+        selected=plan.selected,
+        orphaned=plan.orphaned,
+        erased=plan.erased,
+        sliced={piece.tensor: shapes[piece.tensor] for piece in plan.slices},
+        materialised=plan.materialised,
+        bypassed=tuple(plan.bypassed),
+        lost_outputs=plan.lost_outputs,
+        checks=checks,
+    )

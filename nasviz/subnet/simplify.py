@@ -1,0 +1,25 @@
+"""Simplify a graph: delete what no output needs, and the modules and tensors that nothing reads."""
+
+from __future__ import annotations
+
+from torch import fx
+
+__all__ = ["delete_dead_code_", "without_unused_modules"]
+
+
+def delete_dead_code_(graph: fx.Graph) -> None:
+    """Delete every node that no output needs, in place; the network keeps all its arguments.
+
+    Operators that draw random numbers (dropout, attention) go as well: nothing reads what they draw.
+    """
+    graph.eliminate_dead_code(is_impure_node=lambda node: node.op in ("placeholder", "output"))
+
+
+def without_unused_modules(net: fx.GraphModule) -> fx.GraphModule:
+    """A network of the same graph that holds only the modules and tensors which the graph reads."""
+    made = fx.GraphModule(net, net.graph, class_name=type(net).__name__)
+    modes = {path: module.training for path, module in net.named_modules(remove_duplicate=False)}
+    for path, module in made.named_modules(remove_duplicate=False):
+        module.training = modes[path]
+    made.graph.lint()
+    return made

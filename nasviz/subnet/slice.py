@@ -1,0 +1,63 @@
+"""Slice tensors: cut rows from parameters and buffers, and tell their modules the new sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, fx, nn
+
+from nasviz.errors import ConstructionError
+from nasviz.graph import ConstructionPlan, Slice, TraceGraph
+
+__all__ = ["cut", "cut_tensors_", "retype_"]
+
+
+def cut(tensor: Tensor, slices: Iterable[Slice]) -> Tensor:
+    """`tensor` without the rows of `slices`, which are in indices of `tensor`.
+
+    Examples:
+        >>> cut(torch.arange(6).view(2, 3), [Slice("weight", 1, (0, 2), "conv")])
+        tensor([[1],
+                [4]])
+    """
+    for piece in slices:
+        gone = set(piece.rows)
+        live = [i for i in range(tensor.shape[piece.dim]) if i not in gone]
+        tensor = tensor.index_select(piece.dim, torch.tensor(live, device=tensor.device))
+    return tensor
+
+
+def cut_tensors_(net: nn.Module, plan: ConstructionPlan) -> None:
+    """Replace every sliced parameter and buffer of `net`."""
+    for name in dict.fromkeys(piece.tensor for piece in plan.slices):
+        path, _, attribute = name.rpartition(".")
+        owner = net.get_submodule(path)
+        tensor = getattr(owner, attribute)
+        small = cut(tensor.detach(), [piece for piece in plan.slices if piece.tensor == name])
+        if isinstance(tensor, nn.Parameter):
+            small = nn.Parameter(small, requires_grad=tensor.requires_grad)
+        setattr(owner, attribute, small)
+
+
+def retype_(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) -> None:
+    """Set the new attributes of modules, and the new sizes among the literals of calls, in place."""
+    nodes = {node.name: node for node in net.graph.nodes}
+    for vertex_id, attributes in plan.retyped.items():
+        node = nodes[vertex_id]
+        for attribute, value in attributes.items():
+            kind, _, axis = attribute.partition(":")
+            if kind == "size":
+                _resize(node, int(axis), value)
+            elif node.op != "call_module":
+                raise ConstructionError(f"{trace[vertex_id].name} is no module, so it has no {attribute}")
+            elif hasattr(module := net.get_submodule(str(node.target)), attribute):
+                setattr(module, attribute, value)
+
+
+def _resize(node: fx.Node, axis: int, size: int) -> None:
+    """Put `size` in the place of a literal of a `view` or `reshape`."""
+    sizes = node.args[1]
+    if not isinstance(sizes, list | tuple) or not 0 <= axis < len(sizes):
+        raise ConstructionError(f"{node.name} has the sizes {sizes}, so none for axis {axis}")
+    node.args = (node.args[0], [*sizes[:axis], size, *sizes[axis + 1 :]], *node.args[2:])

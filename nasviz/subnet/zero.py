@@ -1,0 +1,59 @@
+"""Project the groups of removal structures to zero, and read from the weights which groups are zero.
+
+A group holds the own parameters of everything that goes (whole tensors) and the rows of later norms and
+biases that must be zero with it; `SearchSpace.group` names them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from nasviz.errors import ConstructionError
+from nasviz.graph import SearchSpace
+
+__all__ = ["named_tensors", "project_to_zero_", "zero_structures"]
+
+
+def named_tensors(net: nn.Module) -> dict[str, Tensor]:
+    """All parameters and buffers under every name they have."""
+    parameters: dict[str, Tensor] = dict(net.named_parameters(remove_duplicate=False))
+    return parameters | dict(net.named_buffers(remove_duplicate=False))
+
+
+@torch.no_grad()
+def project_to_zero_(net: nn.Module, space: SearchSpace, erased: Iterable[int]) -> None:
+    """Set all that must be zero when `erased` goes to zero, in place: the groups of its closure.
+
+    Args:
+        net: The traced network, or the user's module that it was traced from.
+        space: Its search space.
+        erased: Ids of removal structures.
+
+    Raises:
+        InvalidSparsityError: The structures may not go together.
+        ConstructionError: `net` lacks a parameter of the group.
+    """
+    group = space.group(erased)
+    tensors = named_tensors(net)
+    if lost := [name for name in (*group.tensors, *(r.tensor for r in group.rows)) if name not in tensors]:
+        raise ConstructionError(
+            f"the network has no parameter {lost[0]!r}, which the search space names; "
+            "was the space made from another network?"
+        )
+    for name in group.tensors:
+        tensors[name].zero_()
+    for row in group.rows:
+        tensor = tensors[row.tensor]
+        tensor.index_fill_(row.dim, torch.tensor(row.rows, device=tensor.device), 0)
+
+
+@torch.no_grad()
+def zero_structures(net: nn.Module, space: SearchSpace) -> tuple[int, ...]:
+    """Ids of the removable structures whose own parameters are all exactly zero."""
+    tensors = named_tensors(net)
+    return tuple(
+        s.id for s in space.removable if not any(bool(tensors[name].any()) for name in s.parameter_names)
+    )

@@ -1,0 +1,185 @@
+"""The smallest network for each rule of construction: two or three branches, a joint, and what follows it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def conv_norm(ins: int, outs: int, kernel: int = 3) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(ins, outs, kernel, padding=kernel // 2), nn.BatchNorm2d(outs))
+
+
+class Branches(nn.Module):
+    """A stem, three branches of 3, 4 and 5 channels, a joint of some kind, and a tail."""
+
+    def __init__(self, tail: nn.Module, head: nn.Module | None = None) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(2, 4, 3, padding=1)
+        self.a, self.b, self.c = conv_norm(4, 3), conv_norm(4, 4), nn.Conv2d(4, 5, 1)
+        self.tail = tail
+        self.head = head or nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.stem(x))
+        joined = torch.cat([self.a(x), functional.relu(self.b(x)), self.c(x)], 1)
+        return self.head(self.tail(joined))
+
+
+class Call(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function, *parts: nn.Module) -> None:
+        super().__init__()
+        self.function, self.parts = function, nn.ModuleList(parts)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x, *self.parts)
+
+
+def shuffle(x: Tensor, groups: int) -> Tensor:
+    batch, channels, height, width = x.shape
+    x = x.view(batch, groups, channels // groups, height, width).transpose(1, 2)
+    return x.reshape(batch, channels, height, width)
+
+
+def conv_tail() -> nn.Module:
+    return nn.Conv2d(12, 6, 3, padding=1)
+
+
+CAT_TAILS = {
+    "conv columns": lambda: conv_tail(),
+    "transposed conv rows": lambda: nn.ConvTranspose2d(12, 6, 3),
+    "norm rows": lambda: nn.Sequential(nn.BatchNorm2d(12), nn.ReLU(), conv_tail()),
+    "pool and dropout": lambda: nn.Sequential(nn.MaxPool2d(2), nn.Dropout(0.5), nn.AvgPool2d(2), conv_tail()),
+    "linear after flatten": lambda: nn.Sequential(nn.Flatten(), nn.Linear(12 * 64, 7)),
+    "mean over space": lambda: nn.Sequential(Call(lambda x: x.mean([2, 3])), nn.Linear(12, 7)),
+    "mean over space, axes kept": lambda: nn.Sequential(
+        Call(lambda x: x.mean([2, 3], keepdim=True)), nn.Conv2d(12, 3, 1)
+    ),
+    "view with literal sizes": lambda: nn.Sequential(
+        Call(lambda x: x.view(x.shape[0], 12 * 64)), nn.Linear(12 * 64, 7)
+    ),
+    "view with a wildcard": lambda: nn.Sequential(
+        Call(lambda x: x.view(-1, 12, 64)), Call(lambda x: x.mean(2)), nn.Linear(12, 7)
+    ),
+    "channels moved last": lambda: nn.Sequential(Call(lambda x: x.permute(0, 2, 3, 1)), nn.Linear(12, 7)),
+    "depthwise with bias": lambda: nn.Sequential(
+        nn.Conv2d(12, 24, 3, padding=1, groups=12), nn.BatchNorm2d(24), nn.Conv2d(24, 5, 1)
+    ),
+    "prelu per channel": lambda: nn.Sequential(nn.PReLU(12), conv_tail()),
+    "one prelu": lambda: nn.Sequential(nn.PReLU(), conv_tail()),
+    "upsampled": lambda: nn.Sequential(
+        nn.Upsample(scale_factor=2, mode="bilinear"), nn.Hardswish(), conv_tail()
+    ),
+    "two readers": lambda: Call(
+        lambda x, one, two: one(x) + two(functional.gelu(x)), conv_tail(), nn.Conv2d(12, 6, 1)
+    ),
+    "left as an output": lambda: nn.ReLU(),
+    "squeezed": lambda: nn.Sequential(
+        nn.AdaptiveAvgPool2d(1), Call(lambda x: x.squeeze(3).squeeze(2)), nn.Linear(12, 7)
+    ),
+    "nested cat": lambda: Call(
+        lambda x, one, two: two(torch.cat([one(x), x], 1)), conv_norm(12, 2), nn.Conv2d(14, 5, 1)
+    ),
+}
+MATERIALISED_TAILS = {
+    "group norm": lambda: nn.Sequential(nn.GroupNorm(4, 12), conv_tail()),
+    "layer norm": lambda: nn.Sequential(
+        Call(lambda x: x.permute(0, 2, 3, 1)), nn.LayerNorm(12), nn.Linear(12, 7)
+    ),
+    "sigmoid": lambda: nn.Sequential(nn.Sigmoid(), conv_tail()),
+    "softmax over channels": lambda: nn.Sequential(nn.Softmax(1), conv_tail()),
+    "two groups": lambda: nn.Sequential(nn.Conv2d(12, 6, 3, groups=2), nn.ReLU()),
+    "gate": lambda: Call(lambda x, one: x * torch.sigmoid(one(x)), nn.Conv2d(12, 12, 1)),
+    "module called twice": lambda: Call(lambda x, one: one(x) + one(functional.relu(x)), conv_tail()),
+    "squared into itself": lambda: Call(lambda x: torch.matmul(x.flatten(2), x.flatten(2).transpose(1, 2))),
+    "conv of a scaled weight": lambda: Call(lambda x, one: functional.conv2d(x, one.weight * 2), conv_tail()),
+}
+
+
+class Sum(nn.Module):
+    """Two branches, added or subtracted, with a scale."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(2, 4, 3, padding=1)
+        self.a, self.b = conv_norm(4, 4), nn.Conv2d(4, 4, 1)
+        self.head = nn.Linear(4, 5)
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).relu()
+        return self.head(functional.relu(self.function(self.a(x), self.b(x)) + 0.1).mean([2, 3]))
+
+
+SUMS = {
+    "sum": lambda a, b: a + b,
+    "scaled sum": lambda a, b: torch.add(a, b, alpha=2),
+    "difference": lambda a, b: a - b,
+    "scaled difference": lambda a, b: torch.sub(a, b, alpha=3),
+    "in place": lambda a, b: a.add_(b),
+}
+
+
+class Orphan(nn.Module):
+    """Two branches meet in an addition; what follows it is orphaned when both go, with its bias and norm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(2, 4, 3, padding=1)
+        self.a, self.b, self.c = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1)
+        self.after, self.head = conv_norm(4, 4), nn.Conv2d(4, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        return self.head(self.after(self.a(x) + self.b(x)) + self.c(x))
+
+
+class DeadEnd(nn.Module):
+    """A chain of joints that nothing reads once the last branch has gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(2, 4, 3, padding=1)
+        self.a, self.b, self.c = nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 1), conv_norm(4, 4)
+        self.last, self.head = nn.Conv2d(8, 4, 1), nn.Conv2d(4, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        deep = torch.cat([self.a(x), self.b(x)], 1)
+        return self.head(self.last(deep) + self.c(x))
+
+
+class Uneven(nn.Module):
+    """Two concatenations that miss different channels meet in an addition."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(2, 4, 3, padding=1)
+        self.parts = nn.ModuleList(nn.Conv2d(4, width, 1) for width in (2, 4, 3, 3))
+        self.head = nn.Conv2d(6, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        a, b, c, d = [part(x) for part in self.parts]
+        return self.head(torch.cat([a, b], 1) + torch.cat([c, d], 1))
+
+
+class Auxiliary(nn.Module):
+    """An auxiliary head in training mode only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(2, 4, 3, padding=1)
+        self.a, self.b = conv_norm(4, 4), conv_norm(4, 4)
+        self.auxiliary, self.head = nn.Linear(8, 3), nn.Linear(8, 3)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x: Tensor):
+        x = self.stem(x)
+        x = torch.cat([self.a(x), self.b(x)], 1).mean([2, 3])
+        if self.training:
+            return {"out": self.head(self.dropout(x)), "aux": self.auxiliary(x)}
+        return self.head(self.dropout(x))
