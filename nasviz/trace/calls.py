@@ -23,6 +23,13 @@ __all__ = [
 ]
 
 
+_READ_NO_VALUE = frozenset(
+    "new_full new_zeros new_ones new_empty zeros_like ones_like full_like empty_like rand_like "
+    "randn_like".split()
+)
+"""Operators that read a tensor for its shape, dtype or device only."""
+
+
 def operator_name(node: fx.Node) -> str:
     """Name in the operator table: that of aten, without overload and without a trailing underscore."""
     if isinstance(node.target, torch._ops.OpOverload):
@@ -77,6 +84,8 @@ def input_dependent(graph: fx.Graph) -> set[fx.Node]:
     dependent: set[fx.Node] = set()
     for node in graph.nodes:
         if node.op not in ("placeholder", "call_function") or not is_tensor(node):
+            continue
+        if operator_name(node) in _READ_NO_VALUE:
             continue
         if node.op == "placeholder" or any(operand in dependent for operand in operand_nodes(node)):
             dependent.add(node)

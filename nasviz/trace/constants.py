@@ -41,6 +41,9 @@ _FILLS = {
 }
 
 
+_EMPTY = ("new_empty", "empty", "empty_like", "rand_like", "randn_like")
+
+
 def free_of_shapes(program: Program, sizes: BatchSizes) -> None:
     """Rewrite, in place, calls that read a tensor only for its shape, dtype or device."""
     graph = program.graph
@@ -63,12 +66,29 @@ def free_of_shapes(program: Program, sizes: BatchSizes) -> None:
             }[name]
             shape = sizes.nodes(value.shape)
             made = shape and insert_call(graph, node, target, (node.args[0], shape), node, value)
+        elif name in _EMPTY and anchor is not None:
+            made = _empty(graph, node, value, anchor, sizes)
         elif name in _FILLS and anchor is not None:
             fill = _FILLS[name] if _FILLS[name] is not None else arguments(node)["fill_value"]
             made = _filled(program, node, value, fill, anchor, sizes)
         if made is not None:
             node.replace_all_uses_with(made)
             graph.erase_node(node)
+
+
+def _empty(
+    graph: fx.Graph, node: fx.Node, value: Tensor, anchor: fx.Node, sizes: BatchSizes
+) -> fx.Node | None:
+    """Memory without values on the input's device, and random numbers drawn in it."""
+    shape = sizes.nodes(value.shape)
+    if shape is None:
+        return None
+    made = insert_call(graph, node, aten.new_empty.default, (anchor, shape), node, value)
+    made.kwargs = {"dtype": value.dtype}
+    if "rand" not in operator_name(node):
+        return made
+    assert callable(node.target)
+    return insert_call(graph, node, node.target, (made,), node, value)
 
 
 def _filled(

@@ -149,6 +149,8 @@ def _scatter(graph: fx.Graph, view: fx.Node, whole: fx.Node, part: fx.Node, befo
         return call(aten.select_scatter.default, whole, part, *rest)
     if name == "transpose":
         return call(aten.transpose.int, part, *rest)
+    if name == "t":
+        return call(aten.t.default, part)
     if name == "permute":
         inverse = sorted(range(len(rest[0])), key=lambda axis: rest[0][axis] % len(rest[0]))
         return call(aten.permute.default, part, inverse)

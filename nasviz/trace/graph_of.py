@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from nasviz.graph.trace_graph import Input, Output, TraceGraph, Vertex
-from nasviz.trace.attributes import attributes_of, macs_of, shape_of
+from nasviz.trace.attributes import at_batch_one, attributes_of, macs_of, shape_of
 from nasviz.trace.calls import arguments, input_dependent, leaving, operand_nodes, operator_name, value_of
 from nasviz.trace.export import Program
 from nasviz.trace.lift import Lifted, ModuleCall
@@ -138,9 +138,14 @@ class _Reader:
     def _value_at_zero(self, node: fx.Node) -> Any:
         if node in self.at_zero:
             return self.at_zero[node]
+        value: Any
         if node.op == "get_attr":
             tensor = self.program.tensors[str(node.target)]
             value = torch.zeros_like(tensor) if id(tensor) in self.parameter_names else tensor
+        elif isinstance(value_of(node), torch.SymInt):
+            value = 1
+        elif node.op == "placeholder":
+            value = torch.zeros(at_batch_one(node))
         else:
             args, kwargs = fx.map_arg((node.args, node.kwargs), self._value_at_zero)
             with torch.no_grad():

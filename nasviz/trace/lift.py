@@ -168,7 +168,7 @@ class _Lifter:
         if isinstance(weight, fx.Node) and weight.op == "get_attr":
             paths += self.owners[id(self.program.tensors[str(weight.target)])]
         for path in paths:
-            module = self.modules.get(path)
+            module = self.modules.get(path) if path else None
             if module is None or not _runs_as_torch_wrote_it(module, rule.classes):
                 continue
             holds = all(self._holds(module, tensor, given[tensor]) for tensor in rule.tensors)
@@ -216,7 +216,7 @@ class _Lifter:
         return ModuleCall(self._free_path(origin, "batch_norm", BatchNormCall), module, operands)
 
     def _dropout(self, name: str, given: Mapping[str, Any], origin: Origin) -> ModuleCall | None:
-        module = self.modules.get(origin.path)
+        module = self.modules.get(origin.path) if origin.path else None
         operand = given["input"]
         if module is not None and _runs_as_torch_wrote_it(module, _DROPOUTS[name]) and module.p == given["p"]:
             if not module.inplace:

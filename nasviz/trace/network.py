@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 
 from nasviz.errors import TraceError
 from nasviz.graph.trace_graph import TraceGraph
-from nasviz.trace.calls import dead_code, leaving
+from nasviz.trace.calls import dead_code, leaving, nodes_in
 from nasviz.trace.export import Program
 from nasviz.trace.leaves import OutputForm
 from nasviz.trace.lift import Lifted, ModuleCall
@@ -78,11 +78,15 @@ def assemble(lifted: Lifted, *, plain: bool) -> tuple[TracedNetwork, dict[fx.Nod
     graph = fx.Graph()
     made = _placeholders(program, graph)
     for node in program.graph.nodes:
-        if node.op == "get_attr":
-            made[node] = graph.create_node("get_attr", str(node.target), name=_identifier(str(node.target)))
-        elif node.op == "call_function":
-            made[node] = _make_call(graph, node, calls.get(node), lifted.names[node], made)
-            made[node].meta[ORIGIN] = _kept_origin(lifted.origins[node], calls.get(node))
+        call = calls.get(node)
+        operands = nodes_in((call.args, dict(call.kwargs)) if call else (node.args, node.kwargs))
+        for operand in operands:  # tensors come where they are first read, however the graph was exported
+            if operand.op == "get_attr" and operand not in made:
+                name = str(operand.target)
+                made[operand] = graph.create_node("get_attr", name, name=_identifier(name))
+        if node.op == "call_function":
+            made[node] = _make_call(graph, node, call, lifted.names[node], made)
+            made[node].meta[ORIGIN] = _kept_origin(lifted.origins[node], call)
     root = _grow(model, {call.path: call.module for call in calls.values()}, "")
     _add_leaves(root, calls)
     read = {str(node.target) for node in program.graph.find_nodes(op="get_attr")}
@@ -111,7 +115,7 @@ def _placeholders(program: Program, graph: fx.Graph) -> dict[fx.Node, fx.Node]:
         for path, leaf in pytree.tree_flatten_with_path(value)[0]:
             node = argument
             for key in path:
-                item = key.idx if isinstance(key, pytree.SequenceKey) else vars(key)["key"]
+                item = key.idx if isinstance(key, pytree.SequenceKey) else getattr(key, "key", None)
                 node = graph.call_function(operator.getitem, (node, item))
             made[leaf] = node
     return made

@@ -25,7 +25,7 @@ class BatchSizes:
     def __init__(self, graph: fx.Graph) -> None:
         self.graph = graph
         self.sources: dict[Any, fx.Node] = {}
-        self.made: dict[Any, fx.Node] = {}
+        self.made: dict[Any, int | fx.Node] = {}
         placeholders = [node for node in graph.nodes if node.op == "placeholder"]
         for node in placeholders:
             value = value_of(node)
@@ -48,7 +48,7 @@ class BatchSizes:
             return int(expression)
         if expression in self.made:
             return self.made[expression]
-        made: fx.Node
+        made: Any
         if expression in self.sources:
             source = self.sources[expression]
             made = self._call(torch.ops.aten.sym_size.int, (source, 0), source, like)
@@ -57,13 +57,12 @@ class BatchSizes:
             terms = [self._of(term, like) for term in expression.args]
             if any(term is None for term in terms):
                 return None
-            made = reduce(
-                lambda a, b: self._call(function, (a, b), next(iter(self.sources.values())), like), terms
-            )
+            origin = next(iter(self.sources.values()))
+            made = reduce(lambda a, b: self._call(function, (a, b), origin, like), terms)
         else:
             return None
         self.made[expression] = made
-        return made
+        return self.made[expression]
 
     def _call(self, target: Any, args: tuple[Any, ...], like: fx.Node, value: torch.SymInt) -> fx.Node:
         return insert_call(self.graph, self.first, target, args, like, value)
