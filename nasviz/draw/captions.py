@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import groupby
 from math import prod
 
 from nasviz.draw.drawing import Form
@@ -90,11 +91,11 @@ def segment_lines(trace: TraceGraph, vertices: Sequence[str]) -> tuple[str, ...]
     members = [trace[vertex] for vertex in vertices]
     if len(members) == 1 and form_of(members[0]) != "box":
         return operator_lines(trace, members[0])
-    within = _common_module([m.module or (m.scope[-1] if m.scope else "") for m in members])
-    names = [_inside(m.module, within) if m.module else plain_operator(m.operator) for m in members]
+    within = _common_module([_home(m) for m in members])
+    names = [name for name, _ in groupby(_child(m, within) for m in members)]
     if len(names) > _SHOWN_MEMBERS + 1:
         names = [*names[: _SHOWN_MEMBERS - 1], "…", names[-1]]
-    lead = f"{within}: " if within else ""
+    lead = f"{shorten(within, 24)}: " if within else ""
     sizes = [size_of(trace, m) for m in members if m.role is Role.STEM]
     parameters = num_parameters(trace, vertices)
     detail = [*([sizes[0] if len(sizes) == 1 else f"{len(sizes)} stems"] if sizes else [])]
@@ -108,7 +109,11 @@ def module_lines(
     """Name of a closed module, then its class, its number of operators and of parameters."""
     parameters = num_parameters(trace, vertices)
     parts = [trace.modules.get(path, ""), f"{len(vertices)} ops", count(parameters) if parameters else ""]
-    return f"▸ {shorten(_inside(key, within))}", " · ".join(shorten(part) for part in parts if part)
+    name = _inside(key, within)
+    if name.isdecimal():
+        # A number alone tells nothing: the first block of layer2 is layer2.0.
+        name = ".".join(key.split(".")[-2:])
+    return f"▸ {shorten(name)}", " · ".join(shorten(part) for part in parts if part)
 
 
 def _stride(stride: object) -> str:
@@ -123,11 +128,28 @@ def _inside(path: str, within: str) -> str:
     return path[len(within) + 1 :] if within and path.startswith(f"{within}.") else path
 
 
+def _home(vertex: Vertex) -> str:
+    """Path of the module in whose code the call stands."""
+    if vertex.module:
+        return vertex.module.rpartition(".")[0]
+    return vertex.scope[-1] if vertex.scope else ""
+
+
+def _child(vertex: Vertex, within: str) -> str:
+    """The part of a module to which a vertex belongs: a child module, or the operator itself."""
+    inner = _inside(vertex.module or f"{_home(vertex)}.", within).lstrip(".")
+    return inner.split(".")[0] or plain_operator(vertex.operator)
+
+
 def _common_module(paths: Sequence[str]) -> str:
-    """The innermost module around all of these, empty where they share none."""
-    parts = [path.split(".")[:-1] for path in paths]
+    """The innermost module that holds all of these, empty where they share none.
+
+    Examples:
+        >>> _common_module(["layer1.0", "layer1.0.downsample"])
+        'layer1.0'
+    """
     shared = []
-    for names in zip(*parts, strict=False):
+    for names in zip(*(path.split(".") for path in paths), strict=False):
         if len(set(names)) > 1:
             break
         shared.append(names[0])

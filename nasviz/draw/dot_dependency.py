@@ -38,7 +38,9 @@ def dependency_drawing(space: SearchSpace) -> Drawing:
     inputs = {i.id for i in trace.inputs}
     for v in trace:
         for source in v.inputs:
-            draft.link(("input", source) if source in inputs else source, v.id)
+            draft.link(
+                ("input", source) if source in inputs else source, v.id, source, v.inputs.count(source)
+            )
     for o in trace.outputs:
         draft.link(("input", o.source) if o.source in inputs else o.source, ("output", o.id))
     return draft.finish(trace.name)

@@ -34,7 +34,7 @@ def segment_drawing(space: SearchSpace) -> Drawing:
             draft.link(("input", name), s.id)
         for follower in s.successors:
             last = s.vertices[-1]
-            draft.link(s.id, follower, sum(v.count(last) for v in _operands(space, follower)))
+            draft.link(s.id, follower, last, max(v.count(last) for v in _operands(space, follower)))
         for name in s.outputs:
             draft.link(s.id, ("output", name))
     return draft.finish(trace.name)

@@ -37,7 +37,7 @@ def trace_drawing(trace: TraceGraph, expanded: Collection[str] | None = None) ->
     home |= {i.id: ("input", i.id) for i in trace.inputs}
     for v in trace:
         for source in v.inputs:
-            draft.link(home[source], home[v.id])
+            draft.link(home[source], home[v.id], source, v.inputs.count(source))
     draft.add_outputs(trace)
     for o in trace.outputs:
         draft.link(home[o.source], ("output", o.id))
@@ -70,8 +70,9 @@ def cell_drawing(trace: TraceGraph, path: str) -> Drawing:
     home = _add_seen(draft, trace, around, opened, path)
     home |= {source: ("port", source) for source in arriving}
     for vertex in around:
-        for source in trace[vertex].inputs:
-            draft.link(home[source], home[vertex])
+        operands = trace[vertex].inputs
+        for source in operands:
+            draft.link(home[source], home[vertex], source, operands.count(source))
     for vertex in around:
         if any(reader not in around for reader in trace.consumers[vertex]):
             draft.add(("leaves", vertex), "port", "port", "pill", ("to outside",), key=vertex)

@@ -27,7 +27,7 @@ class Draft:
     def __init__(self) -> None:
         self._vertices: dict[object, DrawnVertex] = {}
         self._clusters: dict[object, DrawnCluster] = {}
-        self._arrows: dict[tuple[object, object], int] = {}
+        self._arrows: dict[tuple[object, object], dict[object, int]] = {}
 
     def __contains__(self, name: object) -> bool:
         return name in self._vertices
@@ -66,10 +66,15 @@ class Draft:
             self._clusters[name] = DrawnCluster(number, key or str(name), title, parent, role, module)
         return self._clusters[name].id
 
-    def link(self, source: object, target: object, multiplicity: int = 1) -> None:
-        """Add data edges to the arrow between two vertices; what stays inside one vertex is no arrow."""
+    def link(self, source: object, target: object, tensor: object = None, times: int = 1) -> None:
+        """Draw an arrow, or put one more tensor on it; what stays inside one vertex is no arrow.
+
+        A tensor counts once, however many operators behind the arrow read it, and twice where one operator
+        reads it twice.
+        """
         if source != target:
-            self._arrows[source, target] = self._arrows.get((source, target), 0) + multiplicity
+            tensors = self._arrows.setdefault((source, target), {})
+            tensors[tensor] = max(times, tensors.get(tensor, 0))
 
     def add_inputs(self, trace: TraceGraph) -> None:
         """The virtual inputs, under `("input", id)`."""
@@ -87,7 +92,7 @@ class Draft:
     def finish(self, name: str) -> Drawing:
         """The drawing, arrows in the order in which they came."""
         edges = tuple(
-            DrawnEdge(f"e{n}", self._vertices[source].id, self._vertices[target].id, many)
-            for n, ((source, target), many) in enumerate(self._arrows.items())
+            DrawnEdge(f"e{n}", self._vertices[source].id, self._vertices[target].id, sum(tensors.values()))
+            for n, ((source, target), tensors) in enumerate(self._arrows.items())
         )
         return Drawing(name, tuple(self._vertices.values()), edges, tuple(self._clusters.values()))

@@ -129,7 +129,7 @@ class Drawing:
 
     def to_dot(self) -> str:
         """Graphviz source: the same text for the same drawing, byte for byte."""
-        limits = _LIMITS if len(self) > LARGE else {}
+        limits = _LIMITS if max(len(self), len(self.edges) / 1.5) > LARGE else {}
         dot = graphviz.Digraph(graph_attr=_GRAPH | limits, node_attr=_VERTEX, edge_attr=_EDGE)
         self._fill(dot, None)
         for edge in self.edges:

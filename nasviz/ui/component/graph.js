@@ -241,7 +241,9 @@ class GraphView {
     const { clientWidth: w, clientHeight: h } = this.stage;
     context.strokeStyle = getComputedStyle(this.root).getPropertyValue("--accent");
     context.lineWidth = 3;
-    context.strokeRect((-this.at.x / this.at.k) * k, (-this.at.y / this.at.k) * k, (w / this.at.k) * k, (h / this.at.k) * k);
+    const part = (value, size) => clamp((value / this.at.k) * k, 2, size - 2);
+    const [left, top] = [part(-this.at.x, sizes.width), part(-this.at.y, sizes.height)];
+    context.strokeRect(left, top, part(w - this.at.x, sizes.width) - left, part(h - this.at.y, sizes.height) - top);
     this.mapScale = k;
     this.map.hidden = width * this.at.k <= w && height * this.at.k <= h;
   }
