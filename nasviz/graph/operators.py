@@ -60,8 +60,8 @@ class Channels(StrEnum):
     """Meets columns of a weight, which are sliced: the output is whole."""
     CONVOLUTION = "convolution"
     """`COLUMNS`, or `ROWS` when depthwise; other groupings materialise."""
-    FLATTEN = "flatten"
-    """Becomes a block of features."""
+    RESHAPE = "reshape"
+    """Becomes a block of neighbours, or part of one, where that is an axis again."""
     PERMUTE = "permute"
     """Moves with its axis."""
     REDUCE = "reduce"
@@ -150,10 +150,12 @@ OPERATORS: dict[str, Operator] = {
         AtZero.KEEPS,
         Channels.MATERIALISE,
     ),
-    "flatten": Operator(Role.SHAPE, AtZero.KEEPS, Channels.FLATTEN),
+    "flatten": Operator(Role.SHAPE, AtZero.KEEPS, Channels.RESHAPE),
     "permute": Operator(Role.SHAPE, AtZero.KEEPS, Channels.PERMUTE),
     **_rows(_MOVES, Role.SHAPE, AtZero.KEEPS, Channels.MATERIALISE),
-    **_rows(["view", "reshape", "squeeze"], Role.SHAPE, AtZero.KEEPS, Channels.FLATTEN),
+    **_rows(
+        ["view", "reshape", "squeeze", "unsqueeze", "unflatten"], Role.SHAPE, AtZero.KEEPS, Channels.RESHAPE
+    ),
     **_rows(["add", "sub"], Role.ADDITIVE, AtZero.KEEPS, Channels.ADD),
     "cat": Operator(Role.CONCATENATING, AtZero.KEEPS, Channels.CONCATENATE),
     "stack": Operator(Role.SELECTING, AtZero.KEEPS, Channels.MATERIALISE),

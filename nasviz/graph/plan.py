@@ -15,8 +15,9 @@ from math import prod
 from typing import Any
 
 from nasviz.errors import ConstructionError
-from nasviz.graph.channels import Passage, Zeros, concatenated, pass_through
+from nasviz.graph.channels import concatenated, pass_through
 from nasviz.graph.operators import Role
+from nasviz.graph.passage import Passage, Zeros
 from nasviz.graph.segments import SegmentGraph
 from nasviz.graph.structures import Slice
 from nasviz.graph.trace_graph import TraceGraph, Vertex
@@ -193,7 +194,13 @@ class _Missing:
     def _single(self, vertex: Vertex) -> Zeros | None:
         source = vertex.inputs[0]
         owns = all(len(self.trace.parameter_readers[name]) == 1 for name in vertex.parameters)
-        passage = pass_through(vertex, self.zeros[source], self.trace.shapes[source], owns)
+        passage = pass_through(
+            vertex,
+            self.zeros[source],
+            self.trace.shapes[source],
+            owns=owns,
+            source=self.trace[source] if source in self.trace else None,  # noqa: SIM401
+        )
         if passage is None:
             self.filled[source].append(vertex.id)
             return None
@@ -202,16 +209,23 @@ class _Missing:
 
     def _joint(self, vertex: Vertex) -> Zeros | None:
         kept = [source for source in vertex.inputs if source not in self.erased]
-        if vertex.role is Role.CONCATENATING:
-            axis, shapes = vertex.attributes.get("dim"), self.trace.shapes
-            if isinstance(axis, int) and all(self.zeros[s].axis == axis for s in kept if s in self.zeros):
-                parts = [(self.zeros.get(s), shapes[s][axis], s in self.erased) for s in vertex.inputs]
-                return concatenated(parts, axis)
-        elif vertex.role is Role.ADDITIVE:
-            met = {self.zeros.get(source) for source in kept}
+        if vertex.role is Role.CONCATENATING and isinstance(axis := vertex.attributes.get("dim"), int):
+            return self._concatenation(vertex, kept, axis)
+        if vertex.role is Role.ADDITIVE:
+            met = {(self.zeros.get(source), len(self.trace.shapes[source])) for source in kept}
             if len(met) == 1:
-                return met.pop()
-        for source in kept:
+                return met.pop()[0]
+        self._fill(vertex, kept)
+        return None
+
+    def _concatenation(self, vertex: Vertex, kept: list[str], axis: int) -> Zeros | None:
+        """What is missing along its axis shifts; what is missing along another one is filled."""
+        along = {s: self.zeros[s] for s in kept if s in self.zeros and self.zeros[s].axis == axis}
+        self._fill(vertex, [source for source in kept if source not in along])
+        shapes = self.trace.shapes
+        return concatenated([(along.get(s), shapes[s][axis], s in self.erased) for s in vertex.inputs], axis)
+
+    def _fill(self, vertex: Vertex, sources: Iterable[str]) -> None:
+        for source in sources:
             if source in self.zeros:
                 self.filled[source].append(vertex.id)
-        return None

@@ -96,20 +96,26 @@ def joint_objections(trace: TraceGraph) -> dict[str, str]:
     axes = channel_axes(trace)
     objections = {}
     for vertex in trace:
-        if vertex.is_joint and (why := _objection(vertex, axes, trace.shapes)):
+        if vertex.is_joint and (why := _objection(vertex, axes, trace)):
             objections[vertex.id] = why
     return objections
 
 
-def _objection(vertex: Vertex, axes: dict[str, int | None], shapes: dict[str, tuple[int, ...]]) -> str | None:
+def _objection(vertex: Vertex, axes: dict[str, int | None], trace: TraceGraph) -> str | None:
+    shapes = [trace.shapes[source] for source in vertex.inputs]
+    is_mixed = any(trace[source].dtype != vertex.dtype for source in vertex.inputs if source in trace)
+    if is_mixed and vertex.role in (Role.ADDITIVE, Role.CONCATENATING):
+        return f"{vertex.name} joins numbers of different types"
     if vertex.role is Role.ADDITIVE:
-        if any(shapes[source] != vertex.shape for source in vertex.inputs):
+        if any(shape != vertex.shape for shape in shapes):
             return f"the addition {vertex.name} broadcasts: its operands differ in shape"
         return None
     if vertex.role is Role.CONCATENATING:
         dim = vertex.attributes.get("dim")
-        if any(axes[source] != dim for source in vertex.inputs):
+        if not isinstance(dim, int) or any(axes[source] != dim for source in vertex.inputs):
             return f"{vertex.name} concatenates along axis {dim}, which does not hold channels"
+        if sum(shape[dim] for shape in shapes) != vertex.shape[dim]:
+            return f"{vertex.name} concatenates constants too, whose places are not known"
         return None
     if vertex.operator == "scaled_dot_product_attention":
         return f"it feeds attention ({vertex.name}), where zeros still take part in the softmax"
