@@ -19,7 +19,7 @@ from nasviz.subnet.erase import drop_operands_, drop_outputs_
 from nasviz.subnet.fill import insert_fills_
 from nasviz.subnet.parity import Check, check_parity, precision, tolerance
 from nasviz.subnet.report import Report, report
-from nasviz.subnet.simplify import delete_dead_code_, without_unused_modules
+from nasviz.subnet.simplify import allow_any_layout_, delete_dead_code_, without_unused_modules
 from nasviz.subnet.slice import cut_tensors_, retype_
 from nasviz.subnet.zero import named_tensors, project_to_zero_, zero_structures
 
@@ -79,6 +79,7 @@ def carry_out(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) ->
     cut_tensors_(net, plan)
     retype_(net, trace, plan)
     delete_dead_code_(net.graph)
+    allow_any_layout_(net.graph)
     return without_unused_modules(net)
 
 

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import torch
 from torch import fx
 
-__all__ = ["delete_dead_code_", "without_unused_modules"]
+__all__ = ["allow_any_layout_", "delete_dead_code_", "without_unused_modules"]
+
+aten = torch.ops.aten
+
+
+def allow_any_layout_(graph: fx.Graph) -> None:
+    """Turn every `view` into a `reshape`, in place.
+
+    A joint returns a contiguous tensor; the operand that stands for it may be a piece of another one, of
+    which only `reshape` can change the shape.
+    """
+    for node in graph.find_nodes(op="call_function", target=aten.view.default):
+        node.target = aten.reshape.default
 
 
 def delete_dead_code_(graph: fx.Graph) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from nasviz.errors import ConstructionError
-from nasviz.graph import ConstructionPlan, Slice, TraceGraph
+from nasviz.graph import ConstructionPlan, Slice, TraceGraph, Vertex
 
 __all__ = ["cut", "cut_tensors_", "retype_"]
 
@@ -44,20 +45,26 @@ def retype_(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) -> N
     """Set the new attributes of modules, and the new sizes among the literals of calls, in place."""
     nodes = {node.name: node for node in net.graph.nodes}
     for vertex_id, attributes in plan.retyped.items():
-        node = nodes[vertex_id]
+        node, vertex = nodes[vertex_id], trace[vertex_id]
         for attribute, value in attributes.items():
             kind, _, axis = attribute.partition(":")
             if kind == "size":
-                _resize(node, int(axis), value)
+                _resize(node, vertex, int(axis), value)
+            elif kind == "split_size":
+                node.args = (node.args[0], value, *node.args[2:])
             elif node.op != "call_module":
-                raise ConstructionError(f"{trace[vertex_id].name} is no module, so it has no {attribute}")
+                raise ConstructionError(f"{vertex.name} is no module, so it has no {attribute}")
             elif hasattr(module := net.get_submodule(str(node.target)), attribute):
                 setattr(module, attribute, value)
 
 
-def _resize(node: fx.Node, axis: int, size: int) -> None:
-    """Put `size` in the place of a literal of a `view` or `reshape`."""
-    sizes = node.args[1]
-    if not isinstance(sizes, list | tuple) or not 0 <= axis < len(sizes):
+def _resize(node: fx.Node, vertex: Vertex, axis: int, size: int) -> None:
+    """Put `size` in the place of a literal of a `view`, `reshape` or `unflatten`."""
+    place: Any = 1
+    if vertex.operator == "unflatten":
+        place, dim = 2, node.args[1]
+        axis -= dim % (len(vertex.shape) - len(node.args[2]) + 1)  # type: ignore[operator, arg-type]
+    sizes: Any = node.args[place]
+    if not 0 <= axis < len(sizes):
         raise ConstructionError(f"{node.name} has the sizes {sizes}, so none for axis {axis}")
-    node.args = (node.args[0], [*sizes[:axis], size, *sizes[axis + 1 :]], *node.args[2:])
+    node.args = (*node.args[:place], [*sizes[:axis], size, *sizes[axis + 1 :]], *node.args[place + 1 :])

@@ -106,6 +106,9 @@ class ZeroRules:
             return _sum([value])
         return _sum([_product([value, self._factor(given["weight"])]), self._factor(given["bias"])])
 
+    def _index_select(self, given: dict[str, Any]) -> Behaviour:
+        return _sum([self._factor(given["self"])])
+
     def _embedding(self, given: dict[str, Any]) -> Behaviour:
         return _sum([_product([_OTHER, self._factor(given["weight"])])])
 

@@ -12,19 +12,17 @@ def conv_norm(ins: int, outs: int, kernel: int = 3) -> nn.Sequential:
 
 
 class Branches(nn.Module):
-    """A stem, three branches of 3, 4 and 5 channels, a joint of some kind, and a tail."""
+    """A stem, three branches, their concatenation, and a tail."""
 
-    def __init__(self, tail: nn.Module, head: nn.Module | None = None) -> None:
+    def __init__(self, tail: nn.Module, widths: tuple[int, int, int] = (3, 4, 5)) -> None:
         super().__init__()
         self.stem = nn.Conv2d(2, 4, 3, padding=1)
-        self.a, self.b, self.c = conv_norm(4, 3), conv_norm(4, 4), nn.Conv2d(4, 5, 1)
+        self.a, self.b, self.c = conv_norm(4, widths[0]), conv_norm(4, widths[1]), nn.Conv2d(4, widths[2], 1)
         self.tail = tail
-        self.head = head or nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         x = functional.relu(self.stem(x))
-        joined = torch.cat([self.a(x), functional.relu(self.b(x)), self.c(x)], 1)
-        return self.head(self.tail(joined))
+        return self.tail(torch.cat([self.a(x), functional.relu(self.b(x)), self.c(x)], 1))
 
 
 class Call(nn.Module):
@@ -82,6 +80,28 @@ CAT_TAILS = {
     ),
     "nested cat": lambda: Call(
         lambda x, one, two: two(torch.cat([one(x), x], 1)), conv_norm(12, 2), nn.Conv2d(14, 5, 1)
+    ),
+}
+# More of the same with even widths, for operators that move channels about.
+MOVING_TAILS = {
+    "channels moved by a transpose": lambda: nn.Sequential(
+        nn.Flatten(2), Call(lambda x: x.transpose(1, 2)), nn.Linear(12, 3)
+    ),
+    "whole groups": lambda: nn.Sequential(nn.Conv2d(12, 9, 3, groups=3), nn.Conv2d(9, 2, 1)),
+    "shuffled": lambda: nn.Sequential(Call(lambda x: shuffle(x, 3)), nn.ReLU(), conv_tail()),
+    "shuffled and halved": lambda: nn.Sequential(
+        Call(lambda x: shuffle(x, 3)), Call(lambda x: x.chunk(2, 1)[1] * 2), nn.Conv2d(6, 3, 1)
+    ),
+    "split evenly": lambda: nn.Sequential(
+        Call(lambda x: shuffle(x, 3)), Call(lambda x: x.split(6, 1)[0]), nn.Conv2d(6, 3, 1)
+    ),
+    "halved along space": lambda: nn.Sequential(Call(lambda x: x.chunk(2, 2)[0]), conv_tail()),
+    "rows of space apart": lambda: nn.Sequential(Call(lambda x: x.unbind(2)[1]), nn.Conv1d(12, 3, 1)),
+    "pixels shuffled": lambda: nn.Sequential(nn.PixelShuffle(2), nn.Conv2d(3, 2, 1)),
+    "pixels unshuffled": lambda: nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(48, 2, 1)),
+    "unflattened": lambda: nn.Sequential(nn.Unflatten(1, (3, 4)), nn.Flatten(1, 2), conv_tail()),
+    "with one more axis": lambda: nn.Sequential(
+        Call(lambda x: x.unsqueeze(2)), nn.Conv3d(12, 3, (1, 3, 3)), nn.Flatten()
     ),
 }
 MATERIALISED_TAILS = {

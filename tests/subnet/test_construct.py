@@ -13,10 +13,11 @@ from torch import nn
 import nasviz
 from nasviz.graph import SearchSpace
 from tests.subnet import networks
-from tests.subnet.networks import CAT_TAILS, MATERIALISED_TAILS, SUMS
+from tests.subnet.networks import CAT_TAILS, MATERIALISED_TAILS, MOVING_TAILS, SUMS
 
 RULES = {
     **{name: (lambda tail=tail: networks.Branches(tail())) for name, tail in CAT_TAILS.items()},
+    **{name: (lambda tail=tail: networks.Branches(tail(), (4, 4, 4))) for name, tail in MOVING_TAILS.items()},
     **{name: (lambda tail=tail: networks.Branches(tail())) for name, tail in MATERIALISED_TAILS.items()},
     **{name: (lambda function=function: networks.Sum(function)) for name, function in SUMS.items()},
     "orphan": networks.Orphan,
@@ -91,7 +92,7 @@ def test_every_parameter_of_a_subnetwork_gets_a_gradient(name: str) -> None:
         assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
 
 
-@pytest.mark.parametrize("name", CAT_TAILS)
+@pytest.mark.parametrize("name", [*CAT_TAILS, *MOVING_TAILS])
 def test_a_rule_slices_and_materialises_nothing(name: str) -> None:
     net, space, _ = traced(name)
     for chosen in valid_sets(space):
