@@ -3,7 +3,6 @@
 from nasviz.draw.dot_dependency import dependency_dot
 from nasviz.draw.dot_segment import segment_dot
 from nasviz.draw.dot_trace import trace_dot
-from nasviz.draw.layout import layout
 from nasviz.draw.live_frame import LiveFrame, last_scores, live_frame, until
 from nasviz.draw.overlay import Overlay, cost_overlay, plan_overlay, saliency_overlay, state_overlay
 from nasviz.draw.view import GraphView, cell_view, dependency_view, segment_view, trace_view
@@ -17,7 +16,6 @@ __all__ = [
     "dependency_dot",
     "dependency_view",
     "last_scores",
-    "layout",
     "live_frame",
     "plan_overlay",
     "saliency_overlay",
