@@ -21,7 +21,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "trace": ("nasviz.trace", "trace"),
+    "trace": ("nasviz.trace", None),
     "search_space": ("nasviz.graph", "search_space"),
     "project_to_zero_": ("nasviz.subnet", "project_to_zero_"),
     "construct": ("nasviz.subnet", "construct"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,7 +82,7 @@ def trace(model: nn.Module, example_inputs: Any) -> TracedNetwork:
         expected = _expected(model, probe)
         failures: list[tuple[Rung, Exception]] = []
         for rung in RUNGS:
-            if rung.train and expected.train is None:
+            if (rung.train and expected.train is None) or (rung.dynamic and expected.batch is None):
                 continue
             try:
                 return _climb(model, args, kwargs, rung, probe, expected)
@@ -104,9 +105,9 @@ def _widened(leaf: Any) -> Any:
 
 
 def _expected(model: nn.Module, probe: Probe) -> Answers:
-    """Answers of the user's module; without those in training mode where it has none."""
+    """Answers of the user's module; without those at another batch size or in training mode it has not."""
     try:
-        answers = ask(model, model, probe, train=False)
+        answers = ask(model, model, probe, batch=False, train=False)
     except Exception as error:
         shapes = pytree.tree_map(
             lambda leaf: tuple(leaf.shape) if isinstance(leaf, Tensor) else leaf,
@@ -117,11 +118,11 @@ def _expected(model: nn.Module, probe: Probe) -> Answers:
             f"{type(model).__name__} does not run on inputs of shape {given}: {_first_line(error)}; pass"
             " example_inputs of the shape that it was made for"
         ) from error
-    try:
+    with suppress(Exception):  # the user's code, at another batch size
+        answers.batch = ask(model, model, probe, train=False).batch
+    with suppress(Exception):  # the user's code, in training mode
         trained = ask(model, model, probe, batch=False)
-    except Exception:  # the user's code, in training mode
-        return answers
-    answers.train, answers.buffers = trained.train, trained.buffers
+        answers.train, answers.buffers = trained.train, trained.buffers
     return answers
 
 

@@ -1,0 +1,185 @@
+"""What cannot be traced exactly is refused, or said: with numbers, the line and what to try."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nasviz.errors import ParityError, TraceError
+from nasviz.trace import lift, trace
+from nasviz.trace.parity import Answers, compare, relative_error
+from tests.trace.networks import Residual
+
+
+class OtherStride(nn.Module):
+    """Calls a convolution's weights with a stride that is not the module's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.conv2d(x, self.conv.weight, self.conv.bias, padding=1, dilation=1, stride=2)
+
+
+class Branching(nn.Module):
+    """Follows the values of its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.sum() > 0:
+            return self.linear(x)
+        return x
+
+
+class ModeInPython(nn.Module):
+    """Does something else in each mode, in plain Python."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x) * 2 if self.training else self.linear(x)
+
+
+class FixedBatch(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x).view(2, 4)
+
+
+class AlwaysDropped(nn.Module):
+    """Dropout that does not follow the mode."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.dropout(x, 0.5, training=True)
+
+
+class FrozenNorm(nn.Module):
+    """A batch norm that stays in evaluation mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(4)
+
+    def train(self, mode: bool = True) -> FrozenNorm:
+        super().train(mode)
+        self.norm.eval()
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(x)
+
+
+def test_a_broken_lift_is_refused_with_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = trace(OtherStride(), torch.randn(2, 3, 8, 8))
+    assert [v.module for v in network.trace_graph] == [""]
+
+    monkeypatch.setattr(lift, "_is_equal", lambda attribute, literal: True)
+    with pytest.raises(ParityError, match="relative error inf, allowed"):
+        trace(OtherStride(), torch.randn(2, 3, 8, 8))
+
+
+def test_a_wrong_wire_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def swapped(program, model, find=lift.lift):
+        lifted = find(program, model)
+        calls = dict(lifted.calls)
+        first, second = [node for node in program.graph.nodes if node in calls and "norm" in calls[node].path]
+        calls[first], calls[second] = (
+            lift.ModuleCall(calls[b].path, calls[b].module, calls[a].args)
+            for a, b in ((first, second), (second, first))
+        )
+        return lift.Lifted(program, model, lifted.origins, calls, lifted.names)
+
+    monkeypatch.setattr("nasviz.trace.ladder.lift", swapped)
+    with pytest.raises(ParityError, match=r"relative error \d"):
+        trace(Residual(), torch.randn(2, 3, 8, 8))
+
+
+def test_inputs_of_the_wrong_shape_are_named() -> None:
+    with pytest.raises(
+        TraceError, match=r"Residual does not run on inputs of shape \(2, 1, 8, 8\): Given groups=1"
+    ):
+        trace(Residual(), torch.randn(1, 1, 8, 8))
+
+
+def test_control_flow_over_values_is_refused_with_its_line() -> None:
+    with pytest.raises(
+        TraceError, match=r"Branching cannot be traced.*test_refusals.py:\d+: if x.sum\(\) > 0"
+    ) as refusal:
+        trace(Branching(), torch.randn(2, 4))
+
+    assert "control flow" in str(refusal.value)
+
+
+def test_what_the_mode_changes_in_python_is_told() -> None:
+    network = trace(ModeInPython(), torch.randn(2, 4))
+
+    assert network.parity.rung.startswith("export, evaluation mode")
+    assert any(
+        "in training mode the traced network differs" in warning for warning in network.parity.warnings
+    )
+    assert set(network.parity.max_relative_error) == {"eval", "batch"}
+
+
+def test_a_fixed_batch_is_told() -> None:
+    network = trace(FixedBatch(), torch.randn(2, 4))
+
+    assert network.parity.rung == "export, training mode, fixed batch size"
+    assert network.parity.warnings == ("works only for batches of the size of the example inputs",)
+
+
+def test_dropout_that_ignores_the_mode_goes_on_ignoring_it() -> None:
+    network = trace(AlwaysDropped(), torch.randn(2, 40)).eval()
+
+    assert (network(torch.ones(2, 40)) == 0).any()
+
+
+def test_a_frozen_norm_stays_frozen() -> None:
+    model = FrozenNorm()
+    network = trace(model, torch.randn(4, 4)).train()
+    network(torch.randn(8, 4))
+
+    assert int(model.norm.num_batches_tracked) == 0
+    assert not model.norm.running_mean.any()
+
+
+def test_a_name_that_torch_fx_needs_is_refused() -> None:
+    class Clash(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.graph = nn.Linear(2, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.graph(x)
+
+    with pytest.raises(TraceError, match="give it another name"):
+        trace(Clash(), torch.randn(2, 2))
+
+
+def test_a_failed_trace_leaves_the_model_as_it_was() -> None:
+    model = Branching().train()
+    model.linear.eval()
+    example, state = torch.randn(2, 4), torch.get_rng_state()
+    with pytest.raises(TraceError):
+        trace(model, example)
+
+    assert (model.training, model.linear.training) == (True, False)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_errors_are_measured_by_the_scale_of_the_output() -> None:
+    assert relative_error(torch.tensor([0.0, 200.0]), torch.tensor([1.0, 200.0])) == 0.005
+    assert relative_error(torch.ones(2), torch.ones(3)) == float("inf")
+    assert relative_error(torch.tensor([float("nan"), 1.0]), torch.tensor([1.0, 1.0])) == float("inf")
+    with pytest.raises(ParityError, match="another form"):
+        compare(Answers({"a": torch.ones(1)}), Answers((torch.ones(1),)), 1e-4)
