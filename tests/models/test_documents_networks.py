@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
+import nasviz
 from nasviz.catalog import NETWORKS
 from nasviz.models import create, names
 
@@ -57,6 +58,48 @@ def test_stacked_unets_runs_in_the_order_of_its_node_numbers() -> None:
     numbers = [int(re.sub(r"\D", "", str(node.target))) for node in nodes if node.op == "call_module"]
     assert numbers == sorted(numbers)
     assert {0, 38, 39, 75, 77, 82} <= set(numbers)
+
+
+GOLDEN = [
+    "0 1 2 3",
+    "39 40 41",
+    "4 5 6 7 8 9",
+    "34",
+    "42 43 44",
+    "71",
+    "10 11 12",
+    "25",
+    "35 36 37 38",
+    "45 46 47 48 49",
+    "62",
+    "72 73 74 75",
+    "13 14 15 19",
+    "20",
+    "26 27 28 29 33",
+    "76",
+    "50 51 52 56",
+    "57",
+    "63 64 65 66 70",
+    "24",
+    "77 79 81 82",
+    "61",
+]
+FUNCTIONS = {
+    **dict(zip(["add", *(f"add_{i}" for i in range(1, 7))], [20, 25, 34, 57, 62, 71, 76], strict=True)),
+    "squeeze": 79,
+    "squeeze_1": 81,
+}
+
+
+def test_the_segments_of_stacked_unets_are_those_of_the_published_drawing_in_its_order() -> None:
+    network = nasviz.trace(*create("stacked_unets", width=0.1))
+    segments = nasviz.search_space(network).segments
+
+    def number(name: str) -> int:
+        return FUNCTIONS.get(name) or int(re.findall(r"\d+", name)[0])
+
+    found = [" ".join(str(number(segments.trace[v].name)) for v in s.vertices) for s in segments]
+    assert found == GOLDEN
 
 
 @pytest.mark.parametrize("name", COUNTS)
