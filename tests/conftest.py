@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-
 # Two busy cores make any deadline a matter of luck.
 settings.register_profile("nasviz", deadline=None)
 settings.load_profile("nasviz")
