@@ -8,7 +8,7 @@ from nasviz.runs.ending import Ending, EndState
 from nasviz.runs.environment import describe_environment, record_environment
 from nasviz.runs.exporting import steps_to_csv, to_document
 from nasviz.runs.listing import RunSummary
-from nasviz.runs.records import Evaluation, Event, Phase, StepRecord, Tail, Vectors
+from nasviz.runs.records import Evaluation, Event, StepRecord, Tail, Vectors
 from nasviz.runs.requests import Request
 from nasviz.runs.run import Run, State
 from nasviz.runs.schedule import Schedule, plan_steps
@@ -21,7 +21,6 @@ __all__ = [
     "Ending",
     "Evaluation",
     "Event",
-    "Phase",
     "Request",
     "Run",
     "RunSettings",

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Literal, NamedTuple, SupportsFloat
+from typing import Any, NamedTuple, SupportsFloat
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["STEP_TYPE", "Evaluation", "Event", "Phase", "StepRecord", "Tail", "Vectors"]
-
-Phase = Literal["warm-up", "projection", "training"]
+__all__ = ["STEP_TYPE", "Evaluation", "Event", "StepRecord", "Tail", "Vectors"]
 
 STEP_TYPE = np.dtype(
     [
         ("step", np.int64),
         ("epoch", np.int32),
-        ("phase", "U10"),
+        ("phase", "U16"),
         ("loss", np.float64),
         ("accuracy", np.float64),
         ("lr", np.float64),
@@ -38,7 +37,8 @@ class StepRecord:
 
     step: int
     epoch: int
-    phase: Phase
+    phase: str
+    """"warm-up", "projection" or "training", as the step began."""
     loss: SupportsFloat
     """Of the batch, before the step."""
     accuracy: SupportsFloat
@@ -108,3 +108,5 @@ class Tail:
     """Ask for what comes after this one next time."""
     total_steps: int | None
     """Steps that the run will take; None before it has started."""
+    facts: Mapping[str, Any]
+    """What the worker said about the whole run: lengths of the phases, K, number of structures."""

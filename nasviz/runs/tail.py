@@ -67,6 +67,7 @@ def _read(connection: sqlite3.Connection, after_step: int, every: int) -> Tail:
     chosen = "WHERE step > ? AND (step % ? = 0 OR step = ?) ORDER BY step"
     arguments = (after_step, every, last_step)
     rows = connection.execute(f"SELECT {_COLUMNS} FROM steps {chosen}", arguments).fetchall()
+    facts = {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM facts")}
     evaluations = connection.execute(
         "SELECT step, epoch, network, loss, accuracy, num_examples FROM evaluations ORDER BY step, network"
     )
@@ -78,7 +79,8 @@ def _read(connection: sqlite3.Connection, after_step: int, every: int) -> Tail:
         evaluations=tuple(Evaluation(*_without_null(row)) for row in evaluations),
         events=tuple(Event(*row) for row in events),
         last_step=last_step,
-        total_steps=_fact(connection, "total_steps"),
+        total_steps=facts.get("total_steps"),
+        facts=facts,
     )
 
 
@@ -108,4 +110,4 @@ def _fact(connection: sqlite3.Connection, name: str) -> Any:
 
 def _empty(after_step: int) -> Tail:
     nothing = Vectors(np.empty(0, np.int64), np.empty((0, 0), np.float32), ())
-    return Tail(_table([]), nothing, nothing, (), (), after_step, None)
+    return Tail(_table([]), nothing, nothing, (), (), after_step, None, {})

@@ -120,11 +120,15 @@ class Writer:
             for table in ("steps", "evaluations", "events", *VECTOR_TABLES):
                 connection.execute(f"DELETE FROM {table} WHERE step > ?", (last_step,))
 
-    def step(self, record: StepRecord) -> None:
-        """Record a step; scores, norms and events of the same step come before it."""
+    def step(self, record: StepRecord) -> list[tuple[int, float]]:
+        """Record a step; scores, norms and events of the same step come before it.
+
+        Returns what `flush` returns where it is time for one, else nothing.
+        """
         self._steps.append(record)
         if len(self._steps) >= FLUSH_ROWS or self._clock() - self._last_flush >= FLUSH_SECONDS:
-            self.flush()
+            return self.flush()
+        return []
 
     def scores(self, step: int, structures: Sequence[int], scores: Any) -> None:
         """Record the saliency scores of the removal structures with these ids; a vector of any kind."""
@@ -146,8 +150,8 @@ class Writer:
         values = astuple(Event(step, kind, text, structure))
         self._rows.append(("INSERT INTO events (step, kind, text, structure) VALUES (?, ?, ?, ?)", values))
 
-    def flush(self) -> list[float]:
-        """Write what is in memory; return the losses of the steps among it, oldest first.
+    def flush(self) -> list[tuple[int, float]]:
+        """Write what is in memory; return number and loss of each step among it, oldest first.
 
         Raises:
             RunNotFoundError: The run's folder was deleted.
@@ -169,7 +173,7 @@ class Writer:
                 connection.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (step, blob))
             pairs = zip(steps, numbers[0::2], numbers[1::2], strict=True)
             connection.executemany(_INSERT_STEP, [_row(*columns) for columns in pairs])
-        return numbers[0::2]
+        return [(record.step, loss) for record, loss in zip(steps, numbers[0::2], strict=True)]
 
     @property
     def request(self) -> Request | None:
@@ -200,8 +204,11 @@ class Writer:
         with contextlib.suppress(NasvizError, sqlite3.Error, ArithmeticError):
             self.flush()
         forget_request(self.folder)
-        words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        write_end(self.folder, state, error=words if isinstance(error, Exception) else None)
+        if isinstance(error, NasvizError):
+            words: str | None = str(error)
+        else:
+            words = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else None
+        write_end(self.folder, state, error=words)
 
     def _vector(self, table: str, step: int, structures: Sequence[int], values: Any) -> None:
         known = self._structures.get(table)

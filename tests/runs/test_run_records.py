@@ -18,7 +18,7 @@ from tests.runs.run_writing import record, write
 
 def test_rows_come_back_as_they_were_written(run: Run) -> None:
     with Writer(run) as writer:
-        writer.describe(total_steps=200)
+        writer.describe(total_steps=200, warmup_steps=10)
         for step in range(100):
             writer.scores(step, (5, 2), np.array([0.5, step]))
             writer.step(record(step))
@@ -36,6 +36,7 @@ def test_rows_come_back_as_they_were_written(run: Run) -> None:
         assert tail.evaluations == (Evaluation(99, 9, "full", 0.25, 0.875, 360),)
         assert tail.events[0].text == "warm-up ended"
         assert (tail.last_step, tail.total_steps, run.progress) == (99, 200, 0.5)
+        assert tail.facts["warmup_steps"] == 10
 
 
 def test_a_tail_holds_only_what_is_new(run: Run) -> None:
@@ -92,7 +93,7 @@ def test_losses_are_read_back_once_a_flush(run: Run) -> None:
 def test_not_a_number_comes_back_as_such(run: Run) -> None:
     with Writer(run) as writer:
         writer.step(StepRecord(0, 0, "training", math.nan, math.inf, 0.1))
-        assert writer.flush() == [pytest.approx(math.nan, nan_ok=True)]
+        assert writer.flush() == [(0, pytest.approx(math.nan, nan_ok=True))]
         row = run.tail().steps[0]
 
     assert math.isnan(row.loss)
