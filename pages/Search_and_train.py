@@ -1,5 +1,6 @@
-"""Search and train."""
+"""Choose K and an optimizer, train, and watch the redundant structures fade."""
 
-from nasviz.ui import frame
+from nasviz.ui import frame, training
 
 frame.open_page("Search and train")
+training.search_and_train()

@@ -1,6 +1,6 @@
 """Runs of operators that only go as a whole, and what would go with them."""
 
-from nasviz.ui import frame, erasing
+from nasviz.ui import erasing, frame
 
 frame.open_page("Segment graph")
 erasing.segment_graph()

@@ -83,9 +83,7 @@ def _traced(
 def _batch(arguments: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
     """The first batch that training would see."""
     seed = arguments["seed"]
-    split = nasviz.data.load(
-        arguments["data"], image_shape=shape, folder=arguments["data_folder"], seed=seed
-    )
+    split = nasviz.data.load(arguments["data"], image_shape=shape, folder=arguments["data_folder"], seed=seed)
     order = nasviz.data.epoch_order(len(split.train), seed, 0)
     images, labels = split.train.batch(order[: arguments["batch_size"]])
     return images, labels

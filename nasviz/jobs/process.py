@@ -68,6 +68,7 @@ class ChildProcess:
             # Its own group, so that Ctrl-C in the server's terminal does not print a traceback per child.
             start_new_session=True,
         )
+        self._is_ready = False
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, name="nasviz-child-reader", daemon=True)
         self._reader.start()
@@ -94,6 +95,7 @@ class ChildProcess:
             assert self._process.stdin is not None
             self._process.stdin.write(write_line(request))
             self._process.stdin.flush()
+        job.report(None, "at work" if self._is_ready else "loading torch")
         while True:
             if job.is_asked_to_cancel:
                 self.close()
@@ -111,6 +113,7 @@ class ChildProcess:
                 job.fail(self._obituary(job), "ChildCrashed")
                 self.close()
                 return False
+            self._is_ready = True
             if event.id == request.id and _pass_on(event, job):
                 return True
 

@@ -21,8 +21,8 @@ def dependency_graph() -> None:
     space = session.space()
     kinds = Counter(space.dependency.kind(vertex.id) for vertex in space.trace)
     st.caption(
-        f"{kinds['stem']} stems make channels, {kinds['accessory']} accessories keep them, {kinds['joint']} joints"
-        f" meet those of others, {kinds['unknown']} unknown. A frame stands around each removal structure."
+        f"{kinds['stem']} stems make channels, {kinds['accessory']} accessories keep them, {kinds['joint']}"
+        f" joints meet those of others, {kinds['unknown']} unknown. A frame stands around each structure."
     )
     picture, side = st.columns([1.7, 1], gap="medium")
     with side:
@@ -31,8 +31,7 @@ def dependency_graph() -> None:
     with picture:
         view = graphs.dependencies_of(analysis.key + str(space.protect), space)
         overlay = plan_overlay(view, plan) if plan else None
-        vertex = structure.vertices[0] if structure else state.vertex
-        selection = graphs.show(view, key="dependency-graph", overlay=overlay, selected=vertex)
+        selection = graphs.show(view, key="dependency-graph", overlay=overlay, selected=state.vertex)
         graphs.remember(selection)
     with side:
         if structure is not None:
@@ -87,8 +86,12 @@ def _tell(space: SearchSpace, structure: RemovalStructure, plan: ConstructionPla
     st.markdown("##### What goes with it")
     st.dataframe(
         [
-            {"tensor": clean(c.tensor), "loses": f"{_axis(c.dim)} {ranges(c.rows)}", "read by": clean(_name(space, c.vertex))}
-            for c in plan.slices
+            {
+                "tensor": clean(cut.tensor),
+                "loses": f"{_axis(cut.dim)} {ranges(cut.rows)}",
+                "read by": clean(space.trace[cut.vertex].name),
+            }
+            for cut in plan.slices
         ]
         or [{"tensor": "nothing else", "loses": "", "read by": ""}],
         hide_index=True,
@@ -101,7 +104,3 @@ def _tell(space: SearchSpace, structure: RemovalStructure, plan: ConstructionPla
 
 def _axis(dim: int) -> str:
     return {0: "rows", 1: "columns"}.get(dim, f"axis {dim},")
-
-
-def _name(space: SearchSpace, vertex: str) -> str:
-    return space.trace[vertex].name

@@ -37,7 +37,7 @@ def segment_graph() -> None:
 
 
 def plan_of(space: SearchSpace, structures: Sequence[int]) -> ConstructionPlan | None:
-    """What erasing these structures does; None for no structures, and, after saying why, where they may not go."""
+    """What erasing these structures does; None for none, and, after saying why, for an invalid set."""
     if not structures:
         return None
     try:
@@ -55,7 +55,8 @@ def plan_metrics(plan: ConstructionPlan) -> None:
         (right, "MACs", plan.macs_before, plan.macs_after),
     ):
         saved = (after - before) / before if before else 0.0
-        column.metric(label, count(after), f"{saved:+.1%}", delta_color="inverse", help=f"{before:,} → {after:,}")
+        said = f"{before:,} → {after:,}"
+        column.metric(label, count(after), f"{saved:+.1%}", delta_color="inverse", help=said)
 
 
 def plan_story(space: SearchSpace, plan: ConstructionPlan) -> None:

@@ -22,6 +22,14 @@ __all__ = ["PAGES", "Page", "link", "next_steps", "open_page", "tell_errors"]
 
 P = ParamSpec("P")
 
+STYLE = """
+.stMainBlockContainer { padding: 2.2rem 3rem 4rem; max-width: 1700px; }
+[data-testid="stSidebarHeader"] { height: 1.5rem; }
+[data-testid="stSidebarUserContent"] { padding-top: 0; }
+[data-testid="stMetricValue"] { font-variant-numeric: tabular-nums; }
+"""
+"""Room for graphs: Streamlit's own margins take a third of a projector's height."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -30,23 +38,81 @@ class Page:
     script: str
     title: str
     icon: str
-    says: str
-    """What a person does there, in a few words."""
+    invitation: str
+    """What a person does there, in a few words, for links."""
+    lead: str
+    """One sentence under the title."""
     group: str = ""
 
 
 PAGES = {
     page.title: page
     for page in (
-        Page("app.py", "Start", ":material/home:", "What this is, and DemoNet to begin with."),
-        Page("pages/Model.py", "Model", ":material/deployed_code:", "Choose a network.", "Look"),
-        Page("pages/Trace_graph.py", "Trace graph", ":material/account_tree:", "Every operator call.", "Look"),
-        Page("pages/Segment_graph.py", "Segment graph", ":material/segment:", "What could go.", "Look"),
-        Page("pages/Dependency_graph.py", "Dependency graph", ":material/hub:", "What goes with it.", "Look"),
-        Page("pages/Search_and_train.py", "Search and train", ":material/model_training:", "Train down to K.", "Do"),
-        Page("pages/Sub-network.py", "Sub-network", ":material/content_cut:", "What is left, exactly.", "Do"),
-        Page("pages/Export.py", "Export", ":material/download:", "Take it home.", "Do"),
-        Page("pages/Runs.py", "Runs", ":material/history:", "All runs so far.", "Do"),
+        Page("app.py", "Start", ":material/home:", "What this is", ""),
+        Page(
+            "pages/Model.py",
+            "Model",
+            ":material/deployed_code:",
+            "Choose a network",
+            "Choose a network, and see what it is.",
+            group="Look",
+        ),
+        Page(
+            "pages/Trace_graph.py",
+            "Trace graph",
+            ":material/account_tree:",
+            "See every operator call",
+            "Every operator call of the network, and the modules around them.",
+            group="Look",
+        ),
+        Page(
+            "pages/Segment_graph.py",
+            "Segment graph",
+            ":material/segment:",
+            "See what could go",
+            "Runs of operators that only go as a whole. Green ones could be erased; try it, nothing is lost.",
+            group="Look",
+        ),
+        Page(
+            "pages/Dependency_graph.py",
+            "Dependency graph",
+            ":material/hub:",
+            "See what goes with it",
+            "What each operator does to channels, and every slice of a tensor that goes with a structure.",
+            group="Look",
+        ),
+        Page(
+            "pages/Search_and_train.py",
+            "Search and train",
+            ":material/model_training:",
+            "Train it down to K",
+            "Choose how many structures shall go, train on real data, and watch the redundant ones fade.",
+            group="Do",
+        ),
+        Page(
+            "pages/Sub-network.py",
+            "Sub-network",
+            ":material/content_cut:",
+            "See what is left, and how exactly",
+            "The full network and the sub-network cut out of it, side by side.",
+            group="Do",
+        ),
+        Page(
+            "pages/Export.py",
+            "Export",
+            ":material/download:",
+            "Take it home",
+            "Take the sub-network home. Every file is read again and checked before it is offered.",
+            group="Do",
+        ),
+        Page(
+            "pages/Runs.py",
+            "Runs",
+            ":material/history:",
+            "See all runs",
+            "All runs of this place: open, resume, cancel or delete them.",
+            group="Do",
+        ),
     )
 }
 """In the order in which a person works."""
@@ -60,6 +126,7 @@ def open_page(title: str) -> None:
     """
     page = PAGES[title]
     st.set_page_config(f"{title} · nasviz", page_icon=":material/account_tree:", layout="wide")
+    st.html(f"<style>{STYLE}</style>")
     try:
         options()
     except NasvizError as error:
@@ -70,8 +137,11 @@ def open_page(title: str) -> None:
     with st.sidebar:
         _sidebar()
     if title != "Start":
-        st.title(title)
-        st.caption(page.says)
+        st.header(title)
+        st.caption(page.lead)
+    if notice := session.current().notice:
+        st.warning(notice, icon=":material/link_off:")
+        session.current().notice = None
     session.write_link()
 
 
@@ -99,7 +169,7 @@ def next_steps(*titles: str) -> None:
     st.space("small")
     with st.container(horizontal=True, gap="large"):
         for title in titles:
-            link(title, f"{title}: {PAGES[title].says.rstrip('.').lower()}")
+            link(title, PAGES[title].invitation)
 
 
 def _sidebar() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import streamlit as st
 
 from nasviz.draw import GraphView, Overlay, dependency_view, segment_view, trace_view
@@ -58,7 +57,9 @@ def show(
         return graph_view(view, key=key, overlay=overlay, selected=chosen, height=height)
 
 
-def picture(view: GraphView, *, key: str, overlay: Overlay | None = None, height: int = HEIGHT, sync: str = "") -> None:
+def picture(
+    view: GraphView, *, key: str, overlay: Overlay | None = None, height: int = HEIGHT, sync: str = ""
+) -> None:
     """Show a graph and nothing else; what is chosen in it stays in it."""
     graph_view(view, key=key, overlay=overlay, height=height, sync=sync)
 
@@ -88,5 +89,3 @@ def _table(view: GraphView, key: str) -> int | None:
 def toggle(opened: frozenset[str], path: str) -> frozenset[str]:
     """Open a module that is closed, close one that is open."""
     return opened ^ {path}
-
-

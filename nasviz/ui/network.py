@@ -13,7 +13,7 @@ import streamlit as st
 from nasviz.catalog import NETWORKS, Entry, NetworkSource, Value
 from nasviz.draw.labels import count, plain_shape
 from nasviz.errors import InvalidSettingError
-from nasviz.ui import frame, session
+from nasviz.ui import controls, frame, session
 from nasviz.ui.options import options
 from nasviz.ui.session import Analysis
 
@@ -107,9 +107,8 @@ def _card(entry: Entry) -> None:
     st.markdown(f"#### {entry.title}")
     st.write(entry.summary)
     known = entry.published
-    st.caption(
-        f"{count(known['params'])} parameters · {count(known['macs'])} MACs · K up to {known['max_sparsity']:.0f}"
-    )
+    sizes = f"{count(known['params'])} parameters · {count(known['macs'])} MACs"
+    st.caption(f"{sizes} · K up to {known['max_sparsity']:.0f}")
     st.button(
         "Open" if not is_open else "Opened",
         key=f"open.{entry.name}",
@@ -132,13 +131,15 @@ def _torchvision() -> None:
 
 def _own() -> None:
     st.write(
-        "Name a class or function that returns a network, or a network and its example inputs. It is loaded in"
-        " a process of its own, only from the folders that this app was started with."
+        "Name a class or function that returns a network, or a network and its example inputs. It is loaded"
+        " in a process of its own, only from the folders that this app was started with."
     )
     st.code("\n".join(options().trust), language=None)
     name = st.text_input("Callable", placeholder="package.module:callable", key="own.name")
     shape = st.text_input("Input of one image as C,H,W", placeholder="from the callable", key="own.shape")
-    classes = st.number_input("Classes", 1, 1_000_000, None, placeholder="from the callable", key="own.classes")
+    classes = st.number_input(
+        "Classes", 1, 1_000_000, None, placeholder="from the callable", key="own.classes"
+    )
     weights = _weights("own")
     if st.button("Open", type="primary", key="own.open", disabled=not name):
         session.open_network(
@@ -157,14 +158,8 @@ def _details(entry: Entry, key: str) -> None:
     )
     settings: dict[str, Value] = {}
     for column, setting in zip(columns[2:], entry.settings, strict=True):
-        value = column.number_input(
-            setting.name.capitalize(),
-            setting.minimum,
-            setting.maximum,
-            setting.default,
-            help=setting.help,
-            key=f"{key}.{entry.name}.{setting.name}",
-        )
+        with column:
+            value = controls.ask(setting, f"{key}.{entry.name}.{setting.name}")
         if value is not None and value != setting.default:
             settings[setting.name] = value
     weights = _weights(key)
@@ -176,13 +171,13 @@ def _details(entry: Entry, key: str) -> None:
 
 
 def _shape(text: str) -> tuple[int, ...] | None:
-    parts = [part for part in re.split(r"[\s,x×]+", text.strip()) if part]  # noqa: RUF001
+    parts = [part for part in re.split(r"[\s,x×]+", text.strip()) if part]
     if not parts:
         return None
     if len(parts) != 3 or not all(part.isdecimal() for part in parts):
         raise InvalidSettingError(
-            f"the input was given as {text!r}, but it must be three whole numbers: channels, height and width,"
-            " such as 3,32,32"
+            f"the input was given as {text!r}, but it must be three whole numbers: channels, height and"
+            " width, such as 3,32,32"
         )
     return tuple(int(part) for part in parts)
 

@@ -59,7 +59,7 @@ def parse(arguments: Sequence[str]) -> Options:
     found = parser.parse_args(arguments)
     trust = [Path(folder).expanduser().resolve() for folder in found.trust]
     if lost := [str(folder) for folder in trust if not folder.is_dir()]:
-        raise InvalidSettingError(f"--trust names {', '.join(lost)}, which is no folder; name one that is there")
+        raise InvalidSettingError(f"--trust names {', '.join(lost)}: no such folder; name one that exists")
     return Options(found.runs.expanduser().resolve(), tuple(str(folder) for folder in trust))
 
 

@@ -16,7 +16,7 @@ import streamlit as st
 
 from nasviz import jobs
 from nasviz.catalog import NetworkSource
-from nasviz.errors import NasvizError
+from nasviz.errors import NasvizError, RunNotFoundError
 from nasviz.graph import SearchSpace
 from nasviz.runs import Run, Store
 from nasviz.ui import work
@@ -31,6 +31,7 @@ __all__ = [
     "open_run",
     "read_link",
     "require_analysis",
+    "run",
     "space",
     "store",
     "summary",
@@ -107,6 +108,19 @@ def open_network(source: NetworkSource) -> None:
 def open_run(run: Run) -> None:
     """Make a run the current one."""
     current().run_id = run.id
+
+
+def run() -> Run | None:
+    """The current run; None, after saying so, where its folder is gone."""
+    state = current()
+    if state.run_id is None:
+        return None
+    try:
+        return store().open(state.run_id)
+    except RunNotFoundError as error:
+        st.warning(f"{str(error)[:1].upper()}{str(error)[1:]}.", icon=":material/folder_off:")
+        state.run_id = None
+        return None
 
 
 def require_analysis() -> Analysis:

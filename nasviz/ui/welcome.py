@@ -20,10 +20,13 @@ def greet() -> None:
             " trains it until K of them are exactly zero, and cuts them out.\n\n"
             "What is left computes the same, number for number, with fewer parameters and less work."
         )
-        for number, title in enumerate(("Model", "Segment graph", "Search and train", "Sub-network", "Export"), 1):
-            frame.link(title, f"{number}. {frame.PAGES[title].says.rstrip('.')}")
+        steps = ("Model", "Segment graph", "Search and train", "Sub-network", "Export")
+        for number, title in enumerate(steps, 1):
+            frame.link(title, f"{number}. {frame.PAGES[title].invitation}")
     with picture:
         analysis = session.require_analysis()
         name = analysis.source.entry.title if analysis.source.entry else analysis.source.name
-        st.caption(f"{name}: green segments could go, at most {analysis.space.max_sparsity} of them together.")
+        st.caption(
+            f"{name}: green segments could go, at most {analysis.space.max_sparsity} of them together."
+        )
         graphs.picture(graphs.segments_of(analysis.key + "()", analysis.space), key="start-graph")

@@ -1,0 +1,70 @@
+"""What is told of a run: its title, its state, its settings in one line, its search space."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from nasviz import jobs
+from nasviz.catalog import DATASETS, OPTIMIZERS
+from nasviz.graph import SearchSpace
+from nasviz.runs import Run, RunSettings
+from nasviz.runs.files import SPACE, read_json
+
+__all__ = ["AT_WORK", "RESUMABLE", "badge", "describe", "space_of", "state_of", "title"]
+
+AT_WORK = ("starting", "running", "paused")
+RESUMABLE = ("created", "cancelled", "crashed", "failed")
+
+COLOURS = {
+    "running": "green",
+    "starting": "green",
+    "paused": "orange",
+    "done": "blue",
+    "cancelled": "gray",
+    "failed": "red",
+    "crashed": "red",
+    "created": "gray",
+}
+
+
+def title(run: Run) -> str:
+    """The network's name, as people know it."""
+    source = run.settings.network
+    return source.entry.title if source.entry else source.name
+
+
+def state_of(run: Run) -> str:
+    """Where it stands; `starting` while its worker is on the way to its lock."""
+    return "starting" if jobs.is_starting(run) else run.state
+
+
+def badge(state: str) -> str:
+    """A state as a coloured word."""
+    return f":{COLOURS.get(state, 'gray')}-badge[{state}]"
+
+
+def describe(settings: RunSettings) -> str:
+    """The settings that matter most, in one line."""
+    k = settings.target_sparsity
+    share = f"{k:.0%} of the structures" if isinstance(k, float) else f"K = {k}"
+    parts = [
+        share,
+        OPTIMIZERS[settings.optimizer].title,
+        DATASETS[settings.data].title,
+        f"{settings.epochs} epochs" if settings.epochs > 1 else "1 epoch",
+        f"seed {settings.seed}",
+    ]
+    return " · ".join(parts)
+
+
+def space_of(run: Run) -> SearchSpace | None:
+    """The search space of a run; None until its worker has written it."""
+    path = run.folder / SPACE
+    return _read(str(path), path.stat().st_mtime_ns) if path.exists() else None
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _read(path: str, changed: int) -> SearchSpace:
+    return SearchSpace.from_json(read_json(Path(path)))

@@ -1,0 +1,209 @@
+"""The Search and train page before a run: K, optimizer, data; what would go now; the start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from nasviz import jobs
+from nasviz.catalog import DATASETS, FACTS, OPTIMIZERS, SALIENCIES, Entry
+from nasviz.draw import plan_overlay, saliency_overlay, state_overlay
+from nasviz.draw.labels import count, plain_shape
+from nasviz.errors import InvalidSettingError
+from nasviz.graph import SearchSpace
+from nasviz.graph.budget import Measure, fit_budget
+from nasviz.runs import RunSettings
+from nasviz.ui import controls, erasing, frame, graphs, live, session, work
+from nasviz.ui.controls import keep, kept
+
+__all__ = ["search_and_train"]
+
+SMALL_MACS = 400_000_000
+"""Networks up to this cost are scored without being asked to: it takes a second."""
+DEVICES = ("auto", "cpu", "cuda", "mps")
+FIRST = ("base", "lr", "saliency")
+"""Settings of an optimizer that stand beside it; the others are folded up."""
+MEASURES: Mapping[str, Measure] = {"Parameters": "parameters", "MACs": "macs"}
+
+
+@frame.tell_errors
+def search_and_train() -> None:
+    """Watch the current run, or ask for a new one."""
+    run = session.run()
+    if run is None:
+        _form()
+        return
+    live.watch(run)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if run.state == "done":
+            frame.link("Sub-network", "See what is left")
+        if st.button("Set up another run", icon=":material/add:", key="another"):
+            session.current().run_id = None
+            st.rerun()
+
+
+def _form() -> None:
+    space = session.space()
+    if not space.removable:
+        st.warning(
+            "Nothing in this network can be erased as a whole, so there is nothing to search. Choose another"
+            " network, or release what you have protected.",
+            icon=":material/block:",
+        )
+        frame.next_steps("Model", "Segment graph")
+        return
+    left, right = st.columns([1, 1.15], gap="large")
+    with left:
+        k = _sparsity(space)
+        values = _values()
+        start = st.container()
+    with right:
+        _preview(space, k, values)
+    with start:
+        _start(space, values | {"target_sparsity": k})
+
+
+def _sparsity(space: SearchSpace) -> int:
+    """K as a count, with the share beside it, or fitted to a budget."""
+    st.markdown("##### How much shall go")
+    limit, total = space.max_sparsity, len(space.removable)
+    if limit == 0:
+        st.info("None of the structures can go: an output needs them all.", icon=":material/info:")
+        return 0
+    way = st.segmented_control(
+        "K by",
+        ("Count", *MEASURES),
+        default=kept("way", "Count"),
+        required=True,
+        key="way",
+        help="Say how many structures go, or how large the sub-network may be.",
+        label_visibility="collapsed",
+    )
+    keep("way", way)
+    if way in MEASURES:
+        k = _fitted(space, str(way))
+    else:
+        k = st.slider("K: structures that go", 0, limit, min(kept("k", (limit + 1) // 2 + 1), limit))
+    keep("k", k)
+    why = ": one more, and an output would be cut off" if limit < total else ""
+    st.caption(f"**K = {k}** of {total} structures ({k / total:.0%}). K goes up to {limit}{why}.")
+    return k
+
+
+def _fitted(space: SearchSpace, way: str) -> int:
+    share = st.slider(f"Keep at most this share of the {way}", 1, 100, kept("share", 60), format="%d %%")
+    keep("share", share)
+    whole = space.trace.num_parameters if way == "Parameters" else space.trace.macs
+    fit = fit_budget(space, whole * share / 100, MEASURES[way], draws=8)
+    if not fit.is_reached:
+        words = f"Even K = {space.max_sparsity} keeps more than that on average."
+        st.warning(words, icon=":material/warning:")
+    return fit.k
+
+
+def _values() -> dict[str, Any]:
+    """Everything but K."""
+    st.markdown("##### How it learns")
+    columns = st.columns(2)
+    with columns[0]:
+        data = controls.choose_entry("Data", DATASETS, "data")
+        epochs = controls.whole("Epochs", "epochs", 4, 1, 10_000)
+        seed = controls.whole("Seed", "seed", 0, 0, 2**32 - 1)
+    with columns[1]:
+        optimizer = controls.choose_entry("Optimizer", OPTIMIZERS, "optimizer")
+        batch_size = controls.whole("Batch size", "batch_size", 64, 1, 65_536)
+        device = controls.choice(
+            "Device", DEVICES, "device", help_text="auto: the first CUDA device, else the processor."
+        )
+    return _optimizer_settings(optimizer) | {
+        "data": data.name,
+        "epochs": epochs,
+        "seed": seed,
+        "device": device,
+        "batch_size": batch_size,
+        "optimizer": optimizer.name,
+    }
+
+
+def _optimizer_settings(optimizer: Entry) -> dict[str, Any]:
+    known = {setting.name: setting for setting in optimizer.settings}
+    first = [name for name in FIRST if name in known]
+    values: dict[str, Any] = {}
+    for column, name in zip(st.columns(len(first)), first, strict=True):
+        with column:
+            values[name] = controls.ask(known[name], f"{optimizer.name}.{name}")
+    with st.expander("Warm-up, projection and the rest", icon=":material/tune:"):
+        rest = [name for name in known if name not in first]
+        columns = st.columns(2)
+        for number, name in enumerate(rest):
+            with columns[number % 2]:
+                values[name] = controls.ask(known[name], f"{optimizer.name}.{name}")
+        if "saliency" in values:
+            score = SALIENCIES[values["saliency"]]
+            st.caption(f"**{score.title}.** {score.summary} {score.caution}")
+    return values
+
+
+def _preview(space: SearchSpace, k: int, values: Mapping[str, Any]) -> None:
+    """The segment graph, coloured by the scores of the moment, with the K that would go."""
+    analysis = session.require_analysis()
+    view = graphs.segments_of(analysis.key + str(space.protect), space)
+    st.markdown("##### What would go now")
+    scores = _scores(space, values)
+    overlay = None
+    if scores is not None:
+        plan = space.plan(space.select(scores, k))
+        erasing.plan_metrics(plan)
+        overlay = saliency_overlay(view, space, scores) | plan_overlay(view, plan)
+    protected = [v for s in space.structures if s.id in session.current().protect for v in s.vertices]
+    marks = state_overlay(view, protected, "protected")
+    graphs.picture(view, key="preview-graph", overlay=marks if overlay is None else overlay | marks)
+    if scores is not None:
+        st.caption(
+            "Scored on one batch before any training: dark is redundant, bright is important. Training"
+            " changes the order."
+        )
+
+
+def _scores(space: SearchSpace, values: Mapping[str, Any]) -> dict[int, float] | None:
+    state = session.current()
+    protect = [str(i) for i in sorted(state.protect)]
+    key = f"preview {state.source} {values['data']} {values['saliency']} {values['seed']} {protect}"
+    if key not in state.jobs:
+        is_small = space.trace.macs <= SMALL_MACS
+        if not is_small and not st.button("Score the structures now", icon=":material/calculate:"):
+            return None
+        state.jobs[key] = jobs.preview(
+            state.source,
+            values["data"],
+            saliency=values["saliency"],
+            seed=values["seed"],
+            batch_size=32,
+            protect=protect,
+        )
+    result = work.shown(key, "Scoring the structures", cache=state.jobs)
+    return None if result is None else {int(i): float(score) for i, score in result["scores"]}
+
+
+def _start(space: SearchSpace, values: Mapping[str, Any]) -> None:
+    state = session.current()
+    protect = tuple(str(i) for i in sorted(state.protect))
+    try:
+        settings = RunSettings(network=state.source, protect=protect, **values)
+        schedule = settings.schedule(FACTS[settings.data].num_train)
+    except InvalidSettingError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    rest = schedule.total_steps - schedule.warmup_steps - schedule.projection_steps
+    st.caption(
+        f"{schedule.total_steps} steps: {schedule.warmup_steps} to warm up, {schedule.projection_steps} to"
+        f" project, {rest} to train on. Images are resized to {plain_shape(space.trace.inputs[0].shape)};"
+        f" each costs {count(space.trace.macs)} MACs."
+    )
+    if st.button("Start training", type="primary", icon=":material/play_arrow:", key="start"):
+        run = session.store().create(settings)
+        jobs.start_run(run)
+        session.open_run(run)
+        st.rerun()
