@@ -26,7 +26,8 @@ def read_tail(folder: Path, after_step: int = -1, *, every: int = 1) -> Tail:
     Args:
         folder: The run's folder.
         after_step: The `last_step` of the tail before; -1 for all.
-        every: Take only steps that it divides, for a first look at a long run; the last row always comes.
+        every: Of the rows take only those whose step it divides, for a first look at a long run; the last one
+            always comes. Vectors are few and come all.
 
     Raises:
         RunNotFoundError: The folder is gone.
@@ -74,8 +75,8 @@ def _read(connection: sqlite3.Connection, after_step: int, every: int) -> Tail:
     events = connection.execute("SELECT step, kind, text, structure FROM events ORDER BY step, id")
     return Tail(
         steps=_table(rows),
-        scores=_vectors(connection, "scores", chosen, arguments),
-        norms=_vectors(connection, "norms", chosen, arguments),
+        scores=_vectors(connection, "scores", after_step),
+        norms=_vectors(connection, "norms", after_step),
         evaluations=tuple(Evaluation(*_without_null(row)) for row in evaluations),
         events=tuple(Event(*row) for row in events),
         last_step=last_step,
@@ -84,9 +85,10 @@ def _read(connection: sqlite3.Connection, after_step: int, every: int) -> Tail:
     )
 
 
-def _vectors(connection: sqlite3.Connection, table: str, chosen: str, arguments: tuple[int, ...]) -> Vectors:
+def _vectors(connection: sqlite3.Connection, table: str, after_step: int) -> Vectors:
     structures = tuple(_fact(connection, f"{table}.structures") or ())
-    rows = connection.execute(f"SELECT step, vector FROM {table} {chosen}", arguments).fetchall()
+    statement = f"SELECT step, vector FROM {table} WHERE step > ? ORDER BY step"
+    rows = connection.execute(statement, (after_step,)).fetchall()
     joined = b"".join(vector for _, vector in rows)
     values = np.frombuffer(joined, dtype="<f4").astype(np.float32).reshape(len(rows), len(structures))
     return Vectors(np.array([step for step, _ in rows], dtype=np.int64), values, structures)

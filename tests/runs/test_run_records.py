@@ -54,13 +54,14 @@ def test_a_tail_holds_only_what_is_new(run: Run) -> None:
         assert len(run.tail(second.last_step).steps) == 0
 
 
-def test_a_thinned_tail_keeps_the_last_row(run: Run) -> None:
+def test_a_thinned_tail_keeps_the_last_row_and_all_vectors(run: Run) -> None:
     with Writer(run) as writer:
         for step in range(25):
             write(writer, step)
         writer.flush()
 
         assert run.tail(every=10).steps.step.tolist() == [0, 10, 20, 24]
+        assert len(run.tail(every=10).scores.steps) == 25
 
 
 def test_rows_stay_in_memory_until_sixty_four_or_a_quarter_second(run: Run) -> None:
