@@ -7,7 +7,7 @@ step, its buffers are zero, and its variables are pinned after the step.
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, overload
 
@@ -24,7 +24,7 @@ OWN_STATE = "nasviz"
 """Key of the state dictionary under which everything lies that is not the inner optimizer's."""
 
 
-class GroupOptimizer(torch.optim.Optimizer):
+class GroupOptimizer(torch.optim.Optimizer, ABC):
     """An optimizer around an inner one, whose `param_groups`, `state` and `defaults` it shares.
 
     Args:
@@ -102,6 +102,11 @@ class GroupOptimizer(torch.optim.Optimizer):
             self.num_steps = own["num_steps"]
             self._held = GroupScaler(self._unpack(own["held"]))
             self._load_own_state(own)
+
+    def __getstate__(self) -> dict[str, Any]:
+        raise TypeError(
+            f"{type(self).__name__} cannot be copied or pickled as a whole; save its state_dict()"
+        )
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)

@@ -5,6 +5,7 @@ import torch
 
 from nasviz.errors import InvalidSettingError, NonFiniteLossError, UnknownNameError
 from nasviz.optim import H2SPG, Selection, TensorGroup
+from nasviz.saliency import Saliency, documents
 from tests.optim.problems import BASES, ORPHANED, SELECTED, backward, build, equal, h2spg, train
 
 bases = pytest.mark.parametrize("base", BASES)
@@ -68,6 +69,34 @@ def test_negative_control_a_group_that_is_only_set_to_zero_revives():
         net.a.weight.zero_()
     train(net, inner, 9, 10)
     assert net.a.weight.any()
+
+
+def test_zero_groups_are_pinned_under_an_inner_optimizer_that_moves_everything():
+    class Drift(torch.optim.SGD):
+        @torch.no_grad()
+        def step(self):
+            for group in self.param_groups:
+                for parameter in group["params"]:
+                    parameter.add_(0.01)
+
+    net = build()
+    optimizer = h2spg(net, Drift(net.parameters(), lr=0.1))
+    train(net, optimizer, 0, 12)
+    for name, mask in net.zeros().items():
+        assert not dict(net.named_parameters())[name][mask].any(), name
+
+
+def test_a_network_without_structures_is_trained_by_the_inner_optimizer():
+    plain, net = build(), build()
+    train(plain, BASES["adam"](list(plain.parameters())), 0, 6)
+    inner = BASES["adam"](list(net.parameters()))
+    optimizer = H2SPG(
+        inner, {}, lambda scores: Selection(()), warmup_steps=2, projection_steps=2, saliency="documents"
+    )
+    train(net, optimizer, 0, 6)
+    assert equal(plain, net)
+    assert optimizer.scores == {}
+    assert optimizer.norm_vector().tolist() == []
 
 
 def test_without_gradient_the_norm_falls_in_a_straight_line():
@@ -134,13 +163,12 @@ def test_scores_are_the_running_average_of_the_taylor_scores():
                 sample = abs(sum((t * t.grad).double().sum().item() for t in group.tensors))
                 expected[i] = 0.75 * expected[i] + 0.25 * sample if step else sample
         optimizer.step()
-    assert optimizer.scores == pytest.approx(expected, rel=1e-5)
+    assert optimizer.scores == pytest.approx(expected, rel=1e-5, abs=1e-7)
 
 
 @pytest.mark.parametrize(("base", "buffer"), [("sgd momentum", "momentum_buffer"), ("adam", None)])
 def test_the_documents_score_sees_the_direction_of_the_inner_optimizer(base, buffer):
     net, seen = build(), []
-    from nasviz.saliency import Saliency, documents
 
     def spy(reductions):
         seen.append([None if d is None else d.clone() for d in reductions.directions])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 
 import pytest
@@ -159,3 +160,8 @@ def test_a_loaded_state_stays_tied_to_the_schedule():
     optimizer.load_state_dict(optimizer.state_dict())
     scheduler.step()
     assert optimizer.inner.param_groups[0]["lr"] == pytest.approx(0.05)
+
+
+def test_copying_the_whole_optimizer_is_refused_in_words():
+    with pytest.raises(TypeError, match="save its state_dict"):
+        copy.deepcopy(h2spg(build()))

@@ -181,3 +181,27 @@ def test_sparse_gradients_of_structures_are_refused_in_words():
     net.a.weight.grad = net.a.weight.grad.to_sparse()
     with pytest.raises(InvalidSettingError, match="sparse=False"):
         optimizer.step()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("base", ["sgd momentum", "sgd fused", "adam amsgrad", "adamw"])
+def test_on_a_gpu_zeros_are_exact_and_a_state_moves_over_from_the_cpu(base):
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    net = build()
+    optimizer = h2spg(net, base)
+    train(net, optimizer, 0, 6)
+    moved = build().cuda()
+    moved.load_state_dict(net.state_dict())
+    resumed = h2spg(moved, base)
+    resumed.load_state_dict(optimizer.state_dict())
+    for step in range(6, 12):
+        x = torch.randn(16, 4, generator=torch.Generator().manual_seed(step)).cuda()
+        resumed.zero_grad()
+        moved(x).square().mean().backward()
+        resumed.step()
+    assert resumed.phase == "training"
+    for name, mask in net.zeros().items():
+        values = dict(moved.named_parameters())[name].cpu()
+        assert not values[mask].any(), name
+        assert values[~mask].all(), name
