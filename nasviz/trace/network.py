@@ -21,7 +21,7 @@ from nasviz.trace.lift import Lifted, ModuleCall
 from nasviz.trace.origin import ORIGIN, Origin
 from nasviz.trace.parity import Parity
 
-__all__ = ["TracedNetwork", "assemble"]
+__all__ = ["TracedNetwork", "assemble", "grow"]
 
 
 class TracedNetwork(fx.GraphModule):
@@ -87,7 +87,7 @@ def assemble(lifted: Lifted, *, plain: bool) -> tuple[TracedNetwork, dict[fx.Nod
         if node.op == "call_function":
             made[node] = _make_call(graph, node, call, lifted.names[node], made)
             made[node].meta[ORIGIN] = _kept_origin(lifted.origins[node], call)
-    root = _grow(model, {call.path: call.module for call in calls.values()}, "")
+    root = grow(model, {call.path: call.module for call in calls.values()})
     _add_leaves(root, calls)
     read = {str(node.target) for node in program.graph.find_nodes(op="get_attr")}
     for name in sorted(program.constants & read):
@@ -145,7 +145,7 @@ def _identifier(name: str) -> str:
     return f"_{text}" if text[:1].isdigit() else text
 
 
-def _grow(module: nn.Module, leaves: Mapping[str, nn.Module], prefix: str) -> nn.Module:
+def grow(module: nn.Module, leaves: Mapping[str, nn.Module], prefix: str = "") -> nn.Module:
     """The tree of `module` with `leaves` in their places, plain scopes around them, and all its tensors."""
     scope = nn.Module()
     _copy_tensors(module, scope)
@@ -153,7 +153,7 @@ def _grow(module: nn.Module, leaves: Mapping[str, nn.Module], prefix: str) -> nn
         path = f"{prefix}{key}"
         if child is None:
             continue
-        grown = leaves[path] if path in leaves else _grow(child, leaves, f"{path}.")
+        grown = leaves[path] if path in leaves else grow(child, leaves, f"{path}.")
         if path in leaves or grown._modules or grown._parameters or grown._buffers:
             scope.add_module(key, grown)
     scope.training = module.training

@@ -48,6 +48,30 @@ class ModeInPython(nn.Module):
         return self.linear(x) * 2 if self.training else self.linear(x)
 
 
+class Inner(nn.Module):
+    """Follows the values of its input, but is only a part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x) if x.sum() > 0 else x
+
+
+class BranchingInside(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv1d(3, 4, 1, bias=False)
+        self.norm = nn.BatchNorm1d(4)
+        self.inner = Inner()
+        self.act = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.act(self.norm(self.first(x)))
+        return torch.cat([x, self.inner(x)], -2), x.flatten(1)
+
+
 class FixedBatch(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -129,6 +153,25 @@ def test_what_the_mode_changes_in_python_is_told() -> None:
         "in training mode the traced network differs" in warning for warning in network.parity.warnings
     )
     assert set(network.parity.max_relative_error) == {"eval", "batch"}
+
+
+def test_a_module_that_cannot_be_followed_is_kept_whole() -> None:
+    model = BranchingInside()
+    network = trace(model, torch.randn(2, 3, 4))
+    graph = network.trace_graph
+
+    assert network.parity.rung == "torch.fx"
+    assert any("does not look into inner" in warning for warning in network.parity.warnings)
+    assert network.parity.worst < 1e-6
+    assert list(network.state_dict()) == list(model.state_dict())
+    assert [v.operator for v in graph] == ["conv1d", "batch_norm", "relu", "Inner", "cat", "flatten"]
+    assert [v.keeps_zero for v in graph] == [True, False, True, False, True, True]
+    assert graph["cat"].attributes == {"dim": 1}
+    assert graph["first"].macs == 4 * 3 * 4
+    assert graph["first"].shape == (-1, 4, 4)
+    assert graph["inner"].parameters == ("inner.linear.weight", "inner.linear.bias")
+    assert not network.act.inplace
+    assert network.first is model.first
 
 
 def test_a_fixed_batch_is_told() -> None:

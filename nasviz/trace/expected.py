@@ -1,0 +1,71 @@
+"""What the user's module answers, before anything is traced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from nasviz.errors import TraceError
+from nasviz.trace.parity import Answers, Probe, ask
+
+__all__ = ["as_arguments", "expected_answers", "first_line"]
+
+
+def as_arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments by place and by name, a batch of one doubled: export takes a one for a constant.
+
+    Examples:
+        >>> args, kwargs = as_arguments(torch.zeros(1, 3))
+        >>> args[0].shape, kwargs
+        (torch.Size([2, 3]), {})
+    """
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = {}
+    if isinstance(example_inputs, Mapping):
+        kwargs = dict(example_inputs)
+    else:
+        args = tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)
+    widened: tuple[tuple[Any, ...], dict[str, Any]] = pytree.tree_map(_widened, (args, kwargs))
+    return widened
+
+
+def _widened(leaf: Any) -> Any:
+    return torch.cat([leaf, leaf]) if isinstance(leaf, Tensor) and leaf.dim() and leaf.shape[0] == 1 else leaf
+
+
+def expected_answers(model: nn.Module, probe: Probe) -> Answers:
+    """Answers of `model`; without those at another batch size or in training mode where it has none.
+
+    Raises:
+        TraceError: `model` does not run on such inputs.
+    """
+    try:
+        answers = ask(model, model, probe, batch=False, train=False)
+    except Exception as error:  # the user's code
+        raise TraceError(
+            f"{type(model).__name__} does not run on inputs of shape {_shapes(probe)}: {first_line(error)};"
+            " pass example_inputs of the shape that it was made for"
+        ) from error
+    with suppress(Exception):  # the user's code, at another batch size
+        answers.batch = ask(model, model, probe, train=False).batch
+    with suppress(Exception):  # the user's code, in training mode
+        trained = ask(model, model, probe, batch=False)
+        answers.train, answers.buffers = trained.train, trained.buffers
+    return answers
+
+
+def _shapes(probe: Probe) -> str:
+    args, kwargs = pytree.tree_map(
+        lambda leaf: tuple(leaf.shape) if isinstance(leaf, Tensor) else leaf, (probe.args, dict(probe.kwargs))
+    )
+    return ", ".join([*map(str, args), *(f"{name}={value}" for name, value in kwargs.items())])
+
+
+def first_line(error: BaseException) -> str:
+    """First line of an error that says something."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
