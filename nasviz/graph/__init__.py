@@ -5,6 +5,7 @@ No torch here: everything in this room can be saved as JSON and read anywhere.
 
 from nasviz.graph.budget import BudgetFit, CostBand, fit_budget
 from nasviz.graph.dependency import DependencyGraph
+from nasviz.graph.gates import Gate
 from nasviz.graph.plan import ConstructionPlan, Fill
 from nasviz.graph.segments import Segment, SegmentGraph, segment
 from nasviz.graph.selection import SelectionStep
@@ -18,6 +19,7 @@ __all__ = [
     "CostBand",
     "DependencyGraph",
     "Fill",
+    "Gate",
     "Group",
     "Input",
     "Output",

@@ -7,10 +7,11 @@ feeds it materialised zeros, which is always exact.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["OPERATORS", "UNKNOWN", "AtZero", "Channels", "Operator", "Role", "operator"]
+__all__ = ["OPERATORS", "UNKNOWN", "VALUE_AT_ZERO", "AtZero", "Channels", "Operator", "Role", "operator"]
 
 
 class Role(StrEnum):
@@ -162,6 +163,9 @@ OPERATORS: dict[str, Operator] = {
     **_rows(_PRODUCTS, Role.MULTIPLICATIVE, AtZero.KEEPS, Channels.MATERIALISE),
     **_rows(_SELECTIONS, Role.SELECTING, AtZero.SHIFTS, Channels.MATERIALISE),
 }
+
+VALUE_AT_ZERO = {"sigmoid": 0.5, "hardsigmoid": 0.5, "exp": 1.0, "cos": 1.0, "softplus": math.log(2.0)}
+"""What shifting activations are at zero, where one number says it."""
 
 
 def operator(name: str) -> Operator:

@@ -8,7 +8,7 @@ clears dead ends and bypasses joints that are left with one operand.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from heapq import heappop, heappush
 from math import prod
@@ -16,6 +16,7 @@ from typing import Any
 
 from nasviz.errors import ConstructionError
 from nasviz.graph.channels import concatenated, pass_through
+from nasviz.graph.gates import Gate
 from nasviz.graph.operators import Role
 from nasviz.graph.passage import Passage, Zeros
 from nasviz.graph.segments import SegmentGraph
@@ -46,12 +47,16 @@ class ConstructionPlan:
     selected: tuple[int, ...]
     orphaned: tuple[int, ...]
     """Removal structures that go because all their inputs went."""
+    gates: tuple[int, ...]
+    """Gates replaced by their value at zero."""
     erased: dict[str, str]
-    """For each erased vertex why: `selected`, `orphaned` or `dead end`."""
+    """For each erased vertex why: `selected`, `orphaned`, `gate` or `dead end`."""
     dropped: dict[str, tuple[int, ...]]
     """For each joint that loses operands: their positions."""
     bypassed: dict[str, str]
     """For each joint left with one operand: that operand."""
+    scaled: dict[str, float]
+    """For each product that lost its gate: the number that stands for it."""
     slices: tuple[Slice, ...]
     """Rows cut from parameters and buffers."""
     fills: tuple[Fill, ...]
@@ -75,13 +80,18 @@ class ConstructionPlan:
 
 
 def plan(
-    segments: SegmentGraph, selected: tuple[int, ...], gone: frozenset[int], removable: Collection[int]
+    segments: SegmentGraph,
+    selected: tuple[int, ...],
+    gone: frozenset[int],
+    removable: Collection[int],
+    gates: Sequence[Gate] = (),
 ) -> ConstructionPlan:
-    """Plan the construction of a network without the segments `gone`, the closure of `selected`."""
+    """Plan the construction without `gates` and the segments `gone`, the closure of `selected`."""
     trace = segments.trace
     erased = {
         v: "selected" if i in selected else "orphaned" for i in sorted(gone) for v in segments[i].vertices
     }
+    erased |= {v: "gate" for gate in gates for v in gate.vertices}
     alive = _reaching_an_output(trace, erased)
     erased |= {v.id: "dead end" for v in trace if v.id not in alive and v.id not in erased}
     missing = _Missing(trace, erased)
@@ -93,9 +103,11 @@ def plan(
     return ConstructionPlan(
         selected=selected,
         orphaned=tuple(i for i in sorted(gone) if i not in selected and i in removable),
+        gates=tuple(gate.id for gate in gates),
         erased=erased,
         dropped=missing.dropped,
         bypassed=missing.bypassed,
+        scaled={gate.product: gate.value for gate in gates if gate.product not in erased},
         slices=slices,
         fills=missing.fills(),
         retyped={v: p.retyped for v, p in missing.passages.items() if p.retyped},
@@ -107,7 +119,7 @@ def plan(
     )
 
 
-def entailed_rows(segments: SegmentGraph, gone: frozenset[int]) -> tuple[Slice, ...]:
+def entailed_rows(segments: SegmentGraph, gone: Collection[int]) -> tuple[Slice, ...]:
     """Rows of later norms and biases that must be zero when the segments `gone` are erased."""
     erased = {v: "selected" for i in gone for v in segments[i].vertices}
     missing = _Missing(segments.trace, erased)
@@ -211,7 +223,7 @@ class _Missing:
         kept = [source for source in vertex.inputs if source not in self.erased]
         if vertex.role is Role.CONCATENATING and isinstance(axis := vertex.attributes.get("dim"), int):
             return self._concatenation(vertex, kept, axis)
-        if vertex.role is Role.ADDITIVE:
+        if vertex.role is Role.ADDITIVE or vertex.id in self.bypassed:
             met = {(self.zeros.get(source), len(self.trace.shapes[source])) for source in kept}
             if len(met) == 1:
                 return met.pop()[0]

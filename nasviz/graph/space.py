@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from nasviz.errors import InvalidSparsityError, UnknownVertexError
 from nasviz.graph import selection
 from nasviz.graph.dependency import DependencyGraph
+from nasviz.graph.gates import Gate, gates
 from nasviz.graph.plan import ConstructionPlan, entailed_rows, plan
 from nasviz.graph.segments import Segment, SegmentGraph, segment
 from nasviz.graph.structures import (
@@ -101,6 +102,11 @@ class SearchSpace:
     def removable(self) -> tuple[RemovalStructure, ...]:
         """The structures that count: G_s of the documents."""
         return tuple(s for s in self.structures if s.is_removable)
+
+    @cached_property
+    def gates(self) -> tuple[Gate, ...]:
+        """Branches that may be replaced by their value at zero; they do not count towards K."""
+        return gates(self.segments)
 
     @cached_property
     def max_sparsity(self) -> int:
@@ -195,6 +201,18 @@ class SearchSpace:
                 f" {limit} can go before an output is cut off; choose at most {limit}"
             )
 
+    def gate(self, gate_id: int) -> Gate:
+        """One gate.
+
+        Raises:
+            UnknownVertexError: No gate has this id.
+        """
+        found = {gate.id: gate for gate in self.gates}
+        if gate_id not in found:
+            known = ", ".join(str(i) for i in found) or "none"
+            raise UnknownVertexError(f"no gate {gate_id!r}; this network has {known}")
+        return found[gate_id]
+
     def check_erased(self, erased: Iterable[int]) -> tuple[int, ...]:
         """The ids in order, each once, after a check that they may go together.
 
@@ -214,19 +232,20 @@ class SearchSpace:
             )
         return ids
 
-    def plan(self, erased: Iterable[int]) -> ConstructionPlan:
+    def plan(self, erased: Iterable[int], gates: Iterable[int] = ()) -> ConstructionPlan:
         """What construction does when these structures go; predicts parameters and MACs.
 
         Raises:
             InvalidSparsityError: They may not go together.
         """
         ids = self.check_erased(erased)
-        return plan(self.segments, ids, self.closure(ids), removable={s.id for s in self.removable})
+        replaced = [self.gate(i) for i in sorted(set(gates))]
+        return plan(self.segments, ids, self.closure(ids), {s.id for s in self.removable}, replaced)
 
-    def group(self, erased: Iterable[int]) -> Group:
+    def group(self, erased: Iterable[int], gates: Iterable[int] = ()) -> Group:
         """What must be zero in the full network when these structures go: the groups of their closure."""
         ids = self.check_erased(erased)
-        gone = self.closure(ids)
+        gone = self.closure(ids) | {self.gate(i).id for i in gates}
         inside = {v for i in gone for v in self.segments[i].vertices}
         shared = shared_parameters(self.segments)
         tensors = tuple(
@@ -235,7 +254,7 @@ class SearchSpace:
             for name in self.segments[i].parameters
             if inside.issuperset(shared.get(name, ()))
         )
-        rows = entailed_rows(self.segments, gone)
+        rows = entailed_rows(self.segments, self.closure(ids))
         return Group(tuple(dict.fromkeys(tensors)), tuple(r for r in rows if r.tensor not in tensors))
 
     def to_json(self) -> dict[str, Any]:

@@ -41,6 +41,7 @@ def construct(
     space: SearchSpace,
     erased: Iterable[int] | None = None,
     *,
+    gates: Iterable[int] = (),
     inputs: Any = None,
     seed: int = 0,
 ) -> Subnetwork:
@@ -50,6 +51,7 @@ def construct(
         net: The traced network; it is left as it was.
         space: Its search space.
         erased: Ids of removal structures; left out, those whose parameters are all exactly zero.
+        gates: Ids of gates to replace by their value at zero (see `SearchSpace.gates`).
         inputs: What the parity checks feed: a tensor, a tuple of arguments or a dict of keyword arguments.
             Left out, seeded random tensors of the shapes that the network was traced with.
         seed: Of the random inputs and statistics of the parity checks.
@@ -59,9 +61,9 @@ def construct(
         ConstructionError: `net` does not fit `space`, or the sub-network is not exact.
     """
     _check_fit(net, space.trace)
-    plan = space.plan(zero_structures(net, space) if erased is None else erased)
+    plan = space.plan(zero_structures(net, space) if erased is None else erased, gates)
     zeroed = copy.deepcopy(net)
-    project_to_zero_(zeroed, space, plan.selected)
+    project_to_zero_(zeroed, space, plan.selected, plan.gates)
     small = carry_out(copy.deepcopy(zeroed), space.trace, plan)
     _check_promise(small, plan)
     checks = check_parity(net, zeroed, small, space.trace, plan, inputs=inputs, seed=seed)

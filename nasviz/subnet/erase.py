@@ -30,6 +30,8 @@ def drop_operands_(graph: fx.Graph, trace: TraceGraph, plan: ConstructionPlan) -
                 node.replace_all_uses_with(kept[0])
             else:
                 node.args = (kept, *node.args[1:])
+        elif joint in plan.scaled:
+            node.replace_all_uses_with(_scaled(graph, node, node.args[1 - positions[0]], plan.scaled[joint]))
         elif vertex.operator in ("add", "sub") and len(positions) == 1:
             node.replace_all_uses_with(_addend(graph, node, vertex.operator, kept=1 - positions[0]))
         else:
@@ -56,6 +58,11 @@ def _addend(graph: fx.Graph, node: fx.Node, operator: str, kept: int) -> Any:
     factor = 1 if kept == 0 else alpha if operator == "add" else -alpha
     if factor == 1:
         return operand
+    return _scaled(graph, node, operand, factor)
+
+
+def _scaled(graph: fx.Graph, node: fx.Node, operand: Any, factor: float) -> fx.Node:
+    """`operand` times a number, computed where `node` stands."""
     with graph.inserting_before(node):
         if factor == -1:
             made = graph.call_function(aten.neg.default, (operand,))

@@ -24,19 +24,22 @@ def named_tensors(net: nn.Module) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def project_to_zero_(net: nn.Module, space: SearchSpace, erased: Iterable[int]) -> None:
+def project_to_zero_(
+    net: nn.Module, space: SearchSpace, erased: Iterable[int], gates: Iterable[int] = ()
+) -> None:
     """Set all that must be zero when `erased` goes to zero, in place: the groups of its closure.
 
     Args:
         net: The traced network, or the user's module that it was traced from.
         space: Its search space.
         erased: Ids of removal structures.
+        gates: Ids of gates, which then hold their value at zero.
 
     Raises:
         InvalidSparsityError: The structures may not go together.
         ConstructionError: `net` lacks a parameter of the group.
     """
-    group = space.group(erased)
+    group = space.group(erased, gates)
     tensors = named_tensors(net)
     if lost := [name for name in (*group.tensors, *(r.tensor for r in group.rows)) if name not in tensors]:
         raise ConstructionError(
