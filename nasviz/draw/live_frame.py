@@ -21,9 +21,11 @@ from nasviz.runs.records import Vectors
 
 __all__ = ["LiveFrame", "StructureState", "last_scores", "live_frame", "until"]
 
-POINTS = 360
-"""Points a curve keeps: more than there are pixels to tell them apart."""
+POINTS = 320
+"""Points a curve keeps: about as many as there are pixels to tell them apart."""
 COLUMNS = 160
+CELLS = 14_000
+"""Most cells of a heat map; with very many structures it has fewer columns."""
 NOT_MEASURED = 255
 CURVES = ("loss", "accuracy", "lr", "zero_groups")
 TITLES = {"loss": "Loss", "accuracy": "Accuracy", "lr": "Learning rate", "zero_groups": "Zero structures"}
@@ -193,8 +195,8 @@ def _short(value: float) -> float:
 def _structures(tail: Tail, names: Mapping[int, str]) -> tuple[StructureState, ...]:
     said: dict[int, str] = {}
     for event in tail.events:
-        if event.structure is not None and event.kind in ("selected", "orphaned"):
-            said[event.structure] = event.kind
+        if event.structure is not None and event.kind in ("redundant", "selected", "orphaned"):
+            said[event.structure] = "orphaned" if event.kind == "orphaned" else "selected"
     if len(tail.norms.values):
         zero = tail.norms.values[-1] == 0
         said |= {s: "zero" for s, is_zero in zip(tail.norms.structures, zero, strict=True) if is_zero}
@@ -214,7 +216,8 @@ def _heat(scores: Vectors) -> tuple[tuple[int, ...], bytes]:
     """Columns of the heat map: bins by quantiles of all that is shown, so that outliers do not flatten it."""
     if not scores.values.size:
         return (), b""
-    size = -(-len(scores.steps) // COLUMNS)
+    columns = max(2, min(COLUMNS, CELLS // len(scores.structures)))
+    size = -(-len(scores.steps) // columns)
     # The last row of each part: the newest score is always the last column.
     rows = np.arange(len(scores.steps) - 1, -1, -size)[::-1]
     values: NDArray[np.float32] = scores.values[rows]

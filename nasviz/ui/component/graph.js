@@ -74,7 +74,6 @@ class GraphView {
   // ---- what is shown -------------------------------------------------------------------------------------
   load(data) {
     const before = this.data;
-    const kept = this.chosen >= 0 ? this.vertices[this.chosen].name : null;
     const anchor = before && this.anchor;
     this.data = data;
     const svg = parse(data.svg);
@@ -111,7 +110,7 @@ class GraphView {
       "edges, Enter opens a module, Shift and Enter closes it, slash searches, f fits, Escape lets go.");
     this.drawLegend();
     this.search(this.box.value);
-    this.choose(kept === null ? -1 : this.vertices.findIndex((v) => v.name === kept), { quiet: true });
+    this.choose(this.vertices.findIndex((v) => v.name === this.wanted), { quiet: true });
     if (anchor) this.moveTo(anchor); else if (!before) this.readable();
     else this.apply();
     this.anchor = null;
@@ -159,7 +158,7 @@ class GraphView {
     if (message.selected !== undefined && message.selected !== this.asked) {
       this.asked = message.selected;
       const index = this.place.get(message.selected) ?? -1;
-      if (index !== this.chosen) { this.choose(index, { quiet: true }); if (index >= 0) this.show(index); }
+      if (index !== this.chosen) { this.choose(index, { quiet: true }); this.wanted = this.vertices[index]?.name; if (index >= 0) this.show(index); }
     }
   }
 
@@ -290,7 +289,7 @@ class GraphView {
     this.drawPanel(v);
     if (quiet) return;
     clearTimeout(this.telling);
-    this.telling = setTimeout(() => this.send("selected", v ? v.name : null), 120);
+    this.telling = setTimeout(() => this.send("selected", (this.wanted = v ? v.name : null)), 120);
   }
   drawPanel(v) {
     this.panel.hidden = !v;
@@ -315,7 +314,8 @@ class GraphView {
     if (!item) return;
     const box = item.g.getBoundingClientRect(), stage = this.stage.getBoundingClientRect();
     this.anchor = { name: item.key, px: box.left + box.width / 2 - stage.left, py: box.top - stage.top };
-    this.trigger("toggled", item.id);
+    clearTimeout(this.telling); // what is opened goes away: one run of the script is enough
+    this.trigger("toggled", { id: item.id, once: `${performance.timeOrigin + performance.now()}` });
   }
   step(links, v) {
     const next = v[links].map(([i]) => i);

@@ -74,7 +74,7 @@ def graph_view(
         }
         answer = _graph(key=key, data=data, on_selected_change=_nothing, on_toggled_change=_nothing)
     names = {f"{v.kind} {v.key}": v for v in view.drawing.vertices}
-    return GraphSelection(names.get(str(answer.selected)), view.modules.get(str(answer.toggled)))
+    return GraphSelection(names.get(str(answer.selected)), _toggled(view, key, answer.toggled))
 
 
 def paint(view: GraphView, *, key: str, overlay: Overlay | None = None, selected: str | None = None) -> None:
@@ -107,6 +107,21 @@ def _without_layout(view: GraphView) -> GraphSelection:
         st.graphviz_chart(view.dot)
     st.dataframe(view.table(), hide_index=True)
     return GraphSelection()
+
+
+def _toggled(view: GraphView, key: str, message: object) -> str | None:
+    """Path of the module to open or close, told once.
+
+    A script that is interrupted is given its triggers again: without a look at `once` a module would open and
+    close at once.
+    """
+    if not isinstance(message, dict):
+        return None
+    memory = f"{key}-toggled-last"
+    if st.session_state.get(memory) == message.get("once"):
+        return None
+    st.session_state[memory] = message.get("once")
+    return view.modules.get(str(message.get("id")))
 
 
 def _nothing() -> None:

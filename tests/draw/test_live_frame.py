@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from nasviz.draw import last_scores, live_frame, until
+from nasviz.runs import Evaluation, Event, Tail
+from nasviz.runs.records import STEP_TYPE, Vectors
+
+
+def run(num_steps: int, num_structures: int = 6, scored: int | None = None) -> Tail:
+    """A run of three phases; structure 0 is selected at a tenth and zero from a fifth on."""
+    steps = np.zeros(num_steps, STEP_TYPE)
+    at = np.arange(num_steps)
+    steps["step"] = at
+    steps["phase"] = np.where(
+        at < num_steps // 10, "warm-up", np.where(at < num_steps // 3, "projection", "training")
+    )
+    steps["loss"] = 1 / (1 + at)
+    steps["accuracy"] = at / num_steps
+    steps["lr"] = 0.1
+    steps["examples_per_second"] = np.nan
+    steps["memory_mb"] = 100
+    steps["zero_groups"] = at >= num_steps // 5
+    ids = tuple(range(num_structures))
+    scored = num_steps // 10 if scored is None else scored
+    scores = np.random.default_rng(0).normal(size=(scored, num_structures)).astype("f4")
+    norms = np.ones((num_steps, num_structures), "f4")
+    norms[num_steps // 5 :, 0] = 0
+    return Tail(
+        steps=steps.view(np.recarray),
+        scores=Vectors(np.arange(scored), scores, ids),
+        norms=Vectors(at, norms, ids),
+        evaluations=(Evaluation(num_steps // 2, 0, "full", 0.5, 0.75, 100),),
+        events=(Event(num_steps // 10, "selected", "selected", 0),),
+        last_step=num_steps - 1,
+        total_steps=num_steps,
+        facts={},
+    )
+
+
+def test_a_frame_of_any_run_is_below_fifty_kilobytes() -> None:
+    frame = live_frame(run(50_000, num_structures=100, scored=5_000))
+    assert len(json.dumps(frame.payload())) < 50_000
+
+
+def test_phases_follow_each_other_without_a_gap() -> None:
+    frame = live_frame(run(1000))
+    assert frame.phases == (("warm-up", 0, 99), ("projection", 100, 332), ("training", 333, 999))
+
+
+def test_thinned_curves_keep_their_mean_their_ends_and_their_order() -> None:
+    tail = run(10_000)
+    curves = {c["name"]: np.array(c["points"]) for c in live_frame(tail).curves}
+    assert all(len(points) <= 360 for points in curves.values())
+    assert np.all(np.diff(curves["accuracy"][:, 0]) > 0)
+    assert curves["accuracy"][:, 1].mean() == pytest.approx(tail.steps.accuracy.mean(), rel=0.01)
+    assert curves["zero_groups"][-1].tolist() == [9999, 1]
+
+
+def test_a_structure_is_alive_then_selected_then_zero() -> None:
+    tail = run(1000)
+    states = [live_frame(until(tail, step)).structures[0].state for step in (50, 150, 999)]
+    assert states == ["alive", "selected", "zero"]
+    assert {s.state for s in live_frame(tail).structures[1:]} == {"alive"}
+
+
+def test_a_replayed_frame_is_the_frame_of_that_moment() -> None:
+    tail = run(1000)
+    past = until(tail, 499)
+    assert live_frame(past).step == 499
+    assert live_frame(past).curves[0]["marks"] == []
+    assert live_frame(tail).curves[0]["marks"] == [[500, 0.5, "full"]]
+    assert live_frame(until(tail, 10_000)) == live_frame(tail)
+
+
+def test_the_heat_map_has_a_byte_for_each_structure_and_column() -> None:
+    frame = live_frame(run(3000, num_structures=7, scored=1000))
+    bins = np.frombuffer(frame.heat, np.uint8).reshape(7, len(frame.heat_steps))
+    assert len(frame.heat_steps) <= 160
+    assert frame.heat_steps[-1] == 999
+    assert set(np.unique(bins)) == set(range(9))
+
+
+def test_what_was_not_measured_is_left_out_and_not_drawn_as_zero() -> None:
+    tail = run(100, scored=10)
+    tail.scores.values[:, 3] = np.nan
+    tail.steps.loss[:] = np.nan
+    frame = live_frame(tail)
+    bins = np.frombuffer(frame.heat, np.uint8).reshape(6, -1)
+    assert set(bins[3]) == {255}
+    assert frame.structures[3].score is None
+    assert 3 not in last_scores(tail)
+    assert frame.curves[0]["points"] == []
+    assert not any(math.isnan(v) for c in frame.curves for _, v in c["points"])
+    json.dumps(frame.payload(), allow_nan=False)
+
+
+def test_the_newest_score_counts_also_where_it_was_measured_long_ago() -> None:
+    tail = run(100, scored=10)
+    tail.scores.values[5:, 2] = np.nan
+    assert last_scores(tail)[2] == pytest.approx(float(tail.scores.values[4, 2]))
+
+
+def test_a_run_without_a_step_is_a_frame_that_waits() -> None:
+    frame = live_frame(until(run(100), -1), state="created")
+    assert (frame.step, frame.phase, frame.heat) == (-1, "", b"")
+    json.dumps(frame.payload(), allow_nan=False)
+
+
+def test_names_of_structures_are_shown_without_what_does_not_print() -> None:
+    frame = live_frame(run(100, num_structures=1), names={0: "a\u202e\x00b"})
+    assert frame.structures[0].name == "ab"

@@ -1,0 +1,91 @@
+"""A page with two graph views in step and a live view, for the browser tests: `streamlit run shown.py`."""
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+sys.path.insert(0, str(Path(__file__).parents[3]))
+
+from nasviz.draw import (
+    last_scores,
+    live_frame,
+    plan_overlay,
+    saliency_overlay,
+    segment_view,
+    state_overlay,
+    trace_view,
+    until,
+)
+from nasviz.graph import search_space
+from nasviz.ui.component import graph_view, live_view, paint_message
+from tests.draw.networks import staged
+from tests.draw.test_live_frame import run
+from tests.graph.networks import demonet
+
+st.set_page_config(layout="wide")
+
+
+@st.cache_resource
+def spaces():
+    return search_space(demonet()), search_space(staged())
+
+
+demo, deep = spaces()
+
+
+def graph() -> None:
+    view = trace_view(demo.trace, space=demo)
+    painted = st.radio("overlay", ["none", "scores", "plan", "protected"], horizontal=True)
+    overlay = {
+        "none": None,
+        "scores": saliency_overlay(view, demo, {s.id: float(s.id) for s in demo.removable}),
+        "plan": plan_overlay(view, demo.plan([1, 2, 10])),
+        "protected": state_overlay(view, ["conv7", "bn7"], "protected"),
+    }[painted]
+    row = st.selectbox("choose", [None, "conv6", "bn8"])
+    chosen = graph_view(view, key="one", overlay=overlay, selected=row)
+    st.text(f"selected {chosen.selected}")
+
+
+def modules() -> None:
+    opened = st.session_state.setdefault("opened", {"stages"})
+    chosen = graph_view(trace_view(deep.trace, opened, space=deep), key="deep")
+    st.text(f"selected {chosen.selected}")
+    if chosen.toggled:
+        opened.symmetric_difference_update({chosen.toggled})
+        st.rerun()
+
+
+def pair() -> None:
+    view = segment_view(demo)
+    left, right = st.columns(2)
+    with left:
+        graph_view(view, key="full", sync="pair")
+    with right:
+        graph_view(view, key="sub", overlay=plan_overlay(view, demo.plan([1])), sync="pair")
+
+
+def live() -> None:
+    view = segment_view(demo)
+    left, right = st.columns(2)
+    with left:
+        graph_view(view, key="watched")
+
+    @st.fragment(run_every=0.4)
+    def follow() -> None:
+        now = st.session_state.get("now", 0) + 40
+        st.session_state.now = now
+        tail = until(run(400, num_structures=6), now)
+        ids = [s.id for s in demo.removable]
+        frame = live_frame(tail, names={i: demo.structure(s).name for i, s in enumerate(ids)})
+        scores = {ids[i]: score for i, score in last_scores(tail).items()}
+        overlay = saliency_overlay(view, demo, scores)
+        chosen = live_view(frame, key="run", paint=[paint_message(view, "watched", overlay)])
+        st.text(f"row {chosen}")
+
+    with right:
+        follow()
+
+
+{"graph": graph, "modules": modules, "pair": pair, "live": live}[st.query_params.get("page", "graph")]()
