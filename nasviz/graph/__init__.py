@@ -11,6 +11,7 @@ from nasviz.graph.segments import Segment, SegmentGraph, segment
 from nasviz.graph.selection import SelectionStep
 from nasviz.graph.space import Group, SearchSpace, search_space
 from nasviz.graph.structures import RemovalStructure, Slice
+from nasviz.graph.switchable import Switchable
 from nasviz.graph.trace_graph import Input, Output, TraceGraph, Vertex
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "SegmentGraph",
     "SelectionStep",
     "Slice",
+    "Switchable",
     "TraceGraph",
     "Vertex",
     "fit_budget",

@@ -27,6 +27,7 @@ from nasviz.graph.structures import (
     why_not,
     zero_breaker,
 )
+from nasviz.graph.switchable import Switchable, switchable_operations
 from nasviz.graph.trace_graph import TraceGraph
 from nasviz.graph.validity import Connectivity
 
@@ -107,6 +108,11 @@ class SearchSpace:
     def gates(self) -> tuple[Gate, ...]:
         """Branches that may be replaced by their value at zero; they do not count towards K."""
         return gates(self.segments)
+
+    @cached_property
+    def switchable(self) -> tuple[Switchable, ...]:
+        """Operations without variables, which only a switch could make removable; not counted in K."""
+        return switchable_operations(self.segments, self._objections)
 
     @cached_property
     def max_sparsity(self) -> int:

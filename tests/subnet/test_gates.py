@@ -1,4 +1,4 @@
-"""A gate replaced by its value at zero: the sub-network equals the network with the gate's weights at zero."""
+"""A gate replaced by its value at zero: exact against the network with the weights of the gate at zero."""
 
 from __future__ import annotations
 
