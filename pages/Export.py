@@ -1,5 +1,6 @@
-"""Export."""
+"""Take the sub-network home."""
 
-from nasviz.ui import frame
+from nasviz.ui import exports, frame
 
 frame.open_page("Export")
+exports.export()

@@ -1,5 +1,6 @@
-"""Runs."""
+"""All runs of this place."""
 
-from nasviz.ui import frame
+from nasviz.ui import frame, run_list
 
 frame.open_page("Runs")
+run_list.run_list()

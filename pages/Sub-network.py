@@ -1,5 +1,6 @@
-"""Sub-network."""
+"""The full network and the sub-network, side by side."""
 
-from nasviz.ui import frame
+from nasviz.ui import comparison, frame
 
 frame.open_page("Sub-network")
+comparison.compare()

@@ -3,7 +3,7 @@
 `nasviz.jobs.child` is what a child runs; nothing here imports it.
 """
 
-from nasviz.jobs.door import Door, analyze, close, construct, export, preview, shared_door, warm
+from nasviz.jobs.door import Door, analyze, close, construct, export, preview, reopen, shared_door, warm
 from nasviz.jobs.job import Job, JobState
 from nasviz.jobs.launch import cancel_run, is_starting, start_run
 from nasviz.jobs.process import Limits
@@ -20,6 +20,7 @@ __all__ = [
     "export",
     "is_starting",
     "preview",
+    "reopen",
     "shared_door",
     "start_run",
     "warm",

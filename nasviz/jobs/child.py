@@ -6,9 +6,10 @@ then one small network is traced, so that the first person who asks finds everyt
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,11 @@ import nasviz.saliency
 import nasviz.subnet
 import nasviz.trace
 from nasviz.catalog import FACTS, DataFacts, NetworkSource
-from nasviz.errors import NasvizError
 from nasviz.graph import SearchSpace, search_space
 from nasviz.runs import Run
+from nasviz.train.checkpoint import restore
+from nasviz.train.evaluation import evaluate
+from nasviz.train.session import open_session
 
 __all__ = ["TASKS", "analyze", "construct", "export", "preview"]
 
@@ -61,12 +64,50 @@ def preview(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
 
 def construct(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Zero structures, cut them out, compare both networks, write the smaller one to a folder."""
+    split = None
+    if "run" in arguments:
+        folder = Path(arguments["run"])
+        report(0.1, "loading the trained network")
+        session = open_session(replace(Run(folder).settings, device="cpu"))
+        restore(session, folder)
+        network, space, split = session.network, session.space, session.split
+        target = Path(arguments["folder"] or folder / "by-hand")
+    else:
+        source = NetworkSource.from_json(arguments["source"])
+        network, space = _traced(source, None, arguments["protect"], report)
+        target = Path(arguments["folder"])
+    report(0.6, "cutting, and comparing both networks")
+    sub = nasviz.subnet.construct(network, space, arguments["erased"])
+    target.mkdir(parents=True, exist_ok=True)
+    nasviz.subnet.save(sub, target)
+    facts = sub.report.to_json()
+    if split is not None:
+        report(0.8, "measuring accuracy on the validation images")
+        cpu = torch.device("cpu")
+        facts["accuracy_full"] = evaluate(network, split.validation, device=cpu)[1]
+        facts["accuracy_subnet"] = evaluate(sub.module, split.validation, device=cpu)[1]
+    return {"report": _plain(facts), "plan": sub.plan.to_json(), "folder": str(target)}
+
+
+def reopen(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Read a sub-network back from its folder, and trace it."""
+    report(0.2, "reading and tracing the sub-network")
+    network = nasviz.subnet.load(arguments["folder"])
     raise NotImplementedError
 
 
 def export(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Write a sub-network in forms that other programs read, each checked by reading it again."""
     raise NotImplementedError
+
+
+def _plain(value: Any) -> Any:
+    """The same without NaN and infinities, which are not JSON."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _traced(

@@ -20,7 +20,7 @@ from nasviz.jobs.job import Job
 from nasviz.jobs.process import ChildProcess, Limits
 from nasviz.jobs.warm import WarmChild
 
-__all__ = ["Door", "analyze", "close", "construct", "export", "preview", "shared_door", "warm"]
+__all__ = ["Door", "analyze", "close", "construct", "export", "preview", "reopen", "shared_door", "warm"]
 
 FRESH_AT_ONCE = 2
 """How many children with user Python may work at the same time; more wait."""
@@ -214,7 +214,30 @@ def export(folder: Path | str, kinds: Iterable[str] = ("onnx", "source")) -> Job
     The result holds `files`: for each kind its path, size and largest difference.
     """
     arguments = {"folder": str(folder), "kinds": list(kinds)}
-    return _DOOR.submit("export", arguments, limits=Limits(time_s=900, memory_mb=_DOOR.limits.memory_mb))
+    limits = Limits(time_s=900, memory_mb=_DOOR.limits.memory_mb)
+    return _DOOR.submit("export", arguments, files=_saved(folder), limits=limits)
+
+
+def reopen(folder: Path | str) -> Job:
+    """Read a constructed sub-network back and trace it, to look at it as at any other network.
+
+    The result holds `space`.
+    """
+    return _DOOR.submit("reopen", {"folder": str(folder)}, files=_saved(folder))
+
+
+def _saved(folder: Path | str) -> list[str]:
+    """Files that decide what a saved sub-network is.
+
+    Raises:
+        WeightsError: They are gone.
+    """
+    paths = [Path(folder) / name for name in ("graph.json", "weights.safetensors")]
+    if lost := [path.name for path in paths if not path.is_file()]:
+        raise WeightsError(
+            f"no {' and '.join(lost)} in {folder}: the sub-network was deleted; construct it again"
+        )
+    return [str(path) for path in paths]
 
 
 def _files(source: NetworkSource) -> list[str]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ParamSpec
 
 import streamlit as st
 
+import nasviz
 from nasviz import jobs
 from nasviz.errors import NasvizError
 from nasviz.ui import session
@@ -22,11 +24,13 @@ __all__ = ["PAGES", "Page", "link", "next_steps", "open_page", "tell_errors"]
 
 P = ParamSpec("P")
 
+ICON = Path(nasviz.__file__).parents[1] / "assets" / "icon.svg"
+
 STYLE = """
 .stMainBlockContainer { padding: 2.2rem 3rem 4rem; max-width: 1700px; }
 [data-testid="stSidebarHeader"] { height: 1.5rem; }
 [data-testid="stSidebarUserContent"] { padding-top: 0; }
-[data-testid="stMetricValue"] { font-variant-numeric: tabular-nums; }
+[data-testid="stMetricValue"] { font-variant-numeric: tabular-nums; font-size: 1.7rem; }
 """
 """Room for graphs: Streamlit's own margins take a third of a projector's height."""
 
@@ -125,7 +129,7 @@ def open_page(title: str) -> None:
         KeyError: `PAGES` holds no such title.
     """
     page = PAGES[title]
-    st.set_page_config(f"{title} · nasviz", page_icon=":material/account_tree:", layout="wide")
+    st.set_page_config(f"{title} · nasviz", page_icon=str(ICON), layout="wide", initial_sidebar_state=260)
     st.html(f"<style>{STYLE}</style>")
     try:
         options()

@@ -8,7 +8,7 @@ import streamlit as st
 
 from nasviz import jobs
 from nasviz.draw import GraphView, Overlay, saliency_overlay, state_overlay
-from nasviz.draw.live_frame import LiveFrame, last_scores, live_frame, until
+from nasviz.draw.live_frame import last_scores, live_frame, until
 from nasviz.graph import SearchSpace
 from nasviz.runs import Run, Tail
 from nasviz.runs.files import LOG
@@ -32,27 +32,27 @@ def watch(run: Run) -> None:
     state = run_facts.state_of(run)
     _head(run, state)
     space = run_facts.space_of(run)
-    left, right = st.columns([1.15, 1], gap="medium")
+    tail = _read(run)
+    left, right = st.columns([1.4, 1], gap="medium")
     view = None
     with right:
         if space is not None:
             view = graphs.segments_of(f"run {run.id}", space)
-            graph_view(view, key=GRAPH, height=700)
+            graph_view(view, key=GRAPH, overlay=_overlay(view, space, tail), height=700)
     with left:
         if state in AT_WORK:
             st.fragment(_follow, run_every=REFRESH_S)(run, space, view, state)
         else:
             st.fragment(_replay)(run, space, view)
     with st.expander("Settings and all events", icon=":material/list:"):
-        events = [{"step": e.step, "event": e.kind, "what": e.text} for e in _read(run).events]
+        events = [{"step": e.step, "event": e.kind, "what": e.text} for e in tail.events]
         st.dataframe(events, hide_index=True)
         st.json(run.settings.to_json(), expanded=False)
 
 
 def _head(run: Run, state: str) -> None:
     words, buttons = st.columns([2, 1], vertical_alignment="center")
-    words.markdown(f"#### {run_facts.title(run)}")
-    words.markdown(f"{run_facts.badge(state)} {run_facts.describe(run.settings)}")
+    words.markdown(f"**{run_facts.title(run)}** · {run_facts.describe(run.settings)}")
     with buttons.container(horizontal=True, horizontal_alignment="right"):
         _buttons(run, state)
     end = run.end
@@ -121,16 +121,16 @@ def _show(tail: Tail, state: str, space: SearchSpace | None, view: GraphView | N
     now = live_frame(tail, state=state, names=names)
     messages = []
     if space is not None and view is not None:
-        messages.append(paint_message(view, GRAPH, _overlay(view, space, tail, now)))
+        messages.append(paint_message(view, GRAPH, _overlay(view, space, tail)))
     live_view(now, key="live", paint=messages)
 
 
-def _overlay(view: GraphView, space: SearchSpace, tail: Tail, now: LiveFrame) -> Overlay:
+def _overlay(view: GraphView, space: SearchSpace, tail: Tail) -> Overlay:
     """Scores as colours; what was selected, and what is zero already."""
     layers = [saliency_overlay(view, space, last_scores(tail))]
     layers += [
         state_overlay(view, space.segments[structure.id].vertices, MARKS[structure.state])
-        for structure in now.structures
+        for structure in live_frame(tail).structures
         if structure.state in MARKS
     ]
     return reduce(Overlay.__or__, layers)

@@ -26,6 +26,7 @@ __all__ = [
     "Analysis",
     "Session",
     "current",
+    "forget_run",
     "link",
     "open_network",
     "open_run",
@@ -110,6 +111,12 @@ def open_run(run: Run) -> None:
     current().run_id = run.id
 
 
+def forget_run(run_id: str) -> None:
+    """Close a run, where it is the current one."""
+    if current().run_id == run_id:
+        current().run_id = None
+
+
 def run() -> Run | None:
     """The current run; None, after saying so, where its folder is gone."""
     state = current()
@@ -185,8 +192,10 @@ def read_link() -> None:
     try:
         if "model" in asked:
             state.source = _source(asked)
+        elif "run" in asked:
+            state.source = store().open(asked["run"]).settings.network
     except (NasvizError, ValueError) as error:
-        state.notice = f"The address asks for a network that cannot be opened: {error}"
+        state.notice = f"The address asks for something that cannot be opened: {error}"
     state.run_id = asked.get("run")
     state.vertex = asked.get("vertex")
 

@@ -1,0 +1,104 @@
+"""The Sub-network page: the full network and what was cut out of it, side by side, and how exact it is."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from nasviz.draw import GraphView, plan_overlay
+from nasviz.draw.labels import count
+from nasviz.graph import SearchSpace
+from nasviz.ui import cuts, erasing, frame, graphs
+from nasviz.ui.cuts import Cut
+
+__all__ = ["compare"]
+
+VIEWS = ("Segments", "Operators")
+
+
+@frame.tell_errors
+def compare() -> None:
+    """Choose a sub-network, and compare it with the network that it was cut out of."""
+    cut = cuts.choose("subnet")
+    if cut is None:
+        return
+    _numbers(cut)
+    _graphs(cut)
+    left, right = st.columns([1.4, 1], gap="large")
+    with left:
+        st.markdown("##### What was done")
+        erasing.plan_story(cut.space, cut.plan)
+    with right:
+        _checks(cut)
+    frame.next_steps("Export")
+
+
+def _numbers(cut: Cut) -> None:
+    with st.container(border=True):
+        exact, sizes, work_done, accuracy = st.columns([1.3, 1, 1, 1.2], gap="medium")
+        error = float(cut.report["max_relative_error"])
+        exact.metric(
+            "Difference from the zeroed full network",
+            "0, exactly" if error == 0 else f"{error:.1e}",
+            help="Largest difference of any output, relative to the largest value, over all checks.",
+        )
+        effect = cut.report.get("effect")
+        if effect is not None:
+            exact.caption(f"Removing the structures moved the outputs by {float(effect):.2g} of their size.")
+        _size(sizes, "Parameters", cut.plan.params_before, cut.plan.params_after)
+        _size(work_done, "MACs", cut.plan.macs_before, cut.plan.macs_after)
+        if cut.accuracies is not None:
+            full, small = cut.accuracies
+            points = f"{(small - full) * 100:+.2f} points"
+            accuracy.metric(
+                "Accuracy", f"{small:.1%}", points, help="Sub-network straight after construction."
+            )
+            accuracy.caption(f"Full network {full:.1%}, on the validation images; no fine-tuning in between.")
+
+
+def _size(column: st.delta_generator.DeltaGenerator, title: str, before: int, after: int) -> None:
+    saved = (after - before) / before if before else 0.0
+    column.metric(title, count(after), f"{saved:+.1%}", delta_color="inverse")
+    column.caption(f"{before:,} → {after:,}")
+
+
+def _graphs(cut: Cut) -> None:
+    small = cuts.small_space(cut)
+    way = st.segmented_control(
+        "Show", VIEWS, default="Segments", required=True, key="subnet.view", label_visibility="collapsed"
+    )
+    left, right = st.columns(2, gap="medium")
+    key = str(cut.folder)
+    with left:
+        st.markdown("##### Full network")
+        view = _view(f"full {key}", cut.space, way)
+        graphs.picture(view, key="full-graph", overlay=plan_overlay(view, cut.plan), sync="subnet")
+    with right:
+        st.markdown("##### Sub-network")
+        if small is not None:
+            small_view = _view(f"small {key} {cut.plan.selected}", small, way)
+            graphs.picture(small_view, key="small-graph", sync="subnet")
+
+
+def _view(key: str, space: SearchSpace, way: str | None) -> GraphView:
+    if way == "Operators":
+        return graphs.trace_of(key, None, space)
+    return graphs.segments_of(key, space)
+
+
+def _checks(cut: Cut) -> None:
+    checks = cut.report.get("checks")
+    if not checks:
+        return
+    st.markdown("##### How exactly")
+    st.dataframe(
+        [
+            {
+                "check": check["name"],
+                "difference": f"{check['relative_error']:.1e}",
+                "effect of removal": f"{check['effect']:.1e}",
+            }
+            for check in checks
+        ],
+        hide_index=True,
+    )
+    st.caption("Difference: zeroed full network against sub-network. Effect: full network against zeroed.")

@@ -1,0 +1,141 @@
+"""A constructed sub-network as pages see it: where it lies, what was done, how exact it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from nasviz import jobs
+from nasviz.graph import ConstructionPlan, SearchSpace
+from nasviz.runs import Run, RunSummary
+from nasviz.runs.files import SUBNET
+from nasviz.ui import frame, run_facts, run_list, session, work
+from nasviz.ui.options import options
+
+__all__ = ["BY_HAND", "FROM_RUN", "Cut", "choose", "of_run", "small_space"]
+
+FROM_RUN, BY_HAND = "From a run", "Cut by hand"
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One sub-network."""
+
+    title: str
+    folder: Path
+    """Holds graph.json, weights.safetensors, model.py, report.json."""
+    space: SearchSpace
+    """Of the full network."""
+    plan: ConstructionPlan
+    report: Mapping[str, Any]
+    """What construction measured: max_relative_error, effect, params_after, ..."""
+
+    @property
+    def accuracies(self) -> tuple[float, float] | None:
+        """Of the full network and of the sub-network straight after construction, on unseen images."""
+        full, small = self.report.get("accuracy_full"), self.report.get("accuracy_subnet")
+        return None if full is None or small is None else (float(full), float(small))
+
+
+def choose(key: str) -> Cut | None:
+    """Let a person choose a sub-network; None, with a pointer to what comes first, where there is none."""
+    state = session.current()
+    way = st.segmented_control(
+        "Which sub-network",
+        (FROM_RUN, BY_HAND),
+        default=state.choices.get("cut", FROM_RUN),
+        required=True,
+        key=f"{key}.cut",
+        label_visibility="collapsed",
+    )
+    state.choices["cut"] = way
+    return _from_run(key) if way == FROM_RUN else _by_hand(key)
+
+
+def of_run(run: Run) -> Cut:
+    """The sub-network that a run has left."""
+    end, space = run.end, run_facts.space_of(run)
+    assert end is not None
+    assert space is not None
+    result = end.result
+    name = run_facts.title(run)
+    return Cut(name, run.folder / SUBNET, space, space.plan(result["selected"]), result)
+
+
+def small_space(cut: Cut) -> SearchSpace | None:
+    """The sub-network's own search space: read back from its folder and traced again; None until it is."""
+    state = session.current()
+    key = f"reopen {cut.folder} {cut.plan.selected}"
+    if key not in state.jobs:
+        state.jobs[key] = jobs.reopen(cut.folder)
+    result = work.shown(key, "Reading the sub-network back", cache=state.jobs)
+    return None if result is None else SearchSpace.from_json(result["space"])
+
+
+def _from_run(key: str) -> Cut | None:
+    done = [summary for summary in session.store().list() if summary.state == "done"]
+    chosen = run_list.choose_run(done, key)
+    if chosen is None:
+        st.info(
+            "No run is done yet. Train a network down to K first, or cut by hand.", icon=":material/info:"
+        )
+        frame.next_steps("Search and train")
+        return None
+    return of_run(session.store().open(chosen))
+
+
+def _by_hand(key: str) -> Cut | None:
+    """Cut any structures out of the current network, or of a run's trained one."""
+    runs = [s for s in session.store().list() if s.state in ("done", "cancelled", "failed", "crashed")]
+    run = _weights_of(runs, key)
+    space = (run_facts.space_of(run) if run else None) or session.space()
+    names = {s.id: f"{s.id} · {s.name}" for s in space.removable}
+    marked = [i for i in session.current().marked if i in names]
+    erased = st.multiselect(
+        f"Structures to erase, at most {space.max_sparsity} of {len(names)} together",
+        list(names),
+        default=marked,
+        format_func=names.__getitem__,
+        key=f"{key}.erased.{run.id if run else session.current().source}",
+        placeholder="Choose structures",
+    )
+    session.current().marked = tuple(sorted(erased))
+    if not erased:
+        st.caption("Whatever you choose is set to zero in a copy, cut out, and compared.")
+        return None
+    plan = space.plan(erased)
+    return _constructed(run, space, plan)
+
+
+def _weights_of(runs: list[RunSummary], key: str) -> Run | None:
+    """The run whose trained weights are taken; None for the current network as it is built."""
+    source = session.current().source
+    name = source.entry.title if source.entry else source.name
+    labels: dict[str | None, str] = {None: f"{name}, as it is built"}
+    labels |= {s.id: f"trained: {run_list.line(s)}" for s in runs}
+    chosen = st.selectbox("Weights", list(labels), format_func=labels.__getitem__, key=f"{key}.weights")
+    return session.store().open(chosen) if chosen else None
+
+
+def _constructed(run: Run | None, space: SearchSpace, plan: ConstructionPlan) -> Cut | None:
+    state = session.current()
+    source = state.source if run is None else run.settings.network
+    name = f"construct {run.id if run else source} {plan.selected}"
+    if name not in state.jobs:
+        if not st.button("Cut it", type="primary", icon=":material/content_cut:", key="cut-it"):
+            return None
+        protect = [str(i) for i in sorted(state.protect)]
+        target: Any = source if run is None else run.folder
+        folder = None if run else options().runs / ".by-hand" / f"{source.name.replace(':', '.')}"
+        state.jobs[name] = jobs.construct(
+            target, plan.selected, folder=folder, protect=protect, is_user_code=source.is_callable
+        )
+    result = work.shown(name, "Cutting", cache=state.jobs)
+    if result is None:
+        return None
+    title = source.entry.title if source.entry else source.name
+    return Cut(f"{title}, by hand", Path(result["folder"]), space, plan, result["report"])

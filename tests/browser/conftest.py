@@ -1,0 +1,146 @@
+"""A real server, a real browser: what a person meets. Each server has a port and folders of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+PATIENCE_MS = 60_000
+"""For what needs a child with torch on a busy machine."""
+
+
+@dataclass
+class Server:
+    """A running app."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    runs: Path
+    trusted: Path
+    log: Path
+
+    def url(self, path: str = "") -> str:
+        return f"http://127.0.0.1:{self.port}/{path}"
+
+    def stop(self) -> None:
+        """End it, and check that it leaves no child behind."""
+        with psutil.Process(self.process.pid).oneshot():
+            children = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        _, alive = psutil.wait_procs(children, timeout=10)
+        for child in alive:
+            child.kill()
+        assert not [child for child in alive if "nasviz.train.worker" not in str(child)]
+
+
+def start_server(folder: Path, *options: str) -> Server:
+    """Start the app on a free port, as from a bare clone, and wait until it answers."""
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    runs, trusted = folder / "runs", folder / "trusted"
+    trusted.mkdir(exist_ok=True)
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--"]
+    command += ["--runs", str(runs), "--trust", str(trusted), *options]
+    log = folder / "server.log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
+        )
+    server = Server(process, port, runs, trusted, log)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(server.url("_stcore/health"), timeout=2):
+                return server
+        except OSError:
+            time.sleep(0.1)
+    process.kill()
+    raise AssertionError(f"the server did not start: {log.read_text()[-2000:]}")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not Path(CHROMIUM).exists():
+        pytest.skip("no Chromium on this machine: install the package chromium to run the browser tests")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Server]:
+    """One server for the tests that do not need a fresh one."""
+    server = start_server(tmp_path_factory.mktemp("server"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1440, "height": 1000}, accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    context.close()
+    assert errors == []
+
+
+def settle(page: Page) -> None:
+    """Wait until the script has run to its end, without an exception on the page."""
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
+    assert page.get_by_test_id("stException").count() == 0, page.get_by_test_id("stException").inner_text()
+
+
+def show(page: Page, server: Server, path: str) -> None:
+    """Open a page by its address."""
+    page.goto(server.url(path))
+    page.get_by_test_id("stSidebarUserContent").wait_for()
+
+
+def picture(page: Page, name: str) -> None:
+    """Keep a screenshot where NASVIZ_PICTURES names a folder."""
+    if folder := os.environ.get("NASVIZ_PICTURES"):
+        page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
+expect.set_options(timeout=PATIENCE_MS)

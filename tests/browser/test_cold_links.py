@@ -1,0 +1,32 @@
+"""A link into a server that has just started: the page behind it runs before any other one has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from nasviz.ui.frame import PAGES
+from tests.browser.conftest import settle, show, start_server
+
+ADDRESSES = {page.title: page.script.removeprefix("pages/").removesuffix(".py") for page in PAGES.values()}
+ADDRESSES["Start"] = ""
+
+
+@pytest.mark.parametrize("title", ADDRESSES)
+def test_a_cold_link_shows_its_page(title: str, browser: Browser, page: Page, tmp_path: Path) -> None:
+    server = start_server(tmp_path)
+    try:
+        show(page, server, ADDRESSES[title])
+        heading = "What could your network lose?" if title == "Start" else title
+        expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+        sidebar = page.get_by_test_id("stSidebarUserContent")
+        for other in ADDRESSES:
+            expect(sidebar.get_by_role("link", name=other, exact=True)).to_be_visible()
+        expect(page).to_have_title(f"{title} · nasviz")
+        expect(page).to_have_url(server.url(f"{ADDRESSES[title]}?model=demonet"))
+        assert page.get_by_text("Page not found").count() == 0
+        settle(page)
+    finally:
+        server.stop()
