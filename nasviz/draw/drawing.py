@@ -24,8 +24,8 @@ LARGE = 200
 """From here on the layout gets limits: its time grows faster than the graph."""
 
 _FORMS: dict[Form, dict[str, str]] = {
-    "box": {"shape": "box", "style": "rounded,filled", "margin": "0.16,0.07"},
-    "stack": {"shape": "box", "style": "rounded,filled", "margin": "0.2,0.1", "penwidth": "1.8"},
+    "box": {"shape": "box", "style": "rounded,filled", "margin": "0.2,0.07"},
+    "stack": {"shape": "box", "style": "rounded,filled", "margin": "0.22,0.1", "penwidth": "1.8"},
     "circle": {"shape": "circle", "style": "filled", "fixedsize": "true", "width": "0.42", "height": "0.42"},
     "diamond": {
         "shape": "diamond",
@@ -34,7 +34,7 @@ _FORMS: dict[Form, dict[str, str]] = {
         "width": "0.62",
         "height": "0.62",
     },
-    "pill": {"shape": "box", "style": "rounded,filled", "margin": "0.22,0.04", "height": "0.36"},
+    "pill": {"shape": "box", "style": "rounded,filled", "margin": "0.24,0.04", "height": "0.36"},
 }
 _GRAPH = {
     "rankdir": "TB",

@@ -10,7 +10,7 @@ import streamlit as st
 from nasviz.draw import GraphView, Overlay
 from nasviz.draw.drawing import DrawnVertex
 from nasviz.draw.palette import STATES
-from nasviz.ui.component.style import read, sheet
+from nasviz.draw.viewer import script, style_sheet
 
 __all__ = ["GraphSelection", "graph_view", "paint"]
 
@@ -21,10 +21,10 @@ _PLAIN_LIMIT = 300
 _graph = st.components.v2.component(
     "nasviz_graph",
     html='<div class="nasviz-graph"></div>\n',
-    css=sheet("nasviz-graph", "graph.css"),
-    js=read("graph.js"),
+    css=style_sheet("nasviz-graph", "graph.css"),
+    js=script("graph.js"),
 )
-_overlay = st.components.v2.component("nasviz_overlay", js=read("overlay.js"))
+_overlay = st.components.v2.component("nasviz_overlay", js=script("overlay.js"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,15 @@ from typing import Any
 import streamlit as st
 
 from nasviz.draw.live_frame import LiveFrame
-from nasviz.ui.component.style import read, sheet
+from nasviz.draw.viewer import script, style_sheet
 
 __all__ = ["live_view"]
 
 _live = st.components.v2.component(
     "nasviz_live",
     html='<div class="nasviz-live"></div>\n',
-    css=sheet("nasviz-live", "live.css"),
-    js=read("live.js"),
+    css=style_sheet("nasviz-live", "live.css"),
+    js=script("live.js"),
 )
 
 

@@ -1,0 +1,194 @@
+"""Charts of what does not change while one looks: Pareto fronts, before and after, scores, compared curves.
+
+Live curves are drawn by the live view instead: a Plotly chart that is replaced twice a second blinks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from nasviz.draw.labels import clean, count, shorten
+from nasviz.draw.palette import CIVIDIS, STATES, to_bins
+from nasviz.graph import ConstructionPlan, SearchSpace
+from nasviz.runs import Tail, pareto_front
+
+__all__ = ["Point", "curves_chart", "pareto_chart", "saliency_chart", "savings_chart"]
+
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b7280")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One network in a Pareto chart."""
+
+    name: str
+    cost: float
+    gain: float
+    series: str = ""
+    """Points of one series share colour and symbol; an optimizer, say."""
+    key: str = ""
+    """Comes back as the custom data of a chosen point."""
+
+
+def pareto_chart(points: Sequence[Point], *, cost: str, gain: str, title: str = "") -> go.Figure:
+    """Accuracy against cost; a line joins the points that no other one beats.
+
+    Args:
+        points: Those with a NaN are left out.
+        cost: What the horizontal axis shows; less is better.
+        gain: What the vertical axis shows, as a share; more is better.
+        title: Above the chart.
+    """
+    shown = [p for p in points if p.cost == p.cost and p.gain == p.gain]
+    front = [shown[i] for i in pareto_front([p.cost for p in shown], [p.gain for p in shown])]
+    figure = _figure(title, cost, gain)
+    figure.add_scatter(
+        x=[p.cost for p in front],
+        y=[p.gain for p in front],
+        mode="lines",
+        name="not beaten",
+        line={"color": "#8a94a6", "width": 1.5, "dash": "dot", "shape": "hv"},
+        hoverinfo="skip",
+    )
+    for number, series in enumerate(dict.fromkeys(p.series for p in shown)):
+        members = [p for p in shown if p.series == series]
+        figure.add_scatter(
+            x=[p.cost for p in members],
+            y=[p.gain for p in members],
+            customdata=[p.key or p.name for p in members],
+            text=[f"{clean(p.name)}<br>{count(p.cost)} · {p.gain:.2%}" for p in _escaped(members)],
+            mode="markers",
+            name=_text(series) or "networks",
+            hovertemplate="%{text}<extra></extra>",
+            marker={
+                "size": 11,
+                "color": SERIES[number % len(SERIES)],
+                "symbol": SYMBOLS[number % len(SYMBOLS)],
+                "line": {"width": 1, "color": "#ffffff"},
+            },
+        )
+    figure.update_yaxes(tickformat=".0%")
+    return figure
+
+
+def savings_chart(plan: ConstructionPlan) -> go.Figure:
+    """What is left of parameters and multiply-accumulates, as shares of the full network."""
+    sizes = (
+        ("MACs", plan.macs_before, plan.macs_after),
+        ("Parameters", plan.params_before, plan.params_after),
+    )
+    names = [name for name, _, _ in sizes]
+    kept = [after / before if before else 1.0 for _, before, after in sizes]
+    words = [f"{count(after)} of {count(before)}" for _, before, after in sizes]
+    figure = _figure("", "", "")
+    figure.add_bar(
+        y=names, x=kept, orientation="h", name="kept", marker={"color": "#0072b2"}, text=words, width=0.55
+    )
+    figure.add_bar(
+        y=names,
+        x=[1 - share for share in kept],
+        orientation="h",
+        name="erased or sliced",
+        width=0.55,
+        text=[f"−{1 - share:.1%}" for share in kept],
+        marker={"color": "#f5d3bd", "pattern": {"shape": "/", "fgcolor": STATES["erased"].light}},
+    )
+    figure.update_layout(barmode="stack", height=190, uniformtext={"minsize": 11, "mode": "hide"})
+    figure.update_xaxes(tickformat=".0%", range=[0, 1])
+    return figure
+
+
+def saliency_chart(
+    space: SearchSpace, scores: Mapping[int, float], *, selected: Sequence[int] = ()
+) -> go.Figure:
+    """Score of each removal structure, the most redundant on top; those selected to go are hatched."""
+    ordered = sorted(scores, key=lambda i: (scores[i], i), reverse=True)
+    bins = to_bins({str(i): scores[i] for i in ordered})
+    chosen = set(selected)
+    figure = _figure("", "saliency: less is more redundant", "")
+    figure.add_bar(
+        y=[f"{i} · {_text(shorten(space.structure(i).name))}" for i in ordered],
+        x=[scores[i] for i in ordered],
+        customdata=ordered,
+        orientation="h",
+        name="saliency",
+        hovertemplate="%{y}: %{x:.4g}<extra></extra>",
+        marker={
+            "color": [CIVIDIS[bins.get(str(i), 0)] for i in ordered],
+            "line": {
+                "width": [2.5 if i in chosen else 0 for i in ordered],
+                "color": STATES["selected"].light,
+            },
+            "pattern": {
+                "shape": ["/" if i in chosen else "" for i in ordered],
+                "fillmode": "overlay",
+                "fgcolor": "#ffffff",
+            },
+        },
+    )
+    figure.update_layout(height=80 + 22 * len(ordered), showlegend=False)
+    return figure
+
+
+def curves_chart(runs: Mapping[str, Tail], column: str, *, title: str = "") -> go.Figure:
+    """One column of several runs over their steps; validation results as markers.
+
+    Raises:
+        ValueError: The runs record no such column.
+    """
+    figure = _figure(title, "step", column)
+    for number, (name, tail) in enumerate(runs.items()):
+        colour = SERIES[number % len(SERIES)]
+        stride = max(1, len(tail.steps) // 600)
+        figure.add_scatter(
+            x=tail.steps["step"][::stride].tolist(),
+            y=tail.steps[column][::stride].tolist(),
+            mode="lines",
+            name=_text(name),
+            line={"color": colour, "width": 1.6, "dash": DASHES[number % len(DASHES)]},
+        )
+        checked = [e for e in tail.evaluations if e.network == "full" and column in ("loss", "accuracy")]
+        if checked:
+            figure.add_scatter(
+                x=[e.step for e in checked],
+                y=[getattr(e, column) for e in checked],
+                mode="markers",
+                name=f"{_text(name)}, validation",
+                marker={"color": colour, "symbol": SYMBOLS[number % len(SYMBOLS)], "size": 8},
+            )
+    return figure
+
+
+def _figure(title: str, x: str, y: str) -> go.Figure:
+    """An empty chart that fits light and dark pages."""
+    look: dict[str, Any] = {
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"l": 10, "r": 10, "t": 40 if title else 10, "b": 10},
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "hoverlabel": {"align": "left"},
+    }
+    figure = go.Figure(layout=look)
+    figure.update_layout(title={"text": _text(title)})
+    figure.update_xaxes(
+        title={"text": x}, gridcolor="rgba(128,128,128,0.18)", zeroline=False, automargin=True
+    )
+    figure.update_yaxes(
+        title={"text": y}, gridcolor="rgba(128,128,128,0.18)", zeroline=False, automargin=True
+    )
+    return figure
+
+
+def _escaped(points: Sequence[Point]) -> list[Point]:
+    return [Point(_text(p.name), p.cost, p.gain, p.series, p.key) for p in points]
+
+
+def _text(name: str) -> str:
+    """Plotly reads a few tags in texts: a name has to come out as it is."""
+    return clean(name).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,186 @@
+"""One HTML file that tells everything of a sub-network: no server, no network access, graphs that zoom.
+
+The graph viewer of the pages is written into the file, with its data beside it; a content policy keeps the
+file from loading anything else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from nasviz.draw.labels import clean, count, plain_shape, ranges
+from nasviz.draw.overlay import Overlay, plan_overlay, saliency_overlay
+from nasviz.draw.palette import STATES
+from nasviz.draw.view import GraphView, segment_view, trace_view
+from nasviz.draw.viewer import script, style_sheet
+from nasviz.graph import ConstructionPlan, SearchSpace
+
+__all__ = ["Section", "html_report", "subnetwork_report"]
+
+Cell = str | int | float
+
+_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1f2937; --page: #ffffff; --soft: #f3f4f6; --line: #d9dee5; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e8eaee; --page: #15181d; --soft: #22262d; --line: #3a404a; }
+}
+body { margin: 0 auto; padding: 28px 24px 60px; max-width: 1180px;
+  background: var(--page); color: var(--ink);
+  font: 16px/1.55 "Source Sans 3", "Segoe UI", "Helvetica Neue", Helvetica, Arial, sans-serif;
+  --st-text-color: var(--ink); --st-background-color: var(--page); --st-border-color: var(--line);
+  --st-secondary-background-color: var(--soft); --st-font: inherit; --st-primary-color: #2563eb; }
+h1 { font-size: 30px; margin: 0 0 4px; } h2 { font-size: 21px; margin: 36px 0 10px; }
+dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(210px, 1fr)); gap: 10px; margin: 14px 0; }
+dl div { padding: 10px 14px; background: var(--soft); border-radius: 10px; }
+dt { font-size: 14px; opacity: 0.75; } dd { margin: 0; font-size: 19px; font-weight: 600; }
+.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 14.5px; min-width: 60%; }
+th, td { text-align: left; vertical-align: top; padding: 5px 14px 5px 0;
+  border-bottom: 1px solid var(--line); }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+"""
+_START = """
+for (const root of document.querySelectorAll(".nasviz-graph")) {
+  const data = JSON.parse(document.getElementById(root.dataset.from).textContent);
+  (window.nasvizPainted ??= {})[data.graph] = data.painted;
+  mountView({ data, parentElement: root.parentNode, setStateValue() {}, setTriggerValue() {} });
+}
+"""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of a report: a heading, then whatever of the rest is given."""
+
+    title: str
+    text: str = ""
+    facts: Sequence[tuple[str, str]] = ()
+    table: Sequence[Mapping[str, Cell]] = ()
+    """Rows with the same columns."""
+    view: GraphView | None = None
+    overlay: Overlay | None = None
+
+
+def html_report(title: str, sections: Sequence[Section]) -> str:
+    """The report as one HTML document; the same text for the same content."""
+    body = "\n".join(_section(number, section) for number, section in enumerate(sections))
+    viewer = script("graph.js").replace("export default function", "const mountView = function")
+    style = style_sheet("nasviz-graph", "graph.css")
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<style>{style}{_STYLE}</style></head>\n<body><h1>{_text(title)}</h1>\n{body}\n"
+        f'<script type="module">{viewer}{_START}</script></body></html>\n'
+    )
+
+
+def subnetwork_report(
+    title: str,
+    space: SearchSpace,
+    plan: ConstructionPlan,
+    *,
+    facts: Sequence[tuple[str, str]] = (),
+    scores: Mapping[int, float] | None = None,
+) -> str:
+    """The report of one sub-network: what it saves, what went and why, and the graphs to look at.
+
+    Args:
+        title: Heading of the report.
+        space: Of the full network.
+        plan: What was, or would be, done to it.
+        facts: Further facts for the top, such as accuracies and the parity error.
+        scores: Saliency of each structure when it was chosen.
+    """
+    trace = space.trace
+    saved = (
+        ("Parameters", _before_after(plan.params_before, plan.params_after)),
+        ("MACs", _before_after(plan.macs_before, plan.macs_after)),
+        ("Structures erased", f"{len(plan.selected) + len(plan.orphaned)} of {len(space.removable)}"),
+        ("Input", ", ".join(plain_shape(i.shape) for i in trace.inputs)),
+    )
+    segments, operators = segment_view(space), trace_view(trace, space=space)
+    cuts: list[dict[str, Cell]] = [
+        {"tensor": clean(s.tensor), "axis": s.dim, "indices": ranges(s.rows), "number": len(s.rows)}
+        for s in plan.slices
+    ]
+    sections = [
+        Section("At a glance", facts=(*saved, *facts)),
+        Section(
+            "What goes",
+            "Erased parts are dashed and struck through, sliced ones hatched. Choose a vertex to read what"
+            " becomes of it.",
+            view=segments,
+            overlay=plan_overlay(segments, plan),
+        ),
+        Section("Removal structures", table=_structures(space, plan, scores or {})),
+        Section("Sliced tensors", "Rows and columns that went with them." if cuts else "None.", table=cuts),
+        Section("Every operator", view=operators, overlay=plan_overlay(operators, plan)),
+    ]
+    if scores:
+        painted = saliency_overlay(segments, space, scores)
+        sections.insert(3, Section("Saliency", "Dark is redundant.", view=segments, overlay=painted))
+    return html_report(title, sections)
+
+
+def _structures(
+    space: SearchSpace, plan: ConstructionPlan, scores: Mapping[int, float]
+) -> list[dict[str, Cell]]:
+    fates = {**dict.fromkeys(plan.orphaned, "orphaned"), **dict.fromkeys(plan.selected, "selected")}
+    rows: list[dict[str, Cell]] = []
+    for s in space.structures:
+        row: dict[str, Cell] = {"id": s.id, "structure": clean(s.name), "parameters": s.num_parameters}
+        row["saliency"] = f"{scores[s.id]:.4g}" if s.id in scores else ""
+        row["fate"] = fates.get(s.id) or (f"stays: {clean(s.reason)}" if s.reason else "stays")
+        rows.append(row)
+    return rows
+
+
+def _before_after(before: int, after: int) -> str:
+    share = f" (−{1 - after / before:.1%})" if before else ""
+    return f"{count(before)} → {count(after)}{share}"
+
+
+def _section(number: int, section: Section) -> str:
+    parts = [f"<section><h2>{_text(section.title)}</h2>"]
+    if section.text:
+        parts.append(f"<p>{_text(section.text)}</p>")
+    if section.facts:
+        pairs = "".join(f"<div><dt>{_text(k)}</dt><dd>{_text(v)}</dd></div>" for k, v in section.facts)
+        parts.append(f"<dl>{pairs}</dl>")
+    if section.table:
+        parts.append(_table(section.table))
+    if section.view is not None:
+        parts.append(_graph(f"graph-{number}", section.view, section.overlay))
+    return "\n".join([*parts, "</section>"])
+
+
+def _table(rows: Sequence[Mapping[str, Cell]]) -> str:
+    def cell(tag: str, value: Cell, sample: Cell) -> str:
+        number = ' class="number"' if isinstance(sample, int | float) else ""
+        text = f"{value:,}" if isinstance(value, int) else str(value)
+        return f"<{tag}{number}>{_text(text)}</{tag}>"
+
+    head = "".join(cell("th", name, rows[0][name]) for name in rows[0])
+    body = "".join(f"<tr>{''.join(cell('td', value, value) for value in row.values())}</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _graph(name: str, view: GraphView, overlay: Overlay | None) -> str:
+    if not view.svg:
+        return f"<p>{_text(view.note)}</p>{_table(view.table())}"
+    painted = {"graph": name, "view": name, "overlay": overlay.payload() if overlay else None}
+    states = [(m.name, m.meaning) for m in STATES.values() if m.name not in ("ancestor", "descendant")]
+    data: dict[str, Any] = view.payload() | {"graph": name, "view": name, "height": 620, "states": states}
+    # "<" would end the script element; as an escape it is the same text to JSON.
+    text = json.dumps(data | {"painted": painted}).replace("<", "\\u003c")
+    script_element = f'<script type="application/json" id="{name}">{text}</script>'
+    return f'<div><div class="nasviz-graph" data-from="{name}"></div></div>{script_element}'
+
+
+def _text(text: str) -> str:
+    return escape(clean(text))
