@@ -7,8 +7,11 @@ then one small network is traced, so that the first person who asks finds everyt
 from __future__ import annotations
 
 import math
+import runpy
+import tempfile
 import time
-from collections.abc import Iterable, Mapping
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,8 @@ if __name__ == "__main__":
     CHANNEL = Channel()
 
 import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves
 
 import nasviz.data
 import nasviz.models
@@ -26,13 +31,20 @@ import nasviz.saliency
 import nasviz.subnet
 import nasviz.trace
 from nasviz.catalog import FACTS, DataFacts, NetworkSource
+from nasviz.errors import ExportError
 from nasviz.graph import SearchSpace, search_space
 from nasviz.runs import Run
+from nasviz.subnet.source import source_of
+from nasviz.trace.parity import relative_error
 from nasviz.train.checkpoint import restore
 from nasviz.train.evaluation import evaluate
 from nasviz.train.session import open_session
 
-__all__ = ["TASKS", "analyze", "construct", "export", "preview"]
+Inputs = Sequence[Sequence[int]]
+MOST_DIFFERENT = 1e-4
+"""Relative difference up to which another engine counts as computing the same."""
+
+__all__ = ["TASKS", "analyze", "construct", "export", "preview", "reopen"]
 
 
 def analyze(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
@@ -93,12 +105,75 @@ def reopen(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Read a sub-network back from its folder, and trace it."""
     report(0.2, "reading and tracing the sub-network")
     network = nasviz.subnet.load(arguments["folder"])
-    raise NotImplementedError
+    traced = nasviz.trace.trace(network, _noise(arguments["inputs"], 2))
+    return {"space": search_space(traced).to_json()}
 
 
 def export(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Write a sub-network in forms that other programs read, each checked by reading it again."""
-    raise NotImplementedError
+    folder, inputs = Path(arguments["folder"]), arguments["inputs"]
+    report(0.05, "reading the sub-network")
+    network = nasviz.subnet.load(folder).eval()
+    writers = {"onnx": _write_onnx, "source": _write_source}
+    files: dict[str, Any] = {}
+    for number, kind in enumerate(arguments["kinds"]):
+        report(0.1 + 0.9 * number / len(arguments["kinds"]), f"writing and checking {kind}")
+        try:
+            files[kind] = writers[kind](network, folder, inputs)
+        except ExportError as error:
+            files[kind] = {"error": str(error)}
+    return {"files": files}
+
+
+def _write_onnx(network: nn.Module, folder: Path, inputs: Inputs) -> dict[str, Any]:
+    """ONNX with a free batch size, run by onnxruntime on another batch size than it was exported with."""
+    import onnxruntime
+
+    path = folder / "model.onnx"
+    nasviz.subnet.export_onnx(network, path, inputs=_noise(inputs, 2))
+    images = _noise(inputs, 3)
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    feeds = {i.name: image.numpy() for i, image in zip(session.get_inputs(), images, strict=True)}
+    answers = [torch.from_numpy(answer) for answer in session.run(None, feeds)]
+    return _facts(path, _difference(network, images, answers))
+
+
+def _write_source(network: nn.Module, folder: Path, inputs: Inputs) -> dict[str, Any]:
+    """Python source and weights in one archive; what was packed is unpacked, run and compared."""
+    path, images = folder / "model.zip", _noise(inputs, 3)
+    # Written anew from the network that was read as data: no code that lies in the folder is run.
+    source = source_of(network)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("subnet/model.py", source)
+        for name in ("weights.safetensors", "graph.json", "report.json"):
+            archive.write(folder / name, f"subnet/{name}")
+    with tempfile.TemporaryDirectory() as place, zipfile.ZipFile(path) as archive:
+        archive.extractall(place)
+        names = runpy.run_path(str(Path(place) / "subnet" / "model.py"))
+        answers = names["load"]().eval()(*images)
+    return _facts(path, _difference(network, images, tree_leaves(answers)))
+
+
+def _noise(inputs: Inputs, batch: int) -> tuple[torch.Tensor, ...]:
+    """Random inputs of these shapes; the first axis is the batch."""
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.randn(batch, *shape[1:], generator=generator) for shape in inputs)
+
+
+@torch.no_grad()
+def _difference(network: nn.Module, images: tuple[torch.Tensor, ...], answers: Sequence[Any]) -> float:
+    """Largest difference of any output, relative to its largest value."""
+    expected = tree_leaves(network(*images))
+    return max(relative_error(mine, its) for mine, its in zip(expected, answers, strict=True))
+
+
+def _facts(path: Path, difference: float) -> dict[str, Any]:
+    if not difference < MOST_DIFFERENT:
+        raise ExportError(
+            f"{path.name} was written, but what it computes differs from the sub-network by {difference:.1e},"
+            f" more than {MOST_DIFFERENT:.0e}; it is not offered"
+        )
+    return {"path": str(path), "bytes": path.stat().st_size, "max_relative_error": difference}
 
 
 def _plain(value: Any) -> Any:
@@ -130,7 +205,7 @@ def _batch(arguments: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[torch.
     return images, labels
 
 
-TASKS = {task.__name__: task for task in (analyze, preview, construct, export)}
+TASKS = {task.__name__: task for task in (analyze, preview, construct, reopen, export)}
 
 if __name__ == "__main__":
     nasviz.trace.trace(*nasviz.models.build(NetworkSource("demonet"), seed=0))

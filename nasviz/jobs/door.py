@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import atexit
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -203,27 +203,31 @@ def construct(
     return _DOOR.submit("construct", arguments, is_user_code=is_user_code)
 
 
-def export(folder: Path | str, kinds: Iterable[str] = ("onnx", "source")) -> Job:
+def export(
+    folder: Path | str, inputs: Sequence[Sequence[int]], kinds: Iterable[str] = ("onnx", "source")
+) -> Job:
     """Write a constructed sub-network in forms that other programs read, and check each by reading it again.
 
     Args:
         folder: Where `construct` or a run has left it.
+        inputs: Shapes of its inputs, batch first.
         kinds: `onnx` (model.onnx, compared under onnxruntime) and `source` (model.zip: Python and weights,
             run by itself and compared).
 
     The result holds `files`: for each kind its path, size and largest difference.
     """
-    arguments = {"folder": str(folder), "kinds": list(kinds)}
+    arguments = {"folder": str(folder), "inputs": [list(shape) for shape in inputs], "kinds": list(kinds)}
     limits = Limits(time_s=900, memory_mb=_DOOR.limits.memory_mb)
     return _DOOR.submit("export", arguments, files=_saved(folder), limits=limits)
 
 
-def reopen(folder: Path | str) -> Job:
+def reopen(folder: Path | str, inputs: Sequence[Sequence[int]]) -> Job:
     """Read a constructed sub-network back and trace it, to look at it as at any other network.
 
     The result holds `space`.
     """
-    return _DOOR.submit("reopen", {"folder": str(folder)}, files=_saved(folder))
+    arguments = {"folder": str(folder), "inputs": [list(shape) for shape in inputs]}
+    return _DOOR.submit("reopen", arguments, files=_saved(folder))
 
 
 def _saved(folder: Path | str) -> list[str]:

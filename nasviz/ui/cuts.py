@@ -35,6 +35,11 @@ class Cut:
     """What construction measured: max_relative_error, effect, params_after, ..."""
 
     @property
+    def inputs(self) -> list[tuple[int, ...]]:
+        """Shapes of the inputs, batch first."""
+        return [i.shape for i in self.space.trace.inputs]
+
+    @property
     def accuracies(self) -> tuple[float, float] | None:
         """Of the full network and of the sub-network straight after construction, on unseen images."""
         full, small = self.report.get("accuracy_full"), self.report.get("accuracy_subnet")
@@ -71,7 +76,7 @@ def small_space(cut: Cut) -> SearchSpace | None:
     state = session.current()
     key = f"reopen {cut.folder} {cut.plan.selected}"
     if key not in state.jobs:
-        state.jobs[key] = jobs.reopen(cut.folder)
+        state.jobs[key] = jobs.reopen(cut.folder, cut.inputs)
     result = work.shown(key, "Reading the sub-network back", cache=state.jobs)
     return None if result is None else SearchSpace.from_json(result["space"])
 

@@ -25,6 +25,14 @@ images = np.random.rand({shape}).astype("float32")
 print(session.run(None, {{session.get_inputs()[0].name: images}})[0].shape)
 """
 
+SOURCE_CODE = """import sys
+
+sys.path.insert(0, "subnet")  # the folder that was unpacked
+from model import load
+
+network = load().eval()
+"""
+
 
 @dataclass(frozen=True)
 class Offer:
@@ -64,7 +72,7 @@ def _network_offers(cut: Cut) -> list[Offer]:
     state = session.current()
     key = f"export {cut.folder} {cut.plan.selected}"
     if key not in state.jobs:
-        state.jobs[key] = jobs.export(cut.folder)
+        state.jobs[key] = jobs.export(cut.folder, cut.inputs)
     result = work.shown(key, "Writing and checking", cache=state.jobs)
     if result is None:
         return []
@@ -99,7 +107,7 @@ def _source(cut: Cut, facts: dict[str, Any]) -> Offer:
         path.name,
         "application/zip",
         path.read_bytes,
-        facts["code"],
+        SOURCE_CODE,
     )
 
 
