@@ -20,6 +20,7 @@ __all__ = [
     "operand_nodes",
     "operator_name",
     "value_of",
+    "written_operand",
 ]
 
 
@@ -100,8 +101,18 @@ def is_random(node: fx.Node) -> bool:
 
 
 def is_in_place(node: fx.Node) -> bool:
-    """Whether a call writes to its first operand."""
+    """Whether a call writes to one of its operands."""
     return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+
+
+def written_operand(node: fx.Node) -> fx.Node:
+    """The operand that a call writes to: the first one, or `out`."""
+    assert isinstance(node.target, torch._ops.OpOverload)
+    written = [a.name for a in node.target._schema.arguments if a.alias_info and a.alias_info.is_write]
+    if len(written) != 1:
+        raise NotImplementedError(f"{node.target} writes to {len(written)} operands")
+    operand: fx.Node = arguments(node)[written[0]]
+    return operand
 
 
 def dead_code(graph: fx.Graph) -> None:

@@ -8,9 +8,10 @@ regions without gradient are inlined, and the output is one flat tuple.
 from __future__ import annotations
 
 import inspect
+import io
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,7 +95,8 @@ def export_program(
         if kwargs:
             names = _positional_names(model, len(args))
             shapes = dict(zip(names, shapes, strict=True)) | pytree.tree_map(axes, dict(kwargs))
-    with warnings.catch_warnings(), torch.enable_grad(), _opaque_modules(model):
+    chatter = redirect_stderr(io.StringIO())  # torch prints the graph that it could not finish
+    with warnings.catch_warnings(), chatter, torch.enable_grad(), _opaque_modules(model):
         warnings.simplefilter("ignore")
         exported = torch.export.export(model, args, dict(kwargs), dynamic_shapes=shapes, strict=False)
     return _plain(exported, model, args, kwargs, train)

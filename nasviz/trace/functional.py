@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from nasviz.trace.calls import dead_code, insert_call, is_in_place, operator_name, value_of
+from nasviz.trace.calls import dead_code, insert_call, is_in_place, operator_name, value_of, written_operand
 from nasviz.trace.export import Program
 
 __all__ = ["make_functional"]
@@ -58,6 +58,7 @@ class _Variables:
 
     def visit(self, node: fx.Node) -> None:
         """Rewrite one node."""
+        written = written_operand(node) if node.op == "call_function" and is_in_place(node) else node
         source = _viewed(node)
         node.args = fx.map_arg(node.args, self.now)
         node.kwargs = fx.map_arg(node.kwargs, self.now)
@@ -65,8 +66,7 @@ class _Variables:
         if node.op != "call_function":
             return
         if is_in_place(node):
-            assert source is not None
-            target = self.variable[source]
+            target = self.variable[written]
             if not self._is_users(target):
                 self.variable[node] = target
                 self.replaced.append(node)
@@ -106,6 +106,8 @@ class _Variables:
         assert isinstance(node.target, torch._ops.OpOverload)
         name = operator_name(node)
         target: Callable[..., Any] | None
+        if "out" in node.kwargs:
+            raise NotImplementedError(f"{node.target} writes to a value of the network")
         if name == "detach":
             target = aten.detach.default
         elif name == "bernoulli":
@@ -126,7 +128,7 @@ def _viewed(node: fx.Node) -> fx.Node | None:
     if node.op != "call_function" or not isinstance(first, fx.Node):
         return None
     mine, its = _storage(value_of(node)), _storage(value_of(first))
-    return first if is_in_place(node) or (mine is not None and mine == its) else None
+    return first if mine is not None and mine == its else None
 
 
 def _storage(value: Any) -> int | None:

@@ -10,7 +10,15 @@ from torch import Tensor, fx
 
 from nasviz.graph.trace_graph import Input, Output, TraceGraph, Vertex
 from nasviz.trace.attributes import at_batch_one, attributes_of, macs_of, shape_of
-from nasviz.trace.calls import arguments, input_dependent, leaving, operand_nodes, operator_name, value_of
+from nasviz.trace.calls import (
+    arguments,
+    input_dependent,
+    is_in_place,
+    leaving,
+    operand_nodes,
+    operator_name,
+    value_of,
+)
 from nasviz.trace.export import Program
 from nasviz.trace.lift import Lifted, ModuleCall
 from nasviz.trace.network import TracedNetwork
@@ -25,8 +33,8 @@ def graph_of(lifted: Lifted, network: TracedNetwork, ids: Mapping[fx.Node, str])
 
     `ids` holds the name of the node of `network` that every node of the program became.
     """
-    program, calls = lifted.program, lifted.calls
-    reader = _Reader(program, network, calls)
+    program = lifted.program
+    reader = _Reader(program, network, lifted.calls)
     live = {node.name for node in network.graph.nodes}
     vertices = tuple(
         reader.vertex(node, ids, lifted.names[node], lifted.origins[node])
@@ -47,11 +55,18 @@ def graph_of(lifted: Lifted, network: TracedNetwork, ids: Mapping[fx.Node, str])
         outputs=outputs,
         parameter_shapes={name: tuple(p.shape) for name, p in network.named_parameters()},
         buffer_shapes={name: tuple(b.shape) for name, b in network.named_buffers()},
-        modules={path: type(module).__name__ for path, module in lifted.model.named_modules() if path}
-        | {call.path: type(call.module).__name__ for call in calls.values()},
+        modules=_modules(lifted),
     )
     graph.lint()
     return graph
+
+
+def _modules(lifted: Lifted) -> dict[str, str]:
+    """Class of every module of the user; of a network that was traced before, as it was told then."""
+    modules = {path: type(module).__name__ for path, module in lifted.model.named_modules() if path}
+    if isinstance(lifted.model, TracedNetwork):
+        modules = dict(lifted.model.trace_graph.modules)
+    return modules | {call.path: type(call.module).__name__ for call in lifted.calls.values()}
 
 
 class _Reader:
@@ -76,10 +91,8 @@ class _Reader:
         attributes = attributes_of(node)
         if weight is not None and weight.op != "get_attr":
             attributes["computed_weight"] = True
-        scope = origin.scope
         if call is not None:
             buffers |= {self.buffer_names[id(b)]: None for b in call.module.buffers(recurse=False)}
-            scope = tuple(path for path in scope if path != call.path)
         return Vertex(
             id=ids[node],
             name=name,
@@ -89,7 +102,7 @@ class _Reader:
             dtype=_dtype(node),
             type_name=type(call.module).__name__ if call else operator_name(node),
             module=call.path if call else "",
-            scope=scope,
+            scope=origin.scope,
             parameters=tuple(parameters),
             buffers=tuple(buffers),
             attributes=attributes,
@@ -146,6 +159,8 @@ class _Reader:
             value = 1
         elif node.op == "placeholder":
             value = torch.zeros(at_batch_one(node))
+        elif is_in_place(node):
+            raise TypeError(f"{node} writes to the module")
         else:
             args, kwargs = fx.map_arg((node.args, node.kwargs), self._value_at_zero)
             with torch.no_grad():

@@ -5,6 +5,7 @@ They own no tensors, so a traced network has the state dict of the user's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils import _pytree as pytree
 
-__all__ = ["BatchNormCall", "OutputForm", "Position", "ScaledDotProductAttention"]
+__all__ = ["BatchNormCall", "ModeCall", "OutputForm", "Position", "ScaledDotProductAttention"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,23 @@ class ScaledDotProductAttention(nn.Module):
     def extra_repr(self) -> str:
         """Its rate."""
         return f"p={self.p}"
+
+
+class ModeCall(nn.Module):
+    """A call of an operator that is told the mode by a flag."""
+
+    def __init__(self, operator: Callable[..., Any], flag: str) -> None:
+        super().__init__()
+        self.operator = operator
+        self.flag = flag
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The operator's result in this mode."""
+        return self.operator(*args, **{self.flag: self.training}, **kwargs)
+
+    def extra_repr(self) -> str:
+        """Its operator."""
+        return str(self.operator)
 
 
 class BatchNormCall(nn.Module):

@@ -8,15 +8,17 @@ trains as well.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import fx, nn
 
-from nasviz.trace.calls import arguments, is_in_place, operator_name
+from nasviz.trace.calls import arguments, is_in_place, operator_name, value_of
 from nasviz.trace.export import Program
-from nasviz.trace.leaves import BatchNormCall, ScaledDotProductAttention
+from nasviz.trace.leaves import BatchNormCall, ModeCall, ScaledDotProductAttention
 from nasviz.trace.origin import Origin, find_origins
 
 __all__ = ["Lifted", "ModuleCall", "lift"]
@@ -71,6 +73,7 @@ _DROPOUTS: dict[str, tuple[type[nn.Module], ...]] = {
     "alpha_dropout": (nn.AlphaDropout,),
     "feature_alpha_dropout": (nn.FeatureAlphaDropout,),
 }
+_FLAGS = {"lstm": "train", "gru": "train", "rnn_tanh": "train", "rnn_relu": "train", "rrelu": "training"}
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
@@ -98,10 +101,19 @@ def lift(program: Program, model: nn.Module) -> Lifted:
     for node in program.graph.nodes:
         if node.op == "call_function" and (call := lifter.call(node, origins[node])) is not None:
             calls[node] = call
+            origins[node] = _inside(call.path, origins[node])
+        elif node.target is operator.getitem and node.args[0] in origins:
+            origins[node] = origins[node.args[0]]  # of the call that made the list
     for node in lifter.counts:
         if node.args[0].target in lifter.counted:
             program.graph.erase_node(node)
     return Lifted(program, model, origins, calls, _names(program, calls, origins))
+
+
+def _inside(path: str, origin: Origin) -> Origin:
+    """Origin of a call that is the call of the module at `path`; a later trace shall find the same."""
+    scope = tuple(around for around in origin.scope if around != path)
+    return replace(origin, path=path, scope=scope, is_whole=True)
 
 
 def _names(
@@ -116,6 +128,8 @@ def _names(
         origin = origins[node]
         if node in calls:
             name = calls[node].path
+        elif isinstance(value_of(node), torch.SymInt):
+            name = "batch_size"
         elif origin.is_whole and operator_name(node) != "getitem":
             name = origin.path
         else:
@@ -159,7 +173,21 @@ class _Lifter:
             return self._dropout(name, given, origin)
         if name == "scaled_dot_product_attention" and given["dropout_p"] and self.program.trained:
             return self._attention(given, origin)
+        if name in _FLAGS and given[_FLAGS[name]] is self.program.trained:
+            return self._by_flag(node, name, given, origin)
         return None
+
+    def _by_flag(
+        self, node: fx.Node, name: str, given: Mapping[str, Any], origin: Origin
+    ) -> ModuleCall | None:
+        """A leaf for an operator that draws random numbers in training mode."""
+        if name != "rrelu" and not given["dropout"]:
+            return None
+        operands = {key: value for key, value in given.items() if key != _FLAGS[name]}
+        assert callable(node.target)
+        return ModuleCall(
+            self._free_path(origin, name, ModeCall), ModeCall(node.target, _FLAGS[name]), (), operands
+        )
 
     def _own(self, rule: _Rule, name: str, given: Mapping[str, Any], origin: Origin) -> ModuleCall | None:
         """A call of the module that holds all that the call reads."""

@@ -6,7 +6,6 @@ import copy
 import operator
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from torch import fx, nn
@@ -18,7 +17,7 @@ from nasviz.trace.calls import dead_code, leaving, nodes_in
 from nasviz.trace.export import Program
 from nasviz.trace.leaves import OutputForm
 from nasviz.trace.lift import Lifted, ModuleCall
-from nasviz.trace.origin import ORIGIN, Origin
+from nasviz.trace.origin import ORIGIN
 from nasviz.trace.parity import Parity
 
 __all__ = ["TracedNetwork", "assemble", "grow"]
@@ -86,7 +85,7 @@ def assemble(lifted: Lifted, *, plain: bool) -> tuple[TracedNetwork, dict[fx.Nod
                 made[operand] = graph.create_node("get_attr", name, name=_identifier(name))
         if node.op == "call_function":
             made[node] = _make_call(graph, node, call, lifted.names[node], made)
-            made[node].meta[ORIGIN] = _kept_origin(lifted.origins[node], call)
+            made[node].meta[ORIGIN] = lifted.origins[node]
     root = grow(model, {call.path: call.module for call in calls.values()})
     _add_leaves(root, calls)
     read = {str(node.target) for node in program.graph.find_nodes(op="get_attr")}
@@ -129,14 +128,6 @@ def _make_call(
         return graph.create_node("call_function", node.target, args, kwargs, name=_identifier(name))
     args, kwargs = fx.map_arg((call.args, dict(call.kwargs)), made.__getitem__)
     return graph.create_node("call_module", call.path, args, kwargs, name=_identifier(name))
-
-
-def _kept_origin(origin: Origin, call: ModuleCall | None) -> Origin:
-    """What a later trace of this network shall find."""
-    if call is None:
-        return origin
-    scope = tuple(path for path in origin.scope if path != call.path)
-    return replace(origin, path=call.path, scope=scope, is_whole=True)
 
 
 def _identifier(name: str) -> str:

@@ -50,8 +50,8 @@ def find_origins(graph: fx.Graph, model: nn.Module) -> dict[fx.Node, Origin]:
     for node in graph.nodes:
         names = [getattr(source, "name", "") for source in node.meta.get("from_node") or ()]
         paths = [_without_call_number(str(e[0])) for e in (node.meta.get("nn_module_stack") or {}).values()]
-        known = [by_path[path] for path in paths if path in by_path]
-        known += [by_name[name] for name in names if name in by_name]
+        known = [by_name[name] for name in names if name in by_name]
+        known += [by_path[path] for path in paths if path in by_path]
         origins[node] = known[0] if known else _origin(paths, modules, node.meta.get("stack_trace"))
     return origins
 

@@ -82,6 +82,8 @@ class Answers:
     train: Any = None
     buffers: dict[str, Tensor] = field(default_factory=dict)
     """Buffers of the user's network after one batch in training mode."""
+    written: frozenset[str] = frozenset()
+    """Buffers that one batch in evaluation mode changed."""
 
 
 def ask(
@@ -92,7 +94,10 @@ def ask(
         network.eval()
         with torch.random.fork_rng(devices=_devices(model)):
             torch.manual_seed(_SEED)
+            before = _buffers(model)
             answers = Answers(_detached(network(*probe.args, **probe.kwargs)))
+        after = _buffers(model)
+        answers.written = frozenset(name for name in before if not torch.equal(before[name], after[name]))
         if batch:
             answers.batch = _detached(network(*probe.larger_args, **probe.larger_kwargs))
     if train:
@@ -100,7 +105,7 @@ def ask(
             network.train()
             torch.manual_seed(_SEED)
             answers.train = _detached(network(*probe.args, **probe.kwargs))
-            answers.buffers = {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
+            answers.buffers = _buffers(model)
     return answers
 
 
@@ -115,6 +120,10 @@ def _devices(model: nn.Module) -> list[int]:
     return sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
 
 
+def _buffers(model: nn.Module) -> dict[str, Tensor]:
+    return {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
+
+
 def _detached(output: Any) -> Any:
     return pytree.tree_map(lambda leaf: leaf.detach().clone() if isinstance(leaf, Tensor) else leaf, output)
 
@@ -126,6 +135,9 @@ def compare(expected: Answers, found: Answers, tolerance: float) -> dict[str, fl
         ParityError: One is larger than `tolerance`, or an output has another form.
     """
     errors: dict[str, float] = {}
+    if expected.eval is not None and expected.written != found.written:
+        names = ", ".join(sorted(expected.written ^ found.written))
+        raise ParityError(f"in evaluation mode only one of model and traced network writes to {names}")
     for kind in ("eval", "batch", "train", "buffers"):
         mine, its = getattr(expected, kind), getattr(found, kind)
         if mine is None or its is None or its == {}:

@@ -69,11 +69,11 @@ class BatchSizes:
 
 
 def read_sizes_from_input(program: Program, sizes: BatchSizes) -> None:
-    """Replace `sym_size` of anything but a placeholder, in place."""
-    for node in list(program.graph.nodes):
-        if node.op == "call_function" and node.target is torch.ops.aten.sym_size.int:
-            value = value_of(node)
-            replacement = sizes.node(value) if isinstance(value, int | torch.SymInt) else None
+    """Replace sizes, and what is computed of them, by nodes that read a placeholder, in place."""
+    for node in reversed(list(program.graph.nodes)):
+        value = value_of(node)
+        if node.op == "call_function" and isinstance(value, torch.SymInt):
+            replacement = sizes.node(value)
             if replacement is not None and replacement is not node:
                 node.replace_all_uses_with(replacement)
                 program.graph.erase_node(node)

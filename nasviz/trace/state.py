@@ -13,11 +13,12 @@ __all__ = ["borrowed", "spread"]
 
 @contextmanager
 def borrowed(model: nn.Module) -> Iterator[None]:
-    """Give back the mode of every module, the values of buffers, gradients and torch's random state.
+    """Give back the attributes of every module, the values of all buffers and torch's random state.
 
     Buffers are swapped for copies, so that not even their memory is written to.
     """
-    modes = [(module, module.training) for module in model.modules()]
+    attributes = [(module, dict(vars(module))) for module in model.modules()]
+    registered = [(module._buffers, dict(module._buffers)) for module in model.modules()]
     buffers = [(buffer, buffer.data) for buffer in model.buffers()]
     devices = {t.device for t in (*model.parameters(), *model.buffers()) if t.device.type == "cuda"}
     with torch.random.fork_rng(devices=[device.index for device in devices]):
@@ -28,8 +29,12 @@ def borrowed(model: nn.Module) -> Iterator[None]:
         finally:
             for buffer, data in buffers:
                 buffer.data = data
-            for module, mode in modes:
-                module.training = mode
+            for module, before in attributes:
+                vars(module).clear()
+                vars(module).update(before)
+            for names, tensors in registered:
+                names.clear()
+                names.update(tensors)
 
 
 @contextmanager

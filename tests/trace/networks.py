@@ -201,6 +201,41 @@ class Attention(nn.Module):
         return x + self.attention(self.norm(x), x, x, need_weights=False)[0]
 
 
+class Recurrent(nn.Module):
+    """An LSTM that drops values between its layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(4, 6, 2, dropout=0.5, batch_first=True)
+        self.head = nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.lstm(x)[0][:, -1])
+
+
+class Parametrized(nn.Module):
+    """A weight that is computed from two parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.utils.parametrizations.weight_norm(nn.Conv1d(4, 4, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x).mean(-1)
+
+
+class Hooked(nn.Module):
+    """A hook changes what a layer returns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+        self.linear.register_forward_hook(lambda module, inputs, output: output * 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x)
+
+
 class Reshapes(nn.Module):
     """Sizes of the batch, read from everywhere."""
 
@@ -242,6 +277,9 @@ NETWORKS: dict[str, tuple[type[nn.Module], object]] = {
     "stochastic_depth": (Deep, torch.randn(8, 8)),
     "subclassed_norm": (Subclassed, _images()),
     "attention": (Attention, torch.randn(2, 5, 8)),
+    "recurrent": (Recurrent, torch.randn(2, 5, 4)),
+    "parametrized": (Parametrized, torch.randn(2, 4, 8)),
+    "hooked": (Hooked, torch.randn(2, 4)),
     "reshapes": (Reshapes, torch.randn(2, 6, 4)),
     "nested_inputs": (NestedInputs, ((torch.randn(2, 4), torch.randn(2, 4)), {"scale": torch.randn(2, 4)})),
     "keywords": (CalledTwice, {"x": torch.randn(2, 6)}),

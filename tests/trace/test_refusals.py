@@ -72,6 +72,22 @@ class BranchingInside(nn.Module):
         return torch.cat([x, self.inner(x)], -2), x.flatten(1)
 
 
+class MovingAverage(nn.Module):
+    """Keeps an average in training mode, by a new tensor each time, and counts its calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+        self.register_buffer("average", torch.zeros(4))
+        self.calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        if self.training:
+            self.average = 0.9 * self.average + 0.1 * x.mean(0)
+        return self.linear(x) - self.average
+
+
 class FixedBatch(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -172,6 +188,27 @@ def test_a_module_that_cannot_be_followed_is_kept_whole() -> None:
     assert graph["inner"].parameters == ("inner.linear.weight", "inner.linear.bias")
     assert not network.act.inplace
     assert network.first is model.first
+
+
+def test_a_buffer_that_only_training_writes_to_is_told_and_left_alone() -> None:
+    model = MovingAverage()
+    average = model.average
+    network = trace(model, torch.randn(2, 4))
+
+    assert network.parity.rung.startswith("export, evaluation mode")
+    assert len(network.parity.warnings) == 2
+    assert model.average is average
+    assert not average.any()
+    assert model.calls == 0
+
+
+def test_spectral_norm_does_not_iterate_in_evaluation_mode() -> None:
+    model = nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4)))
+    network = trace(model, torch.randn(2, 4))
+    before = model[0].parametrizations.weight[0]._u.clone()
+    network.eval()(torch.randn(2, 4))
+
+    assert torch.equal(model[0].parametrizations.weight[0]._u, before)
 
 
 def test_a_fixed_batch_is_told() -> None:
