@@ -36,6 +36,8 @@ const make = (tag, name, text) => {
   return element;
 };
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+// All classes of an element in one go: many small changes to a class list are what costs most in a large graph.
+const dress = (item) => item.g.setAttribute("class", `${item.base} ${item.paint} ${item.mark} ${item.hit} ${item.ring}`);
 const write = (element, text) => { (element.firstChild ?? element.appendChild(document.createTextNode(""))).data = text; };
 
 function parse(text) {
@@ -66,6 +68,7 @@ class GraphView {
     [this.stage, this.paper, this.panel, this.tip, this.map, this.box, this.countBox, this.legendBox] =
       [".stage", ".paper", ".panel", ".tip", ".map", "input", ".count", ".legend"].map(find);
     this.at = { x: 0, y: 0, k: 1 };
+    this.room = { width: 0, height: 0 };
     this.vertices = []; this.hits = []; this.marked = []; this.pointers = new Map();
     this.chosen = this.pointed = -1;
     this.listen();
@@ -93,17 +96,17 @@ class GraphView {
     this.vertices = data.vertices.map((v) => {
       const g = byId.get(v.id);
       const { x, y, width: w, height: h } = g.getBBox();
-      const role = [...g.classList].at(-2);
       g.setAttribute("role", "img");
       g.setAttribute("aria-label", [v.title, ...v.fields.slice(0, 2).map((f) => f.join(" "))].join(", "));
-      return { ...v, g, role, name: v.kind + " " + v.key, into: [], from: [],
-        x: x + this.shift[0], y: y + this.shift[1], w, h };
+      return { ...v, g, name: v.kind + " " + v.key, into: [], from: [], x: x + this.shift[0], y: y + this.shift[1],
+        w, h, base: g.getAttribute("class"), paint: "", mark: "", hit: "", ring: "", note: "" };
     });
     this.place = new Map(this.vertices.map((v, i) => [v.id, i]));
     this.clusters = new Map(data.clusters.map((c) => [c.id, { ...c, g: byId.get(c.id) }]));
     this.edges = data.edges.map(([source, target], i) => {
       this.vertices[source].from.push([target, i]); this.vertices[target].into.push([source, i]);
-      return byId.get("e" + i);
+      const g = byId.get("e" + i);
+      return { g, base: g.getAttribute("class"), paint: "", mark: "", hit: "", ring: "" };
     });
     this.marked = []; this.pointed = this.chosen = -1;
     this.stage.setAttribute("aria-label", data.title + `, ${this.vertices.length} vertices. Arrow keys follow the ` +
@@ -141,19 +144,19 @@ class GraphView {
     const { bins = {}, states = {}, notes = {}, scale = "", limits = ["", ""], legend = [], title = "" } = message.overlay ?? {};
     this.root.dataset.scale = scale;
     for (const v of this.vertices) {
-      const wanted = `${v.id in bins ? "b" + bins[v.id] : ""} ${states[v.id] ?? ""}`.trim();
+      const wanted = `${v.id in bins ? "binned b" + bins[v.id] : ""} ${states[v.id] ?? ""}`;
       v.note = notes[v.id] ?? "";
-      if (wanted === (v.painted ?? "")) continue;
-      v.g.classList.remove(...BINS, ...STATES, "binned");
-      if (wanted) v.g.classList.add(...wanted.split(" "), ...(v.id in bins ? ["binned"] : []));
-      v.painted = wanted;
+      if (wanted === v.paint) continue;
+      v.paint = wanted;
+      dress(v);
     }
     const present = new Set(legend.map(([state]) => state));
     this.data.states.forEach(([state], i) => { this.legendStates[i].hidden = !present.has(state); });
     this.legendScale.hidden = !scale;
     const [name, low, , high] = this.legendScale.children;
     write(name, title); write(low, limits[0]); write(high, limits[1]);
-    this.drawMap();
+    this.thumb = null;
+    this.later();
     if (this.chosen >= 0 && this.noteBox) write(this.noteBox, this.vertices[this.chosen].note);
     if (message.selected !== undefined && message.selected !== this.asked) {
       this.asked = message.selected;
@@ -168,13 +171,16 @@ class GraphView {
     this.layer?.setAttribute("transform", `translate(${x + k * this.shift[0]} ${y + k * this.shift[1]}) scale(${k})`);
     this.root.classList.toggle("far", k < 0.3);
     write(this.root.querySelector(".scale"), Math.round(k * 100) + "%");
-    cancelAnimationFrame(this.frame);
-    this.frame = requestAnimationFrame(() => this.drawMap(true));
+    this.later();
     if (!silent && this.data?.sync)
       window.dispatchEvent(new CustomEvent("nasviz:view", { detail: { from: this, group: this.data.sync, at: this.at } }));
   }
+  later() {
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(() => this.drawMap());
+  }
   zoom(factor, px, py) {
-    const { width, height } = this.stage.getBoundingClientRect();
+    const { width, height } = this.room;
     const [cx, cy] = [px ?? width / 2, py ?? height / 2];
     const k = clamp(this.at.k * factor, 0.02, 6);
     const f = k / this.at.k;
@@ -182,7 +188,7 @@ class GraphView {
     this.apply();
   }
   fit(limit = 1.4) {
-    const { width, height } = this.stage.getBoundingClientRect();
+    const { width, height } = this.room;
     const k = clamp(Math.min((width - 32) / this.size.width, (height - 32) / this.size.height), 0.02, limit);
     this.at = { x: (width - k * this.size.width) / 2, y: (height - k * this.size.height) / 2, k };
     this.apply();
@@ -193,7 +199,7 @@ class GraphView {
     const first = this.vertices[Math.max(this.chosen, 0)];
     this.at.k = 0.9;
     if (this.chosen >= 0) this.centre(first);
-    else this.moveTo({ point: [first.x + first.w / 2, first.y], px: this.stage.clientWidth / 2, py: 24 });
+    else this.moveTo({ point: [first.x + first.w / 2, first.y], px: this.room.width / 2, py: 24 });
   }
   moveTo({ point, name, px, py }) {
     const found = this.vertices.find((v) => v.name === name) ?? [...this.clusters.values()].find((c) => c.key === name);
@@ -205,40 +211,46 @@ class GraphView {
     this.apply();
   }
   centre(v) {
-    const { width, height } = this.stage.getBoundingClientRect();
+    const { width, height } = this.room;
     this.moveTo({ point: [v.x + v.w / 2, v.y + v.h / 2], px: (width - (this.panel.hidden ? 0 : 320)) / 2, py: height / 2 });
   }
   show(index) {
     const v = this.vertices[index];
-    const { width, height } = this.stage.getBoundingClientRect();
+    const { width, height } = this.room;
     const right = width - (this.panel.hidden ? 24 : 330);
     const [x, y] = [this.at.x + v.x * this.at.k, this.at.y + v.y * this.at.k];
     if (x < 24 || y < 24 || x + v.w * this.at.k > right || y + v.h * this.at.k > height - 24) this.centre(v);
   }
-  drawMap(onlyView) {
+  // Colours of the small map: read once a theme, because reading them makes the browser settle all styles.
+  readColours() {
+    const style = getComputedStyle(this.root);
+    const names = ["--map", "--accent", ...STATES.map((s) => "--" + s),
+      ...BINS.flatMap((b) => ["--cividis-" + b, "--viridis-" + b])];
+    this.colours = Object.fromEntries(names.map((name) => [name, style.getPropertyValue(name)]));
+    this.thumb = null;
+    this.later();
+  }
+  drawMap() {
     if (!this.svg) return;
     const { width, height } = this.size;
     const k = Math.min(340 / width, 300 / height);
     const sizes = { width: Math.max(1, Math.round(width * k)), height: Math.max(1, Math.round(height * k)) };
     const context = this.map.getContext("2d");
-    if (!onlyView || !this.thumb) {
-      const style = getComputedStyle(this.root);
-      const colours = new Map();
-      const colour = (name) => colours.get(name) ?? colours.set(name, style.getPropertyValue(name)).get(name);
+    if (!this.thumb) {
       this.thumb = Object.assign(document.createElement("canvas"), sizes);
       Object.assign(this.map, sizes);
       Object.assign(this.map.style, { width: sizes.width / 2 + "px", height: sizes.height / 2 + "px" });
       const pen = this.thumb.getContext("2d");
       for (const v of this.vertices) {
-        const bin = /b\d/.exec(v.painted)?.[0], state = /s-([a-z-]+)/.exec(v.painted)?.[1];
-        pen.fillStyle = state ? colour("--s-" + state) : bin ? colour(`--${this.root.dataset.scale}-${bin}`) : colour("--map");
+        const [, bin, state] = /^(?:binned (b\d))? ?(s-[a-z-]+)?/.exec(v.paint);
+        pen.fillStyle = this.colours[state ? "--" + state : bin ? `--${this.root.dataset.scale}-${bin}` : "--map"];
         pen.fillRect(v.x * k, v.y * k, Math.max(v.w * k, 1.5), Math.max(v.h * k, 1.5));
       }
     }
     context.clearRect(0, 0, sizes.width, sizes.height);
     context.drawImage(this.thumb, 0, 0);
-    const { clientWidth: w, clientHeight: h } = this.stage;
-    context.strokeStyle = getComputedStyle(this.root).getPropertyValue("--accent");
+    const { width: w, height: h } = this.room;
+    context.strokeStyle = this.colours["--accent"];
     context.lineWidth = 3;
     const part = (value, size) => clamp((value / this.at.k) * k, 2, size - 2);
     const [left, top] = [part(-this.at.x, sizes.width), part(-this.at.y, sizes.height)];
@@ -249,20 +261,20 @@ class GraphView {
 
   // ---- choosing -----------------------------------------------------------------------------------------
   mark(index, fade) {
-    for (const g of this.marked) g.classList.remove("up", "down", "here");
+    const before = this.marked;
     this.marked = [];
+    for (const item of before) item.mark = "";
     this.root.classList.toggle("fade", fade && index >= 0);
-    if (index < 0) return;
-    const add = (g, name) => { g.classList.add(name); this.marked.push(g); };
+    const add = (item, name) => { item.mark = name; this.marked.push(item); };
     const walk = (links, name) => {
       const seen = new Set([index]), queue = [index];
       while (queue.length) for (const [next, edge] of this.vertices[queue.pop()][links]) {
         add(this.edges[edge], name);
-        if (!seen.has(next)) { seen.add(next); queue.push(next); add(this.vertices[next].g, name); }
+        if (!seen.has(next)) { seen.add(next); queue.push(next); add(this.vertices[next], name); }
       }
     };
-    walk("into", "up"); walk("from", "down");
-    add(this.vertices[index].g, "here");
+    if (index >= 0) { walk("into", "up"); walk("from", "down"); add(this.vertices[index], "here"); }
+    for (const item of new Set([...before, ...this.marked])) dress(item);
   }
   point(index, event) {
     if (index !== this.pointed) {
@@ -279,11 +291,12 @@ class GraphView {
     this.tip.style.transform = `translate(${clamp(event.clientX - left + 14, 8, Math.max(8, width - 330))}px,${event.clientY - top + 18}px)`;
   }
   choose(index, { quiet = false } = {}) {
-    if (this.chosen >= 0) this.vertices[this.chosen]?.g.classList.remove("chosen");
+    const last = this.vertices[this.chosen];
+    if (last) { last.ring = ""; dress(last); }
     this.chosen = index;
     const v = this.vertices[index];
     this.stage.toggleAttribute("aria-activedescendant", false);
-    if (v) { v.g.classList.add("chosen"); this.stage.setAttribute("aria-activedescendant", v.id); }
+    if (v) { v.ring = "chosen"; dress(v); this.stage.setAttribute("aria-activedescendant", v.id); }
     write(this.root.querySelector(".said"), v ? v.g.getAttribute("aria-label") : "");
     this.mark(index, false);
     this.drawPanel(v);
@@ -331,12 +344,12 @@ class GraphView {
     return best;
   }
   search(text) {
-    for (const i of this.hits) this.vertices[i]?.g.classList.remove("hit");
+    for (const v of this.vertices) if (v.hit) { v.hit = ""; dress(v); }
     this.hits = []; this.hit = -1;
     let pattern = null;
     try { pattern = text ? new RegExp(text, "i") : null; this.box.setCustomValidity(""); }
     catch { this.box.setCustomValidity("not a regular expression"); }
-    if (pattern) this.vertices.forEach((v, i) => { if (pattern.test(v.search)) { this.hits.push(i); v.g.classList.add("hit"); } });
+    if (pattern) this.vertices.forEach((v, i) => { if (pattern.test(v.search)) { this.hits.push(i); v.hit = "hit"; dress(v); } });
     this.root.classList.toggle("searching", this.hits.length > 0);
     write(this.countBox, !text ? "" : this.box.validity.customError ? "not a regular expression" : `${this.hits.length} found`);
   }
@@ -419,7 +432,7 @@ class GraphView {
       if (!e.buttons) return;
       const { left, top } = this.map.getBoundingClientRect();
       const k = this.mapScale / 2;
-      this.moveTo({ point: [(e.clientX - left) / k, (e.clientY - top) / k], px: this.stage.clientWidth / 2, py: this.stage.clientHeight / 2 });
+      this.moveTo({ point: [(e.clientX - left) / k, (e.clientY - top) / k], px: this.room.width / 2, py: this.room.height / 2 });
     };
     on(this.map, "pointerdown", jump); on(this.map, "pointermove", jump);
     this.heard = (e) => { if (e.detail.graph === this.data?.graph) this.paint(e.detail); };
@@ -429,7 +442,7 @@ class GraphView {
       this.apply(true);
     };
     on(window, "nasviz:paint", this.heard); on(window, "nasviz:view", this.moved);
-    this.watch = new ResizeObserver(() => this.drawMap(true));
+    this.watch = new ResizeObserver(([{ contentRect }]) => { this.room = contentRect; this.later(); });
     this.watch.observe(this.stage);
   }
   drag(event) {
@@ -505,7 +518,9 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   root.style.setProperty("--height", data.height + "px");
   const [r, g, b] = (getComputedStyle(root).backgroundColor.match(/[\d.]+/g) ?? [255, 255, 255]).map(Number);
   root.classList.toggle("dark", 0.3 * r + 0.59 * g + 0.11 * b < 110);
-  if (view.data?.view !== data.view) view.load(data); else { view.data = data; view.drawMap(); }
+  view.room = view.stage.getBoundingClientRect();
+  view.readColours();
+  if (view.data?.view !== data.view) view.load(data); else view.data = data;
   view.paint(window.nasvizPainted?.[data.graph]);
   return () => { view.end(); views.delete(root); };
 }
