@@ -1,6 +1,18 @@
 """Sub-networks: zero, erase, slice, construct, measure, save and export."""
 
 from nasviz.subnet.construct import Subnetwork, construct
+from nasviz.subnet.files import load, save
+from nasviz.subnet.onnx import OnnxExport, export_onnx
+from nasviz.subnet.report import Report
 from nasviz.subnet.zero import project_to_zero_
 
-__all__ = ["Subnetwork", "construct", "project_to_zero_"]
+__all__ = [
+    "OnnxExport",
+    "Report",
+    "Subnetwork",
+    "construct",
+    "export_onnx",
+    "load",
+    "project_to_zero_",
+    "save",
+]

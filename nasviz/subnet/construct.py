@@ -16,6 +16,7 @@ from torch import fx
 from nasviz.errors import ConstructionError
 from nasviz.graph import ConstructionPlan, SearchSpace, TraceGraph
 from nasviz.subnet.erase import drop_operands_, drop_outputs_
+from nasviz.subnet.feed import remember_inputs
 from nasviz.subnet.fill import insert_fills_
 from nasviz.subnet.parity import Check, check_parity, precision, tolerance
 from nasviz.subnet.report import Report, report
@@ -82,7 +83,9 @@ def carry_out(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) ->
     retype_(net, trace, plan)
     delete_dead_code_(net.graph)
     allow_any_layout_(net.graph)
-    return without_unused_modules(net)
+    small = without_unused_modules(net)
+    remember_inputs(small, trace.inputs)
+    return small
 
 
 def _check_fit(net: fx.GraphModule, trace: TraceGraph) -> None:

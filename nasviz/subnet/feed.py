@@ -1,44 +1,68 @@
-"""Inputs for a traced network, and its arguments put together from them."""
+"""Inputs for a network: what it was traced with, random tensors of these shapes, and its arguments."""
 
 from __future__ import annotations
 
+import inspect
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
-from nasviz.graph import TraceGraph
+from nasviz.errors import ConstructionError
+from nasviz.graph import Input
 
-__all__ = ["arguments", "example_inputs"]
+__all__ = ["arguments", "example_inputs", "known_inputs", "remember_inputs"]
+
+_KEY = "nasviz_inputs"
+
+
+def remember_inputs(net: fx.GraphModule, inputs: Sequence[Input]) -> None:
+    """Keep with a network what it was traced with; copies of it keep it too."""
+    net.meta[_KEY] = tuple(inputs)
+
+
+def known_inputs(net: nn.Module) -> tuple[Input, ...] | None:
+    """What a network was traced with: of a sub-network, a loaded network or a traced one; else `None`."""
+    remembered = net.meta.get(_KEY) if isinstance(net, fx.GraphModule) else None
+    traced = getattr(net, "trace_graph", None)
+    return remembered or (traced.inputs if traced is not None else None)
 
 
 def example_inputs(
-    net: fx.GraphModule, trace: TraceGraph, *, batch: int = 2, seed: int = 0
+    net: fx.GraphModule, inputs: Sequence[Input], *, batch: int = 2, seed: int = 0
 ) -> tuple[Any, ...]:
-    """Seeded random arguments of the shapes that a network was traced with, in its precision, on its device.
+    """Seeded random arguments of these shapes, in the precision of the network and on its device.
 
     Whole numbers stay below the smallest table that they are looked up in, or below 2.
     """
     generator = torch.Generator().manual_seed(seed)
     like = next((p for p in net.parameters() if p.is_floating_point()), torch.empty(0))
+    nodes = {node.name: node for node in net.graph.nodes}
     values: dict[str, Tensor] = {}
-    for virtual in trace.inputs:
+    for virtual in inputs:
         shape = tuple(batch if size < 0 else size for size in virtual.shape)
         dtype: torch.dtype = getattr(torch, virtual.dtype)
         if dtype.is_floating_point:
             values[virtual.id] = torch.randn(shape, generator=generator).to(like)
         else:
-            high = 2 if dtype == torch.bool else _smallest_table(trace, virtual.id)
+            high = (
+                2
+                if dtype == torch.bool or virtual.id not in nodes
+                else _smallest_table(net, nodes[virtual.id])
+            )
             values[virtual.id] = torch.randint(high, shape, generator=generator).to(like.device, dtype)
     return tuple(_nested(node, values) for node in net.graph.nodes if node.op == "placeholder")
 
 
-def _smallest_table(trace: TraceGraph, input_id: str) -> int:
-    readers = [trace[v] for v in trace.consumers[input_id] if v in trace]
-    tables = [v.parameters[0] for v in readers if v.operator == "embedding" and v.parameters]
-    return min((trace.parameter_shapes[name][0] for name in tables), default=2)
+def _smallest_table(net: fx.GraphModule, node: fx.Node) -> int:
+    sizes = [2]
+    for reader in node.users:
+        if reader.op == "call_module":
+            module = net.get_submodule(str(reader.target))
+            sizes += [module.num_embeddings] if isinstance(module, nn.Embedding) else []
+    return min(sizes[1:], default=2)
 
 
 def _nested(node: fx.Node, values: Mapping[str, Tensor]) -> Any:
@@ -52,9 +76,18 @@ def _nested(node: fx.Node, values: Mapping[str, Tensor]) -> Any:
     return items or None
 
 
-def arguments(net: fx.GraphModule, inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Positional and keyword arguments of `net` from a tensor, a tuple of them, or a dict by keyword."""
-    if isinstance(inputs, Mapping):
-        names = {node.target for node in net.graph.nodes if node.op == "placeholder"}
-        return ((), dict(inputs)) if names.issuperset(inputs) else ((inputs,), {})
-    return (tuple(inputs), {}) if isinstance(inputs, tuple | list) else ((inputs,), {})
+def arguments(net: nn.Module, inputs: Any) -> tuple[Any, ...]:
+    """Positional arguments of `net` from a tensor, a tuple of them, or a dict by keyword.
+
+    Raises:
+        ConstructionError: `net` does not take them.
+    """
+    if not isinstance(inputs, Mapping):
+        return tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
+    signature = inspect.signature(net.forward)
+    try:
+        bound = signature.bind(**inputs)
+    except TypeError as error:
+        raise ConstructionError(f"the network takes {signature}, not {sorted(inputs)}: {error}") from error
+    bound.apply_defaults()
+    return tuple(bound.arguments.values())

@@ -70,21 +70,21 @@ def check_parity(
     Raises:
         ConstructionError: Outputs differ in number or shape, or are not finite.
     """
-    fed = arguments(full, example_inputs(full, trace, seed=seed) if inputs is None else inputs)
+    fed = arguments(full, example_inputs(full, trace.inputs, seed=seed) if inputs is None else inputs)
     checks = _checks((full, zeroed, small), fed, plan.slices, seed)
     dtype = precision(full)
     if dtype != torch.float32 or max(c.relative_error for c in checks) <= tolerance(dtype):
         return checks
     doubles = tuple(copy.deepcopy(net).double() for net in (full, zeroed, small))
-    args, kwargs = pytree.tree_map_only(Tensor, lambda t: t.double() if t.is_floating_point() else t, fed)
-    decided = _checks(doubles, (args, kwargs), plan.slices, seed, note=" in double precision")
+    wide = pytree.tree_map_only(Tensor, lambda t: t.double() if t.is_floating_point() else t, fed)
+    decided = _checks(doubles, wide, plan.slices, seed, note=" in double precision")
     is_rounding = max(c.relative_error for c in decided) <= tolerance(torch.float64)
     return decided if is_rounding else checks
 
 
 def _checks(
     nets: Sequence[nn.Module],
-    fed: tuple[tuple[Any, ...], dict[str, Any]],
+    fed: tuple[Any, ...],
     slices: Sequence[Slice],
     seed: int,
     note: str = "",
@@ -127,26 +127,23 @@ def _random_statistics(net: nn.Module, seed: int) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _answers(
-    net: nn.Module, fed: tuple[tuple[Any, ...], dict[str, Any]], statistics: Mapping[str, Tensor]
-) -> dict[str, list[Any]]:
+def _answers(net: nn.Module, fed: tuple[Any, ...], statistics: Mapping[str, Tensor]) -> dict[str, list[Any]]:
     """Outputs of `net` in each check."""
-    args, kwargs = fed
     buffers = dict(net.named_buffers())
     found: dict[str, list[Any]] = {}
     with borrowed(net), _full_precision():
         net.eval()
-        found["evaluation"] = pytree.tree_leaves(net(*args, **kwargs))
+        found["evaluation"] = pytree.tree_leaves(net(*fed))
         if statistics:
             before = {name: buffers[name].clone() for name in statistics if name in buffers}
             for name in before:
                 buffers[name].copy_(statistics[name])
-            found["evaluation with random statistics"] = pytree.tree_leaves(net(*args, **kwargs))
+            found["evaluation with random statistics"] = pytree.tree_leaves(net(*fed))
             for name, value in before.items():
                 buffers[name].copy_(value)
         for module in net.modules():  # what drops at random stays in evaluation mode
             module.training = isinstance(module, _NormBase | BatchNormCall | OutputForm | fx.GraphModule)
-        found["training"] = pytree.tree_leaves(net(*args, **kwargs))
+        found["training"] = pytree.tree_leaves(net(*fed))
     return found
 
 

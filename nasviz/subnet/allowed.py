@@ -1,0 +1,86 @@
+"""What a saved network may call: functional aten operators and arithmetic over sizes, by name."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from nasviz.errors import ExportError, GraphError
+from nasviz.graph.operators import OPERATORS
+
+__all__ = ["function_name", "function_named"]
+
+_FURTHER = frozenset(
+    (
+        "sym_size new_full new_zeros new_ones full zeros ones zeros_like ones_like full_like arange "
+        "slice_scatter select_scatter zero fill bernoulli rand_like randn_like constant_pad_nd glu hardtanh "
+        "eq ne lt le gt ge logical_not logical_and logical_or bitwise_not bitwise_and bitwise_or "
+        "__and__ __or__ "
+        "maximum minimum argmax argmin any all cumprod outer addmv tril triu scalar_tensor lerp special_erf "
+        "feature_alpha_dropout channel_shuffle native_channel_shuffle upsample_nearest_exact2d grid_sampler "
+        "affine_grid_generator linalg_norm cosine_similarity pairwise_distance cdist bucketize one_hot isnan "
+        "isinf frac trunc hypot atan2 xlogy logaddexp softmax log_softmax true_divide floor_divide conv_tbc "
+        "local_response_norm adaptive_max_pool2d max_pool2d_with_indices max_unpool2d unsafe_chunk mT hstack"
+    ).split()
+)
+_ALLOWED = (frozenset(OPERATORS) | _FURTHER) - {"stochastic_depth", "getitem", "index_put"}
+_ARITHMETIC: dict[str, Callable[..., Any]] = {
+    "getitem": operator.getitem,
+    "mul": operator.mul,
+    "add": operator.add,
+    "sub": operator.sub,
+    "floordiv": operator.floordiv,
+}
+_NAME = re.compile(r"aten\.([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_]*)")
+
+
+def function_name(function: Any) -> str:
+    """Name of a function under which `function_named` finds it.
+
+    Raises:
+        ExportError: It is not on the list.
+    """
+    if isinstance(function, torch._ops.OpOverload):
+        name = str(function)
+        if _is_allowed(name):
+            return name
+    for name, known in _ARITHMETIC.items():
+        if function is known:
+            return f"operator.{name}"
+    raise ExportError(
+        f"{function} cannot be saved as data: it is not on the list of operators that a file may call; "
+        "export to ONNX instead, or save the state_dict"
+    )
+
+
+def function_named(name: Any) -> Callable[..., Any]:
+    """The function of this name.
+
+    Raises:
+        GraphError: It is not on the list.
+    """
+    if (
+        isinstance(name, str)
+        and name.removeprefix("operator.") in _ARITHMETIC
+        and name.startswith("operator.")
+    ):
+        return _ARITHMETIC[name.removeprefix("operator.")]
+    if isinstance(name, str) and _is_allowed(name):
+        _, packet, overload = name.split(".")
+        return getattr(getattr(torch.ops.aten, packet), overload)  # type: ignore[no-any-return]
+    raise GraphError(f"the operator {name!r} is not on the list of operators that a file may call")
+
+
+def _is_allowed(name: str) -> bool:
+    """Whether `aten.NAME.OVERLOAD` is on the list, exists and writes to none of its arguments."""
+    found = _NAME.fullmatch(name)
+    if found is None or found[1] not in _ALLOWED:
+        return False
+    packet = getattr(torch.ops.aten, found[1], None)
+    if packet is None or found[2] not in packet.overloads():
+        return False
+    return not getattr(packet, found[2])._schema.is_mutable

@@ -1,0 +1,265 @@
+"""A network as data, and back: nodes, modules and tensors by name; nothing that could run.
+
+The generated code of a loaded network is made from names and literals that were checked one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from nasviz.errors import GraphError, WeightsError
+from nasviz.graph import Input
+from nasviz.subnet.allowed import function_name, function_named
+from nasviz.subnet.feed import known_inputs, remember_inputs
+from nasviz.subnet.literals import check_identifier, check_path, decode, encode
+from nasviz.subnet.modules import build_module, describe_module
+
+__all__ = ["build", "describe", "distinct_tensors"]
+
+FORMAT = "nasviz sub-network, version 1"
+_MOST_NODES = 200_000
+
+
+def distinct_tensors(net: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Parameters and buffers, each under its first name, and the further names with the first one of each."""
+    named: Iterable[tuple[str, Tensor]] = [
+        *net.named_parameters(remove_duplicate=False),
+        *net.named_buffers(remove_duplicate=False),
+    ]
+    first: dict[int, str] = {}
+    tensors: dict[str, Tensor] = {}
+    aliases: dict[str, str] = {}
+    for name, tensor in named:
+        if (known := first.setdefault(id(tensor), name)) == name:
+            tensors[name] = tensor
+        else:
+            aliases[name] = known
+    return tensors, aliases
+
+
+def describe(net: fx.GraphModule) -> dict[str, Any]:
+    """`net` as JSON, without the values of its tensors.
+
+    Raises:
+        ExportError: It calls something that is not on the list.
+        GraphError: A name in it is not fit for a file.
+    """
+    tensors, aliases = distinct_tensors(net)
+    modules: dict[str, Any] = {}
+    paths: dict[int, str] = {}
+    for node in net.graph.nodes:
+        if node.op == "call_module" and (path := check_path(node.target)) not in modules:
+            module = net.get_submodule(path)
+            known = paths.setdefault(id(module), path)
+            modules[path] = describe_module(module) if known == path else {"same": known}
+    return {
+        "format": FORMAT,
+        "name": type(net).__name__,
+        "training": net.training,
+        "inputs": [asdict(virtual) for virtual in known_inputs(net) or ()],
+        "nodes": [_describe_node(node) for node in net.graph.nodes],
+        "modules": modules,
+        "tensors": {check_path(name): _describe_tensor(net, name, t) for name, t in tensors.items()},
+        "aliases": {check_path(name): first for name, first in aliases.items()},
+    }
+
+
+def _describe_node(node: fx.Node) -> dict[str, Any]:
+    target = node.target
+    return {
+        "name": check_identifier(node.name),
+        "op": node.op,
+        "target": function_name(target) if node.op == "call_function" else str(target),
+        "args": [encode(argument) for argument in node.args],
+        "kwargs": {key: encode(value) for key, value in node.kwargs.items()},
+    }
+
+
+def _describe_tensor(net: nn.Module, name: str, tensor: Tensor) -> dict[str, Any]:
+    path, _, attribute = name.rpartition(".")
+    is_parameter = isinstance(tensor, nn.Parameter)
+    return {
+        "kind": "parameter" if is_parameter else "buffer",
+        "shape": list(tensor.shape),
+        "dtype": str(tensor.dtype).removeprefix("torch."),
+        "trains": tensor.requires_grad,
+        "persistent": attribute not in net.get_submodule(path)._non_persistent_buffers_set,
+    }
+
+
+def build(data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> fx.GraphModule:
+    """The network that `describe` wrote, with these tensors; no code of the file is run.
+
+    Raises:
+        GraphError: The description names something that is not on the lists, or contradicts itself.
+        WeightsError: The tensors are not those of the description.
+    """
+    if not isinstance(data, Mapping) or data.get("format") != FORMAT:
+        raise GraphError(f"this is no description of a network: {FORMAT!r} is expected")
+    for key in ("modules", "tensors", "aliases"):
+        if not isinstance(data.get(key), Mapping):
+            raise GraphError(f"the description has no {key}")
+    root = nn.Module()
+    _add_modules(root, data["modules"])
+    _add_tensors(root, data, tensors)
+    graph = _graph(data.get("nodes"), root)
+    reserved = [k for k in (*root._modules, *root._parameters, *root._buffers) if hasattr(fx.GraphModule, k)]
+    if reserved:
+        raise GraphError(f"the name {reserved[0]!r} is torch.fx's own")
+    net = fx.GraphModule(root, graph, check_identifier(data.get("name")))
+    net.graph.lint()
+    remember_inputs(net, _inputs(data.get("inputs")))
+    return net.train(bool(data.get("training", True)))
+
+
+def _inputs(described: Any) -> tuple[Input, ...]:
+    """What the network was traced with."""
+    if not isinstance(described, list):
+        raise GraphError("the description has no inputs")
+    inputs = []
+    for item in described:
+        shape = item.get("shape") if isinstance(item, Mapping) else None
+        if not isinstance(shape, list) or not all(isinstance(n, int) and -1 <= n < 1 << 31 for n in shape):
+            raise GraphError(f"{item!r:.80} is no input of a network")
+        decode({"dtype": item.get("dtype")}, {})
+        inputs.append(Input(check_identifier(item.get("id")), tuple(shape), item["dtype"]))
+    return tuple(inputs)
+
+
+def _add_modules(root: nn.Module, modules: Mapping[str, Any]) -> None:
+    for path, described in modules.items():
+        scope, name = _scope(root, check_path(path))
+        if isinstance(described, Mapping) and set(described) == {"same"}:
+            module = _found(root, described["same"])
+        else:
+            module = build_module(described)
+        try:
+            scope.add_module(name, module)
+        except (KeyError, TypeError) as error:
+            raise GraphError(f"no module can be called {path!r}: {error}") from error
+
+
+def _scope(root: nn.Module, path: str) -> tuple[nn.Module, str]:
+    """The module around `path`, made of plain scopes where there is none yet, and the last part."""
+    *scopes, name = path.split(".")
+    for part in scopes:
+        child = root._modules.get(part)
+        if child is None:
+            child = nn.Module()
+            try:
+                root.add_module(part, child)
+            except (KeyError, TypeError) as error:
+                raise GraphError(f"no module can be called {path!r}: {error}") from error
+        root = child
+    return root, name
+
+
+def _found(root: nn.Module, path: Any) -> nn.Module:
+    try:
+        return root.get_submodule(check_path(path))
+    except AttributeError as error:
+        raise GraphError(f"there is no module {path!r}") from error
+
+
+def _add_tensors(root: nn.Module, data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+    if odd := sorted(set(data["tensors"]).symmetric_difference(tensors)):
+        raise WeightsError(f"weights and description name different tensors; look at {odd[:5]}")
+    for name, described in data["tensors"].items():
+        check_path(name)
+        _register(root, name, _typed(name, described, tensors[name]), described)
+    for name, first in data["aliases"].items():
+        if not isinstance(first, str) or first not in data["tensors"]:
+            raise GraphError(f"{name!r} is said to be {first!r}, which is no tensor of this network")
+        scope, attribute = _scope(root, first)
+        _register(root, check_path(name), getattr(scope, attribute), data["tensors"][first])
+    if lost := [name for name, t in (*root.named_parameters(), *root.named_buffers()) if t.is_meta]:
+        raise WeightsError(f"there are no weights for {', '.join(lost[:5])}")
+
+
+def _typed(name: str, described: Any, tensor: Tensor) -> Tensor:
+    """The tensor as parameter or buffer, if it is what the description says."""
+    if not isinstance(described, Mapping) or described.get("kind") not in ("parameter", "buffer"):
+        raise GraphError(f"{name!r} is described neither as parameter nor as buffer")
+    is_wanted = (
+        list(tensor.shape) == described.get("shape")
+        and str(tensor.dtype) == f"torch.{described.get('dtype')}"
+    )
+    if not is_wanted:
+        raise WeightsError(
+            f"{name} should be {described.get('dtype')} of shape {described.get('shape')}, the file has"
+            f" {str(tensor.dtype).removeprefix('torch.')} of shape {list(tensor.shape)}"
+        )
+    if described["kind"] == "buffer":
+        return tensor
+    trains = described.get("trains") is True and tensor.is_floating_point()
+    return nn.Parameter(tensor, requires_grad=trains)
+
+
+def _register(root: nn.Module, name: str, tensor: Tensor, described: Mapping[str, Any]) -> None:
+    """Put a tensor in its place; in a module of a class, only where that has one of this shape."""
+    scope, attribute = _scope(root, name)
+    if type(scope) is not nn.Module:
+        place = scope._parameters.get(attribute, scope._buffers.get(attribute))
+        if place is None:
+            raise GraphError(f"{type(scope).__name__} at {name!r} has no tensor {attribute!r}")
+        if place.shape != tensor.shape:
+            raise WeightsError(
+                f"{name} has shape {list(tensor.shape)}, its module is made for {list(place.shape)}"
+            )
+        if isinstance(place, nn.Parameter) != isinstance(tensor, nn.Parameter):
+            raise GraphError(f"{name!r} is not of the kind that its module holds")
+        setattr(scope, attribute, tensor)
+        return
+    try:
+        if isinstance(tensor, nn.Parameter):
+            scope.register_parameter(attribute, tensor)
+        else:
+            scope.register_buffer(attribute, tensor, persistent=described.get("persistent") is not False)
+    except (KeyError, TypeError) as error:
+        raise GraphError(f"no tensor can be called {name!r}: {error}") from error
+
+
+def _graph(described: Any, root: nn.Module) -> fx.Graph:
+    if not isinstance(described, list) or not 0 < len(described) <= _MOST_NODES:
+        raise GraphError(f"a network has 1 to {_MOST_NODES:,} nodes")
+    graph, nodes = fx.Graph(), dict[str, fx.Node]()
+    for item in described:
+        if not isinstance(item, Mapping) or set(item) != {"name", "op", "target", "args", "kwargs"}:
+            raise GraphError("a node has a name, an op, a target, args and kwargs")
+        name = check_identifier(item["name"])
+        if name in nodes or not isinstance(item["args"], list) or not isinstance(item["kwargs"], Mapping):
+            raise GraphError(f"node {name!r} stands twice, or its arguments are no list")
+        args = tuple(decode(argument, nodes) for argument in item["args"])
+        kwargs = {check_identifier(key): decode(value, nodes) for key, value in item["kwargs"].items()}
+        target = _target(item["op"], item["target"], root)
+        if item["op"] == "output":
+            graph.output(*args[:1])
+            return graph
+        nodes[name] = graph.create_node(item["op"], target, args, kwargs, name)
+        if nodes[name].name != name:
+            raise GraphError(f"{name!r} is no name for a node")
+    raise GraphError("the network has no output")
+
+
+def _target(op: Any, target: Any, root: nn.Module) -> Any:
+    """What a node calls or reads, if it may."""
+    if op in ("placeholder", "output"):
+        return check_identifier(target)
+    if op == "call_function":
+        return function_named(target)
+    if op == "call_module":
+        if type(_found(root, target)) is nn.Module:
+            raise GraphError(f"{target!r} is no module that can be called")
+        return target
+    if op == "get_attr":
+        path, _, attribute = check_path(target).rpartition(".")
+        scope = _found(root, path) if path else root
+        if not isinstance(getattr(scope, attribute, None), torch.Tensor):
+            raise GraphError(f"there is no tensor {target!r}")
+        return target
+    raise GraphError(f"{op!r} is no kind of node that a file may hold")

@@ -1,0 +1,99 @@
+"""Save a sub-network to a folder as data, and load it again without running any code of the folder.
+
+`graph.json` describes the network, `weights.safetensors` holds its tensors, `report.json` tells how it was
+constructed, and `model.py` is the same network as Python for people: it needs torch only, and `load` never
+reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from nasviz.errors import GraphError, WeightsError
+from nasviz.subnet.construct import Subnetwork
+from nasviz.subnet.description import build, describe, distinct_tensors
+from nasviz.subnet.source import source_of
+
+__all__ = ["load", "save"]
+
+_LONGEST_DESCRIPTION = 64 << 20
+
+
+def save(sub: Subnetwork, folder: str | Path) -> Path:
+    """Write a sub-network to `folder`, which is made where it is not there yet.
+
+    Every file is complete or not there: it is written beside and moved into its place.
+
+    Raises:
+        ExportError: The network calls something that cannot be written down as data.
+    """
+    from safetensors.torch import save as to_bytes
+
+    described = describe(sub.module)
+    tensors, _ = distinct_tensors(sub.module)
+    files = {
+        "graph.json": json.dumps(described, indent=1, allow_nan=False).encode(),
+        "weights.safetensors": to_bytes({name: _plain(tensor) for name, tensor in tensors.items()}),
+        "report.json": json.dumps(sub.report.to_json(), indent=1).encode(),
+        "model.py": source_of(sub.module).encode(),
+    }
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as beside:
+        for name, content in files.items():
+            (Path(beside) / name).write_bytes(content)
+        for name in files:
+            (Path(beside) / name).replace(folder / name)
+    return folder
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+
+
+def load(folder: str | Path) -> fx.GraphModule:
+    """The network that `save` wrote to `folder`, on the CPU, ready to run and to train.
+
+    Only operators of aten and modules of torch.nn that are on a list are built, from names and numbers that
+    are checked first; `model.py` is not read.
+
+    Raises:
+        GraphError: `graph.json` is missing, damaged, or asks for something that is not on the lists.
+        WeightsError: `weights.safetensors` is missing, damaged, or does not fit `graph.json`.
+    """
+    folder = Path(folder)
+    described = _read_description(folder / "graph.json")
+    try:
+        return build(described, _read_weights(folder / "weights.safetensors"))
+    except RecursionError as error:
+        raise GraphError(f"{folder / 'graph.json'} is nested too deeply") from error
+
+
+def _read_description(path: Path) -> Any:
+    if not path.is_file():
+        raise GraphError(f"{path} is missing; a saved network is a folder with graph.json")
+    if (size := path.stat().st_size) > _LONGEST_DESCRIPTION:
+        raise GraphError(f"{path} has {size:,} bytes, more than the {_LONGEST_DESCRIPTION:,} that are read")
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise GraphError(f"{path} is no JSON: {error}") from error
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise WeightsError(f"{path} is missing; a saved network is a folder with weights.safetensors")
+    try:
+        # Copied, because a file's tensors lie at odd addresses, for which other kernels may be chosen.
+        return {name: tensor.clone() for name, tensor in load_file(path).items()}
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise WeightsError(f"{path} cannot be read: {error}") from error

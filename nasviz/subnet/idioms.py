@@ -1,0 +1,87 @@
+"""Calls of aten operators as people write them: `a + b`, `torch.cat`, `F.relu`; the rest by its full name."""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any
+
+import torch
+from torch import fx
+
+__all__ = ["call_source", "literal", "variable"]
+
+_FUNCTIONAL = frozenset(
+    (
+        "relu gelu silu hardswish hardsigmoid leaky_relu mish softplus relu6 "
+        "max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d "
+        "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d linear"
+    ).split()
+)
+"""Operators whose arguments have the same order in `torch.nn.functional`."""
+_TORCH = frozenset("cat flatten permute transpose sigmoid tanh chunk squeeze unsqueeze".split())
+"""Operators whose arguments have the same order in `torch`."""
+_INFIX = {
+    "add.Tensor": "+",
+    "sub.Tensor": "-",
+    "mul.Tensor": "*",
+    "div.Tensor": "/",
+    "matmul.default": "@",
+}
+_TAKEN = frozenset("self torch nn F aten OrderedDict namedtuple float slice getattr Network put".split())
+"""Names that a generated `forward` uses itself."""
+_ARITHMETIC = {operator.mul: "*", operator.add: "+", operator.sub: "-", operator.floordiv: "//"}
+
+
+def variable(node: fx.Node) -> str:
+    """Name of the variable that holds the value of a node."""
+    name = str(node.target) if node.op == "placeholder" else node.name
+    return f"{name}_" if name in _TAKEN else name
+
+
+def literal(value: Any) -> str:
+    """Source of an argument: names of nodes, numbers, sizes, constants of torch."""
+    if isinstance(value, fx.Node):
+        return variable(value)
+    if isinstance(value, tuple):
+        return f"({', '.join(map(literal, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, slice):
+        return f"slice({literal(value.start)}, {literal(value.stop)}, {literal(value.step)})"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'
+    if isinstance(value, torch.device):
+        return f"torch.device({str(value)!r})"
+    return repr(value)
+
+
+def call_source(node: fx.Node) -> str:
+    """Source of a call of an operator.
+
+    Examples:
+        >>> graph = fx.Graph()
+        >>> x = graph.placeholder("x")
+        >>> call_source(graph.call_function(torch.ops.aten.add.Tensor, (x, 1)))
+        'x + 1'
+    """
+    arguments = [literal(argument) for argument in node.args]
+    keywords = [f"{key}={literal(value)}" for key, value in node.kwargs.items()]
+    if node.target is operator.getitem:
+        return f"{arguments[0]}[{arguments[1]}]"
+    if node.target in _ARITHMETIC:
+        return f" {_ARITHMETIC[node.target]} ".join(arguments)  # type: ignore[index]
+    assert isinstance(node.target, torch._ops.OpOverload)
+    name = str(node.target).removeprefix("aten.")
+    packet = name.split(".")[0]
+    if name in _INFIX and not keywords:
+        return f" {_INFIX[name]} ".join(arguments)
+    if packet == "sym_size":
+        return f"{arguments[0]}.shape[{arguments[1]}]"
+    if packet == "reshape":
+        return f"{arguments[0]}.reshape({arguments[1]})"
+    if packet in _FUNCTIONAL:
+        return f"F.{packet}({', '.join(arguments + keywords)})"
+    if packet in _TORCH:
+        return f"torch.{packet}({', '.join(arguments + keywords)})"
+    return f"aten.{name}({', '.join(arguments + keywords)})"

@@ -1,0 +1,223 @@
+"""Export a network to ONNX and read it back: the file must compute what the network computes.
+
+Written by `torch.onnx.export` for any batch size, in evaluation mode; then checked by onnx, given shapes, and
+run by onnxruntime against torch on two batch sizes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import re
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.utils import _pytree as pytree
+
+from nasviz.errors import ExportError
+from nasviz.subnet.construct import Subnetwork
+from nasviz.subnet.feed import arguments, example_inputs, known_inputs
+from nasviz.trace.state import borrowed
+
+__all__ = ["OnnxExport", "export_onnx"]
+
+_LARGEST_FILE = 1_900_000_000
+"""Bytes of weights above which they are kept in a second file: a file of ONNX ends at 2 GB."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxExport:
+    """An ONNX file that was read back."""
+
+    path: Path
+    max_relative_error: float
+    """onnxruntime against torch, over the largest value of each output: the worst of all."""
+    size_bytes: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    opset: int
+
+
+def export_onnx(net: Subnetwork | nn.Module, path: str | Path, *, inputs: Any = None) -> OnnxExport:
+    """Write a network to `path` as ONNX, in evaluation mode and for any batch size, and read it back.
+
+    Args:
+        net: A sub-network, a traced or loaded network, or any module; it is left as it was.
+        path: Of the file; its folder is made where it is not there yet. On failure nothing is left there.
+        inputs: A tensor, a tuple of arguments or a dict of keyword arguments. May be left out for networks
+            that know what they were traced with.
+
+    Raises:
+        ExportError: The network cannot be exported, or the file does not read back as the network.
+    """
+    module = net.module if isinstance(net, Subnetwork) else net
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-")
+    with beside as folder, borrowed(module), torch.no_grad():
+        module.eval()
+        fed, is_batched = _fed(module, inputs)
+        written = Path(folder) / path.name
+        outputs = _output_names(module(*fed))
+        _write(module, fed, is_batched, written, outputs)
+        opset, names = _checked(written)
+        error = max(
+            _difference(module, feed, written) for feed in (fed, *([_longer(fed)] if is_batched else []))
+        )
+        if not error <= _tolerance(fed):
+            raise ExportError(
+                f"the ONNX file computes something else than the network: relative difference {error:.2e}"
+            )
+        size = sum(file.stat().st_size for file in Path(folder).iterdir())
+        for file in sorted(Path(folder).iterdir()):
+            file.replace(path.parent / file.name)
+    return OnnxExport(path, error, size, names, tuple(outputs), opset)
+
+
+def _fed(module: nn.Module, inputs: Any) -> tuple[tuple[Any, ...], bool]:
+    """Arguments with a batch of two or more, and whether the batch may have any size."""
+    if inputs is not None:
+        fed = arguments(module, inputs)
+        is_single = all(t.dim() and t.shape[0] == 1 for t in _tensors(fed))
+        return (_longer(fed) if is_single else fed), True
+    known = known_inputs(module)
+    if known is None or not isinstance(module, fx.GraphModule):
+        raise ExportError(
+            f"{type(module).__name__} does not know its inputs; pass a tensor or a tuple as `inputs=`"
+        )
+    return example_inputs(module, known), any(virtual.shape[:1] == (-1,) for virtual in known)
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    return [leaf for leaf in pytree.tree_leaves(values) if isinstance(leaf, Tensor)]
+
+
+def _follows_batch(leaf: Any, fed: tuple[Any, ...]) -> bool:
+    return isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == _tensors(fed)[0].shape[0]
+
+
+def _longer(fed: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments with one sample more."""
+    longer: tuple[Any, ...] = pytree.tree_map(
+        lambda leaf: torch.cat([leaf, leaf[:1]]) if _follows_batch(leaf, fed) else leaf, fed
+    )
+    return longer
+
+
+def _tolerance(fed: tuple[Any, ...]) -> float:
+    is_double = any(tensor.dtype == torch.float64 for tensor in _tensors(fed))
+    is_half = any(tensor.dtype in (torch.float16, torch.bfloat16) for tensor in _tensors(fed))
+    return 1e-9 if is_double else 0.05 if is_half else 1e-3
+
+
+def _output_names(output: Any) -> dict[str, None]:
+    """A name for every tensor of an output: its key where it has one."""
+    names: dict[str, None] = {}
+    for number, (keys, leaf) in enumerate(pytree.tree_flatten_with_path(output)[0]):
+        if isinstance(leaf, Tensor):
+            key = getattr(keys[-1], "key", getattr(keys[-1], "name", None)) if keys else "output"
+            name = re.sub(r"\W", "_", str(key)) if isinstance(key, str) else f"output_{number}"
+            names[name if name not in names else f"{name}_{number}"] = None
+    return names
+
+
+class _Flat(nn.Module):
+    """A module whose output is a tuple of tensors."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, fed: tuple[Any, ...]) -> tuple[Tensor, ...]:
+        """All tensors of the output, in order."""
+        return tuple(_tensors(self.module(*fed)))
+
+
+def _write(
+    module: nn.Module, fed: tuple[Any, ...], is_batched: bool, path: Path, outputs: dict[str, None]
+) -> None:
+    batch = torch.export.Dim("batch", min=1)
+    axes = pytree.tree_map(lambda leaf: {0: batch} if is_batched and _follows_batch(leaf, fed) else None, fed)
+    names = [f"input_{i}" for i in range(len(_tensors(fed)))] if len(_tensors(fed)) > 1 else ["input"]
+    num_bytes = sum(p.numel() * p.element_size() for p in module.parameters())
+    try:
+        with _quiet():
+            torch.onnx.export(
+                _Flat(module).eval(),
+                (fed,),
+                path,
+                dynamo=True,
+                dynamic_shapes=(axes,),
+                input_names=names,
+                output_names=[name if name not in names else f"{name}_out" for name in outputs],
+                external_data=num_bytes > _LARGEST_FILE,
+                verbose=False,
+            )
+    except Exception as error:  # torch.onnx and the converters raise whatever they like
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ExportError(f"torch.onnx cannot export {type(module).__name__}: {reason}") from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the progress report of torch.onnx off the screen."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _checked(path: Path) -> tuple[int, tuple[str, ...]]:
+    """Opset and names of inputs of a file that onnx finds in order."""
+    import onnx
+
+    try:
+        onnx.checker.check_model(path, full_check=True)
+        onnx.shape_inference.infer_shapes_path(
+            path, path.with_suffix(".shapes"), check_type=True, strict_mode=True
+        )
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"the ONNX file is not valid: {error}") from error
+    path.with_suffix(".shapes").unlink()
+    model = onnx.load(path, load_external_data=False)
+    opset = max(item.version for item in model.opset_import if item.domain in ("", "ai.onnx"))
+    return opset, tuple(value.name for value in model.graph.input)
+
+
+def _difference(module: nn.Module, fed: tuple[Any, ...], path: Path) -> float:
+    """How far onnxruntime is from torch on the same inputs, relative to the largest value of each output."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        given = {i.name: t.cpu().numpy() for i, t in zip(session.get_inputs(), _tensors(fed), strict=True)}
+        got = [torch.from_numpy(array) for array in session.run(None, given)]
+    except Exception as error:  # onnxruntime has no base class of its own errors
+        raise ExportError(f"onnxruntime does not read the ONNX file back: {error}") from error
+    wanted = [tensor.cpu() for tensor in _tensors(module(*fed))]
+    if [t.shape for t in wanted] != [t.shape for t in got]:
+        raise ExportError(
+            f"the ONNX file returns shapes {[tuple(t.shape) for t in got]},"
+            f" the network {[tuple(t.shape) for t in wanted]}"
+        )
+    return max((_relative(w.double(), g.double()) for w, g in zip(wanted, got, strict=True)), default=0.0)
+
+
+def _relative(wanted: Tensor, got: Tensor) -> float:
+    scale = float(wanted.abs().max()) if wanted.numel() else 0.0
+    difference = float((wanted - got).abs().max()) if wanted.numel() else 0.0
+    return difference / scale if scale else difference

@@ -1,0 +1,86 @@
+"""Fixed parts of the Python source that `source` writes."""
+
+__all__ = ["HEAD", "LOADER", "STOCHASTIC_DEPTH"]
+
+HEAD = '''\
+"""A network as Python source. It needs torch only; `load()` reads weights.safetensors beside this file."""
+
+import json
+import struct
+from collections import OrderedDict, namedtuple
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+aten = torch.ops.aten
+
+
+def put(root, path, value):
+    """Put a module, parameter or buffer under a dotted path."""
+    *scopes, name = path.split(".")
+    for scope in scopes:
+        if scope not in root._modules:
+            root.add_module(scope, nn.Module())
+        root = root._modules[scope]
+    if isinstance(value, nn.Module):
+        root.add_module(name, value)
+    elif isinstance(value, nn.Parameter):
+        root.register_parameter(name, value)
+    else:
+        root.register_buffer(name, value)
+'''
+
+STOCHASTIC_DEPTH = '''\
+class StochasticDepth(nn.Module):
+    """Drop a branch at random while training, for each sample (row) or for the whole batch."""
+
+    def __init__(self, p, mode="row", scale=True):
+        super().__init__()
+        self.p, self.mode, self.scale = p, mode, scale
+
+    def forward(self, x):
+        if not self.training or self.p == 0:
+            return x
+        shape = [x.shape[0] if self.mode == "row" else 1] + [1] * (x.dim() - 1)
+        noise = torch.empty(shape, dtype=x.dtype, device=x.device).bernoulli_(1 - self.p)
+        return x * (noise.div_(1 - self.p) if self.scale and self.p < 1 else noise)
+'''
+
+LOADER = '''\
+DTYPES = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+
+
+def read_weights(path):
+    """Tensors of a safetensors file by name."""
+    content = Path(path).read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    header, data = json.loads(content[8 : 8 + length]), bytearray(content[8 + length :])
+    tensors = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            start, end = entry["data_offsets"]
+            dtype = DTYPES[entry["dtype"]]
+            raw = data[start:end]
+            flat = torch.frombuffer(raw, dtype=dtype).clone() if raw else torch.empty(0, dtype=dtype)
+            tensors[name] = flat.reshape(entry["shape"])
+    return tensors
+
+
+def load(path=Path(__file__).parent / "weights.safetensors"):
+    """The network with its weights."""
+    network = Network()
+    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    for name, value in read_weights(path).items():
+        tensors[name].data = value
+    return network
+
+
+if __name__ == "__main__":
+    print(load())
+'''
