@@ -61,6 +61,7 @@ class TracedNetwork(fx.GraphModule):
         for key, parameter in self._parameters.items():
             if key not in result._parameters:  # second name of a tied parameter
                 result.register_parameter(key, copy.deepcopy(parameter, memo))
+        result._non_persistent_buffers_set = set(self._non_persistent_buffers_set)  # torch 2.11 forgets
         result.__class__.__name__ = type(self).__name__
         for key in ("trace_graph", "parity"):
             if key in vars(self):
