@@ -31,7 +31,7 @@ def dependency_graph() -> None:
     with picture:
         view = graphs.dependencies_of(analysis.key + str(space.protect), space)
         overlay = plan_overlay(view, plan) if plan else None
-        selection = graphs.show(view, key="dependency-graph", overlay=overlay, selected=state.vertex)
+        selection = graphs.show(view, key="dependency-graph", overlay=overlay, selected=state.linked)
         graphs.remember(selection)
     with side:
         if structure is not None:

@@ -83,7 +83,7 @@ def _axis(dim: int) -> str:
 
 def _linked(space: SearchSpace) -> str | None:
     """Segment of the vertex that the address or another page has chosen."""
-    vertex = session.current().vertex
+    vertex = session.current().linked
     return str(space.segments.of(vertex).id) if vertex and vertex in space.trace else None
 
 

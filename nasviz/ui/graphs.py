@@ -67,7 +67,10 @@ def picture(
 def remember(selection: GraphSelection) -> None:
     """Put the chosen vertex into the session and the address."""
     if selection.vertex is not None and selection.vertex.members:
-        session.current().vertex = selection.vertex.members[0]
+        state = session.current()
+        state.vertex = selection.vertex.members[0]
+        if state.vertex != state.linked:
+            state.linked = None
 
 
 def _table(view: GraphView, key: str) -> int | None:

@@ -30,7 +30,7 @@ def trace_graph() -> None:
     state.choices[place] = opened
     view = graphs.trace_of(analysis.key + str(space.protect), opened, space)
     selection = graphs.show(
-        view, key="trace-graph", overlay=_overlay(view, space, colour), selected=state.vertex
+        view, key="trace-graph", overlay=_overlay(view, space, colour), selected=state.linked
     )
     graphs.remember(selection)
     if selection.toggled:

@@ -69,6 +69,8 @@ class Session:
     run_id: str | None = None
     vertex: str | None = None
     """Chosen vertex of the trace graph."""
+    linked: str | None = None
+    """Vertex that the address of the visit asked for: the graphs go there until another one is chosen."""
     marked: tuple[int, ...] = ()
     """Structures whose going is being looked at."""
     choices: dict[str, Any] = field(default_factory=dict)
@@ -100,7 +102,8 @@ def open_network(source: NetworkSource) -> None:
     if source == state.source and state.analysis is not None:
         return
     state.source, state.analysis = source, None
-    state.protect, state.vertex, state.marked = frozenset(), None, ()
+    state.protect, state.marked = frozenset(), ()
+    state.vertex = state.linked = None
     state.run_id = None
     for name in [name for name in state.jobs if not name.startswith("export")]:
         state.jobs.pop(name).cancel()
@@ -197,7 +200,7 @@ def read_link() -> None:
     except (NasvizError, ValueError) as error:
         state.notice = f"The address asks for something that cannot be opened: {error}"
     state.run_id = asked.get("run")
-    state.vertex = asked.get("vertex")
+    state.vertex = state.linked = asked.get("vertex")
 
 
 def _source(asked: Mapping[str, str]) -> NetworkSource:
