@@ -16,7 +16,7 @@ from nasviz.draw.labels import clean, count, plain_shape, ranges
 from nasviz.draw.overlay import Overlay, plan_overlay, saliency_overlay
 from nasviz.draw.palette import STATES
 from nasviz.draw.view import GraphView, segment_view, trace_view
-from nasviz.draw.viewer import script, style_sheet
+from nasviz.draw.viewer import GRAPH_SCRIPTS, script, style_sheet
 from nasviz.graph import ConstructionPlan, SearchSpace
 
 __all__ = ["Section", "html_report", "subnetwork_report"]
@@ -68,7 +68,7 @@ class Section:
 def html_report(title: str, sections: Sequence[Section]) -> str:
     """The report as one HTML document; the same text for the same content."""
     body = "\n".join(_section(number, section) for number, section in enumerate(sections))
-    viewer = script("graph.js").replace("export default function", "const mountView = function")
+    viewer = script(*GRAPH_SCRIPTS).replace("export default function", "const mountView = function")
     style = style_sheet("nasviz-graph", "graph.css")
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>\n'

@@ -9,14 +9,17 @@ from pathlib import Path
 
 from nasviz.draw.palette import CIVIDIS, ROLES, STATES, VIRIDIS
 
-__all__ = ["script", "style_sheet"]
+__all__ = ["GRAPH_SCRIPTS", "script", "style_sheet"]
+
+GRAPH_SCRIPTS = ("svg.js", "camera.js", "graph.js")
+"""In this order they make up the graph viewer."""
 
 _FOLDER = Path(__file__).parents[1] / "ui" / "component"
 
 
-def script(name: str) -> str:
-    """The source of one component, such as `graph.js`."""
-    return (_FOLDER / name).read_text(encoding="utf-8")
+def script(*names: str) -> str:
+    """Files of the components in one text; the last of them exports what mounts it."""
+    return "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in names)
 
 
 def style_sheet(root: str, file: str) -> str:

@@ -10,7 +10,7 @@ import streamlit as st
 from nasviz.draw import GraphView, Overlay
 from nasviz.draw.drawing import DrawnVertex
 from nasviz.draw.palette import STATES
-from nasviz.draw.viewer import script, style_sheet
+from nasviz.draw.viewer import GRAPH_SCRIPTS, script, style_sheet
 
 __all__ = ["GraphSelection", "graph_view", "paint"]
 
@@ -22,7 +22,7 @@ _graph = st.components.v2.component(
     "nasviz_graph",
     html='<div class="nasviz-graph"></div>\n',
     css=style_sheet("nasviz-graph", "graph.css"),
-    js=script("graph.js"),
+    js=script(*GRAPH_SCRIPTS),
 )
 _overlay = st.components.v2.component("nasviz_overlay", js=script("overlay.js"))
 

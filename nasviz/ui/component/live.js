@@ -7,7 +7,7 @@ const SKELETON = `
 <div class="curves"></div>
 <div class="heat"><canvas role="img"></canvas><div class="tip" hidden><b> </b><span> </span></div></div>
 <ol class="events" aria-label="Events"></ol>`;
-const ROW = 21, HEAD = 26, STATES = { selected: "selected", orphaned: "orphaned", zero: "zero", alive: "" };
+const ROW = 21, HEAD = 26, MARKS = { selected: "--s-selected", orphaned: "--s-dead-end", zero: "--s-erased" };
 const COLOURS = { loss: "--c-loss", accuracy: "--c-accuracy", lr: "--c-lr", zero_groups: "--c-zero" };
 
 const number = (value) => {
@@ -73,8 +73,10 @@ class LiveView {
     const share = data.total ? ` of ${data.total}` : "";
     write(this.said, data.step < 0 ? "waiting for the first step" : `${data.phase} · step ${data.step + 1}${share}`);
     const zero = data.structures.filter((s) => s[2] === "zero").length;
-    this.heat.setAttribute("aria-label", `Saliency of ${data.structures.length} structures over time; ${zero} are zero. ` +
-      data.structures.slice(0, 40).map(([, name, state, score]) => `${name}: ${state}, ${score ?? "not scored"}`).join("; "));
+    const row = ([, name, state, score]) => `${name}: ${state}, ${score ?? "no score"}`;
+    const rows = data.structures.slice(0, 40).map(row);
+    const told = `Saliency of ${data.structures.length} structures over time; ${zero} are zero. ${rows.join("; ")}`;
+    this.heat.setAttribute("aria-label", told);
     this.bytes = Uint8Array.from(atob(data.heat), (c) => c.charCodeAt(0));
     this.draw();
   }
@@ -84,7 +86,10 @@ class LiveView {
     const width = canvas.clientWidth, ratio = window.devicePixelRatio || 1;
     if (!width) return null;
     const [w, h] = [Math.round(width * ratio), Math.round(height * ratio)];
-    if (canvas.width !== w || canvas.height !== h) { Object.assign(canvas, { width: w, height: h }); canvas.style.height = height + "px"; }
+    if (canvas.width !== w || canvas.height !== h) {
+      Object.assign(canvas, { width: w, height: h });
+      canvas.style.height = height + "px";
+    }
     const pen = canvas.getContext("2d");
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     pen.clearRect(0, 0, width, height);
@@ -153,7 +158,10 @@ class LiveView {
     }
     const first = this.data.phases.slice(1);
     pen.setLineDash([3, 3]);
-    for (const [, from] of first) { pen.beginPath(); pen.moveTo(x(from), box.top); pen.lineTo(x(from), box.bottom); pen.stroke(); }
+    const upright = (step) => {
+      pen.beginPath(); pen.moveTo(x(step), box.top); pen.lineTo(x(step), box.bottom); pen.stroke();
+    };
+    for (const [, from] of first) upright(from);
     pen.setLineDash([]);
     const colour = this.colour(COLOURS[name]);
     pen.strokeStyle = colour;
@@ -167,7 +175,8 @@ class LiveView {
     pen.stroke();
     for (const [step, value, network] of marks) {
       pen.beginPath();
-      if (network === "full") pen.arc(x(step), y(value), 3.6, 0, 7); else pen.rect(x(step) - 3.6, y(value) - 3.6, 7.2, 7.2);
+      if (network === "full") pen.arc(x(step), y(value), 3.6, 0, 7);
+      else pen.rect(x(step) - 3.6, y(value) - 3.6, 7.2, 7.2);
       pen.fillStyle = this.colour("--page"); pen.fill(); pen.stroke();
     }
     const newest = points.at(-1);
@@ -176,7 +185,7 @@ class LiveView {
       const step = ((this.cursor * width - box.left) / (box.right - box.left)) * this.span[1];
       read = points.reduce((best, p) => (Math.abs(p[0] - step) < Math.abs(best[0] - step) ? p : best));
       pen.strokeStyle = this.colour("--faint"); pen.lineWidth = 1;
-      pen.beginPath(); pen.moveTo(x(read[0]), box.top); pen.lineTo(x(read[0]), box.bottom); pen.stroke();
+      upright(read[0]);
     }
     if (read) {
       pen.fillStyle = colour;
@@ -220,7 +229,10 @@ class LiveView {
     pen.fillStyle = this.colour("--faint");
     pen.textAlign = "right";
     pen.fillText("redundant", box.right - 132, 13);
-    for (let bin = 0; bin < 9; bin++) { pen.fillStyle = this.colour("--cividis-b" + bin); pen.fillRect(box.right - 126 + bin * 7, 7, 7, 11); }
+    for (let bin = 0; bin < 9; bin++) {
+      pen.fillStyle = this.colour("--cividis-b" + bin);
+      pen.fillRect(box.right - 126 + bin * 7, 7, 7, 11);
+    }
     pen.fillStyle = this.colour("--faint");
     pen.textAlign = "left";
     pen.fillText("important", box.right - 58, 13);
@@ -237,17 +249,20 @@ class LiveView {
       pen.fillStyle = this.colour(state === "zero" ? "--faint" : "--ink");
       pen.font = `12.5px ${this.font}`;
       pen.fillText(text, 10, y + row / 2, name - 16);
-      if (state === "zero") { const w = Math.min(pen.measureText(text).width, name - 16); pen.fillRect(10, y + row / 2, w, 1); }
-      if (!STATES[state] && score !== null) { pen.fillStyle = this.colour("--faint"); pen.fillText(number(score), box.right + 10, y + row / 2); }
-      if (!STATES[state]) return;
-      pen.fillStyle = pen.strokeStyle = this.colour("--s-" + (state === "zero" ? "erased" : state === "orphaned" ? "dead-end" : "selected"));
+      if (state === "zero") pen.fillRect(10, y + row / 2, Math.min(pen.measureText(text).width, name - 16), 1);
+      if (!MARKS[state]) {
+        pen.fillStyle = this.colour("--faint");
+        if (score !== null) pen.fillText(number(score), box.right + 10, y + row / 2);
+        return;
+      }
+      pen.fillStyle = pen.strokeStyle = this.colour(MARKS[state]);
       pen.lineWidth = 1.4;
       pen.setLineDash(state === "zero" ? [4, 2] : state === "orphaned" ? [1.5, 2] : []);
       pen.beginPath(); pen.roundRect(box.right + 8, y + 2.5, 72, row - 6, 6); pen.stroke();
       pen.setLineDash([]);
       pen.font = `600 11.5px ${this.font}`;
       pen.textAlign = "center";
-      pen.fillText(STATES[state], box.right + 44, y + row / 2);
+      pen.fillText(state, box.right + 44, y + row / 2);
       pen.textAlign = "left";
     });
   }
@@ -275,8 +290,10 @@ class LiveView {
     if (!row) return;
     const { left, top, width } = this.heat.getBoundingClientRect();
     write(this.tip.children[0], row[1]);
-    write(this.tip.children[1], `structure ${row[0]} · ${row[2]}${row[3] === null ? "" : " · saliency " + number(row[3])}`);
-    this.tip.style.transform = `translate(${Math.min(event.clientX - left + 14, width - 220)}px,${event.clientY - top + 16}px)`;
+    const score = row[3] === null ? "" : ` · saliency ${number(row[3])}`;
+    write(this.tip.children[1], `structure ${row[0]} · ${row[2]}${score}`);
+    const x = Math.min(event.clientX - left + 14, width - 220);
+    this.tip.style.transform = `translate(${x}px,${event.clientY - top + 16}px)`;
   }
   end() { this.watch.disconnect(); }
 }

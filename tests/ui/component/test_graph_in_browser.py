@@ -140,7 +140,7 @@ def test_search_reads_a_regular_expression_and_enter_goes_round(visit: Visit) ->
 
 
 def test_overlays_recolour_without_adding_or_removing_an_element(visit: Visit) -> None:
-    page = visit("graph")
+    page = visit("graph", reduced_motion="reduce")
     count_mutations(page)
     where = transform(page)
     fills = []

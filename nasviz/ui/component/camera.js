@@ -1,0 +1,109 @@
+// Where one looks at a graph from: pan, zoom, and the small map that shows the whole.
+
+const STATES = "erased dead-end sliced bypassed materialised selected protected".split(" ").map((s) => "s-" + s);
+const BINS = Array.from({ length: 9 }, (_, i) => "b" + i);
+const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
+const middle = (v) => [v.x + v.w / 2, v.y + v.h / 2];
+const write = (element, text) => {
+  (element.firstChild ?? element.appendChild(document.createTextNode(""))).data = text;
+};
+
+class Camera {
+  at = { x: 0, y: 0, k: 1 };
+  room = { width: 0, height: 0 };
+
+  apply(silent) {
+    const { x, y, k } = this.at;
+    this.layer?.setAttribute("transform", `translate(${x + k * this.shift[0]} ${y + k * this.shift[1]}) scale(${k})`);
+    this.root.classList.toggle("far", k < 0.3);
+    write(this.root.querySelector(".scale"), Math.round(k * 100) + "%");
+    this.later();
+    if (silent || !this.data?.sync) return;
+    const detail = { from: this, group: this.data.sync, at: this.at };
+    window.dispatchEvent(new CustomEvent("nasviz:view", { detail }));
+  }
+  later() {
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(() => this.drawMap());
+  }
+  zoom(factor, px, py) {
+    const { width, height } = this.room;
+    const [cx, cy] = [px ?? width / 2, py ?? height / 2];
+    const k = clamp(this.at.k * factor, 0.02, 6);
+    const f = k / this.at.k;
+    this.at = { x: cx - (cx - this.at.x) * f, y: cy - (cy - this.at.y) * f, k };
+    this.apply();
+  }
+  fit(limit = 1.4) {
+    const { width, height } = this.room;
+    const k = clamp(Math.min((width - 32) / this.size.width, (height - 32) / this.size.height), 0.02, limit);
+    this.at = { x: (width - k * this.size.width) / 2, y: (height - k * this.size.height) / 2, k };
+    this.apply();
+  }
+  readable() {
+    this.fit(1.15);
+    if (this.at.k >= 0.72 || !this.vertices.length) return;
+    const first = this.vertices[Math.max(this.chosen, 0)];
+    this.at.k = 0.9;
+    if (this.chosen >= 0) this.centre(first);
+    else this.moveTo({ point: [first.x + first.w / 2, first.y], px: this.room.width / 2, py: 24 });
+  }
+  moveTo({ point, name, px, py }) {
+    const all = [...this.vertices, ...this.clusters.values()];
+    const found = point ? null : all.find((item) => item.key === name && (item.opens || item.closes));
+    if (found) {
+      const { x, y, width } = found.g.getBBox();
+      point = [x + this.shift[0] + width / 2, y + this.shift[1]];
+    }
+    if (point) { this.at.x = px - point[0] * this.at.k; this.at.y = py - point[1] * this.at.k; }
+    this.apply();
+  }
+  centre(v) {
+    const { width, height } = this.room;
+    this.moveTo({ point: middle(v), px: (width - (this.panel.hidden ? 0 : 320)) / 2, py: height / 2 });
+  }
+  show(index) {
+    const v = this.vertices[index];
+    const { width, height } = this.room;
+    const right = width - (this.panel.hidden ? 24 : 330);
+    const [x, y] = [this.at.x + v.x * this.at.k, this.at.y + v.y * this.at.k];
+    if (x < 24 || y < 24 || x + v.w * this.at.k > right || y + v.h * this.at.k > height - 24) this.centre(v);
+  }
+  // Colours of the small map: read once a theme, because reading them makes the browser settle all styles.
+  readColours() {
+    const style = getComputedStyle(this.root);
+    const names = ["--map", "--accent", ...STATES.map((s) => "--" + s),
+      ...BINS.flatMap((b) => ["--cividis-" + b, "--viridis-" + b])];
+    this.colours = Object.fromEntries(names.map((name) => [name, style.getPropertyValue(name)]));
+    this.thumb = null;
+    this.later();
+  }
+  drawMap() {
+    if (!this.svg) return;
+    const { width, height } = this.size;
+    const k = Math.min(340 / width, 300 / height);
+    const sizes = { width: Math.max(1, Math.round(width * k)), height: Math.max(1, Math.round(height * k)) };
+    const context = this.map.getContext("2d");
+    if (!this.thumb) {
+      this.thumb = Object.assign(document.createElement("canvas"), sizes);
+      Object.assign(this.map, sizes);
+      Object.assign(this.map.style, { width: sizes.width / 2 + "px", height: sizes.height / 2 + "px" });
+      const pen = this.thumb.getContext("2d");
+      for (const v of this.vertices) {
+        const [, bin, state] = /^(?:binned (b\d))? ?(s-[a-z-]+)?/.exec(v.paint);
+        pen.fillStyle = this.colours[state ? "--" + state : bin ? `--${this.root.dataset.scale}-${bin}` : "--map"];
+        pen.fillRect(v.x * k, v.y * k, Math.max(v.w * k, 1.5), Math.max(v.h * k, 1.5));
+      }
+    }
+    context.clearRect(0, 0, sizes.width, sizes.height);
+    context.drawImage(this.thumb, 0, 0);
+    const { width: w, height: h } = this.room;
+    context.strokeStyle = this.colours["--accent"];
+    context.lineWidth = 3;
+    const part = (value, size) => clamp((value / this.at.k) * k, 2, size - 2);
+    const [left, top] = [part(-this.at.x, sizes.width), part(-this.at.y, sizes.height)];
+    context.strokeRect(left, top, part(w - this.at.x, sizes.width) - left, part(h - this.at.y, sizes.height) - top);
+    this.mapScale = k;
+    this.map.hidden = width * this.at.k <= w && height * this.at.k <= h;
+  }
+}
