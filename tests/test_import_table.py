@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "train": TORCH_WING,
     "jobs": {"errors", "graph", "runs", "catalog"},
     "ui": LIGHT,
-    "cli": TORCH_WING | {"jobs", "draw"},
+    "commands": TORCH_WING | {"jobs"},
+    "cli": TORCH_WING | {"jobs", "draw", "commands"},
 }
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "streamlit", "sklearn"}
 OUTSIDE = {  # heavy packages a room may import; everything else is refused to it

@@ -1,0 +1,351 @@
+"""The same work without a browser: `nasviz analyze`, `nasviz train`, `nasviz runs`, `nasviz export`.
+
+What goes wrong on purpose (a `NasvizError`) is one line on stderr and exit code 2. torch is loaded only by
+the commands that need it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from typing import Any
+
+from nasviz import commands
+from nasviz.catalog import DATASETS, NETWORKS, OPTIMIZERS, SALIENCIES, NetworkSource, Value
+from nasviz.errors import InvalidSettingError, NasvizError
+from nasviz.runs import Run, RunSettings, Store
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; what it returns is the exit code of the process."""
+    args = _parser().parse_args(arguments)
+    try:
+        code: int = args.command(args)
+        sys.stdout.flush()
+    except NasvizError as error:
+        print(f"nasviz: {commands.plain(str(error))}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader of a pipe, such as `head`, has seen enough: what is still buffered goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"nasviz: {commands.plain(str(error))}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+# ---- commands ----
+
+
+def _analyze(args: argparse.Namespace) -> int:
+    document = commands.analyze(_source(args, args.network), args.protect)
+    if args.json:
+        _print_json(document)
+    else:
+        _print_lines(commands.analysis_lines(document))
+    return 0
+
+
+def _train(args: argparse.Namespace) -> int:
+    chosen = {name: getattr(args, name) for name in _OPTIONS if hasattr(args, name)}
+    settings = RunSettings(network=_source(args, args.model), protect=tuple(args.protect), **chosen)
+    return _work(Store(args.runs).create(settings), args)
+
+
+def _resume(args: argparse.Namespace) -> int:
+    run = _open(args)
+    if run.state == "paused":
+        run.request("resume")
+        print(f"{run.id} goes on")
+        return 0
+    return _work(run, args)
+
+
+def _work(run: Run, args: argparse.Namespace) -> int:
+    place = shlex.join([run.id, "--runs", str(args.runs)])
+    if args.detach:
+        commands.start_detached(run)
+        print(f"{run.id} is training; watch it: nasviz runs show {place} --follow")
+        return 0
+    if not args.quiet:
+        print(f"{run.id} in {run.folder}", flush=True)
+    state = commands.train_here(run, None if args.quiet else sys.stdout)
+    if state != "done":
+        print(f"stopped, {run.progress or 0:.0%} done; go on with: nasviz runs resume {place}")
+        return 130
+    _print_lines(commands.result_lines(run))
+    print(f"export it: nasviz export {place} --onnx model.onnx")
+    return 0
+
+
+def _list(args: argparse.Namespace) -> int:
+    summaries = Store(args.runs).list()
+    if args.json:
+        _print_json([commands.summary_document(summary) for summary in summaries])
+    elif summaries:
+        _print_lines(commands.list_lines(summaries))
+    else:
+        print(f"no runs in {args.runs}")
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    run = _open(args)
+    if args.follow:
+        commands.follow(run, sys.stdout)
+    if args.json:
+        _print_json(commands.document_of(run))
+    else:
+        _print_lines(commands.run_lines(run))
+    return 0
+
+
+def _cancel(args: argparse.Namespace) -> int:
+    from nasviz import jobs
+
+    run = _open(args)
+    has_ended = jobs.cancel_run(run, wait_s=args.wait)
+    print(f"{run.id} is {run.state}" if has_ended else f"{run.id} was asked to stop and still works")
+    return 0 if has_ended else 1
+
+
+def _export(args: argparse.Namespace) -> int:
+    run = _open(args)
+    wanted = {form: path for form in commands.FORMS if (path := getattr(args, form)) is not None}
+    if not wanted:
+        options = ", ".join(f"--{form} PATH" for form in commands.FORMS)
+        raise InvalidSettingError(f"nothing to export: name at least one of {options}")
+    for form, path in wanted.items():
+        words = commands.FORMS[form](run, path)
+        print(commands.plain(f"wrote {path}: {words}"))
+    return 0
+
+
+# ---- arguments ----
+
+
+def _source(args: argparse.Namespace, name: str) -> NetworkSource:
+    return NetworkSource(
+        name,
+        args.input,
+        args.classes,
+        args.weights,
+        tuple(str(Path(folder).expanduser().resolve()) for folder in args.trust),
+        dict(args.set),
+    )
+
+
+def _open(args: argparse.Namespace) -> Run:
+    """A run by its id, or by its folder."""
+    folder = Path(args.run)
+    return Run(folder.resolve()) if len(folder.parts) > 1 else Store(args.runs).open(args.run)
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.replace("x", ",").split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no shape; write C,H,W, such as 3,32,32") from None
+
+
+def _sparsity(text: str) -> int | float:
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a count, such as 3, nor a share, such as 0.5"
+        ) from None
+
+
+def _assignment(text: str) -> tuple[str, Value]:
+    name, sign, value = text.partition("=")
+    if not sign or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is no setting; write NAME=VALUE, such as width=0.25")
+    if value in ("true", "false"):
+        return name, value == "true"
+    for kind in (int, float):
+        try:
+            return name, kind(value)
+        except ValueError:
+            continue
+    return name, value
+
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "data": {"choices": tuple(DATASETS), "help": "data set"},
+    "data_folder": {"metavar": "DIR", "help": "where the data lies, for data that need a folder"},
+    "optimizer": {"choices": tuple(OPTIMIZERS), "help": "what brings structures to zero"},
+    "base": {"choices": ("sgd", "adam", "adamw"), "help": "update of every trial step"},
+    "lr": {"type": float, "help": "learning rate at the first step"},
+    "momentum": {"type": float, "help": "share of the last update that is kept"},
+    "weight_decay": {"type": float, "help": "pull of all weights towards zero"},
+    "target_sparsity": {
+        "type": _sparsity,
+        "metavar": "K",
+        "help": "structures to remove: a count, such as 3, or a share of them, such as 0.5",
+    },
+    "saliency": {"choices": tuple(SALIENCIES), "help": "score that ranks the structures"},
+    "warmup_steps": {"type": int, "help": "steps before the selection", "shown": "10 %% of all"},
+    "projection_steps": {"type": int, "help": "steps down to zero", "shown": "20 %% of all"},
+    "epsilon": {"type": float, "help": "half-space offset"},
+    "projection": {"choices": ("halfspace", "progressive", "both"), "help": "what zeroes a structure"},
+    "epochs": {"type": int, "help": "passes over the training images"},
+    "batch_size": {"type": int, "help": "images per step"},
+    "seed": {"type": int, "help": "of weights and order"},
+    "device": {"help": "auto, cpu, cuda, cuda:N or mps"},
+    "checkpoint_steps": {"type": int, "help": "steps from one checkpoint to the next"},
+    "eval_every_epochs": {"type": int, "help": "epochs from one evaluation to the next"},
+    "num_workers": {"type": int, "help": "processes that load images"},
+}
+"""Options of `train`, one for each setting of a run but the network and what is protected."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nasviz",
+        description="See what a neural network could lose, train it down, take the exact smaller one home.",
+        epilog="`nasviz COMMAND --help` says the rest. The same work in a browser: streamlit run app.py",
+    )
+    parser.set_defaults(command=_help_of(parser))
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    analyze = subparsers.add_parser("analyze", help="what a network could lose, and why not the rest")
+    _add_network(analyze, "network", metavar="NETWORK")
+    _add_json(analyze)
+    analyze.set_defaults(command=_analyze)
+
+    train = subparsers.add_parser("train", help="train a network while structures go to zero")
+    _add_network(train, "--model", metavar="NETWORK", required=True)
+    _add_settings(train)
+    _add_work(train)
+    train.set_defaults(command=_train)
+
+    runs = subparsers.add_parser("runs", help="list, show, resume or cancel runs")
+    runs.set_defaults(command=_help_of(runs))
+    _add_runs_commands(runs.add_subparsers(title="commands", metavar="COMMAND"))
+
+    export = subparsers.add_parser("export", help="write what a run has left")
+    _add_run(export)
+    export.add_argument("--onnx", type=Path, metavar="FILE", help="the sub-network as ONNX, checked")
+    export.add_argument("--folder", type=Path, metavar="DIR", help="the sub-network: Python, weights, report")
+    export.add_argument("--csv", type=Path, metavar="FILE", help="the steps, one line each")
+    export.add_argument("--json", type=Path, metavar="FILE", help="everything on record")
+    export.set_defaults(command=_export)
+    return parser
+
+
+def _help_of(parser: argparse.ArgumentParser) -> Callable[[argparse.Namespace], int]:
+    def show(args: argparse.Namespace) -> int:
+        parser.print_help()
+        return 0
+
+    return show
+
+
+def _add_runs_commands(subparsers: Any) -> None:
+    listing = subparsers.add_parser("list", help="all runs, newest first")
+    _add_folder(listing)
+    _add_json(listing)
+    listing.set_defaults(command=_list)
+
+    show = subparsers.add_parser("show", help="one run: settings, progress, result")
+    _add_run(show)
+    _add_json(show)
+    show.add_argument("--follow", action="store_true", help="first watch it until it ends")
+    show.set_defaults(command=_show)
+
+    resume = subparsers.add_parser("resume", help="go on from the latest checkpoint")
+    _add_run(resume)
+    _add_work(resume, has_folder=True)
+    resume.set_defaults(command=_resume)
+
+    cancel = subparsers.add_parser("cancel", help="stop a run at a checkpoint; it can be resumed")
+    _add_run(cancel)
+    cancel.add_argument(
+        "--wait", type=float, default=10.0, metavar="SECONDS", help="for its end (default: 10)"
+    )
+    cancel.set_defaults(command=_cancel)
+
+
+def _add_network(parser: argparse.ArgumentParser, name: str, **options: Any) -> None:
+    documents = [key for key, entry in NETWORKS.items() if entry.family == "documents"]
+    parser.add_argument(
+        name,
+        help=f"{', '.join(documents)}, a classifier of torchvision, or your own PACKAGE.MODULE:CALLABLE",
+        **options,
+    )
+    parser.add_argument("--input", type=_shape, metavar="C,H,W", help="shape of one image")
+    parser.add_argument("--classes", type=int, metavar="N", help="number of classes")
+    parser.add_argument("--weights", metavar="FILE", help="trained weights: .safetensors, .pt")
+    parser.add_argument(
+        "--trust", action="append", default=[], metavar="DIR", help="folder to import your own network from"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], type=_assignment, metavar="NAME=VALUE", help="as in width=0.25"
+    )
+    parser.add_argument(
+        "--protect",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="structure, vertex or module that stays",
+    )
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    defaults: dict[str, Field[Any]] = {item.name: item for item in fields(RunSettings)}
+    for name, options in _OPTIONS.items():
+        default = defaults[name].default
+        shown = options.get("shown", "none" if default in (None, MISSING) else default)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            default=argparse.SUPPRESS,
+            **{key: value for key, value in options.items() if key != "shown"}
+            | {"help": f"{options['help']} (default: {shown})"},
+        )
+
+
+def _add_work(parser: argparse.ArgumentParser, *, has_folder: bool = False) -> None:
+    if not has_folder:
+        _add_folder(parser)
+    parser.add_argument("--detach", action="store_true", help="train in the background")
+    parser.add_argument("--quiet", action="store_true", help="print the result only")
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="id of a run, or its folder")
+    _add_folder(parser)
+
+
+def _add_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default: runs)"
+    )
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(commands.plain(line))
+
+
+def _print_json(document: Any) -> None:
+    print(json.dumps(document, indent=2))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

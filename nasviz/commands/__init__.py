@@ -1,0 +1,28 @@
+"""What the command line does, command by command: work in, lines of text or plain data out.
+
+`nasviz.cli` reads the arguments and prints.
+"""
+
+from nasviz.commands.analysis import analysis_lines, analyze
+from nasviz.commands.exporting import FORMS
+from nasviz.commands.listing import document_of, list_lines, result_lines, run_lines, summary_document
+from nasviz.commands.text import plain, table
+from nasviz.commands.training import start_detached, train_here
+from nasviz.commands.watching import Watch, follow
+
+__all__ = [
+    "FORMS",
+    "Watch",
+    "analysis_lines",
+    "analyze",
+    "document_of",
+    "follow",
+    "list_lines",
+    "plain",
+    "result_lines",
+    "run_lines",
+    "start_detached",
+    "summary_document",
+    "table",
+    "train_here",
+]

@@ -1,0 +1,132 @@
+"""`nasviz analyze`: facts of a network, what could go, and why the rest cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from nasviz.catalog import NetworkSource
+from nasviz.commands.text import table
+from nasviz.graph import RemovalStructure, SearchSpace, search_space
+
+if TYPE_CHECKING:
+    from nasviz.trace import TracedNetwork
+
+__all__ = ["analysis_lines", "analyze"]
+
+_MOST_ROWS = 60
+_MOST_NAMES = 6
+
+
+def analyze(source: NetworkSource, protect: Iterable[str] = ()) -> dict[str, Any]:
+    """Build and trace a network, generate its search space, and say all about it as plain data.
+
+    Runs the user's code where `source` names a callable.
+
+    Raises:
+        NasvizError: The network cannot be built or traced, or `protect` names nothing.
+    """
+    from nasviz import models
+    from nasviz.trace import trace
+
+    model, example_inputs = models.build(source, seed=0)
+    network = trace(model, example_inputs)
+    return _document(source, network, search_space(network, protect=protect))
+
+
+def _document(source: NetworkSource, network: TracedNetwork, space: SearchSpace) -> dict[str, Any]:
+    reasons = {vertex.name: space.why_not(vertex.id) for vertex in space.trace}
+    return {
+        "network": source.to_json(),
+        "inputs": [list(item.shape) for item in space.trace.inputs],
+        "parameters": space.trace.num_parameters,
+        "macs": space.trace.macs,
+        "vertices": len(space.trace),
+        "edges": space.trace.num_edges,
+        "segments": len(space.segments),
+        "removable": len(space.removable),
+        "max_sparsity": space.max_sparsity,
+        "rung": network.parity.rung,
+        "parity": dict(network.parity.max_relative_error),
+        "warnings": list(network.parity.warnings),
+        "structures": [_structure(space, structure) for structure in space.structures],
+        "reasons": {name: reason for name, reason in reasons.items() if reason},
+    }
+
+
+def _structure(space: SearchSpace, structure: RemovalStructure) -> dict[str, Any]:
+    """One structure, with what the network would save by losing it and all that depends on it."""
+    document = {
+        "id": structure.id,
+        "name": structure.name,
+        "parameters": structure.num_parameters,
+        "saved_parameters": 0,
+        "saved_macs": 0,
+        "reason": structure.reason,
+    }
+    if not space.is_valid((structure.id,)):
+        document["reason"] = structure.reason or "without it something required is cut off"
+        return document
+    plan = space.plan((structure.id,))
+    document["saved_parameters"] = plan.params_before - plan.params_after
+    document["saved_macs"] = plan.macs_before - plan.macs_after
+    return document
+
+
+def analysis_lines(document: dict[str, Any]) -> Iterator[str]:
+    """What `analyze` found, for people."""
+    shapes = "; ".join("x".join(map(str, shape[1:])) for shape in document["inputs"])
+    worst = max(document["parity"].values(), default=0.0)
+    yield document["network"]["name"]
+    yield f"  input        {shapes}"
+    yield f"  parameters   {document['parameters']:,}"
+    yield f"  MACs         {document['macs']:,} per example"
+    yield f"  trace graph  {document['vertices']} vertices, {document['edges']} edges"
+    yield f"  segments     {document['segments']}, of which {document['removable']} can be removed"
+    yield f"  K_max        {document['max_sparsity']}, the most that can go together"
+    yield f"  traced by    {document['rung']}; largest relative difference {worst:.2g}"
+    yield from (f"  warning      {text}" for text in document["warnings"])
+    yield from _removable_lines([s for s in document["structures"] if s["reason"] is None])
+    yield from _fixed_lines([s for s in document["structures"] if s["reason"] is not None])
+    yield from _reason_lines(document["reasons"])
+
+
+def _removable_lines(structures: list[dict[str, Any]]) -> Iterator[str]:
+    if not structures:
+        return
+    yield ""
+    header = ("id", "can go", "own parameters", "saves parameters", "saves MACs")
+    rows = [
+        (s["id"], s["name"], *(f"{s[key]:,}" for key in ("parameters", "saved_parameters", "saved_macs")))
+        for s in structures[:_MOST_ROWS]
+    ]
+    yield from table(header, rows)
+    yield from _rest(len(structures))
+
+
+def _fixed_lines(structures: list[dict[str, Any]]) -> Iterator[str]:
+    if not structures:
+        return
+    yield ""
+    rows = [(s["id"], s["name"], s["reason"]) for s in structures[:_MOST_ROWS]]
+    yield from table(("id", "cannot go", "because"), rows)
+    yield from _rest(len(structures))
+
+
+def _reason_lines(reasons: dict[str, str]) -> Iterator[str]:
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in reasons.items():
+        by_reason.setdefault(reason, []).append(name)
+    if not by_reason:
+        return
+    yield ""
+    yield "vertices that stay, and why"
+    for reason, names in list(by_reason.items())[:_MOST_ROWS]:
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        yield f"  {reason}: {', '.join(names[:_MOST_NAMES])}{more}"
+    yield from _rest(len(by_reason))
+
+
+def _rest(count: int) -> Iterator[str]:
+    if count > _MOST_ROWS:
+        yield f"  ... and {count - _MOST_ROWS} more; --json lists all"

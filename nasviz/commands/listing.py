@@ -1,0 +1,92 @@
+"""`nasviz runs list` and `nasviz runs show`: what the files of runs say, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from typing import Any
+
+from nasviz.catalog import NetworkSource
+from nasviz.commands.text import table
+from nasviz.commands.watching import progress_line
+from nasviz.graph import SearchSpace
+from nasviz.runs import Run, RunSettings, RunSummary, to_document
+from nasviz.runs.files import SPACE, read_json
+
+__all__ = ["document_of", "list_lines", "result_lines", "run_lines", "summary_document"]
+
+_HEADER = ("run", "state", "done", "network", "K", "parameters", "accuracy", "note")
+_LONGEST_NOTE = 60
+
+
+def list_lines(summaries: Sequence[RunSummary]) -> Iterator[str]:
+    """A table with one line a run; parameters and accuracy are those of the sub-network."""
+    return table(_HEADER, [_row(summary) for summary in summaries])
+
+
+def _row(summary: RunSummary) -> tuple[object, ...]:
+    settings, result = summary.settings, summary.result
+    share = "" if summary.progress is None else f"{summary.progress:.0%}"
+    kept = f"{result['params_after'] / result['params_before']:.1%}" if "params_after" in result else ""
+    accuracy = f"{result['accuracy_subnet']:.1%}" if "accuracy_subnet" in result else ""
+    what = (settings.network.name, settings.target_sparsity) if settings else ("?", "?")
+    note = (summary.problem or summary.error or "")[:_LONGEST_NOTE]
+    return (summary.id, summary.state, share, *what, kept, accuracy, note)
+
+
+def summary_document(summary: RunSummary) -> dict[str, Any]:
+    """A summary as plain data."""
+    values = {item.name: getattr(summary, item.name) for item in fields(RunSummary)}
+    settings = None if summary.settings is None else summary.settings.to_json()
+    return values | {"settings": settings, "result": dict(summary.result)}
+
+
+def document_of(run: Run) -> dict[str, Any]:
+    """A run with its state and everything on record, as plain data."""
+    return {"state": run.state, "folder": str(run.folder)} | to_document(run)
+
+
+def run_lines(run: Run) -> Iterator[str]:
+    """What a person wants to know of a run."""
+    tail, settings = run.tail(), run.settings
+    yield f"{run.id}: {run.state}, {run.progress or 0:.0%} done"
+    yield f"  folder      {run.folder}"
+    yield f"  network     {_network_words(settings.network)}"
+    defaults = RunSettings(network=settings.network).to_json()
+    changed = [f"{name}={value}" for name, value in settings.to_json().items() if value != defaults[name]]
+    yield f"  settings    {', '.join(changed) or 'all at their defaults'}"
+    if len(tail.steps):
+        yield f"  last step   {progress_line(tail)}"
+    for item in tail.evaluations:
+        words = f"accuracy {item.accuracy:.1%}, loss {item.loss:.3f}"
+        yield f"  evaluation  step {item.step}, {item.network} network: {words}"
+    if run.end is not None and run.end.error:
+        yield f"  error       {run.end.error}"
+    yield from result_lines(run)
+
+
+def _network_words(source: NetworkSource) -> str:
+    words = [f"{name}={value}" for name, value in dict(source.settings).items()]
+    if source.input_shape is not None:
+        words.append(f"input {'x'.join(map(str, source.input_shape))}")
+    if source.num_classes is not None:
+        words.append(f"{source.num_classes} classes")
+    if source.weights is not None:
+        words.append(f"weights {source.weights}")
+    return ", ".join([source.name, *words])
+
+
+def result_lines(run: Run) -> Iterator[str]:
+    """Before and after, of a run that is done; nothing of another."""
+    result = run.end.result if run.end is not None else {}
+    if not result:
+        return
+    space = SearchSpace.from_json(read_json(run.folder / SPACE))
+    erased = ", ".join(space.structure(i).name for i in result["selected"])
+    orphaned = ", ".join(space.segments[i].name for i in result["orphaned"])
+    yield f"  erased      {erased or 'nothing'}" + (f"; orphaned by it: {orphaned}" if orphaned else "")
+    for title, key in (("parameters", "params"), ("MACs", "macs")):
+        before, after = result[f"{key}_before"], result[f"{key}_after"]
+        yield f"  {title:<10}  {before:,} -> {after:,} ({after / max(1, before):.1%})"
+    yield f"  accuracy    {result['accuracy_full']:.1%} -> {result['accuracy_subnet']:.1%}"
+    yield f"  exactness   largest relative difference {result['max_relative_error']:.2g}"

@@ -1,0 +1,55 @@
+"""A network small enough to train in a second, and commands run in this process or in their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from nasviz.cli import main
+
+ROOT = Path(__file__).parents[2]
+SMALL = ["demonet", "--input", "1,8,8", "--set", "width=0.1"]
+
+
+class Said:
+    """What a command has printed, and its exit code."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+Command = Callable[..., Said]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def nasviz(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    """Run a command here; `@runs` stands for the folder of the runs."""
+
+    def run(*arguments: object) -> Said:
+        words = [str(tmp_path / "runs") if a == "@runs" else str(a) for a in arguments]
+        code = main(words)
+        return Said(code, *capsys.readouterr())
+
+    return run
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """Run a command in a process of its own, as people do."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "nasviz.cli", *map(str, arguments)],
+        cwd=ROOT,
+        env={"PATH": "", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )

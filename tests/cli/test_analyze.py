@@ -1,0 +1,98 @@
+"""`nasviz analyze` says what the search space says, in text and as JSON, and refuses in one line."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from nasviz import models
+from nasviz.catalog import NetworkSource
+from tests.cli.conftest import SMALL, Command
+
+
+def test_text_names_every_structure_and_why_the_rest_stays(nasviz: Command) -> None:
+    said = nasviz("analyze", "demonet")
+    assert said.code == 0
+    assert not said.err
+    for words in ("817,010", "208,871,584", "K_max        4", "10  conv8-bn8", "conv1, bn1, relu1"):
+        assert words in said.out
+
+
+def test_json_holds_the_same_facts(nasviz: Command) -> None:
+    said = nasviz("analyze", *SMALL, "--json", "--protect", "conv8")
+    found = json.loads(said.out)
+    assert (found["max_sparsity"], found["removable"], found["segments"]) == (4, 5, 13)
+    assert found["inputs"] == [[-1, 1, 8, 8]]
+    structures = {s["name"]: s for s in found["structures"]}
+    assert structures["conv8-bn8"]["reason"] == "you protected it"
+    assert structures["conv2-bn2"]["saved_parameters"] > structures["conv2-bn2"]["parameters"]
+    assert set(found["parity"]) == {"eval", "batch", "train", "buffers"}
+    assert found["reasons"]["linear9"]
+
+
+def test_trained_weights_and_classes_are_taken(nasviz: Command, tmp_path: Path) -> None:
+    model, _ = models.build(NetworkSource("demonet", num_classes=3, settings={"width": 0.1}))
+    save_file(model.state_dict(), tmp_path / "weights.safetensors")
+    arguments = ("analyze", *SMALL, "--weights", tmp_path / "weights.safetensors")
+    assert nasviz(*arguments, "--classes", 3).code == 0
+    said = nasviz(*arguments)
+    assert said.code == 2
+    assert "linear9.weight (3, 14) for (10, 14)" in said.err
+
+
+def test_user_code_is_analyzed_from_a_trusted_folder(nasviz: Command, tmp_path: Path) -> None:
+    (tmp_path / "command_line_network.py").write_text(
+        "from torch import nn\n"
+        "class Residual(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.stem, self.branch = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3, padding=1)\n"
+        "    def forward(self, x):\n"
+        "        x = self.stem(x)\n"
+        "        return x + self.branch(x)\n"
+    )
+    name = "command_line_network:Residual"
+    said = nasviz("analyze", name, "--trust", tmp_path, "--input", "3,8,8", "--json")
+    assert [s["name"] for s in json.loads(said.out)["structures"] if not s["reason"]] == ["branch"]
+    said = nasviz("analyze", name, "--input", "3,8,8")
+    assert said.code == 2
+    assert "--trust DIR" in said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["demonett"], "nearest: demonet"),
+        (["alexnet", "--input", "3,32,32"], "63x63"),
+        (["demonet", "--set", "depth=3"], "no setting 'depth'"),
+        (["demonet", "--weights", "/absent.pt"], "no file of weights"),
+        (["demonet", "--protect", "conv99"], "cannot protect 'conv99'"),
+        (["../demonet"], "names no network"),
+        (["a\x1b[31m:b"], "names no network"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_code_2(nasviz: Command, arguments: list[str], word: str) -> None:
+    said = nasviz("analyze", *arguments)
+    assert said.code == 2
+    assert word in said.err
+    assert said.err.startswith("nasviz: ")
+    assert said.err.count("\n") == 1
+    assert "\x1b" not in said.err
+    assert not said.out
+
+
+@pytest.mark.parametrize("words", [["--input", "3,a"], ["--set", "width"], ["--classes", "x"], []])
+def test_misspelled_arguments_end_with_the_usage(
+    words: list[str], capsys: pytest.CaptureFixture[str], nasviz: Command
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        nasviz("analyze", *(["demonet", *words] if words else []))
+    assert "usage: nasviz analyze" in capsys.readouterr().err
+
+
+def test_analysis_leaves_torchs_generator_alone(nasviz: Command) -> None:
+    before = torch.get_rng_state()
+    nasviz("analyze", *SMALL)
+    assert torch.equal(before, torch.get_rng_state())

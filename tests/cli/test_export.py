@@ -1,0 +1,71 @@
+"""What a run has left is written in the forms that were asked for, and they read back."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import nasviz as library
+from nasviz.runs import Run, Store
+from tests.cli.conftest import SMALL, Command
+
+
+@pytest.fixture
+def done(nasviz: Command, tmp_path: Path) -> Run:
+    arguments = [
+        "--target-sparsity",
+        "2",
+        "--epochs",
+        "1",
+        "--batch-size",
+        "256",
+        "--quiet",
+        "--runs",
+        "@runs",
+    ]
+    assert nasviz("train", "--model", *SMALL, *arguments).code == 0
+    store = Store(tmp_path / "runs")
+    return store.open(store.list()[0].id)
+
+
+def test_every_form_reads_back(done: Run, nasviz: Command, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    arguments = (
+        "--onnx",
+        out / "a.onnx",
+        "--folder",
+        out / "b",
+        "--csv",
+        out / "c.csv",
+        "--json",
+        out / "d.json",
+    )
+    said = nasviz("export", done.id, "--runs", "@runs", *arguments)
+    assert said.code == 0, said.err
+    assert said.out.count("wrote ") == 4
+
+    images = torch.randn(3, 1, 8, 8)
+    module = library.load(out / "b").eval()
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession(out / "a.onnx", providers=["CPUExecutionProvider"])
+    (answer,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
+    torch.testing.assert_close(torch.from_numpy(answer), module(images), rtol=1e-4, atol=1e-5)
+    rows = list(csv.DictReader((out / "c.csv").open()))
+    assert len(rows) == done.tail().last_step + 1
+    assert json.loads((out / "d.json").read_text())["end"]["state"] == "done"
+
+
+def test_what_cannot_be_written_is_refused(done: Run, nasviz: Command, tmp_path: Path) -> None:
+    place = (done.id, "--runs", "@runs")
+    assert "nothing to export" in nasviz("export", *place).err
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("mine")
+    assert "not empty" in nasviz("export", *place, "--folder", tmp_path / "full").err
+    assert nasviz("export", *place, "--csv", tmp_path / "full" / "file" / "x.csv").code == 2
+    assert (tmp_path / "full" / "file").read_text() == "mine"
+    again = Store(tmp_path / "runs").create(done.settings)
+    said = nasviz("export", again.id, "--runs", "@runs", "--onnx", tmp_path / "a.onnx")
+    assert said.code == 2
+    assert "has no sub-network" in said.err

@@ -1,0 +1,119 @@
+"""Runs are trained, watched, stopped, resumed and cancelled from the command line."""
+
+import json
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from nasviz.catalog import NetworkSource
+from nasviz.runs import Run, RunSettings, Store
+from tests.cli.conftest import SMALL, Command, start
+
+TRAIN = ["train", "--model", *SMALL, "--target-sparsity", "3", "--runs", "@runs"]
+
+
+def only_run(folder: Path) -> Run:
+    (summary,) = Store(folder / "runs").list()
+    return Store(folder / "runs").open(summary.id)
+
+
+def test_a_run_trains_to_its_end_and_says_what_it_did(nasviz: Command, tmp_path: Path) -> None:
+    said = nasviz(*TRAIN, "--epochs", 1, "--batch-size", 128, "--weight-decay", 0.001)
+    run = only_run(tmp_path)
+    assert said.code == 0, said.err
+    assert run.state == "done"
+    assert run.settings.weight_decay == 0.001
+    assert run.settings.network == NetworkSource("demonet", (1, 8, 8), settings={"width": 0.1})
+    assert re.search(r"parameters  [\d,]+ -> [\d,]+ \(\d+\.\d%\)", said.out)
+    assert "warm-up ended, selected:" in said.out
+    assert f"nasviz export {run.id} --runs {tmp_path / 'runs'} --onnx" in said.out
+    assert "\r" not in said.out
+
+    listed = nasviz("runs", "list", "--runs", "@runs")
+    assert re.search(rf"{run.id}  done   100%  demonet  3 ", listed.out)
+    documents = json.loads(nasviz("runs", "list", "--runs", "@runs", "--json").out)
+    assert documents[0]["result"]["params_after"] < documents[0]["result"]["params_before"]
+
+    shown = nasviz("runs", "show", run.id, "--runs", "@runs", "--follow")
+    assert "weight_decay=0.001" in shown.out
+    assert "subnet network: accuracy" in shown.out
+    assert json.loads(nasviz("runs", "show", run.folder, "--json").out)["state"] == "done"
+
+    again = nasviz("runs", "resume", run.id, "--runs", "@runs")
+    assert again.code == 2
+    assert "is done" in again.err
+
+
+def test_a_share_of_the_structures_is_taken_as_one(nasviz: Command, tmp_path: Path) -> None:
+    said = nasviz(*TRAIN, "--target-sparsity", "0.5", "--epochs", 1, "--batch-size", 512, "--quiet")
+    assert said.code == 0, said.err
+    assert only_run(tmp_path).settings.target_sparsity == 0.5
+    assert "step" not in said.out
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(nasviz: Command, tmp_path: Path) -> None:
+    arguments = [str(tmp_path / "runs") if word == "@runs" else word for word in TRAIN]
+    process = start(*arguments, "--epochs", 500, "--checkpoint-steps", 10_000)
+    deadline = time.monotonic() + 180
+    assert process.stdout is not None
+    while "start on cpu" not in process.stdout.readline():
+        assert time.monotonic() < deadline
+    run = only_run(tmp_path)
+    while run.tail().last_step < 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    assert run.state == "cancelled"
+    assert (run.folder / "checkpoint.pt").is_file()
+    assert f"nasviz runs resume {run.id} --runs {tmp_path / 'runs'}" in out
+
+    done = run.tail().last_step
+    nasviz("runs", "resume", run.id, "--runs", "@runs", "--detach")
+    while not (run.is_active and run.tail().last_step > done):
+        assert time.monotonic() < deadline, (run.folder / "out.log").read_text()
+        time.sleep(0.1)
+    assert [event.kind for event in run.tail().events].count("resume") == 1
+    busy = nasviz("runs", "resume", run.id, "--runs", "@runs")
+    assert busy.code == 2
+    assert nasviz("runs", "cancel", run.id, "--runs", "@runs").code == 0
+    assert run.state == "cancelled"
+
+
+def test_a_run_that_has_not_started_can_be_cancelled(nasviz: Command, tmp_path: Path) -> None:
+    run = Store(tmp_path / "runs").create(RunSettings(network=NetworkSource("demonet")))
+    said = nasviz("runs", "cancel", run.id, "--runs", "@runs")
+    assert said.code == 0
+    assert "cancelled" in said.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--target-sparsity", "9"], "choose at most 4"),
+        (["--epochs", "0"], "epochs"),
+        (["--lr", "nan"], "lr"),
+        (["--warmup-steps", "40", "--projection-steps", "40"], "choose at most"),
+        (["--device", "cuda:99"], "device='cuda:99'"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_in_one_line(
+    nasviz: Command, arguments: list[str], word: str
+) -> None:
+    said = nasviz(*TRAIN, "--quiet", *arguments)
+    assert said.code == 2
+    assert word in said.err
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("run", ["absent", "../absent", "..", "a/b"])
+@pytest.mark.parametrize("command", ["show", "resume", "cancel"])
+def test_a_run_that_is_not_there_is_refused(nasviz: Command, command: str, run: str) -> None:
+    said = nasviz("runs", command, run, "--runs", "@runs")
+    assert said.code == 2
+    assert said.err.count("\n") == 1
