@@ -71,6 +71,7 @@ class GraphView extends Camera {
       return { ...v, g, name: v.kind + " " + v.key, into: [], from: [], x: x + this.shift[0], y: y + this.shift[1],
         w, h, base: g.getAttribute("class"), paint: "", mark: "", hit: "", ring: "", note: "" };
     });
+    this.root.classList.toggle("large", this.vertices.length > 400); // fading thousands of fills takes too long
     this.place = new Map(this.vertices.map((v, i) => [v.id, i]));
     this.clusters = new Map(data.clusters.map((c) => [c.id, { ...c, g: byId.get(c.id) }]));
     this.edges = data.edges.map(([source, target], i) => {
