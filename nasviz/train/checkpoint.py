@@ -1,0 +1,160 @@
+"""Exact resume: all that decides the next step, in files that are never half written.
+
+A checkpoint holds tensors and plain types only, so that it loads with `weights_only=True`. The last two are
+kept. Their SHA-256 sums stand in a document of their own, written before a checkpoint is put in its place: at
+every moment each whole file on disk has its sum there, and a damaged one has not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nasviz.errors import CheckpointError, DataError, NonFiniteLossError
+from nasviz.runs.files import (
+    CHECKPOINT,
+    PREVIOUS_CHECKPOINT,
+    read_json,
+    require_folder,
+    sync_folder,
+    write_bytes,
+    write_json,
+)
+from nasviz.train.session import Session
+
+__all__ = ["SUMS", "require_finite", "restore", "save"]
+
+VERSION = 1
+SUMS = "checkpoint.json"
+
+
+def save(session: Session, folder: Path) -> None:
+    """Save where `session` stands; the checkpoint before it is kept as the previous one.
+
+    Raises:
+        NonFiniteLossError: A parameter is NaN or infinite; nothing was saved.
+        RunNotFoundError: The run's folder is gone.
+    """
+    require_folder(folder)
+    require_finite(session)
+    buffer = io.BytesIO()
+    torch.save(_state(session), buffer)
+    content = buffer.getvalue()
+    known = _sums(folder)
+    sums = [hashlib.sha256(content).hexdigest(), *known]
+    write_json(folder / SUMS, {"sha256": sums[:3], "step": session.step})
+    if (folder / CHECKPOINT).exists():
+        (folder / CHECKPOINT).replace(folder / PREVIOUS_CHECKPOINT)
+        sync_folder(folder)
+    write_bytes(folder / CHECKPOINT, content)
+
+
+def restore(session: Session, folder: Path) -> str | None:
+    """Put `session` where the latest whole checkpoint in `folder` left it.
+
+    Returns:
+        The name of that checkpoint; None where none was saved.
+
+    Raises:
+        CheckpointError: There are checkpoints, but none is whole, or they are those of another run.
+    """
+    found = [name for name in (CHECKPOINT, PREVIOUS_CHECKPOINT) if (folder / name).exists()]
+    sums = _sums(folder)
+    for name in found:
+        content = (folder / name).read_bytes()
+        if hashlib.sha256(content).hexdigest() in sums:
+            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            _load(session, state, folder / name)
+            return name
+    if found:
+        raise CheckpointError(
+            f"{' and '.join(found)} in {folder} are damaged: their contents do not have the sums on record;"
+            " restore one from a copy, or start a new run with the same settings"
+        )
+    return None
+
+
+def require_finite(session: Session) -> None:
+    """Check that no parameter has become NaN or infinite.
+
+    Raises:
+        NonFiniteLossError: One has.
+    """
+    parameters = [p.detach() for p in session.network.parameters() if p.is_floating_point()]
+    norms = torch.stack(torch._foreach_norm(parameters, float("inf")))
+    if not bool(torch.isfinite(norms).all()):
+        raise NonFiniteLossError(
+            f"parameters became NaN or infinite by step {session.step - 1}; the last good checkpoint is kept:"
+            " lower lr and start again"
+        )
+
+
+def _state(session: Session) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "settings": session.settings.to_json(),
+        "step": session.step,
+        "best": [session.best_step, session.best_accuracy],
+        "network": session.network.state_dict(),
+        "optimizer": session.optimizer.state_dict(),
+        "scheduler": session.scheduler.state_dict(),
+        "random": _random_state(),
+    }
+
+
+def _load(session: Session, state: Mapping[str, Any], path: Path) -> None:
+    if state.get("version") != VERSION:
+        raise CheckpointError(f"{path} has version {state.get('version')}, this nasviz reads {VERSION}")
+    if state["settings"] != session.settings.to_json():
+        raise CheckpointError(f"{path} belongs to a run with other settings; it cannot be resumed with these")
+    session.network.load_state_dict(state["network"])
+    session.optimizer.load_state_dict(state["optimizer"])
+    session.scheduler.load_state_dict(state["scheduler"])
+    session.step = state["step"]
+    session.best_step, session.best_accuracy = state["best"]
+    _set_random_state(state["random"])
+
+
+def _random_state() -> dict[str, Any]:
+    """States of all global generators, as tensors and plain types."""
+    numpy_state: Any = np.random.get_state(legacy=False)  # noqa: NPY002 (the one that others draw from)
+    return {
+        "python": random.getstate(),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": {
+            "key": torch.from_numpy(numpy_state["state"]["key"].astype(np.int64)),
+            "pos": int(numpy_state["state"]["pos"]),
+            "has_gauss": int(numpy_state["has_gauss"]),
+            "gauss": float(numpy_state["gauss"]),
+        },
+    }
+
+
+def _set_random_state(state: Mapping[str, Any]) -> None:
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    torch.set_rng_state(state["torch"])
+    if len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    numpy_state = state["numpy"]
+    key = numpy_state["key"].numpy().astype(np.uint32)
+    np.random.set_state(  # noqa: NPY002 (the one that others draw from)
+        ("MT19937", key, numpy_state["pos"], numpy_state["has_gauss"], numpy_state["gauss"])
+    )
+
+
+def _sums(folder: Path) -> list[str]:
+    try:
+        document = read_json(folder / SUMS)
+    except DataError:
+        return []
+    sums = document.get("sha256") if isinstance(document, dict) else None
+    return [s for s in sums if isinstance(s, str)] if isinstance(sums, list) else []

@@ -1,0 +1,227 @@
+"""A run from its first step, or its latest checkpoint, to its end.
+
+Everything that a person sees of a run passes through the writer; everything that a later worker needs passes
+through the checkpoint. Both are brought up to date together.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from nasviz.errors import NonFiniteLossError
+from nasviz.runs import EndState, Evaluation, Run, Writer, record_environment
+from nasviz.runs.files import SPACE, write_bytes, write_json
+from nasviz.train.checkpoint import restore, save
+from nasviz.train.conclusion import conclude
+from nasviz.train.evaluation import evaluate
+from nasviz.train.loop import Gauge, train
+from nasviz.train.recorder import Recorder
+from nasviz.train.session import Session, open_session
+
+__all__ = ["BEST", "Progress", "execute"]
+
+BEST = "best.pt"
+"""Weights of the best evaluation since everything selected is zero; the last ones are in the checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands, for whoever waits for it."""
+
+    step: int
+    """Steps that are done."""
+    total_steps: int
+    phase: str
+    """"warm-up", "projection" or "training"; at last "construction"."""
+    loss: float | None = None
+    """Of the last step that was read back."""
+    accuracy: float | None = None
+    """Of the last evaluation."""
+
+
+Listener = Callable[[Progress], None]
+
+
+class _Cancelled(Exception):  # noqa: N818 (a cancel is no error)
+    """A person asked for it."""
+
+
+def execute(run: Run, writer: Writer, listener: Listener | None = None) -> EndState:
+    """Train `run` to its end and write its sub-network; return how it ended.
+
+    Resumes exactly where the latest whole checkpoint left it. `listener` hears when training begins, of
+    every flush and evaluation, and when construction begins.
+
+    Args:
+        run: Its settings say what is done.
+        writer: Of this run, entered.
+        listener: Called in this thread.
+
+    Raises:
+        NonFiniteLossError: The loss became NaN or infinite; the last good checkpoint is kept.
+        NasvizError: The settings cannot be carried out.
+    """
+    session = open_session(run.settings)
+    name = restore(session, run.folder)
+    writer.rewind(session.step - 1)
+    _introduce(run, session, writer, name)
+    return _Execution(session, run.folder, writer, listener).to_the_end()
+
+
+def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | None) -> None:
+    """Put on record what is about to be trained, on what, and from where."""
+    device, schedule = session.device, session.schedule
+    is_cuda = device.type == "cuda"
+    record_environment(
+        run.folder,
+        device=str(device),
+        device_name=torch.cuda.get_device_name(device) if is_cuda else "cpu",
+        cuda=torch.version.cuda,
+        threads=torch.get_num_threads(),
+        seed=run.settings.seed,
+        step=session.step,
+    )
+    write_json(run.folder / SPACE, session.space.to_json())
+    writer.describe(
+        total_steps=schedule.total_steps,
+        steps_per_epoch=schedule.steps_per_epoch,
+        warmup_steps=schedule.warmup_steps,
+        projection_steps=schedule.projection_steps,
+        target_sparsity=session.target_sparsity,
+        num_structures=len(session.space.removable),
+        max_sparsity=session.space.max_sparsity,
+        device=str(device),
+    )
+    if checkpoint is None:
+        words = (
+            f"start on {device}: {schedule.total_steps} steps,"
+            f" {session.target_sparsity} of {len(session.space.removable)} structures to be removed"
+        )
+        writer.event(0, "start", words)
+    else:
+        words = f"resumed on {device} from {checkpoint}, after {session.step} of {schedule.total_steps} steps"
+        writer.event(max(0, session.step - 1), "resume", words)
+    writer.flush()
+
+
+class _Execution:
+    """The steps of `execute`, with what they share."""
+
+    def __init__(self, session: Session, folder: Path, writer: Writer, listener: Listener | None) -> None:
+        self.session, self.folder, self.writer = session, folder, writer
+        self.listener = listener or (lambda progress: None)
+        self.gauge = Gauge(session.device)
+        self.loss: float | None = None
+        self.accuracy: float | None = None
+
+    def to_the_end(self) -> EndState:
+        try:
+            self._train()
+            self._obey()
+            self._tell("construction")
+            result = conclude(self.session, self.folder, self.writer)
+        except _Cancelled:
+            self.writer.finish("cancelled")
+            return "cancelled"
+        self.writer.event(self.session.step - 1, "end", "the run is done")
+        self.writer.finish("done", result=result)
+        return "done"
+
+    def _train(self) -> None:
+        session, settings = self.session, self.session.settings
+        recorder = Recorder(session, self.writer)
+        self._obey()
+        self._tell()
+        self.gauge.restart()
+        for record in train(session, self.gauge):
+            self._check(recorder.observe(record))
+            epoch, left = divmod(session.step, session.schedule.steps_per_epoch)
+            is_epoch_done = left == 0 and (epoch % settings.eval_every_epochs == 0 or session.is_finished)
+            if is_epoch_done:
+                self._evaluate(record.epoch)
+            if session.step % settings.checkpoint_steps == 0 or session.is_finished:
+                self._save()
+            self._obey()
+
+    def _check(self, losses: Iterable[tuple[int, float]]) -> None:
+        """Stop at the first loss that is no finite number; tell the listener of the last one."""
+        read = list(losses)
+        for step, loss in read:
+            if not math.isfinite(loss):
+                words = (
+                    f"the loss became {loss} at step {step}; the last good checkpoint is kept:"
+                    f" lower lr={self.session.settings.lr:g} and start a new run"
+                )
+                self.writer.event(step, "failed", words)
+                raise NonFiniteLossError(words)
+        if read:
+            self.loss = read[-1][1]
+            self._tell()
+
+    def _evaluate(self, epoch: int) -> None:
+        session = self.session
+        self._check(self.writer.flush())
+        images = session.split.validation
+        loss, accuracy = evaluate(
+            session.network, images, device=session.device, before_batch=self._stop_if_cancelled
+        )
+        step = session.step - 1
+        self.writer.evaluation(Evaluation(step, epoch, "full", loss, accuracy, len(images)))
+        self.accuracy = accuracy
+        self._tell()
+        is_zero = session.optimizer.phase == "training"
+        if is_zero and accuracy > (session.best_accuracy or 0.0) and math.isfinite(loss):
+            session.best_step, session.best_accuracy = step, accuracy
+            buffer = io.BytesIO()
+            torch.save(session.network.state_dict(), buffer)
+            write_bytes(self.folder / BEST, buffer.getvalue())
+        self.gauge.restart()
+
+    def _save(self) -> None:
+        """Checkpoint, after everything before it is on record and was found good."""
+        self._check(self.writer.flush())
+        save(self.session, self.folder)
+        self.gauge.restart()
+
+    def _obey(self) -> None:
+        """Do what a person asked for since the last step."""
+        request = self.writer.request
+        if request is None:
+            return
+        if request == "pause":
+            self._save()
+            step = self.session.step
+            self.writer.event(max(0, step - 1), "pause", f"paused after {step} steps")
+            request = self.writer.wait_while_paused(step)
+            self.writer.event(max(0, step - 1), "resume", f"went on after {step} steps")
+            self.gauge.restart()
+        if request == "cancel":
+            self._save()
+            step = self.session.step
+            self.writer.event(max(0, step - 1), "cancel", f"cancelled after {step} steps")
+            raise _Cancelled
+        self.writer.forget_request()
+
+    def _stop_if_cancelled(self) -> None:
+        """In an evaluation: leave it, to be made again after a resume."""
+        if self.writer.request == "cancel":
+            self.writer.event(self.session.step - 1, "cancel", "cancelled during an evaluation")
+            raise _Cancelled
+
+    def _tell(self, phase: str | None = None) -> None:
+        session = self.session
+        self.listener(
+            Progress(
+                session.step,
+                session.schedule.total_steps,
+                phase or session.optimizer.phase,
+                self.loss,
+                self.accuracy,
+            )
+        )

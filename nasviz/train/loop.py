@@ -1,0 +1,108 @@
+"""The training loop: one record per optimizer step. It draws, prints and saves nothing."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+
+import psutil
+import torch
+
+from nasviz.runs import StepRecord
+from nasviz.train.batches import epoch_batches
+from nasviz.train.objective import classification_loss
+from nasviz.train.session import Session
+
+__all__ = ["Gauge", "train"]
+
+WINDOW = 16
+"""Steps over which throughput is averaged."""
+MEMORY_EVERY_S = 0.25
+
+
+class Gauge:
+    """Time, throughput and memory of the steps, as seen from the host."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._process = psutil.Process()
+        self._window: deque[tuple[float, int]] = deque(maxlen=WINDOW)
+        self._last = time.perf_counter()
+        self._memory_mb = float("nan")
+        self._memory_read = float("-inf")
+
+    def restart(self) -> None:
+        """Begin a step now: what went before (an evaluation, a pause) is nobody's time."""
+        self._last = time.perf_counter()
+
+    def lap(self, num_examples: int) -> tuple[float, float]:
+        """Seconds since the step before, and examples per second over the last steps."""
+        now = time.perf_counter()
+        seconds, self._last = now - self._last, now
+        self._window.append((seconds, num_examples))
+        total = sum(length for length, _ in self._window)
+        return seconds, sum(count for _, count in self._window) / max(total, 1e-9)
+
+    @property
+    def memory_mb(self) -> float:
+        """Peak of the CUDA device, else what the process holds, in MiB; read four times a second."""
+        if self._last - self._memory_read >= MEMORY_EVERY_S:
+            self._memory_read = self._last
+            if self._device.type == "cuda":
+                num_bytes = torch.cuda.max_memory_allocated(self._device)
+            else:
+                num_bytes = self._process.memory_info().rss
+            self._memory_mb = num_bytes / 2**20
+        return self._memory_mb
+
+
+def train(session: Session, gauge: Gauge | None = None) -> Iterator[StepRecord]:
+    """Yield one record per optimizer step, from where `session` stands to its last step.
+
+    Close the iterator to stop. Between two records the session is whole: it may be saved or evaluated. Loss
+    and accuracy stay on the device.
+    """
+    gauge = gauge or Gauge(session.device)
+    settings, schedule = session.settings, session.schedule
+    while not session.is_finished:
+        epoch, start = divmod(session.step, schedule.steps_per_epoch)
+        batches = epoch_batches(
+            session.split.train,
+            seed=settings.seed,
+            epoch=epoch,
+            batch_size=settings.batch_size,
+            start=start,
+            num_workers=settings.num_workers,
+        )
+        for images, labels in batches:
+            yield _step(session, epoch, images, labels, gauge)
+
+
+def _step(
+    session: Session, epoch: int, images: torch.Tensor, labels: torch.Tensor, gauge: Gauge
+) -> StepRecord:
+    optimizer = session.optimizer
+    phase, lr = optimizer.phase, float(optimizer.param_groups[0]["lr"])
+    session.network.train()
+    optimizer.zero_grad(set_to_none=True)
+    images = images.to(session.device, non_blocking=True)
+    labels = labels.to(session.device, non_blocking=True)
+    loss, accuracy = classification_loss(session.network(images), labels)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    session.scheduler.step()
+    session.step += 1
+    seconds, examples_per_second = gauge.lap(len(labels))
+    return StepRecord(
+        step=session.step - 1,
+        epoch=epoch,
+        phase=phase,
+        loss=loss.detach(),
+        accuracy=accuracy,
+        lr=lr,
+        seconds=seconds,
+        examples_per_second=examples_per_second,
+        memory_mb=gauge.memory_mb,
+        zero_groups=len(optimizer.zeroed_by),
+    )

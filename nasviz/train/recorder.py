@@ -1,0 +1,108 @@
+"""From a training step to the record of the run: its row, its vectors, and events in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nasviz.runs import StepRecord, Writer
+from nasviz.train.session import Session
+
+__all__ = ["MAX_VECTORS", "Recorder", "read_back"]
+
+MAX_VECTORS = 256
+"""Score and norm vectors recorded in each phase, at most: as many columns as a heat map can show."""
+
+
+def read_back(values: list[Any]) -> list[NDArray[np.floating[Any]]]:
+    """Numbers and vectors as flat arrays; all that lie on a device come in one transfer."""
+    tensors = [value.detach().reshape(-1) for value in values if isinstance(value, Tensor)]
+    fetched: NDArray[np.floating[Any]] = np.empty(0)
+    if tensors:
+        joined = torch.cat(tensors)
+        # NumPy has no bfloat16.
+        fetched = joined.to(torch.promote_types(joined.dtype, torch.float32)).cpu().numpy()
+    arrays: list[NDArray[np.floating[Any]]] = []
+    start = 0
+    for value in values:
+        if isinstance(value, Tensor):
+            arrays.append(fetched[start : start + value.numel()])
+            start += value.numel()
+        else:
+            arrays.append(np.asarray(value, np.float64).reshape(-1))
+    return arrays
+
+
+class Recorder:
+    """Watches a session step by step and writes what is worth keeping.
+
+    Args:
+        session: As it stands before the next step.
+        writer: Of its run.
+    """
+
+    def __init__(self, session: Session, writer: Writer) -> None:
+        self.session = session
+        self.writer = writer
+        self._names = {s.id: s.name for s in session.space.structures}
+        self._zeroed = set(session.optimizer.zeroed_by)
+        schedule = session.schedule
+        self._every = {
+            "warm-up": max(1, schedule.warmup_steps // MAX_VECTORS),
+            "projection": max(1, schedule.projection_steps // MAX_VECTORS),
+        }
+
+    def observe(self, record: StepRecord) -> list[tuple[int, float]]:
+        """Record the step that was just made; what a flush read back, if there was one."""
+        optimizer, step = self.session.optimizer, record.step
+        has_changed = optimizer.phase != record.phase
+        self._vectors(record, is_last=has_changed)
+        if record.phase == "warm-up" and has_changed:
+            self._tell_selection(step)
+        for structure, reason in optimizer.zeroed_by.items():
+            if structure not in self._zeroed:
+                self._zeroed.add(structure)
+                words = f"the group of {self._names[structure]} became zero ({reason})"
+                self.writer.event(step, "zero", words, structure)
+        if has_changed and optimizer.phase == "training" and optimizer.selected:
+            words = "projection ended: every selected group is zero; training goes on with what is left"
+            self.writer.event(step, "phase", words)
+        return self.writer.step(record)
+
+    def _vectors(self, record: StepRecord, *, is_last: bool) -> None:
+        optimizer, step = self.session.optimizer, record.step
+        ids = optimizer.structure_ids
+        if not ids or record.phase == "training":
+            return
+        start = 0 if record.phase == "warm-up" else self.session.schedule.warmup_steps
+        if not is_last and (step - start) % self._every[record.phase]:
+            return
+        if record.phase == "warm-up" and optimizer.score_vector is not None:
+            self.writer.scores(step, ids, optimizer.score_vector)
+        self.writer.norms(step, ids, optimizer.norm_vector())
+
+    def _tell_selection(self, step: int) -> None:
+        """The end of the warm-up: what was selected, and which candidates were passed over and why."""
+        session, optimizer = self.session, self.session.optimizer
+        if not optimizer.selected:
+            self.writer.event(step, "selected", "warm-up ended: nothing was to be removed (K = 0)")
+            return
+        for fate in session.space.selection_steps(optimizer.scores, session.target_sparsity):
+            if not fate.is_accepted:
+                name = self._names[fate.structure]
+                words = f"{name} has the lowest score left ({fate.saliency:.3g}); {fate.reason}"
+                self.writer.event(step, "kept", words, fate.structure)
+        words = f"warm-up ended, selected: {self._list(optimizer.selected)}"
+        if optimizer.orphaned:
+            words += f"; without input then, and gone too: {self._list(optimizer.orphaned)}"
+        self.writer.event(step, "selected", words)
+        for structure in optimizer.selected:
+            self.writer.event(step, "redundant", f"{self._names[structure]} will go", structure)
+
+    def _list(self, structures: Iterable[int]) -> str:
+        return ", ".join(self._names[structure] for structure in structures)

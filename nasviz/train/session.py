@@ -1,0 +1,148 @@
+"""Everything that a run trains with, made from its settings alone."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
+
+from nasviz import data, models, optim
+from nasviz.errors import InvalidSettingError
+from nasviz.graph import SearchSpace, search_space
+from nasviz.optim.binding import count_of
+from nasviz.runs import RunSettings, Schedule
+from nasviz.trace import trace
+
+if TYPE_CHECKING:
+    from nasviz.data import DataSplit
+    from nasviz.optim import H2SPG
+    from nasviz.trace import TracedNetwork
+
+__all__ = ["Session", "choose_device", "open_session", "seed_everything"]
+
+
+@dataclass
+class Session:
+    """A run in memory. `step` counts the optimizer steps that are done; everything else follows from it."""
+
+    settings: RunSettings
+    schedule: Schedule
+    device: torch.device
+    network: TracedNetwork
+    space: SearchSpace
+    split: DataSplit
+    optimizer: H2SPG
+    scheduler: LRScheduler
+    target_sparsity: int
+    """K as a count."""
+    step: int = 0
+    best_step: int | None = None
+    """Last step before the best evaluation since everything selected is zero."""
+    best_accuracy: float | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.step >= self.schedule.total_steps
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the generators of Python, NumPy and torch that a network or its data may draw from."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (the one that a user's network may draw from)
+    torch.manual_seed(seed)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; "auto" is the first CUDA device where there is one, else the CPU.
+
+    Raises:
+        InvalidSettingError: This machine has no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    num_gpus = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= num_gpus:
+        raise InvalidSettingError(
+            f"device={name!r} was asked for, but torch sees {num_gpus} CUDA devices; choose 'auto' or 'cpu'"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise InvalidSettingError("device='mps' was asked for, but torch finds no Metal here; choose 'auto'")
+    return device
+
+
+def open_session(settings: RunSettings) -> Session:
+    """Build what `settings` describe, ready for the first step.
+
+    Everything that cannot work is refused here: phases that do not fit, a K beyond K_max, a device that is
+    not there. Seeds the global generators.
+
+    Raises:
+        InvalidSettingError: The settings do not fit each other or this machine.
+        InvalidSparsityError: More structures were asked for than can go.
+        TraceError: The network cannot be traced.
+        DataError: The data are missing or damaged.
+    """
+    device = choose_device(settings.device)
+    facts = data.facts(settings.data)
+    schedule = settings.schedule(facts.num_train)
+    seed_everything(settings.seed)
+    model, example_inputs = models.build(settings.network, facts, seed=settings.seed)
+    network = trace(model, example_inputs)
+    _require_any_batch_size(network)
+    space = search_space(network, protect=settings.protect)
+    split = data.load(
+        settings.data,
+        image_shape=tuple(example_inputs[0].shape[1:]),
+        folder=settings.data_folder,
+        seed=settings.seed,
+    )
+    schedule = settings.schedule(len(split.train))
+    network.to(device)
+    if device.type == "cuda":
+        # Cheap, and two runs with the same seed then differ by the order of atomic sums alone.
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        split = split.to(device) if settings.num_workers == 0 else split
+    optimizer = optim.create(
+        settings.optimizer,
+        network,
+        space,
+        base=settings.base,
+        lr=settings.lr,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        target_sparsity=settings.target_sparsity,
+        warmup_steps=schedule.warmup_steps,
+        projection_steps=schedule.projection_steps,
+        projection=settings.projection,
+        epsilon=settings.epsilon,
+        saliency=settings.saliency,
+        generator=torch.Generator().manual_seed(settings.seed),
+    )
+    # What building and tracing drew must not decide what training draws.
+    seed_everything(settings.seed)
+    return Session(
+        settings=settings,
+        schedule=schedule,
+        device=device,
+        network=network,
+        space=space,
+        split=split,
+        optimizer=optimizer,
+        scheduler=CosineAnnealingLR(optimizer, T_max=schedule.total_steps),
+        target_sparsity=count_of(settings.target_sparsity, len(space.removable)),
+    )
+
+
+def _require_any_batch_size(network: TracedNetwork) -> None:
+    (first, *_) = network.trace_graph.inputs
+    if first.shape and first.shape[0] != -1:
+        raise InvalidSettingError(
+            f"{network.trace_graph.name} could be traced for batches of {first.shape[0]} only, and training"
+            " needs any size: its code fixes the size of the batch somewhere, use x.shape[0] there"
+        )

@@ -1,0 +1,98 @@
+"""The worker of a run: `python -m nasviz.train.worker RUN_FOLDER`, or `work` in the foreground.
+
+The run's lock is taken before torch is imported, so that a second start is refused at once and a cancel is
+heard from the first moment on.
+"""
+
+from __future__ import annotations
+
+import _thread
+import argparse
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nasviz.errors import NasvizError
+from nasviz.runs import EndState, Run, Writer
+from nasviz.runs.requests import read_request
+
+if TYPE_CHECKING:
+    from nasviz.train.execution import Listener, Progress
+
+__all__ = ["PATIENCE_S", "STEP_PATIENCE_S", "main", "work"]
+
+PATIENCE_S = 0.3
+"""How long a cancel waits outside of training; whatever is going on is interrupted then."""
+STEP_PATIENCE_S = 3.0
+"""How long it waits for the end of a training step."""
+
+
+def work(run: Run, listener: Listener | None = None) -> EndState:
+    """Train `run` to its end, here and now; return how it ended.
+
+    Args:
+        run: Nobody else may be at work on it.
+        listener: Hears of the progress.
+
+    Raises:
+        RunBusyError: The run has a worker already.
+        RunStateError: The run is done.
+        NasvizError: The run failed; the reason is on record.
+    """
+    with Writer(run, read_back=_read_back) as writer:
+        from nasviz.train.execution import execute
+
+        return execute(run, writer, listener)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry of the detached process; ends it with status 0, or 1 and the reason on standard error."""
+    parser = argparse.ArgumentParser(prog="python -m nasviz.train.worker", description="Train one run.")
+    parser.add_argument("folder", type=Path, help="folder of the run")
+    folder: Path = parser.parse_args(arguments).folder
+    # A polite end from outside reads as cancelled, not as crashed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        run = Run(folder.resolve())
+        watch = _Watch(run)
+        watch.start()
+        work(run, watch.hear)
+    except NasvizError as error:
+        raise SystemExit(f"{type(error).__name__}: {error}") from error
+    except KeyboardInterrupt:
+        raise SystemExit(f"run {folder.name} was interrupted") from None
+
+
+def _read_back(values: Sequence[Any]) -> Sequence[Any]:
+    from nasviz.train.recorder import read_back
+
+    return read_back(list(values))
+
+
+class _Watch(threading.Thread):
+    """Interrupts the main thread where a cancel has waited too long: tracing and export never look."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(daemon=True)
+        self._run = run
+        self._patience_s = PATIENCE_S
+
+    def hear(self, progress: Progress) -> None:
+        """A training step that is under way is worth waiting for: its end saves a checkpoint."""
+        self._patience_s = PATIENCE_S if progress.phase == "construction" else STEP_PATIENCE_S
+
+    def run(self) -> None:
+        """Look for a cancel ten times a second."""
+        asked: float | None = None
+        while asked is None or time.monotonic() - asked < self._patience_s:
+            time.sleep(0.1)
+            is_asked = read_request(self._run.folder) == "cancel"
+            asked = (asked or time.monotonic()) if is_asked else None
+        _thread.interrupt_main()
+
+
+if __name__ == "__main__":
+    main()

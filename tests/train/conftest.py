@@ -1,0 +1,44 @@
+"""Short runs of DemoNet at a quarter of its widths, on digits in their own size."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nasviz.catalog import NetworkSource
+from nasviz.runs import Run, RunSettings, Store
+
+Make = Callable[..., RunSettings]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def short_settings(**changes: Any) -> RunSettings:
+    """22 steps: 8 of warm-up, 8 of projection, 6 of training; a checkpoint at every third."""
+    network = NetworkSource("demonet", input_shape=(1, 8, 8), settings={"width": 0.25})
+    settings: dict[str, Any] = {
+        "network": network,
+        "target_sparsity": 3,
+        "warmup_steps": 8,
+        "projection_steps": 8,
+        "epochs": 2,
+        "batch_size": 128,
+        "checkpoint_steps": 3,
+        "device": "cpu",
+    }
+    return RunSettings(**(settings | changes))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "runs")
+
+
+@pytest.fixture
+def run(store: Store) -> Run:
+    return store.create(short_settings())

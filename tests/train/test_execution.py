@@ -1,0 +1,188 @@
+"""A run from start to end: what is recorded, what is written, how it is paused, and how it fails."""
+
+import json
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from nasviz import subnet
+from nasviz.data import load
+from nasviz.errors import InvalidSparsityError, NonFiniteLossError, RunStateError
+from nasviz.graph import SearchSpace
+from nasviz.runs import Run, Store
+from nasviz.train import Progress, evaluate, work
+from tests.runs.conftest import wait_until
+from tests.train.conftest import short_settings
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    torch.set_num_threads(1)
+    run = Store(tmp_path_factory.mktemp("runs")).create(short_settings())
+    assert work(run) == "done"
+    return run
+
+
+def test_everything_needed_to_repeat_it_is_on_record(done: Run) -> None:
+    (start,) = done.environments
+
+    assert done.settings == short_settings()
+    assert {"torch", "numpy", "scikit-learn"} <= start["packages"].keys()
+    assert (start["device"], start["seed"], start["threads"]) == ("cpu", 0, 1)
+    space = SearchSpace.from_json(json.loads((done.folder / "space.json").read_text()))
+    assert len(space.removable) == 6
+
+
+def test_every_step_score_and_norm_is_on_record(done: Run) -> None:
+    tail = done.tail()
+
+    assert tail.steps.step.tolist() == list(range(22))
+    assert tail.scores.steps.tolist() == list(range(8))
+    assert tail.norms.steps.tolist() == list(range(16))
+    assert tail.scores.structures == tail.norms.structures
+    assert np.isfinite(tail.scores.values).all()
+    gone = [tail.norms.structures.index(i) for i in done.end.result["selected"]]
+    assert (tail.norms.values[-1, gone] == 0).all()
+    assert (np.delete(tail.norms.values[-1], gone) > 0).all()
+    assert tail.facts["warmup_steps"] == tail.facts["projection_steps"] == 8
+    assert tail.facts["max_sparsity"] == 4
+
+
+def test_the_sub_network_answers_like_the_full_one(done: Run) -> None:
+    result = done.end.result
+    by_network = {(e.network, e.epoch): e for e in done.tail().evaluations}
+
+    assert result["accuracy_subnet"] == result["accuracy_full"] == by_network["full", 1].accuracy
+    assert result["loss_subnet"] == pytest.approx(result["loss_full"], rel=1e-5)
+    assert result["max_relative_error"] < 1e-5
+    assert result["params_after"] < result["params_before"]
+    assert len(result["selected"]) == result["target_sparsity"] == 3
+    assert set(by_network) == {("full", 0), ("full", 1), ("subnet", 1)}
+    files = {path.name for path in (done.folder / "subnet").iterdir()}
+    assert {"graph.json", "weights.safetensors", "model.py", "report.json", "model.onnx"} <= files
+
+
+def test_the_saved_sub_network_is_as_good_as_the_report_says(done: Run) -> None:
+    module = subnet.load(done.folder / "subnet")
+    images = load("digits", image_shape=(1, 8, 8)).validation
+    loss, accuracy = evaluate(module, images, device=torch.device("cpu"))
+
+    assert accuracy == done.end.result["accuracy_subnet"]
+    assert loss == pytest.approx(done.end.result["loss_subnet"], rel=1e-6)
+    num_parameters = sum(parameter.numel() for parameter in module.parameters())
+    assert num_parameters == done.end.result["params_after"]
+
+
+def test_what_happened_is_told_in_words(done: Run) -> None:
+    events = done.tail().events
+    kinds = [event.kind for event in events]
+
+    assert kinds[0] == "start"
+    assert kinds.count("zero") == kinds.count("redundant") == 3
+    assert kinds[-1] == "end"
+    (selected,) = (event for event in events if event.kind == "selected")
+    assert selected.step == 7
+    assert selected.text.startswith("warm-up ended, selected: ")
+    zero = [event for event in events if event.kind == "zero"]
+    assert all("became zero (" in e.text and e.structure is not None for e in zero)
+
+
+def test_a_candidate_that_had_to_stay_is_told_with_the_reason(store: Store) -> None:
+    run = store.create(short_settings(target_sparsity=4, warmup_steps=2, projection_steps=2, epochs=1))
+    work(run)
+    kept = [event for event in run.tail().events if event.kind == "kept"]
+
+    assert run.end.result["target_sparsity"] == len(run.end.result["selected"]) == 4
+    assert kept
+    assert all("has the lowest score left" in e.text and "kept: " in e.text for e in kept)
+    assert not {e.structure for e in kept} & set(run.end.result["selected"])
+
+
+def test_the_best_weights_since_the_projection_are_kept_beside_the_last(done: Run) -> None:
+    best = torch.load(done.folder / "best.pt", weights_only=True)
+    last = torch.load(done.folder / "checkpoint.pt", weights_only=True)["network"]
+
+    assert best.keys() == last.keys()
+    assert done.end.result["best_step"] == 21
+    assert done.end.result["best_accuracy"] == done.end.result["accuracy_full"]
+
+
+def test_a_run_that_is_done_is_not_done_again(done: Run) -> None:
+    with pytest.raises(RunStateError, match="is done"):
+        work(done)
+
+
+def test_nothing_to_remove_trains_and_gives_the_same_network_back(store: Store) -> None:
+    run = store.create(short_settings(target_sparsity=0, epochs=1, warmup_steps=2, projection_steps=2))
+
+    assert work(run) == "done"
+    result = run.end.result
+    assert result["params_after"] == result["params_before"]
+    assert result["accuracy_subnet"] == result["accuracy_full"]
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoint(store: Store) -> None:
+    # lr * weight_decay = 100,000 multiplies the weights by that at each step until they overflow.
+    wild = short_settings(lr=1000.0, weight_decay=100.0, warmup_steps=2, checkpoint_steps=2)
+    run = store.create(wild)
+    with pytest.raises(NonFiniteLossError):
+        work(run)
+
+    assert run.state == "failed"
+    assert "checkpoint is kept" in (run.end.error or "")
+    saved = torch.load(run.folder / "checkpoint.pt", weights_only=True)
+    assert 0 < saved["step"] < 22
+    assert all(torch.isfinite(t).all() for n, t in saved["network"].items() if n.endswith("weight"))
+
+
+def test_settings_that_cannot_be_carried_out_end_the_run_with_the_reason(store: Store) -> None:
+    run = store.create(short_settings(target_sparsity=5))
+    with pytest.raises(InvalidSparsityError):
+        work(run)
+
+    assert run.state == "failed"
+    assert "only 4 can go" in (run.end.error or "")
+
+
+def test_a_paused_run_stands_still_and_ends_as_if_it_had_not(store: Store, done: Run) -> None:
+    run = store.create(short_settings())
+    stood: list[int] = []
+
+    def pause_and_go_on() -> None:
+        wait_until(lambda: run.state == "running")
+        run.request("pause")
+        wait_until(lambda: run.state == "paused")
+        stood.append(run.tail().last_step)
+        stood.append(run.tail().last_step)
+        run.request("resume")
+
+    person = threading.Thread(target=pause_and_go_on)
+    person.start()
+    assert work(run) == "done"
+    person.join(timeout=10)
+
+    assert stood[0] == stood[1] < 21
+    assert run.tail().steps.loss.tolist() == done.tail().steps.loss.tolist()
+    assert run.end.result == done.end.result
+    assert [e.kind for e in run.tail().events].count("pause") == 1
+
+
+def test_a_cancelled_run_goes_on_where_it_was_cancelled(store: Store, done: Run) -> None:
+    run = store.create(replace(short_settings(), checkpoint_steps=1000))
+    heard: list[Progress] = []
+
+    def cancel_at_first_evaluation(progress: Progress) -> None:
+        heard.append(progress)
+        if progress.accuracy is not None and len(run.environments) == 1:
+            run.request("cancel")
+
+    assert work(run, cancel_at_first_evaluation) == "cancelled"
+    assert run.state == "cancelled"
+    assert run.tail().last_step == 10
+    assert work(run, heard.append) == "done"
+
+    assert run.tail().steps.loss.tolist() == done.tail().steps.loss.tolist()
+    assert (heard[-1].step, heard[-1].total_steps, heard[-1].phase) == (22, 22, "construction")

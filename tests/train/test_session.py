@@ -1,0 +1,66 @@
+"""What cannot work is refused before the first step, in words that help."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from nasviz.catalog import NetworkSource
+from nasviz.errors import InvalidSettingError, InvalidSparsityError
+from nasviz.train import open_session
+from tests.train.conftest import short_settings
+
+
+def test_more_than_can_go_is_refused_with_what_can() -> None:
+    with pytest.raises(InvalidSparsityError, match=r"target_sparsity=5 .*of 6 .*only 4 can go.*at most 4"):
+        open_session(short_settings(target_sparsity=5))
+
+
+FIXED = """
+from torch import nn
+
+class Fixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(64, 10)
+
+    def forward(self, x):
+        return self.linear(x.reshape(2, 64))
+"""
+
+
+def test_a_network_that_fixes_its_batch_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "with_fixed_batch.py").write_text(FIXED)
+    source = NetworkSource("with_fixed_batch:Fixed", input_shape=(1, 8, 8), trust=(str(tmp_path),))
+    with pytest.raises(InvalidSettingError, match=r"batches of 2 only.*use x\.shape\[0\]"):
+        open_session(short_settings(network=source, target_sparsity=0))
+
+
+def test_a_share_counts_structures() -> None:
+    assert open_session(short_settings(target_sparsity=0.5)).target_sparsity == 3
+
+
+def test_what_is_protected_counts_no_longer() -> None:
+    with pytest.raises(InvalidSparsityError, match="only 3 can go"):
+        open_session(short_settings(target_sparsity=4, protect=("conv7", "conv8")))
+
+
+def test_phases_longer_than_the_run_are_refused() -> None:
+    with pytest.raises(InvalidSettingError, match="make 22; choose at most 22"):
+        open_session(short_settings(warmup_steps=20))
+
+
+@pytest.mark.skipif(torch.cuda.device_count() > 7, reason="the machine has the device")
+def test_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InvalidSettingError, match=r"torch sees \d+ CUDA devices"):
+        open_session(short_settings(device="cuda:7"))
+
+
+def test_the_same_seed_gives_the_same_network_and_another_one_does_not() -> None:
+    first, second, third = (open_session(short_settings(seed=seed)) for seed in (0, 0, 1))
+    weights = [
+        torch.cat([p.detach().view(-1) for p in s.network.parameters()]) for s in (first, second, third)
+    ]
+
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
