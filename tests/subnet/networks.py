@@ -203,3 +203,30 @@ class Auxiliary(nn.Module):
         if self.training:
             return {"out": self.head(self.dropout(x)), "aux": self.auxiliary(x)}
         return self.head(self.dropout(x))
+
+
+class TwoHeads(nn.Module):
+    """Two outputs, each of two branches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(2, 4, 3, padding=1)
+        self.a, self.b, self.c, self.d = (conv_norm(4, 4) for _ in range(4))
+        self.head, self.other = nn.Conv2d(4, 3, 1), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.stem(x)
+        return self.head(self.a(x) + self.b(x)), self.other(self.c(x) + self.d(x))
+
+
+class Tokens(nn.Module):
+    """Tokens, two branches of linear maps over them, and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(7, 4)
+        self.a, self.b, self.head = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.table(tokens)
+        return self.head(self.a(x) + functional.gelu(self.b(x)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+from dataclasses import replace
 from functools import cache
 from itertools import combinations
 
@@ -11,6 +13,7 @@ import torch
 from torch import nn
 
 import nasviz
+from nasviz.errors import ConstructionError, InvalidSparsityError
 from nasviz.graph import SearchSpace
 from tests.subnet import networks
 from tests.subnet.networks import CAT_TAILS, MATERIALISED_TAILS, MOVING_TAILS, SUMS
@@ -24,6 +27,7 @@ RULES = {
     "dead end": networks.DeadEnd,
     "uneven": networks.Uneven,
     "auxiliary output": networks.Auxiliary,
+    "two heads": networks.TwoHeads,
 }
 
 
@@ -118,3 +122,191 @@ def test_demonet_reaches_its_published_size() -> None:
     assert report.max_relative_error <= 1e-5 < report.effect
     assert report.bypassed == ("cat", "add_1")
     assert report.sliced == {"conv6.weight": (184, 104, 3, 3)}
+
+
+def test_stacked_unets_lose_their_published_set_without_any_difference() -> None:
+    torch.manual_seed(0)
+    net = nasviz.trace(nasviz.zoo.StackedUnets(), torch.randn(2, 3, 32, 32))
+    space = nasviz.search_space(net)
+    starts = ("maxpool13", "conv50", "conv63", "relu72")
+    removed = [s.id for s in space.structures if s.name.split("-")[0] in starts]
+    assert len(removed) == 4
+
+    report = nasviz.construct(net, space, removed).report
+
+    assert report.max_relative_error == 0
+    assert report.effect > 0.01
+    assert (report.params_before, report.params_after) == (795_466, 369_370)
+    assert set(report.erased.values()) == {"selected", "dead end"}
+
+
+def small() -> tuple[nn.Module, SearchSpace, torch.Tensor]:
+    return traced("norm rows")
+
+
+def test_the_full_network_is_left_as_it_was() -> None:
+    net, space, _ = small()
+    net.train()
+    net.tail.get_submodule("0").eval()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    modes = {name: module.training for name, module in net.named_modules()}
+    code = net.code
+
+    nasviz.construct(net, space, valid_sets(space)[0])
+
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    assert modes == {name: module.training for name, module in net.named_modules()}
+    assert net.code == code
+
+
+def test_construction_is_deterministic_and_leaves_the_random_state_alone() -> None:
+    net, space, _ = small()
+    state = torch.random.get_rng_state()
+    one, two = (nasviz.construct(net, space, valid_sets(space)[2]) for _ in range(2))
+    assert one.module.code == two.module.code
+    assert one.report == two.report
+    assert torch.equal(state, torch.random.get_rng_state())
+    for name, value in one.module.state_dict().items():
+        assert torch.equal(value, two.module.state_dict()[name])
+
+
+@pytest.mark.parametrize("name", ["norm rows", "group norm", "shuffled", "auxiliary output"])
+def test_a_subnetwork_is_traced_and_searched_again(name: str) -> None:
+    net, space, x = traced(name)
+    sub = nasviz.construct(net, space, valid_sets(space)[0])
+
+    again = nasviz.trace(sub.module, x)
+    found = nasviz.search_space(again)
+    same = nasviz.construct(again, found)
+
+    assert same.report.selected == ()
+    assert same.report.params_after == same.report.params_before == sub.report.params_after
+    assert same.report.macs_after == sub.report.macs_after
+    assert len(same.module.graph.nodes) == len(sub.module.graph.nodes)
+    assert found.max_sparsity == space.max_sparsity - len(sub.report.selected)
+
+
+def test_left_out_the_set_is_read_from_the_weights() -> None:
+    net, space, _ = small()
+    chosen = valid_sets(space)[-1]
+    zeroed = copy.deepcopy(net)
+    nasviz.project_to_zero_(zeroed, space, chosen)
+
+    sub = nasviz.construct(zeroed, space)
+
+    assert sub.report.selected == chosen
+    assert sub.report.effect == sub.report.max_relative_error == 0
+
+
+def test_an_invalid_set_of_zeros_is_refused_by_name() -> None:
+    net, space, _ = traced("sum")
+    zeroed = copy.deepcopy(net)
+    for name, parameter in zeroed.named_parameters():
+        if name.startswith(("a.", "b.")):
+            nn.init.zeros_(parameter)
+    with pytest.raises(InvalidSparsityError, match=r"a\.0-1, b together"):
+        nasviz.construct(zeroed, space)
+
+
+def test_a_network_that_does_not_fit_the_space_is_refused() -> None:
+    net, _, _ = traced("norm rows")
+    _, space, _ = traced("orphan")
+    with pytest.raises(ConstructionError, match="no nodes of the network"):
+        nasviz.construct(net, space, [space.removable[0].id])
+    changed = copy.deepcopy(net)
+    changed.c.weight = nn.Parameter(torch.zeros(6, 4, 1, 1))
+    with pytest.raises(ConstructionError, match=r"c\.weight with shape \(5, 4, 1, 1\)"):
+        nasviz.construct(changed, traced("norm rows")[1], [])
+
+
+def test_an_optional_output_may_be_lost() -> None:
+    net, space, x = traced("two heads")
+    trace = space.trace
+    outputs = (trace.outputs[0], replace(trace.outputs[1], is_required=False))
+    relaxed = nasviz.search_space(replace(trace, outputs=outputs))
+    removed = [s.id for s in relaxed.removable if s.name.startswith(("c", "d"))]
+    assert not space.is_valid(removed)
+
+    sub = nasviz.construct(net, relaxed, removed)
+
+    assert sub.report.lost_outputs == (trace.outputs[1].id,)
+    main, other = sub.module(x)
+    assert other is None
+    assert main.shape == net(x)[0].shape
+
+
+def test_a_wrong_column_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, space, _ = small()
+    chosen = valid_sets(space)[0]
+    plan = space.plan(chosen)
+    shifted = [replace(s, rows=tuple(r + 1 for r in s.rows)) if s.dim == 1 else s for s in plan.slices]
+    monkeypatch.setattr(SearchSpace, "plan", lambda *_: replace(plan, slices=tuple(shifted)))
+    with pytest.raises(ConstructionError, match="differs from the network"):
+        nasviz.construct(net, space, chosen)
+
+
+def test_rows_of_norms_that_are_not_zeroed_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, space, _ = small()
+    chosen = valid_sets(space)[0]
+    group = space.group(chosen)
+    monkeypatch.setattr(SearchSpace, "group", lambda *_: replace(group, rows=()))
+    with pytest.raises(ConstructionError, match="differs from the network"):
+        nasviz.construct(net, space, chosen)
+
+
+def test_a_set_that_is_not_closed_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, space, _ = traced("orphan")
+    chosen = next(c for c in valid_sets(space) if space.plan(c).orphaned)
+    group = space.group(chosen)
+    own = {name for i in chosen for name in space.structure(i).parameter_names}
+    unclosed = replace(group, tensors=tuple(t for t in group.tensors if t in own))
+    assert unclosed != group
+    monkeypatch.setattr(SearchSpace, "group", lambda *_: unclosed)
+    with pytest.raises(ConstructionError, match="differs from the network"):
+        nasviz.construct(net, space, chosen)
+
+
+def test_a_broken_promise_of_the_plan_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, space, _ = small()
+    plan = space.plan(valid_sets(space)[0])
+    monkeypatch.setattr(SearchSpace, "plan", lambda *_: replace(plan, params_after=plan.params_after + 1))
+    with pytest.raises(ConstructionError, match="the plan promises"):
+        nasviz.construct(net, space, valid_sets(space)[0])
+
+
+def test_a_report_is_plain_data() -> None:
+    net, space, _ = small()
+    report = nasviz.construct(net, space, valid_sets(space)[0]).report
+    data = json.loads(json.dumps(report.to_json()))
+    assert data["params_after"] == report.params_after
+    assert [check["name"] for check in data["checks"]] == [
+        "evaluation",
+        "evaluation with random statistics",
+        "training",
+    ]
+
+
+def test_frozen_parameters_stay_frozen() -> None:
+    net, space, _ = small()
+    copied = copy.deepcopy(net)
+    copied.get_parameter("tail.2.weight").requires_grad_(False)
+    sub = nasviz.construct(copied, space, valid_sets(space)[0])
+    assert not sub.module.get_parameter("tail.2.weight").requires_grad
+    assert "tail.2.weight" in sub.report.sliced
+
+
+def test_the_batch_stays_free_where_zeros_are_written_back() -> None:
+    net, space, x = traced("group norm")
+    sub = nasviz.construct(net, space, valid_sets(space)[0])
+    assert sub.module.eval()(x[:1]).shape[0] == 1
+    assert sum("fill_" in name for name, _ in sub.module.named_buffers()) == 1
+
+
+def test_tokens_are_drawn_within_their_table() -> None:
+    torch.manual_seed(0)
+    net = nasviz.trace(networks.Tokens(), torch.randint(7, (2, 5)))
+    space = nasviz.search_space(net)
+    report = nasviz.construct(net, space, [space.removable[0].id]).report
+    assert report.max_relative_error < 1e-5 < report.effect
+    given = nasviz.construct(net, space, [space.removable[0].id], inputs=torch.randint(7, (4, 5)))
+    assert given.report.max_relative_error < 1e-5
