@@ -1,6 +1,7 @@
 """A traced network is the user's network: same answers, same modules, same names."""
 
 import copy
+from functools import cache
 from typing import Any
 
 import pytest
@@ -20,6 +21,13 @@ def build(name: str) -> tuple[nn.Module, Any]:
     return network(), example
 
 
+@cache
+def traced(name: str) -> tuple[nn.Module, Any, TracedNetwork]:
+    """One trace for all tests that only look at it."""
+    model, example = build(name)
+    return model, example, trace(model, example)
+
+
 def call(network: nn.Module, example: Any) -> Any:
     if isinstance(example, dict):
         return network(**example)
@@ -36,8 +44,7 @@ def snapshot(model: nn.Module) -> list[tuple[Any, ...]]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_best_way_is_exact_in_both_modes(name: str) -> None:
-    model, example = build(name)
-    network = trace(model, example)
+    _, _, network = traced(name)
 
     assert network.parity.rung.startswith("export, training mode, any batch size")
     assert set(network.parity.max_relative_error) >= {"eval", "batch", "train"}
@@ -47,8 +54,7 @@ def test_the_best_way_is_exact_in_both_modes(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_state_dict_is_the_users(name: str) -> None:
-    model, example = build(name)
-    network = trace(model, example)
+    model, _, network = traced(name)
 
     mine, users = network.state_dict(keep_vars=True), model.state_dict(keep_vars=True)
     assert list(mine) == list(users)
@@ -71,8 +77,7 @@ def test_tracing_leaves_the_model_as_it_was(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_vertices_are_the_nodes_that_depend_on_the_input(name: str) -> None:
-    model, example = build(name)
-    network = trace(model, example)
+    _, _, network = traced(name)
     nodes = {node.name: node for node in network.graph.nodes}
 
     for vertex in network.trace_graph:
@@ -88,8 +93,7 @@ def test_vertices_are_the_nodes_that_depend_on_the_input(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_tracing_again_changes_nothing(name: str) -> None:
-    model, example = build(name)
-    network = trace(model, example)
+    _, example, network = traced(name)
     again = trace(network, example)
 
     assert list(again.state_dict()) == list(network.state_dict())
@@ -101,8 +105,8 @@ def test_tracing_again_changes_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_copy_is_a_traced_network_with_its_own_parameters(name: str) -> None:
-    model, example = build(name)
-    network = trace(model, example).eval()
+    _, example, network = traced(name)
+    network.eval()
     twin = copy.deepcopy(network)
 
     assert isinstance(twin, TracedNetwork)
