@@ -31,6 +31,7 @@ class OutputForm(nn.Module):
         eval_form: The same in evaluation mode; it may leave tensors out (auxiliary heads).
 
     Examples:
+        >>> import torch
         >>> form = OutputForm({"out": Position(0), "aux": Position(1)}, Position(0))
         >>> form(torch.ones(1), None)
         {'out': tensor([1.]), 'aux': None}
