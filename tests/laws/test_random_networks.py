@@ -1,0 +1,50 @@
+"""Random networks, random valid sets, double precision: no rule of construction fails in any combination."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import nasviz
+from tests.laws.cases import enliven_
+from tests.laws.series_parallel import Network, plans
+
+FEW = settings(max_examples=40, derandomize=True, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=1000, suppress_health_check=list(HealthCheck))
+
+
+def check(plan: Any, seed: int) -> None:
+    torch.manual_seed(seed)
+    model = Network(plan).double()
+    enliven_(model)
+    x = torch.randn(3, 2, 5, 5, dtype=torch.float64)
+    net = nasviz.trace(model, x)
+    space = nasviz.search_space(net)
+    rng = random.Random(seed)
+    k = rng.randint(0, space.max_sparsity)
+    chosen = space.select({s.id: rng.random() for s in space.removable}, k)
+
+    sub = nasviz.construct(net, space, chosen, inputs=x)
+
+    assert sub.report.max_relative_error <= 1e-9
+    module = sub.module.train()
+    module(x).square().sum().backward()
+    assert all(p.grad is not None for p in module.parameters())
+
+
+@FEW
+@given(plans(), st.integers(0, 1000))
+def test_a_random_subnetwork_equals_its_zeroed_network(plan: Any, seed: int) -> None:
+    check(plan, seed)
+
+
+@pytest.mark.slow
+@MANY
+@given(plans(), st.integers(0, 1000))
+def test_many_random_subnetworks_equal_their_zeroed_networks(plan: Any, seed: int) -> None:
+    check(plan, seed)
