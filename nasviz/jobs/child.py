@@ -1,7 +1,8 @@
 """What a child process does: the one file of the light wing that loads torch and the torch wing.
 
-Run as `python -m nasviz.jobs.child`. The channel for events is made first, then the heavy modules are loaded,
-then one small network is traced, so that the first person who asks finds everything warm.
+Run as `python -m nasviz.jobs.child`. The channel for events is made first, then what tracing needs is loaded,
+then one small network is traced, so that the first person who asks finds everything warm. Data, scores and
+training are loaded by the tasks that need them.
 """
 
 from __future__ import annotations
@@ -25,9 +26,7 @@ import torch
 from torch import fx, nn
 from torch.utils._pytree import tree_leaves
 
-import nasviz.data
 import nasviz.models
-import nasviz.saliency
 import nasviz.subnet
 import nasviz.trace
 from nasviz.catalog import FACTS, DataFacts, NetworkSource
@@ -36,9 +35,6 @@ from nasviz.graph import SearchSpace, search_space
 from nasviz.runs import Run
 from nasviz.subnet.source import source_of
 from nasviz.trace.parity import relative_error
-from nasviz.train.checkpoint import restore
-from nasviz.train.evaluation import evaluate
-from nasviz.train.session import open_session
 
 Inputs = Sequence[Sequence[int]]
 Writer = Callable[[fx.GraphModule, Path, Inputs], dict[str, Any]]
@@ -64,6 +60,8 @@ def analyze(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
 
 def preview(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Score every removal structure of the untrained network on one batch of real data."""
+    import nasviz.saliency
+
     start = time.perf_counter()
     source = NetworkSource.from_json(arguments["source"])
     facts = FACTS[arguments["data"]]
@@ -77,29 +75,43 @@ def preview(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
 
 def construct(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Zero structures, cut them out, compare both networks, write the smaller one to a folder."""
-    split = None
     if "run" in arguments:
-        folder = Path(arguments["run"])
-        report(0.1, "loading the trained network")
-        session = open_session(replace(Run(folder).settings, device="cpu"))
-        restore(session, folder)
-        network, space, split = session.network, session.space, session.split
-        target = Path(arguments["folder"] or folder / "by-hand")
-    else:
-        source = NetworkSource.from_json(arguments["source"])
-        network, space = _traced(source, None, arguments["protect"], report)
-        target = Path(arguments["folder"])
-    report(0.6, "cutting, and comparing both networks")
-    sub = nasviz.subnet.construct(network, space, arguments["erased"])
-    target.mkdir(parents=True, exist_ok=True)
-    nasviz.subnet.save(sub, target)
+        return _construct_trained(arguments, report)
+    source = NetworkSource.from_json(arguments["source"])
+    network, space = _traced(source, None, arguments["protect"], report)
+    sub = _cut(network, space, arguments, report)
+    return _constructed(sub, arguments["folder"], sub.report.to_json())
+
+
+def _construct_trained(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """From the latest weights of a run; with the accuracy of both networks."""
+    from nasviz.train.checkpoint import restore
+    from nasviz.train.evaluation import evaluate
+    from nasviz.train.session import open_session
+
+    folder, cpu = Path(arguments["run"]), torch.device("cpu")
+    report(0.1, "loading the trained network")
+    session = open_session(replace(Run(folder).settings, device="cpu"))
+    restore(session, folder)
+    sub = _cut(session.network, session.space, arguments, report)
+    report(0.8, "measuring accuracy on the validation images")
+    images = session.split.validation
     facts = sub.report.to_json()
-    if split is not None:
-        report(0.8, "measuring accuracy on the validation images")
-        cpu = torch.device("cpu")
-        facts["accuracy_full"] = evaluate(network, split.validation, device=cpu)[1]
-        facts["accuracy_subnet"] = evaluate(sub.module, split.validation, device=cpu)[1]
-    return {"report": _plain(facts), "plan": sub.plan.to_json(), "folder": str(target)}
+    facts["accuracy_full"] = evaluate(session.network, images, device=cpu)[1]
+    facts["accuracy_subnet"] = evaluate(sub.module, images, device=cpu)[1]
+    return _constructed(sub, arguments["folder"] or folder / "by-hand", facts)
+
+
+def _cut(
+    network: nasviz.trace.TracedNetwork, space: SearchSpace, arguments: Mapping[str, Any], report: Report
+) -> nasviz.subnet.Subnetwork:
+    report(0.6, "cutting, and comparing both networks")
+    return nasviz.subnet.construct(network, space, arguments["erased"])
+
+
+def _constructed(sub: nasviz.subnet.Subnetwork, folder: Path | str, facts: dict[str, Any]) -> dict[str, Any]:
+    nasviz.subnet.save(sub, folder)
+    return {"report": _plain(facts), "plan": sub.plan.to_json(), "folder": str(folder)}
 
 
 def reopen(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
@@ -193,6 +205,8 @@ def _traced(
 
 def _batch(arguments: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
     """The first batch that training would see."""
+    import nasviz.data
+
     seed = arguments["seed"]
     split = nasviz.data.load(arguments["data"], image_shape=shape, folder=arguments["data_folder"], seed=seed)
     order = nasviz.data.epoch_order(len(split.train), seed, 0)

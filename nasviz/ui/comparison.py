@@ -9,6 +9,7 @@ from nasviz.draw.labels import count
 from nasviz.graph import SearchSpace
 from nasviz.ui import cuts, erasing, frame, graphs
 from nasviz.ui.cuts import Cut
+from nasviz.ui.numbers import power_of_ten
 
 __all__ = ["compare"]
 
@@ -36,14 +37,16 @@ def _numbers(cut: Cut) -> None:
     with st.container(border=True):
         exact, sizes, work_done, accuracy = st.columns([1.3, 1, 1, 1.2], gap="medium")
         error = float(cut.report["max_relative_error"])
-        exact.metric(
+        exact.container(key="exactness").metric(
             "Difference from the zeroed full network",
-            "0, exactly" if error == 0 else f"{error:.1e}",
+            "0, exactly" if error == 0 else power_of_ten(error),
             help="Largest difference of any output, relative to the largest value, over all checks.",
         )
         effect = cut.report.get("effect")
-        if effect is not None:
-            exact.caption(f"Removing the structures moved the outputs by {float(effect):.2g} of their size.")
+        if effect == 0:
+            exact.caption("Training had brought what was cut out to zero: the full network says the same.")
+        elif effect is not None:
+            exact.caption(f"Setting them to zero had moved the outputs by {effect:.2g} of their size.")
         _size(sizes, "Parameters", cut.plan.params_before, cut.plan.params_after)
         _size(work_done, "MACs", cut.plan.macs_before, cut.plan.macs_after)
         if cut.accuracies is not None:
@@ -94,8 +97,8 @@ def _checks(cut: Cut) -> None:
         [
             {
                 "check": check["name"],
-                "difference": f"{check['relative_error']:.1e}",
-                "effect of removal": f"{check['effect']:.1e}",
+                "difference": power_of_ten(check["relative_error"]),
+                "effect": power_of_ten(check["effect"]),
             }
             for check in checks
         ],

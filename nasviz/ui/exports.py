@@ -14,6 +14,7 @@ from nasviz import jobs
 from nasviz.draw.labels import count, plain_shape
 from nasviz.ui import cuts, frame, graphs, session, work
 from nasviz.ui.cuts import Cut
+from nasviz.ui.numbers import power_of_ten
 
 __all__ = ["export"]
 
@@ -113,7 +114,7 @@ def _source(cut: Cut, facts: dict[str, Any]) -> Offer:
 
 def _checked(facts: dict[str, Any], how: str) -> str:
     error = float(facts["max_relative_error"])
-    difference = "no difference" if error == 0 else f"a difference of {error:.0e}"
+    difference = "no difference" if error == 0 else f"a difference of {power_of_ten(error)}"
     return f"{how} and compared with the sub-network: {difference}. {facts['bytes'] / 1e6:.2f} MB."
 
 
@@ -161,4 +162,4 @@ def _show(offer: Offer) -> None:
             on_click="ignore",
         )
         if offer.code:
-            st.code(offer.code, language="python")
+            st.code(offer.code, language="python", wrap_lines=True)

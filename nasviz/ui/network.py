@@ -14,6 +14,7 @@ from nasviz.catalog import NETWORKS, Entry, NetworkSource, Value
 from nasviz.draw.labels import count, plain_shape
 from nasviz.errors import InvalidSettingError
 from nasviz.ui import controls, frame, session
+from nasviz.ui.numbers import power_of_ten
 from nasviz.ui.options import options
 from nasviz.ui.session import Analysis
 
@@ -84,7 +85,7 @@ def _metrics(values: Mapping[str, tuple[str, str]]) -> None:
 
 def _exactness(parity: Mapping[str, Any]) -> str:
     worst = max(parity.values(), default=0.0)
-    return "exact" if worst == 0 else f"{worst:.0e}"
+    return "exact" if worst == 0 else power_of_ten(worst)
 
 
 def _title(source: NetworkSource) -> str:

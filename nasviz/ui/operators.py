@@ -8,6 +8,7 @@ from nasviz.draw import GraphView, Overlay, cost_overlay, state_overlay
 from nasviz.draw.collapse import opening
 from nasviz.graph import SearchSpace
 from nasviz.ui import frame, graphs, session
+from nasviz.ui.controls import keep, kept
 
 __all__ = ["trace_graph"]
 
@@ -45,9 +46,15 @@ def trace_graph() -> None:
 def _toolbar(space: SearchSpace, opened: frozenset[str]) -> tuple[str, frozenset[str]]:
     modules = frozenset(path for vertex in space.trace for path in vertex.scope if path)
     with st.container(horizontal=True, vertical_alignment="bottom"):
+        known = kept("view", "What it is")
         colour = st.segmented_control(
-            "Colour", list(COLOURS), default="What it is", required=True, key="trace.colour"
+            "Colour",
+            list(COLOURS),
+            default=known if known in COLOURS else "What it is",
+            required=True,
+            key="trace.colour",
         )
+        keep("view", colour)
         if modules:
             if st.button("Open all", icon=":material/unfold_more:", disabled=modules <= opened):
                 opened = modules

@@ -59,6 +59,7 @@ def choose_run(summaries: Sequence[RunSummary], key: str) -> str | None:
         key=f"{key}.{known}",
     )
     session.current().run_id = chosen
+    session.write_link()
     return chosen
 
 

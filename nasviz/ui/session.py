@@ -16,7 +16,7 @@ import streamlit as st
 
 from nasviz import jobs
 from nasviz.catalog import NetworkSource
-from nasviz.errors import NasvizError, RunNotFoundError
+from nasviz.errors import InvalidSettingError, NasvizError, RunNotFoundError
 from nasviz.graph import SearchSpace
 from nasviz.runs import Run, Store
 from nasviz.ui import work
@@ -40,6 +40,8 @@ __all__ = [
 ]
 
 _KEY = "nasviz"
+_CHOICES = {"K": "k", "optimizer": "optimizer", "seed": "seed", "view": "view"}
+"""Names in the address of what widgets remember."""
 _SETTINGS = "set."
 """Before the names of a network's own settings in the address."""
 
@@ -173,6 +175,7 @@ def link() -> dict[str, str]:
     if source.num_classes:
         found["classes"] = str(source.num_classes)
     found |= {f"{_SETTINGS}{name}": str(value) for name, value in dict(source.settings).items()}
+    found |= {name: str(state.choices[key]) for name, key in _CHOICES.items() if key in state.choices}
     if state.run_id:
         found["run"] = state.run_id
     if state.vertex:
@@ -197,6 +200,8 @@ def read_link() -> None:
             state.source = _source(asked)
         elif "run" in asked:
             state.source = store().open(asked["run"]).settings.network
+        for name in asked.keys() & _CHOICES.keys():
+            state.choices[_CHOICES[name]] = _choice(name, asked[name])
     except (NasvizError, ValueError) as error:
         state.notice = f"The address asks for something that cannot be opened: {error}"
     state.run_id = asked.get("run")
@@ -215,6 +220,14 @@ def _source(asked: Mapping[str, str]) -> NetworkSource:
             if name.startswith(_SETTINGS)
         },
     )
+
+
+def _choice(name: str, text: str) -> int | str:
+    if name in ("optimizer", "view"):
+        return text
+    if not text.isdecimal():
+        raise InvalidSettingError(f"{name}={text!r} was asked for, but it must be a whole number from 0")
+    return int(text)
 
 
 def _value(text: str) -> int | float | bool | str:

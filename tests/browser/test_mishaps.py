@@ -11,6 +11,22 @@ from nasviz.catalog import NetworkSource
 from nasviz.runs import RunSettings, Store
 from tests.browser.conftest import Server, settle, show
 
+BRANCHING = """
+import torch
+
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(1, 4, 3)
+
+    def forward(self, x):
+        y = self.conv(x)
+        if y.sum() > 0:
+            y = y.relu()
+        return y.flatten(1).sum(dim=1, keepdim=True)
+"""
+
 
 def alert(page: Page, text: str) -> None:
     """Some box on the page says this, and no traceback is shown."""
@@ -76,12 +92,7 @@ def test_a_run_whose_folder_is_deleted_under_the_page_is_told(server: Server, pa
 
 
 def test_code_that_does_not_trace_is_told_with_its_line(server: Server, page: Page) -> None:
-    (server.trusted / "branching.py").write_text(
-        "import torch\n\n\nclass Net(torch.nn.Module):\n"
-        "    def __init__(self):\n        super().__init__()\n        self.conv = torch.nn.Conv2d(1, 4, 3)\n\n"
-        "    def forward(self, x):\n        y = self.conv(x)\n"
-        "        if y.sum() > 0:\n            y = y.relu()\n        return y.flatten(1).sum(dim=1, keepdim=True)\n"
-    )
+    (server.trusted / "branching.py").write_text(BRANCHING)
     show(page, server, "Model?model=branching:Net&input=1x8x8")
     alert(page, "cannot be traced")
-    alert(page, "branching.py:11")
+    alert(page, "branching.py:12")

@@ -1,0 +1,24 @@
+"""Numbers as people read them from the back of a room."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+__all__ = ["power_of_ten"]
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def power_of_ten(number: float | None) -> str:
+    """A number with two figures, very small and very large ones as a power of ten.
+
+    Examples:
+        >>> power_of_ten(1.512e-7), power_of_ten(0.25), power_of_ten(0), power_of_ten(None)
+        ('1.5 · 10⁻⁷', '0.25', '0', 'not measured')
+    """
+    if number is None or not isfinite(number):
+        return "not measured"
+    if number == 0 or 1e-3 <= abs(number) < 1e5:
+        return f"{number:.2g}"
+    figures, exponent = f"{number:.1e}".split("e")
+    return f"{figures} · 10{str(int(exponent)).translate(_RAISED)}"
