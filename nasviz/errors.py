@@ -16,6 +16,7 @@ __all__ = [
     "LayoutError",
     "NasvizError",
     "NonFiniteLossError",
+    "OnnxError",
     "ParityError",
     "RunBusyError",
     "RunNotFoundError",
@@ -63,6 +64,10 @@ class TraceError(NasvizError, RuntimeError):
 
 class ParityError(TraceError):
     """The traced network answers differently from the user's module."""
+
+
+class OnnxError(NasvizError, ValueError):
+    """An ONNX file is damaged, contradicts itself, is too large, or reaches for other files."""
 
 
 class ConstructionError(NasvizError, RuntimeError):

@@ -35,10 +35,11 @@ def pass_through(
         vertex: No joint.
         zeros: Of its operand.
         shape: Of its operand, in the full network.
-        owns: Whether its tensors are read by no other vertex; only then they may be cut.
+        owns: Whether its tensors are read by no other vertex; only then they may be cut, and only where
+            they are the weight itself (`computed_weight` marks one that is made from them).
         source: The vertex that it reads, unless that is an input.
     """
-    if vertex.parameters and not owns:
+    if vertex.parameters and (not owns or vertex.attributes.get("computed_weight")):
         return None
     if vertex.operator == "getitem":
         return part(vertex, zeros, shape, source)
@@ -93,7 +94,8 @@ def _columns(vertex: Vertex, zeros: Zeros, shape: tuple[int, ...]) -> Passage | 
     if zeros.axis != len(shape) - 1 or not vertex.parameters or not vertex.module:
         return None
     left = zeros.size - len(zeros.rows)
-    cut = Slice(vertex.parameters[0], 1, zeros.rows, vertex.id)
+    inputs = 0 if vertex.attributes.get("transposed") else 1  # torch's weights have them last, others first
+    cut = Slice(vertex.parameters[0], inputs, zeros.rows, vertex.id)
     return Passage(None, (cut,), retyped={"in_features": left}, kept=(left, zeros.size))
 
 
