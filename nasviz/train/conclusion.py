@@ -20,43 +20,50 @@ __all__ = ["conclude"]
 def conclude(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
     """Write the sub-network into the run's folder; return the final report, plain data.
 
-    The sub-network is made of the structures that were selected and have become zero. Its accuracy is that
-    straight after construction. An ONNX export that fails is reported, and does not fail the run.
+    The sub-network is made of the structures that were selected and have become zero; where these cut the
+    network apart, there is none. Its accuracy is that straight after construction. An ONNX export that fails
+    is reported, and does not fail the run.
     """
     optimizer, step = session.optimizer, session.step - 1
     erased = tuple(i for i in optimizer.selected if i in optimizer.zeroed_by)
-    full = _judge(session, writer, "full", session.network)
-    network = session.network.to("cpu")
-    sub = subnet.construct(network, session.space, erased)
-    target = folder / SUBNET
+    loss, accuracy = _judge(session, writer, "full", session.network)
+    result: dict[str, Any] = {
+        "target_sparsity": session.target_sparsity,
+        "num_structures": len(session.space.removable),
+        "selected": list(erased),
+        "zeroed_by": {str(i): how for i, how in optimizer.zeroed_by.items()},
+        "loss_full": loss,
+        "accuracy_full": accuracy,
+        "best_step": session.best_step,
+        "best_accuracy": session.best_accuracy,
+        "is_valid": session.space.is_valid(erased),
+    }
+    if not result["is_valid"]:
+        writer.event(step, "warning", "no sub-network: what became zero cuts the network apart")
+        return result
+    result |= _construct(session, erased, folder / SUBNET, writer)
+    ratio = result["params_after"] / max(1, result["params_before"])
+    words = (
+        f"sub-network constructed: {ratio:.1%} of the parameters, accuracy {result['accuracy_subnet']:.1%}"
+    )
+    writer.event(step, "constructed", f"{words} (full network {accuracy:.1%})")
+    return result
+
+
+def _construct(session: Session, erased: tuple[int, ...], target: Path, writer: Writer) -> dict[str, Any]:
+    """Construct, save, export and judge the sub-network; its part of the report."""
+    sub = subnet.construct(session.network.to("cpu"), session.space, erased)
     subnet.save(sub, target)
     onnx_error = None
     try:
         subnet.export_onnx(sub, target / "model.onnx")
     except (ExportError, ImportError) as error:  # a training machine may have torch alone
         onnx_error = str(error)
-        writer.event(step, "warning", f"the sub-network was not exported to ONNX: {error}")
-    small = _judge(session, writer, "subnet", sub.module)
-    report = sub.report
-    ratio = report.params_after / max(1, report.params_before)
-    words = (
-        f"sub-network constructed: {ratio:.1%} of the parameters, accuracy {small[1]:.1%} after {full[1]:.1%}"
-    )
-    writer.event(step, "constructed", words)
-    # Which vertex went and which tensor was cut is in subnet/report.json; lists of runs need not read that.
-    short = {name: value for name, value in report.to_json().items() if name not in ("erased", "sliced")}
-    return short | {
-        "target_sparsity": session.target_sparsity,
-        "num_structures": len(session.space.removable),
-        "zeroed_by": {str(i): how for i, how in optimizer.zeroed_by.items()},
-        "loss_full": full[0],
-        "accuracy_full": full[1],
-        "loss_subnet": small[0],
-        "accuracy_subnet": small[1],
-        "best_step": session.best_step,
-        "best_accuracy": session.best_accuracy,
-        "onnx_error": onnx_error,
-    }
+        writer.event(session.step - 1, "warning", f"the sub-network was not exported to ONNX: {error}")
+    loss, accuracy = _judge(session, writer, "subnet", sub.module)
+    # Which vertex went and which tensor was cut is in report.json; lists of runs need not read that.
+    report = {name: value for name, value in sub.report.to_json().items() if name not in ("erased", "sliced")}
+    return report | {"loss_subnet": loss, "accuracy_subnet": accuracy, "onnx_error": onnx_error}
 
 
 def _judge(session: Session, writer: Writer, name: str, module: nn.Module) -> tuple[float, float]:

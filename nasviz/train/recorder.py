@@ -88,21 +88,33 @@ class Recorder:
 
     def _tell_selection(self, step: int) -> None:
         """The end of the warm-up: what was selected, and which candidates were passed over and why."""
-        session, optimizer = self.session, self.session.optimizer
+        optimizer = self.session.optimizer
         if not optimizer.selected:
-            self.writer.event(step, "selected", "warm-up ended: nothing was to be removed (K = 0)")
+            self.writer.event(step, "selected", "warm-up ended: nothing is selected")
             return
-        for fate in session.space.selection_steps(optimizer.scores, session.target_sparsity):
-            if not fate.is_accepted:
-                name = self._names[fate.structure]
-                words = f"{name} has the lowest score left ({fate.saliency:.3g}); {fate.reason}"
-                self.writer.event(step, "kept", words, fate.structure)
+        self._tell_kept(step)
         words = f"warm-up ended, selected: {self._list(optimizer.selected)}"
         if optimizer.orphaned:
             words += f"; without input then, and gone too: {self._list(optimizer.orphaned)}"
         self.writer.event(step, "selected", words)
         for structure in optimizer.selected:
             self.writer.event(step, "redundant", f"{self._names[structure]} will go", structure)
+
+    def _tell_kept(self, step: int) -> None:
+        """Which candidates a selection in the hierarchy passed over."""
+        session, optimizer = self.session, self.session.optimizer
+        if not session.space.is_valid(optimizer.selected):
+            words = "the selection cuts the network apart: no sub-network can be constructed from it"
+            self.writer.event(step, "warning", words)
+            return
+        fates = list(session.space.selection_steps(optimizer.scores, len(optimizer.selected)))
+        if {fate.structure for fate in fates if fate.is_accepted} != set(optimizer.selected):
+            return  # selected by another rule
+        for fate in fates:
+            if not fate.is_accepted:
+                name = self._names[fate.structure]
+                words = f"{name} has the lowest score left ({fate.saliency:.3g}); {fate.reason}"
+                self.writer.event(step, "kept", words, fate.structure)
 
     def _list(self, structures: Iterable[int]) -> str:
         return ", ".join(self._names[structure] for structure in structures)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
 from nasviz import data, models, optim
+from nasviz.catalog import OPTIMIZERS
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import SearchSpace, search_space
 from nasviz.optim.binding import count_of
@@ -19,7 +20,7 @@ from nasviz.trace import trace
 
 if TYPE_CHECKING:
     from nasviz.data import DataSplit
-    from nasviz.optim import H2SPG
+    from nasviz.optim import SearchOptimizer
     from nasviz.trace import TracedNetwork
 
 __all__ = ["Session", "choose_device", "open_session", "seed_everything"]
@@ -35,7 +36,7 @@ class Session:
     network: TracedNetwork
     space: SearchSpace
     split: DataSplit
-    optimizer: H2SPG
+    optimizer: SearchOptimizer
     scheduler: LRScheduler
     target_sparsity: int
     """K as a count."""
@@ -112,17 +113,8 @@ def open_session(settings: RunSettings) -> Session:
         settings.optimizer,
         network,
         space,
-        base=settings.base,
-        lr=settings.lr,
-        momentum=settings.momentum,
-        weight_decay=settings.weight_decay,
         target_sparsity=settings.target_sparsity,
-        warmup_steps=schedule.warmup_steps,
-        projection_steps=schedule.projection_steps,
-        projection=settings.projection,
-        epsilon=settings.epsilon,
-        saliency=settings.saliency,
-        generator=torch.Generator().manual_seed(settings.seed),
+        **_optimizer_settings(settings, schedule),
     )
     # What building and tracing drew must not decide what training draws.
     seed_everything(settings.seed)
@@ -137,6 +129,26 @@ def open_session(settings: RunSettings) -> Session:
         scheduler=CosineAnnealingLR(optimizer, T_max=schedule.total_steps),
         target_sparsity=count_of(settings.target_sparsity, len(space.removable)),
     )
+
+
+def _optimizer_settings(settings: RunSettings, schedule: Schedule) -> dict[str, Any]:
+    """What the chosen optimizer has a setting for, by the catalog."""
+    offered = {
+        "base": settings.base,
+        "lr": settings.lr,
+        "momentum": settings.momentum,
+        "weight_decay": settings.weight_decay,
+        "warmup_steps": schedule.warmup_steps,
+        "projection_steps": schedule.projection_steps,
+        "projection": settings.projection,
+        "epsilon": settings.epsilon,
+        "saliency": settings.saliency,
+    }
+    known = {setting.name for setting in OPTIMIZERS[settings.optimizer].settings}
+    chosen: dict[str, Any] = {name: value for name, value in offered.items() if name in known}
+    if "saliency" in known:
+        chosen["generator"] = torch.Generator().manual_seed(settings.seed)
+    return chosen
 
 
 def _require_any_batch_size(network: TracedNetwork) -> None:

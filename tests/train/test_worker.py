@@ -43,6 +43,11 @@ def limit_s() -> float:
     return 5.0 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
+def is_training(run: Run) -> bool:
+    assert run.state != "failed", run.end
+    return run.tail().last_step >= 3
+
+
 @pytest.fixture
 def long_run(store: Store) -> Run:
     return store.create(short_settings(epochs=1000))
@@ -58,7 +63,7 @@ def test_a_cancel_is_heard_within_five_seconds_at_any_time(long_run: Run, launch
 
     long_run.forget_request()
     process = launch(long_run)
-    wait_until(lambda: long_run.tail().last_step >= 3, limit_s=120)
+    wait_until(lambda: is_training(long_run), limit_s=120)
     second = launch(long_run)
     assert second.wait(timeout=60) == 1
     assert b"RunBusyError: run" in second.stderr.read()
@@ -71,7 +76,7 @@ def test_a_cancel_is_heard_within_five_seconds_at_any_time(long_run: Run, launch
 
 def test_a_polite_end_from_outside_reads_as_cancelled(long_run: Run, launch: Launch) -> None:
     process = launch(long_run)
-    wait_until(lambda: long_run.tail().last_step >= 3, limit_s=120)
+    wait_until(lambda: is_training(long_run), limit_s=120)
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(timeout=limit_s()) == 1
