@@ -114,3 +114,69 @@ def test_a_plan_only_shrinks_and_touches_each_tensor_once(seed: int, shuffle) ->
         assert set(plan.orphaned).isdisjoint(plan.selected)
         group = space.group(erased)
         assert {name for i in erased for name in space.structure(i).parameter_names} <= set(group.tensors)
+
+
+def grouped(groups: int, width: int = 4) -> tuple[Sketch, str]:
+    s = Sketch("grouped", size=4)
+    stem = s.conv("stem", "x", 4)
+    cat = s.joint("cat", "cat", stem, s.conv("branch", stem, width))
+    return s, s.conv("mix", cat, 8, groups=groups)
+
+
+def test_whole_groups_of_a_convolution_go_with_their_filters() -> None:
+    s, mix = grouped(groups=2)
+    space = search_space(s.done(s.head(mix)))
+    plan = space.plan([space.removable[0].id])
+    assert plan.retyped["mix"] == {"in_channels": 4, "out_channels": 4, "groups": 1}
+    assert {(c.tensor, c.dim) for c in plan.slices} == {
+        ("mix.weight", 0),
+        ("mix.bias", 0),
+        ("linear9.weight", 1),
+    }
+    assert {r.tensor for r in space.group([space.removable[0].id]).rows} == {"mix.bias"}
+    assert plan.materialised == ()
+
+
+def test_half_a_group_is_materialised() -> None:
+    s, mix = grouped(groups=2, width=2)
+    space = search_space(s.done(s.head(mix)))
+    assert space.plan([space.removable[0].id]).materialised == ("mix",)
+
+
+def test_a_concatenation_with_a_constant_cannot_lose_an_operand() -> None:
+    s = Sketch("constant", size=4)
+    stem = s.conv("stem", "x", 4)
+    branch = s.conv("branch", stem, 3)
+    cat = s.put("cat", "cat", [stem, branch], (-1, 9, 4, 4), attributes={"dim": 1}, keeps_zero=True)
+    space = search_space(s.done(s.head(cat)))
+    assert space.removable == ()
+    assert "constants" in space.why_not(branch)
+
+
+def test_an_addition_of_different_types_cannot_lose_an_operand() -> None:
+    s = Sketch("types", size=4)
+    stem = s.conv("stem", "x", 4)
+    one, two = s.conv("one", stem, 4), s.conv("two", stem, 4)
+    half = s.put("half", "to", [two], s.shapes[two], keeps_zero=True, closes=True, dtype="float16")
+    space = search_space(s.done(s.head(s.joint("add", "add", one, half))))
+    assert space.removable == ()
+
+
+def test_halves_that_stay_alike_are_followed_through_a_chunk() -> None:
+    s = Sketch("halves", size=4)
+    stem = s.conv("stem", "x", 4)
+    cat = s.joint("cat", "cat", stem, s.conv("branch", stem, 4))
+    apart = s.put("apart", "view", [cat], (-1, 2, 4, 4, 4), keeps_zero=True)
+    swap = {"dim0": 1, "dim1": 2}
+    turned = s.put("turned", "transpose", [apart], (-1, 4, 2, 4, 4), keeps_zero=True, attributes=swap)
+    flat = s.put("flat", "view", [turned], (-1, 8, 4, 4), keeps_zero=True)
+    halves = s.put(
+        "halves", "chunk", [flat], (-1, 8, 4, 4), keeps_zero=True, attributes={"dim": 1, "chunks": 2}
+    )
+    half = s.put("half", "getitem", [halves], (-1, 4, 4, 4), keeps_zero=True, attributes={"index": 1})
+    space = search_space(s.done(s.head(s.conv("mix", half, 3))))
+    plan = space.plan([space.removable[0].id])
+    assert plan.retyped["apart"] == {"size:1": 1}
+    assert plan.retyped["flat"] == {"size:1": 4}
+    assert [(c.tensor, c.rows) for c in plan.slices] == [("mix.weight", (1, 3))]
+    assert plan.materialised == ()

@@ -32,6 +32,8 @@ def check(plan: Any, seed: int) -> None:
     sub = nasviz.construct(net, space, chosen, inputs=x)
 
     assert sub.report.max_relative_error <= 1e-9
+    again = nasviz.trace(sub.module, x).trace_graph
+    assert (again.num_parameters, again.macs) == (sub.report.params_after, sub.report.macs_after)
     module = sub.module.train()
     module(x).square().sum().backward()
     assert all(p.grad is not None for p in module.parameters())

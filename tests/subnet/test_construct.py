@@ -310,3 +310,15 @@ def test_tokens_are_drawn_within_their_table() -> None:
     assert report.max_relative_error < 1e-5 < report.effect
     given = nasviz.construct(net, space, [space.removable[0].id], inputs=torch.randint(7, (4, 5)))
     assert given.report.max_relative_error < 1e-5
+
+
+def test_where_single_precision_is_not_enough_double_precision_decides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net, space, x = small()
+    single = copy.deepcopy(net).float()
+    strict = {torch.float32: -1.0, torch.float64: 1e-9}
+    monkeypatch.setattr("nasviz.subnet.parity.tolerance", strict.__getitem__)
+    checks = nasviz.construct(single, space, valid_sets(space)[0], inputs=x.float()).report.checks
+    assert all(check.name.endswith("in double precision") for check in checks)
+    assert max(check.relative_error for check in checks) <= 1e-12
