@@ -12,6 +12,7 @@ import streamlit as st
 
 from nasviz import jobs
 from nasviz.draw.labels import count, plain_shape
+from nasviz.draw.report import subnetwork_report
 from nasviz.ui import cuts, frame, graphs, session, work
 from nasviz.ui.cuts import Cut
 from nasviz.ui.numbers import power_of_ten
@@ -128,12 +129,19 @@ def _paper_offers(cut: Cut) -> list[Offer]:
     }
     offers = [
         Offer(
-            "Report",
-            "What was erased and sliced, how exactly, and what it saves.",
+            "Report to read",
+            "One HTML file: what was erased and sliced, what it saves, and graphs that zoom.",
+            "report.html",
+            "text/html",
+            lambda: _html(cut),
+        ),
+        Offer(
+            "Report as data",
+            "The same as JSON, with every slice and every check.",
             "report.json",
             "application/json",
             lambda: json.dumps(report, indent=1),
-        )
+        ),
     ]
     space = cuts.small_space(cut)
     if space is None:
@@ -145,6 +153,14 @@ def _paper_offers(cut: Cut) -> list[Offer]:
     says = "The same graph as Graphviz source."
     offers.append(Offer("DOT", says, "subnet.dot", "text/vnd.graphviz", lambda: view.dot))
     return offers
+
+
+def _html(cut: Cut) -> str:
+    facts = [("Difference from the zeroed full network", power_of_ten(cut.report["max_relative_error"]))]
+    if cut.accuracies is not None:
+        full, small = cut.accuracies
+        facts.append(("Accuracy on the validation images", f"{full:.1%} → {small:.1%}"))
+    return subnetwork_report(cut.title, cut.space, cut.plan, facts=facts)
 
 
 def _show(offer: Offer) -> None:

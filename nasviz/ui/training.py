@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 import streamlit as st
@@ -128,7 +129,8 @@ def _values() -> dict[str, Any]:
 
 
 def _optimizer_settings(optimizer: Entry) -> dict[str, Any]:
-    known = {setting.name: setting for setting in optimizer.settings}
+    storable = {item.name for item in fields(RunSettings)}
+    known = {setting.name: setting for setting in optimizer.settings if setting.name in storable}
     first = [name for name in FIRST if name in known]
     values: dict[str, Any] = {}
     for column, name in zip(st.columns(len(first)), first, strict=True):
