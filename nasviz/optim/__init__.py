@@ -1,9 +1,24 @@
 """Optimizers that bring removal structures to zero while they train: one optimizer a file."""
 
 from nasviz.optim.binding import count_of
-from nasviz.optim.create import OPTIMIZERS, create
+from nasviz.optim.create import OPTIMIZERS, SearchOptimizer, create
+from nasviz.optim.dhspg import DHSPG
 from nasviz.optim.groups import Rows, TensorGroup
 from nasviz.optim.h2spg import H2SPG
+from nasviz.optim.h2spg_otov3 import H2SPGOTOv3
+from nasviz.optim.hspg import HSPG
 from nasviz.optim.selection import Selection
 
-__all__ = ["H2SPG", "OPTIMIZERS", "Rows", "Selection", "TensorGroup", "count_of", "create"]
+__all__ = [
+    "DHSPG",
+    "H2SPG",
+    "HSPG",
+    "OPTIMIZERS",
+    "H2SPGOTOv3",
+    "Rows",
+    "SearchOptimizer",
+    "Selection",
+    "TensorGroup",
+    "count_of",
+    "create",
+]

@@ -31,12 +31,30 @@ class SpaceBinding:
         }
         """What each removable structure owns."""
 
-    def select(self, scores: Mapping[int, float], k: int) -> Selection:
-        """The `k` structures of lowest score that may go together, with all that goes to zero with them."""
-        selected = self.space.select(scores, k)
-        orphaned = tuple(sorted(self.space.closure(selected).intersection(self.groups).difference(selected)))
+    def members(self) -> dict[int, TensorGroup]:
+        """What each removable structure owns and entails."""
+        return {s.id: self._group(s.parameter_names, s.entailed) for s in self.space.removable}
+
+    def select(
+        self, scores: Mapping[int, float], k: int, *, count: int | None = None, hierarchical: bool = True
+    ) -> Selection:
+        """The structures of lowest score that go, with all that goes to zero with them.
+
+        Args:
+            scores: Of each removable structure.
+            k: How many are to go in the end.
+            count: How many of them go now, leaving room for the rest; all `k` when left out.
+            hierarchical: Whether what is left must stay connected. Where it does not, nothing follows the
+                selected structures to zero, because nothing is left to be constructed.
+        """
+        selected = self.space.select(scores, k, hierarchical=hierarchical)[:count]
+        is_valid = hierarchical or self.space.is_valid(selected)
+        gone = self.space.closure(selected) if is_valid else frozenset(selected)
+        orphaned = tuple(sorted(gone.intersection(self.groups).difference(selected)))
         found = (self.space.structure(i) for i in (*selected, *orphaned))
         members = {s.id: self._group(s.parameter_names, s.entailed) for s in found}
+        if not is_valid:
+            return Selection(selected, orphaned, members, is_valid=False)
         taken = {id(tensor) for member in members.values() for tensor in member.tensors}
         whole = self.space.group(selected)
         group = self._group(whole.tensors, whole.rows)

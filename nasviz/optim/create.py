@@ -13,12 +13,25 @@ from torch.optim import Optimizer
 from nasviz.errors import InvalidSettingError, UnknownNameError
 from nasviz.graph import SearchSpace
 from nasviz.optim.binding import SpaceBinding, count_of
+from nasviz.optim.dhspg import DHSPG
+from nasviz.optim.group_optimizer import GroupOptimizer
 from nasviz.optim.h2spg import H2SPG
+from nasviz.optim.h2spg_otov3 import H2SPGOTOv3
+from nasviz.optim.hspg import HSPG
 from nasviz.optim.inner import inner_optimizer
+from nasviz.optim.progressive import shares
 
-__all__ = ["OPTIMIZERS", "create"]
+__all__ = ["OPTIMIZERS", "SearchOptimizer", "create"]
 
-OPTIMIZERS: dict[str, type[H2SPG]] = {"h2spg": H2SPG}
+SearchOptimizer = H2SPG | H2SPGOTOv3 | HSPG
+"""What `create` returns; DHSPG is an `H2SPGOTOv3`."""
+
+OPTIMIZERS: dict[str, type[H2SPG] | type[H2SPGOTOv3] | type[HSPG]] = {
+    "h2spg": H2SPG,
+    "h2spg_otov3": H2SPGOTOv3,
+    "dhspg": DHSPG,
+    "hspg": HSPG,
+}
 """By the names of the catalog."""
 
 
@@ -29,9 +42,10 @@ def create(
     *,
     base: str | Optimizer = "sgd",
     target_sparsity: int | float = 0,
+    periods: int = 1,
     parameters: Iterable[Tensor] | Iterable[dict[str, Any]] | None = None,
     **settings: Any,
-) -> H2SPG:
+) -> SearchOptimizer:
     """An optimizer over the removal structures of a network.
 
     Args:
@@ -39,12 +53,12 @@ def create(
         net: The traced network; its own parameters are trained.
         space: Its search space.
         base: `sgd`, `adam` or `adamw`; or an optimizer of `torch.optim` that holds the parameters already.
-        target_sparsity: K: an int counts structures, a float in [0, 1) is their share.
+        target_sparsity: K: an int counts structures, a float in [0, 1) is their share. `hspg` has no target.
+        periods: In how many portions the structures go; `h2spg` alone.
         parameters: What is trained, as torch takes it: tensors, or groups with settings of their own. All
             parameters of `net` when left out.
-        **settings: Those of the optimizer (`warmup_steps`, `projection_steps`, `saliency`, `projection`,
-            `epsilon`, `score_every`, `score_momentum`, `generator`), and those of the base (`lr`, `momentum`,
-            `weight_decay`, `nesterov`, `betas`, ...), with the defaults of torch.
+        **settings: Those of the optimizer's class, and those of the base (`lr`, `momentum`, `weight_decay`,
+            `nesterov`, `betas`, ...), with the defaults of torch.
 
     Raises:
         UnknownNameError: No optimizer, base or saliency has this name.
@@ -55,7 +69,16 @@ def create(
         raise UnknownNameError(f"no optimizer {name!r}; choose one of {', '.join(OPTIMIZERS)}")
     kind = OPTIMIZERS[name]
     k = count_of(target_sparsity, len(space.removable))
-    space.check_sparsity(k)
+    if issubclass(kind, HSPG):
+        if k:
+            raise InvalidSettingError(
+                f"target_sparsity={target_sparsity}: hspg has no target, regularization decides what goes,"
+                " so leave it at 0 or choose another optimizer"
+            )
+    else:
+        space.check_sparsity(k, limit=None if kind.is_hierarchical else len(space.removable))
+    if not isinstance(periods, int) or periods < 1 or (periods > 1 and kind is not H2SPG):
+        raise InvalidSettingError(f"periods={periods!r}: must be 1, or for h2spg a whole number above")
     own, for_base = _split(kind, settings)
     if isinstance(base, Optimizer):
         if for_base or parameters is not None:
@@ -65,13 +88,24 @@ def create(
     else:
         inner = inner_optimizer(base, net.parameters() if parameters is None else parameters, **for_base)
     binding = SpaceBinding(net, space)
-    return kind(inner, binding.groups, partial(binding.select, k=k), **own)
+    if issubclass(kind, HSPG):
+        return kind(inner, binding.members(), space.is_valid, **own)
+    select = partial(binding.select, k=k, hierarchical=kind.is_hierarchical)
+    if issubclass(kind, H2SPG):
+        return kind(inner, binding.groups, [partial(select, count=c) for c in shares(k, periods)], **own)
+    return kind(inner, binding.groups, select, **own)
 
 
-def _split(kind: type[H2SPG], settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _split(kind: type[Optimizer], settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Settings of the optimizer itself, and those of its base."""
-    known = [p for p in inspect.signature(kind).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    own = {p.name: settings[p.name] for p in known if p.name in settings}
-    if missing := [p.name for p in known if p.default is p.empty and p.name not in own]:
+    known = {
+        p.name: p
+        for cls in reversed(kind.__mro__)  # what a subclass says of a setting counts
+        if issubclass(cls, GroupOptimizer) and "__init__" in vars(cls)
+        for p in inspect.signature(cls).parameters.values()
+        if p.kind is p.KEYWORD_ONLY
+    }
+    own = {key: value for key, value in settings.items() if key in known}
+    if missing := [p.name for p in known.values() if p.default is p.empty and p.name not in own]:
         raise InvalidSettingError(f"{kind.__name__} needs {', '.join(missing)}")
     return own, {key: value for key, value in settings.items() if key not in own}

@@ -23,6 +23,8 @@ class Selection:
     """For each of both: what goes to zero with it."""
     remainder: TensorGroup = field(default_factory=TensorGroup)
     """What belongs to no single structure, but must be zero once all of them are."""
+    is_valid: bool = True
+    """Whether what is left stays connected; only a selection without hierarchy can lose that."""
 
     def __post_init__(self) -> None:
         named = {*self.selected, *self.orphaned}
@@ -39,4 +41,7 @@ class Selection:
 
 
 Select = Callable[[Mapping[int, float]], Selection]
-"""Scores of all structures to the structures that go; asked once, when the warm-up ends."""
+"""Scores of all structures to the structures that go; asked when the warm-up ends.
+
+Structures that an earlier selection has brought to zero score -inf: they must be selected again.
+"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -10,8 +10,9 @@ import torch
 from torch import Generator, Tensor
 
 from nasviz.errors import CheckpointError, InvalidSettingError, NonFiniteLossError
+from nasviz.optim.directions import directions, learning_rates
 from nasviz.optim.groups import TensorGroup
-from nasviz.saliency import Reductions, Saliency, StructureIndex, find
+from nasviz.saliency import AnySaliency, Reductions, StructureIndex, find_for_steps
 from nasviz.saliency.reductions import gradients
 from nasviz.saliency.scores import running_average
 
@@ -23,7 +24,7 @@ class WarmUpScores:
 
     Args:
         groups: What each structure owns; only whole tensors are scored.
-        saliency: Name of a score, or a function of `Reductions`.
+        saliency: Name of a score, a function of `Reductions`, or the scores themselves.
         every: Sample at every n-th step, the first included.
         momentum: Weight of the past in the average, in [0, 1).
         generator: Where a random saliency draws from.
@@ -32,14 +33,14 @@ class WarmUpScores:
     def __init__(
         self,
         groups: Mapping[int, TensorGroup],
-        saliency: str | Saliency | Callable[[Reductions], Tensor],
+        saliency: AnySaliency,
         *,
         every: int,
         momentum: float,
         generator: Generator | None,
     ) -> None:
         self.index = StructureIndex({i: group.tensors for i, group in groups.items()})
-        self.saliency = find(saliency)
+        self.saliency = find_for_steps(saliency)
         if self.saliency.needs_generator and generator is None:
             raise InvalidSettingError(
                 f"saliency {self.saliency.name!r} draws numbers: pass generator=torch.Generator()"
@@ -68,7 +69,7 @@ class WarmUpScores:
         return scores
 
     def around(self, step: Callable[[], None], num_steps: int, groups: Sequence[Mapping[str, Any]]) -> None:
-        """Take a step, and a sample of the scores at the point where it begins.
+        """Take a step, and every n-th time a sample of the scores at the point where it begins.
 
         Args:
             step: The step of the inner optimizer.
@@ -78,20 +79,21 @@ class WarmUpScores:
         if num_steps % self.every:
             step()
             return
-        values = self.index.tensors
-        grads = gradients(values) if self.saliency.needs_gradient else [None] * len(values)
-        if self.saliency.needs_direction:
-            before = [value.clone() for value in values]
-            step()
-            self._add(Reductions(self.index, before, grads, _directions(before, values, groups)))
-        else:
-            self._add(Reductions(self.index, values, grads, grads))
-            step()
+        self.average = running_average(self.average, self._sample(step, groups), self.momentum)
+
+    def afresh(
+        self, step: Callable[[], None], groups: Sequence[Mapping[str, Any]], keep: Collection[int]
+    ) -> None:
+        """Take a step, and score anew where it begins; the structures of `keep` keep the score they have."""
+        sample = self._sample(step, groups)
+        if self.average is not None:
+            is_kept = torch.tensor([i in keep for i in self.index.ids], device=sample.device)
+            sample = torch.where(is_kept, self.average, sample)
+        self.average = sample
 
     def state(self) -> dict[str, Any]:
         """What a later process needs to go on; plain types and tensors."""
         return {
-            "structures": list(self.index.ids),
             "saliency": self.saliency.name,
             "every": self.every,
             "momentum": self.momentum,
@@ -100,12 +102,7 @@ class WarmUpScores:
         }
 
     def check(self, state: Mapping[str, Any]) -> None:
-        """Refuse a state of other structures or of another score."""
-        if state["structures"] != list(self.index.ids):
-            raise CheckpointError(
-                f"this state scores {len(state['structures'])} structures, this optimizer"
-                f" {len(self.index.ids)} or others; generate the search space from the same network"
-            )
+        """Refuse a state of another score."""
         if state["saliency"] != self.saliency.name:
             raise CheckpointError(
                 f"this state was saved with saliency {state['saliency']!r}, not {self.saliency.name!r}"
@@ -119,18 +116,14 @@ class WarmUpScores:
         if self.generator is not None and state["generator"] is not None:
             self.generator.set_state(state["generator"].cpu())
 
-    def _add(self, sample: Reductions) -> None:
-        score = self.saliency.score(sample, self.generator)
-        self.average = running_average(self.average, score, self.momentum)
-
-
-def _directions(
-    before: list[Tensor], after: list[Tensor], groups: Sequence[Mapping[str, Any]]
-) -> list[Tensor | None]:
-    """The d of each tensor, (x_t - x_{t+1}) / lr, whatever rule the optimizer follows."""
-    if not before:
-        return []
-    rates = {id(parameter): float(group["lr"]) for group in groups for parameter in group["params"]}
-    moved = torch._foreach_sub(before, after)
-    torch._foreach_div_(moved, [rates.get(id(tensor)) or 1.0 for tensor in after])  # lr 0: nothing moved
-    return list(moved)
+    def _sample(self, step: Callable[[], None], groups: Sequence[Mapping[str, Any]]) -> Tensor:
+        values = self.index.tensors
+        grads = gradients(values) if self.saliency.needs_gradient else [None] * len(values)
+        if not self.saliency.needs_direction:
+            score = self.saliency.score(Reductions(self.index, values, grads, grads), self.generator)
+            step()
+            return score
+        before = [value.clone() for value in values]
+        step()
+        moved = directions(before, values, learning_rates(values, groups))
+        return self.saliency.score(Reductions(self.index, before, grads, moved), self.generator)

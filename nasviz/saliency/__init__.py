@@ -1,16 +1,22 @@
 """Saliency scores: which removal structures a network would miss least."""
 
 from nasviz.saliency.preview import score
+from nasviz.saliency.probe import Probe, Proxy
 from nasviz.saliency.reductions import Reductions, StructureIndex
-from nasviz.saliency.scores import SALIENCIES, Saliency, documents, find, magnitude, random, taylor
+from nasviz.saliency.scores import Saliency, documents, magnitude, random, taylor
+from nasviz.saliency.table import SALIENCIES, AnySaliency, find, find_for_steps
 
 __all__ = [
     "SALIENCIES",
+    "AnySaliency",
+    "Probe",
+    "Proxy",
     "Reductions",
     "Saliency",
     "StructureIndex",
     "documents",
     "find",
+    "find_for_steps",
     "magnitude",
     "random",
     "score",

@@ -2,66 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import copy
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
 
-from nasviz.errors import DataError, InvalidSettingError
+from nasviz.errors import DataError
+from nasviz.saliency.outputs import cross_entropy
+from nasviz.saliency.probe import Batch, Loss, Probe, Proxy, Space, derivatives, own_tensors
 from nasviz.saliency.reductions import Reductions, StructureIndex
-from nasviz.saliency.scores import Saliency, find
+from nasviz.saliency.scores import Saliency, Score
+from nasviz.saliency.table import find
 
-__all__ = ["own_tensors", "score"]
-
-Loss = Callable[[Any, Any], Tensor]
-
-
-class Structure(Protocol):
-    """What scoring needs to know of a removal structure."""
-
-    @property
-    def id(self) -> int: ...
-    @property
-    def parameter_names(self) -> tuple[str, ...]: ...
-
-
-class Space(Protocol):
-    """What scoring needs to know of a search space."""
-
-    @property
-    def removable(self) -> Sequence[Structure]: ...
-
-
-def own_tensors(net: nn.Module, space: Space) -> dict[int, list[Tensor]]:
-    """The own parameters of each removable structure, found in `net` by name.
-
-    Raises:
-        InvalidSettingError: The space names a parameter that `net` does not hold.
-    """
-    named = dict(net.named_parameters(remove_duplicate=False))
-    if lost := [name for s in space.removable for name in s.parameter_names if name not in named]:
-        raise InvalidSettingError(
-            f"the search space names parameters that this network does not hold: {lost[:5]};"
-            " pass the network from which the space was generated"
-        )
-    return {s.id: [named[name] for name in s.parameter_names] for s in space.removable}
+__all__ = ["score"]
 
 
 def score(
-    name: str | Saliency | Callable[[Reductions], Tensor],
+    name: str | Saliency | Proxy | Score,
     net: nn.Module,
     space: Space,
-    batches: Iterable[tuple[Any, Any]] = (),
+    batches: Iterable[Batch] = (),
     generator: Generator | None = None,
     *,
     loss: Loss | None = None,
 ) -> dict[int, float]:
-    """Mean saliency score of each removable structure over some batches; the network is left as it was.
+    """Saliency score of each removable structure, mean over some batches; the network is left as it was.
 
     The network runs in training mode, as in the warm-up; its gradients, buffers, modes and the random state
-    are what they were afterwards. As no optimizer is at work, the direction d is the raw gradient.
+    are what they were afterwards. As no optimizer is at work, the direction d is the raw gradient. Scores
+    that need passes of their own are computed on a copy.
 
     Args:
         name: A name in `SALIENCIES`, or a function of `Reductions`.
@@ -69,46 +40,50 @@ def score(
         space: Its search space.
         batches: Pairs of input and target, on the device of the network; the input may be a tuple of tensors.
             May be empty for scores that need no gradient.
-        generator: Where `random` draws from.
+        generator: Where `random` draws from, and the scores that draw weights; these have one seed of their
+            own when it is left out.
         loss: Of output and target; cross-entropy of the first output when left out.
 
     Raises:
         DataError: There is no batch, and the score needs gradients.
+        InvalidSettingError: The score is not defined for this network.
     """
     saliency = find(name)
     index = StructureIndex(own_tensors(net, space))
+    found_batches = list(batches)
+    if not found_batches and saliency.needs_batches:
+        raise DataError(f"saliency {saliency.name!r} needs gradients: pass at least one batch")
+    with _untouched(net, index.device):
+        if isinstance(saliency, Proxy):
+            draws = generator or Generator().manual_seed(0)
+            probe = Probe(copy.deepcopy(net), space, found_batches, loss or cross_entropy, draws)
+            with torch.enable_grad():
+                scores = saliency.function(probe)
+        else:
+            scores = _mean(saliency, net, index, found_batches, generator, loss or cross_entropy)
+    return dict(zip(index.ids, scores.tolist(), strict=True))
+
+
+def _mean(
+    saliency: Saliency,
+    net: nn.Module,
+    index: StructureIndex,
+    batches: list[Batch],
+    generator: Generator | None,
+    loss: Loss,
+) -> Tensor:
+    """Mean over the batches of a score that is read from one gradient."""
     values = [tensor.detach() for tensor in index.tensors]
     if not saliency.needs_gradient:
         nothing: list[Tensor | None] = [None] * len(values)
-        sample = saliency.score(Reductions(index, values, nothing, nothing), generator)
-        return dict(zip(index.ids, sample.tolist(), strict=True))
+        return saliency.score(Reductions(index, values, nothing, nothing), generator)
     samples = []
-    with _untouched(net, index.device):
-        for inputs, target in batches:
-            found = _gradients(net, index.tensors, inputs, target, loss or _cross_entropy)
-            samples.append(saliency.score(Reductions(index, values, found, found), generator))
-    if not samples:
-        raise DataError(f"saliency {saliency.name!r} needs gradients: pass at least one batch")
-    return dict(zip(index.ids, torch.stack(samples).mean(dim=0).tolist(), strict=True))
-
-
-def _gradients(
-    net: nn.Module, tensors: Sequence[Tensor], inputs: Any, target: Any, loss: Loss
-) -> list[Tensor | None]:
-    """Gradients at these tensors, leaving their `.grad` alone."""
-    wanted = [tensor for tensor in tensors if tensor.requires_grad]
-    with torch.enable_grad():
-        output = net(*inputs) if isinstance(inputs, tuple | list) else net(inputs)
-        value = loss(output, target)
-        found = torch.autograd.grad(value, wanted, allow_unused=True) if wanted else ()
-    by_id = {id(tensor): grad for tensor, grad in zip(wanted, found, strict=True)}
-    return [by_id.get(id(tensor)) for tensor in tensors]
-
-
-def _cross_entropy(output: Any, target: Any) -> Tensor:
-    while not isinstance(output, Tensor):
-        output = next(iter(output.values() if isinstance(output, Mapping) else output))
-    return nn.functional.cross_entropy(output, target)
+    for inputs, target in batches:
+        with torch.enable_grad():
+            output = net(*inputs) if isinstance(inputs, tuple | list) else net(inputs)
+            found = derivatives(loss(output, target), index.tensors)
+        samples.append(saliency.score(Reductions(index, values, found, found), generator))
+    return torch.stack(samples).mean(dim=0)
 
 
 @contextmanager

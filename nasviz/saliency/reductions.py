@@ -12,13 +12,14 @@ from functools import cached_property, reduce
 
 import torch
 from torch import Tensor
-from torch._utils import _flatten_dense_tensors
+from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 from nasviz.errors import InvalidSettingError
 
 __all__ = ["Reductions", "StructureIndex", "gradients"]
 
 _flatten: Callable[[Sequence[Tensor]], Tensor] = _flatten_dense_tensors
+_unflatten: Callable[[Tensor, Sequence[Tensor]], tuple[Tensor, ...]] = _unflatten_dense_tensors
 
 SMALL_TENSOR = 4096
 """Mean elements per tensor below which, on the CPU, one large product beats one `torch.dot` per tensor."""
@@ -54,6 +55,7 @@ class StructureIndex:
         sizes = [tensor.numel() for tensor in self.tensors]
         self._is_flat = self.device.type != "cpu" or sum(sizes) < SMALL_TENSOR * len(sizes)
         self._sizes = torch.tensor(sizes, device=self.device, dtype=torch.int64)
+        self._num_elements = sum(sizes)
         counts = [len(owned) for owned in tensors.values()]
         self._counts = torch.tensor(counts, device=self.device, dtype=torch.int64)
 
@@ -83,6 +85,19 @@ class StructureIndex:
             return self._per_structure(self._spread(torch.zeros(0, device=self.device), places))
         norms = torch.stack(torch._foreach_norm(self._at(tensors, places)))
         return self._per_structure(self._spread(norms, places).square()).sqrt()
+
+    def per_tensor(self, values: Tensor) -> Tensor:
+        """Each structure's value once for each of its tensors, shape `(num_tensors,)`."""
+        return torch.repeat_interleave(values, self._counts, output_size=len(self.tensors))
+
+    def filled(self, values: Tensor) -> tuple[Tensor, ...]:
+        """Tensors of the shapes of the index, each filled with its value; nothing waits for the device.
+
+        Args:
+            values: One for each tensor.
+        """
+        flat = torch.repeat_interleave(values.to(self.dtype), self._sizes, output_size=self._num_elements)
+        return _unflatten(flat, self.tensors)
 
     def _at(self, tensors: Sequence[Tensor | None], places: Sequence[int]) -> list[Tensor]:
         """The tensors at these places, in one data type of at least single precision and on one device."""
@@ -131,6 +146,11 @@ class Reductions:
         return self.index.dot(self.values, self.gradients)
 
     @cached_property
+    def gradient_sensitivity(self) -> Tensor:
+        """Sum of |x_i df/dx_i| over the variables of each structure."""
+        return self.index.dot(_absolute(self.values), _absolute(self.gradients))
+
+    @cached_property
     def direction_dot(self) -> Tensor:
         """<x_g, d_g>."""
         return self.index.dot(self.values, self.directions)
@@ -139,6 +159,10 @@ class Reductions:
     def direction_norm(self) -> Tensor:
         """||d_g||."""
         return self.index.norm(self.directions)
+
+
+def _absolute(tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
+    return [None if tensor is None else tensor.abs() for tensor in tensors]
 
 
 def gradients(tensors: Sequence[Tensor]) -> list[Tensor | None]:

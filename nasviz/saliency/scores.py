@@ -13,10 +13,21 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from nasviz.errors import InvalidSettingError, UnknownNameError
+from nasviz.errors import InvalidSettingError
 from nasviz.saliency.reductions import Reductions
 
-__all__ = ["SALIENCIES", "Saliency", "documents", "find", "magnitude", "random", "running_average", "taylor"]
+__all__ = [
+    "Saliency",
+    "Score",
+    "cosine",
+    "documents",
+    "hesso",
+    "magnitude",
+    "random",
+    "running_average",
+    "snip",
+    "taylor",
+]
 
 Score = Callable[[Reductions], Tensor]
 
@@ -45,9 +56,8 @@ def documents(reductions: Reductions) -> Tensor:
         >>> [round(s, 6) for s in documents(Reductions(index, x, d, d)).tolist()]
         [0.582844, -0.481537, 0.098039]
     """
-    average = magnitude(reductions)
-    cosine = _ratio(reductions.direction_dot, reductions.norm * reductions.direction_norm)
-    return (_ratio(average, average.norm()) - _ratio(cosine, cosine.norm())) / 2
+    average, aligned = magnitude(reductions), _cosine(reductions)
+    return (_ratio(average, average.norm()) - _ratio(aligned, aligned.norm())) / 2
 
 
 def random(reductions: Reductions, *, generator: Generator) -> Tensor:
@@ -55,6 +65,33 @@ def random(reductions: Reductions, *, generator: Generator) -> Tensor:
     ids = reductions.index.ids
     drawn = torch.rand(len(ids), generator=generator, device=generator.device, dtype=torch.float64)
     return drawn.to(reductions.index.device)
+
+
+def cosine(reductions: Reductions) -> Tensor:
+    """-cos(x_g, d_g): lowest where a step already points from the structure to zero (OTOv3, section 3.2)."""
+    return -_cosine(reductions)
+
+
+def snip(reductions: Reductions) -> Tensor:
+    """Sum of |x_i df/dx_i|: how much the loss depends on each variable of a structure, one by one (SNIP)."""
+    return reductions.gradient_sensitivity
+
+
+def hesso(reductions: Reductions) -> Tensor:
+    """Mean of five scores, each divided by its length over all structures (HESSO's public code).
+
+    They are the norm, the average magnitude, 1 - cos(x_g, d_g), |<x_g, d_g>| and its square by two. That
+    code has 1 + cos instead, which holds on to structures that the steps are about to remove.
+    """
+    first_order = reductions.direction_dot.abs()
+    terms = (
+        reductions.norm,
+        magnitude(reductions),
+        1 - _cosine(reductions),
+        first_order,
+        first_order.square() / 2,
+    )
+    return torch.stack([_ratio(term, term.norm()) for term in terms]).mean(dim=0)
 
 
 def running_average(average: Tensor | None, sample: Tensor, momentum: float) -> Tensor:
@@ -78,6 +115,11 @@ class Saliency:
     needs_direction: bool = False
     needs_generator: bool = False
 
+    @property
+    def needs_batches(self) -> bool:
+        """Whether it says nothing without data."""
+        return self.needs_gradient
+
     def score(self, reductions: Reductions, generator: Generator | None = None) -> Tensor:
         """One double per structure, in the order of the index."""
         if not self.needs_generator:
@@ -96,30 +138,9 @@ class Saliency:
         return score
 
 
-SALIENCIES = {
-    saliency.name: saliency
-    for saliency in (
-        Saliency("taylor", taylor),
-        Saliency("documents", documents, needs_direction=True),
-        Saliency("magnitude", magnitude, needs_gradient=False),
-        Saliency("random", random, needs_gradient=False, needs_generator=True),
-    )
-}
-
-
-def find(saliency: str | Saliency | Score) -> Saliency:
-    """The saliency of this name; a function of `Reductions` is taken as it is.
-
-    Raises:
-        UnknownNameError: No saliency has this name.
-    """
-    if isinstance(saliency, Saliency):
-        return saliency
-    if callable(saliency):
-        return Saliency(getattr(saliency, "__name__", type(saliency).__name__), saliency)
-    if saliency not in SALIENCIES:
-        raise UnknownNameError(f"no saliency {saliency!r}; choose one of {', '.join(SALIENCIES)}")
-    return SALIENCIES[saliency]
+def _cosine(reductions: Reductions) -> Tensor:
+    """c_g = cos(x_g, d_g), 0 where one of both is zero."""
+    return _ratio(reductions.direction_dot, reductions.norm * reductions.direction_norm)
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from nasviz.graph import SearchSpace, search_space
 from nasviz.optim import OPTIMIZERS, create
 from nasviz.optim.binding import SpaceBinding, count_of
 from nasviz.optim.inner import INNER_OPTIMIZERS
-from nasviz.saliency import SALIENCIES
+from nasviz.saliency import SALIENCIES, Saliency
 from tests.graph.networks import demonet
 from tests.graph.random_networks import random_network
 
@@ -200,14 +200,160 @@ def test_parameters_may_come_in_groups(space, net):
     assert [group["lr"] for group in optimizer.param_groups] == [0.5, 0.1]
 
 
-def test_the_catalog_offers_what_can_be_created(space, net):
-    assert set(catalog.OPTIMIZERS) == set(OPTIMIZERS)
-    assert set(catalog.SALIENCIES) == set(SALIENCIES)
-    entry = catalog.find("optimizer", "h2spg")
-    choices = {setting.name: setting.choices for setting in entry.settings}
+def test_the_catalog_offers_what_can_be_created():
+    assert list(catalog.OPTIMIZERS) == list(OPTIMIZERS)
+    assert list(catalog.SALIENCIES) == list(SALIENCIES)
+    for name, entry in catalog.SALIENCIES.items():
+        assert (entry.family == "step") is isinstance(SALIENCIES[name], Saliency)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_choice_of_the_catalog_can_be_created(space, net, name):
+    entry = catalog.find("optimizer", name)
+    choices = {setting.name: setting.choices for setting in entry.settings if setting.choices}
     assert set(choices["base"]) == set(INNER_OPTIMIZERS)
-    assert set(choices["saliency"]) == set(SALIENCIES)
-    chosen = entry.complete({"warmup_steps": 3, "projection_steps": 2})
-    for base in choices["base"]:
-        for projection in choices["projection"]:
-            create("h2spg", net, space, **chosen | {"base": base, "projection": projection})
+    steps = {"warmup_steps": 3, "projection_steps": 2}
+    known = {setting.name for setting in entry.settings}
+    chosen = entry.complete({key: value for key, value in steps.items() if key in known})
+    generator = {"generator": torch.Generator()} if "saliency" in known else {}
+    for setting, values in choices.items():
+        for value in values:
+            optimizer = create(name, net, space, **chosen | {setting: value}, **generator)
+            assert type(optimizer) is OPTIMIZERS[name]
+
+
+def test_settings_that_belong_to_another_optimizer_are_refused(space, net):
+    with pytest.raises(InvalidSettingError, match="hspg has no target"):
+        create("hspg", net, space, warmup_steps=1, target_sparsity=2)
+    with pytest.raises(InvalidSettingError, match="periods=2: must be 1, or for h2spg"):
+        create("dhspg", net, space, warmup_steps=1, periods=2)
+    with pytest.raises(InvalidSettingError, match="projection: not a setting of base 'sgd'"):
+        create("h2spg_otov3", net, space, warmup_steps=1, projection="both")
+
+
+def test_scores_that_need_passes_of_their_own_are_refused_with_what_to_do(space, net):
+    with pytest.raises(InvalidSettingError, match=r"pass saliency=nasviz\.saliency\.score\('zico'"):
+        create("h2spg", net, space, warmup_steps=1, projection_steps=1, saliency="zico")
+
+
+def test_finished_scores_decide_alone(space, net):
+    scores = {s.id: 50.0 - s.id for s in space.removable}
+    optimizer = create(
+        "h2spg", net, space, target_sparsity=2, warmup_steps=2, projection_steps=1, saliency=scores
+    )
+    steps(net, optimizer, 3)
+    assert optimizer.scores == scores
+    assert optimizer.selected == space.select(scores, 2) == (G8, G5)
+    lost = create("h2spg", net, space, warmup_steps=1, projection_steps=1, saliency={G2: 1.0})
+    with pytest.raises(InvalidSettingError, match="lack the structures"):
+        steps(net, lost, 1)
+
+
+def test_several_periods_end_at_exactly_k_and_each_chooses_by_new_scores(space, net):
+    # The first portion is g3; had it been all three, figure 3 would have chosen g8 and g2 besides.
+    orders = iter([(G3, G8, G7, G2), (G4, G5), (G4, G5)])
+
+    def saliency(reductions):
+        return ranked(space, *next(orders))(reductions)
+
+    optimizer = create(
+        "h2spg",
+        net,
+        space,
+        lr=1e-3,
+        target_sparsity=3,
+        periods=3,
+        warmup_steps=1,
+        projection_steps=7,
+        saliency=saliency,
+    )
+    seen = []
+    for _ in range(9):
+        steps(net, optimizer, 1)
+        seen.append((optimizer.phase, optimizer.selected, len(optimizer.zeroed_by)))
+    assert seen == [
+        ("projection", (G3,), 0),
+        ("projection", (G3,), 0),
+        ("projection", (G3,), 1),
+        ("projection", (G3, G4), 1),  # scored anew
+        ("projection", (G3, G4), 2),
+        ("projection", (G3, G4, G5), 2),
+        ("projection", (G3, G4, G5), 2),
+        ("training", (G3, G4, G5), 3),
+        ("training", (G3, G4, G5), 3),
+    ]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_several_periods_leave_room_for_all_of_k(seed):
+    space = search_space(random_network(seed))
+    net = Parameters(space)
+    optimizer = create(
+        "h2spg",
+        net,
+        space,
+        target_sparsity=space.max_sparsity,
+        periods=2,
+        warmup_steps=1,
+        projection_steps=5,
+        saliency="random",
+        generator=torch.Generator().manual_seed(seed),
+    )
+    steps(net, optimizer, 6)
+    assert len(optimizer.selected) == space.max_sparsity
+    assert space.is_valid(optimizer.selected)
+    assert optimizer.zeroed_by.keys() == {*optimizer.selected, *optimizer.orphaned}
+    assert optimizer.orphaned == space.plan(optimizer.selected).orphaned
+
+
+def test_without_hierarchy_the_network_may_be_cut_and_nothing_is_raised(space, net):
+    optimizer = create(
+        "dhspg",
+        net,
+        space,
+        lr=0.01,
+        target_sparsity=3,
+        warmup_steps=2,
+        projection_steps=3,
+        saliency=ranked(space, G3, G8, G7, G2),
+    )
+    assert optimizer.is_valid is None
+    steps(net, optimizer, 6)
+    assert optimizer.selected == (G3, G8, G7)
+    assert optimizer.is_valid is False
+    assert optimizer.phase == "training"
+    named = dict(net.named_parameters())
+    own = {name for i in optimizer.selected for name in space.structure(i).parameter_names}
+    assert {name for name, parameter in named.items() if not parameter.any()} == own
+    with pytest.raises(InvalidSparsityError, match="cuts something required off"):
+        space.plan(optimizer.selected)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_where_the_first_k_are_valid_dhspg_selects_as_h2spg(seed):
+    space = search_space(random_network(seed))
+    binding = SpaceBinding(Parameters(space), space)
+    scores = {s.id: float((s.id * 7 + seed) % 5) for s in space.removable}
+    for k in range(len(space.removable) + 1):
+        plain = binding.select(scores, k, hierarchical=False)
+        assert len(plain.selected) == k
+        if plain.is_valid:
+            hierarchical = binding.select(scores, k)
+            assert plain.selected == hierarchical.selected
+            assert plain.orphaned == hierarchical.orphaned
+            assert len(plain.remainder.tensors) == len(hierarchical.remainder.tensors)
+
+
+def test_hspg_zeroes_whatever_its_regularization_reaches(space, net):
+    optimizer = create("hspg", net, space, base="adam", lr=1e-3, warmup_steps=2, regularization=1e9)
+    steps(net, optimizer, 2)
+    assert optimizer.selected == ()
+    steps(net, optimizer, 1)
+    assert set(optimizer.selected) == {s.id for s in space.removable}
+    assert optimizer.is_valid is False
+    assert optimizer.phase == "training"
+    named = dict(net.named_parameters())
+    for structure in space.removable:
+        assert not any(named[name].any() for name in structure.parameter_names)
+        for rows in structure.entailed:
+            assert not named[rows.tensor].index_select(rows.dim, torch.tensor(rows.rows)).any()

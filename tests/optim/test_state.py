@@ -139,7 +139,7 @@ def test_the_state_of_other_structures_or_scores_is_refused_and_nothing_changes(
     fewer = H2SPG(inner, groups, lambda scores: Selection(()), warmup_steps=4, projection_steps=5)
     optimizer = h2spg(net, "sgd")
     train(net, optimizer, 0, 3)
-    with pytest.raises(CheckpointError, match="scores 5 structures, this optimizer 4"):
+    with pytest.raises(CheckpointError, match="of 5 structures, this optimizer has 4"):
         fewer.load_state_dict(optimizer.state_dict())
     other = h2spg(net, "sgd", saliency="magnitude")
     with pytest.raises(CheckpointError, match="saved with saliency 'taylor', not 'magnitude'"):

@@ -84,7 +84,7 @@ def test_a_saliency_is_found_by_name_or_taken_as_a_function():
     mine = Saliency("mine", taylor)
     assert find(mine) is mine
     with pytest.raises(UnknownNameError, match="choose one of taylor, documents, magnitude, random"):
-        find("fisher")
+        find("tailor")
 
 
 def test_a_function_that_scores_something_else_is_refused(example):

@@ -1,0 +1,121 @@
+"""What all optimizers with a half-space step share: which groups are redundant, and which are zero."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from nasviz.errors import CheckpointError
+from nasviz.optim.checks import below_one
+from nasviz.optim.group_optimizer import GroupOptimizer
+from nasviz.optim.groups import TensorGroup, merge
+from nasviz.optim.redundant import RedundantGroups
+from nasviz.saliency import StructureIndex
+
+__all__ = ["ProjectingOptimizer"]
+
+
+class ProjectingOptimizer(GroupOptimizer):
+    """Brings groups to zero with half-space steps (OTO, section 3.2), around an inner torch optimizer.
+
+    Args:
+        inner: Optimizer of all parameters; its settings and schedules stay in force.
+        index: The structures with their own tensors.
+        epsilon: Offset of the half-space in [0, 1).
+    """
+
+    saved_settings: ClassVar[tuple[str, ...]] = ("epsilon",)
+    """Settings that are saved with the state, and come back with it."""
+
+    def __init__(self, inner: Optimizer, index: StructureIndex, *, epsilon: float) -> None:
+        self.epsilon = below_one("epsilon", epsilon)
+        self._index = index
+        self._zeroed_by: dict[int, str] = {}
+        self._redundant = RedundantGroups({})
+        super().__init__(inner, index.tensors)
+
+    @property
+    def structure_ids(self) -> tuple[int, ...]:
+        """The structures, in the order of `norm_vector`."""
+        return self._index.ids
+
+    @property
+    def zeroed_by(self) -> dict[int, str]:
+        """What made each structure zero that is so for good; on a GPU, reading it waits for the last step."""
+        self._settle()
+        return dict(self._zeroed_by)
+
+    @property
+    def num_zero(self) -> Tensor:
+        """How many structures are zero for good, on the device: for a record at every step."""
+        return self._redundant.num_zero + len(self._zeroed_by)
+
+    @torch.no_grad()
+    def norm_vector(self) -> Tensor:
+        """||x_g|| of each structure as it is now, on the device, in the order of `structure_ids`."""
+        return self._index.norm(self._index.tensors)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain types and tensors only: the inner optimizer's state, and our own under the key `nasviz`."""
+        self._settle()
+        return super().state_dict()
+
+    def _halfspace(self, before: Sequence[Tensor]) -> None:
+        """Zero the redundant groups whose trial point has left the half-space of x_t, `before`."""
+        self._redundant.judge(before, self.epsilon)
+        if self._redundant.is_lazy:
+            self._redundant.zero_()
+        else:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Read which groups have left their half-space, and hold them at zero for good."""
+        self._zero("half-space", self._redundant.read())
+
+    def _zero(self, reason: str, ids: Sequence[int]) -> None:
+        """Set redundant structures to zero for good, and with the last of them what belongs to none alone."""
+        if not ids:
+            return
+        members, remainder = self._wanted()
+        gone = [members[i] for i in ids]
+        if len(ids) == len(self._redundant.index.ids):
+            gone.append(remainder)
+        self._zeroed_by |= dict.fromkeys(ids, reason)
+        self._hold_at_zero(merge(gone))
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Arrange what is redundant and not zero yet; again after each change of it."""
+        members, remainder = self._wanted()
+        left = {i: group for i, group in members.items() if i not in self._zeroed_by}
+        self._redundant = RedundantGroups(left, remainder if left else None)
+
+    @abstractmethod
+    def _wanted(self) -> tuple[Mapping[int, TensorGroup], TensorGroup]:
+        """For each redundant structure what goes to zero with it, and what goes with the last of them."""
+
+    def _own_state(self) -> dict[str, Any]:
+        return {
+            "settings": {name: getattr(self, name) for name in self.saved_settings},
+            "structures": list(self.structure_ids),
+            "zeroed_by": dict(self._zeroed_by),
+        }
+
+    def _check_own_state(self, own: dict[str, Any]) -> None:
+        if own["structures"] != list(self.structure_ids):
+            raise CheckpointError(
+                f"this state is of {len(own['structures'])} structures, this optimizer has"
+                f" {len(self.structure_ids)} or others; generate the search space from the same network"
+            )
+
+    def _load_own_state(self, own: dict[str, Any]) -> None:
+        """Settings come back with the state, as torch brings back the learning rate."""
+        for name in self.saved_settings:
+            setattr(self, name, own["settings"][name])
+        self._zeroed_by = dict(own["zeroed_by"])
+        self._prepare()
