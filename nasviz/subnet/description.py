@@ -238,7 +238,9 @@ def _graph(described: Any, root: nn.Module) -> fx.Graph:
         kwargs = {check_identifier(key): decode(value, nodes) for key, value in item["kwargs"].items()}
         target = _target(item["op"], item["target"], root)
         if item["op"] == "output":
-            graph.output(*args[:1])
+            if len(args) != 1:
+                raise GraphError(f"the output has one argument, not {len(args)}")
+            graph.output(args[0])
             return graph
         nodes[name] = graph.create_node(item["op"], target, args, kwargs, name)
         if nodes[name].name != name:

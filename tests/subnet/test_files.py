@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from torch import nn
 import nasviz
 from nasviz.errors import ExportError, GraphError, NasvizError, WeightsError
 from nasviz.subnet import Subnetwork
+from nasviz.subnet.description import build
 from tests.subnet import networks
 
 
@@ -247,6 +250,32 @@ def test_a_hostile_description_is_refused(folder: Path, name: str) -> None:
     with pytest.raises((GraphError, WeightsError)) as caught:
         nasviz.load(folder)
     assert len(str(caught.value)) < 500
+
+
+def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Every place in nested data."""
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [path, *(place for key, value in items for place in places(value, (*path, key)))]
+
+
+ODD = [None, -1, 1 << 62, 1 << 70, float("nan"), "", "__class__", '"', [], {}, {"node": "x"}, ["x"], "output"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_description_with_anything_in_any_place_is_refused_or_built(folder: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    original = json.loads((folder / "graph.json").read_text())
+    weights = load_file(folder / "weights.safetensors")
+    every = places(original)[1:]
+    for _ in range(200):
+        data = copy.deepcopy(original)
+        *path, last = rng.choice(every)
+        spot = data
+        for key in path:
+            spot = spot[key]
+        spot[last] = rng.choice(ODD)
+        with contextlib.suppress(GraphError, WeightsError):
+            build(data, weights)
 
 
 @pytest.mark.parametrize(
