@@ -164,7 +164,7 @@ SALIENCIES: dict[str, Entry] = {
             citation="Lin et al., Zen-NAS: A Zero-Shot NAS for High-Performance Image Recognition, 2021,"
             " arXiv:2102.01063",
             caution="Made for chains of layers: over parallel branches it mainly counts batch norms. Looks"
-            " at random weights, and takes 64 passes for each structure.",
+            " at random weights, and takes 16 passes for each structure.",
             family=COPY,
         ),
         Entry(
