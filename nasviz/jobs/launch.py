@@ -12,7 +12,7 @@ from pathlib import Path
 from nasviz.errors import RunBusyError, RunStateError
 from nasviz.jobs.process import environment
 from nasviz.runs import Run
-from nasviz.runs.files import LOG
+from nasviz.runs.files import LOG, PID, read_json
 
 __all__ = ["cancel_run", "is_starting", "start_run"]
 
@@ -51,7 +51,12 @@ def start_run(run: Run) -> None:
 
 def is_starting(run: Run) -> bool:
     """Whether a worker that this process has started is still on its way to the run's lock."""
-    return run.folder in _WORKERS and not run.is_active
+    worker = _WORKERS.get(run.folder)
+    if worker is None or run.is_active:
+        return False
+    # The worker signs in as it takes the lock: one that has signed is on its way out.
+    record = read_json(run.folder / PID) or {}
+    return record.get("pid") != worker.pid
 
 
 def cancel_run(run: Run, wait_s: float = 0.0) -> bool:
@@ -67,4 +72,5 @@ def cancel_run(run: Run, wait_s: float = 0.0) -> bool:
 def _bury(folder: Path, worker: subprocess.Popen[bytes]) -> None:
     """A worker that has ended stays a zombie until somebody asks for its exit code."""
     worker.wait()
-    _WORKERS.pop(folder, None)
+    if _WORKERS.get(folder) is worker:
+        del _WORKERS[folder]

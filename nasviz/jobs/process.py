@@ -27,9 +27,11 @@ import nasviz
 from nasviz.jobs.job import Job
 from nasviz.jobs.protocol import Event, Request, read_event, write_line
 
-__all__ = ["DEFAULT_MEMORY_MB", "ChildProcess", "Limits", "environment"]
+__all__ = ["DEFAULT_MEMORY_MB", "WARM", "ChildProcess", "Limits", "environment"]
 
 LOOK_EVERY_S = 0.1
+WARM = "--warm"
+"""Tells a child to make itself ready before it is asked for anything."""
 DEFAULT_MEMORY_MB = max(4096, psutil.virtual_memory().total * 3 // 4 // 2**20)
 _NUMBERS = itertools.count()
 
@@ -56,11 +58,11 @@ class ChildProcess:
     It ends at the end of its input: with `close`, and also when this process ends in whatever way.
     """
 
-    def __init__(self, module: str = "nasviz.jobs.child") -> None:
+    def __init__(self, module: str = "nasviz.jobs.child", *arguments: str) -> None:
         self._log = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  (closed by `close`)
         # -P: what lies in the working directory must not stand in for an installed package.
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", module],
+            [sys.executable, "-P", "-m", module, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -75,6 +75,9 @@ def _answer(request: Request, tasks: Mapping[str, Task], channel: Channel) -> No
         channel.send(Event("done", request.id, result=result))
     except NasvizError as error:
         channel.send(Event("failed", request.id, message=str(error), error=type(error).__name__))
+    except SystemExit as error:
+        words = f"the code asked for an end of its process: sys.exit({error.code!r})"
+        channel.send(Event("failed", request.id, message=words, error="SystemExit"))
     except Exception as error:
         # The border of the process: a user's model may raise anything, and the asker has to be told.
         traceback.print_exc()

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nasviz.jobs.job import Job
-from nasviz.jobs.process import ChildProcess, Limits
+from nasviz.jobs.process import WARM, ChildProcess, Limits
 
 __all__ = ["WarmChild"]
 
@@ -25,7 +25,7 @@ class WarmChild:
         self._module = module
         self._queue: queue.SimpleQueue[tuple[Job, Mapping[str, Any], Limits] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._child: ChildProcess | None = ChildProcess(module)
+        self._child: ChildProcess | None = ChildProcess(module, WARM)
         self._current: Job | None = None
         self._is_closed = False
         self._thread = threading.Thread(target=self._serve, name="nasviz-warm-child", daemon=True)
@@ -75,4 +75,4 @@ class WarmChild:
         with self._lock:
             if self._child is not None:
                 self._child.close()
-            self._child = ChildProcess(self._module)
+            self._child = ChildProcess(self._module, WARM)

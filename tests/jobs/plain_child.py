@@ -57,6 +57,10 @@ def grow(arguments, report):
         time.sleep(0.001)
 
 
+def leave(arguments, report):
+    sys.exit("enough")
+
+
 def refuse(arguments, report):
     raise TraceError("layer 3 cannot be traced")
 
@@ -72,5 +76,8 @@ def nan(arguments, report):
 if __name__ == "__main__":
     serve(
         Channel(),
-        {f.__name__: f for f in (echo, count, chatter, sleep, spawn, vanish, grow, refuse, stumble, nan)},
+        {
+            f.__name__: f
+            for f in (echo, count, chatter, sleep, spawn, vanish, leave, grow, refuse, stumble, nan)
+        },
     )

@@ -135,6 +135,13 @@ def test_errors_come_back_in_words(door: Door) -> None:
     assert odd.state == "failed"
 
 
+def test_code_that_asks_for_an_end_is_told_and_its_child_goes_on(door: Door) -> None:
+    job = door.submit("leave", {})
+    assert job.wait(10)
+    assert "sys.exit('enough')" in job.error
+    assert door.submit("echo", {"value": 1}).require()["pid"] == door.warm_pid
+
+
 def test_a_result_is_kept_by_arguments_and_by_the_content_of_its_files(door: Door, tmp_path: Path) -> None:
     weights = tmp_path / "weights"
     weights.write_text("one")

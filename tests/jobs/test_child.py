@@ -1,0 +1,129 @@
+"""The real child, with torch: what the pages ask for, and what a user's code may do to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nasviz import jobs
+from nasviz.catalog import NetworkSource
+from nasviz.errors import WeightsError
+from nasviz.graph import SearchSpace
+
+DEMONET = NetworkSource("demonet", settings={"width": 0.1})
+HOSTILE = """
+import os, sys, torch
+from torch import nn
+
+def plain():
+    print("hello from the user's code")
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.LazyLinear(10)), torch.zeros(2, 1, 8, 8)
+
+def vanishes():
+    os._exit(3)
+
+def leaves():
+    sys.exit("the user's code has had enough")
+
+def hoards():
+    kept = []
+    while True:
+        kept.append(torch.ones(2**24))"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm() -> Iterator[None]:
+    jobs.warm()
+    yield
+    jobs.close()
+
+
+@pytest.fixture
+def trust(tmp_path: Path) -> tuple[str]:
+    (tmp_path / "mine.py").write_text(HOSTILE)
+    return (str(tmp_path),)
+
+
+def test_analysis_comes_back_as_a_space_with_exact_parity() -> None:
+    result = jobs.analyze(NetworkSource("demonet")).require()
+    space = SearchSpace.from_json(result["space"])
+    assert (space.trace.num_parameters, space.trace.macs) == (817_010, 208_871_584)
+    assert (len(space.segments), len(space.removable), space.max_sparsity) == (13, 6, 4)
+    assert max(result["parity"].values()) < 1e-5
+
+
+def test_an_analysis_is_kept_and_a_protected_one_is_another() -> None:
+    first = jobs.analyze(DEMONET)
+    first.wait()
+    assert jobs.analyze(DEMONET).result is first.result
+    protected = SearchSpace.from_json(jobs.analyze(DEMONET, protect=["conv2"]).require()["space"])
+    assert len(protected.removable) == 5
+
+
+def test_a_preview_scores_every_structure_once_and_again_the_same() -> None:
+    scores = [dict(jobs.preview(DEMONET, "digits", seed=3).require()["scores"]) for _ in range(2)]
+    assert sorted(scores[0]) == [1, 2, 5, 6, 9, 10]
+    assert scores[0] == scores[1]
+    assert dict(jobs.preview(DEMONET, "digits", saliency="magnitude").require()["scores"]) != scores[0]
+
+
+def test_a_cut_by_hand_is_exact_reopens_and_exports(tmp_path: Path) -> None:
+    result = jobs.construct(DEMONET, [10, 1], folder=tmp_path / "cut").require()
+    assert result["report"]["max_relative_error"] < 1e-5
+    assert result["report"]["effect"] > 0
+    assert result["plan"]["selected"] == [1, 10]
+
+    small = SearchSpace.from_json(jobs.reopen(result["folder"], [(-1, 1, 28, 28)]).require()["space"])
+    assert small.trace.num_parameters == result["report"]["params_after"]
+
+    files = jobs.export(result["folder"], [(-1, 1, 28, 28)]).require()["files"]
+    assert set(files) == {"onnx", "source"}
+    for kind in files.values():
+        assert Path(kind["path"]).stat().st_size == kind["bytes"]
+        assert kind["max_relative_error"] < 1e-4
+
+
+def test_what_cannot_go_together_is_refused_in_the_words_of_the_library() -> None:
+    job = jobs.construct(DEMONET, [9, 10], folder="unused")
+    assert job.wait(60)
+    assert (job.state, job.error_kind) == ("failed", "InvalidSparsityError")
+    assert "cuts something required off" in job.error
+
+
+def test_a_sub_network_that_was_deleted_is_told(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="was deleted"):
+        jobs.reopen(tmp_path, [(-1, 1, 28, 28)])
+
+
+def test_weights_that_are_gone_are_told_before_a_child_is_asked() -> None:
+    with pytest.raises(WeightsError, match="no file of weights"):
+        jobs.analyze(NetworkSource("demonet", weights="/nowhere/weights.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("vanishes", "exit code 3"), ("leaves", "had enough")],
+)
+def test_user_code_that_goes_wrong_fails_its_own_job_only(trust: tuple[str], name: str, words: str) -> None:
+    warm = jobs.shared_door().warm_pid
+    job = jobs.analyze(NetworkSource(f"mine:{name}", trust=trust))
+    assert job.wait(120)
+    assert job.state == "failed"
+    assert words in job.error
+    assert jobs.shared_door().warm_pid == warm
+
+
+def test_user_code_that_hoards_is_stopped(trust: tuple[str]) -> None:
+    source = NetworkSource("mine:hoards", trust=trust).to_json()
+    job = jobs.shared_door().submit(
+        "analyze", {"source": source, "protect": []}, is_user_code=True, limits=jobs.Limits(60, 2500)
+    )
+    assert job.wait(120)
+    assert "more than its limit of 2500 MiB" in job.error
+
+
+def test_user_code_that_prints_is_analysed(trust: tuple[str]) -> None:
+    result = jobs.analyze(NetworkSource("mine:plain", trust=trust)).require()
+    assert len(SearchSpace.from_json(result["space"]).trace) == 3

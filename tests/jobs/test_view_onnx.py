@@ -1,0 +1,73 @@
+"""Files of strangers are opened in a child that may be lost; the server sees plain data or one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import psutil
+import pytest
+from onnx import helper
+
+from nasviz import jobs
+from nasviz.errors import OnnxError
+from nasviz.graph import SearchSpace
+from tests.trace.onnx_models import conv, conv_tensors, model, written
+
+
+@pytest.fixture(autouse=True)
+def door() -> Iterator[None]:
+    yield
+    jobs.close()
+    assert [c.cmdline() for c in psutil.Process().children(recursive=True)] == []
+
+
+def branches() -> onnx.ModelProto:
+    """Two branches of which one can go."""
+    nodes = [
+        conv("x", "a", "left"),
+        conv("x", "b", "right"),
+        helper.make_node("Add", ["a", "b"], ["y"]),
+    ]
+    net = model(nodes, *conv_tensors("left", 4, 4), *conv_tensors("right", 4, 4), image=("n", 4, None, 8))
+    net.producer_name = "pen and paper"
+    return net
+
+
+def test_a_file_becomes_a_search_space_in_the_form_of_an_analysis(tmp_path: Path) -> None:
+    result = jobs.view_onnx(written(tmp_path, branches()), protect=["left"]).require()
+    space = SearchSpace.from_json(result["space"])
+    assert (len(space.structures), len(space.removable), space.max_sparsity) == (2, 1, 1)
+    assert space.trace.name == "net (ONNX opset 20, pen and paper)"
+    assert result["parity"] == {}
+    assert "to look at, not to train or cut" in result["rung"]
+    assert result["warnings"] == ["axis 2 of x is open and shown as 224"]
+    assert result["seconds"] < 10
+
+
+def test_a_hostile_file_fails_its_job_with_one_sentence_and_opens_nothing(tmp_path: Path) -> None:
+    net = branches()
+    tensor = net.graph.initializer[0]
+    onnx.external_data_helper.set_external_data(tensor, location="$(touch canary)")
+    tensor.ClearField("raw_data")
+    job = jobs.view_onnx(written(tmp_path, net))
+    assert job.wait(60)
+    assert (job.state, job.error_kind, job.result) == ("failed", "OnnxError", None)
+    assert job.error.startswith("this file keeps its weights in another file")
+    assert [item.name for item in tmp_path.iterdir()] == ["net.onnx"]
+
+
+def test_a_child_that_takes_too_much_is_stopped_and_the_next_file_is_read(tmp_path: Path) -> None:
+    """Torch alone takes more than this limit."""
+    path = written(tmp_path, branches())
+    job = jobs.view_onnx(path, limits=jobs.Limits(time_s=60, memory_mb=60))
+    assert job.wait(60)
+    assert job.state == "failed"
+    assert "more than its limit of 60 MiB" in job.error
+    assert jobs.view_onnx(path).require()["space"]
+
+
+def test_a_file_that_is_gone_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(OnnxError, match="no such ONNX file"):
+        jobs.view_onnx(tmp_path / "gone.onnx")
