@@ -15,6 +15,7 @@ __all__ = ["RunSettings"]
 
 _COUNT = Number(1, 10**9, whole=True)
 _STEPS = Number(1, 10**9, whole=True, optional=True)
+_AMOUNT = Number(0, 10**9, optional=True)
 _RULES: Mapping[str, Rule] = {
     "data": Choice(tuple(DATASETS)),
     "data_folder": Pattern(r"[^\0]+", "a path", optional=True),
@@ -24,6 +25,10 @@ _RULES: Mapping[str, Rule] = {
     "momentum": Number(0, 1, below=True),
     "weight_decay": Number(0, 100),
     "saliency": Choice(tuple(SALIENCIES)),
+    "periods": Number(1, 1000, whole=True),
+    "regularization": _AMOUNT,
+    "amplify": _AMOUNT,
+    "cap": _AMOUNT,
     "warmup_steps": _STEPS,
     "projection_steps": _STEPS,
     "epsilon": Number(0, 1, below=True),
@@ -36,6 +41,8 @@ _RULES: Mapping[str, Rule] = {
     "eval_every_epochs": _COUNT,
     "num_workers": Number(0, 256, whole=True),
 }
+_OWN = ("saliency", "periods", "regularization", "amplify", "cap")
+"""Settings that not every optimizer has; the catalog says which, and what they may be."""
 _K_COUNT = Number(0, 10**6, whole=True)
 _K_RATIO = Number(0, 1, below=True)
 
@@ -75,6 +82,13 @@ class RunSettings:
     """Half-space offset in [0, 1)."""
     projection: str = "both"
     """What zeroes a group: "halfspace", "progressive" or "both"."""
+    periods: int = 1
+    """Portions in which the structures go."""
+    regularization: float | None = None
+    """Weight of the lengths of redundant structures in the loss; None: as published for the base."""
+    amplify: float | None = None
+    cap: float | None = None
+    """Bounds of the regularization of one structure; None: as published for the base."""
     protect: tuple[str, ...] = field(default=())
     """Structures, vertices or module paths that must stay."""
     epochs: int = 2
@@ -96,8 +110,21 @@ class RunSettings:
         if not rule.allows(self.target_sparsity):
             words = "a whole number of structures from 0, or a share of them from 0.0 to below 1.0"
             raise refuse("target_sparsity", self.target_sparsity, words, 0)
+        self._check_own()
         if not isinstance(self.protect, tuple) or not all(isinstance(p, str) and p for p in self.protect):
             raise refuse("protect", self.protect, "a tuple of names", ())
+
+    def _check_own(self) -> None:
+        """Settings of the chosen optimizer alone, by the catalog."""
+        entry = OPTIMIZERS[self.optimizer]
+        known = {setting.name: setting for setting in entry.settings}
+        for name in _OWN:
+            value = getattr(self, name)
+            if name in known and value is not None:
+                known[name].check(value)
+            elif name not in known and value != _DEFAULTS[name]:
+                words = f"left at its default, for {entry.title} has no such setting"
+                raise refuse(name, value, words, _DEFAULTS[name])
 
     def schedule(self, num_train: int) -> Schedule:
         """The phases of the run on `num_train` training images.

@@ -57,7 +57,7 @@ class Number:
         low = "above" if self.above else "from"
         high = "below" if self.below else "to"
         text = f"{kind} {low} {self.minimum:g} {high} {self.maximum:.15g}"
-        return text + (", or None to choose it from the length of the run" if self.optional else "")
+        return text + (", or None to have it chosen" if self.optional else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,8 @@ class Recorder:
         self.writer = writer
         self._names = {s.id: s.name for s in session.space.structures}
         self._zeroed = set(session.optimizer.zeroed_by)
+        self._selected = set(session.optimizer.selected)
+        self._scores = session.optimizer.score_vector
         schedule = session.schedule
         self._every = {
             "warm-up": max(1, schedule.warmup_steps // MAX_VECTORS),
@@ -62,8 +64,10 @@ class Recorder:
         optimizer, step = self.session.optimizer, record.step
         has_changed = optimizer.phase != record.phase
         self._vectors(record, is_last=has_changed)
-        if record.phase == "warm-up" and has_changed:
-            self._tell_selection(step)
+        selected = [i for i in optimizer.selected if i not in self._selected]
+        if (record.phase == "warm-up" and has_changed) or set(selected) - optimizer.zeroed_by.keys():
+            self._tell_selection(record, selected)
+        self._selected.update(selected)
         for structure, reason in optimizer.zeroed_by.items():
             if structure not in self._zeroed:
                 self._zeroed.add(structure)
@@ -76,28 +80,32 @@ class Recorder:
 
     def _vectors(self, record: StepRecord, *, is_last: bool) -> None:
         optimizer, step = self.session.optimizer, record.step
-        ids = optimizer.structure_ids
+        ids, scores = optimizer.structure_ids, optimizer.score_vector
         if not ids or record.phase == "training":
             return
         start = 0 if record.phase == "warm-up" else self.session.schedule.warmup_steps
-        if not is_last and (step - start) % self._every[record.phase]:
-            return
-        if record.phase == "warm-up" and optimizer.score_vector is not None:
-            self.writer.scores(step, ids, optimizer.score_vector)
-        self.writer.norms(step, ids, optimizer.norm_vector())
+        is_due = is_last or (step - start) % self._every[record.phase] == 0
+        # Later portions of the structures are scored anew, in single steps of the projection.
+        is_new = scores is not None and scores is not self._scores and record.phase == "projection"
+        if (is_due and record.phase == "warm-up" and scores is not None) or is_new:
+            self.writer.scores(step, ids, scores)
+        if is_due:
+            self.writer.norms(step, ids, optimizer.norm_vector())
+        self._scores = scores
 
-    def _tell_selection(self, step: int) -> None:
-        """The end of the warm-up: what was selected, and which candidates were passed over and why."""
-        optimizer = self.session.optimizer
-        if not optimizer.selected:
+    def _tell_selection(self, record: StepRecord, selected: list[int]) -> None:
+        """What was just selected, and which candidates were passed over and why."""
+        optimizer, step = self.session.optimizer, record.step
+        begin = "warm-up ended, selected" if record.phase == "warm-up" else "selected in another portion"
+        if not selected:
             self.writer.event(step, "selected", "warm-up ended: nothing is selected")
             return
         self._tell_kept(step)
-        words = f"warm-up ended, selected: {self._list(optimizer.selected)}"
+        words = f"{begin}: {self._list(selected)}"
         if optimizer.orphaned:
             words += f"; without input then, and gone too: {self._list(optimizer.orphaned)}"
         self.writer.event(step, "selected", words)
-        for structure in optimizer.selected:
+        for structure in selected:
             self.writer.event(step, "redundant", f"{self._names[structure]} will go", structure)
 
     def _tell_kept(self, step: int) -> None:

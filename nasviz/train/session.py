@@ -143,9 +143,15 @@ def _optimizer_settings(settings: RunSettings, schedule: Schedule) -> dict[str, 
         "projection": settings.projection,
         "epsilon": settings.epsilon,
         "saliency": settings.saliency,
+        "periods": settings.periods,
+        "regularization": settings.regularization,
+        "amplify": settings.amplify,
+        "cap": settings.cap,
     }
     known = {setting.name for setting in OPTIMIZERS[settings.optimizer].settings}
-    chosen: dict[str, Any] = {name: value for name, value in offered.items() if name in known}
+    chosen: dict[str, Any] = {
+        name: value for name, value in offered.items() if name in known and value is not None
+    }
     if "saliency" in known:
         chosen["generator"] = torch.Generator().manual_seed(settings.seed)
     return chosen

@@ -3,12 +3,14 @@
 import json
 import threading
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from nasviz import subnet
+from nasviz.catalog import OPTIMIZERS
 from nasviz.data import load
 from nasviz.errors import InvalidSparsityError, NonFiniteLossError, RunStateError
 from nasviz.graph import SearchSpace
@@ -113,6 +115,22 @@ def test_the_best_weights_since_the_projection_are_kept_beside_the_last(done: Ru
 def test_a_run_that_is_done_is_not_done_again(done: Run) -> None:
     with pytest.raises(RunStateError, match="is done"):
         work(done)
+
+
+@pytest.mark.parametrize("changes", [{"periods": 2}, *({"optimizer": o} for o in OPTIMIZERS if o != "h2spg")])
+def test_every_optimizer_runs_to_its_end(store: Store, changes: dict[str, Any]) -> None:
+    num_removed = 0 if changes.get("optimizer") == "hspg" else 2
+    run = store.create(short_settings(target_sparsity=num_removed, **changes))
+
+    assert work(run) == "done"
+    tail, result = run.tail(), run.end.result
+    assert len(result["selected"]) == num_removed
+    assert result["accuracy_subnet"] == result["accuracy_full"]
+    told = [event.structure for event in tail.events if event.kind == "redundant"]
+    assert sorted(told) == sorted(result["selected"])
+    assert sorted(e.structure for e in tail.events if e.kind == "zero") == sorted(
+        map(int, result["zeroed_by"])
+    )
 
 
 def test_nothing_to_remove_trains_and_gives_the_same_network_back(store: Store) -> None:
