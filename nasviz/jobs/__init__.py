@@ -3,7 +3,18 @@
 `nasviz.jobs.child` is what a child runs; nothing here imports it.
 """
 
-from nasviz.jobs.door import Door, analyze, close, construct, export, preview, reopen, shared_door, warm
+from nasviz.jobs.door import (
+    Door,
+    analyze,
+    close,
+    construct,
+    export,
+    preview,
+    reopen,
+    shared_door,
+    view_onnx,
+    warm,
+)
 from nasviz.jobs.job import Job, JobState
 from nasviz.jobs.launch import cancel_run, is_starting, start_run
 from nasviz.jobs.process import Limits
@@ -23,5 +34,6 @@ __all__ = [
     "reopen",
     "shared_door",
     "start_run",
+    "view_onnx",
     "warm",
 ]

@@ -1,14 +1,15 @@
 """What a child process does: the one file of the light wing that loads torch and the torch wing.
 
 Run as `python -m nasviz.jobs.child`. The channel for events is made first, then what tracing needs is loaded,
-then one small network is traced, so that the first person who asks finds everything warm. Data, scores and
-training are loaded by the tasks that need them.
+then, in a warm child, one small network is traced, so that the first person who asks finds all ready. Data,
+scores and training are loaded by the tasks that need them.
 """
 
 from __future__ import annotations
 
 import math
 import runpy
+import sys
 import tempfile
 import time
 import zipfile
@@ -17,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from nasviz.jobs.process import WARM
 from nasviz.jobs.serving import Channel, Report, serve
 
 if __name__ == "__main__":
@@ -41,7 +43,7 @@ Writer = Callable[[fx.GraphModule, Path, Inputs], dict[str, Any]]
 MOST_DIFFERENT = 1e-4
 """Relative difference up to which the Python source counts as computing the same."""
 
-__all__ = ["TASKS", "analyze", "construct", "export", "preview", "reopen"]
+__all__ = ["TASKS", "analyze", "construct", "export", "preview", "reopen", "view_onnx"]
 
 
 def analyze(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
@@ -166,6 +168,27 @@ def _write_source(network: fx.GraphModule, folder: Path, inputs: Inputs) -> dict
     return _facts(path, difference)
 
 
+def view_onnx(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Read an ONNX file that nobody vouches for, and ask of its space whatever the server will ask."""
+    from nasviz.trace import onnx_view
+
+    start = time.perf_counter()
+    report(0.1, "checking the file")
+    view = onnx_view.view_onnx(arguments["path"])
+    report(0.5, "finding what could go")
+    space = search_space(view.trace_graph, arguments["protect"])
+    # What takes too long or too much for a hostile graph ends this process, not the one that draws.
+    _ = space.structures, space.gates, space.switchable, space.max_sparsity, space.dependency.channel_groups
+    writer = f", written by {view.producer}" if view.producer else ""
+    return {
+        "space": space.to_json(),
+        "parity": {},
+        "rung": f"reading an ONNX file (opset {view.opset}{writer}), to look at, not to train or cut",
+        "warnings": list(view.notes),
+        "seconds": time.perf_counter() - start,
+    }
+
+
 def _noise(inputs: Inputs, batch: int) -> tuple[torch.Tensor, ...]:
     """Random inputs of these shapes; the first axis is the batch."""
     generator = torch.Generator().manual_seed(0)
@@ -214,8 +237,9 @@ def _batch(arguments: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[torch.
     return images, labels
 
 
-TASKS = {task.__name__: task for task in (analyze, preview, construct, reopen, export)}
+TASKS = {task.__name__: task for task in (analyze, preview, construct, reopen, export, view_onnx)}
 
 if __name__ == "__main__":
-    nasviz.trace.trace(*nasviz.models.build(NetworkSource("demonet"), seed=0))
+    if WARM in sys.argv:
+        nasviz.trace.trace(*nasviz.models.build(NetworkSource("demonet"), seed=0))
     serve(CHANNEL, TASKS)

@@ -14,16 +14,29 @@ from pathlib import Path
 from typing import Any
 
 from nasviz.catalog import NetworkSource
-from nasviz.errors import WeightsError
+from nasviz.errors import OnnxError, WeightsError
 from nasviz.jobs.cache import ResultCache, key_of
 from nasviz.jobs.job import Job
 from nasviz.jobs.process import ChildProcess, Limits
 from nasviz.jobs.warm import WarmChild
 
-__all__ = ["Door", "analyze", "close", "construct", "export", "preview", "reopen", "shared_door", "warm"]
+__all__ = [
+    "Door",
+    "analyze",
+    "close",
+    "construct",
+    "export",
+    "preview",
+    "reopen",
+    "shared_door",
+    "view_onnx",
+    "warm",
+]
 
 FRESH_AT_ONCE = 2
 """How many children with user Python may work at the same time; more wait."""
+VIEW_LIMITS = Limits(time_s=60, memory_mb=4096)
+"""Of looking at a file that somebody has handed in."""
 
 
 class Door:
@@ -228,6 +241,22 @@ def reopen(folder: Path | str, inputs: Sequence[Sequence[int]]) -> Job:
     """
     arguments = {"folder": str(folder), "inputs": [list(shape) for shape in inputs]}
     return _DOOR.submit("reopen", arguments, files=_saved(folder))
+
+
+def view_onnx(path: Path | str, protect: Iterable[str] = (), *, limits: Limits = VIEW_LIMITS) -> Job:
+    """Read an ONNX file that nobody vouches for, to look at its graphs.
+
+    It is parsed in a child of its own, which ends with it. The result has the form of that of `analyze`;
+    `parity` is empty, for nothing was run that could be compared.
+
+    Raises:
+        OnnxError: There is no such file.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise OnnxError("there is no such ONNX file any more; choose it again")
+    arguments = {"path": str(file.resolve()), "protect": list(protect)}
+    return _DOOR.submit("view_onnx", arguments, is_user_code=True, limits=limits)
 
 
 def _saved(folder: Path | str) -> list[str]:

@@ -57,28 +57,33 @@ def test_a_run_outlives_its_server_and_the_next_one_finds_it(
     browser: Browser, page: Page, tmp_path: Path
 ) -> None:
     first = start_server(tmp_path)
-    show(page, first, "Search_and_train?model=demonet&set.width=0.1")
-    page.get_by_role("spinbutton", name="Epochs").fill("2000")
-    page.get_by_role("spinbutton", name="Epochs").press("Enter")
-    settle(page)
-    page.get_by_role("button", name="Start training").click()
-    expect(page.locator(".nasviz-live")).to_contain_text("running")
+    try:
+        show(page, first, "Search_and_train?model=demonet&set.width=0.1")
+        page.get_by_role("spinbutton", name="Epochs").fill("2000")
+        page.get_by_role("spinbutton", name="Epochs").press("Enter")
+        settle(page)
+        page.get_by_role("button", name="Start training").click()
+        expect(page.locator(".nasviz-live")).to_contain_text("running")
+    finally:
+        first.process.kill()
+        first.process.wait()
     (summary,) = Store(first.runs).list()
     run = Store(first.runs).open(summary.id)
     try:
-        first.process.kill()
-        first.process.wait()
         step = run.tail().last_step
         assert wait_for(lambda: run.tail().last_step > step, 20)
-
-        second = start_server(tmp_path)
-        try:
-            show(page, second, f"Search_and_train?run={run.id}")
-            expect(page.locator(".nasviz-live")).to_contain_text("running")
-            page.get_by_role("button", name="Cancel").click()
-            expect(page.get_by_role("button", name="Resume")).to_be_visible()
-        finally:
-            second.stop()
+        stop_it_from_another_server(page, tmp_path, run)
         assert run.state == "cancelled"
     finally:
         cancel_run(run, wait_s=10)
+
+
+def stop_it_from_another_server(page: Page, folder: Path, run: Run) -> None:
+    second = start_server(folder)
+    try:
+        show(page, second, f"Search_and_train?run={run.id}")
+        expect(page.locator(".nasviz-live")).to_contain_text("running")
+        page.get_by_role("button", name="Cancel").click()
+        expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    finally:
+        second.stop()
