@@ -1,0 +1,31 @@
+"""Pages are short scripts: what they may hold, and that the sidebar knows all of them."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from nasviz.ui.frame import ICON, PAGES
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))]
+
+
+def test_the_sidebar_knows_every_page_and_no_other() -> None:
+    assert {page.script for page in PAGES.values()} == {str(p.relative_to(ROOT)) for p in SCRIPTS}
+    assert ICON.is_file()
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_a_page_is_short_and_opens_with_its_own_frame(script: Path) -> None:
+    tree = ast.parse(script.read_text())
+    assert ast.get_docstring(tree)
+    assert len(script.read_text().splitlines()) <= 60
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 10, node.name
+    first = next(n for n in tree.body[1:] if not isinstance(n, ast.Import | ast.ImportFrom))
+    title = next(page.title for page in PAGES.values() if page.script == str(script.relative_to(ROOT)))
+    assert ast.unparse(first) == f"frame.open_page({title!r})"

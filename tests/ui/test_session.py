@@ -1,0 +1,81 @@
+"""Addresses: what a link says comes back as the same network, run and choices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from nasviz.catalog import NetworkSource
+
+ROOT = Path(__file__).parents[2]
+
+
+def visit(**address: str) -> AppTest:
+    """A visitor who opens an address; the script only reads it and writes it back."""
+
+    def script() -> None:
+        import streamlit as st
+
+        from nasviz.ui import session
+
+        session.read_link()
+        session.write_link()
+        st.session_state["link"] = session.link()
+
+    app = AppTest.from_function(script)
+    for name, value in address.items():
+        app.query_params[name] = value
+    return app.run(timeout=30)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        {"model": "demonet"},
+        {"model": "resnet18", "input": "3x32x32", "classes": "10"},
+        {"model": "demonet", "set.width": "0.25", "K": "2", "seed": "7", "optimizer": "h2spg"},
+        {"model": "demonet", "vertex": "conv2", "view": "MACs"},
+    ],
+)
+def test_an_address_comes_back_as_it_went_in(address: dict[str, str]) -> None:
+    app = visit(**address)
+    assert app.session_state["link"] == address
+    assert not app.exception
+
+
+def test_settings_are_read_as_numbers() -> None:
+    state = visit(model="demonet", **{"set.width": "0.25"}).session_state["nasviz"]
+    assert state.source == NetworkSource("demonet", settings={"width": 0.25})
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        {"model": "demonnet"},
+        {"model": "demonet", "input": "3x32"},
+        {"model": "demonet", "input": "a"},
+        {"model": "demonet", "classes": "many"},
+        {"model": "demonet", "K": "-1"},
+        {"model": "demonet", "set.width": "99"},
+        {"model": "some.module:Net"},
+    ],
+)
+def test_an_address_that_cannot_be_opened_leaves_demonet_and_a_notice(address: dict[str, str]) -> None:
+    state = visit(**address).session_state["nasviz"]
+    assert "cannot be opened" in state.notice
+    assert state.source == NetworkSource("demonet")
+
+
+def test_another_network_closes_the_run_and_forgets_what_was_marked() -> None:
+    def script() -> None:
+        from nasviz.catalog import NetworkSource
+        from nasviz.ui import session
+
+        state = session.current()
+        state.run_id, state.marked, state.protect = "a-run", (1,), frozenset({2})
+        session.open_network(NetworkSource("resnet18"))
+
+    state = AppTest.from_function(script).run(timeout=30).session_state["nasviz"]
+    assert (state.run_id, state.marked, state.protect) == (None, (), frozenset())
