@@ -85,7 +85,7 @@ def _evaluate(
         return None
     try:
         found = np.asarray(_RULES[node.op_type](values, given), np.int64)
-    except (ValueError, IndexError, TypeError, ZeroDivisionError, OverflowError):
+    except (ValueError, IndexError, KeyError, TypeError, ZeroDivisionError, OverflowError):
         return None  # it would fail when it runs, too
     is_small = found.size <= MOST_NUMBERS and np.abs(found).max(initial=0) <= LARGEST_NUMBER
     return found if is_small else None

@@ -108,7 +108,7 @@ def _sum(call: Call, values: Values) -> Description:
 
 
 def _concatenation(call: Call, values: Values) -> Description:
-    attributes = _axis(call, values.rank(call.outputs[0]), "dim", call.attributes.get("axis", 1))
+    attributes = _axis(values.rank(call.outputs[0]), "dim", call.attributes.get("axis", 1))
     return Description("cat", sum_at_zero(values.factor(name) for name in call.inputs), attributes)
 
 
@@ -160,7 +160,7 @@ def _hard_sigmoid(call: Call, values: Values) -> Description | None:
 def _softmax(call: Call, values: Values) -> Description:
     name = "softmax" if call.op == "Softmax" else "log_softmax"
     rank = values.rank(call.operand(0))
-    return Description(name, NOTHING, _axis(call, rank, "dim", call.attributes.get("axis", -1)))
+    return Description(name, NOTHING, _axis(rank, "dim", call.attributes.get("axis", -1)))
 
 
 def _pool(call: Call, values: Values) -> Description | None:
@@ -219,7 +219,7 @@ def _pad(call: Call, values: Values) -> Description:
 def _split(call: Call, values: Values) -> Description:
     """Pieces of one length, the last perhaps shorter, are torch's `split`."""
     axis, rank = call.attributes.get("axis", 0), values.rank(call.operand(0))
-    attributes = _axis(call, rank, "dim", axis)
+    attributes = _axis(rank, "dim", axis)
     lengths = [(values.sizes(name) or ())[axis : axis + 1 or None] for name in call.outputs] if rank else []
     is_even = all(lengths) and len(set(lengths[:-1])) <= 1 and lengths[-1:] <= lengths[:1]
     if not is_even:
@@ -233,7 +233,7 @@ def _gather(call: Call, values: Values) -> Description:
         return Description("index")
     rank, axis = values.rank(call.operand(0)), call.attributes.get("axis", 0)
     indices = values.constant(call.operand(1))
-    attributes = _axis(call, rank, "dim", axis)
+    attributes = _axis(rank, "dim", axis)
     if values.sizes(call.operand(1)) == () and indices:
         return Description("select", KEEPS, attributes | {"index": int(indices[0])})
     return Description("index_select", KEEPS, attributes)
@@ -243,7 +243,8 @@ def _attention(call: Call, values: Values) -> Description:
     return Description("scaled_dot_product_attention", sum_at_zero([values.factor(call.operand(2))]))
 
 
-def _axis(call: Call, rank: int, key: str, axis: int) -> dict[str, Attribute]:
+def _axis(rank: int, key: str, axis: int) -> dict[str, Attribute]:
+    """An axis counted from the front; nothing where it is not known how many there are."""
     return {key: axis % rank} if rank else {}
 
 

@@ -60,7 +60,13 @@ def view_onnx(path: Path | str, limits: Limits | None = None) -> OnnxView:
     reader = _Reader(file)
     name = plain(model.graph.name or Path(path).stem, 60)
     graph = reader.graph(f"{name} (ONNX opset {file.opset}{f', {producer}' if producer else ''})")
-    return OnnxView(graph, file.opset, producer, file.notes)
+    notes = file.notes
+    if reader.copied:
+        notes += (
+            f"{len(reader.copied)} vectors of one repeated number are stored once for several operators; each"
+            f" operator has its own here",
+        )
+    return OnnxView(graph, file.opset, producer, notes)
 
 
 class _Reader:

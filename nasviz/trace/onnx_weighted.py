@@ -56,6 +56,8 @@ def _convolution(call: Call, values: Values) -> Description | None:
     if sizes is None or not 3 <= len(sizes) <= 5 or call.operand(1) in values.dependent:
         return None
     is_transposed, groups, axes = call.op == "ConvTranspose", call.attributes.get("group", 1), len(sizes) - 2
+    if groups < 1 or sizes[0] % groups:
+        return None
     ins, outs = (sizes[0], sizes[1] * groups) if is_transposed else (sizes[1] * groups, sizes[0])
     pads = tuple(call.attributes.get("pads", [0] * 2 * axes))
     automatic = call.attributes.get("auto_pad", "NOTSET")
