@@ -16,7 +16,7 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
-from nasviz import commands
+from nasviz import commands, jobs
 from nasviz.catalog import DATASETS, NETWORKS, OPTIMIZERS, SALIENCIES, NetworkSource, Value
 from nasviz.errors import InvalidSettingError, NasvizError
 from nasviz.runs import Run, RunSettings, Store
@@ -49,7 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _analyze(args: argparse.Namespace) -> int:
-    document = commands.analyze(_source(args, args.network), args.protect)
+    if args.network.endswith(".onnx"):
+        found = jobs.view_onnx(args.network, args.protect).require()
+        document = commands.viewed(commands.plain(args.network), found)
+    else:
+        document = commands.analyze(_source(args, args.network), args.protect)
     if args.json:
         _print_json(document)
     else:
@@ -221,7 +225,7 @@ def _parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     analyze = subparsers.add_parser("analyze", help="what a network could lose, and why not the rest")
-    _add_network(analyze, "network", metavar="NETWORK")
+    _add_network(analyze, "network", metavar="NETWORK", more=", or FILE.onnx, to look at only")
     _add_json(analyze)
     analyze.set_defaults(command=_analyze)
 
@@ -278,11 +282,11 @@ def _add_runs_commands(subparsers: Any) -> None:
     cancel.set_defaults(command=_cancel)
 
 
-def _add_network(parser: argparse.ArgumentParser, name: str, **options: Any) -> None:
-    documents = [key for key, entry in NETWORKS.items() if entry.family == "documents"]
+def _add_network(parser: argparse.ArgumentParser, name: str, more: str = "", **options: Any) -> None:
+    documents = ", ".join(key for key, entry in NETWORKS.items() if entry.family == "documents")
     parser.add_argument(
         name,
-        help=f"{', '.join(documents)}, a classifier of torchvision, or your own PACKAGE.MODULE:CALLABLE",
+        help=f"{documents}, a classifier of torchvision, or your own PACKAGE.MODULE:CALLABLE{more}",
         **options,
     )
     parser.add_argument("--input", type=_shape, metavar="C,H,W", help="shape of one image")

@@ -3,7 +3,7 @@
 `nasviz.cli` reads the arguments and prints.
 """
 
-from nasviz.commands.analysis import analysis_lines, analyze
+from nasviz.commands.analysis import analysis_lines, analyze, viewed
 from nasviz.commands.exporting import FORMS
 from nasviz.commands.listing import document_of, list_lines, result_lines, run_lines, summary_document
 from nasviz.commands.text import plain, table
@@ -25,4 +25,5 @@ __all__ = [
     "summary_document",
     "table",
     "train_here",
+    "viewed",
 ]

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from nasviz.catalog import NetworkSource
 from nasviz.commands.text import table
 from nasviz.graph import RemovalStructure, SearchSpace, search_space
 
-if TYPE_CHECKING:
-    from nasviz.trace import TracedNetwork
-
-__all__ = ["analysis_lines", "analyze"]
+__all__ = ["analysis_lines", "analyze", "viewed"]
 
 _MOST_ROWS = 60
 _MOST_NAMES = 6
@@ -31,13 +28,24 @@ def analyze(source: NetworkSource, protect: Iterable[str] = ()) -> dict[str, Any
 
     model, example_inputs = models.build(source, seed=0)
     network = trace(model, example_inputs)
-    return _document(source, network, search_space(network, protect=protect))
+    facts = {
+        "network": source.to_json(),
+        "rung": network.parity.rung,
+        "parity": dict(network.parity.max_relative_error),
+        "warnings": list(network.parity.warnings),
+    }
+    return facts | _document(search_space(network, protect=protect))
 
 
-def _document(source: NetworkSource, network: TracedNetwork, space: SearchSpace) -> dict[str, Any]:
+def viewed(name: str, result: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of an ONNX file, from what `nasviz.jobs.view_onnx` has found in it."""
+    facts = {key: result[key] for key in ("rung", "parity", "warnings")}
+    return {"network": {"name": name}} | facts | _document(SearchSpace.from_json(result["space"]))
+
+
+def _document(space: SearchSpace) -> dict[str, Any]:
     reasons = {vertex.name: space.why_not(vertex.id) for vertex in space.trace}
     return {
-        "network": source.to_json(),
         "inputs": [list(item.shape) for item in space.trace.inputs],
         "parameters": space.trace.num_parameters,
         "macs": space.trace.macs,
@@ -46,9 +54,6 @@ def _document(source: NetworkSource, network: TracedNetwork, space: SearchSpace)
         "segments": len(space.segments),
         "removable": len(space.removable),
         "max_sparsity": space.max_sparsity,
-        "rung": network.parity.rung,
-        "parity": dict(network.parity.max_relative_error),
-        "warnings": list(network.parity.warnings),
         "structures": [_structure(space, structure) for structure in space.structures],
         "reasons": {name: reason for name, reason in reasons.items() if reason},
     }
@@ -76,7 +81,8 @@ def _structure(space: SearchSpace, structure: RemovalStructure) -> dict[str, Any
 def analysis_lines(document: dict[str, Any]) -> Iterator[str]:
     """What `analyze` found, for people."""
     shapes = "; ".join("x".join(map(str, shape[1:])) for shape in document["inputs"])
-    worst = max(document["parity"].values(), default=0.0)
+    parity = document["parity"]
+    agreement = f"; largest relative difference {max(parity.values()):.2g}" if parity else ""
     yield document["network"]["name"]
     yield f"  input        {shapes}"
     yield f"  parameters   {document['parameters']:,}"
@@ -84,7 +90,7 @@ def analysis_lines(document: dict[str, Any]) -> Iterator[str]:
     yield f"  trace graph  {document['vertices']} vertices, {document['edges']} edges"
     yield f"  segments     {document['segments']}, of which {document['removable']} can be removed"
     yield f"  K_max        {document['max_sparsity']}, the most that can go together"
-    yield f"  traced by    {document['rung']}; largest relative difference {worst:.2g}"
+    yield f"  traced by    {document['rung']}{agreement}"
     yield from (f"  warning      {text}" for text in document["warnings"])
     yield from _removable_lines([s for s in document["structures"] if s["reason"] is None])
     yield from _fixed_lines([s for s in document["structures"] if s["reason"] is not None])

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-__all__ = ["Place", "leaves", "modules_of", "place_of", "plain", "unique"]
+__all__ = ["Place", "first_line", "leaves", "modules_of", "place_of", "plain", "unique"]
 
 LONGEST_NAME = 120
 MOST_SCOPES = 24
@@ -46,6 +46,12 @@ def plain(text: str, longest: int = LONGEST_NAME) -> str:
     """
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[: longest + 1])
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+def first_line(error: Exception) -> str:
+    """What a library says of a file that may hold anything, in one plain line."""
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return plain(lines[0] if lines else type(error).__name__, 200)
 
 
 def unique(name: str, taken: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from nasviz.trace.behaviour import INPUT, OTHER, PARAMETER, ZERO, Behaviour, product_at_zero
-from nasviz.trace.onnx_files import LARGEST_CONSTANT, OnnxFile, shape_of
+from nasviz.trace.onnx_shapes import LARGEST_CONSTANT, OnnxFile, shape_of
 
 if TYPE_CHECKING:
     import onnx

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from nasviz.errors import OnnxError
 from nasviz.graph.trace_graph import Input, Output, TraceGraph, Vertex
-from nasviz.trace.onnx_files import OnnxFile, open_onnx
+from nasviz.trace.onnx_files import open_onnx
 from nasviz.trace.onnx_names import Place, leaves, modules_of, place_of, plain, unique
 from nasviz.trace.onnx_operators import describe, value_operands
+from nasviz.trace.onnx_shapes import OnnxFile
 from nasviz.trace.onnx_values import Call, Values, calls_of
 from nasviz.trace.onnx_weighted import Description
 from nasviz.trace.onnx_wire import Limits
