@@ -1,8 +1,8 @@
 """Open an ONNX file that nobody vouches for.
 
 Checks come in the order of what they cost: size, wire format (`onnx_wire`), version, functions, the checker
-of the `onnx` package, then its shape inference (`onnx_shapes`). No other file is opened, and weights are never
-looked at. Only a process that may be lost should do this.
+of the `onnx` package, then its shape inference (`onnx_shapes`). No other file is opened, and weights are
+never looked at. Only a process that may be lost should do this.
 """
 
 from __future__ import annotations

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nasviz.errors import OnnxError
+from nasviz.trace.onnx_names import first_line, plain
+
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["fold_shapes"]
+__all__ = ["fold_shapes", "numbers_of"]
 
 MOST_NUMBERS = 64
 LARGEST_NUMBER = 1 << 40
@@ -56,14 +59,26 @@ def fold_shapes(model: onnx.ModelProto, sizes: Mapping[str, Sequence[int] | None
     return len(folded)
 
 
-def _numbers(tensor: onnx.TensorProto) -> Numbers | None:
-    """The numbers of a small tensor of whole numbers; None for any other."""
+def numbers_of(tensor: onnx.TensorProto) -> np.ndarray[Any, Any]:
+    """The numbers that a tensor holds.
+
+    Raises:
+        OnnxError: It holds more or fewer than its shape says.
+    """
     from onnx import numpy_helper
 
+    try:
+        return np.asarray(numpy_helper.to_array(tensor))
+    except (ValueError, TypeError) as error:
+        raise OnnxError(f"the tensor {plain(tensor.name)} of this file: {first_line(error)}") from None
+
+
+def _numbers(tensor: onnx.TensorProto) -> Numbers | None:
+    """The numbers of a small tensor of whole numbers; None for any other."""
     is_whole = tensor.data_type in (6, 7)  # INT32, INT64
     if not is_whole or prod(tensor.dims) > MOST_NUMBERS or len(tensor.dims) > 4:
         return None
-    return numpy_helper.to_array(tensor).astype(np.int64)
+    return numbers_of(tensor).astype(np.int64)
 
 
 def _evaluate(

@@ -8,6 +8,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from nasviz.trace.behaviour import INPUT, OTHER, PARAMETER, ZERO, Behaviour, product_at_zero
+from nasviz.trace.onnx_folding import numbers_of
 from nasviz.trace.onnx_shapes import LARGEST_CONSTANT, OnnxFile, shape_of
 
 if TYPE_CHECKING:
@@ -139,12 +140,10 @@ class Values:
 
     def constant(self, name: str) -> list[Any] | None:
         """The numbers of a small tensor that is given in the file, in one list; None for any other value."""
-        from onnx import numpy_helper
-
         tensor = self._tensor(name)
         if tensor is None or prod(tensor.dims) > LARGEST_CONSTANT:
             return None
-        numbers: list[Any] = numpy_helper.to_array(tensor).ravel().tolist()
+        numbers: list[Any] = numbers_of(tensor).ravel().tolist()
         return numbers
 
     def is_parameter(self, name: str, *, is_weight: bool = False) -> bool:

@@ -95,9 +95,11 @@ def with_functions(calls: Callable[[int], list[str]]) -> onnx.ModelProto:
     return model(nodes, domains=("own",), functions=tuple(functions))
 
 
-def many_messages(folder: Path) -> bytes:
-    """Two bytes a node, a hundred in memory."""
-    return _field(7, b"\x0a\x00" * 1_200_000)
+def too_long_a_number(folder: Path) -> onnx.ModelProto:
+    net = model([helper.make_node("Clip", ["x", "low"], ["y"])], weight("low", 1))
+    del net.graph.initializer[0].dims[:]
+    net.graph.initializer[0].raw_data += b"\0" * 12
+    return net
 
 
 def packed_numbers(folder: Path) -> bytes:
@@ -146,7 +148,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], onnx.ModelProto | bytes], str]] = {
     "nested": (nested, "nests graphs more than 13 deep"),
     "functions that double": (functions_that_double, "more than 20,000 operators"),
     "function that calls itself": (function_that_calls_itself, "calls itself"),
-    "many messages": (many_messages, "would unfold to more than"),
+    "too long a number": (too_long_a_number, "the tensor low of this file"),
     "packed numbers": (packed_numbers, "would unfold to more than"),
     "no text": (no_text, "a name that is no text"),
     "nothing depends on the input": (constant_only, "no output of this ONNX file depends on an input"),
@@ -178,6 +180,9 @@ def test_limits_of_size_are_kept(tmp_path) -> None:
         read_onnx(path, Limits(num_bytes=100))
     with pytest.raises(OnnxError, match="would unfold"):
         read_onnx(path, Limits(fields=20))
+    two_bytes_a_node = _field(7, b"\x0a\x00" * 20_000)
+    with pytest.raises(OnnxError, match="would unfold"):
+        read_onnx(written(tmp_path, two_bytes_a_node), Limits(fields=20_000))
     with pytest.raises(OnnxError, match="there is no file"):
         read_onnx(tmp_path)
 
