@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["directions", "learning_rates"]
+__all__ = ["Trail", "learning_rates"]
 
 
 def learning_rates(tensors: Sequence[Tensor], groups: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -17,15 +17,38 @@ def learning_rates(tensors: Sequence[Tensor], groups: Sequence[Mapping[str, Any]
     return [rates.get(id(tensor), 0.0) for tensor in tensors]
 
 
-def directions(before: Sequence[Tensor], after: Sequence[Tensor], rates: Sequence[float]) -> list[Tensor]:
-    """The d of each tensor, (x_t - x_{t+1}) / lr, momentum and weight decay included.
+class Trail:
+    """Where tensors were before a step, and how the step moved them, in memory that is used again.
 
     Examples:
-        >>> directions([torch.tensor([3.0])], [torch.tensor([2.0])], [0.5])
-        [tensor([2.])]
+        >>> x = torch.tensor([3.0])
+        >>> trail = Trail([x])
+        >>> before = trail.start()
+        >>> x -= 1.0
+        >>> before, trail.directions([0.5])
+        ([tensor([3.])], [tensor([2.])])
     """
-    if not before:
-        return []
-    moved = torch._foreach_sub(list(before), list(after))
-    torch._foreach_div_(moved, [rate or 1.0 for rate in rates])  # lr 0: nothing moved
-    return list(moved)
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        self.tensors = list(tensors)
+        self._before: list[Tensor] = []
+        self._moved: list[Tensor] = []
+
+    def start(self) -> list[Tensor]:
+        """The tensors as they are now; overwritten at the next start."""
+        if not self._before:
+            self._before = [torch.empty_like(tensor) for tensor in self.tensors]
+        if self.tensors:
+            torch._foreach_copy_(self._before, self.tensors)
+        return self._before
+
+    def directions(self, rates: Sequence[float]) -> list[Tensor]:
+        """The d of each tensor, (x_t - x_{t+1}) / lr, momentum and weight decay included."""
+        if not self.tensors:
+            return []
+        if not self._moved:
+            self._moved = [torch.empty_like(tensor) for tensor in self.tensors]
+        torch._foreach_copy_(self._moved, self._before)
+        torch._foreach_sub_(self._moved, self.tensors)
+        torch._foreach_div_(self._moved, [rate or 1.0 for rate in rates])  # lr 0: nothing moved
+        return self._moved

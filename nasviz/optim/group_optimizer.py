@@ -1,8 +1,8 @@
 """What all optimizers over groups share: an inner `torch.optim` optimizer, and groups that stay at zero.
 
 The inner optimizer makes every step, so its foreach and fused paths, its parameter groups and its schedules
-are those of torch. A group that has become zero never leaves it: its gradient is masked before each inner
-step, its buffers are zero, and its variables are pinned after the step.
+are those of torch. A group that has become zero never leaves it: its gradient is taken away before each
+inner step, its buffers are zero, and its variables are pinned after the step.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class GroupOptimizer(torch.optim.Optimizer, ABC):
         if not self.held:
             self.inner.step()
             return
-        self._held.zero_gradients_()
+        self._held.drop_gradients_()
         self.inner.step()
         self._held.zero_()
 

@@ -91,10 +91,10 @@ class GroupScaler:
             torch._foreach_mul_(self._row_tensors, self._others)
 
     @torch.no_grad()
-    def zero_gradients_(self) -> None:
-        """Set the gradient of every variable of the group to zero, where there is one."""
-        if grads := [tensor.grad for tensor in self._tensors if tensor.grad is not None]:
-            torch._foreach_zero_(grads)
+    def drop_gradients_(self) -> None:
+        """Take away the gradient of whole tensors, so that they are passed over; zero that of rows."""
+        for tensor in self._tensors:
+            tensor.grad = None
         pairs = [
             (tensor.grad, others)
             for tensor, others in zip(self._row_tensors, self._others, strict=True)

@@ -119,7 +119,7 @@ class H2SPG(SelectingOptimizer):
         if self.projection == "progressive":
             self._inner_step()
         else:
-            before = self._redundant.copy()
+            before = self._redundant.trail.start()
             self._inner_step()
             self._halfspace(before)
         if self.projection == "halfspace":

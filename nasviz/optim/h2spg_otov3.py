@@ -13,7 +13,7 @@ from typing import Any
 from torch.optim import Optimizer
 
 from nasviz.optim.checks import positive_steps
-from nasviz.optim.directions import directions, learning_rates
+from nasviz.optim.directions import learning_rates
 from nasviz.optim.groups import TensorGroup
 from nasviz.optim.regularization import Regularization, published_regularization, shrink_
 from nasviz.optim.selecting import SelectingOptimizer
@@ -74,11 +74,11 @@ class H2SPGOTOv3(SelectingOptimizer):
 
     def _project(self, step: int) -> None:
         """Subgradient step of psi, then the half-space test (OTOv3, Algorithm 3, lines 11-16)."""
-        before = self._redundant.copy()
+        before = self._redundant.trail.start()
         self._inner_step()
         index = self._redundant.index
         rates = learning_rates(index.tensors, self.param_groups)
-        moved = directions(before, index.tensors, rates)
+        moved = self._redundant.trail.directions(rates)
         norm = index.norm(before)
         rule = Regularization(self.regularization, self.amplify, self.cap)
         coefficients = rule.coefficients(index.dot(before, moved), norm, index.norm(moved))

@@ -104,7 +104,7 @@ class HSPG(ProjectingOptimizer):
         if not self._redundant or not (is_testing or self.regularization):
             self._inner_step()
             return
-        before = self._redundant.copy()
+        before = self._redundant.trail.start()
         self._inner_step()
         if self.regularization:
             index = self._redundant.index

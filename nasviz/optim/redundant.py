@@ -13,6 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from nasviz.optim.directions import Trail
 from nasviz.optim.groups import GroupScaler, TensorGroup, merge
 from nasviz.optim.halfspace import has_left_halfspace
 from nasviz.saliency import StructureIndex
@@ -30,7 +31,7 @@ class RedundantGroups:
     Examples:
         >>> x = torch.tensor([3.0, 4.0])
         >>> redundant = RedundantGroups({7: TensorGroup((x,))})
-        >>> before = redundant.copy()
+        >>> before = redundant.trail.start()
         >>> x -= torch.tensor([2.0, 6.0])
         >>> redundant.judge(before, epsilon=0.0)
         >>> redundant.read()
@@ -43,7 +44,7 @@ class RedundantGroups:
         """Whether reading a decision would make the host wait."""
         self._groups = [*members.values(), remainder or TensorGroup()]
         self._scaler = GroupScaler(merge(self._groups if members else []))
-        self._before: list[Tensor] = []
+        self.trail = Trail(self.index.tensors)
         self._is_zero: Tensor | None = None
 
     def __bool__(self) -> bool:
@@ -55,15 +56,6 @@ class RedundantGroups:
         if self._is_zero is None:
             return torch.zeros((), dtype=torch.int64, device=self.index.device)
         return self._is_zero.sum()
-
-    def copy(self) -> list[Tensor]:
-        """The structures' own tensors as they are now, in memory that is used again at each step."""
-        tensors = self.index.tensors
-        if len(self._before) != len(tensors):
-            self._before = [torch.empty_like(tensor) for tensor in tensors]
-        if tensors:
-            torch._foreach_copy_(self._before, tensors)
-        return self._before
 
     @torch.no_grad()
     def judge(self, before: Sequence[Tensor], epsilon: float) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from nasviz.errors import CheckpointError, InvalidSettingError, NonFiniteLossError
-from nasviz.optim.directions import directions, learning_rates
+from nasviz.optim.directions import Trail, learning_rates
 from nasviz.optim.groups import TensorGroup
 from nasviz.saliency import AnySaliency, Reductions, StructureIndex, find_for_steps
 from nasviz.saliency.reductions import gradients
@@ -48,6 +48,7 @@ class WarmUpScores:
         self.every, self.momentum, self.generator = every, momentum, generator
         self.average: Tensor | None = None
         """On the device, in the order of `index.ids`; `None` before the first sample."""
+        self._trail: Trail | None = None
 
     def by_id(self) -> dict[int, float]:
         """The averaged score of each structure; empty before the first sample."""
@@ -60,6 +61,7 @@ class WarmUpScores:
         Raises:
             NonFiniteLossError: Some score is no finite number.
         """
+        self._trail = None  # its memory is not needed any more
         scores = self.by_id()
         if odd := [i for i, score in scores.items() if not isfinite(score)]:
             raise NonFiniteLossError(
@@ -123,7 +125,8 @@ class WarmUpScores:
             score = self.saliency.score(Reductions(self.index, values, grads, grads), self.generator)
             step()
             return score
-        before = [value.clone() for value in values]
+        self._trail = self._trail or Trail(values)
+        before = self._trail.start()
         step()
-        moved = directions(before, values, learning_rates(values, groups))
+        moved = self._trail.directions(learning_rates(values, groups))
         return self.saliency.score(Reductions(self.index, before, grads, moved), self.generator)
