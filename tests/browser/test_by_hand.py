@@ -1,0 +1,59 @@
+"""Cutting without training, weights of one's own, and the list of runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import Page, expect
+from safetensors.numpy import save_file
+
+from nasviz.catalog import NetworkSource
+from nasviz.runs import RunSettings, Store
+from tests.browser.conftest import Server, picture, settle, show
+
+
+def test_any_structures_are_cut_by_hand_and_compared(server: Server, page: Page) -> None:
+    show(page, server, "Sub-network?model=demonet&set.width=0.1")
+    page.get_by_text("Cut by hand", exact=True).click()
+    page.get_by_role("combobox", name="Structures to erase").click()
+    page.get_by_role("option", name="2 · maxpool-conv3-bn3").click()
+    page.keyboard.press("Escape")
+    settle(page)
+    page.get_by_role("button", name="Cut it").click()
+    expect(page.get_by_text("Setting them to zero had moved the outputs")).to_be_visible()
+    expect(page.locator(".nasviz-graph")).to_have_count(2)
+    settle(page)
+    picture(page, "by-hand")
+
+
+def test_weights_that_do_not_fit_are_told(server: Server, page: Page, tmp_path: Path) -> None:
+    save_file({"conv1.weight": np.zeros((3, 3), np.float32)}, tmp_path / "odd.safetensors")
+    show(page, server, "Model?model=demonet")
+    page.get_by_text("Other width, input or classes").click()
+    page.get_by_test_id("stFileUploaderDropzoneInput").first.set_input_files(tmp_path / "odd.safetensors")
+    expect(page.get_by_text("odd.safetensors")).to_be_visible()
+    settle(page)
+    page.get_by_role("button", name="Open DemoNet").click()
+    expect(page.get_by_test_id("stAlert").filter(has_text="conv1")).to_be_visible()
+
+
+def test_a_run_is_opened_from_the_list_and_deleted_to_the_trash(server: Server, page: Page) -> None:
+    store = Store(server.runs)
+    run = store.create(RunSettings(network=NetworkSource("stacked_unets"), target_sparsity=1, seed=77))
+    show(page, server, "Runs")
+    settle(page)
+    # The newest run stands first; a table of Streamlit is a canvas, so its box is clicked by place.
+    page.get_by_test_id("stDataFrame").click(position={"x": 16, "y": 54})
+    expect(page.get_by_text("StackedUnets · K = 1")).to_be_visible()
+    page.get_by_role("button", name="Open", exact=True).click()
+    expect(page.get_by_text("never started")).to_be_visible()
+    expect(page).to_have_url(server.url(f"Search_and_train?model=stacked_unets&run={run.id}"))
+
+    show(page, server, "Runs")
+    settle(page)
+    page.get_by_test_id("stDataFrame").click(position={"x": 16, "y": 54})
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("button", name="Delete it").click()
+    expect(page.get_by_text("StackedUnets · K = 1")).to_have_count(0)
+    assert (server.runs / ".trash" / run.id).is_dir()
