@@ -14,7 +14,7 @@ from nasviz.saliency import (
     magnitude,
     taylor,
 )
-from nasviz.saliency.scores import running_average
+from nasviz.saliency.scores import cosine, hesso, running_average, snip
 
 X = [torch.tensor([3.0, 4.0]), torch.full((4,), 0.1), torch.tensor([1.0, 0.0])]
 D = [torch.tensor([-1.0, 0.5]), torch.tensor([0.2, 0.1, 0.1, 0.2]), torch.tensor([0.0, 1.0])]
@@ -41,6 +41,29 @@ def test_the_redundancy_of_dhspg_orders_the_example_the_other_way_round(example)
     redundancy = cosine / cosine.norm() / 2 + inverse / inverse.norm() / 2
     assert redundancy.tolist() == pytest.approx([-0.082700, 0.988761, 0.049743], abs=1e-6)
     assert redundancy.argsort(descending=True).tolist() == documents(example).argsort().tolist()
+
+
+def test_the_other_scores_of_the_worked_example(example):
+    assert cosine(example).tolist() == pytest.approx([0.178885, -0.948683, 0.0], abs=1e-6)
+    assert snip(example).tolist() == pytest.approx([5.0, 0.06, 0.0])
+    five = torch.tensor(
+        [
+            [5.0, 0.2, 1.0],  # the norm
+            [2.5, 0.05, 0.5],  # the average magnitude
+            [1.178885, 0.051317, 1.0],  # 1 - cosine
+            [1.0, 0.06, 0.0],  # |<x, d>|
+            [0.5, 0.0018, 0.0],  # its square by two
+        ]
+    )
+    expected = (five / five.norm(dim=1, keepdim=True)).mean(dim=0)
+    assert hesso(example).tolist() == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+def test_a_structure_that_the_step_draws_to_zero_is_redundant_by_cosine():
+    x = [torch.tensor([1.0, 2.0])] * 2
+    index = StructureIndex({1: [x[0]], 2: [x[1].clone()]})
+    scores = cosine(Reductions(index, x, [None, None], [x[0], -x[1]]))
+    assert scores.tolist() == pytest.approx([-1.0, 1.0])
 
 
 def test_taylor_is_the_change_of_the_loss_to_first_order():
