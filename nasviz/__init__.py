@@ -14,7 +14,9 @@ __all__ = [
     "project_to_zero_",
     "save",
     "search_space",
+    "splice",
     "trace",
+    "trace_submodule",
     "zoo",
 ]
 
@@ -22,6 +24,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "trace": ("nasviz.trace", None),
+    "trace_submodule": ("nasviz.trace", "trace_submodule"),
+    "splice": ("nasviz.trace", "splice"),
     "search_space": ("nasviz.graph", "search_space"),
     "project_to_zero_": ("nasviz.subnet", "project_to_zero_"),
     "construct": ("nasviz.subnet", "construct"),

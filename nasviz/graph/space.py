@@ -50,7 +50,10 @@ class Traced(Protocol):
 
 
 def search_space(
-    network: TraceGraph | Traced, protect: Iterable[int | str] = (), collapse: Iterable[str] = ()
+    network: TraceGraph | Traced,
+    protect: Iterable[int | str] = (),
+    collapse: Iterable[str] = (),
+    optional: Iterable[str] = (),
 ) -> SearchSpace:
     """Generate the search space of a network (ASGNAS, Algorithm 2).
 
@@ -58,12 +61,15 @@ def search_space(
         network: A trace graph, or what carries one.
         protect: What must stay: structure ids or names, vertex ids or names, or paths of modules.
         collapse: Modules that count as one vertex each: class names, or patterns of paths.
+        optional: Outputs whose loss is accepted, such as auxiliary heads: their names, or modules that they
+            come from. What only they need may then go as a structure.
 
     Raises:
-        UnknownVertexError: `protect` or `collapse` names something that the network does not have.
-        GraphError: A module to collapse hands out more than one value.
+        UnknownVertexError: A wish names something that the network does not have.
+        GraphError: A module to collapse hands out more than one value, or no output is required.
     """
     trace = network if isinstance(network, TraceGraph) else network.trace_graph
+    trace = trace.with_optional(optional)
     names = tuple(collapse)
     return SearchSpace(segment(trace, names), tuple(protect), names)
 

@@ -142,7 +142,7 @@ def required_sinks(segments: SegmentGraph, objections: dict[str, str]) -> frozen
         if (
             required.intersection(s.outputs)
             or _reader_objection(segments, s, objections)
-            or zero_breaker((trace[v] for v in s.vertices), shared, from_zero=True)
+            or (s.successors and zero_breaker((trace[v] for v in s.vertices), shared, from_zero=True))
         ):
             sinks.add(s.id)
     return frozenset(sinks)
@@ -152,9 +152,9 @@ def why_not(segments: SegmentGraph, s: Segment, objections: dict[str, str]) -> s
     """Why a segment is no removal structure by its place in the graph, in words; `None` where it is."""
     if s.is_joint:
         return "it joins branches; it goes by itself once at most one of them is left"
-    if s.outputs:
+    if any(o.is_required and o.id in s.outputs for o in segments.trace.outputs):
         return "its value leaves the network as an output"
-    if not s.successors:
+    if not s.successors and not s.outputs:
         return "nothing reads its value"
     if not s.parameters:
         return "it has no trainable variables, so no zero can mark it; it goes when its surroundings go"
@@ -182,7 +182,8 @@ def structure_reason(segments: SegmentGraph, s: Segment, shared: dict[str, tuple
         if parameter in shared:
             others = [trace[v].name for v in shared[parameter] if v not in s.vertices]
             return f"it shares the weights {parameter} with {', '.join(others[:3])}"
-    if breaker := zero_breaker((trace[v] for v in s.vertices), (), from_zero=False):
+    breaker = zero_breaker((trace[v] for v in s.vertices), (), from_zero=False)
+    if breaker and s.successors:  # what only optional outputs read may end in anything
         return (
             f"its value is not zero when its variables are: {breaker.name} ({breaker.operator})"
             f" is not zero at zero"

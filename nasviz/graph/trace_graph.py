@@ -7,8 +7,8 @@ vertices. Nothing here needs torch, so a trace graph can be saved as JSON, sent 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from math import prod
 from typing import Any
@@ -99,6 +99,8 @@ class Output:
     """Vertex that feeds it."""
     is_required: bool = True
     """False for one whose loss is accepted (an auxiliary head, by choice)."""
+    name: str = ""
+    """Its place in what the network returns, such as `aux_logits` or `features.0`; empty for the only one."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,39 @@ class TraceGraph:
     def macs(self) -> int:
         """Multiply-accumulates of convolutions and linears at batch 1."""
         return sum(vertex.macs for vertex in self.vertices)
+
+    def with_optional(self, wishes: Iterable[str]) -> TraceGraph:
+        """This graph with outputs whose loss is accepted.
+
+        Args:
+            wishes: Ids of outputs, their places in what the network returns, or vertices or modules that
+                they come from.
+
+        Raises:
+            UnknownVertexError: A wish names no output.
+            GraphError: No output would be required any more.
+        """
+        found: set[str] = set()
+        for wish in wishes:
+            hits = {o.id for o in self.outputs if self._comes_from(o, wish)}
+            if not hits:
+                known = ", ".join(f"{o.id} ({o.name or self._source_name(o)})" for o in self.outputs)
+                raise UnknownVertexError(f"{wish!r} is no output of this network; it has {known}")
+            found |= hits
+        outputs = tuple(replace(o, is_required=o.is_required and o.id not in found) for o in self.outputs)
+        if found and not any(o.is_required for o in outputs):
+            raise GraphError("every output would be optional; leave at least one of them required")
+        return replace(self, outputs=outputs) if found else self
+
+    def _comes_from(self, output: Output, wish: str) -> bool:
+        place = f"{output.name}."
+        vertex = self._by_id.get(output.source)
+        origins = (vertex.id, vertex.name, vertex.module, *vertex.scope) if vertex else (output.source,)
+        return wish == output.id or place.startswith(f"{wish}.") or wish in origins
+
+    def _source_name(self, output: Output) -> str:
+        vertex = self._by_id.get(output.source)
+        return vertex.name if vertex else output.source
 
     def lint(self) -> None:
         """Check what every trace graph promises.

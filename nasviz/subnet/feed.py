@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -66,10 +67,13 @@ def _smallest_table(net: fx.GraphModule, node: fx.Node) -> int:
 
 
 def _nested(node: fx.Node, values: Mapping[str, Tensor]) -> Any:
-    """The argument from which a graph takes these values by keys and indices."""
+    """The argument from which a graph takes these values by keys, indices and attributes."""
     if node.name in values:
         return values[node.name]
     taken = [user for user in node.users if user.target is operator.getitem]
+    fields = [user for user in node.users if user.target is getattr]
+    if fields:
+        return SimpleNamespace(**{str(user.args[1]): _nested(user, values) for user in fields})
     items: dict[Any, Any] = {user.args[1]: _nested(user, values) for user in taken}
     if items and all(isinstance(key, int) for key in items):
         return [items.get(index) for index in range(max(items) + 1)]

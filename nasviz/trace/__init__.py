@@ -11,8 +11,9 @@ from nasviz.trace.ladder import trace
 from nasviz.trace.leaves import OutputForm
 from nasviz.trace.network import TracedNetwork
 from nasviz.trace.parity import Parity
+from nasviz.trace.submodules import splice, trace_submodule
 
-__all__ = ["OutputForm", "Parity", "TracedNetwork", "trace"]
+__all__ = ["OutputForm", "Parity", "TracedNetwork", "splice", "trace", "trace_submodule"]
 
 
 class _CallableModule(ModuleType):

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from nasviz.errors import TraceError
+from nasviz.trace.objects import understand
 from nasviz.trace.parity import Answers, Probe, ask
 
-__all__ = ["as_arguments", "expected_answers", "first_line"]
+__all__ = ["as_arguments", "expected_answers", "first_line", "widened"]
 
 
 def as_arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -30,8 +31,14 @@ def as_arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         kwargs = dict(example_inputs)
     else:
         args = tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)
-    widened: tuple[tuple[Any, ...], dict[str, Any]] = pytree.tree_map(_widened, (args, kwargs))
-    return widened
+    return widened(args, kwargs)
+
+
+def widened(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The same arguments, a batch of one doubled."""
+    understand((args, kwargs))
+    wide: tuple[tuple[Any, ...], dict[str, Any]] = pytree.tree_map(_widened, (args, kwargs))
+    return wide
 
 
 def _widened(leaf: Any) -> Any:

@@ -84,21 +84,15 @@ def export_program(
     model.train(train)
     leaves = [leaf for leaf in pytree.tree_leaves((args, dict(kwargs))) if isinstance(leaf, Tensor)]
     batch = torch.export.Dim("batch", min=1)
-
-    def axes(leaf: Any) -> dict[int, Any] | None:
-        is_batched = isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == leaves[0].shape[0]
-        return {0: batch} if is_batched else None
-
-    shapes: Any = None
-    if dynamic:
-        shapes = tuple(pytree.tree_map(axes, arg) for arg in args)
-        if kwargs:
-            names = _positional_names(model, len(args))
-            shapes = dict(zip(names, shapes, strict=True)) | pytree.tree_map(axes, dict(kwargs))
+    shapes = torch.export.ShapesCollection()  # type: ignore[no-untyped-call]
+    for leaf in leaves if dynamic else ():
+        if leaf.dim() > 0 and leaf.shape[0] == leaves[0].shape[0]:
+            shapes[leaf] = {0: batch}
     chatter = redirect_stderr(io.StringIO())  # torch prints the graph that it could not finish
+    axes = shapes if dynamic else None
     with warnings.catch_warnings(), chatter, torch.enable_grad(), _opaque_modules(model):
         warnings.simplefilter("ignore")
-        exported = torch.export.export(model, args, dict(kwargs), dynamic_shapes=shapes, strict=False)
+        exported = torch.export.export(model, args, dict(kwargs), dynamic_shapes=axes, strict=False)
     return _plain(exported, model, args, kwargs, train)
 
 

@@ -20,8 +20,10 @@ from nasviz.trace.calls import (
     value_of,
 )
 from nasviz.trace.export import Program
+from nasviz.trace.leaves import Position
 from nasviz.trace.lift import Lifted, ModuleCall
 from nasviz.trace.network import TracedNetwork
+from nasviz.trace.objects import leaf_paths
 from nasviz.trace.origin import Origin
 from nasviz.trace.zero import ZeroRules
 
@@ -47,7 +49,11 @@ def graph_of(lifted: Lifted, network: TracedNetwork, ids: Mapping[fx.Node, str])
         if node.op == "placeholder" and isinstance(value_of(node), Tensor)
     )
     last = [node for node in leaving(program.graph) if node in reader.dependent]
-    outputs = tuple(Output(_output_id(i, len(last), ids), ids[node]) for i, node in enumerate(last))
+    places = _places(program)
+    outputs = tuple(
+        Output(_output_id(i, len(last), ids), ids[node], name=places.get(node, ""))
+        for i, node in enumerate(last)
+    )
     graph = TraceGraph(
         name=type(lifted.model).__name__,
         inputs=inputs,
@@ -167,6 +173,16 @@ class _Reader:
                 value = _function(node)(*args, **kwargs)
         self.at_zero[node] = value
         return value
+
+
+def _places(program: Program) -> dict[fx.Node, str]:
+    """Where each value stands in what the user's network returns."""
+    values = leaving(program.graph)
+    return {
+        values[leaf.index]: ".".join(step.name for step in path)
+        for path, leaf in leaf_paths(program.form)
+        if isinstance(leaf, Position)
+    }
 
 
 def _function(node: fx.Node) -> Callable[..., Any]:

@@ -22,7 +22,7 @@ from nasviz.trace.sizes import BatchSizes, read_sizes_from_input
 from nasviz.trace.state import borrowed
 from nasviz.trace.symbolic import trace_symbolically
 
-__all__ = ["RUNGS", "SYMBOLIC", "Rung", "trace"]
+__all__ = ["RUNGS", "SYMBOLIC", "Rung", "trace", "trace_call"]
 
 _ONE_BATCH = "works only for batches of the size of the example inputs"
 _ONE_MODE = "what the network does in training mode only (auxiliary heads, noise) is not in the graph"
@@ -92,7 +92,11 @@ def trace(model: nn.Module, example_inputs: Any) -> TracedNetwork:
         >>> [vertex.operator for vertex in network.trace_graph]
         ['linear', 'relu']
     """
-    args, kwargs = as_arguments(example_inputs)
+    return trace_call(model, *as_arguments(example_inputs))
+
+
+def trace_call(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> TracedNetwork:
+    """Trace `model` on arguments by place and by name, no batch of which is one."""
     with borrowed(model):
         probe = Probe.like(args, kwargs)
         task = _Task(model, args, kwargs, probe, expected_answers(model, probe))

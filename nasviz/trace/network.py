@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import fx, nn
-from torch.utils import _pytree as pytree
 
 from nasviz.errors import TraceError
 from nasviz.graph.trace_graph import TraceGraph
@@ -17,6 +16,7 @@ from nasviz.trace.calls import dead_code, leaving, nodes_in
 from nasviz.trace.export import Program
 from nasviz.trace.leaves import OutputForm
 from nasviz.trace.lift import Lifted, ModuleCall
+from nasviz.trace.objects import leaf_paths
 from nasviz.trace.origin import ORIGIN
 from nasviz.trace.parity import Parity
 
@@ -112,11 +112,11 @@ def _placeholders(program: Program, graph: fx.Graph) -> dict[fx.Node, fx.Node]:
     made: dict[fx.Node, fx.Node] = {}
     for name, value in program.arguments.items():
         argument = graph.placeholder(name)
-        for path, leaf in pytree.tree_flatten_with_path(value)[0]:
+        for path, leaf in leaf_paths(value):
             node = argument
-            for key in path:
-                item = key.idx if isinstance(key, pytree.SequenceKey) else getattr(key, "key", None)
-                node = graph.call_function(operator.getitem, (node, item))
+            for step in path:
+                take = getattr if step.is_attribute else operator.getitem
+                node = graph.call_function(take, (node, step.key))
             made[leaf] = node
     return made
 

@@ -1,0 +1,154 @@
+"""Trace a part of a network that cannot be traced as a whole, and put another part in its place.
+
+A detector's control flow follows its values, its backbone's does not: the backbone is traced on the arguments
+that the detector calls it with, cut, and spliced back.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+from nasviz.errors import ConstructionError, TraceError
+from nasviz.trace.expected import first_line, widened
+from nasviz.trace.ladder import trace_call
+from nasviz.trace.network import TracedNetwork
+from nasviz.trace.objects import understand
+from nasviz.trace.state import borrowed
+
+__all__ = ["splice", "trace_submodule"]
+
+
+def trace_submodule(model: nn.Module, path: str, example_inputs: Any) -> TracedNetwork:
+    """Trace the sub-module at `path` on the arguments that `model` first calls it with.
+
+    `model` runs once in evaluation mode, up to that call, and is left as it was. The traced network has the
+    names of the sub-module: parameters are `body.conv.weight`, not `backbone.body.conv.weight`.
+
+    Args:
+        model: Any module, also one that cannot be traced itself.
+        path: Of the sub-module, as `model.get_submodule` takes it.
+        example_inputs: Of `model`: a tensor, a tuple of arguments, or a dict of keyword arguments. They are
+            passed on as they are, so a list of images is a tuple of one list.
+
+    Raises:
+        TraceError: There is no such sub-module, `model` does not call it, or it cannot be traced.
+
+    Examples:
+        >>> model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
+        >>> [v.name for v in trace_submodule(model, "1", torch.zeros(2, 4)).trace_graph]
+        ['linear']
+    """
+    part = _part(model, path)
+    args, kwargs = _first_call(model, part, path, example_inputs)
+    network = trace_call(part, *widened(args, kwargs))
+    if shared := _shared(model, part):
+        note = (
+            f"the rest of {type(model).__name__} reads {', '.join(shared)} too: protect what reads them here"
+        )
+        network.parity = replace(network.parity, warnings=(*network.parity.warnings, note))
+    return network
+
+
+def splice(model: nn.Module, path: str, replacement: nn.Module) -> nn.Module:
+    """A copy of `model` with a copy of `replacement` in the place of the sub-module at `path`.
+
+    Weights that the sub-module shares with the rest stay shared. Plain attributes that others may read, such
+    as `out_channels`, are handed down.
+
+    Raises:
+        TraceError: There is no such sub-module.
+        ConstructionError: `replacement` has lost or cut a tensor that the rest of `model` reads too.
+
+    Examples:
+        >>> model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
+        >>> splice(model, "1", nn.Identity())(torch.zeros(2, 4)).shape
+        torch.Size([2, 3])
+    """
+    part = _part(model, path)
+    small = copy.deepcopy(replacement)
+    memo: dict[int, Any] = {id(part): small}
+    theirs = {**dict(part.named_parameters()), **dict(part.named_buffers())}
+    ours = {**dict(small.named_parameters()), **dict(small.named_buffers())}
+    for name in _shared(model, part):
+        if name not in ours or ours[name].shape != theirs[name].shape:
+            found = tuple(ours[name].shape) if name in ours else "lost"
+            raise ConstructionError(
+                f"{name} of {path} is read by the rest of {type(model).__name__} too, but in the replacement"
+                f" it is {found} instead of {tuple(theirs[name].shape)}; protect what reads it"
+            )
+        memo[id(theirs[name])] = ours[name]
+    for key, value in vars(part).items():
+        if isinstance(value, bool | int | float | str | tuple) and not hasattr(small, key):
+            setattr(small, key, value)
+    small.train(part.training)
+    return copy.deepcopy(model, memo)
+
+
+def _part(model: nn.Module, path: str) -> nn.Module:
+    try:
+        part = model.get_submodule(path)
+    except AttributeError as error:
+        known = ", ".join(name for name, _ in model.named_children())
+        raise TraceError(
+            f"{type(model).__name__} has no sub-module {path!r}; at its top it has {known or 'none'}"
+        ) from error
+    if part is model:
+        raise TraceError("the empty path is the model itself; use nasviz.trace for it")
+    return part
+
+
+class _ReachedError(Exception):
+    """The sub-module was called: no need to run on."""
+
+
+def _first_call(
+    model: nn.Module, part: nn.Module, path: str, example_inputs: Any
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments of the first call of `part` while `model` runs."""
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        calls.append((args, kwargs))
+        raise _ReachedError
+
+    failure = ""
+    with borrowed(model), torch.no_grad():
+        model.eval()
+        handle = part.register_forward_pre_hook(note, with_kwargs=True)
+        try:
+            if isinstance(example_inputs, dict):
+                model(**example_inputs)
+            else:
+                model(*(example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)))
+        except Exception as error:  # the user's code, or the call that was waited for
+            failure = "" if calls else f": {first_line(error)}"
+        finally:
+            handle.remove()
+    if not calls:
+        raise TraceError(
+            f"{type(model).__name__} does not call {path} on these example inputs{failure}; pass inputs on"
+            " which it does, or trace another sub-module"
+        )
+    understand(calls[0])
+    copied: tuple[tuple[Any, ...], dict[str, Any]] = pytree.tree_map_only(
+        Tensor, lambda tensor: tensor.detach().clone(), calls[0]
+    )
+    return copied
+
+
+def _shared(model: nn.Module, part: nn.Module) -> list[str]:
+    """Names, in `part`, of the tensors that modules outside of it hold too."""
+    inside = set(part.modules())
+    outside = {
+        id(tensor)
+        for module in model.modules()
+        if module not in inside
+        for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False))
+    }
+    return [n for n, t in (*part.named_parameters(), *part.named_buffers()) if id(t) in outside]
