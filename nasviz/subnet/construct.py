@@ -22,7 +22,7 @@ from nasviz.subnet.parity import Check, check_parity, precision, tolerance
 from nasviz.subnet.report import Report, report
 from nasviz.subnet.simplify import allow_any_layout_, delete_dead_code_, without_unused_modules
 from nasviz.subnet.slice import cut_tensors_, retype_
-from nasviz.subnet.zero import named_tensors, project_to_zero_, zero_structures
+from nasviz.subnet.zero import named_tensors, project_to_zero_, with_lively_group, zero_structures
 
 __all__ = ["Subnetwork", "carry_out", "construct"]
 
@@ -67,7 +67,8 @@ def construct(
     project_to_zero_(zeroed, space, plan.selected, plan.gates)
     small = carry_out(copy.deepcopy(zeroed), space.trace, plan)
     _check_promise(small, plan)
-    checks = check_parity(net, zeroed, small, space.trace, plan, inputs=inputs, seed=seed)
+    lively = with_lively_group(net, space, plan.selected, plan.gates, seed=seed)
+    checks = check_parity(lively, zeroed, small, space.trace, plan, inputs=inputs, seed=seed)
     if max(check.relative_error for check in checks) > tolerance(precision(net)):
         raise ConstructionError(_inexact(plan, checks))
     shapes = {name: tuple(tensor.shape) for name, tensor in named_tensors(small).items()}

@@ -19,7 +19,9 @@ class Report:
     max_relative_error: float
     """Zeroed full network against sub-network: the worst of all checks."""
     effect: float
-    """Full network against zeroed full network, the largest of all checks: how much the removal matters."""
+    """Full network against zeroed full network, the largest of all checks: how much the removal matters.
+
+    Where training had made the groups zero already, weights are drawn for them to measure this."""
     params_before: int
     params_after: int
     macs_before: int

@@ -6,15 +6,16 @@ biases that must be zero with it; `SearchSpace.group` names them.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from nasviz.errors import ConstructionError
 from nasviz.graph import SearchSpace
 
-__all__ = ["named_tensors", "project_to_zero_", "zero_structures"]
+__all__ = ["named_tensors", "project_to_zero_", "with_lively_group", "zero_structures"]
 
 
 def named_tensors(net: nn.Module) -> dict[str, Tensor]:
@@ -51,6 +52,34 @@ def project_to_zero_(
     for row in group.rows:
         tensor = tensors[row.tensor]
         tensor.index_fill_(row.dim, torch.tensor(row.rows, device=tensor.device), 0)
+
+
+@torch.no_grad()
+def with_lively_group(
+    net: fx.GraphModule,
+    space: SearchSpace,
+    erased: Iterable[int],
+    gates: Iterable[int] = (),
+    *,
+    seed: int = 0,
+) -> fx.GraphModule:
+    """`net` itself, or a copy with weights drawn for a group that training has already made zero.
+
+    How much outputs move when a group goes to zero tells whether agreement afterwards means anything. A
+    group that is zero already moves nothing, so its weights are drawn anew to measure that.
+    """
+    group = space.group(erased, gates)
+    tensors = named_tensors(net)
+    if not group.tensors or any(bool(tensors[name].any()) for name in group.tensors):
+        return net
+    lively = copy.deepcopy(net)
+    generator = torch.Generator().manual_seed(seed)
+    for name, tensor in named_tensors(lively).items():
+        if name in group.tensors:
+            fan_in = max(1, tensor[0].numel() if tensor.dim() > 1 else 1)
+            drawn = torch.randn(tensor.shape, generator=generator, dtype=torch.float32)
+            tensor.copy_(drawn * fan_in**-0.5)
+    return lively
 
 
 @torch.no_grad()

@@ -44,9 +44,11 @@ def _numbers(cut: Cut) -> None:
         )
         effect = cut.report.get("effect")
         if effect == 0:
-            exact.caption("Training had brought what was cut out to zero: the full network says the same.")
+            exact.caption("Nothing was cut out that could move the outputs.")
         elif effect is not None:
-            exact.caption(f"Setting them to zero had moved the outputs by {effect:.2g} of their size.")
+            exact.caption(
+                f"With weights in it, what was cut out moves the outputs by {effect:.2g} of their size."
+            )
         _size(sizes, "Parameters", cut.plan.params_before, cut.plan.params_after)
         _size(work_done, "MACs", cut.plan.macs_before, cut.plan.macs_after)
         if cut.accuracies is not None:

@@ -322,3 +322,18 @@ def test_where_single_precision_is_not_enough_double_precision_decides(
     checks = nasviz.construct(single, space, valid_sets(space)[0], inputs=x.float()).report.checks
     assert all(check.name.endswith("in double precision") for check in checks)
     assert max(check.relative_error for check in checks) <= 1e-12
+
+
+def test_the_effect_of_groups_that_training_made_zero_is_measured_with_drawn_weights() -> None:
+    torch.manual_seed(0)
+    model, example = nasviz.zoo.create("demonet", width=0.25)
+    net = nasviz.trace(model, example)
+    space = nasviz.search_space(net)
+    nasviz.project_to_zero_(net, space, [1, 10])
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+
+    report = nasviz.construct(net, space).report
+
+    assert report.selected == (1, 10)
+    assert report.max_relative_error <= 1e-5 < 1e-2 < report.effect
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
