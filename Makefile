@@ -37,13 +37,15 @@ slow: $(VENV)/.dev
 	$(PYTEST) -m slow $(ARGS)
 
 bench: $(VENV)/.dev
-	for script in tests/bench/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	for script in tests/bench/bench_*.py; do PYTHONPATH=. $(BIN)/python $$script || exit 1; done
 
 snapshots: $(VENV)/.dev
 	NASVIZ_SNAPSHOTS=1 $(PYTEST) tests/draw
 
 pictures: $(VENV)/.dev
-	$(BIN)/python tests/pictures.py
+	mkdir -p build/pictures
+	NASVIZ_PICTURES=build/pictures $(PYTEST) tests/browser/test_journey.py
+	cp build/pictures/live.png build/pictures/sub-network.png build/pictures/segment-graph.png assets/
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
