@@ -45,7 +45,7 @@ snapshots: $(VENV)/.dev
 pictures: $(VENV)/.dev
 	mkdir -p build/pictures
 	NASVIZ_PICTURES=build/pictures $(PYTEST) tests/browser/test_journey.py
-	cp build/pictures/live.png build/pictures/sub-network.png build/pictures/segment-graph.png assets/
+	cp build/pictures/replay.png build/pictures/sub-network.png build/pictures/segment-graph.png assets/
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
