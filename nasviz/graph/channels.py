@@ -17,6 +17,7 @@ from nasviz.graph.moves import (
     reshape,
     split,
     transpose,
+    window,
 )
 from nasviz.graph.operators import Channels
 from nasviz.graph.passage import Passage, Zeros
@@ -142,4 +143,5 @@ _BY_OPERATOR: dict[str, Callable[[Vertex, Zeros, tuple[int, ...]], Passage | Non
     "chunk": split,
     "split": split,
     "unbind": split,
+    "slice": window,
 }

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from nasviz.graph.passage import Passage, Zeros
 from nasviz.graph.reshapes import reshaped_rows
-from nasviz.graph.trace_graph import Vertex
+from nasviz.graph.trace_graph import Attribute, Vertex
 
-__all__ = ["part", "permute", "pixel_shuffle", "pixel_unshuffle", "reduce", "reshape", "split", "transpose"]
+__all__ = [
+    "part",
+    "permute",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "reduce",
+    "reshape",
+    "split",
+    "transpose",
+    "window",
+]
 
 
 def reshape(vertex: Vertex, zeros: Zeros, shape: tuple[int, ...]) -> Passage | None:
@@ -83,6 +93,27 @@ def split(vertex: Vertex, zeros: Zeros, shape: tuple[int, ...]) -> Passage | Non
     if [min(step, total - place) for place in range(0, total, step or 1)] != left:
         return None
     return Passage(zeros, retyped={"split_size": step} if vertex.operator == "split" else {})
+
+
+def window(vertex: Vertex, zeros: Zeros, shape: tuple[int, ...]) -> Passage | None:
+    """A run of neighbours (`slice`): it starts and ends at other live ones; along another axis zeros stay."""
+    dim, start, end, step = (vertex.attributes.get(key) for key in ("dim", "start", "end", "step"))
+    if dim != zeros.axis:
+        return Passage(zeros)
+    first, last = (
+        _from_front(bound, zeros.size) for bound in (start or 0, zeros.size if end is None else end)
+    )
+    gone = tuple(row - first for row in zeros.rows if first <= row < last)
+    if step not in (None, 1) or len(gone) == last - first:
+        return None
+    live = [sum(row < bound for row in zeros.rows) for bound in (first, last)]
+    after = Zeros(zeros.axis, gone, last - first) if gone else None
+    return Passage(after, retyped={"slice_start": first - live[0], "slice_end": last - live[1]})
+
+
+def _from_front(bound: Attribute, size: int) -> int:
+    assert isinstance(bound, int)
+    return min(max(bound + size if bound < 0 else bound, 0), size)
 
 
 def _pieces(vertex: Vertex, zeros: Zeros) -> list[tuple[tuple[int, ...], int]]:

@@ -34,6 +34,7 @@ class Passage:
     entailed: tuple[Slice, ...] = ()
     """Rows that must be zero for the zeros to pass."""
     retyped: dict[str, int] = field(default_factory=dict)
-    """New attributes of its module, or literals of its call: `size:AXIS` of a reshape, `split_size`."""
+    """New attributes of its module, or literals of its call: `size:AXIS` of a reshape, `split_size`,
+    `slice_start` and `slice_end`."""
     kept: tuple[int, int] = (1, 1)
     """Share of its multiply-accumulates that stays, as a fraction."""

@@ -79,6 +79,8 @@ def zero_breaker(vertices: Iterable[Vertex], shared: Iterable[str], *, from_zero
     breakers: dict[str, Vertex | None] = {}  # by vertex of the segment: None where its value is zero
     last: Vertex | None = None
     for vertex in vertices:
+        if vertex.attributes.get("undefined_at_zero"):
+            return vertex
         is_closed = not fixed.intersection(vertex.parameters)
         before = [breakers[s] for s in vertex.inputs if s in breakers]
         is_fed_zero = not any(before) and (from_zero or len(before) == len(vertex.inputs))
@@ -183,6 +185,8 @@ def structure_reason(segments: SegmentGraph, s: Segment, shared: dict[str, tuple
             others = [trace[v].name for v in shared[parameter] if v not in s.vertices]
             return f"it shares the weights {parameter} with {', '.join(others[:3])}"
     breaker = zero_breaker((trace[v] for v in s.vertices), (), from_zero=False)
+    if breaker and breaker.attributes.get("undefined_at_zero"):
+        return f"the weight of {breaker.name} is not defined where its variables are zero"
     if breaker and s.successors:  # what only optional outputs read may end in anything
         return (
             f"its value is not zero when its variables are: {breaker.name} ({breaker.operator})"

@@ -52,6 +52,10 @@ def retype_(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) -> N
                 _resize(node, vertex, int(axis), value)
             elif kind == "split_size":
                 node.args = (node.args[0], value, *node.args[2:])
+            elif kind in ("slice_start", "slice_end"):
+                place = 2 if kind == "slice_start" else 3
+                given = (*node.args, *(0, 0, None, None)[len(node.args) :])
+                node.args = (*given[:place], value, *given[place + 1 :])
             elif node.op != "call_module":
                 raise ConstructionError(f"{vertex.name} is no module, so it has no {attribute}")
             elif hasattr(module := net.get_submodule(str(node.target)), attribute):

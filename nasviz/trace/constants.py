@@ -84,7 +84,7 @@ def _empty(
     if shape is None:
         return None
     made = insert_call(graph, node, aten.new_empty.default, (anchor, shape), node, value)
-    made.kwargs = {"dtype": value.dtype}
+    made.kwargs = {} if value_of(anchor).dtype == value.dtype else {"dtype": value.dtype}
     if "rand" not in operator_name(node):
         return made
     assert callable(node.target)
@@ -103,8 +103,15 @@ def _filled(
     shape = sizes.nodes(value.shape)
     if shape is None:
         return None
+    follows = value_of(anchor).dtype == value.dtype
+    if (
+        value.dtype.is_floating_point and not follows
+    ):  # a buffer goes where the network goes, in its precision
+        like = torch.zeros((), dtype=value.dtype, device=value.device)
+        anchor, follows = _attribute(program, node, like), True
+        anchor.meta["val"] = value.new_empty(())
     made = insert_call(program.graph, node, aten.new_full.default, (anchor, shape, fill), node, value)
-    made.kwargs = {"dtype": value.dtype}
+    made.kwargs = {} if follows else {"dtype": value.dtype}
     return made
 
 

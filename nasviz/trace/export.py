@@ -154,7 +154,7 @@ def _plain(
 
     for node in list(graph.nodes):
         name = getattr(node.target, "_schema", None) and node.target._schema.name.split("::")[-1]
-        if node.op == "call_function" and name in _BOOKKEEPING:
+        if node.op == "call_function" and (name in _BOOKKEEPING or (name == "copy_" and _replaces(node))):
             graph.erase_node(node)
     output = next(iter(reversed(graph.nodes)))
     specs = signature.output_specs
@@ -165,6 +165,15 @@ def _plain(
     output.args = (tuple(nodes),)
     program.form = pytree.tree_unflatten(marks, exported.call_spec.out_spec)
     return program
+
+
+def _replaces(node: fx.Node) -> bool:
+    """Whether a copy stands for an attribute that was set anew, in another shape, and that nobody reads."""
+    target, source = node.args[:2]
+    assert isinstance(target, fx.Node)
+    assert isinstance(source, fx.Node)
+    is_reshaped = target.meta["val"].shape != source.meta["val"].shape
+    return target.op == "get_attr" and not node.users and is_reshaped
 
 
 def _read_attribute(graph: fx.Graph, placeholder: fx.Node, name: str) -> None:

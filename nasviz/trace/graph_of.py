@@ -97,6 +97,8 @@ class _Reader:
         attributes = attributes_of(node)
         if weight is not None and weight.op != "get_attr":
             attributes["computed_weight"] = True
+            if self.is_undefined_at_zero(weight):
+                attributes["undefined_at_zero"] = True
         if call is not None:
             buffers |= {self.buffer_names[id(b)]: None for b in call.module.buffers(recurse=False)}
         return Vertex(
@@ -153,6 +155,14 @@ class _Reader:
         except (RuntimeError, TypeError, KeyError):
             return False  # an operator that cannot run outside its network
         return isinstance(value, Tensor) and not value.isnan().any() and not value.any()
+
+    def is_undefined_at_zero(self, node: fx.Node) -> bool:
+        """Whether what is computed of parameters alone divides zero by zero where they are zero."""
+        try:
+            value = self._value_at_zero(node)
+        except (RuntimeError, TypeError, KeyError):
+            return False
+        return isinstance(value, Tensor) and value.is_floating_point() and not bool(value.isfinite().all())
 
     def _value_at_zero(self, node: fx.Node) -> Any:
         if node in self.at_zero:

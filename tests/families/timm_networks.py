@@ -36,7 +36,8 @@ NAMES = tuple(
     """.split()
 )
 _TAKES_IMAGE_SIZE = (
-    "beit deit convit cait eva mixer gmixer gmlp resmlp swin pit_ vit_tiny_patch vit_relpos xcit twins"
+    "test_vit beit deit convit cait eva mixer gmixer gmlp resmlp swin pit_ vit_tiny_patch vit_relpos xcit "
+    "twins"
 ).split()
 _FREE_SIZE = re.compile(
     "resn|densenet|dla|dpn|eff|ghost|hrnet|vovnet|convnext|repv|regnet|reg|mobile|lcnet|hgnet|nf_|xception|"
@@ -51,6 +52,8 @@ def create(name: str) -> tuple[nn.Module, torch.Tensor]:
     size = timm.get_pretrained_cfg(name).input_size[-1]
     if name.startswith(tuple(_TAKES_IMAGE_SIZE)) and "swin" not in name:
         size = settings["img_size"] = 28 * 2 if "patch14" in name else 64
-    elif _FREE_SIZE.match(name) and not name.startswith("efficientformer"):
+    elif (name.startswith("test_") and "coat" not in name) or (
+        _FREE_SIZE.match(name) and not name.startswith("efficientformer")
+    ):
         size = 64
     return timm.create_model(name, pretrained=False, **settings), torch.randn(2, 3, size, size)

@@ -263,3 +263,52 @@ def test_errors_are_measured_by_the_scale_of_the_output() -> None:
     assert relative_error(torch.tensor([float("nan"), 1.0]), torch.tensor([1.0, 1.0])) == float("inf")
     with pytest.raises(ParityError, match="another form"):
         compare(Answers({"a": torch.ones(1)}), Answers((torch.ones(1),)), 1e-4)
+
+
+class FilledWhenNeeded(nn.Module):
+    """Fills a table at its first call, and in evaluation mode a count at every call."""
+
+    def __init__(self, counts: bool) -> None:
+        super().__init__()
+        self.linear, self.counts = nn.Linear(4, 4), counts
+        self.register_buffer("table", torch.zeros(1))
+        self.register_buffer("count", torch.zeros(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.table.shape[0] != x.shape[1]:
+            self.table = torch.arange(x.shape[1], dtype=x.dtype)
+        if self.counts and not self.training:
+            self.count = self.count + x.mean(0)
+        return self.linear(x) + self.table
+
+
+def test_a_table_that_is_filled_when_needed_is_no_difference() -> None:
+    model = FilledWhenNeeded(counts=False)
+    network = trace(model, torch.randn(2, 4))
+
+    assert network.parity.warnings == ()
+    assert network.parity.worst == 0
+    assert model.table.shape == (1,)
+
+
+def test_a_buffer_that_every_call_changes_is_changed_by_the_traced_network_too() -> None:
+    model = FilledWhenNeeded(counts=True)
+    network = trace(model, torch.randn(2, 4))
+
+    assert network.parity.rung == "export, evaluation mode, any batch size"
+    network.eval()(torch.ones(2, 4))
+    assert torch.equal(model.count, torch.ones(4))
+
+
+def test_a_traced_network_changes_its_precision() -> None:
+    class States(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.lstm = nn.Embedding(5, 3), nn.LSTM(3, 3, batch_first=True)
+
+        def forward(self, ids: Tensor) -> Tensor:
+            return self.lstm(self.words(ids))[0]
+
+    model, ids = States(), torch.tensor([[1, 2], [3, 4]])
+    network = trace(model, ids).double()
+    torch.testing.assert_close(network(ids), model.double()(ids))

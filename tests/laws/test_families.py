@@ -1,0 +1,194 @@
+"""Networks of every family, random valid sets: the sub-network is the network with its groups at zero.
+
+Every network is traced once, in single precision; sets are cut in single and in double precision. Beside
+exactness stand the smaller laws: the form of outputs is kept, constructing twice is a no-op, and a
+sub-network is traced and searched again.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+
+import nasviz
+from nasviz.errors import ConstructionError
+from nasviz.graph import SearchSpace
+from nasviz.subnet import Subnetwork
+from tests.families import FAMILIES, build
+from tests.families.lively import enliven_
+from tests.laws.small_networks import NETWORKS
+
+QUICK_TIMM = (
+    "test_byobnet",
+    "test_coatnet",
+    "test_convnext",
+    "test_mambaout",
+    "test_nfnet",
+    "test_resnet",
+    "test_vit",
+    "test_vit_relpos",
+)
+TRANSFORMERS = ("bert", "gpt2", "llama", "vit", "t5", "whisper encoder", "whisper decoder")
+NAMES = (
+    *NETWORKS,
+    *(f"timm/{name}" for name in QUICK_TIMM),
+    *(f"transformers/{name}" for name in TRANSFORMERS),
+)
+SLOW_NAMES = tuple(f"timm/{name}" for name in FAMILIES["timm"].names)
+
+
+class Case(NamedTuple):
+    """A traced network with its search space."""
+
+    name: str
+    model: nn.Module
+    net: nn.Module
+    space: SearchSpace
+    inputs: Any
+
+    def sets(self, seed: int = 0) -> Iterator[tuple[int, ...]]:
+        """Random valid sets of one, half of all, and all structures that may go together."""
+        most = self.space.max_sparsity
+        for k in sorted({1, max(1, most // 2), most}):
+            rng = random.Random(seed + k)
+            yield self.space.select({s.id: rng.random() for s in self.space.removable}, k)
+
+
+@lru_cache(maxsize=1)  # the tests of one network stand together
+def case(name: str) -> Case:
+    family, _, short = name.rpartition("/")
+    if family:
+        model, inputs = build(family, short)
+    else:
+        torch.manual_seed(0)
+        create, feed = NETWORKS[name]
+        model, inputs = create(), feed()
+        enliven_(model)
+    net = nasviz.trace(model, inputs)
+    return Case(name, model, net, nasviz.search_space(net), inputs)
+
+
+def call(network: nn.Module, inputs: Any) -> Any:
+    if isinstance(inputs, dict):
+        return network(**inputs)
+    return network(*inputs) if isinstance(inputs, tuple) else network(inputs)
+
+
+def doubled(value: Any) -> Any:
+    return pytree.tree_map_only(Tensor, lambda t: t.double() if t.is_floating_point() else t, value)
+
+
+def worst(sub: Subnetwork, mode: str) -> float:
+    return max(c.relative_error for c in sub.report.checks if c.name.startswith(mode))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_single_precision(name: str) -> None:
+    made, effects = case(name), []
+    assert made.net.parity.rung == "export, training mode, any batch size"
+    assert made.net.parity.worst < 1e-5
+    assert made.space.max_sparsity > 0
+    for chosen in made.sets():
+        sub = nasviz.construct(made.net, made.space, chosen, inputs=made.inputs)
+        assert worst(sub, "evaluation") <= 1e-5
+        assert set(sub.report.selected) == set(chosen)
+        assert sub.report.params_after < sub.report.params_before
+        assert from_outside(made, chosen, sub.module) <= 1e-5
+        effects.append(sub.report.effect)
+    assert max(effects) > 1e-4, "the removals change nothing: agreement would say nothing"
+
+
+@torch.no_grad()
+def from_outside(made: Case, chosen: tuple[int, ...], module: nn.Module) -> float:
+    """The user's own module with its groups at zero against the sub-network, whose output has its form."""
+    zeroed = copy.deepcopy(made.model).eval()
+    nasviz.project_to_zero_(zeroed, made.space, chosen)
+    wanted, its_form = pytree.tree_flatten(call(zeroed, made.inputs))
+    got, my_form = pytree.tree_flatten(call(module.eval(), made.inputs))
+    assert my_form == its_form
+    pairs = [(w, g) for w, g in zip(wanted, got, strict=True) if isinstance(w, Tensor)]
+    return max(float((w - g).abs().max() / w.abs().max()) for w, g in pairs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_double_precision(name: str) -> None:
+    made = case(name)
+    net, inputs = copy.deepcopy(made.net).double(), doubled(made.inputs)
+    for chosen in made.sets(seed=1):
+        sub = nasviz.construct(net, made.space, chosen, inputs=inputs)
+        assert worst(sub, "evaluation") <= 1e-10
+        assert worst(sub, "training") <= 1e-9
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_subnetwork_is_a_network(name: str) -> None:
+    made = case(name)
+    half = [*made.sets()][-2:][0]
+    sub = nasviz.construct(made.net, made.space, half, inputs=made.inputs)
+
+    again = nasviz.trace(sub.module, made.inputs)
+    space = nasviz.search_space(again)
+    twice = nasviz.construct(again, space, (), inputs=made.inputs)
+
+    assert again.parity.worst < 1e-5
+    assert twice.report.params_after == sub.report.params_after
+    assert twice.report.max_relative_error == twice.report.effect == 0
+    if most := space.max_sparsity:
+        rest = space.select({s.id: float(s.num_parameters) for s in space.removable}, most)
+        smaller = nasviz.construct(again, space, rest, inputs=made.inputs)
+        assert worst(smaller, "evaluation") <= 1e-5
+        assert smaller.report.params_after < sub.report.params_after
+
+    sub.module.train()
+    outputs = [t for t in pytree.tree_leaves(call(sub.module, made.inputs)) if isinstance(t, Tensor)]
+    sum(t.float().square().mean() for t in outputs if t.is_floating_point()).backward()
+    trained = [p.grad for p in sub.module.parameters() if p.grad is not None]
+    assert trained
+    assert all(gradient.isfinite().all() for gradient in trained)
+
+
+@pytest.mark.parametrize("name", ["volumetric convolutions", "grouped convolutions", "windows of channels"])
+def test_a_shifted_column_breaks_the_law(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = case(name)
+    chosen = next(c for c in made.sets() if made.space.plan(c).slices)
+    plan = made.space.plan(chosen)
+    shifted = []
+    for piece in plan.slices:
+        length = dict(made.net.named_parameters())[piece.tensor].shape[piece.dim] if piece.dim == 1 else 0
+        rows = tuple((row + 1) % length for row in piece.rows) if length else piece.rows
+        shifted.append(replace(piece, rows=rows))
+    monkeypatch.setattr(SearchSpace, "plan", lambda *_: replace(plan, slices=tuple(shifted)))
+    with pytest.raises(ConstructionError, match="differs from the network"):
+        nasviz.construct(made.net, made.space, chosen, inputs=made.inputs)
+
+
+@pytest.mark.parametrize("name", ["volumetric convolutions", "grouped convolutions", "windows of channels"])
+def test_forgotten_rows_of_a_norm_break_the_law(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = case(name)
+    chosen = next(c for c in made.sets() if made.space.group(c).rows)
+    group = made.space.group(chosen)
+    kept = tuple(row for row in group.rows if made.space.trace[row.vertex].operator != "batch_norm")
+    assert kept != group.rows
+    monkeypatch.setattr(SearchSpace, "group", lambda *_: replace(group, rows=kept))
+    with pytest.raises(ConstructionError, match="differs from the network"):
+        nasviz.construct(made.net, made.space, chosen, inputs=made.inputs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("name", [*NAMES, *SLOW_NAMES])
+def test_many_subnetworks(name: str, seed: int) -> None:
+    made = case(name)
+    for chosen in made.sets(seed) if made.space.max_sparsity else ():
+        sub = nasviz.construct(made.net, made.space, chosen, inputs=made.inputs)
+        assert worst(sub, "evaluation") <= 1e-5
+        assert from_outside(made, chosen, sub.module) <= 1e-5
