@@ -51,9 +51,9 @@ def test_an_address_that_cannot_be_opened_says_why(
     alert(page, words)
 
 
-def test_pages_without_a_run_point_to_the_page_before(server: Server, page: Page) -> None:
+def test_pages_without_a_run_point_to_the_page_before(fresh_server: Server, page: Page) -> None:
     for path in ("Sub-network", "Export"):
-        show(page, server, path)
+        show(page, fresh_server, path)
         alert(page, "No run is done yet")
         expect(page.get_by_role("link", name="Train it down to K")).to_be_visible()
 

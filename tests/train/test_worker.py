@@ -58,7 +58,7 @@ def test_a_cancel_is_heard_within_five_seconds_at_any_time(long_run: Run, launch
     wait_until(lambda: long_run.state == "running")
     long_run.request("cancel")  # torch is being imported, or the network traced
 
-    assert process.wait(timeout=limit_s()) == 1
+    assert process.wait(timeout=limit_s()) in (0, 1)  # 1 where it had to interrupt what cannot be asked
     assert long_run.state == "cancelled"
 
     long_run.forget_request()
