@@ -11,7 +11,6 @@ measures it and from outside, on the user's own module. `effect` is how much the
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import random
 import subprocess
@@ -95,17 +94,20 @@ def _is_exact(cut: dict[str, Any]) -> bool:
 
 
 def _independent_error(model: Any, space: Any, chosen: tuple[int, ...], small: Any, inputs: Any) -> float:
-    """The user's own module with its groups at zero against the sub-network."""
+    """The user's own module with its groups at zero (and back again) against the sub-network."""
     import torch
     from torch.utils import _pytree as pytree
 
     import nasviz
 
-    zeroed = copy.deepcopy(model).eval()
-    nasviz.project_to_zero_(zeroed, space, chosen)
+    group, tensors = space.group(chosen), dict(model.named_parameters())
+    before = {n: tensors[n].detach().clone() for n in {*group.tensors, *(row.tensor for row in group.rows)}}
+    nasviz.project_to_zero_(model, space, chosen)
     with torch.no_grad():
-        wanted, its_form = pytree.tree_flatten(_call(zeroed, inputs))
+        wanted, its_form = pytree.tree_flatten(_call(model.eval(), inputs))
         got, my_form = pytree.tree_flatten(_call(small.eval(), inputs))
+        for name, value in before.items():
+            tensors[name].copy_(value)
     if its_form != my_form:
         raise TypeError(f"the sub-network returns {my_form}, the network {its_form}")
     pairs = [(w, g) for w, g in zip(wanted, got, strict=True) if isinstance(w, torch.Tensor)]
