@@ -28,6 +28,8 @@ PATIENCE_S = 0.3
 """How long a cancel waits outside of training; whatever is going on is interrupted then."""
 STEP_PATIENCE_S = 3.0
 """How long it waits for the end of a training step."""
+AGAIN_S = 1.0
+"""How long an interrupted run has to write down its end before it is interrupted again."""
 
 
 def work(run: Run, listener: Listener | None = None) -> EndState:
@@ -91,7 +93,9 @@ class _Watch(threading.Thread):
             time.sleep(0.1)
             is_asked = read_request(self._run.folder) == "cancel"
             asked = (asked or time.monotonic()) if is_asked else None
-        _thread.interrupt_main()
+        while self._run.end is None:  # an import may swallow an interrupt, so one is not always enough
+            _thread.interrupt_main()
+            time.sleep(AGAIN_S)
 
 
 if __name__ == "__main__":
