@@ -23,6 +23,7 @@ TORCH_WING = {
     "models",
     "data",
     "train",
+    "relax",
 }
 MAY_IMPORT = {
     "errors": set(),
@@ -34,6 +35,7 @@ MAY_IMPORT = {
     "subnet": {"errors", "graph", "trace"},
     "saliency": {"errors", "graph", "trace", "subnet"},
     "optim": {"errors", "graph", "catalog", "saliency"},
+    "relax": {"errors", "graph", "trace", "subnet", "optim"},
     "models": {"errors", "catalog"},
     "data": {"errors", "catalog"},
     "train": TORCH_WING,
@@ -45,7 +47,7 @@ MAY_IMPORT = {
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "streamlit", "sklearn"}
 OUTSIDE = {  # heavy packages a room may import; everything else is refused to it
     "ui": {"streamlit"},
-    **{room: {"torch"} for room in ["trace", "subnet", "saliency", "optim", "train"]},
+    **{room: {"torch"} for room in ["trace", "subnet", "saliency", "optim", "relax", "train"]},
     "models": {"torch", "torchvision"},
     "data": {"torch", "torchvision", "sklearn"},
 }
