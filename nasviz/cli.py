@@ -1,4 +1,4 @@
-"""The same work without a browser: `nasviz analyze`, `nasviz train`, `nasviz runs`, `nasviz export`.
+"""The same work without a browser: `nasviz analyze | construct | train | runs | export`.
 
 What goes wrong on purpose (a `NasvizError`) is one line on stderr and exit code 2. torch is loaded only by
 the commands that need it.
@@ -50,10 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _analyze(args: argparse.Namespace) -> int:
     if args.network.endswith(".onnx"):
-        found = jobs.view_onnx(args.network, args.protect).require()
+        found = jobs.view_onnx(args.network, args.protect, args.collapse).require()
         document = commands.viewed(commands.plain(args.network), found)
     else:
-        document = commands.analyze(_source(args, args.network), args.protect)
+        document = commands.analyze(_source(args, args.network), args.protect, args.collapse)
     if args.json:
         _print_json(document)
     else:
@@ -61,9 +61,21 @@ def _analyze(args: argparse.Namespace) -> int:
     return 0
 
 
+def _construct(args: argparse.Namespace) -> int:
+    source = _source(args, args.network)
+    wishes = {"protect": args.protect, "collapse": args.collapse}
+    result = commands.construct(source, args.folder, args.erase, args.gate, **wishes)
+    if args.json:
+        _print_json(result)
+    else:
+        _print_lines(commands.constructed_lines(result))
+    return 0
+
+
 def _train(args: argparse.Namespace) -> int:
     chosen = {name: getattr(args, name) for name in _OPTIONS if hasattr(args, name)}
-    settings = RunSettings(network=_source(args, args.model), protect=tuple(args.protect), **chosen)
+    wishes: dict[str, Any] = {"protect": tuple(args.protect), "collapse": tuple(args.collapse)}
+    settings = RunSettings(network=_source(args, args.model), **wishes, **chosen)
     return _work(Store(args.runs).create(settings), args)
 
 
@@ -240,6 +252,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_json(analyze)
     analyze.set_defaults(command=_analyze)
 
+    construct = subparsers.add_parser("construct", help="cut structures out of a network, without training")
+    _add_network(construct, "network", metavar="NETWORK")
+    _add_cut(construct)
+    _add_json(construct)
+    construct.set_defaults(command=_construct)
+
     train = subparsers.add_parser("train", help="train a network while structures go to zero")
     _add_network(train, "--model", metavar="NETWORK", required=True)
     _add_settings(train)
@@ -316,6 +334,33 @@ def _add_network(parser: argparse.ArgumentParser, name: str, more: str = "", **o
         metavar="NAME",
         help="structure, vertex or module that stays",
     )
+    parser.add_argument(
+        "--collapse",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="modules that count as one vertex each: their class, or a pattern of paths, as in 'cells.*.op*'",
+    )
+
+
+def _add_cut(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--erase",
+        action="append",
+        type=int,
+        default=[],
+        metavar="ID",
+        help="structure, as analyze numbers it",
+    )
+    parser.add_argument(
+        "--gate",
+        action="append",
+        type=int,
+        default=[],
+        metavar="ID",
+        help="gate to replace by its value at zero, as analyze numbers it",
+    )
+    parser.add_argument("--folder", type=Path, required=True, metavar="DIR", help="where the result goes")
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:

@@ -4,6 +4,7 @@
 """
 
 from nasviz.commands.analysis import analysis_lines, analyze, viewed
+from nasviz.commands.constructing import construct, constructed_lines
 from nasviz.commands.exporting import FORMS
 from nasviz.commands.listing import document_of, list_lines, result_lines, run_lines, summary_document
 from nasviz.commands.text import plain, table
@@ -15,6 +16,8 @@ __all__ = [
     "Watch",
     "analysis_lines",
     "analyze",
+    "construct",
+    "constructed_lines",
     "document_of",
     "follow",
     "list_lines",

@@ -7,7 +7,7 @@ from typing import Any
 
 from nasviz.catalog import NetworkSource
 from nasviz.commands.text import table
-from nasviz.graph import RemovalStructure, SearchSpace, search_space
+from nasviz.graph import Gate, RemovalStructure, SearchSpace, search_space
 
 __all__ = ["analysis_lines", "analyze", "viewed"]
 
@@ -15,13 +15,15 @@ _MOST_ROWS = 60
 _MOST_NAMES = 6
 
 
-def analyze(source: NetworkSource, protect: Iterable[str] = ()) -> dict[str, Any]:
+def analyze(
+    source: NetworkSource, protect: Iterable[str] = (), collapse: Iterable[str] = ()
+) -> dict[str, Any]:
     """Build and trace a network, generate its search space, and say all about it as plain data.
 
     Runs the user's code where `source` names a callable.
 
     Raises:
-        NasvizError: The network cannot be built or traced, or `protect` names nothing.
+        NasvizError: The network cannot be built or traced, or a wish names nothing.
     """
     from nasviz import models
     from nasviz.trace import trace
@@ -34,7 +36,7 @@ def analyze(source: NetworkSource, protect: Iterable[str] = ()) -> dict[str, Any
         "parity": dict(network.parity.max_relative_error),
         "warnings": list(network.parity.warnings),
     }
-    return facts | _document(search_space(network, protect=protect))
+    return facts | _document(search_space(network, protect, collapse))
 
 
 def viewed(name: str, result: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,7 +56,10 @@ def _document(space: SearchSpace) -> dict[str, Any]:
         "segments": len(space.segments),
         "removable": len(space.removable),
         "max_sparsity": space.max_sparsity,
+        "collapsed": {path: space.trace.modules.get(path, "") for path in space.segments.collapsed},
         "structures": [_structure(space, structure) for structure in space.structures],
+        "gates": [_gate(space, gate) for gate in space.gates],
+        "switchable": [operation.name for operation in space.switchable],
         "reasons": {name: reason for name, reason in reasons.items() if reason},
     }
 
@@ -78,6 +83,20 @@ def _structure(space: SearchSpace, structure: RemovalStructure) -> dict[str, Any
     return document
 
 
+def _gate(space: SearchSpace, gate: Gate) -> dict[str, Any]:
+    """One gate, with what the network would save were a number in its place."""
+    plan = space.plan((), gates=(gate.id,))
+    return {
+        "id": gate.id,
+        "name": gate.name,
+        "value": gate.value,
+        "product": space.trace[gate.product].name,
+        "parameters": gate.num_parameters,
+        "saved_parameters": plan.params_before - plan.params_after,
+        "saved_macs": plan.macs_before - plan.macs_after,
+    }
+
+
 def analysis_lines(document: dict[str, Any]) -> Iterator[str]:
     """What `analyze` found, for people."""
     shapes = "; ".join("x".join(map(str, shape[1:])) for shape in document["inputs"])
@@ -92,9 +111,17 @@ def analysis_lines(document: dict[str, Any]) -> Iterator[str]:
     yield f"  K_max        {document['max_sparsity']}, the most that can go together"
     yield f"  traced by    {document['rung']}{agreement}"
     yield from (f"  warning      {text}" for text in document["warnings"])
+    yield from _collapsed_lines(document["collapsed"])
     yield from _removable_lines([s for s in document["structures"] if s["reason"] is None])
     yield from _fixed_lines([s for s in document["structures"] if s["reason"] is not None])
+    yield from _gate_lines(document["gates"])
+    yield from _switchable_lines(document["switchable"])
     yield from _reason_lines(document["reasons"])
+
+
+def _collapsed_lines(collapsed: dict[str, str]) -> Iterator[str]:
+    if collapsed:
+        yield f"  collapsed    {len(collapsed)} modules are one vertex each: {_few(list(collapsed))}"
 
 
 def _removable_lines(structures: list[dict[str, Any]]) -> Iterator[str]:
@@ -119,6 +146,34 @@ def _fixed_lines(structures: list[dict[str, Any]]) -> Iterator[str]:
     yield from _rest(len(structures))
 
 
+def _gate_lines(gates: list[dict[str, Any]]) -> Iterator[str]:
+    if not gates:
+        return
+    yield ""
+    yield "gates: each may be replaced by its value at zero; they are no structures and do not count in K"
+    header = ("id", "gate", "value at zero", "scales", "saves parameters", "saves MACs")
+    rows = [
+        (
+            gate["id"],
+            gate["name"],
+            f"{gate['value']:g}",
+            gate["product"],
+            *(f"{gate[key]:,}" for key in ("saved_parameters", "saved_macs")),
+        )
+        for gate in gates[:_MOST_ROWS]
+    ]
+    yield from table(header, rows)
+    yield from _rest(len(gates))
+
+
+def _switchable_lines(names: list[str]) -> Iterator[str]:
+    if not names:
+        return
+    yield ""
+    yield "operations without variables: only a switch could make them removable; they do not count in K"
+    yield f"  {_few(names)}"
+
+
 def _reason_lines(reasons: dict[str, str]) -> Iterator[str]:
     by_reason: dict[str, list[str]] = {}
     for name, reason in reasons.items():
@@ -128,9 +183,13 @@ def _reason_lines(reasons: dict[str, str]) -> Iterator[str]:
     yield ""
     yield "vertices that stay, and why"
     for reason, names in list(by_reason.items())[:_MOST_ROWS]:
-        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-        yield f"  {reason}: {', '.join(names[:_MOST_NAMES])}{more}"
+        yield f"  {reason}: {_few(names)}"
     yield from _rest(len(by_reason))
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(names[:_MOST_NAMES]) + more
 
 
 def _rest(count: int) -> Iterator[str]:

@@ -4,6 +4,7 @@ No torch here: everything in this room can be saved as JSON and read anywhere.
 """
 
 from nasviz.graph.budget import BudgetFit, CostBand, fit_budget
+from nasviz.graph.collapsible import Collapsible, collapsible
 from nasviz.graph.dependency import DependencyGraph
 from nasviz.graph.gates import Gate
 from nasviz.graph.plan import ConstructionPlan, Fill
@@ -16,6 +17,7 @@ from nasviz.graph.trace_graph import Input, Output, TraceGraph, Vertex
 
 __all__ = [
     "BudgetFit",
+    "Collapsible",
     "ConstructionPlan",
     "CostBand",
     "DependencyGraph",
@@ -33,6 +35,7 @@ __all__ = [
     "Switchable",
     "TraceGraph",
     "Vertex",
+    "collapsible",
     "fit_budget",
     "search_space",
     "segment",

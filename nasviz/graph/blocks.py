@@ -43,7 +43,8 @@ class Blocks:
             if len(members) == 1:
                 found[exit_id] = tuple(self.home.get(s, s) for s in self.trace[exit_id].inputs)
             else:
-                outside = (s for v in members for s in self.trace[v].inputs if s not in members)
+                inside = set(members)
+                outside = (s for v in members for s in self.trace[v].inputs if s not in inside)
                 found[exit_id] = tuple(dict.fromkeys(self.home.get(s, s) for s in outside))
         return found
 

@@ -33,6 +33,11 @@ class Gate:
     value: float
     """What it is, everywhere, once its parameters are zero."""
 
+    @property
+    def offer(self) -> str:
+        """What can be done with it, in words."""
+        return f"as a gate it may be replaced by its value at zero, {self.value:g}"
+
 
 def gates(segments: SegmentGraph) -> tuple[Gate, ...]:
     """All gates of a network, by segment id."""

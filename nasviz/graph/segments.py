@@ -7,8 +7,8 @@ edges; a joint vertex is a segment of its own. Erasing a segment erases all its 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 
@@ -53,6 +53,8 @@ class SegmentGraph:
 
     trace: TraceGraph
     segments: tuple[Segment, ...]
+    collapsed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """For each module that counts as one vertex: its vertices, by the module's path."""
 
     def __len__(self) -> int:
         return len(self.segments)
@@ -110,7 +112,8 @@ def segment(trace: TraceGraph, collapse: Iterable[str] = ()) -> SegmentGraph:
         [('a', 'b')]
     """
     units = blocks(trace, collapse)
-    return SegmentGraph(trace, _linked(units, list(grow(units))))
+    collapsed = {path: units.members[exit_id] for exit_id, path in units.collapsed.items()}
+    return SegmentGraph(trace, _linked(units, list(grow(units))), collapsed)
 
 
 def grow(units: Blocks) -> Iterator[tuple[str, ...]]:

@@ -113,7 +113,7 @@ class SearchSpace:
     @cached_property
     def gates(self) -> tuple[Gate, ...]:
         """Branches that may be replaced by their value at zero; they do not count towards K."""
-        return gates(self.segments)
+        return tuple(gate for gate in gates(self.segments) if gate.id not in self._protected)
 
     @cached_property
     def switchable(self) -> tuple[Switchable, ...]:
@@ -152,7 +152,9 @@ class SearchSpace:
     def why_not(self, vertex_id: str) -> str | None:
         """Why a vertex cannot be erased, in words; `None` where it can."""
         s = self.segments.of(vertex_id)
-        return why_not(self.segments, s, self._objections) or self._by_id[s.id].reason
+        reason = why_not(self.segments, s, self._objections) or self._by_id[s.id].reason
+        gate = self._gate_by_id.get(s.id)
+        return f"{reason}; {gate.offer}" if reason and gate else reason
 
     def is_valid(self, erased: Iterable[int]) -> bool:
         """Whether the network stays connected, and equal to the zeroed one, without these structures."""
@@ -219,11 +221,10 @@ class SearchSpace:
         Raises:
             UnknownVertexError: No gate has this id.
         """
-        found = {gate.id: gate for gate in self.gates}
-        if gate_id not in found:
-            known = ", ".join(str(i) for i in found) or "none"
+        if gate_id not in self._gate_by_id:
+            known = ", ".join(str(i) for i in self._gate_by_id) or "none"
             raise UnknownVertexError(f"no gate {gate_id!r}; this network has {known}")
-        return found[gate_id]
+        return self._gate_by_id[gate_id]
 
     def check_erased(self, erased: Iterable[int]) -> tuple[int, ...]:
         """The ids in order, each once, after a check that they may go together.
@@ -282,6 +283,10 @@ class SearchSpace:
     @cached_property
     def _objections(self) -> dict[str, str]:
         return joint_objections(self.trace)
+
+    @cached_property
+    def _gate_by_id(self) -> dict[int, Gate]:
+        return {gate.id: gate for gate in self.gates}
 
     @cached_property
     def _by_id(self) -> dict[int, RemovalStructure]:

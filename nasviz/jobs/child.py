@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def analyze(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Build a network, trace it, generate its search space."""
     start = time.perf_counter()
     source = NetworkSource.from_json(arguments["source"])
-    network, space = _traced(source, None, arguments["protect"], report)
+    network, space = _traced(source, None, arguments, report)
     return {
         "space": space.to_json(),
         "parity": dict(network.parity.max_relative_error),
@@ -67,7 +67,7 @@ def preview(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     start = time.perf_counter()
     source = NetworkSource.from_json(arguments["source"])
     facts = FACTS[arguments["data"]]
-    network, space = _traced(source, facts, arguments["protect"], report)
+    network, space = _traced(source, facts, arguments, report)
     report(0.7, "scoring every structure")
     batch = _batch(arguments, network.trace_graph.inputs[0].shape[1:])
     generator = torch.Generator().manual_seed(arguments["seed"])
@@ -80,7 +80,7 @@ def construct(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     if "run" in arguments:
         return _construct_trained(arguments, report)
     source = NetworkSource.from_json(arguments["source"])
-    network, space = _traced(source, None, arguments["protect"], report)
+    network, space = _traced(source, None, arguments, report)
     sub = _cut(network, space, arguments, report)
     return _constructed(sub, arguments["folder"], sub.report.to_json())
 
@@ -108,7 +108,7 @@ def _cut(
     network: nasviz.trace.TracedNetwork, space: SearchSpace, arguments: Mapping[str, Any], report: Report
 ) -> nasviz.subnet.Subnetwork:
     report(0.6, "cutting, and comparing both networks")
-    return nasviz.subnet.construct(network, space, arguments["erased"])
+    return nasviz.subnet.construct(network, space, arguments["erased"], gates=arguments["gates"])
 
 
 def _constructed(sub: nasviz.subnet.Subnetwork, folder: Path | str, facts: dict[str, Any]) -> dict[str, Any]:
@@ -176,7 +176,7 @@ def view_onnx(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     report(0.1, "checking the file")
     view = onnx_view.view_onnx(arguments["path"])
     report(0.5, "finding what could go")
-    space = search_space(view.trace_graph, arguments["protect"])
+    space = search_space(view.trace_graph, arguments["protect"], arguments["collapse"])
     # What takes too long or too much for a hostile graph ends this process, not the one that draws.
     _ = space.structures, space.gates, space.switchable, space.max_sparsity, space.dependency.channel_groups
     writer = f", written by {view.producer}" if view.producer else ""
@@ -216,14 +216,14 @@ def _plain(value: Any) -> Any:
 
 
 def _traced(
-    source: NetworkSource, facts: DataFacts | None, protect: Iterable[int | str], report: Report
+    source: NetworkSource, facts: DataFacts | None, wishes: Mapping[str, Any], report: Report
 ) -> tuple[nasviz.trace.TracedNetwork, SearchSpace]:
     report(0.05, "building the network")
     model, inputs = nasviz.models.build(source, facts, seed=0)
     report(0.2, "tracing and comparing with your network")
     network = nasviz.trace.trace(model, inputs)
     report(0.6, "finding what could go")
-    return network, search_space(network, protect)
+    return network, search_space(network, wishes["protect"], wishes["collapse"])
 
 
 def _batch(arguments: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:

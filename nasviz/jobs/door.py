@@ -147,15 +147,20 @@ def close() -> None:
     _DOOR.close()
 
 
-def analyze(source: NetworkSource, protect: Iterable[str] = ()) -> Job:
+def analyze(source: NetworkSource, protect: Iterable[str] = (), collapse: Iterable[str] = ()) -> Job:
     """Build a network, trace it, generate its search space.
+
+    Args:
+        source: The network.
+        protect: What must stay (see `search_space`).
+        collapse: Classes or path patterns of modules that count as one vertex each.
 
     The result holds `space` (what `SearchSpace.from_json` reads), `parity`, `rung`, `warnings`, `seconds`.
 
     Raises:
         WeightsError: The file of weights cannot be read.
     """
-    arguments = {"source": source.to_json(), "protect": list(protect)}
+    arguments = {"source": source.to_json(), "protect": list(protect), "collapse": list(collapse)}
     return _DOOR.submit("analyze", arguments, is_user_code=source.is_callable, files=_files(source))
 
 
@@ -166,6 +171,7 @@ def preview(
     saliency: str = "taylor",
     data_folder: str | None = None,
     protect: Iterable[str] = (),
+    collapse: Iterable[str] = (),
     batch_size: int = 64,
     seed: int = 0,
 ) -> Job:
@@ -182,6 +188,7 @@ def preview(
         "data_folder": data_folder,
         "saliency": saliency,
         "protect": list(protect),
+        "collapse": list(collapse),
         "batch_size": batch_size,
         "seed": seed,
     }
@@ -192,8 +199,10 @@ def construct(
     network: Path | str | NetworkSource,
     erased: Iterable[int],
     *,
+    gates: Iterable[int] = (),
     folder: Path | str | None = None,
     protect: Iterable[str] = (),
+    collapse: Iterable[str] = (),
     is_user_code: bool = False,
 ) -> Job:
     """Set structures to zero, cut them out, compare the two networks, write the smaller one to a folder.
@@ -201,16 +210,20 @@ def construct(
     Args:
         network: Folder of a run, whose latest weights are taken; or a source, as it is built.
         erased: Structure ids.
+        gates: Ids of gates to replace by their value at zero.
         folder: Where the sub-network is written; `by-hand` in the run's folder when it is left out.
         protect: Of the search space of a source; a run has its own.
+        collapse: Likewise.
         is_user_code: Whether a run's network is user Python; a source says it itself.
 
     The result holds `report`, `plan` and `folder`.
     """
-    arguments: dict[str, Any] = {"erased": sorted(erased), "folder": None if folder is None else str(folder)}
+    arguments: dict[str, Any] = {"erased": sorted(erased), "gates": sorted(gates)}
+    arguments |= {"folder": None if folder is None else str(folder)}
     if isinstance(network, NetworkSource):
         is_user_code = network.is_callable
-        arguments |= {"source": network.to_json(), "protect": list(protect)}
+        wishes = {"protect": list(protect), "collapse": list(collapse)}
+        arguments |= {"source": network.to_json()} | wishes
     else:
         arguments |= {"run": str(network)}
     return _DOOR.submit("construct", arguments, is_user_code=is_user_code)
@@ -243,7 +256,13 @@ def reopen(folder: Path | str, inputs: Sequence[Sequence[int]]) -> Job:
     return _DOOR.submit("reopen", arguments, files=_saved(folder))
 
 
-def view_onnx(path: Path | str, protect: Iterable[str] = (), *, limits: Limits = VIEW_LIMITS) -> Job:
+def view_onnx(
+    path: Path | str,
+    protect: Iterable[str] = (),
+    collapse: Iterable[str] = (),
+    *,
+    limits: Limits = VIEW_LIMITS,
+) -> Job:
     """Read an ONNX file that nobody vouches for, to look at its graphs.
 
     It is parsed in a child of its own, which ends with it. The result has the form of that of `analyze`;
@@ -255,7 +274,7 @@ def view_onnx(path: Path | str, protect: Iterable[str] = (), *, limits: Limits =
     file = Path(path)
     if not file.is_file():
         raise OnnxError("there is no such ONNX file any more; choose it again")
-    arguments = {"path": str(file.resolve()), "protect": list(protect)}
+    arguments = {"path": str(file.resolve()), "protect": list(protect), "collapse": list(collapse)}
     return _DOOR.submit("view_onnx", arguments, is_user_code=True, limits=limits)
 
 

@@ -43,6 +43,8 @@ _RULES: Mapping[str, Rule] = {
 }
 _OWN = ("saliency", "periods", "regularization", "amplify", "cap")
 """Settings that not every optimizer has; the catalog says which, and what they may be."""
+_NAMES = ("protect", "collapse")
+"""Settings that are tuples of names, and lists on disk."""
 _K_COUNT = Number(0, 10**6, whole=True)
 _K_RATIO = Number(0, 1, below=True)
 
@@ -91,6 +93,8 @@ class RunSettings:
     """Bounds of the regularization of one structure; None: as published for the base."""
     protect: tuple[str, ...] = field(default=())
     """Structures, vertices or module paths that must stay."""
+    collapse: tuple[str, ...] = field(default=())
+    """Modules that count as one vertex each: class names, or patterns of paths such as `cells.*.op*`."""
     epochs: int = 2
     batch_size: int = 64
     seed: int = 0
@@ -111,8 +115,10 @@ class RunSettings:
             words = "a whole number of structures from 0, or a share of them from 0.0 to below 1.0"
             raise refuse("target_sparsity", self.target_sparsity, words, 0)
         self._check_own()
-        if not isinstance(self.protect, tuple) or not all(isinstance(p, str) and p for p in self.protect):
-            raise refuse("protect", self.protect, "a tuple of names", ())
+        for name in _NAMES:
+            value = getattr(self, name)
+            if not isinstance(value, tuple) or not all(isinstance(part, str) and part for part in value):
+                raise refuse(name, value, "a tuple of names", ())
 
     def _check_own(self) -> None:
         """Settings of the chosen optimizer alone, by the catalog."""
@@ -143,7 +149,8 @@ class RunSettings:
     def to_json(self) -> dict[str, Any]:
         """Plain data, ready for `json.dumps`."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
-        return values | {"network": self.network.to_json(), "protect": list(self.protect)}
+        names = {name: list(values[name]) for name in _NAMES}
+        return values | {"network": self.network.to_json()} | names
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RunSettings:
@@ -164,8 +171,9 @@ class RunSettings:
         values = dict(data)
         if isinstance(values["network"], Mapping):
             values["network"] = NetworkSource.from_json(values["network"])
-        if isinstance(values.get("protect"), list):
-            values["protect"] = tuple(values["protect"])
+        for name in _NAMES:
+            if isinstance(values.get(name), list):
+                values[name] = tuple(values[name])
         return cls(**values)
 
 

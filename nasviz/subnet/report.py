@@ -29,8 +29,12 @@ class Report:
     selected: tuple[int, ...]
     orphaned: tuple[int, ...]
     """Removal structures that went because all their inputs went."""
+    gates: tuple[int, ...]
+    """Gates that were replaced by their value at zero."""
+    scaled: Mapping[str, float]
+    """For each product that lost its gate: the number that stands for it."""
     erased: Mapping[str, str]
-    """Erased vertices, and why: `selected`, `orphaned` or `dead end`."""
+    """Erased vertices, and why: `selected`, `orphaned`, `gate` or `dead end`."""
     sliced: Mapping[str, tuple[int, ...]]
     """New shape of every parameter and buffer that lost rows."""
     materialised: tuple[str, ...]
@@ -59,6 +63,8 @@ def report(
         macs_after=plan.macs_after,
         selected=plan.selected,
         orphaned=plan.orphaned,
+        gates=plan.gates,
+        scaled=plan.scaled,
         erased=plan.erased,
         sliced={piece.tensor: shapes[piece.tensor] for piece in plan.slices},
         materialised=plan.materialised,

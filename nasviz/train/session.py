@@ -96,7 +96,7 @@ def open_session(settings: RunSettings) -> Session:
     model, example_inputs = models.build(settings.network, facts, seed=settings.seed)
     network = trace(model, example_inputs)
     _require_any_batch_size(network)
-    space = search_space(network, protect=settings.protect)
+    space = search_space(network, protect=settings.protect, collapse=settings.collapse)
     split = data.load(
         settings.data,
         image_shape=tuple(example_inputs[0].shape[1:]),

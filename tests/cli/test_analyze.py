@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from nasviz import models
 from nasviz.catalog import NetworkSource
+from tests import mixed_network
 from tests.cli.conftest import SMALL, Command
 
 
@@ -61,6 +62,26 @@ def test_user_code_is_analyzed_from_a_trusted_folder(nasviz: Command, tmp_path: 
     assert "--trust DIR" in said.err
 
 
+def test_modules_are_collapsed_and_gates_and_switchable_operations_listed(
+    nasviz: Command, tmp_path: Path
+) -> None:
+    name = mixed_network.source(tmp_path).name
+    arguments = ("analyze", name, "--trust", tmp_path, "--input", "1,8,8")
+    apart, collapsed = (
+        json.loads(nasviz(*arguments, *more, "--json").out)
+        for more in ((), ("--collapse", "FactorizedReduce"))
+    )
+    assert (apart["removable"], collapsed["removable"]) == (5, 3)
+    assert (apart["collapsed"], collapsed["collapsed"]) == ({}, {"reduce": "FactorizedReduce"})
+    (gate,) = collapsed["gates"]
+    assert (gate["value"], gate["product"], gate["saved_parameters"]) == (0.5, "mul", gate["parameters"])
+    assert collapsed["switchable"] == ["pool", "identity add_1 → add_2"]
+    text = nasviz(*arguments, "--collapse", "red*").out
+    assert "1 modules are one vertex each: reduce" in text
+    assert "gates: each may be replaced by its value at zero" in text
+    assert "as a gate it may be replaced by its value at zero, 0.5: gate.mean" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
@@ -69,6 +90,7 @@ def test_user_code_is_analyzed_from_a_trusted_folder(nasviz: Command, tmp_path: 
         (["demonet", "--set", "depth=3"], "no setting 'depth'"),
         (["demonet", "--weights", "/absent.pt"], "no file of weights"),
         (["demonet", "--protect", "conv99"], "cannot protect 'conv99'"),
+        (["demonet", "--collapse", "Cell"], "cannot collapse 'Cell'"),
         (["../demonet"], "names no network"),
         (["a\x1b[31m:b"], "names no network"),
     ],

@@ -15,6 +15,7 @@ from tests.cli.conftest import ROOT, Command
 COMMANDS = [
     [],
     ["analyze"],
+    ["construct"],
     ["train"],
     ["runs"],
     *[["runs", name] for name in ("list", "show", "resume", "cancel")],
@@ -23,7 +24,7 @@ COMMANDS = [
 
 
 def test_every_setting_of_a_run_has_an_option() -> None:
-    assert set(_OPTIONS) == {item.name for item in fields(RunSettings)} - {"network", "protect"}
+    assert set(_OPTIONS) == {item.name for item in fields(RunSettings)} - {"network", "protect", "collapse"}
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

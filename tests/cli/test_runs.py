@@ -10,6 +10,7 @@ import pytest
 
 from nasviz.catalog import NetworkSource
 from nasviz.runs import Run, RunSettings, Store
+from tests import mixed_network
 from tests.cli.conftest import SMALL, Command, start
 
 TRAIN = ["train", "--model", *SMALL, "--target-sparsity", "3", "--runs", "@runs"]
@@ -52,6 +53,18 @@ def test_a_share_of_the_structures_is_taken_as_one(nasviz: Command, tmp_path: Pa
     assert said.code == 0, said.err
     assert only_run(tmp_path).settings.target_sparsity == 0.5
     assert "step" not in said.out
+
+
+def test_a_run_erases_a_collapsed_module_as_one_structure(nasviz: Command, tmp_path: Path) -> None:
+    source = mixed_network.source(tmp_path / "trust")
+    words = ["--model", source.name, "--trust", tmp_path / "trust", "--input", "1,8,8", "--runs", "@runs"]
+    words += ["--collapse", "FactorizedReduce", "--protect", "plain", "--protect", "mix"]
+    said = nasviz("train", *words, "--target-sparsity", 1, "--epochs", 1, "--batch-size", 256, "--quiet")
+    assert said.code == 0, said.err
+    assert re.search(r"erased +reduce\n", said.out)
+    run = only_run(tmp_path)
+    assert run.settings.collapse == ("FactorizedReduce",)
+    assert run.end.result["max_relative_error"] < 1e-5
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(nasviz: Command, tmp_path: Path) -> None:

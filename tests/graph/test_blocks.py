@@ -35,6 +35,7 @@ def test_collapsed_the_module_is_one_structure(wish: str) -> None:
     structure = space.removable[0]
     assert structure.vertices == ("left", "right", "cat", "norm")
     assert structure.num_parameters == 2 * (2 * 4 * 9 + 2) + 2 * 4
+    assert space.segments.collapsed == {"reduce": structure.vertices}
     assert space.max_sparsity == 1
     assert set(space.plan([structure.id]).erased) == set(structure.vertices)
     assert SearchSpace.from_json(space.to_json()).structures == space.structures

@@ -44,3 +44,16 @@ def test_replacing_a_gate_scales_the_product() -> None:
     assert space.group((), gates=plan.gates).tensors == ("squeeze.weight", "squeeze.bias")
     with pytest.raises(UnknownVertexError, match="no gate 99"):
         space.plan((), gates=[99])
+
+
+def test_the_reason_why_a_gate_stays_names_what_can_be_done_with_it() -> None:
+    reason = search_space(gated()).why_not("squeeze")
+    assert reason is not None
+    assert "silence the other operand" in reason
+    assert reason.endswith("as a gate it may be replaced by its value at zero, 0.5")
+
+
+def test_a_protected_gate_stays() -> None:
+    space = search_space(gated(), protect=["squeeze"])
+    assert space.gates == ()
+    assert "value at zero" not in (space.why_not("squeeze") or "")

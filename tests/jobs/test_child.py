@@ -6,11 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from nasviz import jobs
 from nasviz.catalog import NetworkSource
 from nasviz.errors import WeightsError
-from nasviz.graph import SearchSpace
+from nasviz.graph import SearchSpace, search_space
+from nasviz.trace import trace
+from tests import mixed_network
 
 DEMONET = NetworkSource("demonet", settings={"width": 0.1})
 HOSTILE = """
@@ -60,6 +63,8 @@ def test_an_analysis_is_kept_and_a_protected_one_is_another() -> None:
     assert jobs.analyze(DEMONET).result is first.result
     protected = SearchSpace.from_json(jobs.analyze(DEMONET, protect=["conv2"]).require()["space"])
     assert len(protected.removable) == 5
+    collapsed = SearchSpace.from_json(jobs.analyze(DEMONET, collapse=["conv2"]).require()["space"])
+    assert list(collapsed.segments.collapsed) == ["conv2"]
 
 
 def test_a_preview_scores_every_structure_once_and_again_the_same() -> None:
@@ -83,6 +88,20 @@ def test_a_cut_by_hand_is_exact_reopens_and_exports(tmp_path: Path) -> None:
     for kind in files.values():
         assert Path(kind["path"]).stat().st_size == kind["bytes"]
         assert kind["max_relative_error"] < 1e-4
+
+
+def test_a_collapsed_module_is_one_structure_and_a_gate_is_replaced_exactly(tmp_path: Path) -> None:
+    source = mixed_network.source(tmp_path / "trust")
+    collapse = ["FactorizedReduce"]
+    space = search_space(trace(mixed_network.Mixed(), torch.zeros(2, 1, 8, 8)), collapse=collapse)
+    assert [s.name for s in space.removable] == ["reduce", "plain", "mix"]
+    reduce, gate = space.removable[0], space.gates[0]
+    report = jobs.construct(
+        source, [reduce.id], gates=[gate.id], folder=tmp_path / "cut", collapse=collapse
+    ).require()["report"]
+    assert report["max_relative_error"] < 1e-5
+    assert (report["gates"], report["scaled"]) == ([gate.id], {"mul": 0.5})
+    assert report["params_before"] - report["params_after"] == reduce.num_parameters + gate.num_parameters
 
 
 def test_what_cannot_go_together_is_refused_in_the_words_of_the_library() -> None:
@@ -118,7 +137,10 @@ def test_user_code_that_goes_wrong_fails_its_own_job_only(trust: tuple[str], nam
 def test_user_code_that_hoards_is_stopped(trust: tuple[str]) -> None:
     source = NetworkSource("mine:hoards", trust=trust).to_json()
     job = jobs.shared_door().submit(
-        "analyze", {"source": source, "protect": []}, is_user_code=True, limits=jobs.Limits(60, 2500)
+        "analyze",
+        {"source": source, "protect": [], "collapse": []},
+        is_user_code=True,
+        limits=jobs.Limits(60, 2500),
     )
     assert job.wait(120)
     assert "more than its limit of 2500 MiB" in job.error

@@ -41,9 +41,10 @@ def branches() -> onnx.ModelProto:
 
 
 def test_a_file_becomes_a_search_space_in_the_form_of_an_analysis(tmp_path: Path) -> None:
-    result = jobs.view_onnx(written(tmp_path, branches()), protect=["left"]).require()
+    result = jobs.view_onnx(written(tmp_path, branches()), protect=["left"], collapse=["right"]).require()
     space = SearchSpace.from_json(result["space"])
     assert (len(space.structures), len(space.removable), space.max_sparsity) == (2, 1, 1)
+    assert list(space.segments.collapsed) == ["right"]
     assert space.trace.name == "net (ONNX opset 20, pen and paper)"
     assert result["parity"] == {}
     assert "to look at, not to train or cut" in result["rung"]

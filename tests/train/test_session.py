@@ -1,5 +1,6 @@
 """What cannot work is refused before the first step, in words that help."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from nasviz.catalog import NetworkSource
 from nasviz.errors import InvalidSettingError, InvalidSparsityError
 from nasviz.train import open_session
+from tests import mixed_network
 from tests.train.conftest import short_settings
 
 
@@ -43,6 +45,14 @@ def test_a_share_counts_structures() -> None:
 def test_what_is_protected_counts_no_longer() -> None:
     with pytest.raises(InvalidSparsityError, match="only 3 can go"):
         open_session(short_settings(target_sparsity=4, protect=("conv7", "conv8")))
+
+
+def test_a_collapsed_module_is_one_structure_of_the_run(tmp_path: Path) -> None:
+    settings = short_settings(network=mixed_network.source(tmp_path / "trust"), target_sparsity=1)
+    apart, collapsed = settings, replace(settings, collapse=("FactorizedReduce",))
+    assert len(open_session(apart).space.removable) == 5
+    session = open_session(collapsed)
+    assert [s.name for s in session.space.removable] == ["reduce", "plain", "mix"]
 
 
 def test_phases_longer_than_the_run_are_refused() -> None:

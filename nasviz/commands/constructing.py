@@ -1,0 +1,78 @@
+"""`nasviz construct`: structures and gates cut out of a network as it is built, by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from nasviz.catalog import NetworkSource
+from nasviz.errors import ExportError, InvalidSettingError
+
+__all__ = ["construct", "constructed_lines"]
+
+
+def construct(
+    source: NetworkSource,
+    folder: Path,
+    erased: Iterable[int],
+    gates: Iterable[int] = (),
+    *,
+    protect: Iterable[str] = (),
+    collapse: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Cut a network, compare the two, write the smaller one to a new folder, and report as plain data.
+
+    Runs the user's code where `source` names a callable.
+
+    Raises:
+        InvalidSettingError: Nothing is to be cut.
+        ExportError: Something else lies in `folder`.
+        NasvizError: The network cannot be built or traced, or these may not go together.
+    """
+    from nasviz import models, subnet
+    from nasviz.graph import search_space
+    from nasviz.trace import trace
+
+    erased, gates = tuple(erased), tuple(gates)
+    if not erased and not gates:
+        raise InvalidSettingError(
+            "nothing is to be cut: name at least one --erase ID or --gate ID; `nasviz analyze` lists them"
+        )
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ExportError(f"{folder} is there already and not empty; name a new folder")
+    model, example_inputs = models.build(source, seed=0)
+    network = trace(model, example_inputs)
+    space = search_space(network, protect, collapse)
+    sub = subnet.construct(network, space, erased, gates=gates)
+    subnet.save(sub, folder)
+    names = {s.id: s.name for s in space.structures}
+    return {
+        "folder": str(folder),
+        "names": {
+            "selected": [names[i] for i in sub.plan.selected],
+            "orphaned": [names[i] for i in sub.plan.orphaned],
+            "gates": [space.gate(i).name for i in sub.plan.gates],
+        },
+        "report": sub.report.to_json(),
+    }
+
+
+def constructed_lines(result: dict[str, Any]) -> Iterator[str]:
+    """What `construct` has done, for people."""
+    report, names = result["report"], result["names"]
+    orphaned = f"; orphaned by it: {', '.join(names['orphaned'])}" if names["orphaned"] else ""
+    yield f"  erased      {', '.join(names['selected']) or 'nothing'}{orphaned}"
+    if names["gates"]:
+        numbers = ", ".join(f"{value:g}" for value in dict.fromkeys(report["scaled"].values()))
+        stand = f" by {numbers}" if numbers else ", with what they scaled gone too"
+        yield f"  gates       {', '.join(names['gates'])}, replaced{stand}"
+    for title, key in (("parameters", "params"), ("MACs", "macs")):
+        before, after = report[f"{key}_before"], report[f"{key}_after"]
+        yield f"  {title:<10}  {before:,} -> {after:,} ({after / max(1, before):.1%})"
+    if report["materialised"]:
+        places = len(report["materialised"])
+        yield f"  filled      zeros are written back before {places} vertices, for want of a slicing rule"
+    yield f"  exactness   largest relative difference {report['max_relative_error']:.2g}"
+    yield f"  effect      what went moves the outputs by {report['effect']:.2g} of their size"
+    yield f"  folder      {result['folder']}; nasviz.load reads it"
