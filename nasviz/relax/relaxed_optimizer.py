@@ -1,0 +1,183 @@
+"""What the methods on networks share: weights and architecture parameters, each with an optimizer of its own.
+
+Unlike other optimizers these take two losses a step, and compute gradients themselves, because they need them
+at several points.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from nasviz.errors import CheckpointError, InvalidSettingError
+from nasviz.relax.elsewhere import Copy, Elsewhere
+from nasviz.relax.moves import Loss, Move, Step, gradient
+
+__all__ = ["ARCHITECTURE_CLIP", "RelaxedOptimizer", "architecture_adam"]
+
+ARCHITECTURE_CLIP = 10.0
+"""Longest gradient of the architecture parameters (public code of DARTS)."""
+
+
+def architecture_adam(
+    alphas: Iterable[Tensor], *, lr: float = 3e-4, weight_decay: float = 1e-3
+) -> torch.optim.Adam:
+    """The optimizer of architecture parameters in DARTS, MiLeNAS and RARTS."""
+    return torch.optim.Adam(alphas, lr=lr, betas=(0.5, 0.999), weight_decay=weight_decay)
+
+
+class RelaxedOptimizer(Optimizer, ABC):
+    """Trains weights and architecture parameters by turns; see the methods for their order.
+
+    `param_groups`, `state` and `defaults` are those of `inner`, so that schedules act on the weights alone.
+
+    Args:
+        net: The network, whose parameters are moved.
+        inner: Optimizer of all weights; for RARTS those of the primary network.
+        architecture: Optimizer of the architecture parameters, whatever its rule.
+        warmup_steps: Steps at the start in which the architecture stays.
+        clip: Longest gradient of the weights; infinite for no limit.
+
+    Raises:
+        InvalidSettingError: There is nothing to search, or a tensor is none of the network's.
+    """
+
+    reported = "w"
+    """The move whose loss a step returns."""
+
+    def __init__(
+        self,
+        net: nn.Module,
+        inner: Optimizer,
+        architecture: Optimizer,
+        *,
+        warmup_steps: int = 0,
+        clip: float = 5.0,
+    ) -> None:
+        if warmup_steps < 0 or not clip > 0:
+            raise InvalidSettingError(
+                f"warmup_steps={warmup_steps}, clip={clip}: the first must be at least 0, the second above 0"
+            )
+        self.inner, self.architecture = inner, architecture
+        self.warmup_steps, self.clip = warmup_steps, clip
+        self.num_steps = 0
+        self.weights, self.alphas = _tensors(inner), _tensors(architecture)
+        if not self.alphas or not self.weights:
+            raise InvalidSettingError(
+                "there are no weights or no architecture parameters; add switches first"
+            )
+        self._elsewhere = Elsewhere(net, self.weights, self.alphas)
+        self._variables: dict[str, Sequence[Tensor]] = {"w": self.weights, "alpha": self.alphas}
+        self._is_sharing = False
+        super().__init__(inner.param_groups, inner.defaults)
+        self._share()
+
+    @property
+    def phase(self) -> str:
+        """`warm-up` as long as the architecture stays, then `search`."""
+        return "warm-up" if self.num_steps < self.warmup_steps else "search"
+
+    def step(  # type: ignore[override]  # two losses, not one that may be left out
+        self,
+        train: Callable[[], Tensor],
+        validation: Callable[[], Tensor],
+        on_move: Callable[[Move], None] = lambda move: None,
+    ) -> Tensor:
+        """One iteration of the method; the loss at the move called `reported`, before it.
+
+        Args:
+            train: Runs the network, as it stands, on a batch of the first half of the data (D_a).
+            validation: The same for the second half (D_p).
+            on_move: Called with each move, before it is made.
+        """
+        losses = self._elsewhere.loss(train), self._elsewhere.loss(validation)
+        steps = self._warm_up(*losses) if self.phase == "warm-up" else self._iteration(*losses)
+        loss = None
+        for step in steps:
+            if isinstance(step, Move):
+                on_move(step)
+                if step.variable == self.reported:
+                    loss = step.loss
+                self._make(step)
+        self.num_steps += 1
+        assert loss is not None
+        return loss
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Refused, but for what the inner optimizer has already."""
+        if self._is_sharing:
+            raise InvalidSettingError("give all weights to the inner optimizer before the search begins")
+        super().add_param_group(param_group)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain types and tensors only; the weights of the network itself are the network's to save."""
+        return {
+            "class": type(self).__name__,
+            "num_steps": self.num_steps,
+            "inner": self.inner.state_dict(),
+            "architecture": self.architecture.state_dict(),
+            "copies": [
+                {"weights": [w.detach() for w in copy.weights], "statistics": copy.statistics}
+                for copy in self._copies()
+            ],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on exactly where `state_dict` was taken.
+
+        Raises:
+            CheckpointError: The state is that of another method.
+        """
+        if state_dict.get("class") != type(self).__name__:
+            raise CheckpointError(
+                f"this state was saved by {state_dict.get('class')!r} and cannot be loaded into"
+                f" {type(self).__name__}"
+            )
+        self.num_steps = state_dict["num_steps"]
+        self.inner.load_state_dict(state_dict["inner"])
+        self.architecture.load_state_dict(state_dict["architecture"])
+        for copy, saved in zip(self._copies(), state_dict["copies"], strict=True):
+            copy.load_(saved["weights"], saved["statistics"])
+        self._share()
+
+    @abstractmethod
+    def _iteration(self, train: Loss, validation: Loss) -> Iterator[Step]:
+        """The steps of one iteration."""
+
+    def _warm_up(self, train: Loss, validation: Loss) -> Iterator[Step]:
+        """The same without moving the architecture."""
+        loss = train(self.weights, self.alphas)
+        yield Move("w", gradient(loss, self.weights), loss.detach())
+
+    def _copies(self) -> Sequence[Copy]:
+        """Weights besides those of the network."""
+        return ()
+
+    def _make(self, move: Move) -> None:
+        """Move one variable along its gradient, with the optimizer that it belongs to."""
+        moved = self._variables[move.variable]
+        for tensor, grad in zip(moved, move.gradient, strict=True):
+            tensor.grad = grad
+        is_architecture = move.variable == "alpha"
+        limit = ARCHITECTURE_CLIP if is_architecture else self.clip
+        if limit < float("inf"):
+            nn.utils.clip_grad_norm_(moved, limit)
+        (self.architecture if is_architecture else self.inner).step()
+        # What has no gradient stays: a later move of the same optimizer must not move this variable again.
+        for tensor in moved:
+            tensor.grad = None
+
+    def _share(self) -> None:
+        self.param_groups = self.inner.param_groups
+        self.state = self.inner.state
+        self.defaults = self.inner.defaults
+        self._is_sharing = True
+
+
+def _tensors(optimizer: Optimizer) -> list[Any]:
+    return [tensor for group in optimizer.param_groups for tensor in group["params"]]
