@@ -5,7 +5,7 @@ Each is one `Entry`: a row with its settings, its source and its published numbe
 """
 
 from nasviz.catalog.datasets import DATASETS, FACTS, DataFacts
-from nasviz.catalog.entry import Entry, Setting, Value
+from nasviz.catalog.entry import Configuration, Entry, Figure, Setting, Value
 from nasviz.catalog.lookup import KINDS, find
 from nasviz.catalog.networks import NETWORKS
 from nasviz.catalog.optimizers import OPTIMIZERS
@@ -19,8 +19,10 @@ __all__ = [
     "NETWORKS",
     "OPTIMIZERS",
     "SALIENCIES",
+    "Configuration",
     "DataFacts",
     "Entry",
+    "Figure",
     "NetworkSource",
     "Setting",
     "Value",

@@ -8,7 +8,7 @@ from typing import Literal
 
 from nasviz.errors import InvalidSettingError
 
-__all__ = ["Entry", "Setting", "Value"]
+__all__ = ["Configuration", "Entry", "Figure", "Setting", "Value"]
 
 Value = int | float | bool | str
 Kind = Literal["int", "float", "choice", "bool"]
@@ -74,6 +74,37 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """A number as a document prints it."""
+
+    what: str
+    """What it measures: params, macs, top1, top5, error, and sub_params, ... of the sub-network."""
+    text: str
+    """As printed, with its unit."""
+    value: float
+    """The same as a number; accuracies in percent."""
+    source: str
+    """Document and table."""
+    note: str = ""
+    """Why the network here has another one, where it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """One form of a network that documents print numbers of."""
+
+    title: str
+    printed: tuple[Figure, ...]
+    counted: Mapping[str, int]
+    """Exact counts of the network here, by the same words."""
+    settings: Mapping[str, Value] = field(default_factory=dict)
+    """Those that are not at their defaults."""
+    input_shape: tuple[int, ...] | None = None
+    """None: the network's own."""
+    num_classes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A network, an optimizer, a saliency or a data set, as a person chooses it."""
 
@@ -85,6 +116,10 @@ class Entry:
     citation: str = ""
     published: Mapping[str, float] = field(default_factory=dict)
     """Numbers that its authors printed, or that define it, by what they measure."""
+    configurations: tuple[Configuration, ...] = ()
+    """Forms that documents print numbers of, the default first; networks only."""
+    collapse: tuple[str, ...] = ()
+    """Modules that are one operation each, and best taken as one vertex: class names; networks only."""
     family: str = ""
     input_shape: tuple[int, ...] = ()
     """Of one image, (C, H, W), where nothing else is asked for; networks only."""

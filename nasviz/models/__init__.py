@@ -4,8 +4,25 @@
 """
 
 from nasviz.models.building import build, create, names
+from nasviz.models.darts import Darts
+from nasviz.models.darts_v2 import DartsV2
 from nasviz.models.demonet import DemoNet
+from nasviz.models.nas_bench_201 import NasBench201
+from nasviz.models.preresnet_164 import PreResNet
 from nasviz.models.stacked_unets import StackedUnets
+from nasviz.models.super_resnet import SuperResNet
 from nasviz.models.weights import load_weights
 
-__all__ = ["DemoNet", "StackedUnets", "build", "create", "load_weights", "names"]
+__all__ = [
+    "Darts",
+    "DartsV2",
+    "DemoNet",
+    "NasBench201",
+    "PreResNet",
+    "StackedUnets",
+    "SuperResNet",
+    "build",
+    "create",
+    "load_weights",
+    "names",
+]

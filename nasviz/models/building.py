@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,15 +11,34 @@ from torch import Tensor, nn
 
 from nasviz.catalog import DataFacts, Entry, NetworkSource, Value
 from nasviz.errors import InvalidSettingError
+from nasviz.models.darts import Darts
+from nasviz.models.darts_v2 import DartsV2
 from nasviz.models.demonet import DemoNet
+from nasviz.models.mlp_digits import MlpDigits
+from nasviz.models.nas_bench_201 import NasBench201
+from nasviz.models.preresnet_164 import PreResNet
+from nasviz.models.regnet_800m import regnet_800m
 from nasviz.models.stacked_unets import StackedUnets
+from nasviz.models.super_resnet import ONE_M, TWO_M, SuperResNet
 from nasviz.models.torchvision_networks import build_torchvision
 from nasviz.models.user_code import build_from_user_code
 from nasviz.models.weights import load_weights
 
-__all__ = ["build", "create", "names"]
+__all__ = ["build", "create", "from_catalog", "names"]
 
-_ZOO: dict[str, type[DemoNet] | type[StackedUnets]] = {"demonet": DemoNet, "stacked_unets": StackedUnets}
+_ZOO: Mapping[str, Callable[..., nn.Module]] = {
+    "demonet": DemoNet,
+    "stacked_unets": StackedUnets,
+    "darts_8": Darts,
+    "darts_14": Darts,
+    "darts_v2": DartsV2,
+    "super_resnet_1m": partial(SuperResNet, ONE_M),
+    "super_resnet_2m": partial(SuperResNet, TWO_M),
+    "regnet_800m": regnet_800m,
+    "nas_bench_201": NasBench201,
+    "preresnet_164": PreResNet,
+    "mlp_digits": MlpDigits,
+}
 _EXAMPLE_BATCH = 2
 
 
@@ -78,7 +99,7 @@ def _build(source: NetworkSource, facts: DataFacts | None) -> tuple[nn.Module, t
         model, inputs = build_from_user_code(source, num_classes)
     else:
         shape = source.input_shape or entry.input_shape
-        model = _from_catalog(entry, source, shape, num_classes or entry.num_classes)
+        model = from_catalog(entry, source, shape, num_classes or entry.num_classes)
     if source.weights is not None:
         load_weights(model, source.weights)
     if inputs is None or source.input_shape is not None:
@@ -86,7 +107,12 @@ def _build(source: NetworkSource, facts: DataFacts | None) -> tuple[nn.Module, t
     return model.train(), inputs if isinstance(inputs, tuple) else (inputs,)
 
 
-def _from_catalog(entry: Entry, source: NetworkSource, shape: tuple[int, ...], num_classes: int) -> nn.Module:
+def from_catalog(entry: Entry, source: NetworkSource, shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    """The network of a row of the catalog with the settings of `source`, on torch's default device.
+
+    Raises:
+        InvalidSettingError: It does not compute on images of this shape.
+    """
     if entry.name not in _ZOO:
         return build_torchvision(entry, shape, num_classes)
     if min(shape[1:]) < entry.least_size:
@@ -95,6 +121,8 @@ def _from_catalog(entry: Entry, source: NetworkSource, shape: tuple[int, ...], n
             f" {entry.least_size}x{entry.least_size}"
         )
     settings: dict[str, Any] = entry.complete(dict(source.settings))
+    if entry.name == "mlp_digits":
+        settings["size"] = shape[1:]
     return _ZOO[entry.name](num_classes=num_classes, in_channels=shape[0], **settings)
 
 

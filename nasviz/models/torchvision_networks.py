@@ -9,7 +9,7 @@ from torch import nn
 from nasviz.catalog import Entry
 from nasviz.errors import InvalidSettingError
 
-__all__ = ["build_torchvision"]
+__all__ = ["build_torchvision", "replace_first_convolution"]
 
 _VIT_PATCHES = {"vit_b_16": 16, "vit_b_32": 32, "vit_h_14": 14, "vit_l_16": 16, "vit_l_32": 32}
 _MAXVIT_STEP = 224
@@ -39,7 +39,7 @@ def build_torchvision(entry: Entry, input_shape: tuple[int, ...], num_classes: i
         entry.name, weights=None, num_classes=num_classes, **options
     )
     if channels != 3:
-        _replace_first_convolution(model, channels)
+        replace_first_convolution(model, channels)
     return model
 
 
@@ -59,7 +59,8 @@ def _check_size(entry: Entry, input_shape: tuple[int, ...]) -> None:
         raise InvalidSettingError(f"{asked}; it needs multiples of {_MAXVIT_STEP}, because of its windows")
 
 
-def _replace_first_convolution(model: nn.Module, channels: int) -> None:
+def replace_first_convolution(model: nn.Module, channels: int) -> None:
+    """Let the first convolution of `model` read images of so many channels, with new weights."""
     path, first = next((p, m) for p, m in model.named_modules() if isinstance(m, nn.Conv2d))
     replacement = nn.Conv2d(
         channels,

@@ -20,6 +20,7 @@ from nasviz.ui.session import Analysis
 
 __all__ = ["choose", "facts"]
 
+CARDS_IN_A_ROW = 4
 ZOO, TORCHVISION, OWN = "Zoo", "torchvision", "Your own Python"
 
 
@@ -94,9 +95,11 @@ def _title(source: NetworkSource) -> str:
 
 def _zoo() -> None:
     entries = [entry for entry in NETWORKS.values() if entry.family != "torchvision"]
-    for column, entry in zip(st.columns(max(2, len(entries))), entries, strict=False):
-        with column.container(border=True, height="stretch"):
-            _card(entry)
+    for start in range(0, len(entries), CARDS_IN_A_ROW):
+        row = entries[start : start + CARDS_IN_A_ROW]
+        for column, entry in zip(st.columns(CARDS_IN_A_ROW), row, strict=False):
+            with column.container(border=True, height="stretch"):
+                _card(entry)
     with st.expander("Other width, input or classes; your trained weights", icon=":material/tune:"):
         names = [entry.name for entry in entries]
         name = st.selectbox("Network", names, format_func=lambda name: NETWORKS[name].title, key="zoo.name")

@@ -8,6 +8,19 @@ import pytest
 from nasviz.catalog import DATASETS, FACTS, KINDS, NETWORKS, OPTIMIZERS, SALIENCIES, find
 from nasviz.errors import UnknownNameError
 
+ZOO = (
+    "demonet",
+    "stacked_unets",
+    "darts_8",
+    "darts_14",
+    "darts_v2",
+    "super_resnet_1m",
+    "super_resnet_2m",
+    "regnet_800m",
+    "nas_bench_201",
+    "preresnet_164",
+    "mlp_digits",
+)
 ALL = [(kind, name) for kind, table in KINDS.items() for name in table]
 
 
@@ -30,19 +43,23 @@ def test_every_network_has_an_input_that_it_can_compute_on(name: str) -> None:
     assert 1 <= entry.least_size <= min(height, width)
     assert entry.num_classes in (10, 1000)
     assert entry.published["params"] > 0
+    for configuration in entry.configurations:
+        entry.complete(configuration.settings)
+    assert not entry.configurations or not entry.configurations[0].settings
 
 
 def test_the_documents_networks_come_first_and_torchvision_is_complete() -> None:
     torchvision = pytest.importorskip("torchvision")
     names = list(NETWORKS)
-    assert names[:2] == ["demonet", "stacked_unets"]
-    assert names[2:] == torchvision.models.list_models(module=torchvision.models)
-    assert len(names[2:]) == 80
+    assert tuple(names[: len(ZOO)]) == ZOO
+    assert {NETWORKS[name].family for name in ZOO} == {"documents"}
+    assert names[len(ZOO) :] == torchvision.models.list_models(module=torchvision.models)
+    assert len(names) == len(ZOO) + 80
 
 
 def test_torchvision_rows_repeat_what_torchvision_publishes() -> None:
     models = pytest.importorskip("torchvision").models
-    for name in list(NETWORKS)[2:]:
+    for name in list(NETWORKS)[len(ZOO) :]:
         choices = models.get_model_weights(name).__members__
         weights = choices.get("IMAGENET1K_V1") or choices["IMAGENET1K_SWAG_LINEAR_V1"]
         entry = NETWORKS[name]

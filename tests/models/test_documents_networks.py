@@ -1,47 +1,14 @@
-"""The documents' networks have the published counts, and run in the documents' order."""
+"""The documents' networks run in the documents' order, on any image that is large enough."""
 
 import re
 
 import pytest
-import torch
-from torch import Tensor, fx, nn
+from torch import fx, nn
 
 import nasviz
 from nasviz.catalog import NETWORKS
-from nasviz.models import create, names
-
-COUNTS = {"demonet": (817_010, 208_871_584), "stacked_unets": (795_466, 183_915_136)}
-
-
-def macs_of_layers(model: nn.Module, image: Tensor) -> dict[str, int]:
-    macs: dict[str, int] = {}
-
-    def counter(name: str) -> object:
-        def count(module: nn.Module, _: object, output: Tensor) -> None:
-            macs[name] = output.numel() * module.weight[0].numel()
-
-        return count
-
-    layers = [(name, m) for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    handles = [module.register_forward_hook(counter(name)) for name, module in layers]
-    with torch.no_grad():
-        model.eval()(image)
-    for handle in handles:
-        handle.remove()
-    return macs
-
-
-def test_the_zoo_holds_the_documents_networks() -> None:
-    assert names() == tuple(COUNTS)
-
-
-@pytest.mark.parametrize("name", COUNTS)
-def test_counts_are_the_published_ones(name: str) -> None:
-    model, (images,) = create(name)
-    params = sum(parameter.numel() for parameter in model.parameters())
-    macs = sum(macs_of_layers(model, images[:1]).values())
-    assert (params, macs) == COUNTS[name]
-    assert (params, macs) == tuple(NETWORKS[name].published[key] for key in ("params", "macs"))
+from nasviz.models import create
+from tests.models.zoo import SMALL, macs_of_layers
 
 
 def test_the_published_sub_network_of_stacked_unets_has_the_published_macs() -> None:
@@ -102,16 +69,25 @@ def test_the_segments_of_stacked_unets_are_those_of_the_published_drawing_in_its
     assert found == GOLDEN
 
 
-@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("name", set(SMALL) - {"darts_8", "darts_14"})
 def test_every_norm_has_its_scale_and_shift(name: str) -> None:
-    model, _ = create(name)
+    model, _ = create(name, **SMALL[name])
     assert all(module.affine for module in model.modules() if isinstance(module, nn.BatchNorm2d))
 
 
-@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("name", ["darts_8", "darts_14"])
+def test_norms_of_darts_are_affine_behind_convolutions_and_behind_pools_where_asked(name: str) -> None:
+    for affine_pools in (False, True):
+        model, _ = create(name, **SMALL[name], affine_pools=affine_pools)
+        plain = [path for path, m in model.named_modules() if isinstance(m, nn.BatchNorm2d) and not m.affine]
+        assert bool(plain) is not affine_pools
+        assert all("_pool_3x3" in path for path in plain)
+
+
+@pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("shape", [None, (1, 8, 8), (3, 17, 9)])
 def test_any_image_that_is_large_enough_gives_scores(name: str, shape: tuple[int, ...] | None) -> None:
-    model, inputs = create(name, input_shape=shape, num_classes=7, width=0.25)
+    model, inputs = create(name, input_shape=shape, num_classes=7, **SMALL[name])
     for training in (True, False):
         assert model.train(training)(*inputs).shape == (2, 7)
 
