@@ -79,7 +79,17 @@ def with_lively_group(
             fan_in = max(1, tensor[0].numel() if tensor.dim() > 1 else 1)
             drawn = torch.randn(tensor.shape, generator=generator, dtype=torch.float32)
             tensor.copy_(drawn * fan_in**-0.5)
+    _forget_statistics_(lively, group.tensors)
     return lively
+
+
+def _forget_statistics_(net: fx.GraphModule, names: Iterable[str]) -> None:
+    """Norms that saw zeros for long divide by nothing: several in a row would blow drawn weights up."""
+    tensors = named_tensors(net)
+    for path in {name.rpartition(".")[0] for name in names}:
+        for statistic, value in (("running_mean", 0.0), ("running_var", 1.0)):
+            if f"{path}.{statistic}" in tensors:
+                tensors[f"{path}.{statistic}"].fill_(value)
 
 
 @torch.no_grad()

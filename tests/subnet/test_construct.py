@@ -337,3 +337,28 @@ def test_the_effect_of_groups_that_training_made_zero_is_measured_with_drawn_wei
     assert report.selected == (1, 10)
     assert report.max_relative_error <= 1e-5 < 1e-2 < report.effect
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+
+
+def test_statistics_that_saw_zeros_for_long_do_not_keep_a_network_from_being_cut():
+    class Chain(nn.Module):
+        def __init__(self):
+            super().__init__()
+            branches = [nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2)) for _ in range(20)]
+            self.branches, self.head = nn.ModuleList(branches), nn.Linear(2, 2)
+
+        def forward(self, x):
+            for branch in self.branches:
+                x = x + branch(x)
+            return self.head(x.mean(dim=(2, 3)))
+
+    model = Chain()
+    for branch in model.branches:
+        branch[1].running_var.fill_(1e-30)
+    net = nasviz.trace(model, torch.randn(2, 2, 4, 4))
+    space = nasviz.search_space(net)
+    everything = [s.id for s in space.removable]
+    nasviz.project_to_zero_(net, space, everything)
+    sub = nasviz.construct(net, space)
+    assert set(sub.report.selected) == set(everything)
+    assert 0 < sub.report.effect < float("inf")
+    assert model.branches[0][1].running_var[0] == pytest.approx(1e-30)
