@@ -119,16 +119,14 @@ class H2SPG(SelectingOptimizer):
         if self.projection == "progressive":
             self._inner_step()
         else:
-            before = self._redundant.trail.start()
-            self._inner_step()
-            self._halfspace(before)
+            self._trial_step()
         if self.projection == "halfspace":
             return
         if step >= length - 1:
             self._settle()
             self._zero("progressive", self._redundant.index.ids)
         else:
-            self._redundant.scale_(progressive_factor(step, length))
+            self._shrink(progressive_factor(step, length))
 
     def _own_state(self) -> dict[str, Any]:
         return super()._own_state() | {"periods": self.periods}

@@ -14,6 +14,7 @@ from nasviz.errors import CheckpointError
 from nasviz.optim.checks import below_one
 from nasviz.optim.group_optimizer import GroupOptimizer
 from nasviz.optim.groups import TensorGroup, merge
+from nasviz.optim.reach import Reach
 from nasviz.optim.redundant import RedundantGroups
 from nasviz.saliency import StructureIndex
 
@@ -37,6 +38,7 @@ class ProjectingOptimizer(GroupOptimizer):
         self._index = index
         self._zeroed_by: dict[int, str] = {}
         self._redundant = RedundantGroups({})
+        self._reach = Reach(inner, self._redundant.index)
         super().__init__(inner, index.tensors)
 
     @property
@@ -64,6 +66,20 @@ class ProjectingOptimizer(GroupOptimizer):
         """Plain types and tensors only: the inner optimizer's state, and our own under the key `nasviz`."""
         self._settle()
         return super().state_dict()
+
+    def _trial_step(self) -> None:
+        """Step of the inner optimizer with the half-space test, which is left out where it cannot fail."""
+        if self._reach.is_short(self.epsilon):
+            self._inner_step()
+            return
+        before = self._redundant.trail.start()
+        self._inner_step()
+        self._halfspace(before)
+
+    def _shrink(self, factor: float) -> None:
+        """Multiply what is redundant and not zero yet."""
+        self._redundant.scale_(factor)
+        self._reach.scaled(factor)
 
     def _halfspace(self, before: Sequence[Tensor]) -> None:
         """Zero the redundant groups whose trial point has left the half-space of x_t, `before`."""
@@ -94,6 +110,7 @@ class ProjectingOptimizer(GroupOptimizer):
         members, remainder = self._wanted()
         left = {i: group for i, group in members.items() if i not in self._zeroed_by}
         self._redundant = RedundantGroups(left, remainder if left else None)
+        self._reach = Reach(self.inner, self._redundant.index)
 
     @abstractmethod
     def _wanted(self) -> tuple[Mapping[int, TensorGroup], TensorGroup]:

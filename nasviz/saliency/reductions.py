@@ -62,7 +62,7 @@ class StructureIndex:
     @cached_property
     def num_parameters(self) -> Tensor:
         """|g|, shape `(num_structures,)`."""
-        return self._per_structure(self._sizes.double())
+        return self.per_structure(self._sizes.double())
 
     def dot(self, left: Sequence[Tensor | None], right: Sequence[Tensor | None]) -> Tensor:
         """Inner products, shape `(num_structures,)`; a missing tensor counts as zeros."""
@@ -76,15 +76,15 @@ class StructureIndex:
             sums = torch.segment_reduce(products, "sum", lengths=lengths, initial=0)
         else:  # neither copies nor allocates, and there is no kernel launch to save
             sums = torch.stack([torch.dot(x.reshape(-1), y.reshape(-1)) for x, y in zip(xs, ys, strict=True)])
-        return self._per_structure(self._spread(sums, places))
+        return self.per_structure(self._spread(sums, places))
 
     def norm(self, tensors: Sequence[Tensor | None]) -> Tensor:
         """Euclidean norms, shape `(num_structures,)`; a missing tensor counts as zeros."""
         places = [i for i, tensor in enumerate(tensors) if tensor is not None]
         if not places:
-            return self._per_structure(self._spread(torch.zeros(0, device=self.device), places))
+            return self.per_structure(self._spread(torch.zeros(0, device=self.device), places))
         norms = torch.stack(torch._foreach_norm(self._at(tensors, places)))
-        return self._per_structure(self._spread(norms, places).square()).sqrt()
+        return self.per_structure(self._spread(norms, places).square()).sqrt()
 
     def per_tensor(self, values: Tensor) -> Tensor:
         """Each structure's value once for each of its tensors, shape `(num_tensors,)`."""
@@ -112,7 +112,12 @@ class StructureIndex:
         whole[torch.tensor(places, dtype=torch.int64, device=self.device)] = values.double()
         return whole
 
-    def _per_structure(self, values: Tensor) -> Tensor:
+    def per_structure(self, values: Tensor) -> Tensor:
+        """Sums over the tensors of each structure, shape `(num_structures,)`.
+
+        Args:
+            values: One double for each tensor.
+        """
         if not self.tensors:
             return torch.zeros(len(self.ids), dtype=torch.float64, device=self.device)
         return torch.segment_reduce(values, "sum", lengths=self._counts, initial=0)

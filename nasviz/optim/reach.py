@@ -1,0 +1,167 @@
+"""How far the next step of an inner optimizer can move structures: most steps need no half-space test.
+
+A trial point x - s leaves the half-space of x only where <s, x> > (1 - epsilon) ||x||^2, so only a step with
+||s|| > (1 - epsilon) ||x|| can. For the optimizers of the documents ||s|| is bounded before the step is made:
+that of SGD by the lengths of its gradient and its buffer, that of Adam by its settings alone, whatever the
+gradients were. As long as the bound holds, x is neither copied nor multiplied, and no decision differs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.optimizer import _global_optimizer_pre_hooks
+
+from nasviz.saliency import StructureIndex
+
+__all__ = ["Reach", "adam_bound"]
+
+MARGIN = 1e-3
+"""Share by which bounds are widened, against the rounding of norms and steps."""
+MEASURE_EVERY = 16
+"""After so many steps lengths are measured again, although bounds on them are known."""
+PAUSE = 8
+"""Steps that are tested without a look at their bounds, once these were of no use."""
+
+
+class Reach:
+    """Bounds on the steps of an inner optimizer, for structures on their way to zero.
+
+    Args:
+        inner: Nothing is known of the steps of others than SGD, Adam and AdamW, nor of those with hooks.
+        index: The structures with their own tensors.
+
+    Examples:
+        >>> x = torch.tensor([3.0, 4.0], requires_grad=True)
+        >>> x.grad = torch.tensor([2.0, 6.0])
+        >>> index = StructureIndex({1: [x]})
+        >>> [Reach(SGD([x], lr=lr), index).is_short(epsilon=0.0) for lr in (0.1, 1.0)]
+        [True, False]
+    """
+
+    def __init__(self, inner: Optimizer, index: StructureIndex) -> None:
+        self._inner, self._index = inner, index
+        dtypes = {tensor.dtype for tensor in index.tensors}
+        self._is_known = (
+            bool(index.ids)
+            and type(inner) in (SGD, Adam, AdamW)
+            and index.device.type == "cpu"  # elsewhere the host would have to wait for what it measures
+            and dtypes <= {torch.float32, torch.float64}
+        )
+        if not self._is_known:
+            return
+        places = {id(p): number for number, group in enumerate(inner.param_groups) for p in group["params"]}
+        owners = [places.get(id(tensor)) for tensor in index.tensors]
+        self._is_known = None not in owners
+        self._owners = torch.tensor([owner or 0 for owner in owners])
+        self._roots = torch.tensor(
+            [math.sqrt(tensor.numel()) for tensor in index.tensors], dtype=torch.float64
+        )
+        self._shortest = self._longest = self._buffer = torch.empty(0, dtype=torch.float64)
+        self._age, self._pause = MEASURE_EVERY, 0
+
+    @torch.no_grad()
+    def is_short(self, epsilon: float) -> bool:
+        """Whether the step that is about to be made leaves every structure in its half-space, for certain."""
+        if not self._is_known or self._has_hooks():
+            return False
+        if self._pause:
+            self._pause -= 1
+            return False
+        gradient = _norms([t.grad for t in self._index.tensors]) if type(self._inner) is SGD else None
+        if self._age < MEASURE_EVERY and self._holds(epsilon, gradient):
+            return True
+        self._measure()
+        if self._holds(epsilon, gradient):
+            return True
+        self._age, self._pause = MEASURE_EVERY, PAUSE
+        return False
+
+    def scaled(self, factor: float) -> None:
+        """Note that all structures were multiplied by `factor` after the step."""
+        if self._is_known:
+            self._shortest, self._longest = self._shortest * factor, self._longest * factor
+
+    def _holds(self, epsilon: float, gradient: Tensor | None) -> bool:
+        """Whether the bounds exclude that a structure leaves; they are carried on past the step."""
+        step = (self._steps_of_adam() if gradient is None else self._steps_of_sgd(gradient)) * (1 + MARGIN)
+        length, moved = (self._index.per_structure(v.square()).sqrt() for v in (self._shortest, step))
+        self._shortest = (self._shortest - step).clamp(min=0)
+        self._longest = self._longest + step
+        self._age += 1
+        return bool((moved < (1 - epsilon) * length).all())
+
+    def _measure(self) -> None:
+        """Lengths of the tensors, and of the buffers of SGD."""
+        length = _norms(self._index.tensors)
+        self._shortest, self._longest = length * (1 - MARGIN), length * (1 + MARGIN)
+        buffers = [self._inner.state.get(t, {}).get("momentum_buffer") for t in self._index.tensors]
+        self._buffer = _norms(buffers) * (1 + MARGIN)
+        self._age = 0
+
+    def _steps_of_sgd(self, gradient: Tensor) -> Tensor:
+        """For each tensor a length that its step does not exceed."""
+        momentum, nesterov = self._setting("momentum"), self._setting("nesterov")
+        pull = gradient + self._setting("weight_decay") * self._longest
+        share = (1 - self._setting("dampening")).abs().clamp(min=1.0)  # a new buffer is the gradient itself
+        # A tensor without gradient is passed over, and keeps its buffer: hence the maximum.
+        self._buffer = torch.maximum(self._buffer, momentum * self._buffer + share * pull)
+        direction = torch.where(momentum == 0, pull, self._buffer) + nesterov * pull
+        return self._setting("lr") * direction
+
+    def _steps_of_adam(self) -> Tensor:
+        """The same, from the settings alone."""
+        groups = self._inner.param_groups
+        bounds = torch.tensor(
+            [adam_bound(*map(float, group["betas"])) for group in groups], dtype=torch.float64
+        )
+        is_decoupled = isinstance(self._inner, AdamW)
+        decay = self._setting("weight_decay") if is_decoupled else torch.zeros_like(self._roots)
+        return self._setting("lr") * (bounds[self._owners] * self._roots + decay * self._longest)
+
+    def _setting(self, name: str) -> Tensor:
+        """A setting of the parameter groups, once for each tensor."""
+        values = [float(group[name]) for group in self._inner.param_groups]
+        return torch.tensor(values, dtype=torch.float64)[self._owners]
+
+    def _has_hooks(self) -> bool:
+        """Hooks may change gradients after they were measured."""
+        return bool(self._inner._optimizer_step_pre_hooks or _global_optimizer_pre_hooks)
+
+
+@lru_cache(maxsize=64)
+def adam_bound(beta1: float, beta2: float) -> float:
+    """No coordinate of a step of Adam is longer than this, at learning rate 1 and for any gradients.
+
+    The step is the quotient of two averages of the same gradients, sum w_i g_i and sqrt(sum u_i g_i^2); by
+    Cauchy and Schwarz it is at most sqrt(sum w_i^2 / u_i). That is infinite unless beta1^2 < beta2.
+
+    Examples:
+        >>> round(adam_bound(0.9, 0.999), 3), round(adam_bound(0.0, 0.5), 3), adam_bound(0.9, 0.5)
+        (7.27, 1.414, inf)
+    """
+    if not (0 <= beta1 <= 0.999 and beta1**2 < beta2 < 1):
+        return math.inf
+    ratio = beta1**2 / beta2
+    steps = torch.arange(1, 20_000, dtype=torch.float64)  # by then 0.999^t plays no part
+    sums = (1 - ratio**steps) / (1 - ratio)
+    weights = ((1 - beta1) / (1 - beta1**steps)).square() * (1 - beta2**steps) / (1 - beta2)
+    limit = (1 - beta1) ** 2 / (1 - beta2) / (1 - ratio)
+    return math.sqrt(max(float((weights * sums).max()), limit))
+
+
+def _norms(tensors: Sequence[Tensor | None]) -> Tensor:
+    """The length of each tensor, 0 where there is none."""
+    found = [tensor for tensor in tensors if tensor is not None]
+    if len(found) == len(tensors):
+        return torch.stack(torch._foreach_norm(found)).double()
+    lengths = torch.zeros(len(tensors), dtype=torch.float64)
+    if found:
+        places = [place for place, tensor in enumerate(tensors) if tensor is not None]
+        lengths[places] = torch.stack(torch._foreach_norm(found)).double()
+    return lengths
