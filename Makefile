@@ -1,13 +1,14 @@
 # make run    set up and open the app            make test   set up and pass all tests
 # make check  lint, format, types, doctests      make slow   tests that take minutes each
 # make bench  print the benchmarks               make pictures / snapshots  rewrite README pictures / DOT files
+# make networks  try the networks of torchvision, timm and transformers (hours), rewrite the README's table
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: run test check slow bench snapshots pictures clean
+.PHONY: run test check slow bench snapshots pictures networks clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -46,6 +47,11 @@ pictures: $(VENV)/.dev
 	mkdir -p build/pictures
 	NASVIZ_PICTURES=build/pictures $(PYTEST) tests/browser/test_journey.py
 	cp build/pictures/replay.png build/pictures/sub-network.png build/pictures/segment-graph.png assets/
+
+networks: $(VENV)/.dev
+	mkdir -p build
+	$(BIN)/python -m tests.coverage --resume --json build/networks.json
+	$(BIN)/python -m tests.coverage --publish --json build/networks.json
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

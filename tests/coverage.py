@@ -1,6 +1,8 @@
 """Try many networks: is each traced, and cut exactly? Prints a table and writes it as JSON.
 
     python -m tests.coverage [--families timm transformers] [--names resnet18 ...] [--minutes 20]
+    python -m tests.coverage --resume          # only what the JSON does not hold yet
+    python -m tests.coverage --publish         # write the README's table and assets/networks.md from the JSON
 
 Every network runs in a process of its own with a time limit, so that a crash or a hang is one row. Weights
 are random and lively. A sub-network counts as exact where it differs from the full network with its
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import statistics
 import subprocess
 import sys
 import time
@@ -20,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 TOLERANCE = 1e-5
+ROOT = Path(__file__).parents[1]
+MARKS = ("<!-- networks: begin -->\n", "<!-- networks: end -->")
 COLUMNS = (
     "family",
     "network",
@@ -130,7 +135,7 @@ def in_child(family: str, name: str, limit_s: float) -> dict[str, Any]:
             capture_output=True,
             text=True,
             timeout=limit_s,
-            cwd=Path(__file__).parents[1],
+            cwd=ROOT,
             check=False,
         )
     except subprocess.TimeoutExpired:
@@ -149,8 +154,11 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def totals(rows: list[dict[str, Any]]) -> str:
-    """How many networks were tried, traced and cut exactly, by family and in all."""
-    lines = ["| family | tried | traced | exact | something to remove |", "| --- | --- | --- | --- | --- |"]
+    """How many networks were tried, traced and cut exactly, and what went at K_max, by family and in all."""
+    lines = [
+        "| family | tried | traced | exact | something to remove | saved at K_max: median (range) |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
     families = dict.fromkeys(row["family"] for row in rows)
     for family in [*families, "all"]:
         mine = [row for row in rows if family in (row["family"], "all")]
@@ -158,8 +166,25 @@ def totals(rows: list[dict[str, Any]]) -> str:
             len(mine),
             *(sum(bool(r.get(k)) for r in mine) for k in ("traced", "exact", "max_sparsity")),
         ]
-        lines.append(f"| {family} | {' | '.join(map(str, counts))} |")
+        lines.append(f"| {family} | {' | '.join(map(str, counts))} | {_spread(mine)} |")
     return "\n".join(lines)
+
+
+def _spread(rows: list[dict[str, Any]]) -> str:
+    shares = [row["cuts"][-1]["parameters_saved"] / row["parameters"] for row in rows if row["cuts"]]
+    if not shares:
+        return "-"
+    return f"{statistics.median(shares):.0%} ({min(shares):.0%} to {max(shares):.0%})"
+
+
+def publish(rows: list[dict[str, Any]]) -> None:
+    """Write the totals into the README and every row into assets/networks.md."""
+    readme = ROOT / "README.md"
+    before, _, rest = readme.read_text().partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    readme.write_text(f"{before}{MARKS[0]}{totals(rows)}\n{MARKS[1]}{after}")
+    title = "# Networks tried\n\nWritten by `make networks`; `tests/coverage.py` explains it.\n"
+    (ROOT / "assets" / "networks.md").write_text(f"{title}\n{table(rows)}\n")
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -190,19 +215,28 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--minutes", type=float, help="start no network after so long")
     parser.add_argument("--limit", type=float, default=300, help="seconds for one network")
     parser.add_argument("--json", type=Path, default=Path("coverage.json"), help="file to write")
+    parser.add_argument("--resume", action="store_true", help="keep the rows of the file, try the others")
+    parser.add_argument("--publish", action="store_true", help="try nothing; write the tables of the file")
     parser.add_argument("--measure", nargs=2, metavar=("FAMILY", "NAME"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.measure:
         print(json.dumps(measure(*options.measure)))
         return
 
+    is_kept = (options.resume or options.publish) and options.json.exists()
+    rows = json.loads(options.json.read_text()) if is_kept else []
+    if options.publish:
+        publish(rows)
+        return
+
     from tests.families import FAMILIES
 
-    start, rows = time.monotonic(), []
+    start, known = time.monotonic(), {(row["family"], row["name"]) for row in rows}
     for family in options.families or FAMILIES:
         for name in FAMILIES[family].names:
             is_late = options.minutes and time.monotonic() - start > 60 * options.minutes
-            if is_late or (options.names and name not in options.names):
+            is_unasked = options.names and name not in options.names
+            if is_late or is_unasked or (family, name) in known:
                 continue
             rows.append(in_child(family, name, options.limit))
             print(_line(rows[-1]), file=sys.stderr, flush=True)
