@@ -7,6 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+SPREAD := -n logical --maxprocesses 4 --dist loadfile # one file, one process: what a file sets up is set up once
 
 .PHONY: run test check slow bench snapshots pictures networks clean
 
@@ -25,7 +26,7 @@ run: $(VENV)/.base
 	$(BIN)/python -m streamlit run app.py -- $(ARGS)
 
 test: $(VENV)/.dev
-	$(PYTEST) -m "not slow and not gpu" $(ARGS)
+	$(PYTEST) $(SPREAD) -m "not slow and not gpu" $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -22,6 +22,8 @@ ARGUMENTS = (
     "--disable-sync --no-first-run"
 ).split()
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests side by side, and their children, share the cores
 # Two busy cores make any deadline a matter of luck.
 settings.register_profile("nasviz", deadline=None)
 settings.load_profile("nasviz")
