@@ -1,4 +1,4 @@
-"""The same work without a browser: `nasviz analyze | construct | train | runs | export`.
+"""The same work without a browser: `nasviz analyze | construct | train | sweep | runs | export`.
 
 What goes wrong on purpose (a `NasvizError`) is one line on stderr and exit code 2. torch is loaded only by
 the commands that need it.
@@ -12,14 +12,12 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
 from nasviz import commands, jobs
-from nasviz.catalog import DATASETS, NETWORKS, OPTIMIZERS, SALIENCIES, NetworkSource, Value
 from nasviz.errors import InvalidSettingError, NasvizError
-from nasviz.runs import Run, RunSettings, Store
+from nasviz.runs import Run, Store, SweepSettings
 
 __all__ = ["main"]
 
@@ -53,7 +51,7 @@ def _analyze(args: argparse.Namespace) -> int:
         found = jobs.view_onnx(args.network, args.protect, args.collapse).require()
         document = commands.viewed(commands.plain(args.network), found)
     else:
-        document = commands.analyze(_source(args, args.network), args.protect, args.collapse)
+        document = commands.analyze(commands.source_of(args, args.network), args.protect, args.collapse)
     if args.json:
         _print_json(document)
     else:
@@ -62,7 +60,7 @@ def _analyze(args: argparse.Namespace) -> int:
 
 
 def _construct(args: argparse.Namespace) -> int:
-    source = _source(args, args.network)
+    source = commands.source_of(args, args.network)
     wishes = {"protect": args.protect, "collapse": args.collapse}
     result = commands.construct(source, args.folder, args.erase, args.gate, **wishes)
     if args.json:
@@ -73,10 +71,14 @@ def _construct(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    chosen = {name: getattr(args, name) for name in _OPTIONS if hasattr(args, name)}
-    wishes: dict[str, Any] = {"protect": tuple(args.protect), "collapse": tuple(args.collapse)}
-    settings = RunSettings(network=_source(args, args.model), **wishes, **chosen)
-    return _work(Store(args.runs).create(settings), args)
+    return _work(Store(args.runs).create(commands.settings_of(args)), args)
+
+
+def _sweep(args: argparse.Namespace) -> int:
+    if args.model is None:
+        raise InvalidSettingError("a sweep needs a network: name one with --model, such as --model demonet")
+    settings = SweepSettings(commands.settings_of(args), tuple(args.grid), args.title)
+    return commands.run_sweep(settings, args)
 
 
 def _resume(args: argparse.Namespace) -> int:
@@ -151,91 +153,10 @@ def _export(args: argparse.Namespace) -> int:
 # ---- arguments ----
 
 
-def _source(args: argparse.Namespace, name: str) -> NetworkSource:
-    return NetworkSource(
-        name,
-        args.input,
-        args.classes,
-        args.weights,
-        tuple(str(Path(folder).expanduser().resolve()) for folder in args.trust),
-        dict(args.set),
-    )
-
-
 def _open(args: argparse.Namespace) -> Run:
     """A run by its id, or by its folder."""
     folder = Path(args.run)
     return Run(folder.resolve()) if len(folder.parts) > 1 else Store(args.runs).open(args.run)
-
-
-def _shape(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.replace("x", ",").split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no shape; write C,H,W, such as 3,32,32") from None
-
-
-def _sparsity(text: str) -> int | float:
-    try:
-        return int(text) if text.isdecimal() else float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither a count, such as 3, nor a share, such as 0.5"
-        ) from None
-
-
-def _assignment(text: str) -> tuple[str, Value]:
-    name, sign, value = text.partition("=")
-    if not sign or not name.isidentifier():
-        raise argparse.ArgumentTypeError(f"{text!r} is no setting; write NAME=VALUE, such as width=0.25")
-    if value in ("true", "false"):
-        return name, value == "true"
-    for kind in (int, float):
-        try:
-            return name, kind(value)
-        except ValueError:
-            continue
-    return name, value
-
-
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "data": {"choices": tuple(DATASETS), "help": "data set"},
-    "data_folder": {"metavar": "DIR", "help": "where the data lies, for data that need a folder"},
-    "optimizer": {"choices": tuple(OPTIMIZERS), "help": "what brings structures to zero"},
-    "base": {"choices": ("sgd", "adam", "adamw"), "help": "update of every trial step"},
-    "lr": {"type": float, "help": "learning rate at the first step"},
-    "momentum": {"type": float, "help": "share of the last update that is kept"},
-    "weight_decay": {"type": float, "help": "pull of all weights towards zero"},
-    "target_sparsity": {
-        "type": _sparsity,
-        "metavar": "K",
-        "help": "structures to remove: a count, such as 3, or a share of them, such as 0.5",
-    },
-    "saliency": {
-        "choices": tuple(name for name, row in SALIENCIES.items() if row.family == "step"),
-        "help": "score that ranks the structures",
-    },
-    "warmup_steps": {"type": int, "help": "steps before the selection", "shown": "10 %% of all"},
-    "projection_steps": {"type": int, "help": "steps down to zero", "shown": "20 %% of all"},
-    "epsilon": {"type": float, "help": "half-space offset"},
-    "projection": {"choices": ("halfspace", "progressive", "both"), "help": "what zeroes a structure"},
-    "periods": {"type": int, "help": "rounds in which the structures go, h2spg only"},
-    "regularization": {"type": float, "help": "pull of a group towards zero", "shown": "as published"},
-    "amplify": {
-        "type": float,
-        "help": "how far that pull may outweigh the gradient",
-        "shown": "as published",
-    },
-    "cap": {"type": float, "help": "largest multiple of that pull", "shown": "as published"},
-    "epochs": {"type": int, "help": "passes over the training images"},
-    "batch_size": {"type": int, "help": "images per step"},
-    "seed": {"type": int, "help": "of weights and order"},
-    "device": {"help": "auto, cpu, cuda, cuda:N or mps"},
-    "checkpoint_steps": {"type": int, "help": "steps from one checkpoint to the next"},
-    "eval_every_epochs": {"type": int, "help": "epochs from one evaluation to the next"},
-    "num_workers": {"type": int, "help": "processes that load images"},
-}
-"""Options of `train`, one for each setting of a run but the network and what is protected."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -248,21 +169,27 @@ def _parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     analyze = subparsers.add_parser("analyze", help="what a network could lose, and why not the rest")
-    _add_network(analyze, "network", metavar="NETWORK", more=", or FILE.onnx, to look at only")
+    commands.add_network(analyze, "network", metavar="NETWORK", more=", or FILE.onnx, to look at only")
     _add_json(analyze)
     analyze.set_defaults(command=_analyze)
 
     construct = subparsers.add_parser("construct", help="cut structures out of a network, without training")
-    _add_network(construct, "network", metavar="NETWORK")
-    _add_cut(construct)
+    commands.add_network(construct, "network", metavar="NETWORK")
+    commands.add_cut(construct)
     _add_json(construct)
     construct.set_defaults(command=_construct)
 
     train = subparsers.add_parser("train", help="train a network while structures go to zero")
-    _add_network(train, "--model", metavar="NETWORK", required=True)
-    _add_settings(train)
+    commands.add_network(train, "--model", metavar="NETWORK", required=True)
+    commands.add_settings(train)
     _add_work(train)
     train.set_defaults(command=_train)
+
+    sweep = subparsers.add_parser("sweep", help="train a grid of runs, several at a time")
+    commands.add_network(sweep, "--model", metavar="NETWORK")
+    commands.add_settings(sweep)
+    commands.add_sweep_arguments(sweep)
+    sweep.set_defaults(command=_sweep)
 
     runs = subparsers.add_parser("runs", help="list, show, resume or cancel runs")
     runs.set_defaults(command=_help_of(runs))
@@ -309,71 +236,6 @@ def _add_runs_commands(subparsers: Any) -> None:
         "--wait", type=float, default=10.0, metavar="SECONDS", help="for its end (default: 10)"
     )
     cancel.set_defaults(command=_cancel)
-
-
-def _add_network(parser: argparse.ArgumentParser, name: str, more: str = "", **options: Any) -> None:
-    documents = ", ".join(key for key, entry in NETWORKS.items() if entry.family == "documents")
-    parser.add_argument(
-        name,
-        help=f"{documents}, a classifier of torchvision, or your own PACKAGE.MODULE:CALLABLE{more}",
-        **options,
-    )
-    parser.add_argument("--input", type=_shape, metavar="C,H,W", help="shape of one image")
-    parser.add_argument("--classes", type=int, metavar="N", help="number of classes")
-    parser.add_argument("--weights", metavar="FILE", help="trained weights: .safetensors, .pt")
-    parser.add_argument(
-        "--trust", action="append", default=[], metavar="DIR", help="folder to import your own network from"
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], type=_assignment, metavar="NAME=VALUE", help="as in width=0.25"
-    )
-    parser.add_argument(
-        "--protect",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="structure, vertex or module that stays",
-    )
-    parser.add_argument(
-        "--collapse",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="modules that count as one vertex each: their class, or a pattern of paths, as in 'cells.*.op*'",
-    )
-
-
-def _add_cut(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--erase",
-        action="append",
-        type=int,
-        default=[],
-        metavar="ID",
-        help="structure, as analyze numbers it",
-    )
-    parser.add_argument(
-        "--gate",
-        action="append",
-        type=int,
-        default=[],
-        metavar="ID",
-        help="gate to replace by its value at zero, as analyze numbers it",
-    )
-    parser.add_argument("--folder", type=Path, required=True, metavar="DIR", help="where the result goes")
-
-
-def _add_settings(parser: argparse.ArgumentParser) -> None:
-    defaults: dict[str, Field[Any]] = {item.name: item for item in fields(RunSettings)}
-    for name, options in _OPTIONS.items():
-        default = defaults[name].default
-        shown = options.get("shown", "none" if default in (None, MISSING) else default)
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            default=argparse.SUPPRESS,
-            **{key: value for key, value in options.items() if key != "shown"}
-            | {"help": f"{options['help']} (default: {shown})"},
-        )
 
 
 def _add_work(parser: argparse.ArgumentParser, *, has_folder: bool = False) -> None:

@@ -4,16 +4,23 @@
 """
 
 from nasviz.commands.analysis import analysis_lines, analyze, viewed
+from nasviz.commands.arguments import OPTIONS, add_cut, add_network, add_settings, settings_of, source_of
 from nasviz.commands.constructing import construct, constructed_lines
 from nasviz.commands.exporting import FORMS
 from nasviz.commands.listing import document_of, list_lines, result_lines, run_lines, summary_document
+from nasviz.commands.sweep_command import add_sweep_arguments, run_sweep
 from nasviz.commands.text import plain, table
 from nasviz.commands.training import start_detached, train_here
 from nasviz.commands.watching import Watch, follow
 
 __all__ = [
     "FORMS",
+    "OPTIONS",
     "Watch",
+    "add_cut",
+    "add_network",
+    "add_settings",
+    "add_sweep_arguments",
     "analysis_lines",
     "analyze",
     "construct",
@@ -24,6 +31,9 @@ __all__ = [
     "plain",
     "result_lines",
     "run_lines",
+    "run_sweep",
+    "settings_of",
+    "source_of",
     "start_detached",
     "summary_document",
     "table",

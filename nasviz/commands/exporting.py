@@ -57,7 +57,12 @@ def export_json(run: Run, path: Path) -> str:
 
 
 def _subnet_folder(run: Run) -> Path:
-    folder = run.folder / SUBNET
+    folder, end = run.folder / SUBNET, run.end
+    if end is not None and end.result.get("is_valid") is False:
+        raise ExportError(
+            f"run {run.id} is done and has no sub-network: what became zero cuts the outputs off; choose a"
+            " smaller target_sparsity, or h2spg, which keeps a path"
+        )
     if not folder.is_dir():
         raise ExportError(
             f"run {run.id} is {run.state} and has no sub-network: it is constructed at the end;"

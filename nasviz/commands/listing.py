@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from nasviz.catalog import NetworkSource
@@ -30,7 +30,8 @@ def _row(summary: RunSummary) -> tuple[object, ...]:
     kept = f"{result['params_after'] / result['params_before']:.1%}" if "params_after" in result else ""
     accuracy = f"{result['accuracy_subnet']:.1%}" if "accuracy_subnet" in result else ""
     what = (settings.network.name, settings.target_sparsity) if settings else ("?", "?")
-    note = (summary.problem or summary.error or "")[:_LONGEST_NOTE]
+    outcome = summary.result.get("outcome", "") if summary.is_invalid else ""
+    note = (summary.problem or summary.error or outcome or summary.labels.note)[:_LONGEST_NOTE]
     return (summary.id, summary.state, share, *what, kept, accuracy, note)
 
 
@@ -38,7 +39,12 @@ def summary_document(summary: RunSummary) -> dict[str, Any]:
     """A summary as plain data."""
     values = {item.name: getattr(summary, item.name) for item in fields(RunSummary)}
     settings = None if summary.settings is None else summary.settings.to_json()
-    return values | {"settings": settings, "result": dict(summary.result)}
+    return values | {
+        "settings": settings,
+        "result": dict(summary.result),
+        "labels": asdict(summary.labels),
+        "is_invalid": summary.is_invalid,
+    }
 
 
 def document_of(run: Run) -> dict[str, Any]:
@@ -83,6 +89,11 @@ def result_lines(run: Run) -> Iterator[str]:
         return
     space = SearchSpace.from_json(read_json(run.folder / SPACE))
     erased = ", ".join(space.structure(i).name for i in result["selected"])
+    if not result["is_valid"]:
+        yield f"  result      {result.get('outcome', 'no sub-network')}"
+        yield f"  zero        {erased}"
+        yield f"  accuracy    {result['accuracy_full']:.1%} with these at zero, and no sub-network"
+        return
     orphaned = ", ".join(space.segments[i].name for i in result["orphaned"])
     yield f"  erased      {erased or 'nothing'}" + (f"; orphaned by it: {orphaned}" if orphaned else "")
     for title, key in (("parameters", "params"), ("MACs", "macs")):

@@ -18,22 +18,30 @@ from nasviz.jobs.door import (
 from nasviz.jobs.job import Job, JobState
 from nasviz.jobs.launch import cancel_run, is_starting, start_run
 from nasviz.jobs.process import Limits
+from nasviz.jobs.scheduling import Scheduler
+from nasviz.jobs.slots import Slot, local_slots
+from nasviz.jobs.sweeping import start_sweep, stop_sweep
 
 __all__ = [
     "Door",
     "Job",
     "JobState",
     "Limits",
+    "Scheduler",
+    "Slot",
     "analyze",
     "cancel_run",
     "close",
     "construct",
     "export",
     "is_starting",
+    "local_slots",
     "preview",
     "reopen",
     "shared_door",
     "start_run",
+    "start_sweep",
+    "stop_sweep",
     "view_onnx",
     "warm",
 ]

@@ -7,25 +7,31 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from nasviz.errors import RunBusyError, RunStateError
 from nasviz.jobs.process import environment
-from nasviz.runs import Run
+from nasviz.runs import Run, Sweep
 from nasviz.runs.files import LOG, PID, read_json
 
-__all__ = ["cancel_run", "is_starting", "start_run"]
+__all__ = ["cancel_run", "detach", "is_starting", "start_run"]
 
 WORKER = "nasviz.train.worker"
 
 _WORKERS: dict[Path, subprocess.Popen[bytes]] = {}
-"""Workers that this process has started and that still live, by the folder of their run."""
+"""Workers and schedulers that this process has started and that still live, by their folder."""
 
 
-def start_run(run: Run) -> None:
+def start_run(run: Run, variables: Mapping[str, str] = MappingProxyType({})) -> None:
     """Start the worker of a run, or resume one that was cancelled, failed or crashed.
 
     The worker is detached: it survives a refresh, a rerun and the end of the server.
+
+    Args:
+        run: The run.
+        variables: Added to the environment of the worker.
 
     Raises:
         RunBusyError: It has a worker already.
@@ -36,21 +42,26 @@ def start_run(run: Run) -> None:
     if run.state == "done":
         raise RunStateError(f"run {run.id} is done; start a new run with its settings to repeat it")
     run.forget_request()
-    with (run.folder / LOG).open("ab") as log:
+    detach(run.folder, [WORKER, str(run.folder)], variables)
+
+
+def detach(folder: Path, command: Sequence[str], variables: Mapping[str, str]) -> None:
+    """Run a module as a process of its own that writes to the log of `folder` and outlives this one."""
+    with (folder / LOG).open("ab") as log:
         worker = subprocess.Popen(
-            [sys.executable, "-P", "-m", WORKER, str(run.folder)],
+            [sys.executable, "-P", "-m", *command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=environment(),
+            env=environment() | dict(variables),
             start_new_session=True,
         )
-    _WORKERS[run.folder] = worker
-    threading.Thread(target=_bury, args=(run.folder, worker), daemon=True).start()
+    _WORKERS[folder] = worker
+    threading.Thread(target=_bury, args=(folder, worker), daemon=True).start()
 
 
-def is_starting(run: Run) -> bool:
-    """Whether a worker that this process has started is still on its way to the run's lock."""
+def is_starting(run: Run | Sweep) -> bool:
+    """Whether a worker or scheduler that this process has started is still on its way to the lock."""
     worker = _WORKERS.get(run.folder)
     if worker is None or run.is_active:
         return False

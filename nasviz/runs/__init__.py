@@ -3,10 +3,13 @@
 A worker writes through one `Writer`; everybody else reads files. Nothing here needs torch.
 """
 
+from nasviz.runs.aggregating import METRICS, Cell, Spread, cells, spread
 from nasviz.runs.comparing import differing_settings, pareto_front
 from nasviz.runs.ending import Ending, EndState
 from nasviz.runs.environment import describe_environment, record_environment
 from nasviz.runs.exporting import steps_to_csv, to_document
+from nasviz.runs.grid import Axis, Point, axis, expand, parse_axis
+from nasviz.runs.labels import Labels
 from nasviz.runs.listing import RunSummary
 from nasviz.runs.records import Evaluation, Event, StepRecord, Tail, Vectors
 from nasviz.runs.requests import Request
@@ -14,29 +17,47 @@ from nasviz.runs.run import Run, State
 from nasviz.runs.schedule import Schedule, plan_steps
 from nasviz.runs.settings import RunSettings
 from nasviz.runs.store import Store
+from nasviz.runs.sweep import Sweep, SweepSettings, SweepState
+from nasviz.runs.sweep_store import SweepStore, SweepSummary
 from nasviz.runs.writer import Writer
 
 __all__ = [
+    "METRICS",
+    "Axis",
+    "Cell",
     "EndState",
     "Ending",
     "Evaluation",
     "Event",
+    "Labels",
+    "Point",
     "Request",
     "Run",
     "RunSettings",
     "RunSummary",
     "Schedule",
+    "Spread",
     "State",
     "StepRecord",
     "Store",
+    "Sweep",
+    "SweepSettings",
+    "SweepState",
+    "SweepStore",
+    "SweepSummary",
     "Tail",
     "Vectors",
     "Writer",
+    "axis",
+    "cells",
     "describe_environment",
     "differing_settings",
+    "expand",
     "pareto_front",
+    "parse_axis",
     "plan_steps",
     "record_environment",
+    "spread",
     "steps_to_csv",
     "to_document",
 ]

@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 CONFIG = "config.json"
-"""Settings, id and time of creation; a folder without it is no run."""
+"""Settings, id and time of creation; a folder without it is neither run nor sweep."""
 ENVIRONMENT = "environment.json"
 """One entry per start: versions, device, host, threads."""
 SPACE = "space.json"
@@ -57,15 +57,15 @@ LOG = "out.log"
 SUBNET = "subnet"
 
 
-def require_folder(folder: Path) -> None:
-    """Check that a run still lives in `folder`.
+def require_folder(folder: Path, kind: str = "run") -> None:
+    """Check that a run, or a sweep, still lives in `folder`.
 
     Raises:
         RunNotFoundError: It does not, or no longer.
     """
     if not (folder / CONFIG).is_file():
         raise RunNotFoundError(
-            f"no run in {folder}: {CONFIG} is missing; the folder was deleted or never held a run"
+            f"no {kind} in {folder}: {CONFIG} is missing; the folder was deleted or never held a {kind}"
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nasviz.errors import NasvizError
+from nasviz.runs.labels import Labels
 from nasviz.runs.run import Run, State
 from nasviz.runs.settings import RunSettings
 from nasviz.runs.tail import read_position
@@ -33,11 +34,20 @@ class RunSummary:
     """What is damaged in its folder."""
     result: Mapping[str, Any] = field(default_factory=dict)
     """Final report of a run that is done: parameters, MACs, accuracy, before and after."""
+    parent: str | None = None
+    """Id of the sweep that it belongs to."""
+    labels: Labels = field(default_factory=Labels)
+    """Name, tags and note that people gave it."""
 
     @property
     def progress(self) -> float | None:
         """Share of the steps that are done; None before the start."""
         return None if not self.total_steps else min(1.0, (self.step + 1) / self.total_steps)
+
+    @property
+    def is_invalid(self) -> bool:
+        """Whether it is done and left no network: what became zero cuts the outputs off."""
+        return self.state == "done" and self.result.get("is_valid") is False
 
 
 def summarize(run: Run) -> RunSummary:
@@ -48,16 +58,18 @@ def summarize(run: Run) -> RunSummary:
     """
     problems: list[str] = []
     settings, created, step, total_steps, end = None, 0.0, -1, None, None
+    parent, labels = None, Labels()
     state: State = "failed"
     try:
         created = float(run.config.get("created", 0.0))
-        settings = run.settings
+        parent, settings = run.parent, run.settings
     except NasvizError as error:
         problems.append(str(error))
     try:
         step, total_steps = read_position(run.folder)
         end = run.end
         state = run.state
+        labels = run.labels
     except NasvizError as error:
         problems.append(str(error))
     return RunSummary(
@@ -70,4 +82,6 @@ def summarize(run: Run) -> RunSummary:
         error=end.error if end else None,
         problem="; ".join(problems) or None,
         result=end.result if end else {},
+        parent=parent,
+        labels=labels,
     )

@@ -1,5 +1,7 @@
 """The lock of a run: held by its worker as long as that lives, released by the kernel however it dies.
 
+That of a sweep is held by its scheduler in the same way.
+
 A process id alone proves nothing: a killed worker stays a zombie under a live parent, and ids come round
 again.
 """
@@ -24,24 +26,24 @@ LOOKS = 5
 LOOK_PAUSE_S = 0.005
 
 
-def acquire(folder: Path) -> FileLock:
-    """Take the lock of the run in `folder`; the caller releases it.
+def acquire(folder: Path, kind: str = "run", holder: str = "worker") -> FileLock:
+    """Take the lock of the run, or the sweep, in `folder`; the caller releases it.
 
     Raises:
         RunBusyError: Another process, or another part of this one, holds it.
         RunNotFoundError: The folder is gone.
     """
-    require_folder(folder)
+    require_folder(folder, kind)
     lock = FileLock(folder / LOCK, thread_local=False)
     try:
         lock.acquire(timeout=START_PATIENCE_S, poll_interval=0.02)
     except Timeout:
         raise RunBusyError(
-            f"run {folder.name} already has a worker ({_describe_worker(folder)}); "
+            f"{kind} {folder.name} already has a {holder} ({_describe_worker(folder)}); "
             f"wait for it to end, or cancel it first"
         ) from None
     except FileNotFoundError as error:
-        raise RunNotFoundError(f"the folder of run {folder.name} is gone") from error
+        raise RunNotFoundError(f"the folder of {kind} {folder.name} is gone") from error
     return lock
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from nasviz.errors import DataError, RunStateError
 from nasviz.runs import lock
 from nasviz.runs.ending import Ending, read_end, write_end
 from nasviz.runs.files import CONFIG, ENVIRONMENT, PAUSED, PID, read_json, require_folder
+from nasviz.runs.labels import Labels, read_labels, write_labels
 from nasviz.runs.records import Tail
 from nasviz.runs.requests import Request, forget_request, write_request
 from nasviz.runs.settings import RunSettings
@@ -76,6 +78,25 @@ class Run:
     def is_active(self) -> bool:
         """Whether a worker lives."""
         return lock.is_held(self.folder)
+
+    def has_ended_in(self, states: Collection[str]) -> bool:
+        """Whether the run has ended in one of `states`; asks for no lock."""
+        return (end := self.end) is not None and end.state in states
+
+    @property
+    def parent(self) -> str | None:
+        """Id of the sweep that it belongs to."""
+        parent = self.config.get("parent")
+        return parent if isinstance(parent, str) else None
+
+    @property
+    def labels(self) -> Labels:
+        """Name, tags and note that people gave it."""
+        return read_labels(self.folder)
+
+    def write_labels(self, labels: Labels) -> None:
+        """Put other labels on it."""
+        write_labels(self.folder, labels)
 
     @property
     def end(self) -> Ending | None:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
+import shutil
 import time
 from builtins import list as builtin_list
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from nasviz.errors import RunBusyError, RunNotFoundError
+from nasviz.errors import RunBusyError, RunNotFoundError, RunStateError
 from nasviz.runs import lock
 from nasviz.runs.files import CONFIG, require_folder, sync_folder, write_json
 from nasviz.runs.listing import RunSummary, summarize
 from nasviz.runs.run import Run
 from nasviz.runs.settings import RunSettings
 
-__all__ = ["TRASH", "Store"]
+__all__ = ["TRASH", "Store", "create_folder"]
 
 TRASH = ".trash"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_DELETED = re.compile(r"[A-Za-z0-9_-]{1,64}(\.[0-9a-f]{6})?")
 
 
 class Store:
@@ -43,25 +48,22 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({str(self.folder)!r})"
 
-    def create(self, settings: RunSettings) -> Run:
-        """A new run with a new id; nothing is started. It appears complete, or not at all."""
-        from nasviz import __version__
+    def create(self, settings: RunSettings, *, run_id: str | None = None, parent: str | None = None) -> Run:
+        """A new run; nothing is started. It appears complete, or not at all.
 
-        self.folder.mkdir(parents=True, exist_ok=True)
+        Args:
+            settings: What it is asked to do.
+            run_id: Its id; None for a new one.
+            parent: Id of the sweep that it belongs to.
+
+        Raises:
+            RunStateError: There is a run with this id.
+        """
+        if run_id is not None and not _ID.fullmatch(run_id):
+            raise _no_id(run_id)
         word = re.sub(r"[^A-Za-z0-9]+", "-", settings.network.name).strip("-")[:24] or "network"
-        while True:
-            now = time.time()
-            stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
-            run_id = f"{stamp}-{word}-{secrets.token_hex(3)}"
-            if not (self.folder / run_id).exists():
-                break
-        hidden = self.folder / f".new-{run_id}"
-        hidden.mkdir()
-        config = {"id": run_id, "created": now, "nasviz": __version__, "settings": settings.to_json()}
-        write_json(hidden / CONFIG, config)
-        hidden.rename(self.folder / run_id)
-        sync_folder(self.folder)
-        return Run(self.folder / run_id)
+        document = {"settings": settings.to_json()} | ({"parent": parent} if parent else {})
+        return Run(create_folder(self.folder, word, document, name=run_id))
 
     def open(self, run_id: str) -> Run:
         """The run with the id `run_id`.
@@ -73,16 +75,10 @@ class Store:
 
     def list(self) -> builtin_list[RunSummary]:
         """A summary of every run, newest first; damaged ones say what is wrong with them."""
-        summaries = []
-        for folder in self._folders():
-            try:
-                summaries.append(summarize(Run(folder)))
-            except RunNotFoundError:
-                continue
-        return sorted(summaries, key=lambda summary: (-summary.created, summary.id))
+        return _summaries(_folders(self.folder, _ID))
 
     def delete(self, run_id: str) -> Path:
-        """Move the run to the folder `.trash`, from where it can be moved back; return where it is now.
+        """Move the run to the folder `.trash`, from where `restore` brings it back; return where it is now.
 
         Raises:
             RunBusyError: The run has a worker.
@@ -102,11 +98,45 @@ class Store:
         sync_folder(self.folder)
         return target
 
+    def trash(self) -> builtin_list[RunSummary]:
+        """A summary of every deleted run, newest first; its id is its name in the trash."""
+        return _summaries(_folders(self.folder / TRASH, _DELETED))
+
+    def restore(self, name: str) -> Run:
+        """Bring a deleted run back.
+
+        Args:
+            name: Of its folder in the trash.
+
+        Raises:
+            RunNotFoundError: The trash holds no such run.
+            RunStateError: A run with this id is there again.
+        """
+        source, run_id = self._locate_deleted(name), name.partition(".")[0]
+        target = self.folder / run_id
+        if target.exists():
+            raise RunStateError(f"cannot bring run {run_id} back: a run with this id is there already")
+        source.rename(target)
+        sync_folder(self.folder)
+        return Run(target)
+
+    def erase(self, name: str) -> None:
+        """Delete a run in the trash for good.
+
+        Raises:
+            RunNotFoundError: The trash holds no such run.
+        """
+        shutil.rmtree(self._locate_deleted(name))
+
+    def _locate_deleted(self, name: str) -> Path:
+        folder = self.folder / TRASH / name
+        if not _DELETED.fullmatch(name) or not (folder / CONFIG).is_file():
+            raise RunNotFoundError(f"no run {name!r} in the trash of {self.folder}")
+        return folder
+
     def _locate(self, run_id: str) -> Path:
         if not _ID.fullmatch(run_id):
-            raise RunNotFoundError(
-                f"{run_id!r} is no run id: ids have 1 to 64 letters, digits, hyphens and underscores"
-            )
+            raise _no_id(run_id)
         folder = (self.folder / run_id).resolve()
         if folder.parent != self.folder:
             raise RunNotFoundError(f"{run_id!r} leads out of the runs folder {self.folder}")
@@ -116,13 +146,62 @@ class Store:
             )
         return folder
 
-    def _folders(self) -> builtin_list[Path]:
-        try:
-            with os.scandir(self.folder) as entries:
-                return [
-                    Path(entry.path)
-                    for entry in entries
-                    if _ID.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
-                ]
-        except FileNotFoundError:
-            return []
+
+def create_folder(place: Path, word: str, document: Mapping[str, Any], *, name: str | None = None) -> Path:
+    """A new folder in `place` whose configuration is `document`; it appears complete, or not at all.
+
+    Args:
+        place: Made where it is not there.
+        word: Part of a new name.
+        document: Written beside the name, the time and the version.
+        name: Of the folder; None for a new one.
+
+    Raises:
+        RunStateError: There is a folder of that name.
+    """
+    from nasviz import __version__
+
+    place.mkdir(parents=True, exist_ok=True)
+    now = time.time()
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
+    chosen = name or f"{stamp}-{word}-{secrets.token_hex(3)}"
+    while name is None and (place / chosen).exists():
+        chosen = f"{stamp}-{word}-{secrets.token_hex(3)}"
+    hidden = place / f".new-{chosen}-{secrets.token_hex(3)}"
+    hidden.mkdir()
+    write_json(hidden / CONFIG, {"id": chosen, "created": now, "nasviz": __version__, **document})
+    try:
+        hidden.rename(place / chosen)
+    except OSError as error:
+        shutil.rmtree(hidden)
+        if not (place / chosen).exists():
+            raise
+        raise RunStateError(f"{chosen} is there already in {place}; open it, or choose another id") from error
+    sync_folder(place)
+    return place / chosen
+
+
+def _summaries(folders: Iterable[Path]) -> list[RunSummary]:
+    summaries = []
+    for folder in folders:
+        with contextlib.suppress(RunNotFoundError):
+            summaries.append(summarize(Run(folder)))
+    return sorted(summaries, key=lambda summary: (-summary.created, summary.id))
+
+
+def _folders(place: Path, form: re.Pattern[str]) -> list[Path]:
+    try:
+        with os.scandir(place) as entries:
+            return [
+                Path(entry.path)
+                for entry in entries
+                if form.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+            ]
+    except FileNotFoundError:
+        return []
+
+
+def _no_id(text: str) -> RunNotFoundError:
+    return RunNotFoundError(
+        f"{text!r} is no run id: ids have 1 to 64 letters, digits, hyphens and underscores"
+    )

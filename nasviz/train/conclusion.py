@@ -14,7 +14,11 @@ from nasviz.runs.files import SUBNET
 from nasviz.train.evaluation import evaluate
 from nasviz.train.session import Session
 
-__all__ = ["conclude"]
+__all__ = ["NO_PATH_LEFT", "VALID", "conclude"]
+
+VALID = "valid"
+NO_PATH_LEFT = "invalid: no path left"
+"""What the report says of a run whose selection cuts the outputs off: a result, and no failure."""
 
 
 def conclude(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
@@ -38,8 +42,10 @@ def conclude(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
         "best_accuracy": session.best_accuracy,
         "is_valid": session.space.is_valid(erased),
     }
+    result["outcome"] = VALID if result["is_valid"] else NO_PATH_LEFT
     if not result["is_valid"]:
-        writer.event(step, "warning", "no sub-network: what became zero cuts the network apart")
+        words = f"{NO_PATH_LEFT}: the {len(erased)} structures that became zero cut the network apart"
+        writer.event(step, "warning", words)
         return result
     result |= _construct(session, erased, folder / SUBNET, writer)
     ratio = result["params_after"] / max(1, result["params_before"])

@@ -82,7 +82,7 @@ def small_space(cut: Cut) -> SearchSpace | None:
 
 
 def _from_run(key: str) -> Cut | None:
-    done = [summary for summary in session.store().list() if summary.state == "done"]
+    done = [s for s in session.store().list() if s.state == "done" and not s.is_invalid]
     chosen = run_list.choose_run(done, key)
     if chosen is None:
         st.info(

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nasviz.cli import _OPTIONS
-from nasviz.commands import plain, table
+from nasviz.commands import OPTIONS, plain, table
 from nasviz.runs import RunSettings
 from tests.cli.conftest import ROOT, Command
 
@@ -17,6 +16,8 @@ COMMANDS = [
     ["analyze"],
     ["construct"],
     ["train"],
+    ["sweep"],
+    *[["sweep", name] for name in ("list", "show", "resume", "stop", "delete")],
     ["runs"],
     *[["runs", name] for name in ("list", "show", "resume", "cancel")],
     ["export"],
@@ -24,7 +25,7 @@ COMMANDS = [
 
 
 def test_every_setting_of_a_run_has_an_option() -> None:
-    assert set(_OPTIONS) == {item.name for item in fields(RunSettings)} - {"network", "protect", "collapse"}
+    assert set(OPTIONS) == {item.name for item in fields(RunSettings)} - {"network", "protect", "collapse"}
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -1,0 +1,174 @@
+"""The arguments that describe a run: its network, its wishes, and an option for every setting."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from typing import Any
+
+from nasviz.catalog import DATASETS, NETWORKS, OPTIMIZERS, SALIENCIES, NetworkSource, Value
+from nasviz.runs import RunSettings
+
+__all__ = ["OPTIONS", "add_cut", "add_network", "add_settings", "settings_of", "source_of"]
+
+
+def settings_of(args: argparse.Namespace) -> RunSettings:
+    """The settings that the options of `add_network` and `add_settings` describe.
+
+    Raises:
+        NasvizError: They cannot be.
+    """
+    chosen = {name: getattr(args, name) for name in OPTIONS if hasattr(args, name)}
+    wishes: dict[str, Any] = {"protect": tuple(args.protect), "collapse": tuple(args.collapse)}
+    return RunSettings(network=source_of(args, args.model), **wishes, **chosen)
+
+
+def source_of(args: argparse.Namespace, name: str) -> NetworkSource:
+    """The network of that name, with the options of `add_network`."""
+    return NetworkSource(
+        name,
+        args.input,
+        args.classes,
+        args.weights,
+        tuple(str(Path(folder).expanduser().resolve()) for folder in args.trust),
+        dict(args.set),
+    )
+
+
+def add_network(parser: argparse.ArgumentParser, name: str, more: str = "", **options: Any) -> None:
+    """Add which network is meant, and what must hold for it; `name` is the argument that names it."""
+    documents = ", ".join(key for key, entry in NETWORKS.items() if entry.family == "documents")
+    parser.add_argument(
+        name,
+        help=f"{documents}, a classifier of torchvision, or your own PACKAGE.MODULE:CALLABLE{more}",
+        **options,
+    )
+    parser.add_argument("--input", type=_shape, metavar="C,H,W", help="shape of one image")
+    parser.add_argument("--classes", type=int, metavar="N", help="number of classes")
+    parser.add_argument("--weights", metavar="FILE", help="trained weights: .safetensors, .pt")
+    parser.add_argument(
+        "--trust", action="append", default=[], metavar="DIR", help="folder to import your own network from"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], type=_assignment, metavar="NAME=VALUE", help="as in width=0.25"
+    )
+    parser.add_argument(
+        "--protect",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="structure, vertex or module that stays",
+    )
+    parser.add_argument(
+        "--collapse",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="modules that count as one vertex each: their class, or a pattern of paths, as in 'cells.*.op*'",
+    )
+
+
+def add_cut(parser: argparse.ArgumentParser) -> None:
+    """Add what is cut out by hand."""
+    parser.add_argument(
+        "--erase",
+        action="append",
+        type=int,
+        default=[],
+        metavar="ID",
+        help="structure, as analyze numbers it",
+    )
+    parser.add_argument(
+        "--gate",
+        action="append",
+        type=int,
+        default=[],
+        metavar="ID",
+        help="gate to replace by its value at zero, as analyze numbers it",
+    )
+    parser.add_argument("--folder", type=Path, required=True, metavar="DIR", help="where the result goes")
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add an option for every setting in `OPTIONS`; those left out keep their default."""
+    defaults: dict[str, Field[Any]] = {item.name: item for item in fields(RunSettings)}
+    for name, options in OPTIONS.items():
+        default = defaults[name].default
+        shown = options.get("shown", "none" if default in (None, MISSING) else default)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            default=argparse.SUPPRESS,
+            **{key: value for key, value in options.items() if key != "shown"}
+            | {"help": f"{options['help']} (default: {shown})"},
+        )
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.replace("x", ",").split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no shape; write C,H,W, such as 3,32,32") from None
+
+
+def _sparsity(text: str) -> int | float:
+    try:
+        return int(text) if text.isdecimal() else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a count, such as 3, nor a share, such as 0.5"
+        ) from None
+
+
+def _assignment(text: str) -> tuple[str, Value]:
+    name, sign, value = text.partition("=")
+    if not sign or not name.isidentifier():
+        raise argparse.ArgumentTypeError(f"{text!r} is no setting; write NAME=VALUE, such as width=0.25")
+    if value in ("true", "false"):
+        return name, value == "true"
+    for kind in (int, float):
+        try:
+            return name, kind(value)
+        except ValueError:
+            continue
+    return name, value
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "data": {"choices": tuple(DATASETS), "help": "data set"},
+    "data_folder": {"metavar": "DIR", "help": "where the data lies, for data that need a folder"},
+    "optimizer": {"choices": tuple(OPTIMIZERS), "help": "what brings structures to zero"},
+    "base": {"choices": ("sgd", "adam", "adamw"), "help": "update of every trial step"},
+    "lr": {"type": float, "help": "learning rate at the first step"},
+    "momentum": {"type": float, "help": "share of the last update that is kept"},
+    "weight_decay": {"type": float, "help": "pull of all weights towards zero"},
+    "target_sparsity": {
+        "type": _sparsity,
+        "metavar": "K",
+        "help": "structures to remove: a count, such as 3, or a share of them, such as 0.5",
+    },
+    "saliency": {
+        "choices": tuple(name for name, row in SALIENCIES.items() if row.family == "step"),
+        "help": "score that ranks the structures",
+    },
+    "warmup_steps": {"type": int, "help": "steps before the selection", "shown": "10 %% of all"},
+    "projection_steps": {"type": int, "help": "steps down to zero", "shown": "20 %% of all"},
+    "epsilon": {"type": float, "help": "half-space offset"},
+    "projection": {"choices": ("halfspace", "progressive", "both"), "help": "what zeroes a structure"},
+    "periods": {"type": int, "help": "rounds in which the structures go, h2spg only"},
+    "regularization": {"type": float, "help": "pull of a group towards zero", "shown": "as published"},
+    "amplify": {
+        "type": float,
+        "help": "how far that pull may outweigh the gradient",
+        "shown": "as published",
+    },
+    "cap": {"type": float, "help": "largest multiple of that pull", "shown": "as published"},
+    "epochs": {"type": int, "help": "passes over the training images"},
+    "batch_size": {"type": int, "help": "images per step"},
+    "seed": {"type": int, "help": "of weights and order"},
+    "device": {"help": "auto, cpu, cuda, cuda:N or mps"},
+    "checkpoint_steps": {"type": int, "help": "steps from one checkpoint to the next"},
+    "eval_every_epochs": {"type": int, "help": "epochs from one evaluation to the next"},
+    "num_workers": {"type": int, "help": "processes that load images"},
+}
+"""Options of `train`, one for each setting of a run but the network and what is protected."""

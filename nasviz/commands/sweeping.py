@@ -1,0 +1,202 @@
+"""`nasviz sweep`: a grid of runs on this machine, with a table that moves while they work."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from shutil import get_terminal_size
+from types import FrameType
+from typing import Any, TextIO
+
+from nasviz import jobs
+from nasviz.commands.text import plain, table
+from nasviz.errors import RunStateError
+from nasviz.runs import Cell, RunSummary, Spread, Sweep, SweepState, SweepSummary, cells
+from nasviz.runs.files import LOG
+
+__all__ = ["follow_sweep", "start_sweep_detached", "sweep_here", "sweep_lines", "sweep_list_lines"]
+
+_TABLE_EVERY_S = 1.0
+_START_PATIENCE_S = 30.0
+
+
+def sweep_here(sweep: Sweep, slots: int | None, out: TextIO | None, *, retry_failed: bool) -> SweepState:
+    """See to the runs of a sweep in this process until none is left; how it stands then.
+
+    The workers are processes of their own. Ctrl-C lets them save a checkpoint and end; another one leaves
+    them at work.
+
+    Args:
+        sweep: Nobody else may be seeing to it.
+        slots: Runs at the same time; None for one a GPU, or one a core.
+        out: Where the table is printed; None for nowhere.
+        retry_failed: Whether runs that failed are tried again.
+
+    Raises:
+        RunBusyError: It has a scheduler already.
+    """
+    places = jobs.local_slots((run.device for run in sweep.settings.runs), slots)
+    screen = _Screen(sweep, out)
+    with (
+        jobs.Scheduler(sweep, places, retry_failed=retry_failed, listener=screen.look) as scheduler,
+        _stop_on_interrupt(sweep, out),
+    ):
+        state = scheduler.run()
+    screen.close()
+    return state
+
+
+def start_sweep_detached(sweep: Sweep, slots: int | None, *, retry_failed: bool) -> None:
+    """Start the scheduler as a process of its own, and wait until it is at work.
+
+    Raises:
+        RunBusyError: The sweep has a scheduler already.
+        RunStateError: It is done, or its scheduler ended before it began.
+    """
+    jobs.start_sweep(sweep, slots=slots, retry_failed=retry_failed)
+    deadline = time.monotonic() + _START_PATIENCE_S
+    while jobs.is_starting(sweep) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if sweep.state == "created":
+        words = f"the scheduler of {sweep.id} ended before it began; {sweep.folder / LOG} says why"
+        raise RunStateError(words)
+
+
+def follow_sweep(sweep: Sweep, out: TextIO, *, look_every_s: float = 0.5) -> None:
+    """Watch a sweep until its scheduler has ended."""
+    screen = _Screen(sweep, out)
+    while sweep.is_active:
+        screen.look()
+        time.sleep(look_every_s)
+    screen.close()
+
+
+def sweep_lines(sweep: Sweep, summaries: Sequence[RunSummary | None] | None = None) -> Iterator[str]:
+    """A line on the whole sweep, then a table with one line for runs that differ in their seed alone."""
+    runs = sweep.summaries() if summaries is None else summaries
+    counts = Counter("waiting" if run is None else run.state for run in runs)
+    title = sweep.labels.name or sweep.settings.title
+    yield f"{sweep.id}: {sweep.state}, {_counted(counts)}" + (f"  {title}" if title else "")
+    rows = cells(sweep, runs)
+    names = [name for name in _names(rows) if any(cell.point.get(name) is not None for cell in rows)]
+    header = (*names, "runs", "accuracy", "full network", "parameters", "MACs", "note")
+    yield from table(header, [_row(cell, names, runs) for cell in rows])
+
+
+def sweep_list_lines(summaries: Sequence[SweepSummary]) -> Iterator[str]:
+    """A table with one line a sweep."""
+    rows = []
+    for summary in summaries:
+        settings = summary.settings
+        what = "?" if settings is None else settings.base.network.name
+        title = summary.labels.name or (settings.title if settings else "")
+        rows.append((summary.id, summary.state, what, _counted(summary.counts), summary.problem or title))
+    return table(("sweep", "state", "network", "runs", "note"), rows)
+
+
+def spread_words(spread: Spread | None, show: Callable[[float], str]) -> str:
+    """Mean and, of several values, their standard deviation."""
+    if spread is None:
+        return ""
+    return show(spread.mean) + ("" if math.isnan(spread.std) else f" ±{show(spread.std)}")
+
+
+def _counted(counts: Counter[str]) -> str:
+    total = counts.total()
+    words = [f"{count} {state}" for state, count in sorted(counts.items()) if state != "done"]
+    return ", ".join([f"{counts['done']} of {total} done", *words])
+
+
+def _names(rows: Sequence[Cell]) -> list[str]:
+    return list(dict.fromkeys(name for cell in rows for name in cell.point))
+
+
+def _row(cell: Cell, names: Sequence[str], runs: Sequence[RunSummary | None]) -> tuple[object, ...]:
+    found, notes = cell.metrics, []
+    if cell.num_invalid:
+        notes.append(f"{cell.num_invalid} invalid: no path left")
+    if cell.counts["failed"]:
+        errors = [run.error for i in cell.indices if (run := runs[i]) is not None and run.error]
+        notes.append(f"{cell.counts['failed']} failed: {errors[0] if errors else ''}"[:60])
+    return (
+        *(_value(cell.point, name) for name in names),
+        f"{cell.counts['done']}/{cell.num_runs}",
+        spread_words(found.get("accuracy_subnet"), "{:.1%}".format),
+        spread_words(found.get("accuracy_full"), "{:.1%}".format),
+        spread_words(found.get("params_after"), "{:,.0f}".format),
+        spread_words(found.get("macs_after"), "{:,.0f}".format),
+        "; ".join(notes),
+    )
+
+
+def _value(point: Mapping[str, Any], name: str) -> object:
+    value = point.get(name, "")
+    return value["name"] if isinstance(value, Mapping) else value
+
+
+class _Screen:
+    """The table of a sweep: drawn over itself on a terminal, elsewhere a line where something has changed."""
+
+    def __init__(self, sweep: Sweep, out: TextIO | None) -> None:
+        self._sweep, self._out = sweep, out
+        self._num_lines = 0
+        self._last: list[str] = []
+        self._due = 0.0
+
+    def look(self) -> None:
+        """Draw the table anew, at most once a second."""
+        if self._out is None or time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + _TABLE_EVERY_S
+        lines = [plain(line) for line in sweep_lines(self._sweep)]
+        if self._out.isatty():
+            self._draw(lines)
+        elif lines[:1] != self._last[:1]:
+            self._out.write(lines[0] + "\n")
+        self._last = lines
+        self._out.flush()
+
+    def close(self) -> None:
+        """The table as it is at last."""
+        if self._out is None:
+            return
+        self._due = 0.0
+        self.look()
+        if not self._out.isatty():
+            self._out.write("\n".join(self._last[1:]) + "\n")
+        self._out.flush()
+
+    def _draw(self, lines: list[str]) -> None:
+        assert self._out is not None
+        width, height = get_terminal_size()
+        room = max(3, height - 1)
+        if len(lines) > room:
+            lines = [*lines[: room - 1], f"... and {len(lines) - room + 1} lines more"]
+        back = f"\x1b[{self._num_lines}F\x1b[J" if self._num_lines else ""
+        self._out.write(back + "".join(line[: width - 1] + "\n" for line in lines))
+        self._num_lines = len(lines)
+
+
+@contextmanager
+def _stop_on_interrupt(sweep: Sweep, out: TextIO | None) -> Iterator[None]:
+    """The first Ctrl-C asks the sweep to stop; the second one leaves its workers to themselves."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        sweep.ask_to_stop()
+        if out is not None:
+            out.write("\nstopping the runs at a checkpoint; Ctrl-C again leaves them at work\n")
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,195 @@
+"""The scheduler of a sweep: starts its runs slot by slot, and starts those again whose worker was killed.
+
+It keeps nothing that its files do not say. Its workers are detached, so they go on when it is killed; the
+next scheduler finds them at work by their locks and waits for them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from filelock import FileLock
+
+from nasviz.errors import NasvizError, RunBusyError, RunNotFoundError, RunStateError
+from nasviz.jobs.launch import cancel_run, is_starting, start_run
+from nasviz.jobs.slots import Slot
+from nasviz.runs import Run, Store, Sweep, SweepState, lock
+from nasviz.runs.ending import write_end
+from nasviz.runs.files import LOG, read_json, write_json
+
+__all__ = ["ATTEMPTS", "LOOK_EVERY_S", "Scheduler"]
+
+LOOK_EVERY_S = 0.2
+ATTEMPTS = 3
+"""How often in a row a worker may die at the same step before its run is given up as failed."""
+CANCEL_PATIENCE_S = 10.0
+SLOT = "slot.json"
+Listener = Callable[[], None]
+
+
+class Scheduler:
+    """Holds the lock of a sweep and sees to its runs, as a context manager.
+
+    Args:
+        sweep: The sweep; nobody else may be seeing to it.
+        slots: Where runs may work at the same time, at least one.
+        retry_failed: Whether runs that failed are tried again, from their last checkpoint.
+        listener: Called at every look.
+        sleep: Waits between two looks, so many seconds.
+
+    Raises:
+        RunBusyError: On entering: the sweep already has a scheduler.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        slots: Sequence[Slot],
+        *,
+        retry_failed: bool = False,
+        listener: Listener = lambda: None,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.sweep = sweep
+        self._slots = {slot.name: slot for slot in slots}
+        self._retry_failed = retry_failed
+        self._listener = listener
+        self._sleep = sleep
+        self._lock: FileLock | None = None
+        self._settings = sweep.settings.runs
+        self._left: deque[int] = deque()
+        self._at_work: dict[int, str] = {}
+        """Name of the slot in which each run is at work, by its place in the grid."""
+        self._deaths: dict[int, list[int]] = {}
+        """Step at which each worker of a run has died."""
+
+    def __enter__(self) -> Self:
+        self._lock = lock.acquire(self.sweep.folder, "sweep", "scheduler")
+        lock.write_pid(self.sweep.folder)
+        self.sweep.forget_request()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._lock is not None
+        self._lock.release()
+
+    def run(self) -> SweepState:
+        """See to all runs until none is left, or until it is asked to stop; return how the sweep stands.
+
+        Raises:
+            RunNotFoundError: The folder of the sweep was deleted.
+        """
+        assert self._lock is not None, "a Scheduler is used inside `with`"
+        self._take_stock()
+        while self._left or self._at_work:
+            if self.sweep.is_asked_to_stop:
+                self._stop()
+                break
+            self._fill()
+            self._listener()
+            self._sleep(LOOK_EVERY_S)
+            self._look()
+        self.sweep.forget_request()
+        self._listener()
+        runs = self.sweep.runs()
+        return "done" if all(run and run.has_ended_in(("done", "failed")) for run in runs) else "stopped"
+
+    def _take_stock(self) -> None:
+        """Which runs are at work already, and which ones are left to do."""
+        for index, run in enumerate(self.sweep.runs()):
+            if run is not None and run.is_active:
+                self._at_work[index] = self._slot_of(run)
+            elif run is None or not run.has_ended_in(("done",) if self._retry_failed else ("done", "failed")):
+                self._left.append(index)
+
+    def _slot_of(self, run: Run) -> str:
+        """Where a run that an earlier scheduler has started works; a name of its own where that is gone."""
+        name = str((read_json(run.folder / SLOT) or {}).get("slot"))
+        return name if name in self._slots and name not in self._at_work.values() else f"found {run.id}"
+
+    def _fill(self) -> None:
+        """Begin runs as long as a slot is free. Runs that were found at work count, wherever they are."""
+        taken = set(self._at_work.values())
+        free = [slot for name, slot in self._slots.items() if name not in taken]
+        room = len(self._slots) - len(self._at_work)
+        for slot in free[: max(0, room)]:
+            if not self._left:
+                return
+            index = self._left.popleft()
+            self._begin(index, slot)
+
+    def _begin(self, index: int, slot: Slot) -> None:
+        run = self.sweep.run(index) or self._create(index)
+        write_json(run.folder / SLOT, {"slot": slot.name})
+        try:
+            start_run(run, slot.variables)
+        except RunBusyError:
+            pass  # somebody has started it by hand: it is at work, and that is all that was wanted
+        except RunStateError:
+            return  # done meanwhile
+        self._at_work[index] = slot.name
+
+    def _create(self, index: int) -> Run:
+        store, sweep = Store(self.sweep.runs_folder), self.sweep
+        return store.create(self._settings[index], run_id=sweep.run_id(index), parent=sweep.id)
+
+    def _look(self) -> None:
+        """Free the slots of runs whose worker has ended."""
+        for index in list(self._at_work):
+            try:
+                run = self.sweep.run(index)
+                if run is not None and (run.is_active or is_starting(run)):
+                    continue
+                del self._at_work[index]
+                # A person who deletes or cancels a run of a sweep does not want it now: a resume does it.
+                if run is not None and run.state in ("crashed", "created"):
+                    self._bring_back(index, run)
+            except RunNotFoundError:
+                continue  # deleted between two looks
+
+    def _bring_back(self, index: int, run: Run) -> None:
+        """A run whose worker died is next, unless one after the other died at the same step."""
+        step = run.tail().last_step
+        deaths = self._deaths.setdefault(index, [])
+        deaths.append(step)
+        if deaths[-ATTEMPTS:] == [step] * ATTEMPTS:
+            self._give_up(run, step)
+        else:
+            self._left.appendleft(index)
+
+    def _give_up(self, run: Run, step: int) -> None:
+        log = run.folder / LOG
+        lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+        last = f"; the last line of its log: {lines[-1][:300]}" if lines else ""
+        where = "before its first step" if step < 0 else f"after step {step}"
+        words = f"{ATTEMPTS} workers died one after the other {where}, killed or out of memory{last}"
+        with lock.acquire(run.folder):
+            write_end(run.folder, "failed", error=words)
+
+    def _stop(self) -> None:
+        """Let every run at work save a checkpoint and end."""
+        runs = [run for index in self._at_work if (run := self.sweep.run(index)) is not None]
+        deadline = time.monotonic() + CANCEL_PATIENCE_S
+        for run in runs:
+            self._ask_to_end(run)
+        while any(run.is_active or is_starting(run) for run in runs) and time.monotonic() < deadline:
+            for run in runs:
+                self._ask_to_end(run)
+            self._listener()
+            self._sleep(LOOK_EVERY_S)
+        self._at_work.clear()
+
+    def _ask_to_end(self, run: Run) -> None:
+        # A worker that is on its way to its lock hears nothing yet, so it is asked again once it is there.
+        if not run.is_active:
+            return
+        try:
+            cancel_run(run)
+        except NasvizError:
+            return  # it has ended, or is gone

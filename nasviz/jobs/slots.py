@@ -1,0 +1,84 @@
+"""Places for runs on this machine: one a GPU, or one a processor core, with the threads shared out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import psutil
+
+__all__ = ["Slot", "count_cpus", "local_slots", "visible_gpus"]
+
+MEMORY_PER_RUN_MB = 1024
+"""What a worker with torch and a small network holds; no more runs at a time than memory has room for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place where one run at a time is at work."""
+
+    name: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Environment of its worker."""
+
+
+def count_cpus() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return psutil.cpu_count() or 1
+
+
+def visible_gpus() -> tuple[str, ...]:
+    """Names by which CUDA_VISIBLE_DEVICES knows the GPUs; asks the driver's own tool, not torch."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return tuple(name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1"))
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return ()
+    try:
+        said = subprocess.run([tool, "--list-gpus"], capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    found = [line for line in said.stdout.splitlines() if line.startswith("GPU ")]
+    return tuple(str(index) for index in range(len(found)))
+
+
+def local_slots(devices: Iterable[str], limit: int | None = None) -> tuple[Slot, ...]:
+    """The slots for runs that ask for these devices.
+
+    Runs on "auto" get one slot a GPU, each of which sees that GPU alone; runs on a GPU that they name get as
+    many slots as there are GPUs. Everything else gets one slot a core, as far as memory goes, and an equal
+    share of the threads.
+
+    Args:
+        devices: The `device` of each run.
+        limit: How many slots there are to be; None for the rule above. On GPUs, slots beyond their number
+            share them.
+    """
+    asked = set(devices)
+    gpus = () if asked <= {"cpu", "mps"} else visible_gpus()
+    room = max(1, int(psutil.virtual_memory().available / 2**20) // MEMORY_PER_RUN_MB)
+    count = limit or len(gpus) or (1 if "mps" in asked else min(count_cpus(), room))
+    threads = {"OMP_NUM_THREADS": str(_threads(count))}
+    if not gpus:
+        return tuple(Slot(f"cpu {number}", threads) for number in range(count))
+    is_free = asked == {"auto"}
+    return tuple(
+        Slot(f"gpu {gpus[n % len(gpus)]}.{n // len(gpus)}", threads | _only(gpus[n % len(gpus)], is_free))
+        for n in range(count)
+    )
+
+
+def _threads(count: int) -> int:
+    share = max(1, count_cpus() // count)
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(share, int(asked)) if asked.isdecimal() and int(asked) > 0 else share
+
+
+def _only(gpu: str, is_free: bool) -> dict[str, str]:
+    return {"CUDA_VISIBLE_DEVICES": gpu} if is_free else {}

@@ -1,0 +1,105 @@
+"""Results over seeds: runs that differ in nothing else make one cell, told as mean and standard deviation."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nasviz.runs.grid import Point
+from nasviz.runs.listing import RunSummary
+from nasviz.runs.sweep import Sweep
+
+__all__ = ["METRICS", "Cell", "Spread", "cells", "spread"]
+
+METRICS = ("accuracy_subnet", "accuracy_full", "params_after", "macs_after")
+"""What is aggregated of a run's final report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Mean and standard deviation of a few values."""
+
+    mean: float
+    std: float
+    """Of the sample, with n - 1; NaN for a single value."""
+    count: int
+
+
+def spread(values: Iterable[float]) -> Spread | None:
+    """Mean and standard deviation; None of nothing.
+
+    Examples:
+        >>> spread([1.0, 2.0, 3.0])
+        Spread(mean=2.0, std=1.0, count=3)
+        >>> spread([4.0]).std
+        nan
+    """
+    found = list(values)
+    if not found:
+        return None
+    std = statistics.stdev(found) if len(found) > 1 else math.nan
+    return Spread(statistics.fmean(found), std, len(found))
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Runs of a sweep that differ in their seed alone."""
+
+    point: Point
+    """What they share of the grid."""
+    indices: tuple[int, ...]
+    """Places of the runs in the grid."""
+    counts: Counter[str]
+    """How many of them are in which state; `waiting` are those that have not begun."""
+    num_invalid: int
+    """How many are done and left no network, because what became zero cuts the outputs off."""
+    metrics: Mapping[str, Spread]
+    """By name in `METRICS`, over the runs that have it. An invalid run has no accuracy of a sub-network."""
+
+    @property
+    def num_runs(self) -> int:
+        """How many runs it has in all."""
+        return len(self.indices)
+
+    @property
+    def num_valid(self) -> int:
+        """How many are done and left a network."""
+        return self.counts["done"] - self.num_invalid
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of them are done or failed."""
+        return self.counts["done"] + self.counts["failed"] == self.num_runs
+
+
+def cells(sweep: Sweep, summaries: Sequence[RunSummary | None] | None = None) -> tuple[Cell, ...]:
+    """The cells of a sweep, in the order of its grid.
+
+    Args:
+        sweep: The sweep.
+        summaries: Of its runs, where they are at hand.
+    """
+    runs = sweep.summaries() if summaries is None else summaries
+    members: dict[str, list[int]] = {}
+    for index, point in enumerate(sweep.points):
+        key = json.dumps({name: value for name, value in point.items() if name != "seed"}, sort_keys=True)
+        members.setdefault(key, []).append(index)
+    return tuple(_cell(sweep.points[indices[0]], indices, runs) for indices in members.values())
+
+
+def _cell(point: Point, indices: Sequence[int], runs: Sequence[RunSummary | None]) -> Cell:
+    found = [runs[index] for index in indices]
+    results: list[Mapping[str, Any]] = [run.result for run in found if run is not None]
+    metrics = {name: spread(float(r[name]) for r in results if r.get(name) is not None) for name in METRICS}
+    return Cell(
+        point={name: value for name, value in point.items() if name != "seed"},
+        indices=tuple(indices),
+        counts=Counter("waiting" if run is None else run.state for run in found),
+        num_invalid=sum(run is not None and run.is_invalid for run in found),
+        metrics={name: value for name, value in metrics.items() if value is not None},
+    )

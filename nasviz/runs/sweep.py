@@ -1,0 +1,233 @@
+"""A sweep: a grid of settings as a set of ordinary runs, with a folder of its own that says which.
+
+The folder of a sweep lies in `.sweeps` of the runs folder and holds the grid; the id of each run follows from
+the id of the sweep and the place in the grid. So nothing has to be kept in step: what there is to do is what
+the folders of the runs do not show as done.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from nasviz.catalog import NetworkSource
+from nasviz.errors import DataError, InvalidSettingError, RunNotFoundError, RunStateError
+from nasviz.runs import lock
+from nasviz.runs.files import CONFIG, PID, read_json, require_folder
+from nasviz.runs.grid import Axis, Point, expand, settings_of
+from nasviz.runs.labels import Labels, read_labels, write_labels
+from nasviz.runs.listing import RunSummary, summarize
+from nasviz.runs.requests import forget_request, read_request, write_request
+from nasviz.runs.run import Run
+from nasviz.runs.settings import RunSettings
+
+__all__ = ["SWEEPS", "Sweep", "SweepSettings", "SweepState"]
+
+SWEEPS = ".sweeps"
+SweepState = Literal["created", "running", "stopped", "done"]
+OVER = ("done", "failed")
+"""States of a run that a sweep leaves alone, unless it is told to try the failed ones again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepSettings:
+    """Which runs a sweep holds. Every one of them is checked when this is made.
+
+    Raises:
+        InvalidSettingError: The grid holds no run, too many, one twice, or one that cannot be.
+
+    Examples:
+        >>> from nasviz.runs.grid import parse_axis
+        >>> base = RunSettings(network=NetworkSource("demonet"))
+        >>> sweep = SweepSettings(base, (parse_axis("target_sparsity=1,2"), parse_axis("seed=0..2")))
+        >>> [(run.target_sparsity, run.seed) for run in sweep.runs]
+        [(1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2)]
+        >>> SweepSettings.from_json(sweep.to_json()) == sweep
+        True
+    """
+
+    base: RunSettings
+    """What all of them share."""
+    axes: tuple[Axis, ...] = ()
+    title: str = ""
+    preset: str | None = None
+    """Name in the catalog of what this repeats; its published figures are shown beside."""
+
+    def __post_init__(self) -> None:
+        plain = tuple(tuple(_plain(point) for point in points) for points in self.axes)
+        object.__setattr__(self, "axes", plain)
+        texts = [json.dumps(run.to_json(), sort_keys=True) for run in self.runs]
+        if len(set(texts)) < len(texts):
+            twice = next(point for i, point in enumerate(self.points) if texts[i] in texts[:i])
+            raise InvalidSettingError(f"the grid holds the same run twice, at {dict(twice)}; leave one out")
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """What each run changes, in the order of the runs."""
+        return expand(self.axes)
+
+    @property
+    def runs(self) -> tuple[RunSettings, ...]:
+        """Settings of each run.
+
+        Raises:
+            InvalidSettingError: One of them cannot be; the message names its point.
+        """
+        found = []
+        for point in self.points:
+            try:
+                found.append(settings_of(self.base, point))
+            except InvalidSettingError as error:
+                where = ", ".join(f"{name}={value}" for name, value in point.items())
+                raise InvalidSettingError(f"at {where or 'its base'}: {error}") from error
+        return tuple(found)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, ready for `json.dumps`."""
+        axes = [[dict(point) for point in points] for points in self.axes]
+        return {"base": self.base.to_json(), "axes": axes, "title": self.title, "preset": self.preset}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> SweepSettings:
+        """The settings that `to_json` wrote.
+
+        Raises:
+            InvalidSettingError: Something is missing, unknown here, or out of its range.
+        """
+        axes = data.get("axes", [])
+        if not isinstance(data.get("base"), Mapping) or not isinstance(axes, list):
+            raise InvalidSettingError("settings of a sweep are a table with 'base', 'axes' and a 'title'")
+        return cls(
+            base=RunSettings.from_json(data["base"]),
+            axes=tuple(tuple(points) for points in axes),
+            title=str(data.get("title", "")),
+            preset=data.get("preset"),
+        )
+
+
+class Sweep:
+    """One sweep, as its files tell it. Objects of this class hold no state of their own.
+
+    Args:
+        folder: Where its files live; its name is the id of the sweep.
+
+    Raises:
+        RunNotFoundError: There is no sweep in `folder`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        require_folder(folder, "sweep")
+        self.folder = folder
+        self.id = folder.name
+        self.runs_folder = folder.parent.parent
+
+    def __repr__(self) -> str:
+        return f"Sweep({str(self.folder)!r})"
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """What was written when the sweep was created: id, time, version, settings.
+
+        Raises:
+            DataError: The document is damaged.
+        """
+        config = read_json(self.folder / CONFIG)
+        if not isinstance(config, dict) or not isinstance(config.get("sweep"), dict):
+            raise DataError(f"{self.folder / CONFIG} holds no sweep; restore it from a copy, or delete it")
+        return config
+
+    @cached_property
+    def settings(self) -> SweepSettings:
+        """What was asked for.
+
+        Raises:
+            InvalidSettingError: It comes from a later version, or was changed by hand.
+        """
+        return SweepSettings.from_json(self.config["sweep"])
+
+    @cached_property
+    def points(self) -> tuple[Point, ...]:
+        """What each run changes."""
+        return self.settings.points
+
+    @property
+    def labels(self) -> Labels:
+        """Name, tags and note that people gave it."""
+        return read_labels(self.folder)
+
+    def write_labels(self, labels: Labels) -> None:
+        """Put other labels on it."""
+        write_labels(self.folder, labels)
+
+    def run_id(self, index: int) -> str:
+        """Id of the run at this place in the grid, whether or not it has begun."""
+        return f"{self.id}-{index:04d}"
+
+    def run(self, index: int) -> Run | None:
+        """The run at this place; None where it has not begun, or was deleted."""
+        try:
+            return Run(self.runs_folder / self.run_id(index))
+        except RunNotFoundError:
+            return None
+
+    def runs(self) -> tuple[Run | None, ...]:
+        """All runs, in the order of the grid; None where one has not begun, or was deleted."""
+        return tuple(self.run(index) for index in range(len(self.points)))
+
+    def summaries(self) -> tuple[RunSummary | None, ...]:
+        """One summary a run, in the order of the grid; None where it has not begun, or was deleted."""
+        found: list[RunSummary | None] = []
+        for run in self.runs():
+            try:
+                found.append(None if run is None else summarize(run))
+            except RunNotFoundError:  # deleted between the two looks
+                found.append(None)
+        return tuple(found)
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a scheduler lives."""
+        return lock.is_held(self.folder)
+
+    @property
+    def state(self) -> SweepState:
+        """Where it stands: `stopped` where nobody sees to the runs that are left."""
+        require_folder(self.folder, "sweep")
+        if self.is_active:
+            return "running"
+        runs = self.runs()
+        if all(run is not None and run.has_ended_in(OVER) for run in runs):
+            return "done"
+        has_begun = (self.folder / PID).exists() or any(run is not None for run in runs)
+        return "stopped" if has_begun else "created"
+
+    @property
+    def is_asked_to_stop(self) -> bool:
+        """Whether somebody has asked the scheduler to stop."""
+        return read_request(self.folder) == "cancel"
+
+    def ask_to_stop(self) -> None:
+        """Ask the scheduler to stop: runs at work save a checkpoint and end, no other one begins.
+
+        Raises:
+            RunStateError: There is no scheduler.
+        """
+        if not self.is_active:
+            raise RunStateError(f"cannot stop sweep {self.id}: it is {self.state} and has no scheduler")
+        write_request(self.folder, "cancel")
+
+    def forget_request(self) -> None:
+        """Drop a request that waits."""
+        forget_request(self.folder)
+
+
+def _plain(point: Point) -> Point:
+    """The same as JSON gives it back."""
+    if not isinstance(point, Mapping):
+        raise InvalidSettingError(f"a point of a grid is a table of settings; got {str(point)[:60]!r}")
+    values = {n: value.to_json() if isinstance(value, NetworkSource) else value for n, value in point.items()}
+    return {str(n): list(value) if isinstance(value, tuple) else value for n, value in values.items()}

@@ -1,0 +1,140 @@
+"""All sweeps of one place: a folder `.sweeps` in the runs folder, with one folder a sweep."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from builtins import list as builtin_list
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nasviz.errors import NasvizError, RunBusyError, RunNotFoundError, RunStateError
+from nasviz.runs import lock
+from nasviz.runs.files import CONFIG, sync_folder
+from nasviz.runs.labels import Labels
+from nasviz.runs.store import TRASH, Store, create_folder
+from nasviz.runs.sweep import SWEEPS, Sweep, SweepSettings, SweepState
+
+__all__ = ["SweepStore", "SweepSummary"]
+
+_ID = re.compile(r"[A-Za-z0-9_-]{1,59}")
+
+
+@dataclass(frozen=True, slots=True)
+class SweepSummary:
+    """What a list shows of a sweep."""
+
+    id: str
+    state: SweepState
+    created: float = 0.0
+    """Seconds since 1970."""
+    settings: SweepSettings | None = None
+    """None where they cannot be read; `problem` says why."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """How many of its runs are in which state; `waiting` are those that have not begun."""
+    labels: Labels = field(default_factory=Labels)
+    problem: str | None = None
+    """What is damaged in its folder."""
+
+
+class SweepStore:
+    """Creates, opens, lists and deletes sweeps.
+
+    Args:
+        folder: The runs folder.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.runs = Store(folder)
+        self.folder = self.runs.folder / SWEEPS
+
+    def create(self, settings: SweepSettings) -> Sweep:
+        """A new sweep; nothing is started, and its runs come into being one by one as they begin."""
+        return Sweep(create_folder(self.folder, "sweep", {"sweep": settings.to_json()}))
+
+    def open(self, sweep_id: str) -> Sweep:
+        """The sweep with the id `sweep_id`.
+
+        Raises:
+            RunNotFoundError: There is none, or `sweep_id` is no id.
+        """
+        if not _ID.fullmatch(sweep_id) or not (self.folder / sweep_id / CONFIG).is_file():
+            raise RunNotFoundError(f"no sweep {sweep_id!r} in {self.runs.folder}; see `nasviz sweep list`")
+        return Sweep(self.folder / sweep_id)
+
+    def list(self) -> builtin_list[SweepSummary]:
+        """A summary of every sweep, newest first; damaged ones say what is wrong with them."""
+        try:
+            names = [e.name for e in os.scandir(self.folder) if _ID.fullmatch(e.name) and e.is_dir()]
+        except FileNotFoundError:
+            return []
+        summaries = []
+        for name in names:
+            with contextlib.suppress(RunNotFoundError):
+                summaries.append(_summarize(Sweep(self.folder / name)))
+        return sorted(summaries, key=lambda summary: (-summary.created, summary.id))
+
+    def delete(self, sweep_id: str) -> None:
+        """Move a sweep and its runs to the trash, from where `restore` brings them back.
+
+        Raises:
+            RunBusyError: It has a scheduler, or a run of it has a worker; nothing was moved then.
+        """
+        sweep = self.open(sweep_id)
+        runs = [run for run in sweep.runs() if run is not None]
+        if sweep.is_active or any(run.is_active for run in runs):
+            raise RunBusyError(f"sweep {sweep_id} is running: stop it first, then delete it")
+        with lock.acquire(sweep.folder, "sweep", "scheduler"):
+            for run in runs:
+                self.runs.delete(run.id)
+            trash = self.runs.folder / TRASH / SWEEPS
+            trash.mkdir(parents=True, exist_ok=True)
+            sweep.folder.rename(trash / sweep_id)
+        sync_folder(self.folder)
+
+    def trash(self) -> builtin_list[str]:
+        """Ids of the deleted sweeps, newest first."""
+        try:
+            found = [e.name for e in os.scandir(self.runs.folder / TRASH / SWEEPS) if _ID.fullmatch(e.name)]
+        except FileNotFoundError:
+            return []
+        return sorted(found, reverse=True)
+
+    def restore(self, sweep_id: str) -> Sweep:
+        """Bring a deleted sweep back, with those of its runs that are in the trash.
+
+        Raises:
+            RunNotFoundError: The trash holds no such sweep.
+            RunStateError: A sweep with this id is there again.
+        """
+        source = self.runs.folder / TRASH / SWEEPS / sweep_id
+        if not _ID.fullmatch(sweep_id) or not (source / CONFIG).is_file():
+            raise RunNotFoundError(f"no sweep {sweep_id!r} in the trash of {self.runs.folder}")
+        if (self.folder / sweep_id).exists():
+            raise RunStateError(f"cannot bring sweep {sweep_id} back: one with this id is there already")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        source.rename(self.folder / sweep_id)
+        sweep = Sweep(self.folder / sweep_id)
+        for index in range(len(sweep.points)):
+            with contextlib.suppress(RunNotFoundError, RunStateError):
+                self.runs.restore(sweep.run_id(index))
+        return sweep
+
+
+def _summarize(sweep: Sweep) -> SweepSummary:
+    created, settings, problems = 0.0, None, []
+    counts, labels = Counter[str](), Labels()
+    state: SweepState = "stopped"
+    try:
+        created = float(sweep.config.get("created", time.time()))
+        settings = sweep.settings
+        counts = Counter("waiting" if run is None else run.state for run in sweep.runs())
+        labels, state = sweep.labels, sweep.state
+    except NasvizError as error:
+        problems.append(str(error))
+    return SweepSummary(
+        sweep.id, state, created, settings, counts, labels, problem="; ".join(problems) or None
+    )
