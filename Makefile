@@ -7,7 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
-SPREAD := -n logical --maxprocesses 4 --dist loadfile # one file, one process: what a file sets up is set up once
+# One file, one process: what a file sets up is set up once.
+SPREAD := -n logical --maxprocesses 4 --dist loadfile
 
 .PHONY: run test check slow bench snapshots pictures networks clean
 
