@@ -75,8 +75,12 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _sweep(args: argparse.Namespace) -> int:
+    if args.preset is not None:
+        return commands.run_sweep(commands.preset_settings(args), args)
     if args.model is None:
-        raise InvalidSettingError("a sweep needs a network: name one with --model, such as --model demonet")
+        raise InvalidSettingError(
+            "a sweep needs a network or a preset: --model demonet, or --preset h2spg_against_dhspg"
+        )
     settings = SweepSettings(commands.settings_of(args), tuple(args.grid), args.title)
     return commands.run_sweep(settings, args)
 

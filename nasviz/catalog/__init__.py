@@ -9,6 +9,7 @@ from nasviz.catalog.entry import Configuration, Entry, Figure, Setting, Value
 from nasviz.catalog.lookup import KINDS, find
 from nasviz.catalog.networks import NETWORKS
 from nasviz.catalog.optimizers import OPTIMIZERS
+from nasviz.catalog.presets import PRESETS, Preset, Printed, Row, find_preset
 from nasviz.catalog.saliencies import SALIENCIES
 from nasviz.catalog.source import NetworkSource
 
@@ -18,13 +19,18 @@ __all__ = [
     "KINDS",
     "NETWORKS",
     "OPTIMIZERS",
+    "PRESETS",
     "SALIENCIES",
     "Configuration",
     "DataFacts",
     "Entry",
     "Figure",
     "NetworkSource",
+    "Preset",
+    "Printed",
+    "Row",
     "Setting",
     "Value",
     "find",
+    "find_preset",
 ]

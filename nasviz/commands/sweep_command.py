@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from nasviz import jobs
+from nasviz.catalog import PRESETS, find_preset
+from nasviz.commands.arguments import OPTIONS
 from nasviz.commands.sweeping import (
     follow_sweep,
     start_sweep_detached,
@@ -20,9 +22,10 @@ from nasviz.commands.sweeping import (
 )
 from nasviz.commands.text import plain
 from nasviz.errors import InvalidSettingError
-from nasviz.runs import Axis, Store, Sweep, SweepSettings, SweepStore, parse_axis
+from nasviz.runs import Axis, Store, Sweep, SweepSettings, SweepStore, parse_axis, preset_sweep
+from nasviz.runs.presets import STAND_IN
 
-__all__ = ["add_sweep_arguments", "run_sweep"]
+__all__ = ["add_sweep_arguments", "preset_settings", "run_sweep"]
 
 
 def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +37,12 @@ def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
         type=_axis,
         metavar="NAME=V,V,...",
         help="vary this setting, as in target_sparsity=1,2,3 or seed=0..4 or set.width=0.1,0.2; once an axis",
+    )
+    parser.add_argument(
+        "--preset", choices=tuple(PRESETS), help="repeat a published table; digits stand in for its data"
+    )
+    parser.add_argument(
+        "--published", action="store_true", help="with --preset: on the document's data, in --data-folder"
     )
     parser.add_argument("--title", default="", help="what the sweep is called in lists")
     parser.add_argument(
@@ -57,6 +66,18 @@ def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
     stop.add_argument("--wait", type=float, default=15.0, metavar="SECONDS", help="for its end (default: 15)")
 
     _add_command(subparsers, "delete", "move it and its runs to the trash", _delete)
+
+
+def preset_settings(args: argparse.Namespace) -> SweepSettings:
+    """The sweep of a published table, with the options of a run in place of those of the table."""
+    chosen = {name: getattr(args, name) for name in OPTIONS if hasattr(args, name)}
+    return preset_sweep(
+        find_preset(args.preset),
+        data="published" if args.published else STAND_IN,
+        data_folder=chosen.pop("data_folder", None),
+        changes=chosen,
+        axes=args.grid,
+    )
 
 
 def run_sweep(settings: SweepSettings, args: argparse.Namespace) -> int:

@@ -14,9 +14,10 @@ from types import FrameType
 from typing import Any, TextIO
 
 from nasviz import jobs
+from nasviz.catalog import PRESETS, Preset
 from nasviz.commands.text import plain, table
 from nasviz.errors import RunStateError
-from nasviz.runs import Cell, RunSummary, Spread, Sweep, SweepState, SweepSummary, cells
+from nasviz.runs import Cell, RunSummary, Spread, Sweep, SweepState, SweepSummary, cells, row_of
 from nasviz.runs.files import LOG
 
 __all__ = ["follow_sweep", "start_sweep_detached", "sweep_here", "sweep_lines", "sweep_list_lines"]
@@ -85,7 +86,14 @@ def sweep_lines(sweep: Sweep, summaries: Sequence[RunSummary | None] | None = No
     rows = cells(sweep, runs)
     names = [name for name in _names(rows) if any(cell.point.get(name) is not None for cell in rows)]
     header = (*names, "runs", "accuracy", "full network", "parameters", "MACs", "note")
-    yield from table(header, [_row(cell, names, runs) for cell in rows])
+    lines = [_row(cell, names, runs) for cell in rows]
+    if sweep.settings.preset in PRESETS:
+        preset = PRESETS[sweep.settings.preset]
+        header = (*header[:-1], f"printed in {preset.table}", header[-1])
+        lines = [
+            (*line[:-1], _printed(preset, cell), line[-1]) for line, cell in zip(lines, rows, strict=True)
+        ]
+    yield from table(header, lines)
 
 
 def sweep_list_lines(summaries: Sequence[SweepSummary]) -> Iterator[str]:
@@ -126,7 +134,7 @@ def _row(cell: Cell, names: Sequence[str], runs: Sequence[RunSummary | None]) ->
     return (
         *(_value(cell.point, name) for name in names),
         f"{cell.counts['done']}/{cell.num_runs}",
-        spread_words(found.get("accuracy_subnet"), "{:.1%}".format),
+        _accuracy(cell),
         spread_words(found.get("accuracy_full"), "{:.1%}".format),
         spread_words(found.get("params_after"), "{:,.0f}".format),
         spread_words(found.get("macs_after"), "{:,.0f}".format),
@@ -134,9 +142,29 @@ def _row(cell: Cell, names: Sequence[str], runs: Sequence[RunSummary | None]) ->
     )
 
 
+def _accuracy(cell: Cell) -> str:
+    """Mean and deviation; a cross where every run has cut its network apart."""
+    if cell.num_invalid and cell.num_invalid == cell.counts["done"]:
+        return "x"
+    return spread_words(cell.metrics.get("accuracy_subnet"), "{:.1%}".format)
+
+
 def _value(point: Mapping[str, Any], name: str) -> object:
     value = point.get(name, "")
     return value["name"] if isinstance(value, Mapping) else value
+
+
+def _printed(preset: Preset, cell: Cell) -> str:
+    """What the document prints of this line: accuracy and parameters, a cross where no run left a network."""
+    row = row_of(preset, cell)
+    if row is None:
+        return ""
+    found = row.printed
+    if found.num_valid == 0:
+        return "x"
+    words = [] if found.top1 is None else [f"{found.top1:g}%"]
+    words += [] if found.params is None else [f"{found.params / 1e6:g} M"]
+    return ", ".join(words) + (f" ({found.num_valid} valid)" if found.num_valid is not None else "")
 
 
 class _Screen:

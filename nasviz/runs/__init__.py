@@ -11,6 +11,7 @@ from nasviz.runs.exporting import steps_to_csv, to_document
 from nasviz.runs.grid import Axis, Point, axis, expand, parse_axis
 from nasviz.runs.labels import Labels
 from nasviz.runs.listing import RunSummary
+from nasviz.runs.presets import is_stand_in, preset_sweep, row_of
 from nasviz.runs.records import Evaluation, Event, StepRecord, Tail, Vectors
 from nasviz.runs.requests import Request
 from nasviz.runs.run import Run, State
@@ -53,10 +54,13 @@ __all__ = [
     "describe_environment",
     "differing_settings",
     "expand",
+    "is_stand_in",
     "pareto_front",
     "parse_axis",
     "plan_steps",
+    "preset_sweep",
     "record_environment",
+    "row_of",
     "spread",
     "steps_to_csv",
     "to_document",

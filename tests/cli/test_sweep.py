@@ -102,7 +102,7 @@ def test_ctrl_c_stops_the_runs_at_a_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--grid", "seed=0,1"], "needs a network"),
+        (["--grid", "seed=0,1"], "needs a network or a preset"),
         ([*MODEL, "--grid", "seed=1,1"], "the same run twice"),
         ([*MODEL, "--grid", "lr=-1"], "at lr=-1"),
     ],

@@ -1,0 +1,244 @@
+"""Experiments of the documents as sweeps: what each line of a table changes, and what was printed of it.
+
+The figures are facts of the documents. Where a document leaves a setting open, `notes` says what was chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nasviz.errors import UnknownNameError
+
+__all__ = ["PRESETS", "Preset", "Printed", "Row", "find_preset"]
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """What a document prints of one result. None: not printed."""
+
+    top1: float | None = None
+    """Accuracy in percent, mean over the seeds."""
+    top1_std: float | None = None
+    params: float | None = None
+    params_std: float | None = None
+    macs: float | None = None
+    num_valid: int | None = None
+    """How many of the document's runs left a network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a published table that can be run."""
+
+    label: str
+    changes: Mapping[str, Any]
+    """Settings of the run that make it this line, by their name."""
+    printed: Printed
+    data: str = ""
+    """Data set of this line, where the lines of a table have different ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A published table as a sweep."""
+
+    name: str
+    title: str
+    document: str
+    table: str
+    data: str
+    """Data set of the document, as people call it."""
+    network: str
+    """Of the catalog; a row may name another one."""
+    rows: tuple[Row, ...]
+    base: Mapping[str, Any]
+    """Settings that all runs share."""
+    stand_in: Mapping[str, Any]
+    """What is different where digits stand in for the data set, so that it can be run anywhere."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    baseline_top1: float | None = None
+    """Printed accuracy of the full network, percent."""
+    others: tuple[tuple[str, Printed], ...] = ()
+    """Results of other systems that the table prints for comparison."""
+    notes: tuple[str, ...] = field(default=())
+
+
+_ASGNAS = "Chen et al., Automated Search-Space Generation Neural Architecture Search, 2023"
+_SEARCH = {"epochs": 50, "lr": 0.1, "batch_size": 64}
+"""Of ASGNAS, appendix: 50 epochs of search, a cosine from 0.1, batches of 64."""
+_ON_DIGITS = {"data": "digits", "epochs": 8, "lr": 0.05}
+_NO_K = "The document does not print K: here it is the one whose sub-network has the printed parameters."
+
+
+def _small(network: str, size: int, **settings: Any) -> dict[str, Any]:
+    return {"name": network, "input_shape": [3, size, size], "settings": settings}
+
+
+def _line(method: str, share: float, printed: Printed) -> Row:
+    k: int | float = share
+    label = f"{method.upper()}, {share:g}"
+    if (method, share) == ("h2spg", 0.9):
+        k, label = 16, f"{label} (K = 16, the most that can go)"
+    return Row(label, {"optimizer": method, "target_sparsity": k}, printed)
+
+
+_REGNET = Preset(
+    "h2spg_against_dhspg",
+    "H2SPG against DHSPG on RegNet-800M",
+    _ASGNAS,
+    "table 4",
+    "CIFAR-10",
+    "regnet_800m",
+    rows=(
+        _line("dhspg", 0.1, Printed(95.26, 0.13, 5.56e6, 0.02e6, num_valid=3)),
+        _line("dhspg", 0.3, Printed(95.01, None, 3.40e6, num_valid=1)),
+        _line("dhspg", 0.5, Printed(num_valid=0)),
+        _line("dhspg", 0.7, Printed(num_valid=0)),
+        _line("dhspg", 0.9, Printed(num_valid=0)),
+        _line("h2spg", 0.1, Printed(95.30, 0.10, 5.58e6, 0.01e6, num_valid=3)),
+        _line("h2spg", 0.3, Printed(95.08, 0.14, 3.54e6, 0.15e6, num_valid=3)),
+        _line("h2spg", 0.5, Printed(94.61, 0.19, 1.83e6, 0.09e6, num_valid=3)),
+        _line("h2spg", 0.7, Printed(91.92, 0.24, 1.16e6, 0.12e6, num_valid=3)),
+        _line("h2spg", 0.9, Printed(87.91, 0.32, 0.82e6, 0.17e6, num_valid=3)),
+    ),
+    base=_SEARCH,
+    stand_in=_ON_DIGITS | {"network": _small("regnet_800m", 16)},
+    baseline_top1=95.01,
+    notes=(
+        "A run whose selection cuts the network apart leaves nothing: a cross, as in the document.",
+        "16 of the 20 structures can go together at most, so H2SPG at 0.9 removes 16 and not 18.",
+    ),
+)
+_TABLE_1 = Preset(
+    "super_networks",
+    "Sub-networks of DemoNet, StackedUnets and DARTS",
+    _ASGNAS,
+    "table 1",
+    "Fashion-MNIST, SVHN and STL-10",
+    "demonet",
+    rows=(
+        Row(
+            "DemoNet, full",
+            {"network": {"name": "demonet"}, "target_sparsity": 0},
+            Printed(84.9, params=0.82e6, macs=209e6),
+            "Fashion-MNIST",
+        ),
+        Row(
+            "DemoNet, ASGNAS",
+            {"network": {"name": "demonet"}, "target_sparsity": 3},
+            Printed(84.7, params=0.45e6, macs=107e6),
+            "Fashion-MNIST",
+        ),
+        Row(
+            "StackedUnets, full",
+            {"network": {"name": "stacked_unets"}, "target_sparsity": 0},
+            Printed(95.3, params=0.80e6, macs=184e6),
+            "SVHN",
+        ),
+        Row(
+            "StackedUnets, ASGNAS",
+            {"network": {"name": "stacked_unets"}, "target_sparsity": 4},
+            Printed(96.1, params=0.37e6, macs=115e6),
+            "SVHN",
+        ),
+        Row(
+            "DARTS, 8 cells, full",
+            {
+                "network": {"name": "darts_8"},
+                "target_sparsity": 0,
+                "collapse": ["FactorizedReduce"],
+                "lr": 0.01,
+            },
+            Printed(74.6, params=4.05e6, macs=614e6),
+            "STL-10",
+        ),
+        Row(
+            "DARTS, 8 cells, ASGNAS",
+            {
+                "network": {"name": "darts_8"},
+                "target_sparsity": 0.8,
+                "collapse": ["FactorizedReduce"],
+                "lr": 0.01,
+            },
+            Printed(75.1, params=0.64e6, macs=127e6),
+            "STL-10",
+        ),
+    ),
+    base=_SEARCH,
+    stand_in={"data": "digits", "epochs": 4},
+    notes=(_NO_K,),
+)
+_TABLE_2 = Preset(
+    "super_resnet",
+    "SuperResNet at one and two million parameters",
+    f"{_ASGNAS}; its first version, OTOv3, for the one million",
+    "table 2",
+    "CIFAR-10",
+    "super_resnet_1m",
+    rows=(
+        Row(
+            "SuperResNet-1M",
+            {"network": {"name": "super_resnet_1m"}, "target_sparsity": 70},
+            Printed(96.3, params=1.0e6),
+        ),
+        Row(
+            "SuperResNet-2M",
+            {"network": {"name": "super_resnet_2m"}, "target_sparsity": 81},
+            Printed(97.5, params=2.0e6),
+        ),
+    ),
+    base=_SEARCH,
+    stand_in={"data": "digits", "epochs": 4},
+    others=(
+        ("Zen-Score-2M", Printed(97.5, params=2.0e6)),
+        ("TENAS", Printed(97.4, params=3.8e6)),
+        ("SANAS-DARTS", Printed(97.5, params=3.2e6)),
+        ("ISTA-NAS", Printed(97.5, params=3.3e6)),
+        ("CDEP", Printed(97.2, params=3.2e6)),
+        ("DARTS (2nd order)", Printed(97.2, params=3.1e6)),
+        ("PrDARTS", Printed(97.6, params=3.4e6)),
+        ("P-DARTS", Printed(97.5, params=3.6e6)),
+        ("PC-DARTS", Printed(97.4, params=3.9e6)),
+    ),
+    notes=(_NO_K, "The document trains with MixUp and several cosine periods; the base here has neither."),
+)
+_TABLE_3 = Preset(
+    "darts_imagenet",
+    "DARTS with 14 cells on ImageNet",
+    _ASGNAS,
+    "table 3",
+    "ImageNet",
+    "darts_14",
+    rows=(Row("DARTS, 14 cells, ASGNAS", {"target_sparsity": 0.8}, Printed(75.3, params=4.8e6, macs=547e6)),),
+    base=_SEARCH | {"lr": 0.01, "batch_size": 128, "collapse": ["FactorizedReduce"]},
+    stand_in=_ON_DIGITS | {"network": _small("darts_14", 64, channels=8), "epochs": 4},
+    others=(
+        ("DARTS (2nd order) (CIFAR10)", Printed(73.3, params=4.7e6, macs=574e6)),
+        ("P-DARTS (CIFAR10)", Printed(75.6, params=4.9e6, macs=557e6)),
+        ("PC-DARTS (CIFAR10)", Printed(74.9, params=5.3e6, macs=586e6)),
+        ("ProxylessNAS (ImageNet)", Printed(75.1, params=7.1e6, macs=465e6)),
+        ("PC-DARTS (ImageNet)", Printed(75.8, params=5.3e6, macs=597e6)),
+        ("ISTA-NAS (ImageNet)", Printed(76.0, params=5.7e6, macs=638e6)),
+    ),
+    notes=(_NO_K, "On digits with 8 channels instead of 48, and images of 64 x 64."),
+)
+
+PRESETS: dict[str, Preset] = {preset.name: preset for preset in (_REGNET, _TABLE_1, _TABLE_2, _TABLE_3)}
+"""By name."""
+
+
+def find_preset(name: str) -> Preset:
+    """The preset of that name.
+
+    Raises:
+        UnknownNameError: There is none; the message lists all.
+
+    Examples:
+        >>> find_preset("h2spg_against_dhspg").table
+        'table 4'
+    """
+    if name not in PRESETS:
+        raise UnknownNameError(f"no preset is called {str(name)[:60]!r}; there are {', '.join(PRESETS)}")
+    return PRESETS[name]

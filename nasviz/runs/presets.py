@@ -1,0 +1,104 @@
+"""From a published table to a sweep: the settings of its runs, and which of its lines a result belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nasviz.catalog import DATASETS
+from nasviz.catalog.presets import Preset, Row
+from nasviz.errors import InvalidSettingError
+from nasviz.runs.aggregating import Cell
+from nasviz.runs.grid import Axis, axis
+from nasviz.runs.settings import RunSettings
+from nasviz.runs.sweep import SweepSettings
+
+__all__ = ["STAND_IN", "data_name", "is_stand_in", "preset_sweep", "row_of"]
+
+STAND_IN = "digits"
+"""The data set that comes with nasviz."""
+
+
+def data_name(printed: str) -> str:
+    """Name in the catalog of a data set as people call it.
+
+    Examples:
+        >>> data_name("CIFAR-10"), data_name("Fashion-MNIST")
+        ('cifar10', 'fashion_mnist')
+    """
+    name = printed.lower().replace("-", "_").replace(" ", "_")
+    return name.replace("cifar_", "cifar").replace("stl_", "stl")
+
+
+def preset_sweep(
+    preset: Preset,
+    *,
+    data: str = STAND_IN,
+    data_folder: str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    axes: Sequence[Axis] = (),
+) -> SweepSettings:
+    """The sweep that repeats a published table.
+
+    Args:
+        preset: The table.
+        data: "digits" lets these stand in for the data set of the document; "published" takes that one.
+        data_folder: Where it lies.
+        changes: Settings that all runs take instead of those of the preset.
+        axes: Take the place of the axis over seeds where they vary the seed, else come beside it.
+
+    Raises:
+        InvalidSettingError: nasviz cannot read the data set, or a run cannot be.
+    """
+    if data not in (STAND_IN, "published"):
+        raise InvalidSettingError(f"data={data!r} was asked for, but a preset takes digits or published")
+    is_published = data == "published"
+    shared = dict(preset.base) | ({"data_folder": data_folder} if is_published else dict(preset.stand_in))
+    if is_published and "," not in preset.data and " and " not in preset.data:
+        shared["data"] = _readable(preset.data)
+    shared |= dict(changes or {})
+    network = shared.pop("network", {"name": preset.network})
+    base = RunSettings.from_json({"network": network} | shared)
+    own = [_changes(row, preset, is_published, changes or {}) for row in preset.rows]
+    varied = {name for points in axes for point in points for name in point}
+    seeds = () if "seed" in varied else (axis("seed", preset.seeds),)
+    title = preset.title if is_published else f"{preset.title} (digits stand in for {preset.data})"
+    return SweepSettings(base, (tuple(own), *axes, *seeds), title, preset.name)
+
+
+def row_of(preset: Preset, cell: Cell) -> Row | None:
+    """The line of the published table that a result belongs to."""
+    if "target_sparsity" not in cell.point:
+        return None
+    for row in preset.rows:
+        shared = {name: value for name, value in row.changes.items() if name in cell.point}
+        if all(_same(cell.point[name], value) for name, value in shared.items()):
+            return row
+    return None
+
+
+def is_stand_in(preset: Preset, settings: SweepSettings) -> bool:
+    """Whether a sweep was run on other data than the published table."""
+    return settings.base.data == STAND_IN and not any("data" in p for p in settings.points)
+
+
+def _changes(row: Row, preset: Preset, is_published: bool, changes: Mapping[str, Any]) -> dict[str, Any]:
+    own = {name: value for name, value in row.changes.items() if name not in changes or name == "network"}
+    return own | ({"data": _readable(row.data)} if is_published and row.data else {})
+
+
+def _readable(printed: str) -> str:
+    name = data_name(printed)
+    if name not in DATASETS:
+        raise InvalidSettingError(
+            f"the document uses {printed}, which nasviz does not read yet; run the preset on digits, which"
+            f" stand in for it (known data: {', '.join(DATASETS)})"
+        )
+    return name
+
+
+def _same(found: Any, wanted: Any) -> bool:
+    """Networks are the same by name: one that stands in may be smaller."""
+    if isinstance(found, Mapping) and isinstance(wanted, Mapping):
+        return found.get("name") == wanted.get("name")
+    return bool(found == wanted) and type(found) is type(wanted)

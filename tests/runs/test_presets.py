@@ -1,0 +1,42 @@
+"""Published tables as sweeps: every one can be made, and its printed figures find their line."""
+
+import pytest
+
+from nasviz.catalog import NETWORKS, PRESETS, NetworkSource, find_preset
+from nasviz.errors import InvalidSettingError, UnknownNameError
+from nasviz.runs import SweepStore, axis, cells, is_stand_in, preset_sweep, row_of
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
+def test_every_preset_makes_a_sweep_on_digits_whose_cells_find_their_line(preset, tmp_path) -> None:
+    settings = preset_sweep(preset)
+    assert len(settings.runs) == len(preset.rows) * len(preset.seeds)
+    assert {run.data for run in settings.runs} == {"digits"}
+    assert is_stand_in(preset, settings)
+    assert "digits stand in" in settings.title
+    found = cells(SweepStore(tmp_path).create(settings))
+    assert [row_of(preset, cell) for cell in found] == list(preset.rows)
+
+
+def test_the_ablation_of_h2spg_has_the_figures_of_table_4() -> None:
+    rows = {row.label: row.printed for row in find_preset("h2spg_against_dhspg").rows}
+    assert (rows["H2SPG, 0.5"].top1, rows["H2SPG, 0.5"].params) == (94.61, 1.83e6)
+    assert [row.num_valid for label, row in rows.items() if label.startswith("DHSPG")] == [3, 1, 0, 0, 0]
+    runs = preset_sweep(find_preset("h2spg_against_dhspg")).runs
+    limit = NETWORKS["regnet_800m"].published["max_sparsity"]
+    assert max(run.target_sparsity for run in runs if run.optimizer == "h2spg") == limit
+
+
+def test_what_a_person_says_comes_before_the_preset() -> None:
+    preset = find_preset("super_networks")
+    settings = preset_sweep(preset, changes={"epochs": 1, "device": "cpu"}, axes=(axis("seed", (5,)),))
+    assert [(run.epochs, run.device, run.seed) for run in settings.runs] == [(1, "cpu", 5)] * 6
+    assert settings.runs[2].network == NetworkSource("stacked_unets")
+
+
+def test_data_that_cannot_be_read_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nasviz.runs.presets.DATASETS", {"digits": None})
+    with pytest.raises(InvalidSettingError, match="CIFAR-10, which nasviz does not read yet"):
+        preset_sweep(find_preset("h2spg_against_dhspg"), data="published")
+    with pytest.raises(UnknownNameError, match="there are h2spg_against_dhspg"):
+        find_preset("table_9")
