@@ -7,13 +7,16 @@ from importlib import import_module
 from typing import Any
 
 __all__ = [
+    "add_switches",
     "construct",
     "export_onnx",
+    "fold_switches",
     "load",
     "optim",
     "project_to_zero_",
     "save",
     "search_space",
+    "settle_switches",
     "splice",
     "trace",
     "trace_submodule",
@@ -32,6 +35,9 @@ _HOMES = {
     "export_onnx": ("nasviz.subnet", "export_onnx"),
     "save": ("nasviz.subnet", "save"),
     "load": ("nasviz.subnet", "load"),
+    "add_switches": ("nasviz.switches", "add_switches"),
+    "fold_switches": ("nasviz.switches", "fold_switches"),
+    "settle_switches": ("nasviz.switches", "settle_switches"),
     "optim": ("nasviz.optim", None),
     "zoo": ("nasviz.models", None),
 }

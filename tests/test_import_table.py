@@ -20,6 +20,7 @@ TORCH_WING = {
     "saliency",
     "optim",
     "subnet",
+    "switches",
     "models",
     "data",
     "train",
@@ -33,6 +34,7 @@ MAY_IMPORT = {
     "draw": {"errors", "graph", "runs", "catalog"},
     "trace": {"errors", "graph"},
     "subnet": {"errors", "graph", "trace"},
+    "switches": {"errors", "graph", "trace"},
     "saliency": {"errors", "graph", "trace", "subnet"},
     "optim": {"errors", "graph", "catalog", "saliency"},
     "relax": {"errors", "graph", "trace", "subnet", "optim"},
@@ -47,7 +49,7 @@ MAY_IMPORT = {
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "streamlit", "sklearn"}
 OUTSIDE = {  # heavy packages a room may import; everything else is refused to it
     "ui": {"streamlit"},
-    **{room: {"torch"} for room in ["trace", "subnet", "saliency", "optim", "relax", "train"]},
+    **{room: {"torch"} for room in ["trace", "subnet", "switches", "saliency", "optim", "relax", "train"]},
     "models": {"torch", "torchvision"},
     "data": {"torch", "torchvision", "sklearn"},
 }

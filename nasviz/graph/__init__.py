@@ -7,12 +7,15 @@ from nasviz.graph.budget import BudgetFit, CostBand, fit_budget
 from nasviz.graph.collapsible import Collapsible, collapsible
 from nasviz.graph.dependency import DependencyGraph
 from nasviz.graph.gates import Gate
+from nasviz.graph.insertions import Insertion
 from nasviz.graph.plan import ConstructionPlan, Fill
 from nasviz.graph.segments import Segment, SegmentGraph, segment
 from nasviz.graph.selection import SelectionStep
 from nasviz.graph.space import Group, SearchSpace, search_space
 from nasviz.graph.structures import RemovalStructure, Slice
 from nasviz.graph.switchable import Switchable
+from nasviz.graph.switches import Switch, by_edge, by_node, is_switch, is_switch_parameter
+from nasviz.graph.switching import SwitchPlan, plan_switches
 from nasviz.graph.trace_graph import Input, Output, TraceGraph, Vertex
 
 __all__ = [
@@ -25,6 +28,7 @@ __all__ = [
     "Gate",
     "Group",
     "Input",
+    "Insertion",
     "Output",
     "RemovalStructure",
     "SearchSpace",
@@ -32,11 +36,18 @@ __all__ = [
     "SegmentGraph",
     "SelectionStep",
     "Slice",
+    "Switch",
+    "SwitchPlan",
     "Switchable",
     "TraceGraph",
     "Vertex",
+    "by_edge",
+    "by_node",
     "collapsible",
     "fit_budget",
+    "is_switch",
+    "is_switch_parameter",
+    "plan_switches",
     "search_space",
     "segment",
 ]

@@ -14,7 +14,7 @@ from functools import cached_property
 from nasviz.errors import GraphError, UnknownVertexError
 from nasviz.graph.trace_graph import TraceGraph
 
-__all__ = ["Blocks", "blocks"]
+__all__ = ["Blocks", "blocks", "modules_like"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def blocks(trace: TraceGraph, collapse: Iterable[str] = ()) -> Blocks:
         UnknownVertexError: A name matches no module.
         GraphError: A module cannot be one vertex, because several of its values are read outside.
     """
-    paths = _matches(trace, tuple(collapse))
+    paths = modules_like(trace, tuple(collapse), "collapse")
     inside: dict[str, list[str]] = {}
     for vertex in trace:
         around = next((p for p in (*vertex.scope, vertex.module) if p in paths), None)
@@ -93,14 +93,17 @@ def blocks(trace: TraceGraph, collapse: Iterable[str] = ()) -> Blocks:
     return Blocks(trace, {e: members[e] for e in sorted(members, key=order.__getitem__)}, collapsed)
 
 
-def _matches(trace: TraceGraph, collapse: tuple[str, ...]) -> set[str]:
+def modules_like(trace: TraceGraph, wishes: Iterable[str], verb: str) -> set[str]:
+    """Paths of the modules that have one of these classes, or a path like one of these patterns.
+
+    Raises:
+        UnknownVertexError: A wish matches no module; the message says that it cannot `verb` it.
+    """
     found: set[str] = set()
-    for wish in collapse:
+    for wish in wishes:
         hits = {p for p, kind in trace.modules.items() if p and (kind == wish or fnmatchcase(p, wish))}
         if not hits:
-            raise UnknownVertexError(
-                f"cannot collapse {wish!r}: no module has this class, nor a path like it"
-            )
+            raise UnknownVertexError(f"cannot {verb} {wish!r}: no module has this class, nor a path like it")
         found |= hits
     return found
 

@@ -40,6 +40,8 @@ def pass_through(
             they are the weight itself (`computed_weight` marks one that is made from them).
         source: The vertex that it reads, unless that is an input.
     """
+    if vertex.operator == "mul" and vertex.attributes.get("factor_shape") == ():
+        return _pass(vertex, zeros, shape)  # by a single parameter
     if vertex.parameters and (not owns or vertex.attributes.get("computed_weight")):
         return None
     if vertex.operator == "getitem":

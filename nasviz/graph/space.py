@@ -21,6 +21,8 @@ from nasviz.graph.structures import (
     RemovalStructure,
     Slice,
     joint_objections,
+    own_parameters,
+    own_switch,
     required_sinks,
     shared_parameters,
     structure_reason,
@@ -28,6 +30,7 @@ from nasviz.graph.structures import (
     zero_breaker,
 )
 from nasviz.graph.switchable import Switchable, switchable_operations
+from nasviz.graph.switches import Switch, find_switches
 from nasviz.graph.trace_graph import TraceGraph
 from nasviz.graph.validity import Connectivity
 
@@ -119,6 +122,11 @@ class SearchSpace:
     def switchable(self) -> tuple[Switchable, ...]:
         """Operations without variables, which only a switch could make removable; not counted in K."""
         return switchable_operations(self.segments, self._objections)
+
+    @cached_property
+    def switches(self) -> tuple[Switch, ...]:
+        """The switches that were put into the network, in the order in which it runs them."""
+        return find_switches(self.segments)
 
     @cached_property
     def max_sparsity(self) -> int:
@@ -297,17 +305,19 @@ class SearchSpace:
         breaker = zero_breaker((self.trace[v] for v in s.vertices), (), from_zero=False)
         if s.id in self._protected:
             reason = "you protected it"
+        own = own_parameters(s, shared) if reason is None else s.parameters
         gone = Connectivity(self.segments, frozenset(), frozenset(), frozenset()).closure([s.id])
         return RemovalStructure(
             id=s.id,
             name=s.name,
             vertices=s.vertices,
-            parameter_names=s.parameters,
-            num_parameters=sum(prod(self.trace.parameter_shapes[p]) for p in s.parameters),
+            parameter_names=own,
+            num_parameters=sum(prod(self.trace.parameter_shapes[p]) for p in own),
             macs=s.macs,
             zero_invariant=breaker is None,
             reason=reason,
             entailed=entailed_rows(self.segments, gone),
+            switch=own_switch(self.segments, s, shared),
         )
 
     @cached_property

@@ -8,15 +8,25 @@ shapes, or a concatenation of channels), and the segment must emit zero once its
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from nasviz.graph.axes import channel_axes
 from nasviz.graph.operators import Role
 from nasviz.graph.segments import Segment, SegmentGraph
+from nasviz.graph.switches import is_switch
 from nasviz.graph.trace_graph import TraceGraph, Vertex
 
-__all__ = ["RemovalStructure", "Slice", "joint_objections", "required_sinks", "shared_parameters", "why_not"]
+__all__ = [
+    "RemovalStructure",
+    "Slice",
+    "joint_objections",
+    "own_parameters",
+    "own_switch",
+    "required_sinks",
+    "shared_parameters",
+    "why_not",
+]
 
 _ANNIHILATED = ("mul", "matmul", "bmm", "mm")
 """Products that are zero as soon as one operand is."""
@@ -53,6 +63,8 @@ class RemovalStructure:
     """Why it cannot go after all, in words; `None` where it can."""
     entailed: tuple[Slice, ...] = ()
     """Rows of later norms and the like that must be zero with it; never scored."""
+    switch: str | None = None
+    """The parameter of its own that silences it alone; the others may then be what they are."""
 
     @property
     def is_removable(self) -> bool:
@@ -180,10 +192,12 @@ def _reader_objection(segments: SegmentGraph, s: Segment, objections: dict[str, 
 def structure_reason(segments: SegmentGraph, s: Segment, shared: dict[str, tuple[str, ...]]) -> str | None:
     """Why a removal structure cannot be erased exactly after all; `None` where it can."""
     trace = segments.trace
-    for parameter in s.parameters:
-        if parameter in shared:
-            others = [trace[v].name for v in shared[parameter] if v not in s.vertices]
-            return f"it shares the weights {parameter} with {', '.join(others[:3])}"
+    common = [name for name in s.parameters if name in shared]
+    is_silent = common and zero_breaker((trace[v] for v in s.vertices), common, from_zero=False) is None
+    has_switch = any(is_switch(trace[v]) for v in s.vertices)
+    if common and not (has_switch and is_silent):
+        others = [trace[v].name for v in shared[common[0]] if v not in s.vertices]
+        return f"it shares the weights {common[0]} with {', '.join(others[:3])}"
     breaker = zero_breaker((trace[v] for v in s.vertices), (), from_zero=False)
     if breaker and breaker.attributes.get("undefined_at_zero"):
         return f"the weight of {breaker.name} is not defined where its variables are zero"
@@ -192,4 +206,20 @@ def structure_reason(segments: SegmentGraph, s: Segment, shared: dict[str, tuple
             f"its value is not zero when its variables are: {breaker.name} ({breaker.operator})"
             f" is not zero at zero"
         )
+    return None
+
+
+def own_parameters(s: Segment, shared: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The parameters of a segment that no other one reads."""
+    return tuple(name for name in s.parameters if name not in shared)
+
+
+def own_switch(segments: SegmentGraph, s: Segment, shared: Mapping[str, tuple[str, ...]]) -> str | None:
+    """The parameter of a switch that makes a segment emit zero by itself, if there is one."""
+    run = [segments.trace[v] for v in s.vertices]
+    for vertex in run:
+        name = vertex.parameters[0] if is_switch(vertex) else ""
+        others = [other for other in s.parameters if other != name]
+        if name and name not in shared and zero_breaker(run, others, from_zero=False) is None:
+            return name
     return None

@@ -51,7 +51,8 @@ def construct(
     Args:
         net: The traced network; it is left as it was.
         space: Its search space.
-        erased: Ids of removal structures; left out, those whose parameters are all exactly zero.
+        erased: Ids of removal structures; left out, those whose switch, or whose parameters all, are
+            exactly zero.
         gates: Ids of gates to replace by their value at zero (see `SearchSpace.gates`).
         inputs: What the parity checks feed: a tensor, a tuple of arguments or a dict of keyword arguments.
             Left out, seeded random tensors of the shapes that the network was traced with.

@@ -63,19 +63,21 @@ def with_lively_group(
     *,
     seed: int = 0,
 ) -> fx.GraphModule:
-    """`net` itself, or a copy with weights drawn for a group that training has already made zero.
+    """`net` itself, or a copy with weights drawn for a group that training has already silenced.
 
     How much outputs move when a group goes to zero tells whether agreement afterwards means anything. A
-    group that is zero already moves nothing, so its weights are drawn anew to measure that.
+    group that is zero already, or switched off, moves nothing: what is zero is drawn anew to measure that.
     """
-    group = space.group(erased, gates)
-    tensors = named_tensors(net)
-    if not group.tensors or any(bool(tensors[name].any()) for name in group.tensors):
+    erased, gates = tuple(erased), tuple(gates)
+    group, tensors = space.group(erased, gates), named_tensors(net)
+    silent = {name for name in group.tensors if not tensors[name].any()}
+    is_off = bool(erased) and not gates and set(erased).issubset(zero_structures(net, space))
+    if not group.tensors or not (is_off or len(silent) == len(group.tensors)):
         return net
     lively = copy.deepcopy(net)
     generator = torch.Generator().manual_seed(seed)
     for name, tensor in named_tensors(lively).items():
-        if name in group.tensors:
+        if name in silent:
             fan_in = max(1, tensor[0].numel() if tensor.dim() > 1 else 1)
             drawn = torch.randn(tensor.shape, generator=generator, dtype=torch.float32)
             tensor.copy_(drawn * fan_in**-0.5)
@@ -94,8 +96,11 @@ def _forget_statistics_(net: fx.GraphModule, names: Iterable[str]) -> None:
 
 @torch.no_grad()
 def zero_structures(net: nn.Module, space: SearchSpace) -> tuple[int, ...]:
-    """Ids of the removable structures whose own parameters are all exactly zero."""
+    """Ids of the removable structures whose switch, or whose own parameters all, are exactly zero."""
     tensors = named_tensors(net)
     return tuple(
-        s.id for s in space.removable if not any(bool(tensors[name].any()) for name in s.parameter_names)
+        s.id
+        for s in space.removable
+        if (s.switch is not None and not tensors[s.switch].any())
+        or not any(bool(tensors[name].any()) for name in s.parameter_names)
     )

@@ -11,7 +11,7 @@ from torch import Tensor, fx
 from nasviz.graph.trace_graph import Attribute
 from nasviz.trace.calls import arguments, operator_name, value_of
 
-__all__ = ["at_batch_one", "attributes_of", "macs_of", "shape_of"]
+__all__ = ["at_batch_one", "attributes_of", "factor_attributes", "macs_of", "shape_of"]
 
 _REDUCTIONS = ("mean", "sum", "amax", "amin", "prod", "var", "std", "linalg_vector_norm", "logsumexp")
 _ON_ONE_AXIS = (
@@ -85,6 +85,19 @@ def attributes_of(node: fx.Node) -> dict[str, Attribute]:
     if name == "getitem" and isinstance(given["index"], int):
         found["index"] = given["index"]
     return found
+
+
+def factor_attributes(factor: fx.Node) -> dict[str, Attribute]:
+    """What a product's factor, made of parameters alone, is: its shape, or its place in a softmax."""
+    if factor.op == "get_attr":
+        return {"factor_shape": shape_of(factor)}
+    given = arguments(factor) if operator_name(factor) == "select" else {}
+    weights, index = given.get("self"), given.get("index")
+    if not (isinstance(weights, fx.Node) and operator_name(weights) == "softmax" and isinstance(index, int)):
+        return {}
+    logits = arguments(weights)["self"]
+    is_flat = isinstance(logits, fx.Node) and logits.op == "get_attr" and len(shape_of(logits)) == 1
+    return {"factor_shape": (), "relation": "softmax", "index": index} if is_flat else {}
 
 
 def macs_of(node: fx.Node, weight: fx.Node | None) -> int:

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, fx
 
 from nasviz.graph.trace_graph import Input, Output, TraceGraph, Vertex
-from nasviz.trace.attributes import at_batch_one, attributes_of, macs_of, shape_of
+from nasviz.trace.attributes import (
+    at_batch_one,
+    attributes_of,
+    factor_attributes,
+    macs_of,
+    shape_of,
+)
 from nasviz.trace.calls import (
     arguments,
     input_dependent,
@@ -99,6 +105,9 @@ class _Reader:
             attributes["computed_weight"] = True
             if self.is_undefined_at_zero(weight):
                 attributes["undefined_at_zero"] = True
+        factors = [operand for operand in operands if operand not in self.dependent]
+        if operator_name(node) == "mul" and parameters and len(factors) == 1:
+            attributes |= factor_attributes(factors[0])
         if call is not None:
             buffers |= {self.buffer_names[id(b)]: None for b in call.module.buffers(recurse=False)}
         return Vertex(

@@ -1,0 +1,16 @@
+"""Switches on a network: put them in, read them, let go of their relations, fold them into the weights."""
+
+from nasviz.switches.folding import fold_switches
+from nasviz.switches.inserting import Switched, add_switches
+from nasviz.switches.settling import settle_switches
+from nasviz.switches.values import set_switches_, split_parameters, switch_values
+
+__all__ = [
+    "Switched",
+    "add_switches",
+    "fold_switches",
+    "set_switches_",
+    "settle_switches",
+    "split_parameters",
+    "switch_values",
+]
