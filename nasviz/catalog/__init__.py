@@ -10,6 +10,7 @@ from nasviz.catalog.lookup import KINDS, find
 from nasviz.catalog.networks import NETWORKS
 from nasviz.catalog.optimizers import OPTIMIZERS
 from nasviz.catalog.presets import PRESETS, Preset, Printed, Row, find_preset
+from nasviz.catalog.recipe import RECIPE
 from nasviz.catalog.saliencies import SALIENCIES
 from nasviz.catalog.source import NetworkSource
 
@@ -20,6 +21,7 @@ __all__ = [
     "NETWORKS",
     "OPTIMIZERS",
     "PRESETS",
+    "RECIPE",
     "SALIENCIES",
     "Configuration",
     "DataFacts",

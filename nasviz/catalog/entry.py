@@ -118,6 +118,8 @@ class Entry:
     """Numbers that its authors printed, or that define it, by what they measure."""
     configurations: tuple[Configuration, ...] = ()
     """Forms that documents print numbers of, the default first; networks only."""
+    recipe: Mapping[str, Value] = field(default_factory=dict)
+    """How its document trains it, where that is not the default of a run; networks only."""
     collapse: tuple[str, ...] = ()
     """Modules that are one operation each, and best taken as one vertex: class names; networks only."""
     family: str = ""

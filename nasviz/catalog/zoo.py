@@ -8,7 +8,9 @@ another.
 
 from __future__ import annotations
 
-from nasviz.catalog.entry import Configuration, Entry, Figure, Setting
+from collections.abc import Mapping
+
+from nasviz.catalog.entry import Configuration, Entry, Figure, Setting, Value
 
 __all__ = ["DOCUMENTS"]
 
@@ -83,6 +85,7 @@ def _network(
     least_size: int = 1,
     num_classes: int = 10,
     collapse: tuple[str, ...] = (),
+    recipe: Mapping[str, Value] | None = None,
 ) -> Entry:
     return Entry(
         name,
@@ -92,6 +95,7 @@ def _network(
         citation=citation,
         published=configurations[0].counted,
         configurations=configurations,
+        recipe=recipe or {},
         collapse=collapse,
         family="documents",
         input_shape=input_shape,
@@ -120,6 +124,7 @@ _DEMONET = _network(
     ),
     settings=(_WIDTH,),
     input_shape=(1, 28, 28),
+    recipe={"lr": 0.1, "epochs": 300},
 )
 _STACKED_UNETS = _network(
     "stacked_unets",
@@ -142,6 +147,7 @@ _STACKED_UNETS = _network(
     ),
     settings=(_WIDTH,),
     least_size=8,
+    recipe={"lr": 0.1, "epochs": 300},
 )
 _DARTS_8 = _network(
     "darts_8",
@@ -166,6 +172,7 @@ _DARTS_8 = _network(
         _counted(4_083_058, 600_002_304, 464, 464),
     ),
     settings=(_channels(24), _cells(8), _stem("cifar"), _AFFINE_POOLS),
+    recipe={"lr": 0.01, "lr_periods": 2, "epochs": 50},
     collapse=_DARTS_OPERATIONS,
 )
 _T3 = "ASGNAS, table 3"
@@ -194,6 +201,7 @@ _DARTS_14 = _network(
     ),
     input_shape=(3, 224, 224),
     num_classes=1000,
+    recipe={"lr": 0.01, "lr_periods": 2, "epochs": 50, "batch_size": 128},
     collapse=_DARTS_OPERATIONS,
 )
 _DARTS_V2 = _network(
@@ -240,6 +248,8 @@ def _super_resnet(
         Configuration("CIFAR-10", printed, full),
         Configuration("ZenNAS's optimum on CIFAR-10", zen, best, settings={"kernels": "best"}),
         settings=(_WIDTH, _KERNELS),
+        # How many cosines is not printed.
+        recipe={"lr": 0.1, "lr_periods": 2, "mixup": 0.2, "epochs": 50},
     )
 
 
@@ -305,6 +315,7 @@ _REGNET_800M = _network(
         ),
         _stem("cifar", "two"),
     ),
+    recipe={"lr": 0.1, "epochs": 50},
 )
 _NAS_BENCH_201 = _network(
     "nas_bench_201",

@@ -7,7 +7,7 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
-from nasviz.catalog import DATASETS, NETWORKS, OPTIMIZERS, SALIENCIES, NetworkSource, Value
+from nasviz.catalog import DATASETS, NETWORKS, OPTIMIZERS, RECIPE, SALIENCIES, NetworkSource, Value
 from nasviz.runs import RunSettings
 
 __all__ = ["OPTIONS", "add_cut", "add_network", "add_settings", "settings_of", "source_of"]
@@ -163,6 +163,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "shown": "as published",
     },
     "cap": {"type": float, "help": "largest multiple of that pull", "shown": "as published"},
+    **{
+        setting.name: {"help": setting.help.rstrip(".")}
+        | ({"choices": setting.choices} if setting.choices else {"type": type(setting.default)})
+        for setting in RECIPE
+    },
     "epochs": {"type": int, "help": "passes over the training images"},
     "batch_size": {"type": int, "help": "images per step"},
     "seed": {"type": int, "help": "of weights and order"},

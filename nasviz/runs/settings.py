@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
-from nasviz.catalog import DATASETS, OPTIMIZERS, SALIENCIES, NetworkSource
+from nasviz.catalog import DATASETS, OPTIMIZERS, RECIPE, SALIENCIES, NetworkSource
 from nasviz.errors import InvalidSettingError
 from nasviz.runs.schedule import Schedule, plan_steps
-from nasviz.runs.validation import Choice, Number, Pattern, Rule, check, refuse
+from nasviz.runs.validation import Choice, Number, Pattern, Rule, check, refuse, rule_of
 
 __all__ = ["RunSettings"]
 
@@ -40,6 +40,7 @@ _RULES: Mapping[str, Rule] = {
     "checkpoint_steps": _COUNT,
     "eval_every_epochs": _COUNT,
     "num_workers": Number(0, 256, whole=True),
+    **{setting.name: rule_of(setting) for setting in RECIPE},
 }
 _OWN = ("saliency", "periods", "regularization", "amplify", "cap")
 """Settings that not every optimizer has; the catalog says which, and what they may be."""
@@ -70,7 +71,7 @@ class RunSettings:
     base: str = "sgd"
     """Inner update: "sgd", "adam" or "adamw"."""
     lr: float = 0.05
-    """At the first step; falls to 0 along half a cosine."""
+    """At the first step; `lr_schedule` says what becomes of it."""
     momentum: float = 0.9
     weight_decay: float = 5e-4
     target_sparsity: int | float = 0
@@ -95,6 +96,14 @@ class RunSettings:
     """Structures, vertices or module paths that must stay."""
     collapse: tuple[str, ...] = field(default=())
     """Modules that count as one vertex each: class names, or patterns of paths such as `cells.*.op*`."""
+    lr_schedule: str = "cosine"
+    """Course of the learning rate: "cosine" falls to 0, "constant" stays."""
+    lr_periods: int = 1
+    """Times that the cosine runs from `lr` to 0."""
+    mixup: float = 0.0
+    """Parameter of the Beta distribution from which the shares of mixed images are drawn; 0 mixes none."""
+    label_smoothing: float = 0.0
+    """Share of every label that is spread over all classes."""
     epochs: int = 2
     batch_size: int = 64
     seed: int = 0
@@ -115,6 +124,9 @@ class RunSettings:
             words = "a whole number of structures from 0, or a share of them from 0.0 to below 1.0"
             raise refuse("target_sparsity", self.target_sparsity, words, 0)
         self._check_own()
+        if self.lr_periods > 1 and self.lr_schedule != "cosine":
+            words = f"1 where lr_schedule is {self.lr_schedule!r}, for only a cosine has periods"
+            raise refuse("lr_periods", self.lr_periods, words, 1)
         for name in _NAMES:
             value = getattr(self, name)
             if not isinstance(value, tuple) or not all(isinstance(part, str) and part for part in value):

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from nasviz.catalog import Setting
 from nasviz.errors import InvalidSettingError
 
-__all__ = ["Choice", "Number", "Pattern", "Rule", "Truth", "check", "refuse"]
+__all__ = ["Choice", "Number", "Pattern", "Rule", "Truth", "check", "refuse", "rule_of"]
 
 
 class Rule(Protocol):
@@ -105,6 +106,15 @@ class Truth:
     def describe(self) -> str:
         """The rule in words."""
         return "True or False"
+
+
+def rule_of(setting: Setting) -> Rule:
+    """The rule of a number or a choice of the catalog."""
+    if setting.kind == "choice":
+        return Choice(setting.choices)
+    assert setting.minimum is not None, "a rule needs both ends"
+    assert setting.maximum is not None, "a rule needs both ends"
+    return Number(setting.minimum, setting.maximum, whole=setting.kind == "int", below=setting.below)
 
 
 def refuse(name: str, value: object, expected: str, default: object) -> InvalidSettingError:

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from nasviz.errors import CheckpointError, DataError, NonFiniteLossError
+from nasviz.runs import RunSettings
 from nasviz.runs.files import (
     CHECKPOINT,
     PREVIOUS_CHECKPOINT,
@@ -112,7 +113,8 @@ def _state(session: Session) -> dict[str, Any]:
 def _load(session: Session, state: Mapping[str, Any], path: Path) -> None:
     if state.get("version") != VERSION:
         raise CheckpointError(f"{path} has version {state.get('version')}, this nasviz reads {VERSION}")
-    if state["settings"] != session.settings.to_json():
+    # What an older nasviz did not know takes its default, as when the run itself is opened.
+    if RunSettings.from_json(state["settings"]) != session.settings:
         raise CheckpointError(f"{path} belongs to a run with other settings; it cannot be resumed with these")
     session.network.load_state_dict(state["network"])
     session.optimizer.load_state_dict(state["optimizer"])

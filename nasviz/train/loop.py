@@ -11,6 +11,7 @@ import torch
 
 from nasviz.runs import StepRecord
 from nasviz.train.batches import epoch_batches
+from nasviz.train.mixup import mix
 from nasviz.train.objective import classification_loss
 from nasviz.train.session import Session
 
@@ -76,19 +77,17 @@ def train(session: Session, gauge: Gauge | None = None) -> Iterator[StepRecord]:
             num_workers=settings.num_workers,
         )
         for images, labels in batches:
-            yield _step(session, epoch, images, labels, gauge)
+            yield _step(session, images, labels, gauge)
 
 
-def _step(
-    session: Session, epoch: int, images: torch.Tensor, labels: torch.Tensor, gauge: Gauge
-) -> StepRecord:
+def _step(session: Session, images: torch.Tensor, labels: torch.Tensor, gauge: Gauge) -> StepRecord:
     optimizer = session.optimizer
     phase, lr = optimizer.phase, float(optimizer.param_groups[0]["lr"])
     session.network.train()
     optimizer.zero_grad(set_to_none=True)
     images = images.to(session.device, non_blocking=True)
     labels = labels.to(session.device, non_blocking=True)
-    loss, accuracy = classification_loss(session.network(images), labels)
+    loss, accuracy = _loss(session, images, labels)
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     session.scheduler.step()
@@ -96,7 +95,7 @@ def _step(
     seconds, examples_per_second = gauge.lap(len(labels))
     return StepRecord(
         step=session.step - 1,
-        epoch=epoch,
+        epoch=(session.step - 1) // session.schedule.steps_per_epoch,
         phase=phase,
         loss=loss.detach(),
         accuracy=accuracy,
@@ -105,4 +104,21 @@ def _step(
         examples_per_second=examples_per_second,
         memory_mb=gauge.memory_mb,
         zero_groups=len(optimizer.zeroed_by),
+    )
+
+
+def _loss(session: Session, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss and accuracy of a batch, mixed with itself where the settings ask for it."""
+    settings = session.settings
+    if settings.mixup == 0:
+        output = session.network(images)
+        return classification_loss(output, labels, smoothing=settings.label_smoothing)
+    epoch, index = divmod(session.step, session.schedule.steps_per_epoch)
+    mixed = mix(images, labels, alpha=settings.mixup, seed=settings.seed, epoch=epoch, index=index)
+    return classification_loss(
+        session.network(mixed.images),
+        labels,
+        partners=mixed.partners,
+        share=mixed.share,
+        smoothing=settings.label_smoothing,
     )

@@ -33,8 +33,22 @@ def logits_of(output: Any) -> list[Tensor]:
     return [x for x in found if x.shape == found[0].shape]
 
 
-def classification_loss(output: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
+def classification_loss(
+    output: Any,
+    labels: Tensor,
+    *,
+    partners: Tensor | None = None,
+    share: float = 1.0,
+    smoothing: float = 0.0,
+) -> tuple[Tensor, Tensor]:
     """Cross-entropy, with further heads at `AUXILIARY_WEIGHT`, and the share of right answers, both scalars.
+
+    Args:
+        output: Of the network.
+        labels: `(N,)`.
+        partners: `(N,)`, labels of what the images were mixed with; None where they were not.
+        share: How much the labels count; their partners count the rest.
+        smoothing: Share of every label that is spread over all classes.
 
     Examples:
         >>> loss, accuracy = classification_loss(torch.zeros(2, 4), torch.tensor([0, 3]))
@@ -42,9 +56,20 @@ def classification_loss(output: Any, labels: Tensor) -> tuple[Tensor, Tensor]:
         (1.3863, 0.5)
     """
     main, *others = logits_of(output)
-    loss = functional.cross_entropy(main, labels)
+
+    def entropy(logits: Tensor) -> Tensor:
+        loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+        if partners is None:
+            return loss
+        other = functional.cross_entropy(logits, partners, label_smoothing=smoothing)
+        return share * loss + (1 - share) * other
+
+    loss = entropy(main)
     for logits in others:
-        loss = loss + AUXILIARY_WEIGHT * functional.cross_entropy(logits, labels)
+        loss = loss + AUXILIARY_WEIGHT * entropy(logits)
     with torch.no_grad():
-        accuracy = (main.argmax(dim=1) == labels).float().mean()
+        answers = main.argmax(dim=1)
+        accuracy = (answers == labels).float().mean()
+        if partners is not None:
+            accuracy = share * accuracy + (1 - share) * (answers == partners).float().mean()
     return loss, accuracy

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
+from torch.optim.lr_scheduler import LRScheduler
 
 from nasviz import data, models, optim
 from nasviz.catalog import OPTIMIZERS
@@ -17,6 +17,7 @@ from nasviz.graph import SearchSpace, search_space
 from nasviz.optim.binding import count_of
 from nasviz.runs import RunSettings, Schedule
 from nasviz.trace import trace
+from nasviz.train.learning_rate import make_scheduler
 
 if TYPE_CHECKING:
     from nasviz.data import DataSplit
@@ -126,7 +127,12 @@ def open_session(settings: RunSettings) -> Session:
         space=space,
         split=split,
         optimizer=optimizer,
-        scheduler=CosineAnnealingLR(optimizer, T_max=schedule.total_steps),
+        scheduler=make_scheduler(
+            optimizer,
+            course=settings.lr_schedule,
+            periods=settings.lr_periods,
+            total_steps=schedule.total_steps,
+        ),
         target_sparsity=count_of(settings.target_sparsity, len(space.removable)),
     )
 

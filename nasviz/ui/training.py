@@ -16,7 +16,7 @@ from nasviz.errors import InvalidSettingError
 from nasviz.graph import SearchSpace
 from nasviz.graph.budget import Measure, fit_budget
 from nasviz.runs import RunSettings
-from nasviz.ui import controls, erasing, frame, graphs, live, session, work
+from nasviz.ui import controls, erasing, frame, graphs, live, recipe, session, work
 from nasviz.ui.controls import keep, kept
 
 __all__ = ["search_and_train"]
@@ -118,7 +118,9 @@ def _values() -> dict[str, Any]:
         device = controls.choice(
             "Device", DEVICES, "device", help_text="auto: the first CUDA device, else the processor."
         )
-    return _optimizer_settings(optimizer) | {
+    own = _optimizer_settings(optimizer) | recipe.ask_recipe()
+    recipe.offer_published(session.current().source.entry, optimizer.name)
+    return own | {
         "data": data.name,
         "epochs": epochs,
         "seed": seed,

@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from nasviz.catalog import DATASETS, FACTS, KINDS, NETWORKS, OPTIMIZERS, SALIENCIES, find
+from nasviz.catalog import DATASETS, FACTS, KINDS, NETWORKS, OPTIMIZERS, SALIENCIES, NetworkSource, find
 from nasviz.errors import UnknownNameError
+from nasviz.runs import RunSettings
 
 ZOO = (
     "demonet",
@@ -45,6 +46,7 @@ def test_every_network_has_an_input_that_it_can_compute_on(name: str) -> None:
     assert entry.published["params"] > 0
     for configuration in entry.configurations:
         entry.complete(configuration.settings)
+    RunSettings(network=NetworkSource(name), **entry.recipe)
     assert not entry.configurations or not entry.configurations[0].settings
 
 

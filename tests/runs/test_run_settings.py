@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nasviz.catalog import DATASETS, OPTIMIZERS, NetworkSource
+from nasviz.catalog import DATASETS, OPTIMIZERS, RECIPE, NetworkSource
 from nasviz.errors import InvalidSettingError
 from nasviz.runs import RunSettings, Schedule, plan_steps
 
@@ -35,6 +35,9 @@ ANY_SETTINGS = st.builds(
     projection=st.sampled_from(["halfspace", "progressive", "both"]),
     protect=st.lists(st.text(st.characters(codec="utf-8"), min_size=1), max_size=3).map(tuple),
     collapse=st.lists(st.text(st.characters(codec="utf-8"), min_size=1), max_size=3).map(tuple),
+    lr_periods=st.integers(1, 1000),
+    mixup=st.floats(0, 100),
+    label_smoothing=st.floats(0, 1, exclude_max=True),
     epochs=st.integers(1, 10**6),
     batch_size=st.integers(1, 10**6),
     seed=st.integers(0, 2**32 - 1),
@@ -79,6 +82,12 @@ def test_settings_come_back_from_json_as_they_were(settings: RunSettings) -> Non
         ("protect", ("",)),
         ("collapse", "BasicBlock"),
         ("collapse", ("Block", 3)),
+        ("lr_schedule", "step"),
+        ("lr_periods", 0),
+        ("lr_periods", 1001),
+        ("mixup", -0.1),
+        ("mixup", float("nan")),
+        ("label_smoothing", 1.0),
         ("epochs", 0),
         ("epochs", True),
         ("batch_size", 0),
@@ -99,6 +108,19 @@ def test_a_value_out_of_range_is_named_with_what_is_possible(name: str, value: A
         InvalidSettingError, match=rf"^{name}=.* was asked for, but {name} must be .*default is"
     ):
         RunSettings(**{"network": DEMO, name: value})
+
+
+def test_a_constant_learning_rate_has_no_periods() -> None:
+    assert RunSettings(network=DEMO, lr_schedule="constant").lr_periods == 1
+    with pytest.raises(
+        InvalidSettingError, match=r"lr_periods=2 .*must be 1 where lr_schedule is 'constant'"
+    ):
+        RunSettings(network=DEMO, lr_schedule="constant", lr_periods=2)
+
+
+def test_the_recipe_of_the_catalog_has_the_defaults_of_a_run() -> None:
+    settings = RunSettings(network=DEMO)
+    assert {s.name: s.default for s in RECIPE} == {s.name: getattr(settings, s.name) for s in RECIPE}
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -58,8 +58,11 @@ def assert_equal_bits(left: Any, right: Any) -> None:
         assert left == right
 
 
+RECIPE = {"lr_periods": 2, "mixup": 0.4, "label_smoothing": 0.1}
+
+
 def test_three_kills_change_no_bit_and_another_seed_does(context: Any, store: Store) -> None:
-    settings = short_settings()
+    settings = short_settings(**RECIPE)
     straight, killed = store.create(settings), store.create(settings)
 
     assert work(straight) == "done"
@@ -82,7 +85,7 @@ def test_three_kills_change_no_bit_and_another_seed_does(context: Any, store: St
     assert sum(e.kind == "resume" for e in found.events) == 3
     assert len(killed.environments) == 4
 
-    other = open_session(short_settings(seed=1))
+    other = open_session(short_settings(seed=1, **RECIPE))
     losses(other, 22)
     with pytest.raises(AssertionError):
         assert_equal_bits(final_state(straight)["network"], dict(other.network.state_dict()))
@@ -124,6 +127,23 @@ def test_dropout_goes_on_where_it_was_and_only_with_the_random_state(
     monkeypatch.setattr("nasviz.train.checkpoint._set_random_state", lambda state: None)
     restore(forgetful, run.folder)
     assert losses(forgetful, 10) != expected
+
+
+def test_mixtures_and_periods_go_on_where_they_were(run: Run) -> None:
+    session = open_session(short_settings(**RECIPE))
+    losses(session, 10)
+    save(session, run.folder)
+    expected = losses(session, 22)
+
+    again = open_session(short_settings(**RECIPE))
+    restore(again, run.folder)
+    assert losses(again, 22) == expected
+    assert len(expected) == 12
+
+    mixed_elsewhere = open_session(short_settings(**RECIPE))
+    restore(mixed_elsewhere, run.folder)
+    mixed_elsewhere.settings = short_settings(**RECIPE, seed=1)
+    assert losses(mixed_elsewhere, 22) != expected
 
 
 def test_without_the_optimizer_state_a_resumed_run_differs(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

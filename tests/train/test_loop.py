@@ -5,6 +5,7 @@ from itertools import islice
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy, one_hot
 
 from nasviz.data import load
 from nasviz.errors import DataError
@@ -33,6 +34,15 @@ def test_the_learning_rate_falls_along_half_a_cosine() -> None:
     expected = [0.05 * (1 + math.cos(math.pi * step / 22)) / 2 for step in range(22)]
 
     assert rates == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_cosine_may_run_several_times_or_not_at_all() -> None:
+    rates = [record.lr for record in train(open_session(short_settings(lr_periods=3)))]
+    expected = [0.05 * (1 + math.cos(math.pi * (step % 8) / 8)) / 2 for step in range(22)]  # 22 / 3 rounds up
+
+    assert rates == pytest.approx(expected, rel=1e-6)
+    constant = open_session(short_settings(lr_schedule="constant"))
+    assert {record.lr for record in train(constant)} == {0.05}
 
 
 def test_a_loop_that_was_left_goes_on_at_the_next_step() -> None:
@@ -84,6 +94,17 @@ def test_further_heads_count_less() -> None:
         loss, accuracy = classification_loss(output, labels)
         torch.testing.assert_close(loss, alone + AUXILIARY_WEIGHT * second)
         assert accuracy == (main.argmax(1) == labels).float().mean()
+
+
+def test_mixed_and_smoothed_labels_make_the_loss_of_their_probabilities() -> None:
+    logits, labels, partners = torch.randn(4, 10), torch.arange(4), torch.tensor([3, 1, 0, 2])
+    loss, accuracy = classification_loss(logits, labels, partners=partners, share=0.75, smoothing=0.1)
+    wanted = 0.9 * (0.75 * one_hot(labels, 10) + 0.25 * one_hot(partners, 10)) + 0.1 / 10
+
+    torch.testing.assert_close(loss, cross_entropy(logits, wanted))
+    answers = logits.argmax(1)
+    right = 0.75 * (answers == labels).float() + 0.25 * (answers == partners).float()
+    torch.testing.assert_close(accuracy, right.mean())
 
 
 def test_a_network_without_class_scores_is_refused() -> None:

@@ -1,0 +1,52 @@
+"""How a run learns, beside its optimizer: schedule, MixUp, smoothed labels; and the recipe of a document."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from nasviz.catalog import RECIPE, Entry, Value
+from nasviz.ui import controls
+
+__all__ = ["ask_recipe", "offer_published"]
+
+TITLES = {"lr": "learning rate", "lr_periods": "cosines", "batch_size": "batch size", "mixup": "MixUp"}
+"""Where the name of a setting is not what people say."""
+
+
+def ask_recipe() -> dict[str, Any]:
+    """Controls for every setting of the recipe, folded up."""
+    values: dict[str, Any] = {}
+    with st.expander("More: schedule, MixUp, smoothed labels", icon=":material/more_horiz:"):
+        columns = st.columns(2)
+        for number, setting in enumerate(RECIPE):
+            with columns[number % 2]:
+                values[setting.name] = controls.ask(setting, f"recipe.{setting.name}")
+    if values["lr_schedule"] != "cosine":
+        values["lr_periods"] = 1  # only a cosine has periods
+    return values
+
+
+def offer_published(entry: Entry | None, optimizer: str) -> None:
+    """How the documents train this network, with a button that takes it over."""
+    if entry is None or not entry.recipe:
+        return
+    words = ", ".join(f"{TITLES.get(name, name)} {value:g}" for name, value in entry.recipe.items())
+    st.button(
+        "Train as published",
+        icon=":material/menu_book:",
+        key="recipe.take",
+        help=f"ASGNAS, appendix A.2: {words}.",
+        on_click=_take,
+        args=(entry.recipe, optimizer),
+    )
+
+
+def _take(recipe: Mapping[str, Value], optimizer: str) -> None:
+    own = {setting.name for setting in RECIPE}
+    for name, value in recipe.items():
+        key = f"recipe.{name}" if name in own else f"{optimizer}.{name}" if name == "lr" else name
+        controls.keep(key, value)
+        st.session_state.pop(key, None)  # the widget then shows what was kept
