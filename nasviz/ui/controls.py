@@ -10,8 +10,9 @@ import streamlit as st
 from nasviz.catalog import Entry, Setting
 from nasviz.ui import session
 
-__all__ = ["ask", "choice", "choose_entry", "keep", "kept", "whole"]
+__all__ = ["ask", "choice", "choose_entry", "keep", "kept", "overwrite", "whole"]
 
+_AGE = "age of the widgets"
 TITLES = {
     "lr": "Learning rate",
     "base": "Base update",
@@ -19,6 +20,10 @@ TITLES = {
     "projection_steps": "Projection steps",
     "weight_decay": "Weight decay",
     "epsilon": "Half-space offset ε",
+    "lr_schedule": "Course of the rate",
+    "lr_periods": "Cosines in a row",
+    "mixup": "MixUp",
+    "label_smoothing": "Smoothed labels",
 }
 """Where the name of a setting, read aloud, is not what people say."""
 
@@ -33,9 +38,22 @@ def keep(key: str, value: Any) -> None:
     session.current().choices[key] = value
 
 
+def overwrite(values: Mapping[str, Any]) -> None:
+    """Let widgets show these values by their keys, whatever was chosen in them before."""
+    for key, value in values.items():
+        keep(key, value)
+    # A widget that is on the page keeps what it shows: those of the next script run are new ones.
+    keep(_AGE, kept(_AGE, 0) + 1)
+
+
+def _fresh(key: str) -> str:
+    age = kept(_AGE, 0)
+    return f"{key}~{age}" if age else key
+
+
 def whole(title: str, key: str, default: int, low: int, high: int) -> int:
     """A whole number."""
-    value = int(st.number_input(title, low, high, kept(key, default), key=key))
+    value = int(st.number_input(title, low, high, kept(key, default), key=_fresh(key)))
     keep(key, value)
     return value
 
@@ -53,12 +71,12 @@ def ask(setting: Setting, key: str) -> Any:
     title = TITLES.get(setting.name, setting.name.replace("_", " ").capitalize())
     value = kept(key, setting.default)
     if setting.kind == "bool":
-        value = st.checkbox(title, bool(value), help=setting.help, key=key)
+        value = st.checkbox(title, bool(value), help=setting.help, key=_fresh(key))
     elif setting.kind == "choice":
         index = setting.choices.index(value) if value in setting.choices else 0
-        value = st.selectbox(title, setting.choices, index, help=setting.help, key=key)
+        value = st.selectbox(title, setting.choices, index, help=setting.help, key=_fresh(key))
     else:
-        value = _number(setting, title, value, key)
+        value = _number(setting, title, value, _fresh(key))
     keep(key, value)
     return value
 

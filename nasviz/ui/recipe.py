@@ -45,8 +45,5 @@ def offer_published(entry: Entry | None, optimizer: str) -> None:
 
 
 def _take(recipe: Mapping[str, Value], optimizer: str) -> None:
-    own = {setting.name for setting in RECIPE}
-    for name, value in recipe.items():
-        key = f"recipe.{name}" if name in own else f"{optimizer}.{name}" if name == "lr" else name
-        controls.keep(key, value)
-        st.session_state.pop(key, None)  # the widget then shows what was kept
+    place = {setting.name: "recipe." for setting in RECIPE} | {"lr": f"{optimizer}."}
+    controls.overwrite({f"{place.get(name, '')}{name}": value for name, value in recipe.items()})
