@@ -1,12 +1,14 @@
 """Optimizers that bring removal structures to zero while they train: one optimizer a file."""
 
 from nasviz.optim.binding import count_of
+from nasviz.optim.bisection import bisect_mu
 from nasviz.optim.create import OPTIMIZERS, SearchOptimizer, create
 from nasviz.optim.dhspg import DHSPG
 from nasviz.optim.groups import Rows, TensorGroup
 from nasviz.optim.h2spg import H2SPG
 from nasviz.optim.h2spg_otov3 import H2SPGOTOv3
 from nasviz.optim.hspg import HSPG
+from nasviz.optim.proxsgd import ProxSGD
 from nasviz.optim.selection import Selection
 
 __all__ = [
@@ -15,10 +17,12 @@ __all__ = [
     "HSPG",
     "OPTIMIZERS",
     "H2SPGOTOv3",
+    "ProxSGD",
     "Rows",
     "SearchOptimizer",
     "Selection",
     "TensorGroup",
+    "bisect_mu",
     "count_of",
     "create",
 ]

@@ -1,0 +1,220 @@
+"""ProxSGD: proximal stochastic gradient descent with momentum, for group sparsity.
+
+References:
+    Chatzimichailidis et al., GSparsity (2022), Algorithm 1. Yang et al., ProxSGD (ICLR 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, overload
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from nasviz.errors import InvalidSettingError
+from nasviz.optim.checks import below_one, not_negative
+from nasviz.optim.grouping import Grouping
+from nasviz.optim.prox import group_factor
+
+__all__ = ["NORMALISATIONS", "ProxSGD", "gains"]
+
+NORMALISATIONS = ("none", "div", "mul")
+
+
+def gains(mu: float | Tensor, sizes: Tensor, normalisation: str, exponent: float = 0.5) -> Tensor:
+    """mu_k of each group: mu, mu / |w_k|^exponent (`div`), or mu |w_k|^exponent (`mul`).
+
+    References:
+        GSparsity, equation (3) and the lines around it.
+
+    Examples:
+        >>> gains(60.0, torch.tensor([900.0]), "div").item()
+        2.0
+    """
+    if normalisation == "none":
+        return mu * torch.ones_like(sizes)
+    return mu * sizes.pow(exponent if normalisation == "mul" else -exponent)
+
+
+class ProxSGD(Optimizer):
+    r"""Proximal stochastic gradient descent on f(w) + sum of mu_k ||w_k|| (GSparsity, Algorithm 1).
+
+    v = (1 - rho) v + rho g;  w~_k = w_k - v_k / tau_k;  w^_k = (1 - (mu_k / tau_k) / ||w~_k||)_+ w~_k;
+    w = (1 - lr) w + lr w^. Everything outside of the groups has mu_k = 0. As lr < 1, a dead group falls by
+    1 - lr a step and is never exactly 0; the documents prune it at 1e-6.
+
+    Args:
+        params: As torch takes them. `lr`, `rho`, `mu`, `tau`, `beta` and `delta` may differ between parameter
+            groups; a group of variables has those of its first tensor.
+        groups: For each id the tensors that shrink together.
+        filters: Weights of convolutions whose filters are one group each.
+        lr: epsilon of the paper, in (0, 1].
+        rho: Weight of the new gradient in v, in (0, 1]; the paper calls it momentum.
+        mu: Weight of the penalty.
+        normalisation: `none`, `div` or `mul` (see `gains`).
+        exponent: Of the group's size in the normalisation.
+        tau: Curvature of the model of f, constant; `None` for all makes it adaptive: the mean over the group
+            of sqrt(r / (1 - beta^t)) + delta, where r averages the squared gradient.
+        beta: Of the average r.
+        delta: Least tau.
+        bounds: Tensors that are clipped behind the proximal map, such as switches to [0, 1].
+
+    Raises:
+        InvalidSettingError: A setting is out of range, or a group holds a tensor that is not in `params`.
+
+    Examples:
+        >>> w = torch.tensor([0.6, 0.8], dtype=torch.float64, requires_grad=True)
+        >>> optimizer = ProxSGD([w], {0: [w]}, lr=0.001, rho=0.8, mu=0.3)
+        >>> w.grad = torch.tensor([0.5, 0.0], dtype=torch.float64)
+        >>> optimizer.step()
+        >>> [round(x, 6) for x in w.tolist()]
+        [0.599527, 0.799709]
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        groups: Mapping[int, Sequence[Tensor]] | None = None,
+        *,
+        filters: Sequence[Tensor] = (),
+        lr: float = 1e-3,
+        rho: float = 0.8,
+        mu: float = 0.0,
+        normalisation: str = "none",
+        exponent: float = 0.5,
+        tau: float | None = 1.0,
+        beta: float = 0.999,
+        delta: float = 1e-8,
+        bounds: Mapping[Tensor, tuple[float, float]] | None = None,
+    ) -> None:
+        for name, value in (("lr", lr), ("rho", rho)):
+            if not 0 < value <= 1:
+                raise InvalidSettingError(f"{name}={value!r}: must be above 0 and at most 1")
+        if normalisation not in NORMALISATIONS:
+            raise InvalidSettingError(
+                f"normalisation={normalisation!r}: choose one of {', '.join(NORMALISATIONS)}"
+            )
+        if tau is not None and not 0 < tau < float("inf"):
+            raise InvalidSettingError(f"tau={tau!r}: must be a number above 0, or None to adapt it")
+        not_negative("mu", mu)
+        not_negative("delta", delta)
+        self.normalisation, self.exponent = normalisation, not_negative("exponent", exponent)
+        self._bounds = {id(tensor): pair for tensor, pair in (bounds or {}).items()}
+        self.grouping = Grouping(groups or {}, filters)
+        defaults = {"lr": lr, "rho": rho, "mu": mu, "tau": tau, "beta": below_one("beta", beta)}
+        super().__init__(params, defaults | {"delta": delta, "num_steps": 0})
+        known = {id(p) for group in self.param_groups for p in group["params"]}
+        if lost := sum(id(tensor) not in known for tensor in self.grouping.tensors):
+            raise InvalidSettingError(f"{lost} tensors of `groups` are not among `params`")
+        self._subsets: dict[tuple[bool, ...], Grouping] = {}
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """One step; a group none of whose tensors has a gradient stays as it is."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            self._average(group)
+        grouped = self._grouped()
+        inside = {id(tensor) for tensor in grouped.tensors}
+        for group in self.param_groups:
+            self._descend(group, [p for p in group["params"] if p.grad is not None and id(p) not in inside])
+        if grouped.tensors:
+            self._shrink(grouped)
+        return loss
+
+    @torch.no_grad()
+    def penalty(self) -> Tensor:
+        """Sum of mu_k ||w_k||, what is added to f."""
+        grouping = self.grouping
+        return (self._gains(grouping, self._home()) * grouping.norm(grouping.tensors)).sum()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            group.setdefault("num_steps", 0)
+
+    def _average(self, group: dict[str, Any]) -> None:
+        """v, and r where tau adapts, take in the gradients."""
+        group["num_steps"] += 1
+        live = [p for p in group["params"] if p.grad is not None]
+        if not live:
+            return
+        grads = [p.grad for p in live]
+        torch._foreach_lerp_([self._kept(p, "exp_avg") for p in live], grads, group["rho"])
+        if group["tau"] is None:
+            squares = [self._kept(p, "exp_avg_sq") for p in live]
+            torch._foreach_mul_(squares, group["beta"])
+            torch._foreach_addcmul_(squares, grads, grads, 1 - group["beta"])
+
+    def _kept(self, parameter: Tensor, name: str) -> Tensor:
+        state = self.state[parameter]
+        if name not in state:
+            state[name] = torch.zeros_like(parameter)
+        kept: Tensor = state[name]
+        return kept
+
+    def _descend(self, group: dict[str, Any], alone: Sequence[Tensor]) -> None:
+        """What is in no group: w = w - (lr / tau) v."""
+        if not alone:
+            return
+        momentum = [self._kept(p, "exp_avg") for p in alone]
+        if group["tau"] is not None:
+            torch._foreach_add_(list(alone), momentum, alpha=-group["lr"] / group["tau"])
+            return
+        correction = (1 - group["beta"] ** group["num_steps"]) ** 0.5
+        for parameter, direction in zip(alone, momentum, strict=True):
+            tau = self._kept(parameter, "exp_avg_sq").sqrt().mean() / correction + group["delta"]
+            parameter.sub_(direction / tau, alpha=group["lr"])
+
+    def _grouped(self) -> Grouping:
+        """The groups that take part: those that a gradient reaches."""
+        live = tuple(tensor.grad is not None for tensor in self.grouping.tensors)
+        if all(live):
+            return self.grouping
+        if live not in self._subsets:
+            self._subsets = {live: self.grouping.subset(live)}
+        return self._subsets[live]
+
+    def _shrink(self, grouping: Grouping) -> None:
+        """Step, proximal map, and the average with the old point (Algorithm 1, lines 3 and 4)."""
+        tensors, home = grouping.tensors, self._home()
+        momentum = [self._kept(tensor, "exp_avg") for tensor in tensors]
+        tau = self._tau(grouping, home)
+        trial = torch._foreach_sub(tensors, torch._foreach_div(momentum, grouping.spread(tau)))  # w~
+        factor = group_factor(grouping.norm(trial), self._gains(grouping, home) / tau)
+        torch._foreach_mul_(trial, grouping.spread(factor))  # w^
+        for tensor, mapped in zip(tensors, trial, strict=True):
+            if id(tensor) in self._bounds:
+                mapped.clamp_(*self._bounds[id(tensor)])
+        torch._foreach_sub_(trial, tensors)
+        rates = [float(home[id(tensor)]["lr"]) for tensor in tensors]
+        torch._foreach_mul_(trial, rates)
+        torch._foreach_add_(tensors, trial)
+
+    def _home(self) -> dict[int, dict[str, Any]]:
+        return {id(p): group for group in self.param_groups for p in group["params"]}
+
+    def _gains(self, grouping: Grouping, home: Mapping[int, dict[str, Any]]) -> Tensor:
+        mu = torch.tensor([home[id(t)]["mu"] for t in grouping.owners], dtype=torch.float64)
+        return gains(
+            mu.to(grouping.sizes.device, non_blocking=True), grouping.sizes, self.normalisation, self.exponent
+        )
+
+    def _tau(self, grouping: Grouping, home: Mapping[int, dict[str, Any]]) -> Tensor:
+        first = home[id(grouping.tensors[0])]
+        if first["tau"] is not None:
+            taus = torch.tensor([home[id(t)]["tau"] for t in grouping.owners], dtype=torch.float64)
+            return taus.to(grouping.sizes.device, non_blocking=True)
+        correction: float = (1 - first["beta"] ** first["num_steps"]) ** 0.5
+        roots = torch._foreach_sqrt([self._kept(tensor, "exp_avg_sq") for tensor in grouping.tensors])
+        delta: float = first["delta"]
+        return grouping.mean(roots) / correction + delta
