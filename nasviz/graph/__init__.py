@@ -4,6 +4,8 @@ No torch here: everything in this room can be saved as JSON and read anywhere.
 """
 
 from nasviz.graph.budget import BudgetFit, CostBand, fit_budget
+from nasviz.graph.channel_groups import ChannelMember, ChannelStructure
+from nasviz.graph.channel_space import ChannelSpace
 from nasviz.graph.collapsible import Collapsible, collapsible
 from nasviz.graph.dependency import DependencyGraph
 from nasviz.graph.gates import Gate
@@ -20,6 +22,9 @@ from nasviz.graph.trace_graph import Input, Output, TraceGraph, Vertex
 
 __all__ = [
     "BudgetFit",
+    "ChannelMember",
+    "ChannelSpace",
+    "ChannelStructure",
     "Collapsible",
     "ConstructionPlan",
     "CostBand",

@@ -7,24 +7,29 @@ A rule answers with the zero channels of the vertex's output and the rows it cut
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from nasviz.graph.mixers import columns, convolution
 from nasviz.graph.moves import (
+    channel_shuffle,
+    pad,
     part,
     permute,
     pixel_shuffle,
     pixel_unshuffle,
     reduce,
     reshape,
+    select,
     split,
     transpose,
     window,
 )
-from nasviz.graph.operators import Channels
+from nasviz.graph.operators import VALUE_AT_ZERO, Channels
 from nasviz.graph.passage import Passage, Zeros
 from nasviz.graph.structures import Slice
 from nasviz.graph.trace_graph import Vertex
 
-__all__ = ["concatenated", "pass_through"]
+__all__ = ["concatenated", "constant_at_zero", "keeps_axis", "pass_through"]
 
 
 def pass_through(
@@ -46,8 +51,9 @@ def pass_through(
         return None
     if vertex.operator == "getitem":
         return part(vertex, zeros, shape, source)
-    if vertex.operator in ("mul", "div") and not vertex.parameters and not vertex.buffers:
-        return _pass(vertex, zeros, shape)  # by a number
+    by_number = vertex.operator in ("mul", "div") and not vertex.parameters and not vertex.buffers
+    if by_number or constant_at_zero(vertex) is not None:
+        return _pass(vertex, zeros, shape)
     rule = _BY_OPERATOR.get(vertex.operator) or _RULES.get(vertex.rule.channels)
     return rule(vertex, zeros, shape) if rule is not None else None
 
@@ -65,12 +71,25 @@ def concatenated(parts: list[tuple[Zeros | None, int, bool]], axis: int) -> Zero
     return Zeros(axis, tuple(rows), offset) if rows else None
 
 
+def keeps_axis(vertex: Vertex, axis: int, shape: tuple[int, ...]) -> bool:
+    """Whether an operator that acts on each channel by itself finds them along this axis of its operand."""
+    if len(shape) != len(vertex.shape) or vertex.shape[axis] != shape[axis]:
+        return False
+    return axis == 1 or not ("pool" in vertex.operator or "upsample" in vertex.operator)
+
+
+def constant_at_zero(vertex: Vertex) -> float | None:
+    """What an activation that acts on each number by itself makes of zero, where that is another number."""
+    beta = vertex.attributes.get("beta")  # of a softplus
+    return VALUE_AT_ZERO.get(vertex.operator) if beta in (None, 1) and not vertex.parameters else None
+
+
 def _pass(vertex: Vertex, zeros: Zeros, shape: tuple[int, ...]) -> Passage | None:
-    same_axis = len(shape) == len(vertex.shape) and vertex.shape[zeros.axis] == zeros.size
-    spatial = "pool" in vertex.operator or "upsample" in vertex.operator
-    if not (vertex.keeps_zero and same_axis) or (spatial and zeros.axis != 1):
+    if zeros.value or not keeps_axis(vertex, zeros.axis, shape):
         return None
-    return Passage(zeros)
+    if (value := constant_at_zero(vertex)) is not None:
+        return Passage(replace(zeros, value=value))
+    return Passage(zeros) if vertex.keeps_zero else None
 
 
 def _rows(vertex: Vertex, zeros: Zeros, shape: tuple[int, ...]) -> Passage | None:
@@ -78,6 +97,8 @@ def _rows(vertex: Vertex, zeros: Zeros, shape: tuple[int, ...]) -> Passage | Non
         return None
     left = zeros.size - len(zeros.rows)
     if vertex.operator == "prelu":
+        if zeros.value:
+            return None
         if vertex.attributes.get("num_parameters") == 1:
             return Passage(zeros)
         cut = tuple(Slice(name, 0, zeros.rows, vertex.id) for name in vertex.parameters)
@@ -90,49 +111,14 @@ def _rows(vertex: Vertex, zeros: Zeros, shape: tuple[int, ...]) -> Passage | Non
         for name in vertex.buffers
         if name.endswith(("running_mean", "running_var"))
     )
-    return Passage(zeros, rows + statistics, rows, {"num_features": left})
-
-
-def _columns(vertex: Vertex, zeros: Zeros, shape: tuple[int, ...]) -> Passage | None:
-    if zeros.axis != len(shape) - 1 or not vertex.parameters or not vertex.module:
-        return None
-    left = zeros.size - len(zeros.rows)
-    inputs = 0 if vertex.attributes.get("transposed") else 1  # torch's weights have them last, others first
-    cut = Slice(vertex.parameters[0], inputs, zeros.rows, vertex.id)
-    return Passage(None, (cut,), retyped={"in_features": left}, kept=(left, zeros.size))
-
-
-def _convolution(vertex: Vertex, zeros: Zeros, shape: tuple[int, ...]) -> Passage | None:
-    groups, is_transposed = vertex.attributes.get("groups", 1), bool(vertex.attributes.get("transposed"))
-    if zeros.axis != 1 or not vertex.parameters or not vertex.module or not isinstance(groups, int):
-        return None
-    left = zeros.size - len(zeros.rows)
-    if groups == 1:
-        cut = Slice(vertex.parameters[0], 0 if is_transposed else 1, zeros.rows, vertex.id)
-        return Passage(None, (cut,), retyped={"in_channels": left}, kept=(left, zeros.size))
-    return None if is_transposed else _grouped(vertex, zeros, groups)
-
-
-def _grouped(vertex: Vertex, zeros: Zeros, groups: int) -> Passage | None:
-    """Whole groups go, with their filters; a depthwise convolution has one channel a group."""
-    width = zeros.size // groups
-    gone = tuple(dict.fromkeys(row // width for row in zeros.rows))
-    if len(gone) * width != len(zeros.rows):
-        return None
-    left, filters = groups - len(gone), vertex.shape[1] // groups
-    after = Zeros(1, Zeros(1, gone, groups).spread(filters), vertex.shape[1])
-    retyped = {"in_channels": left * width, "out_channels": left * filters, "groups": left}
-    weight, *bias = vertex.parameters
-    shifts = tuple(Slice(name, 0, after.rows, vertex.id) for name in bias)
-    cut = Slice(weight, 0, after.rows, vertex.id)
-    return Passage(after, (cut, *shifts), shifts, retyped, (left, groups))
+    return Passage(replace(zeros, value=0.0), rows + statistics, rows, {"num_features": left})
 
 
 _RULES: dict[Channels, Callable[[Vertex, Zeros, tuple[int, ...]], Passage | None]] = {
     Channels.PASS: _pass,
     Channels.ROWS: _rows,
-    Channels.COLUMNS: _columns,
-    Channels.CONVOLUTION: _convolution,
+    Channels.COLUMNS: columns,
+    Channels.CONVOLUTION: convolution,
     Channels.RESHAPE: reshape,
     Channels.PERMUTE: permute,
     Channels.REDUCE: reduce,
@@ -142,8 +128,12 @@ _BY_OPERATOR: dict[str, Callable[[Vertex, Zeros, tuple[int, ...]], Passage | Non
     "swapaxes": transpose,
     "pixel_shuffle": pixel_shuffle,
     "pixel_unshuffle": pixel_unshuffle,
+    "channel_shuffle": channel_shuffle,
+    "pad": pad,
     "chunk": split,
     "split": split,
+    "split_with_sizes": split,
     "unbind": split,
     "slice": window,
+    "select": select,
 }

@@ -8,17 +8,20 @@ clears dead ends and bypasses joints that are left with one operand.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from heapq import heappop, heappush
 from math import prod
+from types import MappingProxyType
 from typing import Any
 
 from nasviz.errors import ConstructionError
 from nasviz.graph.channels import concatenated, pass_through
 from nasviz.graph.gates import Gate
+from nasviz.graph.mixers import without_outputs
 from nasviz.graph.operators import Role
 from nasviz.graph.passage import Passage, Zeros
+from nasviz.graph.products import product
 from nasviz.graph.segments import SegmentGraph
 from nasviz.graph.structures import Slice
 from nasviz.graph.trace_graph import TraceGraph, Vertex
@@ -38,6 +41,8 @@ class Fill:
     size: int
     readers: tuple[str, ...]
     """Vertices and virtual outputs that get the widened value."""
+    value: float = 0.0
+    """What is written: zero, or the constant that a gate makes of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +65,14 @@ class ConstructionPlan:
     slices: tuple[Slice, ...]
     """Rows cut from parameters and buffers."""
     fills: tuple[Fill, ...]
-    retyped: dict[str, dict[str, int]]
-    """New module attributes by vertex, such as `in_channels`."""
+    retyped: dict[str, dict[str, int | float]]
+    """New module attributes by vertex, such as `in_channels`, and new literals of calls."""
     lost_outputs: tuple[str, ...]
     """Optional virtual outputs that are gone."""
+    channels: tuple[int, ...]
+    """Channel groups that are cut."""
+    widths: dict[str, tuple[int, int]]
+    """For each operator that makes fewer channels: how many before and after."""
     params_before: int
     params_after: int
     macs_before: int
@@ -85,8 +94,20 @@ def plan(
     gone: frozenset[int],
     removable: Collection[int],
     gates: Sequence[Gate] = (),
+    channels: tuple[int, ...] = (),
+    narrowed: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
 ) -> ConstructionPlan:
-    """Plan the construction without `gates` and the segments `gone`, the closure of `selected`."""
+    """Plan the construction without `gates` and the segments `gone`, the closure of `selected`.
+
+    Args:
+        segments: The segment graph.
+        selected: Structures that were chosen.
+        gone: They and what they orphan.
+        removable: Ids of all structures that count.
+        gates: Gates that are replaced by their value at zero.
+        channels: Channel groups that are cut.
+        narrowed: For each operator the channels that it makes no more.
+    """
     trace = segments.trace
     erased = {
         v: "selected" if i in selected else "orphaned" for i in sorted(gone) for v in segments[i].vertices
@@ -94,7 +115,8 @@ def plan(
     erased |= {v: "gate" for gate in gates for v in gate.vertices}
     alive = _reaching_an_output(trace, erased)
     erased |= {v.id: "dead end" for v in trace if v.id not in alive and v.id not in erased}
-    missing = _Missing(trace, erased)
+    narrowed = {vertex: rows for vertex, rows in narrowed.items() if vertex not in erased}
+    missing = _Missing(trace, erased, narrowed)
     macs = {v.id: v.macs for v in trace if v.id not in erased}
     for vertex_id, passage in missing.passages.items():
         numerator, denominator = passage.kept
@@ -112,6 +134,8 @@ def plan(
         fills=missing.fills(),
         retyped={v: p.retyped for v, p in missing.passages.items() if p.retyped},
         lost_outputs=tuple(o.id for o in trace.outputs if o.source in erased),
+        channels=channels,
+        widths={v: (z.size, z.size - len(z.rows)) for v in narrowed for z in [missing.zeros[v]]},
         params_before=trace.num_parameters,
         params_after=_num_parameters(trace, erased, slices),
         macs_before=trace.macs,
@@ -151,6 +175,7 @@ class _Missing:
 
     trace: TraceGraph
     erased: Collection[str]
+    narrowed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     dropped: dict[str, tuple[int, ...]] = field(default_factory=dict)
     bypassed: dict[str, str] = field(default_factory=dict)
     passages: dict[str, Passage] = field(default_factory=dict)
@@ -172,6 +197,8 @@ class _Missing:
 
         for vertex_id in self.erased:
             wake(vertex_id)
+        for vertex_id in self.narrowed:
+            heappush(queue, place[vertex_id])
         done = -1
         while queue:
             index = heappop(queue)
@@ -185,7 +212,7 @@ class _Missing:
 
     def fills(self) -> tuple[Fill, ...]:
         return tuple(
-            Fill(source, z.axis, z.rows, z.size, tuple(dict.fromkeys(readers)))
+            Fill(source, z.axis, z.rows, z.size, tuple(dict.fromkeys(readers)), z.value)
             for source, readers in self.filled.items()
             for z in [self.zeros[source]]
         )
@@ -204,6 +231,16 @@ class _Missing:
             self.zeros[vertex.id] = zeros
 
     def _single(self, vertex: Vertex) -> Zeros | None:
+        passage = self._through(vertex) if vertex.inputs[0] in self.zeros else None
+        if vertex.id in self.narrowed:
+            passage = without_outputs(vertex, self.narrowed[vertex.id], passage)
+        if passage is None:
+            return None
+        self.passages[vertex.id] = passage
+        return passage.zeros
+
+    def _through(self, vertex: Vertex) -> Passage | None:
+        """What becomes of channels that its only operand misses; without a rule they are filled in."""
         source = vertex.inputs[0]
         owns = all(len(self.trace.parameter_readers[name]) == 1 for name in vertex.parameters)
         passage = pass_through(
@@ -215,9 +252,7 @@ class _Missing:
         )
         if passage is None:
             self.filled[source].append(vertex.id)
-            return None
-        self.passages[vertex.id] = passage
-        return passage.zeros
+        return passage
 
     def _joint(self, vertex: Vertex) -> Zeros | None:
         kept = [source for source in vertex.inputs if source not in self.erased]
@@ -225,14 +260,23 @@ class _Missing:
             return self._concatenation(vertex, kept, axis)
         if vertex.role is Role.ADDITIVE or vertex.id in self.bypassed:
             met = {(self.zeros.get(source), len(self.trace.shapes[source])) for source in kept}
-            if len(met) == 1:
-                return met.pop()[0]
+            zeros = met.pop()[0] if len(met) == 1 else None
+            if zeros is not None and (zeros.value == 0 or vertex.id in self.bypassed):
+                return zeros
+        elif len(kept) == len(vertex.inputs) and (passage := self._product(vertex)):
+            self.passages[vertex.id] = passage
+            return passage.zeros
         self._fill(vertex, kept)
         return None
 
+    def _product(self, vertex: Vertex) -> Passage | None:
+        operands = [self.zeros.get(source) for source in vertex.inputs]
+        return product(vertex, operands, [self.trace.shapes[source] for source in vertex.inputs])
+
     def _concatenation(self, vertex: Vertex, kept: list[str], axis: int) -> Zeros | None:
         """What is missing along its axis shifts; what is missing along another one is filled."""
-        along = {s: self.zeros[s] for s in kept if s in self.zeros and self.zeros[s].axis == axis}
+        found = {source: self.zeros[source] for source in kept if source in self.zeros}
+        along = {source: z for source, z in found.items() if z.axis == axis and z.value == 0}
         self._fill(vertex, [source for source in kept if source not in along])
         shapes = self.trace.shapes
         return concatenated([(along.get(s), shapes[s][axis], s in self.erased) for s in vertex.inputs], axis)

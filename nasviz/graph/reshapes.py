@@ -1,18 +1,34 @@
 """Where zero channels are after a reshape: index maps of `view`, `flatten`, `unflatten` and their like.
 
-A reshape keeps the order of the numbers. Axes before and after fall into groups of equal length, as `(2, 6)`
-and `(2, 3, 2)` fall into 2 | 6 and 2 | 3 x 2; within its group, an axis that is partly zero may become an
-axis that is partly zero again, be spread over a longer one, or be torn apart.
+A reshape keeps the order of the numbers. Read from their ends, axes before and after fall into groups of
+equal length, as `(2, 6)` and `(2, 3, 2)` fall into 2 | 6 and 2 | 3 x 2; within its group, an axis that is
+partly zero may become an axis that is partly zero again, be spread over a longer one, or be torn apart. The
+batch may take in the front of a group or hand it out, as where heads are counted as further samples.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import prod
 
-__all__ = ["reshaped_rows"]
+__all__ = ["LONGEST", "AxisGroup", "aligned", "places_of", "reshaped_rows"]
 
-_LONGEST = 1 << 22
+LONGEST = 1 << 22
 """A group of more numbers than this is not followed: its rows are listed one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class AxisGroup:
+    """Neighbouring axes before and after a reshape that hold the same numbers in the same order."""
+
+    size: int
+    """Length of the axis that is followed."""
+    stride: int
+    """Numbers from one index along it to the next."""
+    length: int
+    """Numbers in the group."""
+    after: dict[int, tuple[int, int]]
+    """Size and stride of each axis after the reshape; the batch is none of them."""
 
 
 def reshaped_rows(
@@ -20,8 +36,7 @@ def reshaped_rows(
 ) -> tuple[int, tuple[int, ...]] | None:
     """Axis and rows, after a reshape, of the numbers at `rows` of `axis` before it.
 
-    Only the first axis may be the batch (-1), before as after. `None` where the numbers are no rows of one
-    axis any more.
+    The batch is the axis of length -1. `None` where the numbers are no rows of one axis any more.
 
     Examples:
         >>> reshaped_rows(1, (2,), (-1, 3, 2, 2), (-1, 12))
@@ -30,48 +45,70 @@ def reshaped_rows(
         (1, (1,))
         >>> reshaped_rows(1, (1, 2), (-1, 6), (-1, 3, 2)) is None
         True
+        >>> reshaped_rows(2, (1, 3, 5), (7, -1, 6), (7, -1, 2))
+        (2, (1,))
     """
-    group = _aligned(axis, before, after)
-    if group is None:
+    group = aligned(axis, before, after)
+    if group is None or group.length > LONGEST:
         return None
-    old, new = group
-    length = prod(before[i] for i in old)
-    if length > _LONGEST:
-        return None
-    inner = prod(before[i] for i in old if i > axis)
-    size, outer = before[axis], length // (inner * before[axis])
     places = {
-        (block * size + row) * inner + offset
-        for block in range(outer)
+        (block * group.size + row) * group.stride + offset
+        for block in range(group.length // (group.size * group.stride))
         for row in rows
-        for offset in range(inner)
+        for offset in range(group.stride)
     }
-    for candidate in new:
-        step = prod(after[i] for i in new if i > candidate)
-        hit = {place // step % after[candidate] for place in places}
-        if len(hit) * (length // after[candidate]) == len(places):
+    for candidate, (size, stride) in group.after.items():
+        hit = {place // stride % size for place in places}
+        if len(hit) * (group.length // size) == len(places):
             return candidate, tuple(sorted(hit))
     return None
 
 
-def _aligned(
-    axis: int, before: tuple[int, ...], after: tuple[int, ...]
-) -> tuple[list[int], list[int]] | None:
-    """The smallest groups of axes, before and after, that hold `axis` and the same numbers."""
-    start = 1 if before[:1] == after[:1] == (-1,) else 0
-    if axis < start or min(*before[start:], *after[start:], 1) < 1:
-        return None
-    if prod(before[start:]) != prod(after[start:]):
-        return None
-    left, right = start, start
-    while left < len(before) and right < len(after):
+def places_of(group: AxisGroup, axis: int) -> list[tuple[int, int]]:
+    """Which index along the axis that is followed meets which along `axis` after the reshape, each pair once.
+
+    Examples:
+        >>> group = aligned(1, (-1, 4), (-1, 2, 2))
+        >>> places_of(group, 1), places_of(group, 2)
+        ([(0, 0), (1, 0), (2, 1), (3, 1)], [(0, 0), (1, 1), (2, 0), (3, 1)])
+    """
+    size, stride = group.after[axis]
+    pairs = ((n // group.stride % group.size, n // stride % size) for n in range(group.length))
+    return list(dict.fromkeys(pairs))
+
+
+def aligned(axis: int, before: tuple[int, ...], after: tuple[int, ...]) -> AxisGroup | None:
+    """The smallest group that holds `axis`; `None` where there is none."""
+    left, right = len(before) - 1, len(after) - 1
+    while left >= 0 and right >= 0:
         old, new = [left], [right]
-        while (ours := prod(before[i] for i in old)) != (theirs := prod(after[i] for i in new)):
-            if ours < theirs:
-                old.append(old[-1] + 1)
-            else:
-                new.append(new[-1] + 1)
-        left, right = old[-1] + 1, new[-1] + 1
+        ours, theirs = before[left], after[right]
+        while ours != theirs and min(ours, theirs) > 0:
+            axes, shape = (old, before) if ours < theirs else (new, after)
+            if axes[-1] == 0:
+                return None
+            if shape[axes[-1] - 1] < 1:  # the batch: it takes in, or hands out, the front of the group
+                return _group(axis, before, after, old, new, max(ours, theirs), min(ours, theirs))
+            axes.append(axes[-1] - 1)
+            ours, theirs = prod(before[i] for i in old), prod(after[i] for i in new)
+        if ours != theirs:
+            return None
         if axis in old:
-            return old, new
+            return _group(axis, before, after, old, new, ours, ours)
+        left, right = old[-1] - 1, new[-1] - 1
     return None
+
+
+def _group(
+    axis: int,
+    before: tuple[int, ...],
+    after: tuple[int, ...],
+    old: list[int],
+    new: list[int],
+    length: int,
+    shorter: int,
+) -> AxisGroup | None:
+    if axis not in old or shorter < 1 or length % shorter:
+        return None
+    sizes = {i: (after[i], prod(after[k] for k in new if k > i)) for i in reversed(new)}
+    return AxisGroup(before[axis], prod(before[i] for i in old if i > axis), length, sizes)

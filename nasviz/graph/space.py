@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from nasviz.errors import InvalidSparsityError, UnknownVertexError
 from nasviz.graph import selection
+from nasviz.graph.channel_space import ChannelSpace
 from nasviz.graph.dependency import DependencyGraph
 from nasviz.graph.gates import Gate, gates
 from nasviz.graph.plan import ConstructionPlan, entailed_rows, plan
@@ -97,6 +98,13 @@ class SearchSpace:
     def dependency(self) -> DependencyGraph:
         """Vertices by kind, and which share their channels (OTOv3, section 3.2)."""
         return DependencyGraph(self.trace)
+
+    @cached_property
+    def channels(self) -> ChannelSpace:
+        """What can be cut inside operators: channel groups (OTOv2)."""
+        return ChannelSpace(
+            self.trace, frozenset(v for i in self._protected for v in self.segments[i].vertices)
+        )
 
     @cached_property
     def structures(self) -> tuple[RemovalStructure, ...]:
@@ -253,18 +261,28 @@ class SearchSpace:
             )
         return ids
 
-    def plan(self, erased: Iterable[int], gates: Iterable[int] = ()) -> ConstructionPlan:
-        """What construction does when these structures go; predicts parameters and MACs.
+    def plan(
+        self, erased: Iterable[int], gates: Iterable[int] = (), channels: Iterable[int] = ()
+    ) -> ConstructionPlan:
+        """What construction does when these structures and channel groups go; predicts parameters and MACs.
 
         Raises:
             InvalidSparsityError: They may not go together.
         """
         ids = self.check_erased(erased)
-        replaced = [self.gate(i) for i in sorted(set(gates))]
-        return plan(self.segments, ids, self.closure(ids), {s.id for s in self.removable}, replaced)
+        cut = self._cut(channels)
+        return plan(
+            self.segments,
+            ids,
+            self.closure(ids),
+            {s.id for s in self.removable},
+            [self.gate(i) for i in sorted(set(gates))],
+            cut,
+            self.channels.narrowed(cut) if cut else {},
+        )
 
-    def group(self, erased: Iterable[int], gates: Iterable[int] = ()) -> Group:
-        """What must be zero in the full network when these structures go: the groups of their closure."""
+    def group(self, erased: Iterable[int], gates: Iterable[int] = (), channels: Iterable[int] = ()) -> Group:
+        """What must be zero in the full network when these go: the groups of the structures' closure too."""
         ids = self.check_erased(erased)
         gone = self.closure(ids) | {self.gate(i).id for i in gates}
         inside = {v for i in gone for v in self.segments[i].vertices}
@@ -275,8 +293,17 @@ class SearchSpace:
             for name in self.segments[i].parameters
             if inside.issuperset(shared.get(name, ()))
         )
-        rows = entailed_rows(self.segments, self.closure(ids))
+        cut = self._cut(channels)
+        rows = (
+            *entailed_rows(self.segments, self.closure(ids)),
+            *(self.channels.slices(cut) if cut else ()),
+        )
         return Group(tuple(dict.fromkeys(tensors)), tuple(r for r in rows if r.tensor not in tensors))
+
+    def _cut(self, channels: Iterable[int]) -> tuple[int, ...]:
+        """Channel groups, checked; most plans cut none, and need not know what could be cut."""
+        ids = tuple(channels)
+        return self.channels.check(ids) if ids else ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, ready for `json.dumps`; everything else follows from it."""

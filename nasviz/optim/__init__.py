@@ -10,6 +10,7 @@ from nasviz.optim.h2spg_otov3 import H2SPGOTOv3
 from nasviz.optim.hspg import HSPG
 from nasviz.optim.proxsgd import ProxSGD
 from nasviz.optim.selection import Selection
+from nasviz.optim.slim import Slim
 
 __all__ = [
     "DHSPG",
@@ -21,6 +22,7 @@ __all__ = [
     "Rows",
     "SearchOptimizer",
     "Selection",
+    "Slim",
     "TensorGroup",
     "bisect_mu",
     "count_of",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from math import floor
 
 import torch
@@ -12,6 +12,7 @@ from nasviz.errors import InvalidSettingError, InvalidSparsityError
 from nasviz.graph import SearchSpace, Slice
 from nasviz.optim.groups import Rows, TensorGroup
 from nasviz.optim.selection import Selection
+from nasviz.saliency.rows import RowIndex
 
 __all__ = ["SpaceBinding", "count_of"]
 
@@ -61,6 +62,40 @@ class SpaceBinding:
         left = tuple(tensor for tensor in group.tensors if id(tensor) not in taken)
         return Selection(selected, orphaned, members, TensorGroup(left, group.rows))
 
+    def channel_index(self) -> RowIndex:
+        """The channel groups as rows of the network's parameters."""
+        channels = self.space.channels
+        owners: dict[tuple[str, int], list[int]] = {}
+        for structure in channels.slimmable:
+            for member in structure.members:
+                if member.is_zeroed:
+                    length = self.space.trace.parameter_shapes[member.tensor][member.dim]
+                    line = owners.setdefault((member.tensor, member.dim), [-1] * length)
+                    count = len(member.rows) // structure.width
+                    for place, row in enumerate(member.rows):
+                        line[row] = structure.first + place // count
+        rows = [(self._parameter(name), dim, line) for (name, dim), line in owners.items()]
+        return RowIndex(range(len(channels)), rows)
+
+    def select_channels(
+        self, scores: Mapping[int, float], gone: Collection[int], *, slim: int | float, divisible: int
+    ) -> tuple[int, ...]:
+        """The channel groups of lowest score that can go.
+
+        Args:
+            scores: Of each channel group.
+            gone: Structures that go; groups inside of them do not count.
+            slim: How many groups go: an int counts them, a float is the share of those that are left.
+            divisible: What the widths that are left shall be multiples of.
+        """
+        selected = tuple(gone)
+        closure = self.space.closure(selected) if self.space.is_valid(selected) else frozenset(selected)
+        erased = {v for i in closure for v in self.space.segments[i].vertices}
+        channels = self.space.channels
+        left = sum(s.width for s in channels.slimmable if not erased.issuperset(s.stems))
+        k = min(count_of(slim, left, "slim", "channel groups"), channels.max_groups(erased=erased))
+        return channels.select(scores, k, divisible=divisible, erased=erased)
+
     def _group(self, names: Iterable[str], slices: Iterable[Slice]) -> TensorGroup:
         return TensorGroup(
             tuple(self._parameter(name) for name in names),
@@ -76,7 +111,12 @@ class SpaceBinding:
         return self._parameters[name]
 
 
-def count_of(target_sparsity: int | float, num_structures: int) -> int:
+def count_of(
+    target_sparsity: int | float,
+    num_structures: int,
+    name: str = "target_sparsity",
+    of_what: str = "removal structures",
+) -> int:
     """K as a count: a whole number counts structures, a float in [0, 1) is their share, rounded down.
 
     Raises:
@@ -90,8 +130,8 @@ def count_of(target_sparsity: int | float, num_structures: int) -> int:
         return int(target_sparsity)
     if not 0 <= target_sparsity < 1:
         raise InvalidSparsityError(
-            f"target_sparsity={target_sparsity}: a float is a share of the {num_structures} removal"
-            " structures, from 0.0 to below 1.0; pass an int to count structures"
+            f"{name}={target_sparsity}: a float is a share of the {num_structures} {of_what}, from 0.0 to"
+            " below 1.0; pass an int to count them"
         )
     # 0.999: HESSO's cap, so that some structure always stays; 1e-9: 0.29 * 100 is 28.999...
     return floor(num_structures * min(target_sparsity, 0.999) + 1e-9)

@@ -20,11 +20,13 @@ from nasviz.optim.h2spg_otov3 import H2SPGOTOv3
 from nasviz.optim.hspg import HSPG
 from nasviz.optim.inner import inner_optimizer
 from nasviz.optim.progressive import shares
+from nasviz.optim.slim import Slim
+from nasviz.optim.slimming import check_slim, slimming
 
 __all__ = ["OPTIMIZERS", "SearchOptimizer", "create"]
 
-SearchOptimizer = H2SPG | H2SPGOTOv3 | HSPG
-"""What `create` returns; DHSPG is an `H2SPGOTOv3`."""
+SearchOptimizer = H2SPG | H2SPGOTOv3 | HSPG | Slim
+"""What `create` returns; DHSPG is an `H2SPGOTOv3`, and `Slim` is one of the first two with channel groups."""
 
 OPTIMIZERS: dict[str, type[H2SPG] | type[H2SPGOTOv3] | type[HSPG]] = {
     "h2spg": H2SPG,
@@ -43,6 +45,8 @@ def create(
     base: str | Optimizer = "sgd",
     target_sparsity: int | float = 0,
     periods: int = 1,
+    slim: int | float = 0,
+    group_divisible: int = 1,
     parameters: Iterable[Tensor] | Iterable[dict[str, Any]] | None = None,
     **settings: Any,
 ) -> SearchOptimizer:
@@ -55,6 +59,9 @@ def create(
         base: `sgd`, `adam` or `adamw`; or an optimizer of `torch.optim` that holds the parameters already.
         target_sparsity: K: an int counts structures, a float in [0, 1) is their share. `hspg` has no target.
         periods: In how many portions the structures go; `h2spg` alone.
+        slim: How many channel groups go besides (OTOv2): an int counts them, a float in [0, 1) is the share
+            of those that the structures leave. Every operator keeps a channel. `hspg` has no target.
+        group_divisible: What the widths that slimming leaves shall be multiples of.
         parameters: What is trained, as torch takes it: tensors, or groups with settings of their own. All
             parameters of `net` when left out.
         **settings: Those of the optimizer's class, and those of the base (`lr`, `momentum`, `weight_decay`,
@@ -70,15 +77,18 @@ def create(
     kind = OPTIMIZERS[name]
     k = count_of(target_sparsity, len(space.removable))
     if issubclass(kind, HSPG):
-        if k:
+        if k or slim:
+            asked = f"slim={slim}" if slim else f"target_sparsity={target_sparsity}"
             raise InvalidSettingError(
-                f"target_sparsity={target_sparsity}: hspg has no target, regularization decides what goes,"
+                f"{asked}: hspg has no target, regularization decides what goes,"
                 " so leave it at 0 or choose another optimizer"
             )
     else:
         space.check_sparsity(k, limit=None if kind.is_hierarchical else len(space.removable))
     if not isinstance(periods, int) or periods < 1 or (periods > 1 and kind is not H2SPG):
         raise InvalidSettingError(f"periods={periods!r}: must be 1, or for h2spg a whole number above")
+    if slim:
+        check_slim(space, slim, group_divisible)
     own, for_base = _split(kind, settings)
     if isinstance(base, Optimizer):
         if for_base or parameters is not None:
@@ -91,9 +101,13 @@ def create(
     if issubclass(kind, HSPG):
         return kind(inner, binding.members(), space.is_valid, **own)
     select = partial(binding.select, k=k, hierarchical=kind.is_hierarchical)
+    optimizer: H2SPG | H2SPGOTOv3
     if issubclass(kind, H2SPG):
-        return kind(inner, binding.groups, [partial(select, count=c) for c in shares(k, periods)], **own)
-    return kind(inner, binding.groups, select, **own)
+        portions = [partial(select, count=c) for c in shares(k, periods)]
+        optimizer = kind(inner, binding.groups, portions, **own)
+    else:
+        optimizer = kind(inner, binding.groups, select, **own)
+    return slimming(optimizer, binding, slim, group_divisible, own) if slim else optimizer
 
 
 def _split(kind: type[Optimizer], settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 import torch
 from torch import Tensor
@@ -32,8 +32,12 @@ class GroupOptimizer(torch.optim.Optimizer, ABC):
         tensors: Tensors that groups may hold besides those of `inner`.
     """
 
+    takes_group_optimizers: ClassVar[bool] = False
+    """Whether the inner optimizer may be one of these itself."""
+
     def __init__(self, inner: Optimizer, tensors: Iterable[Tensor] = ()) -> None:
-        if isinstance(inner, torch.optim.LBFGS | GroupOptimizer):
+        is_group_optimizer = isinstance(inner, GroupOptimizer) and not self.takes_group_optimizers
+        if isinstance(inner, torch.optim.LBFGS) or is_group_optimizer:
             raise InvalidSettingError(
                 f"{type(inner).__name__} cannot be the inner optimizer; take one of torch.optim that keeps"
                 " its buffers variable by variable, such as SGD, Adam or AdamW"
@@ -76,10 +80,13 @@ class GroupOptimizer(torch.optim.Optimizer, ABC):
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types and tensors only: the inner optimizer's state, and our own under the key `nasviz`."""
-        state = super().state_dict()
+        return super().state_dict() | {OWN_STATE: self.own_state()}
+
+    def own_state(self) -> dict[str, Any]:
+        """What is saved besides the inner optimizer's state."""
         held = self._pack(self.held)
         own = {"class": type(self).__name__, "num_steps": self.num_steps, "held": held}
-        return state | {OWN_STATE: own | self._own_state()}
+        return own | self._own_state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on exactly where `state_dict` was taken; the weights are the network's to load.
@@ -91,17 +98,25 @@ class GroupOptimizer(torch.optim.Optimizer, ABC):
         """
         own = state_dict.get(OWN_STATE)
         if own is not None:
-            if own.get("class") != type(self).__name__:
-                raise CheckpointError(
-                    f"this state was saved by {own.get('class')!r} and cannot be loaded into"
-                    f" {type(self).__name__}"
-                )
-            self._check_own_state(own)
+            self.check_own_state(own)
         super().load_state_dict(state_dict)
         if own is not None:
-            self.num_steps = own["num_steps"]
-            self._held = GroupScaler(self._unpack(own["held"]))
-            self._load_own_state(own)
+            self.load_own_state(own)
+
+    def check_own_state(self, own: dict[str, Any]) -> None:
+        """Refuse what `own_state` of another optimizer returned."""
+        if own.get("class") != type(self).__name__:
+            raise CheckpointError(
+                f"this state was saved by {own.get('class')!r} and cannot be loaded into"
+                f" {type(self).__name__}"
+            )
+        self._check_own_state(own)
+
+    def load_own_state(self, own: dict[str, Any]) -> None:
+        """Take over what `own_state` returned, after the inner optimizer's state."""
+        self.num_steps = own["num_steps"]
+        self._held = GroupScaler(self._unpack(own["held"]))
+        self._load_own_state(own)
 
     def __getstate__(self) -> dict[str, Any]:
         raise TypeError(

@@ -123,7 +123,8 @@ class H2SPG(SelectingOptimizer):
         if self.projection == "halfspace":
             return
         if step >= length - 1:
-            self._zero_all("progressive")
+            self._settle()
+            self._zero("progressive", self._redundant.index.ids)
         else:
             self._shrink(progressive_factor(step, length))
 

@@ -85,4 +85,5 @@ class H2SPGOTOv3(SelectingOptimizer):
         shrink_(index, before, norm, coefficients, rates)
         self._halfspace(before)
         if self.projection_steps is not None and step >= self.projection_steps - 1:
-            self._zero_all("end of projection")
+            self._settle()
+            self._zero("end of projection", self._redundant.index.ids)

@@ -23,7 +23,7 @@ class WarmUpScores:
     """Averaged scores of structures, sampled where a step begins (ASGNAS, Algorithm 3, line 5).
 
     Args:
-        groups: What each structure owns; only whole tensors are scored.
+        groups: What each structure owns, of which only whole tensors are scored; or an index of its own.
         saliency: Name of a score, a function of `Reductions`, or the scores themselves.
         every: Sample at every n-th step, the first included.
         momentum: Weight of the past in the average, in [0, 1).
@@ -32,14 +32,18 @@ class WarmUpScores:
 
     def __init__(
         self,
-        groups: Mapping[int, TensorGroup],
+        groups: Mapping[int, TensorGroup] | StructureIndex,
         saliency: AnySaliency,
         *,
         every: int,
         momentum: float,
         generator: Generator | None,
     ) -> None:
-        self.index = StructureIndex({i: group.tensors for i, group in groups.items()})
+        self.index = (
+            groups
+            if isinstance(groups, StructureIndex)
+            else StructureIndex({i: group.tensors for i, group in groups.items()})
+        )
         self.saliency = find_for_steps(saliency)
         if self.saliency.needs_generator and generator is None:
             raise InvalidSettingError(

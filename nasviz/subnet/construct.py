@@ -22,7 +22,13 @@ from nasviz.subnet.parity import Check, check_parity, precision, tolerance
 from nasviz.subnet.report import Report, report
 from nasviz.subnet.simplify import allow_any_layout_, delete_dead_code_, without_unused_modules
 from nasviz.subnet.slice import cut_tensors_, retype_
-from nasviz.subnet.zero import named_tensors, project_to_zero_, with_lively_group, zero_structures
+from nasviz.subnet.zero import (
+    named_tensors,
+    project_to_zero_,
+    with_lively_group,
+    zero_channels,
+    zero_structures,
+)
 
 __all__ = ["Subnetwork", "carry_out", "construct"]
 
@@ -43,6 +49,7 @@ def construct(
     erased: Iterable[int] | None = None,
     *,
     gates: Iterable[int] = (),
+    channels: Iterable[int] | None = None,
     inputs: Any = None,
     seed: int = 0,
 ) -> Subnetwork:
@@ -54,6 +61,8 @@ def construct(
         erased: Ids of removal structures; left out, those whose switch, or whose parameters all, are
             exactly zero.
         gates: Ids of gates to replace by their value at zero (see `SearchSpace.gates`).
+        channels: Ids of channel groups to cut (see `SearchSpace.channels`). Left out together with `erased`,
+            those that are exactly zero; left out alone, none.
         inputs: What the parity checks feed: a tensor, a tuple of arguments or a dict of keyword arguments.
             Left out, seeded random tensors of the shapes that the network was traced with.
         seed: Of the random inputs and statistics of the parity checks.
@@ -63,17 +72,31 @@ def construct(
         ConstructionError: `net` does not fit `space`, or the sub-network is not exact.
     """
     _check_fit(net, space.trace)
-    plan = space.plan(zero_structures(net, space) if erased is None else erased, gates)
+    plan = _plan(net, space, erased, gates, channels)
     zeroed = copy.deepcopy(net)
-    project_to_zero_(zeroed, space, plan.selected, plan.gates)
+    project_to_zero_(zeroed, space, plan.selected, plan.gates, plan.channels)
     small = carry_out(copy.deepcopy(zeroed), space.trace, plan)
     _check_promise(small, plan)
-    lively = with_lively_group(net, space, plan.selected, plan.gates, seed=seed)
+    lively = with_lively_group(net, space, plan.selected, plan.gates, plan.channels, seed=seed)
     checks = check_parity(lively, zeroed, small, space.trace, plan, inputs=inputs, seed=seed)
     if max(check.relative_error for check in checks) > tolerance(precision(net)):
         raise ConstructionError(_inexact(plan, checks))
     shapes = {name: tuple(tensor.shape) for name, tensor in named_tensors(small).items()}
     return Subnetwork(small, report(plan, checks, shapes), plan)
+
+
+def _plan(
+    net: fx.GraphModule,
+    space: SearchSpace,
+    erased: Iterable[int] | None,
+    gates: Iterable[int],
+    channels: Iterable[int] | None,
+) -> ConstructionPlan:
+    """What is to be done; where nobody says, the weights tell what is zero."""
+    if channels is None and erased is not None:
+        channels = ()
+    ids = zero_structures(net, space) if erased is None else tuple(erased)
+    return space.plan(ids, gates, zero_channels(net, space, ids) if channels is None else channels)
 
 
 def carry_out(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) -> fx.GraphModule:
@@ -121,6 +144,7 @@ def _check_promise(small: fx.GraphModule, plan: ConstructionPlan) -> None:
 def _inexact(plan: ConstructionPlan, checks: tuple[Check, ...]) -> str:
     numbers = "; ".join(f"{check.name} {check.relative_error:.1e}" for check in checks)
     return (
-        f"the sub-network without structures {list(plan.selected)} differs from the network with their groups"
-        f" at zero by more than rounding: {numbers} (relative to the largest output)"
+        f"the sub-network without structures {list(plan.selected)} and {len(plan.channels)} channel groups"
+        f" differs from the network with these at zero by more than rounding: {numbers} (relative to the"
+        f" largest output)"
     )

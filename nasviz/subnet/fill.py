@@ -6,6 +6,8 @@ operators, whatever the batch, and all readers share them.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, fx
 
@@ -38,7 +40,8 @@ def _widen(net: fx.GraphModule, source: fx.Node, fill: Fill, rank: int, device: 
     net.register_buffer(name, _index(fill, device))
     padding = [0, 0] * (rank - 1 - fill.axis) + [0, 1]
     with net.graph.inserting_after(source):
-        padded = net.graph.call_function(aten.pad.default, (source, padding))
+        constant: tuple[Any, ...] = ("constant", fill.value) if fill.value else ()
+        padded = net.graph.call_function(aten.pad.default, (source, padding, *constant))
     with net.graph.inserting_after(padded):
         index = net.graph.get_attr(name)
     with net.graph.inserting_after(index):

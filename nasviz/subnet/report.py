@@ -37,6 +37,10 @@ class Report:
     """Erased vertices, and why: `selected`, `orphaned`, `gate` or `dead end`."""
     sliced: Mapping[str, tuple[int, ...]]
     """New shape of every parameter and buffer that lost rows."""
+    channels: tuple[int, ...]
+    """Channel groups that were cut."""
+    widths: Mapping[str, tuple[int, int]]
+    """For each operator that makes fewer channels: how many before and after."""
     materialised: tuple[str, ...]
     """Vertices and outputs that get zeros written back, for want of a slicing rule."""
     bypassed: tuple[str, ...]
@@ -67,6 +71,8 @@ def report(
         scaled=plan.scaled,
         erased=plan.erased,
         sliced={piece.tensor: shapes[piece.tensor] for piece in plan.slices},
+        channels=plan.channels,
+        widths=plan.widths,
         materialised=plan.materialised,
         bypassed=tuple(plan.bypassed),
         lost_outputs=plan.lost_outputs,

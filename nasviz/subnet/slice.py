@@ -46,12 +46,16 @@ def retype_(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) -> N
     nodes = {node.name: node for node in net.graph.nodes}
     for vertex_id, attributes in plan.retyped.items():
         node, vertex = nodes[vertex_id], trace[vertex_id]
+        if pieces := [int(size) for name, size in attributes.items() if name.startswith("piece:")]:
+            _cut_apart(node, vertex, pieces)
         for attribute, value in attributes.items():
             kind, _, axis = attribute.partition(":")
             if kind == "size":
-                _resize(node, vertex, int(axis), value)
-            elif kind == "split_size":
-                node.args = (node.args[0], value, *node.args[2:])
+                _resize(node, vertex, int(axis), int(value))
+            elif kind == "piece":
+                continue
+            elif kind == "scale":
+                node.kwargs = {**node.kwargs, "scale": value}
             elif kind in ("slice_start", "slice_end"):
                 place = 2 if kind == "slice_start" else 3
                 given = (*node.args, *(0, 0, None, None)[len(node.args) :])
@@ -60,6 +64,14 @@ def retype_(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) -> N
                 raise ConstructionError(f"{vertex.name} is no module, so it has no {attribute}")
             elif hasattr(module := net.get_submodule(str(node.target)), attribute):
                 setattr(module, attribute, value)
+
+
+def _cut_apart(node: fx.Node, vertex: Vertex, lengths: list[int]) -> None:
+    """Let a `chunk` or `split` hand out pieces of these lengths."""
+    if node.kwargs.keys() - {"dim"}:
+        raise ConstructionError(f"{node.name} takes the settings {', '.join(node.kwargs)}, not only an axis")
+    node.target = torch.ops.aten.split_with_sizes.default
+    node.args, node.kwargs = (node.args[0], lengths, vertex.attributes["dim"]), {}
 
 
 def _resize(node: fx.Node, vertex: Vertex, axis: int, size: int) -> None:

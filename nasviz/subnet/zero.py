@@ -7,15 +7,15 @@ biases that must be zero with it; `SearchSpace.group` names them.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, fx, nn
 
 from nasviz.errors import ConstructionError
-from nasviz.graph import SearchSpace
+from nasviz.graph import SearchSpace, Slice
 
-__all__ = ["named_tensors", "project_to_zero_", "with_lively_group", "zero_structures"]
+__all__ = ["named_tensors", "project_to_zero_", "with_lively_group", "zero_channels", "zero_structures"]
 
 
 def named_tensors(net: nn.Module) -> dict[str, Tensor]:
@@ -26,7 +26,11 @@ def named_tensors(net: nn.Module) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def project_to_zero_(
-    net: nn.Module, space: SearchSpace, erased: Iterable[int], gates: Iterable[int] = ()
+    net: nn.Module,
+    space: SearchSpace,
+    erased: Iterable[int],
+    gates: Iterable[int] = (),
+    channels: Iterable[int] = (),
 ) -> None:
     """Set all that must be zero when `erased` goes to zero, in place: the groups of its closure.
 
@@ -35,12 +39,13 @@ def project_to_zero_(
         space: Its search space.
         erased: Ids of removal structures.
         gates: Ids of gates, which then hold their value at zero.
+        channels: Ids of channel groups.
 
     Raises:
-        InvalidSparsityError: The structures may not go together.
+        InvalidSparsityError: The structures or channels may not go together.
         ConstructionError: `net` lacks a parameter of the group.
     """
-    group = space.group(erased, gates)
+    group = space.group(erased, gates, channels)
     tensors = named_tensors(net)
     if lost := [name for name in (*group.tensors, *(r.tensor for r in group.rows)) if name not in tensors]:
         raise ConstructionError(
@@ -60,6 +65,7 @@ def with_lively_group(
     space: SearchSpace,
     erased: Iterable[int],
     gates: Iterable[int] = (),
+    channels: Iterable[int] = (),
     *,
     seed: int = 0,
 ) -> fx.GraphModule:
@@ -69,20 +75,38 @@ def with_lively_group(
     group that is zero already, or switched off, moves nothing: what is zero is drawn anew to measure that.
     """
     erased, gates = tuple(erased), tuple(gates)
-    group, tensors = space.group(erased, gates), named_tensors(net)
+    group, tensors = space.group(erased, gates, channels), named_tensors(net)
     silent = {name for name in group.tensors if not tensors[name].any()}
+    rows = [] if group.tensors else [row for row in group.rows if not _rows_of(tensors, row).any()]
     is_off = bool(erased) and not gates and set(erased).issubset(zero_structures(net, space))
-    if not group.tensors or not (is_off or len(silent) == len(group.tensors)):
+    is_zero = len(silent) == len(group.tensors) if group.tensors else len(rows) == len(group.rows) > 0
+    if not (is_zero or (is_off and group.tensors)):
         return net
     lively = copy.deepcopy(net)
     generator = torch.Generator().manual_seed(seed)
-    for name, tensor in named_tensors(lively).items():
+    tensors = named_tensors(lively)
+    for name, tensor in tensors.items():
         if name in silent:
-            fan_in = max(1, tensor[0].numel() if tensor.dim() > 1 else 1)
-            drawn = torch.randn(tensor.shape, generator=generator, dtype=torch.float32)
-            tensor.copy_(drawn * fan_in**-0.5)
+            tensor.copy_(_drawn(tensor, generator))
+    for row in rows:
+        tensor = tensors[row.tensor]
+        index = torch.tensor(row.rows, device=tensor.device)
+        tensor.index_copy_(row.dim, index, _drawn(tensor, generator).index_select(row.dim, index))
     _forget_statistics_(lively, group.tensors)
+    _forget_rows_(lively, rows)
     return lively
+
+
+def _drawn(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Random numbers that keep the scale of what a weight of this shape multiplies."""
+    fan_in = max(1, like[0].numel() if like.dim() > 1 else 1)
+    drawn = torch.randn(like.shape, generator=generator, dtype=torch.float32)
+    return drawn.mul_(fan_in**-0.5).to(like)
+
+
+def _rows_of(tensors: Mapping[str, Tensor], row: Slice) -> Tensor:
+    tensor = tensors[row.tensor]
+    return tensor.index_select(row.dim, torch.tensor(row.rows, device=tensor.device))
 
 
 def _forget_statistics_(net: fx.GraphModule, names: Iterable[str]) -> None:
@@ -92,6 +116,16 @@ def _forget_statistics_(net: fx.GraphModule, names: Iterable[str]) -> None:
         for statistic, value in (("running_mean", 0.0), ("running_var", 1.0)):
             if f"{path}.{statistic}" in tensors:
                 tensors[f"{path}.{statistic}"].fill_(value)
+
+
+def _forget_rows_(net: fx.GraphModule, rows: Iterable[Slice]) -> None:
+    """The same for some channels of norms."""
+    tensors = named_tensors(net)
+    for row in rows:
+        path = row.tensor.rpartition(".")[0]
+        for statistic, value in (("running_mean", 0.0), ("running_var", 1.0)):
+            if (kept := tensors.get(f"{path}.{statistic}")) is not None:
+                kept.index_fill_(0, torch.tensor(row.rows, device=kept.device), value)
 
 
 @torch.no_grad()
@@ -104,3 +138,29 @@ def zero_structures(net: nn.Module, space: SearchSpace) -> tuple[int, ...]:
         if (s.switch is not None and not tensors[s.switch].any())
         or not any(bool(tensors[name].any()) for name in s.parameter_names)
     )
+
+
+@torch.no_grad()
+def zero_channels(net: nn.Module, space: SearchSpace, erased: Iterable[int] = ()) -> tuple[int, ...]:
+    """Ids of the channel groups that are exactly zero, outside of structures that go.
+
+    Where an operator would be left without any channel, the first of its groups stays.
+    """
+    tensors, channels = named_tensors(net), space.channels
+    gone = {v for i in space.closure(erased) for v in space.segments[i].vertices}
+    alive: dict[tuple[str, int], Tensor] = {}
+    found: list[int] = []
+    for structure in channels.slimmable:
+        if gone.issuperset(structure.stems):
+            continue
+        is_zero = torch.ones(structure.width, dtype=torch.bool)
+        for member in structure.members:
+            if member.is_zeroed:
+                key = member.tensor, member.dim
+                if key not in alive:
+                    lines = tensors[member.tensor].movedim(member.dim, 0)
+                    alive[key] = lines.reshape(len(lines), -1).any(1).cpu()
+                rows = alive[key][torch.tensor(member.rows)]
+                is_zero &= ~rows.view(structure.width, -1).any(1)
+        found += [group for group, zero in zip(structure.groups, is_zero.tolist(), strict=True) if zero]
+    return channels.leave_something(found)

@@ -79,9 +79,13 @@ def attributes_of(node: fx.Node) -> dict[str, Attribute]:
         return _reduction(given, ndim)
     if name == "cat":
         return {"dim": given["dim"] % ndim}
-    found = _literals(given, (*_LITERALS, "keepdim", "split_size", "chunks"))
+    found = _literals(given, (*_LITERALS, "keepdim", "split_size", "chunks", "groups"))
     if name in _ON_ONE_AXIS and isinstance(given.get("dim"), int):
         found["dim"] = given["dim"] % (ndim + (name in ("unsqueeze", "stack")))
+    for key in ("split_sizes", "pad"):
+        sizes = given.get(key)
+        if isinstance(sizes, list | tuple) and all(isinstance(size, int) for size in sizes):
+            found[key] = tuple(sizes)
     if name == "getitem" and isinstance(given["index"], int):
         found["index"] = given["index"]
     return found

@@ -1,0 +1,202 @@
+"""Slim: channel groups brought to zero beside whole structures (OTOv2's DHSPG, over any search optimizer).
+
+A channel group is a few rows of several tensors. Warm-up: the search optimizer trains, and groups are scored.
+At its end those of lowest score are selected, as many as every operator can spare. Then they come to zero as
+structures do: by the half-space test, by shrinking, or by regularisation and the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from nasviz.errors import CheckpointError
+from nasviz.optim.checks import below_one, positive_steps
+from nasviz.optim.directions import Trail, learning_rates
+from nasviz.optim.forwarding import Forwarding
+from nasviz.optim.groups import Rows, TensorGroup
+from nasviz.optim.halfspace import has_left_halfspace
+from nasviz.optim.progressive import progressive_factor
+from nasviz.optim.regularization import Regularization
+from nasviz.optim.selecting import SelectingOptimizer
+from nasviz.optim.warm_up import WarmUpScores
+from nasviz.saliency import AnySaliency
+from nasviz.saliency.rows import RowIndex
+
+__all__ = ["SelectChannels", "Slim"]
+
+SelectChannels = Callable[[Mapping[int, float], Collection[int]], Sequence[int]]
+"""Scores of all channel groups, and the structures that go, to the groups that go."""
+
+
+class Slim(Forwarding):
+    """A search optimizer that slims the operators it leaves.
+
+    Args:
+        inner: Brings structures to zero, and trains; its settings and schedules stay in force.
+        index: The channel groups.
+        select: Called with the scores when the warm-up ends.
+        warmup_steps: T_w, at least 1.
+        projection_steps: At whose end all selected groups are set to zero; `None`: nothing is forced.
+        projection: `both` tests the half-space and shrinks; `progressive` and `halfspace` do one of these.
+        regularization: How groups are pulled to zero before the test (DHSPG), instead of shrinking.
+        epsilon: Offset of the half-space in [0, 1).
+        saliency: A score that can be read from a step.
+        score_every: Score at every n-th step of the warm-up.
+        score_momentum: Weight of the past in the running average of the scores.
+        generator: Where a random saliency draws from.
+    """
+
+    def __init__(
+        self,
+        inner: SelectingOptimizer,
+        index: RowIndex,
+        select: SelectChannels,
+        *,
+        warmup_steps: int,
+        projection_steps: int | None,
+        projection: str = "both",
+        regularization: Regularization | None = None,
+        epsilon: float = 0.0,
+        saliency: AnySaliency = "taylor",
+        score_every: int = 1,
+        score_momentum: float = 0.9,
+        generator: Generator | None = None,
+    ) -> None:
+        self.slim_warmup_steps = positive_steps("warmup_steps", warmup_steps)
+        self.slim_projection_steps = projection_steps
+        self.projection, self.epsilon = projection, below_one("epsilon", epsilon)
+        self._rule = regularization
+        self._index, self._select = index, select
+        self._scores = WarmUpScores(
+            index,
+            saliency,
+            every=positive_steps("score_every", score_every),
+            momentum=below_one("score_momentum", score_momentum),
+            generator=generator,
+        )
+        self._trail = Trail(index.tensors)
+        self._chosen: Tensor | None = None
+        """Which groups are selected, on the device; `None` before the warm-up has ended."""
+        self._is_zero = torch.zeros(len(index.ids), dtype=torch.bool, device=index.device)
+        self._is_done = False
+        super().__init__(inner, index.tensors)
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """The channel groups chosen as redundant; empty before the warm-up has ended."""
+        return () if self._chosen is None else self._ids(self._chosen)
+
+    @property
+    def channel_scores(self) -> dict[int, float]:
+        """Averaged score of each channel group; empty before the first step."""
+        return self._scores.by_id()
+
+    @property
+    def num_zero_channels(self) -> Tensor:
+        """How many channel groups have been made zero, on the device."""
+        return self._is_zero.sum()
+
+    @property
+    def slim_phase(self) -> str:
+        """`warm-up`, `projection` as long as something selected is not known to be zero, then `training`."""
+        if self._chosen is None:
+            return "warm-up"
+        return "training" if self._is_done else "projection"
+
+    def _update(self) -> None:
+        phase = self.slim_phase
+        if phase == "warm-up":
+            self._scores.around(self._inner_step, self.num_steps, self.param_groups)
+        elif phase == "projection":
+            self._project(self.num_steps - self.slim_warmup_steps)
+        else:
+            self._inner_step()
+
+    def _after_step(self) -> None:
+        if self._chosen is None and self.num_steps >= self.slim_warmup_steps:
+            chosen = set(self._select(self._scores.final(), (*self.inner.selected, *self.inner.orphaned)))
+            mask = torch.tensor([i in chosen for i in self._index.ids], dtype=torch.bool)
+            self._chosen = mask.to(self._index.device)
+            self._is_done = not chosen
+
+    def _project(self, step: int) -> None:
+        """Trial step, pull, half-space test, shrink."""
+        assert self._chosen is not None
+        tests = self.projection != "progressive" or self._rule is not None
+        before = self._trail.start() if tests else []
+        self._inner_step()
+        if self._rule is not None:
+            self._pull(before, self._rule)
+        if tests:
+            dot, square = (self._index.dot(side, before) for side in (self._index.tensors, before))
+            self._is_zero |= self._chosen & has_left_halfspace(dot, square, self.epsilon)
+        last = self.slim_projection_steps
+        is_forced = last is not None and (self._rule is not None or self.projection != "halfspace")
+        if is_forced and last is not None and step >= last - 1:
+            self._hold()
+            return
+        shrinks = is_forced and self._rule is None and last is not None
+        factor = progressive_factor(step, last) if shrinks and last is not None else 1.0
+        values = torch.where(self._chosen, factor, 1.0) * ~self._is_zero
+        torch._foreach_mul_(self._index.tensors, self._index.factors(values))
+        if not is_forced and bool((self._is_zero | ~self._chosen).all()):
+            self._hold()
+
+    def _pull(self, before: Sequence[Tensor], rule: Regularization) -> None:
+        """Subtract lr lambda_g x_t / ||x_t|| in the selected groups (OTOv2's DHSPG)."""
+        assert self._chosen is not None
+        index = self._index
+        rates = learning_rates(index.tensors, self.param_groups)
+        moved = self._trail.directions(rates)
+        norm = index.norm(before)
+        coefficients = rule.coefficients(index.dot(before, moved), norm, index.norm(moved))
+        pull = torch.where(self._chosen & (norm > 0), coefficients / norm, 0.0)
+        # `factors` gives rows of no group a 1: what is subtracted there is multiplied by nothing.
+        for tensor, value, factor, rate in zip(
+            index.tensors, before, index.factors(1 - pull), rates, strict=True
+        ):
+            tensor.add_(value * (1 - factor), alpha=-rate)
+
+    def _hold(self) -> None:
+        """Set all selected groups to zero for good."""
+        assert self._chosen is not None
+        self._is_zero, self._is_done = self._chosen.clone(), True
+        rows = zip(self._index.tensors, self._index.dims, self._index.rows_of(self._chosen), strict=True)
+        self._hold_at_zero(TensorGroup((), tuple(Rows(t, d, i) for t, d, i in rows if len(i))))
+
+    def _ids(self, mask: Tensor) -> tuple[int, ...]:
+        return tuple(i for i, is_in in zip(self._index.ids, mask.tolist(), strict=True) if is_in)
+
+    def _own_state(self) -> dict[str, Any]:
+        return super()._own_state() | {
+            "channel_scores": self._scores.state(),
+            "channels": None if self._chosen is None else list(self.channels),
+            "zero_channels": list(self._ids(self._is_zero)),
+            "num_channels": len(self._index.ids),
+            "is_slim": self._is_done,
+        }
+
+    def _check_own_state(self, own: dict[str, Any]) -> None:
+        super()._check_own_state(own)
+        self._scores.check(own["channel_scores"])
+        if own["num_channels"] != len(self._index.ids):
+            raise CheckpointError(
+                f"this state is of {own['num_channels']} channel groups, this optimizer has"
+                f" {len(self._index.ids)}; generate the search space from the same network"
+            )
+
+    def _load_own_state(self, own: dict[str, Any]) -> None:
+        super()._load_own_state(own)
+        self._scores.load(own["channel_scores"])
+        device = self._index.device
+
+        def mask(ids: Collection[int]) -> Tensor:
+            known = set(ids)
+            return torch.tensor([i in known for i in self._index.ids], dtype=torch.bool).to(device)
+
+        self._chosen = None if own["channels"] is None else mask(own["channels"])
+        self._is_zero, self._is_done = mask(own["zero_channels"]), own["is_slim"]

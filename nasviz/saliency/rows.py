@@ -1,0 +1,91 @@
+"""Numbers per channel group: the same inner products and norms where groups are rows of tensors.
+
+A network has thousands of channel groups, each a few rows of many tensors. Every tensor is reduced once, to
+one number a row, and rows are added up by the group that owns them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from nasviz.errors import InvalidSettingError
+from nasviz.saliency.reductions import StructureIndex
+
+__all__ = ["RowIndex"]
+
+
+class RowIndex(StructureIndex):
+    """Which rows of which tensors belong to which group.
+
+    Args:
+        ids: The groups.
+        rows: For each tensor, with the dimension that its rows lie along: group ids of its rows, -1 for none.
+
+    Examples:
+        >>> weight, bias = torch.tensor([[3.0, 4.0], [0.0, 1.0]]), torch.tensor([0.0, 2.0])
+        >>> index = RowIndex((5, 6), [(weight, 0, [5, 6]), (bias, 0, [-1, 6])])
+        >>> index.num_parameters.tolist(), index.dot(index.tensors, index.tensors).tolist()
+        ([2.0, 3.0], [25.0, 5.0])
+        >>> [factor.flatten().tolist() for factor in index.factors(torch.tensor([0.0, 0.5]))]
+        [[0.0, 0.5], [1.0, 0.5]]
+    """
+
+    def __init__(self, ids: Sequence[int], rows: Sequence[tuple[Tensor, int, Sequence[int]]]) -> None:
+        super().__init__({number: [tensor] for number, (tensor, _, _) in enumerate(rows)})
+        self.ids = tuple(ids)
+        places: Mapping[int, int] = {group: place for place, group in enumerate(self.ids)} | {-1: len(ids)}
+        self.dims: list[int] = [dim for _, dim, _ in rows]
+        self._owners = [
+            torch.tensor([places[group] for group in owners], device=self.device) for _, _, owners in rows
+        ]
+        if any(
+            len(owners) != tensor.shape[dim]
+            for owners, (tensor, dim, _) in zip(self._owners, rows, strict=True)
+        ):
+            raise InvalidSettingError("every row of a tensor needs an owner, or -1 for none")
+
+    @property
+    def num_parameters(self) -> Tensor:
+        """|g|, shape `(num_groups,)`."""
+        lengths = [
+            torch.full((tensor.shape[dim],), tensor.numel() / max(1, tensor.shape[dim]), device=self.device)
+            for tensor, dim in zip(self.tensors, self.dims, strict=True)
+        ]
+        return self._gathered(lengths)
+
+    def dot(self, left: Sequence[Tensor | None], right: Sequence[Tensor | None]) -> Tensor:
+        """Inner products, shape `(num_groups,)`; a missing tensor counts as zeros."""
+        return self._gathered(
+            [
+                None if x is None or y is None else (x * y).movedim(dim, 0).reshape(x.shape[dim], -1).sum(1)
+                for x, y, dim in zip(left, right, self.dims, strict=True)
+            ]
+        )
+
+    def norm(self, tensors: Sequence[Tensor | None]) -> Tensor:
+        """Euclidean norms, shape `(num_groups,)`; a missing tensor counts as zeros."""
+        return self.dot(tensors, tensors).sqrt()
+
+    def factors(self, values: Tensor) -> list[Tensor]:
+        """For each tensor its rows' values, shaped to be multiplied with it; 1 for rows of no group."""
+        padded = torch.cat([values, values.new_ones(1)])
+        return [
+            padded[owners].to(tensor.dtype).view([-1 if d == dim else 1 for d in range(tensor.dim())])
+            for tensor, dim, owners in zip(self.tensors, self.dims, self._owners, strict=True)
+        ]
+
+    def rows_of(self, is_chosen: Tensor) -> list[Tensor]:
+        """For each tensor the indices of its rows that belong to a chosen group."""
+        padded = torch.cat([is_chosen, is_chosen.new_zeros(1)])
+        return [padded[owners].nonzero().flatten() for owners in self._owners]
+
+    def _gathered(self, lines: Sequence[Tensor | None]) -> Tensor:
+        """Sums of rows by group, in double precision."""
+        total = torch.zeros(len(self.ids) + 1, dtype=torch.float64, device=self.device)
+        for line, owners in zip(lines, self._owners, strict=True):
+            if line is not None:
+                total.index_add_(0, owners, line.to(total))
+        return total[:-1]
