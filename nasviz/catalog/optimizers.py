@@ -40,6 +40,15 @@ _SELECTION = (
         help="Plain steps over which the scores are averaged; empty: 10 % of all steps.",
     ),
     Setting(
+        "score_every",
+        "int",
+        None,
+        minimum=1,
+        maximum=10**9,
+        help="Steps from one scoring of the warm-up to the next, 1 for every step; empty: about 32 scorings"
+        " in all.",
+    ),
+    Setting(
         "projection_steps",
         "int",
         None,

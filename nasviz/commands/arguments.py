@@ -152,6 +152,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "score that ranks the structures",
     },
     "warmup_steps": {"type": int, "help": "steps before the selection", "shown": "10 %% of all"},
+    "score_every": {"type": int, "help": "steps from one scoring to the next", "shown": "about 32 scorings"},
     "projection_steps": {"type": int, "help": "steps down to zero", "shown": "20 %% of all"},
     "epsilon": {"type": float, "help": "half-space offset"},
     "projection": {"choices": ("halfspace", "progressive", "both"), "help": "what zeroes a structure"},

@@ -123,8 +123,7 @@ class H2SPG(SelectingOptimizer):
         if self.projection == "halfspace":
             return
         if step >= length - 1:
-            self._settle()
-            self._zero("progressive", self._redundant.index.ids)
+            self._zero_all("progressive")
         else:
             self._shrink(progressive_factor(step, length))
 

@@ -85,5 +85,4 @@ class H2SPGOTOv3(SelectingOptimizer):
         shrink_(index, before, norm, coefficients, rates)
         self._halfspace(before)
         if self.projection_steps is not None and step >= self.projection_steps - 1:
-            self._settle()
-            self._zero("end of projection", self._redundant.index.ids)
+            self._zero_all("end of projection")

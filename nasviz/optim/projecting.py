@@ -37,6 +37,7 @@ class ProjectingOptimizer(GroupOptimizer):
         self.epsilon = below_one("epsilon", epsilon)
         self._index = index
         self._zeroed_by: dict[int, str] = {}
+        self._zeroed_at: dict[int, int] = {}
         self._redundant = RedundantGroups({})
         self._reach = Reach(inner, self._redundant.index)
         super().__init__(inner, index.tensors)
@@ -51,6 +52,17 @@ class ProjectingOptimizer(GroupOptimizer):
         """What made each structure zero that is so for good; on a GPU, reading it waits for the last step."""
         self._settle()
         return dict(self._zeroed_by)
+
+    @property
+    def zeroed_at(self) -> dict[int, int]:
+        """The step at which each structure of `zeroed_by` became zero, counted from 0; waits as that does."""
+        self._settle()
+        return dict(self._zeroed_at)
+
+    @property
+    def known_zero(self) -> frozenset[int]:
+        """Those of `zeroed_by` that the host knows of already: it waits for nothing."""
+        return frozenset(self._zeroed_by)
 
     @property
     def num_zero(self) -> Tensor:
@@ -83,7 +95,7 @@ class ProjectingOptimizer(GroupOptimizer):
 
     def _halfspace(self, before: Sequence[Tensor]) -> None:
         """Zero the redundant groups whose trial point has left the half-space of x_t, `before`."""
-        self._redundant.judge(before, self.epsilon)
+        self._redundant.judge(before, self.epsilon, self.num_steps)
         if self._redundant.is_lazy:
             self._redundant.zero_()
         else:
@@ -93,15 +105,26 @@ class ProjectingOptimizer(GroupOptimizer):
         """Read which groups have left their half-space, and hold them at zero for good."""
         self._zero("half-space", self._redundant.read())
 
-    def _zero(self, reason: str, ids: Sequence[int]) -> None:
-        """Set redundant structures to zero for good, and with the last of them what belongs to none alone."""
-        if not ids:
+    def _zero_all(self, reason: str) -> None:
+        """Hold everything that is redundant at zero, from this step on."""
+        self._settle()
+        self._zero(reason, dict.fromkeys(self._redundant.index.ids, self.num_steps))
+
+    def _zero(self, reason: str, steps: Mapping[int, int]) -> None:
+        """Set redundant structures to zero for good, and with the last of them what belongs to none alone.
+
+        Args:
+            reason: What made them zero.
+            steps: The structures, each with the step at which it became zero.
+        """
+        if not steps:
             return
         members, remainder = self._wanted()
-        gone = [members[i] for i in ids]
-        if len(ids) == len(self._redundant.index.ids):
+        gone = [members[i] for i in steps]
+        if len(steps) == len(self._redundant.index.ids):
             gone.append(remainder)
-        self._zeroed_by |= dict.fromkeys(ids, reason)
+        self._zeroed_by |= dict.fromkeys(steps, reason)
+        self._zeroed_at |= steps
         self._hold_at_zero(merge(gone))
         self._prepare()
 
@@ -121,6 +144,7 @@ class ProjectingOptimizer(GroupOptimizer):
             "settings": {name: getattr(self, name) for name in self.saved_settings},
             "structures": list(self.structure_ids),
             "zeroed_by": dict(self._zeroed_by),
+            "zeroed_at": dict(self._zeroed_at),
         }
 
     def _check_own_state(self, own: dict[str, Any]) -> None:
@@ -135,4 +159,5 @@ class ProjectingOptimizer(GroupOptimizer):
         for name in self.saved_settings:
             setattr(self, name, own["settings"][name])
         self._zeroed_by = dict(own["zeroed_by"])
+        self._zeroed_at = dict(own["zeroed_at"])
         self._prepare()

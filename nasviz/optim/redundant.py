@@ -33,9 +33,9 @@ class RedundantGroups:
         >>> redundant = RedundantGroups({7: TensorGroup((x,))})
         >>> before = redundant.trail.start()
         >>> x -= torch.tensor([2.0, 6.0])
-        >>> redundant.judge(before, epsilon=0.0)
+        >>> redundant.judge(before, epsilon=0.0, step=3)
         >>> redundant.read()
-        (7,)
+        {7: 3}
     """
 
     def __init__(self, members: Mapping[int, TensorGroup], remainder: TensorGroup | None = None) -> None:
@@ -45,7 +45,8 @@ class RedundantGroups:
         self._groups = [*members.values(), remainder or TensorGroup()]
         self._scaler = GroupScaler(merge(self._groups if members else []))
         self.trail = Trail(self.index.tensors)
-        self._is_zero: Tensor | None = None
+        self._zero_since: Tensor | None = None
+        """Step at which each structure left its half-space, on the device; -1 where it has not."""
 
     def __bool__(self) -> bool:
         return bool(self.index.ids)
@@ -53,13 +54,13 @@ class RedundantGroups:
     @property
     def num_zero(self) -> Tensor:
         """How many of the structures are zero, on the device."""
-        if self._is_zero is None:
+        if self._zero_since is None:
             return torch.zeros((), dtype=torch.int64, device=self.index.device)
-        return self._is_zero.sum()
+        return (self._zero_since >= 0).sum()
 
     @torch.no_grad()
-    def judge(self, before: Sequence[Tensor], epsilon: float) -> None:
-        """Note which structures have left the half-space of the point they came from, `before`."""
+    def judge(self, before: Sequence[Tensor], epsilon: float, step: int = 0) -> None:
+        """Note which structures have left at this step the half-space of the point they came from."""
         if not self:
             return
         dot = self.index.dot(self.index.tensors, before)
@@ -68,15 +69,16 @@ class RedundantGroups:
         else:  # <trial, x> != 0, so x is not zero; and its length plays no part
             square = torch.ones_like(dot)
         has_left = has_left_halfspace(dot, square, epsilon)
-        self._is_zero = has_left if self._is_zero is None else self._is_zero | has_left
+        since = torch.full_like(dot, -1, dtype=torch.int64) if self._zero_since is None else self._zero_since
+        self._zero_since = torch.where(has_left & (since < 0), step, since)
 
     @torch.no_grad()
     def zero_(self) -> None:
         """Multiply by zero what has been judged to be zero."""
-        if self._is_zero is None:
+        if self._zero_since is None:
             return
-        # The remainder goes with the last structure.
-        is_zero = torch.cat([self._is_zero, self._is_zero.all().reshape(1)])
+        is_zero = self._zero_since >= 0
+        is_zero = torch.cat([is_zero, is_zero.all().reshape(1)])  # the remainder goes with the last structure
         whole, rows = self._prepared
         if whole.tensors:
             keeps = whole.filled(whole.per_tensor(1 - is_zero.to(whole.dtype)))
@@ -87,11 +89,12 @@ class RedundantGroups:
         """Multiply everything by `factor`."""
         self._scaler.scale_(factor)
 
-    def read(self) -> tuple[int, ...]:
-        """The structures that have been judged to be zero; the host waits for the device."""
-        if self._is_zero is None:
-            return ()
-        return tuple(i for i, is_zero in zip(self.index.ids, self._is_zero.tolist(), strict=True) if is_zero)
+    def read(self) -> dict[int, int]:
+        """The structures that have been judged to be zero, with the step; the host waits for the device."""
+        if self._zero_since is None:
+            return {}
+        found = zip(self.index.ids, self._zero_since.tolist(), strict=True)
+        return {structure: step for structure, step in found if step >= 0}
 
     @cached_property
     def _prepared(self) -> tuple[StructureIndex, _OwnedRows]:

@@ -25,6 +25,9 @@ from nasviz.saliency import AnySaliency
 
 __all__ = ["SelectingOptimizer"]
 
+SAMPLES = 32
+"""How often a warm-up of at least so many steps is scored where nothing is said, and up to twice as often."""
+
 
 class SelectingOptimizer(ProjectingOptimizer):
     """Until the warm-up ends, and when nothing is selected, the steps are bitwise those of `inner`.
@@ -37,7 +40,8 @@ class SelectingOptimizer(ProjectingOptimizer):
         epsilon: Offset of the half-space in [0, 1); 0 zeroes latest, near 1 soonest.
         saliency: Name of a score in `nasviz.saliency.SALIENCIES`, a function of `Reductions`, or the scores
             themselves by structure, as `nasviz.saliency.score` returns them.
-        score_every: Score at every n-th step of the warm-up, the first included.
+        score_every: Score at every n-th step of the warm-up, the first included. `None`: about 32 times in
+            all, for a scored step costs more than a plain one, and the average forgets older samples.
         score_momentum: Weight of the past in the running average of the scores, in [0, 1).
         generator: Where a random saliency draws from.
     """
@@ -55,7 +59,7 @@ class SelectingOptimizer(ProjectingOptimizer):
         warmup_steps: int,
         epsilon: float = 0.0,
         saliency: AnySaliency = "taylor",
-        score_every: int = 1,
+        score_every: int | None = None,
         score_momentum: float = 0.9,
         generator: Generator | None = None,
     ) -> None:
@@ -63,7 +67,9 @@ class SelectingOptimizer(ProjectingOptimizer):
         self._scores = WarmUpScores(
             groups,
             saliency,
-            every=positive_steps("score_every", score_every),
+            every=max(1, warmup_steps // SAMPLES)
+            if score_every is None
+            else positive_steps("score_every", score_every),
             momentum=below_one("score_momentum", score_momentum),
             generator=generator,
         )

@@ -32,7 +32,7 @@ STEP_TYPE = np.dtype(
 class StepRecord:
     """One optimizer step.
 
-    `loss` and `accuracy` may still lie on a device: the store reads them back once per flush.
+    `loss`, `accuracy` and `zero_groups` may still lie on a device: the store reads them back once per flush.
     """
 
     step: int
@@ -49,7 +49,7 @@ class StepRecord:
     examples_per_second: float = float("nan")
     memory_mb: float = float("nan")
     """Peak on the device, or of the process where there is none, in MiB."""
-    zero_groups: int = 0
+    zero_groups: SupportsFloat = 0
     """Removal structures that are entirely zero after the step."""
 
 

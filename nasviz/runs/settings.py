@@ -30,6 +30,7 @@ _RULES: Mapping[str, Rule] = {
     "amplify": _AMOUNT,
     "cap": _AMOUNT,
     "warmup_steps": _STEPS,
+    "score_every": _STEPS,
     "projection_steps": _STEPS,
     "epsilon": Number(0, 1, below=True),
     "projection": Choice(("halfspace", "progressive", "both")),
@@ -42,7 +43,7 @@ _RULES: Mapping[str, Rule] = {
     "num_workers": Number(0, 256, whole=True),
     **{setting.name: rule_of(setting) for setting in RECIPE},
 }
-_OWN = ("saliency", "periods", "regularization", "amplify", "cap")
+_OWN = ("saliency", "score_every", "periods", "regularization", "amplify", "cap")
 """Settings that not every optimizer has; the catalog says which, and what they may be."""
 _NAMES = ("protect", "collapse")
 """Settings that are tuples of names, and lists on disk."""
@@ -81,6 +82,8 @@ class RunSettings:
     """None: 10 % of all steps."""
     projection_steps: int | None = None
     """None: 20 % of all steps."""
+    score_every: int | None = None
+    """Steps from one scoring of the warm-up to the next; None: about 32 scorings in all."""
     epsilon: float = 0.0
     """Half-space offset in [0, 1)."""
     projection: str = "both"

@@ -162,7 +162,7 @@ class Writer:
         steps, self._steps = self._steps, []
         vectors, self._vectors = self._vectors, []
         rows, self._rows = self._rows, []
-        values = [value for record in steps for value in (record.loss, record.accuracy)]
+        values = [value for r in steps for value in (r.loss, r.accuracy, r.zero_groups)]
         arrays = self._read_back([*values, *(values for _, _, values in vectors)])
         numbers = [float(array[0]) for array in arrays[: len(values)]]
         with self._transaction() as connection:
@@ -171,9 +171,9 @@ class Writer:
             for (table, step, _), array in zip(vectors, arrays[len(values) :], strict=True):
                 blob = array.astype("<f4").tobytes()
                 connection.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (step, blob))
-            pairs = zip(steps, numbers[0::2], numbers[1::2], strict=True)
-            connection.executemany(_INSERT_STEP, [_row(*columns) for columns in pairs])
-        return [(record.step, loss) for record, loss in zip(steps, numbers[0::2], strict=True)]
+            read = zip(steps, numbers[0::3], numbers[1::3], numbers[2::3], strict=True)
+            connection.executemany(_INSERT_STEP, [_row(*columns) for columns in read])
+        return [(record.step, loss) for record, loss in zip(steps, numbers[0::3], strict=True)]
 
     @property
     def request(self) -> Request | None:
@@ -229,10 +229,10 @@ class Writer:
         return _Transaction(self._connection)
 
 
-def _row(record: StepRecord, loss: float, accuracy: float) -> tuple[Any, ...]:
+def _row(record: StepRecord, loss: float, accuracy: float, zero_groups: float) -> tuple[Any, ...]:
     return (
         *(record.step, record.epoch, record.phase, loss, accuracy, record.lr),
-        *(record.seconds, record.examples_per_second, record.memory_mb, record.zero_groups),
+        *(record.seconds, record.examples_per_second, record.memory_mb, int(zero_groups)),
     )
 
 

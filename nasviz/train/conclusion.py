@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from nasviz import subnet
 from nasviz.errors import ExportError
-from nasviz.runs import Evaluation, Writer
+from nasviz.runs import Evaluation, Run, Writer
 from nasviz.runs.files import SUBNET
 from nasviz.train.evaluation import evaluate
 from nasviz.train.session import Session
@@ -36,6 +37,8 @@ def conclude(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
         "num_structures": len(session.space.removable),
         "selected": list(erased),
         "zeroed_by": {str(i): how for i, how in optimizer.zeroed_by.items()},
+        "zeroed_at": {str(i): when for i, when in optimizer.zeroed_at.items()},
+        "search_seconds": _search_seconds(folder),
         "loss_full": loss,
         "accuracy_full": accuracy,
         "best_step": session.best_step,
@@ -54,6 +57,12 @@ def conclude(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
     )
     writer.event(step, "constructed", f"{words} (full network {accuracy:.1%})")
     return result
+
+
+def _search_seconds(folder: Path) -> float:
+    """The search cost: how long warm-up and projection took, from the record, over all workers of the run."""
+    steps = Run(folder).tail().steps
+    return float(np.nansum(steps.seconds[steps.phase != "training"]))
 
 
 def _construct(session: Session, erased: tuple[int, ...], target: Path, writer: Writer) -> dict[str, Any]:

@@ -148,6 +148,7 @@ class _Execution:
             if session.step % settings.checkpoint_steps == 0 or session.is_finished:
                 self._save()
             self._obey()
+        recorder.tell_zero()
 
     def _check(self, losses: Iterable[tuple[int, float]]) -> None:
         """Stop at the first loss that is no finite number; tell the listener of the last one."""

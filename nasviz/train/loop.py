@@ -61,8 +61,8 @@ class Gauge:
 def train(session: Session, gauge: Gauge | None = None) -> Iterator[StepRecord]:
     """Yield one record per optimizer step, from where `session` stands to its last step.
 
-    Close the iterator to stop. Between two records the session is whole: it may be saved or evaluated. Loss
-    and accuracy stay on the device.
+    Close the iterator to stop. Between two records the session is whole: it may be saved or evaluated. Loss,
+    accuracy and the number of zero groups stay on the device: no step waits for a value.
     """
     gauge = gauge or Gauge(session.device)
     settings, schedule = session.settings, session.schedule
@@ -103,7 +103,7 @@ def _step(session: Session, images: torch.Tensor, labels: torch.Tensor, gauge: G
         seconds=seconds,
         examples_per_second=examples_per_second,
         memory_mb=gauge.memory_mb,
-        zero_groups=len(optimizer.zeroed_by),
+        zero_groups=optimizer.num_zero,
     )
 
 

@@ -60,29 +60,46 @@ class Recorder:
         }
 
     def observe(self, record: StepRecord) -> list[tuple[int, float]]:
-        """Record the step that was just made; what a flush read back, if there was one."""
+        """Record the step that was just made; what a flush read back, if there was one.
+
+        What became zero is told at once where the host knows it, and with the next flush where it has to be
+        read from a device.
+        """
         optimizer, step = self.session.optimizer, record.step
         has_changed = optimizer.phase != record.phase
-        self._vectors(record, is_last=has_changed)
-        selected = [i for i in optimizer.selected if i not in self._selected]
-        if (record.phase == "warm-up" and has_changed) or set(selected) - optimizer.zeroed_by.keys():
-            self._tell_selection(record, selected)
-        self._selected.update(selected)
-        for structure, reason in optimizer.zeroed_by.items():
-            if structure not in self._zeroed:
-                self._zeroed.add(structure)
-                words = f"the group of {self._names[structure]} became zero ({reason})"
-                self.writer.event(step, "zero", words, structure)
+        is_scored = self._vectors(record, is_last=has_changed)
+        is_warm = record.phase == "warm-up" and has_changed
+        if is_warm or is_scored:
+            selected = [i for i in optimizer.selected if i not in self._selected]
+            if is_warm or selected:
+                self._tell_selection(record, selected)
+            self._selected.update(selected)
+        if len(optimizer.known_zero) > len(self._zeroed):
+            self.tell_zero()
         if has_changed and optimizer.phase == "training" and optimizer.selected:
             words = "projection ended: every selected group is zero; training goes on with what is left"
             self.writer.event(step, "phase", words)
-        return self.writer.step(record)
+        read = self.writer.step(record)
+        if read:
+            self.tell_zero()
+        return read
 
-    def _vectors(self, record: StepRecord, *, is_last: bool) -> None:
+    def tell_zero(self) -> None:
+        """Tell which structures have become zero since this was last told; the host waits for the device."""
+        optimizer = self.session.optimizer
+        reasons, steps = optimizer.zeroed_by, optimizer.zeroed_at
+        for structure, reason in reasons.items():
+            if structure not in self._zeroed:
+                words = f"the group of {self._names[structure]} became zero ({reason})"
+                self.writer.event(steps[structure], "zero", words, structure)
+        self._zeroed = set(reasons)
+
+    def _vectors(self, record: StepRecord, *, is_last: bool) -> bool:
+        """Record scores and norms where it is time for them; whether the structures were scored anew."""
         optimizer, step = self.session.optimizer, record.step
         ids, scores = optimizer.structure_ids, optimizer.score_vector
         if not ids or record.phase == "training":
-            return
+            return False
         start = 0 if record.phase == "warm-up" else self.session.schedule.warmup_steps
         is_due = is_last or (step - start) % self._every[record.phase] == 0
         # Later portions of the structures are scored anew, in single steps of the projection.
@@ -92,6 +109,7 @@ class Recorder:
         if is_due:
             self.writer.norms(step, ids, optimizer.norm_vector())
         self._scores = scores
+        return is_new
 
     def _tell_selection(self, record: StepRecord, selected: list[int]) -> None:
         """What was just selected, and which candidates were passed over and why."""

@@ -18,6 +18,7 @@ TITLES = {
     "base": "Base update",
     "warmup_steps": "Warm-up steps",
     "projection_steps": "Projection steps",
+    "score_every": "Score every n-th step",
     "weight_decay": "Weight decay",
     "epsilon": "Half-space offset ε",
     "lr_schedule": "Course of the rate",

@@ -166,6 +166,12 @@ def test_scores_are_the_running_average_of_the_taylor_scores():
     assert optimizer.scores == pytest.approx(expected, rel=1e-5, abs=1e-7)
 
 
+@pytest.mark.parametrize(("warmup_steps", "every"), [(1, 1), (63, 1), (64, 2), (1000, 31)])
+def test_a_long_warm_up_is_scored_some_32_times_where_nothing_is_said(warmup_steps, every):
+    assert h2spg(build(), warmup_steps=warmup_steps)._scores.every == every
+    assert h2spg(build(), warmup_steps=warmup_steps, score_every=1)._scores.every == 1
+
+
 @pytest.mark.parametrize(("base", "buffer"), [("sgd momentum", "momentum_buffer"), ("adam", None)])
 def test_the_documents_score_sees_the_direction_of_the_inner_optimizer(base, buffer):
     net, seen = build(), []

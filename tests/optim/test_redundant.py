@@ -13,13 +13,13 @@ def rows(tensor, dim, *index):
     return Rows(tensor, dim, torch.tensor(index))
 
 
-def crossing(redundant, *structures):
+def crossing(redundant, *structures, step=0):
     """Let these structures leave their half-space."""
     before = [tensor.clone() for tensor in redundant.index.tensors]
     owned = zip(redundant.index.ids, redundant.index.tensors, strict=True)
     for structure, tensor in owned:
         tensor.mul_(-1.0 if structure in structures else 0.9)
-    redundant.judge(before, epsilon=0.0)
+    redundant.judge(before, epsilon=0.0, step=step)
 
 
 def test_a_row_with_two_owners_is_zero_as_soon_as_one_of_them_is():
@@ -34,7 +34,7 @@ def test_a_row_with_two_owners_is_zero_as_soon_as_one_of_them_is():
     assert scale.tolist() == [1, 0, 0, 1]
     assert one.tolist() == pytest.approx([0.9, 0.9])
     assert not two.any()
-    assert redundant.read() == (2,)
+    assert redundant.read() == {2: 0}
     assert redundant.num_zero.item() == 1
 
 
@@ -48,7 +48,7 @@ def test_the_remainder_goes_with_the_last_structure():
     assert scale.all()
     crossing(redundant, 2)
     redundant.zero_()
-    assert redundant.read() == (1, 2)
+    assert redundant.read() == {1: 0, 2: 0}
     assert not rest.any()
     assert scale.tolist() == [1, 1, 1, 0]
 
@@ -65,9 +65,9 @@ def test_rows_and_columns_of_one_tensor_are_zeroed_each_by_its_owner():
 def test_a_verdict_stands():
     x = torch.ones(2)
     redundant = RedundantGroups({1: TensorGroup((x,))})
-    crossing(redundant, 1)
-    crossing(redundant)
-    assert redundant.read() == (1,)
+    crossing(redundant, 1, step=4)
+    crossing(redundant, step=5)
+    assert redundant.read() == {1: 4}
 
 
 def test_nothing_has_no_verdict():
@@ -75,7 +75,7 @@ def test_nothing_has_no_verdict():
     redundant.judge(redundant.trail.start(), 0.0)
     redundant.zero_()
     redundant.scale_(0.5)
-    assert redundant.read() == ()
+    assert redundant.read() == {}
     assert not redundant
 
 

@@ -42,3 +42,9 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def run(store: Store) -> Run:
     return store.create(short_settings())
+
+
+def timeless(run: Run) -> dict[str, Any]:
+    """The final report of a run without what differs from one machine to the next."""
+    assert run.end is not None
+    return {key: value for key, value in run.end.result.items() if key != "search_seconds"}

@@ -1,0 +1,75 @@
+"""No step of a run makes the host wait for its device: what is recorded is read back once per flush."""
+
+from __future__ import annotations
+
+import contextlib
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nasviz.optim.redundant import RedundantGroups
+from nasviz.runs import Run, Store, Writer
+from nasviz.train import open_session, train, work
+from nasviz.train.recorder import Recorder, read_back
+from tests.train.conftest import short_settings
+
+
+@pytest.mark.parametrize("optimizer", ["h2spg", "h2spg_otov3", "dhspg", "hspg"])
+def test_no_step_and_no_record_waits_for_a_value(store: Store, optimizer: str) -> None:
+    # A tensor without data refuses to be read, as a GPU would make the host wait.
+    k = 0 if optimizer == "hspg" else 3
+    session = open_session(short_settings(optimizer=optimizer, target_sparsity=k))
+    session.network.to("meta")
+    session.device = torch.device("meta")
+    if optimizer != "hspg":
+        scores = session.optimizer._scores
+        scores.index.__init__(dict(zip(scores.index.ids, _owned(session), strict=True)))
+        scores.final = lambda: {i: float(i) for i in scores.index.ids}
+    session.optimizer._prepare()
+    run = store.create(session.settings)
+    with contextlib.suppress(RuntimeError), Writer(run, read_back=read_back, clock=lambda: 0.0) as writer:
+        recorder = Recorder(session, writer)
+        for record in islice(train(session), 12):
+            assert recorder.observe(record) == []
+        assert session.optimizer.phase == "projection"
+        with pytest.raises(RuntimeError, match="meta"):
+            writer.flush()
+
+
+def _owned(session):
+    named = dict(session.network.named_parameters())
+    return [[named[n] for n in s.parameter_names] for s in session.space.removable]
+
+
+@pytest.fixture
+def lazily(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = RedundantGroups.__init__
+
+    def init(self: RedundantGroups, *arguments: object) -> None:
+        made(self, *arguments)
+        self.is_lazy = True
+
+    monkeypatch.setattr(RedundantGroups, "__init__", init)
+
+
+def _told(run: Run) -> list[tuple[int, str]]:
+    return sorted((e.step, e.text) for e in run.tail().events if e.kind == "zero")
+
+
+def test_what_becomes_zero_on_a_device_is_told_with_its_step(tmp_path: Path, monkeypatch, request) -> None:
+    settings = short_settings(epsilon=0.9999, projection="halfspace")
+    at_once, later = (Store(tmp_path / name).create(settings) for name in ("a", "b"))
+    assert work(at_once) == "done"
+    request.getfixturevalue("lazily")
+    assert work(later) == "done"
+    assert _told(at_once), "nothing became zero: the test says nothing"
+    assert _told(at_once) == _told(later)
+    columns = [run.tail().steps for run in (at_once, later)]
+    np.testing.assert_array_equal(columns[0].zero_groups, columns[1].zero_groups)
+    results = [run.end.result for run in (at_once, later)]
+    assert results[0]["zeroed_at"] == results[1]["zeroed_at"]
+    first = min(results[0]["zeroed_at"].values())
+    assert columns[0].zero_groups[first - 1 : first + 1].tolist() == [0, 1]
