@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
+
+from nasviz.saliency.flat import FlatBuffer, are_small
 
 __all__ = ["GroupScaler", "Rows", "TensorGroup", "merge"]
 
@@ -72,10 +75,18 @@ class GroupScaler:
         self._others = [_others(tensor, self.group.rows) for tensor in self._row_tensors]
         self._chosen = [1 - others for others in self._others]
 
+    @cached_property
+    def _flat(self) -> FlatBuffer | None:
+        """Where many small tensors are multiplied at one go."""
+        return FlatBuffer(self._tensors) if are_small(self._tensors) else None
+
     @torch.no_grad()
     def scale_(self, factor: float) -> None:
         """Multiply every variable of the group by `factor`, and no other."""
-        if self._tensors:
+        if self._flat is not None:
+            self._flat.gather(self._tensors).mul_(factor)
+            self._flat.scatter_(self._tensors)
+        elif self._tensors:
             torch._foreach_mul_(self._tensors, factor)
         if self._row_tensors:
             factors = torch._foreach_mul(self._chosen, factor)

@@ -9,7 +9,6 @@ gradients were. As long as the bound holds, x is neither copied nor multiplied, 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -73,7 +72,9 @@ class Reach:
         if self._pause:
             self._pause -= 1
             return False
-        gradient = _norms([t.grad for t in self._index.tensors]) if type(self._inner) is SGD else None
+        gradient = (
+            self._index.lengths([t.grad for t in self._index.tensors]) if type(self._inner) is SGD else None
+        )
         if self._age < MEASURE_EVERY and self._holds(epsilon, gradient):
             return True
         self._measure()
@@ -98,10 +99,10 @@ class Reach:
 
     def _measure(self) -> None:
         """Lengths of the tensors, and of the buffers of SGD."""
-        length = _norms(self._index.tensors)
+        length = self._index.lengths(self._index.tensors)
         self._shortest, self._longest = length * (1 - MARGIN), length * (1 + MARGIN)
         buffers = [self._inner.state.get(t, {}).get("momentum_buffer") for t in self._index.tensors]
-        self._buffer = _norms(buffers) * (1 + MARGIN)
+        self._buffer = self._index.lengths(buffers) * (1 + MARGIN)
         self._age = 0
 
     def _steps_of_sgd(self, gradient: Tensor) -> Tensor:
@@ -153,15 +154,3 @@ def adam_bound(beta1: float, beta2: float) -> float:
     weights = ((1 - beta1) / (1 - beta1**steps)).square() * (1 - beta2**steps) / (1 - beta2)
     limit = (1 - beta1) ** 2 / (1 - beta2) / (1 - ratio)
     return math.sqrt(max(float((weights * sums).max()), limit))
-
-
-def _norms(tensors: Sequence[Tensor | None]) -> Tensor:
-    """The length of each tensor, 0 where there is none."""
-    found = [tensor for tensor in tensors if tensor is not None]
-    if len(found) == len(tensors):
-        return torch.stack(torch._foreach_norm(found)).double()
-    lengths = torch.zeros(len(tensors), dtype=torch.float64)
-    if found:
-        places = [place for place, tensor in enumerate(tensors) if tensor is not None]
-        lengths[places] = torch.stack(torch._foreach_norm(found)).double()
-    return lengths

@@ -15,14 +15,12 @@ from torch import Tensor
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 from nasviz.errors import InvalidSettingError
+from nasviz.saliency.flat import FlatBuffer, are_small
 
 __all__ = ["Reductions", "StructureIndex", "gradients"]
 
 _flatten: Callable[[Sequence[Tensor]], Tensor] = _flatten_dense_tensors
 _unflatten: Callable[[Tensor, Sequence[Tensor]], tuple[Tensor, ...]] = _unflatten_dense_tensors
-
-SMALL_TENSOR = 4096
-"""Mean elements per tensor below which, on the CPU, one large product beats one `torch.dot` per tensor."""
 
 
 class StructureIndex:
@@ -53,7 +51,8 @@ class StructureIndex:
         )
         self._is_uniform = all(t.dtype == self.dtype and t.device == self.device for t in self.tensors)
         sizes = [tensor.numel() for tensor in self.tensors]
-        self._is_flat = self.device.type != "cpu" or sum(sizes) < SMALL_TENSOR * len(sizes)
+        self._is_flat = self.device.type != "cpu" or not self._is_uniform
+        self._is_small = self._is_uniform and are_small(self.tensors)
         self._sizes = torch.tensor(sizes, device=self.device, dtype=torch.int64)
         self._num_elements = sum(sizes)
         counts = [len(owned) for owned in tensors.values()]
@@ -70,6 +69,8 @@ class StructureIndex:
         xs, ys = self._at(left, places), self._at(right, places)
         if not places:
             sums = torch.zeros(0, device=self.device)
+        elif self._is_small and len(places) == len(self.tensors):
+            sums = self._sums(self._vector(0, xs) * self._vector(1, ys))
         elif self._is_flat:
             products = _flatten(torch._foreach_mul(xs, ys))
             lengths = self._sizes if len(places) == len(self.tensors) else self._sizes[places]
@@ -80,11 +81,16 @@ class StructureIndex:
 
     def norm(self, tensors: Sequence[Tensor | None]) -> Tensor:
         """Euclidean norms, shape `(num_structures,)`; a missing tensor counts as zeros."""
+        return self.per_structure(self.lengths(tensors).square()).sqrt()
+
+    def lengths(self, tensors: Sequence[Tensor | None]) -> Tensor:
+        """The length of each tensor, 0 where there is none, shape `(num_tensors,)`."""
         places = [i for i, tensor in enumerate(tensors) if tensor is not None]
-        if not places:
-            return self.per_structure(self._spread(torch.zeros(0, device=self.device), places))
-        norms = torch.stack(torch._foreach_norm(self._at(tensors, places)))
-        return self.per_structure(self._spread(norms, places).square()).sqrt()
+        found = self._at(tensors, places)
+        if self._is_small and len(places) == len(self.tensors):
+            return self._sums(self._vector(0, found).square()).sqrt().double()
+        norms = torch.stack(torch._foreach_norm(found)) if found else torch.zeros(0, device=self.device)
+        return self._spread(norms, places)
 
     def per_tensor(self, values: Tensor) -> Tensor:
         """Each structure's value once for each of its tensors, shape `(num_tensors,)`."""
@@ -98,6 +104,18 @@ class StructureIndex:
         """
         flat = torch.repeat_interleave(values.to(self.dtype), self._sizes, output_size=self._num_elements)
         return _unflatten(flat, self.tensors)
+
+    def _vector(self, number: int, tensors: Sequence[Tensor]) -> Tensor:
+        """All tensors in one of two vectors."""
+        return self._buffers[number].gather(tensors)
+
+    def _sums(self, vector: Tensor) -> Tensor:
+        """Sums of a vector over the tensors that it is made of."""
+        return torch.segment_reduce(vector, "sum", lengths=self._sizes, initial=0)
+
+    @cached_property
+    def _buffers(self) -> tuple[FlatBuffer, FlatBuffer]:
+        return FlatBuffer(self.tensors), FlatBuffer(self.tensors)
 
     def _at(self, tensors: Sequence[Tensor | None], places: Sequence[int]) -> list[Tensor]:
         """The tensors at these places, in one data type of at least single precision and on one device."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,31 +49,28 @@ def chooser(size: str) -> Choose:
     return by_parameters if size == "half of the parameters" else by_count
 
 
-def results(network: str, seed: int, is_known: Callable[[str, str], bool]) -> Iterator[dict[str, Any]]:
-    """All results of a network and a seed that are not known yet."""
+def results(network: str, seed: int, known: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """All results of a network and a seed that are not among the known ones, which are of the same two."""
+    is_known = {(row["method"], row["size"]) for row in known}
     study = Study(network, seed)
-    late = [(name, size) for name in (LATE, TUNED) for size in SIZES]
-    if any(not is_known(*key) for key in ((FULL, ""), *late)):
-        start = time.perf_counter()
+    late = [key for name in (LATE, TUNED) for size in SIZES if (key := (name, size)) not in is_known]
+    if late or (FULL, "") not in is_known:
         full = study.train()
-        seconds = time.perf_counter() - start
-        if not is_known(FULL, ""):
-            yield full.judge(()) | {"method": FULL, "size": "", "seconds": seconds, "sizes": _sizes(study)}
+        if (FULL, "") not in is_known:
+            yield full.judge(()) | {"method": FULL, "size": "", "sizes": _sizes(study)}
         for name, size in late:
-            if not is_known(name, size):
-                yield _after_training(full, name, size) | {"method": name, "size": size}
+            yield _after_training(full, name, size) | {"method": name, "size": size}
+    searched = [row for row in known if row["method"] in SALIENCIES]
+    measured = {frozenset(row["selected"]): row for row in searched}
     for saliency in SALIENCIES:
-        for size in SIZES:
-            if not is_known(saliency, size):
-                start = time.perf_counter()
-                trained = study.train(saliency, chooser(size))
-                seconds = time.perf_counter() - start
-                yield trained.judge() | {
-                    "method": saliency,
-                    "size": size,
-                    "seconds": seconds,
-                    "scores": {str(i): score for i, score in trained.scores.items()},
-                }
+        sizes = [size for size in SIZES if (saliency, size) not in is_known]
+        scores = study.scores(saliency) if sizes else {}
+        for size in sizes:
+            erased = chooser(size)(study.space, scores)
+            found = measured.setdefault(frozenset(erased), {}) or study.train(erased).judge()
+            measured[frozenset(erased)] = found
+            scored = {"scores": {str(i): score for i, score in scores.items()}}
+            yield found | scored | {"method": saliency, "size": size}
 
 
 def _after_training(full: Trained, name: str, size: str) -> dict[str, Any]:
@@ -87,9 +83,12 @@ def _sizes(study: Study) -> dict[str, int]:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """The results so far; a last line that was cut off by a kill is left out."""
+    """The results so far; a last line that was cut off by a kill is left out, and ended."""
+    text = path.read_text() if path.exists() else ""
+    if text and not text.endswith("\n"):
+        path.write_text(text + "\n")
     rows = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in text.splitlines():
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:
@@ -107,12 +106,11 @@ def main() -> None:
     path: Path = arguments.file
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = read(path)
-    known = {(row["network"], row["seed"], row["method"], row["size"]) for row in rows}
     for seed in range(0 if arguments.table else arguments.seeds):
         for network in NETWORKS:
-            new = results(network, seed, lambda *key, place=(network, seed): (*place, *key) in known)
-            for result in new:
-                row = {"network": network, "seed": seed} | result
+            known = [row for row in rows if (row["network"], row["seed"]) == (network, seed)]
+            for result in results(network, seed, known):
+                row = result | {"network": network, "seed": seed}
                 rows.append(row)
                 with path.open("a") as file:
                     file.write(json.dumps(row) + "\n")

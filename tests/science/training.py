@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import nasviz
-from nasviz.graph import SearchSpace
 from nasviz.optim import H2SPG
 from nasviz.optim.binding import SpaceBinding
 from nasviz.subnet.latency import measure_latencies
@@ -29,8 +28,6 @@ NOISE = 0.4
 STEPS, WARM_UP_STEPS, PROJECTION_STEPS, FINE_TUNING_STEPS = 400, 40, 80, 100
 BATCH_SIZE, LATENCY_BATCH_SIZE = 64, 64
 LR, MOMENTUM, WEIGHT_DECAY = 0.05, 0.9, 5e-4
-
-Choose = Callable[[SearchSpace, Mapping[int, float]], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -61,27 +58,35 @@ class Study:
         self.digits = Digits.draw(seed)
         self.space = nasviz.search_space(self._fresh())
 
-    def train(self, saliency: str = "taylor", choose: Choose = lambda space, scores: ()) -> Trained:
-        """Train from the start with H2SPG; `choose` says at the end of the warm-up what goes."""
+    def scores(self, saliency: str) -> dict[int, float]:
+        """Averaged scores at the end of the warm-up."""
+        net, optimizer = self._start(saliency, ())
+        fit(net, optimizer, self.digits.train, STEPS, self.seed, last=WARM_UP_STEPS)
+        return optimizer.scores
+
+    def train(self, erased: Iterable[int] = ()) -> Trained:
+        """Train from the start with H2SPG, which selects these structures at the end of the warm-up.
+
+        Scoring changes no step, so it does not matter by which scores they were found.
+        """
+        net, optimizer = self._start("magnitude", tuple(erased))
+        fit(net, optimizer, self.digits.train, STEPS, self.seed)
+        return Trained(self, net, optimizer.selected)
+
+    def _start(self, saliency: str, erased: tuple[int, ...]) -> tuple[TracedNetwork, H2SPG]:
         net = self._fresh()
         binding = SpaceBinding(net, self.space)
-
-        def select(scores: Mapping[int, float]) -> Any:
-            chosen = choose(self.space, scores)
-            ranked = {i: float(i not in chosen) for i in scores}
-            return binding.select(ranked, len(chosen))
-
         optimizer = H2SPG(
             torch.optim.SGD(net.parameters(), LR, MOMENTUM, weight_decay=WEIGHT_DECAY),
             binding.groups,
-            select,
+            lambda scores: binding.select({i: float(i not in erased) for i in scores}, len(erased)),
             warmup_steps=WARM_UP_STEPS,
             projection_steps=PROJECTION_STEPS,
             saliency=saliency,
+            score_every=1,
             generator=torch.Generator().manual_seed(self.seed),
         )
-        fit(net, optimizer, self.digits.train, STEPS, self.seed)
-        return Trained(self, net, optimizer.scores, optimizer.selected)
+        return net, optimizer
 
     def _fresh(self) -> TracedNetwork:
         torch.manual_seed(self.seed)
@@ -94,7 +99,6 @@ class Trained:
 
     study: Study
     net: TracedNetwork
-    scores: dict[int, float]
     selected: tuple[int, ...]
 
     def judge(self, erased: Iterable[int] | None = None, fine_tuning_steps: int = 0) -> dict[str, Any]:
@@ -129,14 +133,19 @@ class Trained:
 
 
 def fit(
-    net: nn.Module, optimizer: torch.optim.Optimizer, data: tuple[Tensor, Tensor], steps: int, seed: int
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    data: tuple[Tensor, Tensor],
+    steps: int,
+    seed: int,
+    last: int | None = None,
 ) -> None:
-    """Train for so many steps, the learning rate falling along half a cosine."""
+    """Train for so many steps, or the first of them, the learning rate falling along half a cosine."""
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     generator = torch.Generator().manual_seed(seed)
     images, labels = data
     net.train()
-    for _ in range(steps):
+    for _ in range(last or steps):
         batch = torch.randperm(len(labels), generator=generator)[:BATCH_SIZE]
         optimizer.zero_grad()
         functional.cross_entropy(net(images[batch]), labels[batch]).backward()
