@@ -70,6 +70,16 @@ class Forwarding(GroupOptimizer):
         return self.inner.zeroed_by
 
     @property
+    def zeroed_at(self) -> dict[int, int]:
+        """The step at which each structure of `zeroed_by` became zero."""
+        return self.inner.zeroed_at
+
+    @property
+    def known_zero(self) -> frozenset[int]:
+        """Those of `zeroed_by` that the host knows of already."""
+        return self.inner.known_zero
+
+    @property
     def num_zero(self) -> Tensor:
         """How many structures are zero for good, on the device."""
         return self.inner.num_zero
