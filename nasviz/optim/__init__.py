@@ -4,9 +4,11 @@ from nasviz.optim.binding import count_of
 from nasviz.optim.bisection import bisect_mu
 from nasviz.optim.create import OPTIMIZERS, SearchOptimizer, create
 from nasviz.optim.dhspg import DHSPG
+from nasviz.optim.grouping import Slices
 from nasviz.optim.groups import Rows, TensorGroup
 from nasviz.optim.h2spg import H2SPG
 from nasviz.optim.h2spg_otov3 import H2SPGOTOv3
+from nasviz.optim.hapg import HAPG, AdamHAPG
 from nasviz.optim.hspg import HSPG
 from nasviz.optim.proxsgd import ProxSGD
 from nasviz.optim.selection import Selection
@@ -15,13 +17,16 @@ from nasviz.optim.slim import Slim
 __all__ = [
     "DHSPG",
     "H2SPG",
+    "HAPG",
     "HSPG",
     "OPTIMIZERS",
+    "AdamHAPG",
     "H2SPGOTOv3",
     "ProxSGD",
     "Rows",
     "SearchOptimizer",
     "Selection",
+    "Slices",
     "Slim",
     "TensorGroup",
     "bisect_mu",

@@ -1,8 +1,9 @@
-"""Groups of a proximal map, all at a time: tensors that shrink together, and filters of convolutions."""
+"""Groups of a proximal map, all at a time: tensors that shrink together, filters, neurons."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,88 +11,123 @@ from torch import Tensor
 from nasviz.errors import InvalidSettingError
 from nasviz.saliency import StructureIndex
 
-__all__ = ["Grouping"]
+__all__ = ["Grouping", "Slices"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slices:
+    """A tensor of which every slice along one axis is a group: a filter, or the weights of a neuron."""
+
+    tensor: Tensor
+    dim: int = 0
+
+    @property
+    def others(self) -> tuple[int, ...]:
+        """The axes along which a group runs."""
+        return tuple(d for d in range(self.tensor.dim()) if d != self.dim)
 
 
 class Grouping:
-    """A partition of some tensors: groups of whole tensors by id, then one group per row of each filter bank.
+    """A partition of some tensors: groups of whole tensors by id, then the slices of further tensors.
 
     Args:
         whole: For each id the tensors that make one group.
-        filters: Tensors of which every slice along the first axis is a group of its own.
+        slices: Tensors of at least two axes; every slice is a group of its own.
+
+    Raises:
+        InvalidSettingError: A tensor is in two groups.
 
     Examples:
         >>> pair, bank = [torch.tensor([3.0]), torch.tensor([4.0])], torch.tensor([[6.0, 8.0], [0.0, 0.0]])
-        >>> grouping = Grouping({7: pair}, [bank])
+        >>> grouping = Grouping({7: pair}, [Slices(bank)])
         >>> len(grouping), grouping.sizes.tolist(), grouping.norm(grouping.tensors).tolist()
         (3, [2.0, 2.0, 2.0], [5.0, 10.0, 0.0])
         >>> [factor.shape for factor in grouping.spread(torch.tensor([1.0, 2.0, 3.0]))]
         [torch.Size([]), torch.Size([]), torch.Size([2, 1])]
     """
 
-    def __init__(self, whole: Mapping[int, Sequence[Tensor]], filters: Sequence[Tensor] = ()) -> None:
+    def __init__(self, whole: Mapping[int, Sequence[Tensor]], slices: Iterable[Slices] = ()) -> None:
         self._index = StructureIndex(whole)
-        self._filters = list(filters)
-        if {id(t) for t in self._filters} & {id(t) for t in self._index.tensors}:
-            raise InvalidSettingError("a tensor is part of a group as a whole, and filter by filter")
+        self._slices = list(slices)
+        banks = [s.tensor for s in self._slices]
+        self.tensors = [*self._index.tensors, *banks]
+        if len({id(tensor) for tensor in self.tensors}) < len(self.tensors):
+            raise InvalidSettingError("a tensor is in a group as a whole, and slice by slice")
         self.ids = self._index.ids
         """Of the groups of whole tensors, which come first."""
-        self.tensors = [*self._index.tensors, *self._filters]
-        device = self.tensors[0].device if self.tensors else torch.device("cpu")
-        rows = [t.new_full((t.shape[0],), t[0].numel(), dtype=torch.float64) for t in self._filters]
-        self.sizes: Tensor = torch.cat([self._index.num_parameters.to(device), *rows])
+        self.device = self.tensors[0].device if self.tensors else torch.device("cpu")
+        counts = [
+            torch.full((b.shape[s.dim],), b.numel() // b.shape[s.dim], dtype=torch.float64)
+            for s, b in zip(self._slices, banks, strict=True)
+        ]
+        self.sizes: Tensor = torch.cat([self._index.num_parameters.cpu(), *counts]).to(self.device)
         """|w_k|, shape `(num_groups,)`."""
+        self._lengths = [bank.shape[s.dim] for s, bank in zip(self._slices, banks, strict=True)]
 
     def __len__(self) -> int:
         return len(self.sizes)
 
     @property
     def owners(self) -> list[Tensor]:
-        """One tensor of each group: the first of its tensors, or the bank that it is a filter of."""
+        """One tensor of each group: the first of its tensors, or the one that it is a slice of."""
         first: dict[int, Tensor] = {}
         for number, tensor in zip(self._numbers(), self._index.tensors, strict=True):
             first.setdefault(number, tensor)
-        return [*first.values(), *(bank for bank in self._filters for _ in range(bank.shape[0]))]
+        return [
+            *first.values(),
+            *(s.tensor for s, n in zip(self._slices, self._lengths, strict=True) for _ in range(n)),
+        ]
 
     def norm(self, values: Sequence[Tensor]) -> Tensor:
         """Euclidean norm of each group, shape `(num_groups,)`, in double precision."""
-        split = len(self._index.tensors)
-        rows = [torch.linalg.vector_norm(v.flatten(1), dim=1).double() for v in values[split:]]
-        return torch.cat([self._index.norm(values[:split]), *rows])
+        whole, banks = self._split(values)
+        norms = [torch.linalg.vector_norm(v, dim=s.others).double() for s, v in banks]
+        return torch.cat([self._index.norm(whole).to(self.device), *norms])
 
     def mean(self, values: Sequence[Tensor]) -> Tensor:
         """Mean over all entries of each group, shape `(num_groups,)`, in double precision."""
-        split = len(self._index.tensors)
-        sums = [v.sum(dtype=torch.float64) for v in values[:split]]
-        whole = self._index.per_structure(torch.stack(sums)) if sums else self._index.num_parameters
-        rows = [v.flatten(1).sum(1, dtype=torch.float64) for v in values[split:]]
-        return torch.cat([whole, *rows]) / self.sizes
+        whole, banks = self._split(values)
+        sums = [v.sum(dtype=torch.float64) for v in whole]
+        total = self._index.per_structure(torch.stack(sums)) if sums else self._index.num_parameters
+        rows = [v.sum(s.others, dtype=torch.float64) for s, v in banks]
+        return torch.cat([total.to(self.device), *rows]) / self.sizes
+
+    def median(self, values: Sequence[Tensor]) -> Tensor:
+        """Median over all entries of each group, the lower one of two, shape `(num_groups,)`."""
+        whole, banks = self._split(values)
+        members: dict[int, list[Tensor]] = {}
+        for number, value in zip(self._numbers(), whole, strict=True):
+            members.setdefault(number, []).append(value.flatten())
+        middles = [torch.cat(parts).median().double().reshape(1) for parts in members.values()]
+        rows = [v.movedim(s.dim, 0).flatten(1).median(1).values.double() for s, v in banks]
+        return torch.cat([*middles, *rows]) if middles or rows else self.sizes
 
     def spread(self, values: Tensor) -> list[Tensor]:
         """The value of its group for each tensor, in a shape that broadcasts against it."""
-        num_whole = len(self.ids)
-        singles = self._index.per_tensor(values[:num_whole]) if num_whole else values[:0]
+        split = len(self.ids)
+        singles = self._index.per_tensor(values[:split]) if split else values[:0]
         found = [v.to(t.dtype) for v, t in zip(singles.unbind(), self._index.tensors, strict=True)]
-        rows = torch.split(values[num_whole:], [bank.shape[0] for bank in self._filters])
-        return [
-            *found,
-            *(
-                row.to(bank.dtype).view(-1, *[1] * (bank.dim() - 1))
-                for row, bank in zip(rows, self._filters, strict=True)
-            ),
-        ]
+        pieces = torch.split(values[split:], self._lengths)
+        for s, piece in zip(self._slices, pieces, strict=True):
+            shape = [-1 if d == s.dim else 1 for d in range(s.tensor.dim())]
+            found.append(piece.to(s.tensor.dtype).view(shape))
+        return found
 
     def subset(self, keeps: Sequence[bool]) -> Grouping:
         """The groups of which at least one tensor is to be kept; `keeps` goes by `tensors`."""
         numbers = self._numbers()
         split = len(numbers)
         wanted = {number for number, keep in zip(numbers, keeps[:split], strict=True) if keep}
-        whole = {
-            i: [t for m, t in zip(numbers, self._index.tensors, strict=True) if m == n]
-            for n, i in enumerate(self.ids)
-            if n in wanted
-        }
-        return Grouping(whole, [b for b, keep in zip(self._filters, keeps[split:], strict=True) if keep])
+        whole: dict[int, list[Tensor]] = {i: [] for n, i in enumerate(self.ids) if n in wanted}
+        for number, tensor in zip(numbers, self._index.tensors, strict=True):
+            if number in wanted:
+                whole[self.ids[number]].append(tensor)
+        return Grouping(whole, [s for s, keep in zip(self._slices, keeps[split:], strict=True) if keep])
+
+    def _split(self, values: Sequence[Tensor]) -> tuple[Sequence[Tensor], list[tuple[Slices, Tensor]]]:
+        """Values of the whole tensors, and those of the sliced ones with their slices."""
+        split = len(self._index.tensors)
+        return values[:split], list(zip(self._slices, values[split:], strict=True))
 
     def _numbers(self) -> list[int]:
         """For each tensor of a whole group the place of that group."""

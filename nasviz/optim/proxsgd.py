@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from nasviz.errors import InvalidSettingError
 from nasviz.optim.checks import below_one, not_negative
-from nasviz.optim.grouping import Grouping
+from nasviz.optim.grouping import Grouping, Slices
 from nasviz.optim.prox import group_factor
 
 __all__ = ["NORMALISATIONS", "ProxSGD", "gains"]
@@ -102,7 +102,7 @@ class ProxSGD(Optimizer):
         not_negative("delta", delta)
         self.normalisation, self.exponent = normalisation, not_negative("exponent", exponent)
         self._bounds = {id(tensor): pair for tensor, pair in (bounds or {}).items()}
-        self.grouping = Grouping(groups or {}, filters)
+        self.grouping = Grouping(groups or {}, map(Slices, filters))
         defaults = {"lr": lr, "rho": rho, "mu": mu, "tau": tau, "beta": below_one("beta", beta)}
         super().__init__(params, defaults | {"delta": delta, "num_steps": 0})
         known = {id(p) for group in self.param_groups for p in group["params"]}

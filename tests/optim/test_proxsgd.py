@@ -231,5 +231,5 @@ def test_groups_are_of_its_own_parameters_and_disjoint() -> None:
     w, other = leaf(1.0), leaf(1.0)
     with pytest.raises(InvalidSettingError, match="not among"):
         ProxSGD([w], {0: [other]})
-    with pytest.raises(InvalidSettingError, match="filter by filter"):
+    with pytest.raises(InvalidSettingError, match="slice by slice"):
         ProxSGD([w], {0: [w]}, filters=[w])
