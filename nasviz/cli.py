@@ -1,4 +1,4 @@
-"""The same work without a browser: `nasviz analyze | construct | train | sweep | runs | export`.
+"""The same work without a browser: `nasviz analyze | construct | train | sweep | ablation | runs | export`.
 
 What goes wrong on purpose (a `NasvizError`) is one line on stderr and exit code 2. torch is loaded only by
 the commands that need it.
@@ -163,6 +163,16 @@ def _open(args: argparse.Namespace) -> Run:
     return Run(folder.resolve()) if len(folder.parts) > 1 else Store(args.runs).open(args.run)
 
 
+def _ablation(args: argparse.Namespace) -> int:
+    from nasviz.draw.ablation_chart import ablation_chart
+
+    points = commands.run_ablation(args.folder, args.seeds, args.epochs, None if args.quiet else sys.stdout)
+    chart = args.folder / "ablation.html"
+    ablation_chart(points).write_html(chart)
+    _print_lines([f"{len(points)} rows in {args.folder / 'ablation.csv'}, four plots in {chart}"])
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="nasviz",
@@ -194,6 +204,10 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_settings(sweep)
     commands.add_sweep_arguments(sweep)
     sweep.set_defaults(command=_sweep)
+
+    ablation = subparsers.add_parser("ablation", help="compare sparse optimizers on digits, in four plots")
+    commands.add_ablation_arguments(ablation)
+    ablation.set_defaults(command=_ablation)
 
     runs = subparsers.add_parser("runs", help="list, show, resume or cancel runs")
     runs.set_defaults(command=_help_of(runs))

@@ -3,6 +3,7 @@
 `nasviz.cli` reads the arguments and prints.
 """
 
+from nasviz.commands.ablation import add_ablation_arguments, run_ablation
 from nasviz.commands.analysis import analysis_lines, analyze, viewed
 from nasviz.commands.arguments import OPTIONS, add_cut, add_network, add_settings, settings_of, source_of
 from nasviz.commands.constructing import construct, constructed_lines
@@ -17,6 +18,7 @@ __all__ = [
     "FORMS",
     "OPTIONS",
     "Watch",
+    "add_ablation_arguments",
     "add_cut",
     "add_network",
     "add_settings",
@@ -31,6 +33,7 @@ __all__ = [
     "plain",
     "preset_settings",
     "result_lines",
+    "run_ablation",
     "run_lines",
     "run_sweep",
     "settings_of",

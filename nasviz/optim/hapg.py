@@ -21,14 +21,14 @@ from nasviz.optim.prox import group_factor
 __all__ = ["HAPG", "AdamHAPG", "inertia", "pathwise"]
 
 
-def inertia(step: int) -> float:
-    """u_t = (t - 2) / (t + 1) for t from 1: a damped first step, then ever more momentum.
+def inertia(step: int, cap: float = 1.0) -> float:
+    """u_t = (t - 2) / (t + 1) for t from 1, at most `cap`: a damped first step, then ever more momentum.
 
     Examples:
-        >>> [inertia(t) for t in (1, 2, 3, 4, 5)]
-        [-0.5, 0.0, 0.25, 0.4, 0.5]
+        >>> [inertia(t) for t in (1, 2, 3, 4, 5)], inertia(50, cap=0.9)
+        ([-0.5, 0.0, 0.25, 0.4, 0.5], 0.9)
     """
-    return (step - 2) / (step + 1)
+    return min((step - 2) / (step + 1), cap)
 
 
 def pathwise(epoch: int, step: float = 0.01, cap: float = float("inf")) -> float:
@@ -57,6 +57,9 @@ class HAPG(Optimizer):
         lr: eta; below 2 / L, where L bounds how fast the gradient of f changes.
         strength: lambda.
         alpha: Balance in [0, 1]: 1 is the lasso, 0 the group lasso.
+        inertia_cap: Largest u_t, in [0, 1]. 1 is the paper's formula, which approaches 1 and so forgets
+            nothing: with the noise of mini-batches, or with Adam's steps, it diverges after some hundred
+            steps. 0.9 does not.
 
     Raises:
         InvalidSettingError: A setting is out of range, or a group holds a tensor that is not in `params`.
@@ -81,15 +84,19 @@ class HAPG(Optimizer):
         lr: float = 0.01,
         strength: float = 0.0,
         alpha: float = 0.5,
+        inertia_cap: float = 1.0,
         **defaults: Any,
     ) -> None:
         if not 0 < lr < float("inf"):
             raise InvalidSettingError(f"lr={lr!r}: must be a number above 0")
         if not 0 <= alpha <= 1:
             raise InvalidSettingError(f"alpha={alpha!r}: must be from 0, group lasso, to 1, lasso")
+        if not 0 <= inertia_cap <= 1:
+            raise InvalidSettingError(f"inertia_cap={inertia_cap!r}: must be from 0 to 1")
         not_negative("strength", strength)
+        own = {"lr": lr, "strength": strength, "alpha": alpha, "inertia_cap": inertia_cap, "num_steps": 0}
         self.grouping = Grouping(groups or {}, slices)
-        super().__init__(params, {"lr": lr, "strength": strength, "alpha": alpha, "num_steps": 0} | defaults)
+        super().__init__(params, own | defaults)
         self._place = {id(tensor): number for number, tensor in enumerate(self.grouping.tensors)}
         known = {id(p) for group in self.param_groups for p in group["params"]}
         if lost := sum(key not in known for key in self._place):
@@ -180,18 +187,18 @@ class HAPG(Optimizer):
     def _accelerate(self, group: dict[str, Any], points: Sequence[Tensor]) -> None:
         """V and A (SparseNAS, equations 7 and 8)."""
         tensors: list[Tensor] = group["params"]
-        step = group["num_steps"]
+        step, cap = group["num_steps"], group["inertia_cap"]
         for tensor in tensors:
             if "velocity" not in self.state[tensor]:
                 self.state[tensor]["velocity"] = torch.zeros_like(tensor)
                 self.state[tensor]["prox"] = torch.zeros_like(tensor)
         velocity = [self.state[tensor]["velocity"] for tensor in tensors]
-        torch._foreach_mul_(velocity, inertia(step - 1) if step > 1 else 0.0)  # u_0 = 0
+        torch._foreach_mul_(velocity, inertia(step - 1, cap) if step > 1 else 0.0)  # u_0 = 0
         torch._foreach_add_(velocity, list(points))
         torch._foreach_sub_(velocity, tensors)
         torch._foreach_copy_([self.state[tensor]["prox"] for tensor in tensors], list(points))
         torch._foreach_copy_(tensors, list(points))
-        torch._foreach_add_(tensors, velocity, alpha=inertia(step))
+        torch._foreach_add_(tensors, velocity, alpha=inertia(step, cap))
 
 
 class AdamHAPG(HAPG):

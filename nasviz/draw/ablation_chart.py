@@ -1,0 +1,55 @@
+"""The four plots of the ablation on digits, one above lambda each (SparseNAS, figure 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from nasviz.draw.charts import DASHES, SERIES, SYMBOLS
+from nasviz.runs.ablation import MEASURES, AblationPoint, curve
+
+__all__ = ["ablation_chart"]
+
+NAMES = {"sgd": "SGD", "adam": "Adam", "hapg": "HAPG", "adamhapg": "AdamHAPG"}
+NAMES |= {"lasso": "Lasso", "gl": "group lasso", "sgl": "sparse group lasso"}
+
+
+def ablation_chart(
+    points: Sequence[AblationPoint], *, thresholds: tuple[float, float] = (0.0, 1e-3)
+) -> go.Figure:
+    """Accuracy, features, neurons and zeros over lambda, a line each optimizer and regulariser.
+
+    Args:
+        points: Of any number of seeds; lines join means, bars are standard deviations.
+        thresholds: At which proximal methods, and SGD and Adam, are judged.
+    """
+    figure = make_subplots(2, 2, subplot_titles=list(MEASURES.values()), vertical_spacing=0.14)
+    for number, series in enumerate(dict.fromkeys(point.series for point in points)):
+        optimizer, regulariser = series.split(", ")
+        threshold = thresholds[optimizer in ("sgd", "adam")]
+        for place, measure in enumerate(MEASURES):
+            found = curve(points, series, measure, threshold)
+            figure.add_scatter(
+                x=[strength for strength, _, _ in found],
+                y=[mean for _, mean, _ in found],
+                error_y={"array": [spread for _, _, spread in found], "thickness": 1},
+                name=f"{NAMES[optimizer]}, {NAMES[regulariser]}",
+                legendgroup=series,
+                showlegend=place == 0,
+                mode="lines+markers",
+                line={"color": SERIES[number % len(SERIES)], "dash": DASHES[number % len(DASHES)]},
+                marker={"symbol": SYMBOLS[number % len(SYMBOLS)], "size": 8},
+                row=place // 2 + 1,
+                col=place % 2 + 1,
+            )
+    figure.update_xaxes(type="log", exponentformat="power", dtick=1)
+    figure.update_xaxes(title_text="λ", row=2)
+    for row, col in ((1, 1), (2, 2)):
+        figure.update_yaxes(tickformat=".0%", row=row, col=col)
+    figure.update_layout(
+        template="plotly_white", height=680, margin={"l": 50, "r": 20, "t": 50, "b": 40}, font={"size": 13}
+    )
+    figure.update_layout(legend={"orientation": "h", "y": -0.1})
+    return figure

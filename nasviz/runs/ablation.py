@@ -1,0 +1,80 @@
+"""Results of the ablation of sparse optimizers on digits, as plain data (SparseNAS, figure 3)."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from statistics import fmean, pstdev
+from typing import Any
+
+__all__ = ["MEASURES", "AblationPoint", "curve", "read_points", "write_points"]
+
+MEASURES = {
+    "accuracy": "Accuracy of the sparse network alone",
+    "features": "Input features that are used, of 64",
+    "neurons": "Hidden neurons that are left, of 60",
+    "zeros": "Share of the 3,560 weights that are zero",
+}
+"""The four plots, by the field that each of them shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class AblationPoint:
+    """One trained perceptron, judged at one threshold."""
+
+    optimizer: str
+    """`sgd`, `adam`, `hapg` or `adamhapg`."""
+    regulariser: str
+    """`lasso`, `gl` or `sgl`."""
+    strength: float
+    """lambda."""
+    seed: int
+    threshold: float
+    """What is at most this large counts as zero, and is set to it."""
+    accuracy: float
+    """On the validation images, with these zeros."""
+    features: int
+    """Input features with a weight that is not zero."""
+    neurons: int
+    """Hidden neurons with an outgoing weight that is not zero."""
+    zeros: float
+    """Share of zero weights."""
+
+    @property
+    def series(self) -> str:
+        """The curve that it belongs to."""
+        return f"{self.optimizer}, {self.regulariser}"
+
+
+def curve(
+    points: Iterable[AblationPoint], series: str, measure: str, threshold: float
+) -> list[tuple[float, float, float]]:
+    """lambda, mean and standard deviation over the seeds of one measure, by rising lambda."""
+    found: dict[float, list[float]] = {}
+    for point in points:
+        if point.series == series and point.threshold == threshold:
+            found.setdefault(point.strength, []).append(float(getattr(point, measure)))
+    return [(strength, fmean(values), pstdev(values)) for strength, values in sorted(found.items())]
+
+
+def write_points(points: Sequence[AblationPoint], path: Path) -> None:
+    """Write a table with a head, one row a point."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, [field.name for field in fields(AblationPoint)])
+        table.writeheader()
+        table.writerows(asdict(point) for point in points)
+
+
+def read_points(path: Path) -> list[AblationPoint]:
+    """The points that `write_points` wrote."""
+    kinds: dict[str, Callable[[str], Any]] = dict.fromkeys(
+        ("strength", "threshold", "accuracy", "zeros"), float
+    )
+    kinds |= dict.fromkeys(("seed", "features", "neurons"), int)
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            AblationPoint(**{name: kinds.get(name, str)(text) for name, text in row.items()})
+            for row in csv.DictReader(file)
+        ]

@@ -1,0 +1,87 @@
+"""The ablation on digits: groups, measures and plots, on a training that is too short to be good."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from nasviz.draw.ablation_chart import ablation_chart
+from nasviz.errors import UnknownNameError
+from nasviz.runs.ablation import MEASURES, AblationPoint, curve, read_points, write_points
+from nasviz.train import ablation
+from nasviz.train.ablation import digits_ablation, train_sparse
+
+PAIRS = (("sgd", "sgl"), ("hapg", "sgl"), ("adamhapg", "lasso"))
+
+
+@pytest.fixture(scope="module")
+def points() -> list[AblationPoint]:
+    torch.set_num_threads(1)
+    return list(digits_ablation(seeds=[0], strengths=[1e-3, 1e-2], compared=PAIRS, epochs=3))
+
+
+def test_proximal_methods_have_exact_zeros_and_subgradients_have_none(points: list[AblationPoint]) -> None:
+    exact = {p.series: p.zeros for p in points if p.threshold == 0 and p.strength == 1e-2}
+    assert exact["sgd, sgl"] == 0
+    assert exact["hapg, sgl"] > 0.05
+    assert exact["adamhapg, lasso"] > 0.05
+
+
+def test_more_of_the_penalty_gives_more_zeros(points: list[AblationPoint]) -> None:
+    for series in ("hapg, sgl", "adamhapg, lasso"):
+        (_, weak, _), (_, strong, _) = curve(points, series, "zeros", 0.0)
+        assert strong > weak
+
+
+def test_a_neuron_without_outgoing_weights_can_be_deleted() -> None:
+    model = train_sparse("hapg", "sgl", 2e-2, epochs=3)
+    x = torch.rand(8, 1, 8, 8)
+    first, second, last = model.linear1, model.linear2, model.linear3
+    used = (first.weight.any(0), second.weight.any(0), last.weight.any(0))
+    assert not all(bool(kept.all()) for kept in used)
+    small = nn.Sequential(
+        nn.Linear(int(used[0].sum()), int(used[1].sum())),
+        nn.ReLU(),
+        nn.Linear(int(used[1].sum()), int(used[2].sum())),
+        nn.ReLU(),
+        nn.Linear(int(used[2].sum()), 10),
+    )
+    with torch.no_grad():
+        for ours, theirs, rows, columns in (
+            (small[0], first, used[1], used[0]),
+            (small[2], second, used[2], used[1]),
+            (small[4], last, torch.ones(10, dtype=torch.bool), used[2]),
+        ):
+            ours.weight.copy_(theirs.weight[rows][:, columns])
+            ours.bias.copy_(theirs.bias[rows])
+        torch.testing.assert_close(small(x.flatten(1)[:, used[0]]), model(x), rtol=1e-5, atol=1e-6)
+
+
+def test_groups_are_inputs_and_hidden_neurons_with_their_outgoing_weights() -> None:
+    model = ablation.MlpDigits()
+    grouping = ablation._optimizer("hapg", model, 1e-3, 0.5).grouping
+    assert grouping.sizes.tolist() == [40.0] * 64 + [20.0] * 40 + [10.0] * 20
+    assert sum(w.numel() for w in ablation._weights(model)) == 3560
+
+
+def test_a_training_is_repeated_to_the_bit() -> None:
+    first, again = (train_sparse("adamhapg", "sgl", 1e-3, seed=3, epochs=1) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+
+
+def test_the_table_comes_back_and_is_drawn_in_four_plots(points: list[AblationPoint], tmp_path: Path) -> None:
+    write_points(points, tmp_path / "points.csv")
+    assert read_points(tmp_path / "points.csv") == points
+    figure = ablation_chart(points)
+    assert [note.text for note in figure.layout.annotations] == list(MEASURES.values())
+    assert len(figure.data) == 4 * len(PAIRS)
+    zeros = next(t for t in figure.data if t.legendgroup == "hapg, sgl" and t.yaxis == "y4")
+    assert list(zeros.y) == [mean for _, mean, _ in curve(points, "hapg, sgl", "zeros", 0.0)]
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(UnknownNameError, match="no 'rmsprop' in this comparison"):
+        train_sparse("rmsprop", "sgl", 1e-3)
