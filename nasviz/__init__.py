@@ -14,6 +14,7 @@ __all__ = [
     "load",
     "optim",
     "project_to_zero_",
+    "relax",
     "save",
     "search_space",
     "settle_switches",
@@ -39,6 +40,7 @@ _HOMES = {
     "fold_switches": ("nasviz.switches", "fold_switches"),
     "settle_switches": ("nasviz.switches", "settle_switches"),
     "optim": ("nasviz.optim", None),
+    "relax": ("nasviz.relax", None),
     "zoo": ("nasviz.models", None),
 }
 

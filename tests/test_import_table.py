@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "switches": {"errors", "graph", "trace"},
     "saliency": {"errors", "graph", "trace", "subnet"},
     "optim": {"errors", "graph", "catalog", "saliency"},
-    "relax": {"errors", "graph", "trace", "subnet", "optim"},
+    "relax": {"errors", "graph", "trace", "subnet", "switches", "optim"},
     "models": {"errors", "catalog"},
     "data": {"errors", "catalog"},
     "train": TORCH_WING,

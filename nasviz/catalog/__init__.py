@@ -11,6 +11,7 @@ from nasviz.catalog.networks import NETWORKS
 from nasviz.catalog.optimizers import OPTIMIZERS
 from nasviz.catalog.presets import PRESETS, Preset, Printed, Row, find_preset
 from nasviz.catalog.recipe import RECIPE
+from nasviz.catalog.relaxed import RELAXED
 from nasviz.catalog.saliencies import SALIENCIES
 from nasviz.catalog.source import NetworkSource
 
@@ -22,6 +23,7 @@ __all__ = [
     "OPTIMIZERS",
     "PRESETS",
     "RECIPE",
+    "RELAXED",
     "SALIENCIES",
     "Configuration",
     "DataFacts",

@@ -133,6 +133,10 @@ class Entry:
     """How a saliency is computed."""
     caution: str = ""
     """What it cannot see or do."""
+    has_target: bool = True
+    """Whether it takes K, or finds by itself how much goes; optimizers only."""
+    num_batches: int = 1
+    """Batches that one step takes, each from its own part of the training images; optimizers only."""
 
     def complete(self, chosen: Mapping[str, Value | None]) -> dict[str, Value | None]:
         """Every setting of this entry: what was chosen, checked, and the defaults for the rest.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nasviz.catalog.entry import Entry, Setting
+from nasviz.catalog.relaxed import relaxed_entries
 from nasviz.catalog.saliencies import SALIENCIES, STEP
 
 __all__ = ["OPTIMIZERS"]
@@ -178,7 +179,9 @@ OPTIMIZERS: dict[str, Entry] = {
             " 2021, arXiv:2107.07467",
             caution="Takes no target, and knows no hierarchy: the sub-network may not exist.",
             family="half-space",
+            has_target=False,
         ),
+        *relaxed_entries(_BASE),
     )
 }
 """By name, the default first."""

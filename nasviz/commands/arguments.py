@@ -169,6 +169,24 @@ OPTIONS: dict[str, dict[str, Any]] = {
         | ({"choices": setting.choices} if setting.choices else {"type": type(setting.default)})
         for setting in RECIPE
     },
+    "architecture_lr": {
+        "type": float,
+        "help": "learning rate of architecture parameters; darts, milenas and rarts only, as all of these",
+        "shown": "as published",
+    },
+    "architecture_weight_decay": {
+        "type": float,
+        "help": "pull of architecture parameters towards zero",
+        "shown": "as published",
+    },
+    "clip": {"type": float, "help": "longest gradient of the weights", "shown": "as published"},
+    "over": {"choices": ("auto", "edge", "node"), "help": "what one softmax weighs", "shown": "auto"},
+    "edges_per_node": {"type": int, "help": "edges that each node keeps, 0 for all", "shown": 2},
+    "order": {"choices": ("first", "second"), "help": "of darts", "shown": "first"},
+    "validation_weight": {"type": float, "help": "lambda of milenas", "shown": 1.0},
+    "auxiliary_weight": {"type": float, "help": "lambda of rarts", "shown": 1.0},
+    "coupling": {"type": float, "help": "beta of rarts", "shown": 1.0},
+    "latency_weight": {"type": float, "help": "gamma of rarts, for a millisecond", "shown": 0.0},
     "epochs": {"type": int, "help": "passes over the training images"},
     "batch_size": {"type": int, "help": "images per step"},
     "seed": {"type": int, "help": "of weights and order"},

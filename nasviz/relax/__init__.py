@@ -4,3 +4,24 @@ A room of its own beside `nasviz.optim`: the optimizers there know groups of ten
 step, while these methods take several gradients a step, at several points and on two batches, and so have to
 evaluate a network at weights that are not its own.
 """
+
+from nasviz.relax.architecture import (
+    Architecture,
+    Derived,
+    construct_derived,
+    derived_network,
+    with_architecture,
+)
+from nasviz.relax.create import METHODS, create
+from nasviz.relax.relaxed_optimizer import RelaxedOptimizer
+
+__all__ = [
+    "METHODS",
+    "Architecture",
+    "Derived",
+    "RelaxedOptimizer",
+    "construct_derived",
+    "create",
+    "derived_network",
+    "with_architecture",
+]

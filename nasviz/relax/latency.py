@@ -36,6 +36,8 @@ class LatencyPenalty:
             shapes = [tuple(table.shape) for table in latencies]
             raise InvalidSettingError(f"latencies must be one vector an edge, not empty; got shapes {shapes}")
         self._counts = [len(table) for table in latencies]
+        self.latencies = [table.detach().clone() for table in latencies]
+        """As given."""
         self._table = pad_sequence(list(latencies), batch_first=True) if latencies else torch.zeros(0, 0)
 
     def __call__(self, alphas: Tensors) -> Tensor:

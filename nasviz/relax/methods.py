@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch.optim import SGD, Optimizer
 from nasviz.errors import InvalidSettingError
 from nasviz.relax.bilevel import FIRST_ORDER, Lookahead, darts_steps, milenas_steps
 from nasviz.relax.elsewhere import Copy
+from nasviz.relax.latency import LatencyPenalty
 from nasviz.relax.moves import Loss, Step
 from nasviz.relax.rarts import Relaxation, rarts_steps
 from nasviz.relax.relaxed_optimizer import RelaxedOptimizer
@@ -142,3 +144,19 @@ class RARTS(RelaxedOptimizer):
 
     def _copies(self) -> Sequence[Copy]:
         return (self.auxiliary,)
+
+    def state_dict(self) -> dict[str, Any]:
+        """With the latencies, which would be others if they were measured again."""
+        penalty = self.relaxation.penalty
+        table = penalty.latencies if isinstance(penalty, LatencyPenalty) else []
+        return super().state_dict() | {"latencies": table}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on exactly where `state_dict` was taken, with the latencies of then.
+
+        Raises:
+            CheckpointError: The state is that of another method.
+        """
+        super().load_state_dict(state_dict)
+        if table := state_dict["latencies"]:
+            self.relaxation = replace(self.relaxation, penalty=LatencyPenalty(table))

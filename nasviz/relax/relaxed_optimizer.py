@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nasviz.errors import CheckpointError, InvalidSettingError
+from nasviz.relax.architecture import Architecture
 from nasviz.relax.elsewhere import Copy, Elsewhere
 from nasviz.relax.moves import Loss, Move, Step, gradient
 
@@ -40,6 +41,7 @@ class RelaxedOptimizer(Optimizer, ABC):
         net: The network, whose parameters are moved.
         inner: Optimizer of all weights; for RARTS those of the primary network.
         architecture: Optimizer of the architecture parameters, whatever its rule.
+        reading: The architecture parameters as weights of structures, for whoever watches.
         warmup_steps: Steps at the start in which the architecture stays.
         clip: Longest gradient of the weights; infinite for no limit.
 
@@ -56,6 +58,7 @@ class RelaxedOptimizer(Optimizer, ABC):
         inner: Optimizer,
         architecture: Optimizer,
         *,
+        reading: Architecture | None = None,
         warmup_steps: int = 0,
         clip: float = 5.0,
     ) -> None:
@@ -63,7 +66,7 @@ class RelaxedOptimizer(Optimizer, ABC):
             raise InvalidSettingError(
                 f"warmup_steps={warmup_steps}, clip={clip}: the first must be at least 0, the second above 0"
             )
-        self.inner, self.architecture = inner, architecture
+        self.inner, self.architecture, self.reading = inner, architecture, reading
         self.warmup_steps, self.clip = warmup_steps, clip
         self.num_steps = 0
         self.weights, self.alphas = _tensors(inner), _tensors(architecture)
@@ -81,6 +84,47 @@ class RelaxedOptimizer(Optimizer, ABC):
     def phase(self) -> str:
         """`warm-up` as long as the architecture stays, then `search`."""
         return "warm-up" if self.num_steps < self.warmup_steps else "search"
+
+    @property
+    def structure_ids(self) -> tuple[int, ...]:
+        """Ids of the structures that are weighed; empty without a `reading`."""
+        return () if self.reading is None else self.reading.structure_ids
+
+    @property
+    def score_vector(self) -> Tensor | None:
+        """The weight of each of them now, on the device; `None` without a `reading`."""
+        return None if self.reading is None else self.reading.by_structure()
+
+    @property
+    def scores(self) -> dict[int, float]:
+        """The same by id."""
+        vector = self.score_vector
+        return {} if vector is None else dict(zip(self.structure_ids, vector.tolist(), strict=True))
+
+    @property
+    def selected(self) -> tuple[int, ...]:
+        """Nothing: what goes is derived from the weights when the search has ended."""
+        return ()
+
+    @property
+    def orphaned(self) -> tuple[int, ...]:
+        """Nothing, for the same reason."""
+        return ()
+
+    @property
+    def zeroed_by(self) -> dict[int, str]:
+        """Nothing: weights of a softmax are never zero."""
+        return {}
+
+    @property
+    def zeroed_at(self) -> dict[int, int]:
+        """Nothing, likewise."""
+        return {}
+
+    @property
+    def num_zero(self) -> int:
+        """How many structures are zero."""
+        return 0
 
     def step(  # type: ignore[override]  # two losses, not one that may be left out
         self,

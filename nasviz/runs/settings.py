@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
-from nasviz.catalog import DATASETS, OPTIMIZERS, RECIPE, SALIENCIES, NetworkSource
+from nasviz.catalog import DATASETS, OPTIMIZERS, RECIPE, RELAXED, SALIENCIES, NetworkSource
 from nasviz.errors import InvalidSettingError
 from nasviz.runs.schedule import Schedule, plan_steps
 from nasviz.runs.validation import Choice, Number, Pattern, Rule, check, refuse, rule_of
@@ -43,7 +43,24 @@ _RULES: Mapping[str, Rule] = {
     "num_workers": Number(0, 256, whole=True),
     **{setting.name: rule_of(setting) for setting in RECIPE},
 }
-_OWN = ("saliency", "score_every", "periods", "regularization", "amplify", "cap")
+_OWN = (
+    "saliency",
+    "score_every",
+    "periods",
+    "regularization",
+    "amplify",
+    "cap",
+    "architecture_lr",
+    "architecture_weight_decay",
+    "clip",
+    "over",
+    "edges_per_node",
+    "order",
+    "validation_weight",
+    "auxiliary_weight",
+    "coupling",
+    "latency_weight",
+)
 """Settings that not every optimizer has; the catalog says which, and what they may be."""
 _NAMES = ("protect", "collapse")
 """Settings that are tuples of names, and lists on disk."""
@@ -95,6 +112,25 @@ class RunSettings:
     amplify: float | None = None
     cap: float | None = None
     """Bounds of the regularization of one structure; None: as published for the base."""
+    architecture_lr: float | None = None
+    """Of Adam on the architecture parameters; None, here and below: as published."""
+    architecture_weight_decay: float | None = None
+    clip: float | None = None
+    """Longest gradient of the weights."""
+    over: str | None = None
+    """What one softmax weighs: "auto", "edge" or "node"."""
+    edges_per_node: int | None = None
+    """How many edges each node keeps in the end."""
+    order: str | None = None
+    """Of DARTS: "first" or "second"."""
+    validation_weight: float | None = None
+    """Lambda of MiLeNAS."""
+    auxiliary_weight: float | None = None
+    """Lambda of RARTS."""
+    coupling: float | None = None
+    """Beta of RARTS."""
+    latency_weight: float | None = None
+    """Gamma of RARTS, for a millisecond."""
     protect: tuple[str, ...] = field(default=())
     """Structures, vertices or module paths that must stay."""
     collapse: tuple[str, ...] = field(default=())
@@ -126,6 +162,10 @@ class RunSettings:
         if not rule.allows(self.target_sparsity):
             words = "a whole number of structures from 0, or a share of them from 0.0 to below 1.0"
             raise refuse("target_sparsity", self.target_sparsity, words, 0)
+        entry = OPTIMIZERS[self.optimizer]
+        if self.target_sparsity and not entry.has_target:
+            words = f"left at 0, for {entry.title} finds by itself how much goes"
+            raise refuse("target_sparsity", self.target_sparsity, words, 0)
         self._check_own()
         if self.lr_periods > 1 and self.lr_schedule != "cosine":
             words = f"1 where lr_schedule is {self.lr_schedule!r}, for only a cosine has periods"
@@ -153,12 +193,13 @@ class RunSettings:
         Raises:
             InvalidSettingError: Warm-up and projection do not fit into it.
         """
+        entry = OPTIMIZERS[self.optimizer]
         return plan_steps(
-            num_train=num_train,
+            num_train=num_train // entry.num_batches,
             batch_size=self.batch_size,
             epochs=self.epochs,
             warmup_steps=self.warmup_steps,
-            projection_steps=self.projection_steps,
+            projection_steps=0 if entry.family == RELAXED else self.projection_steps,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -10,13 +10,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from nasviz.data import epoch_order
+from nasviz.errors import DataError
 
 if TYPE_CHECKING:
     from nasviz.data import ImageSet
 
-__all__ = ["epoch_batches"]
+__all__ = ["Batch", "epoch_batches", "paired_batches"]
 
 Batch = tuple[Tensor, Tensor]
+"""Images and labels."""
 
 
 class _Whole(Dataset[Batch]):
@@ -48,8 +50,35 @@ def epoch_batches(
     nothing about what comes.
     """
     order = epoch_order(len(images), seed, epoch)
+    return _loaded(images, _cut(order, batch_size, start), seed, num_workers)
+
+
+def paired_batches(
+    images: ImageSet, *, seed: int, epoch: int, batch_size: int, start: int = 0, num_workers: int = 0
+) -> Iterator[tuple[Batch, Batch]]:
+    """Batches of both halves of the images, side by side; which image is in which half the seed decides.
+
+    The two halves share no image, are of equal size, and are the same in every epoch (DARTS, section 3.1).
+    """
+    half = len(images) // 2
+    if half == 0:
+        raise DataError(f"{len(images)} training images cannot be split in halves; two are needed at least")
+    split = epoch_order(len(images), seed, 0, part="halves")
+    loaded = []
+    for number in range(2):
+        members = split[number * half : (number + 1) * half]
+        order = members[epoch_order(half, seed, epoch, part=f"half {number}")]
+        loaded.append(_loaded(images, _cut(order, batch_size, start), seed, num_workers))
+    yield from zip(*loaded, strict=True)
+
+
+def _cut(order: Tensor, batch_size: int, start: int) -> list[Tensor]:
+    """Indices of each batch from batch `start` on."""
     num_batches = max(1, len(order) // batch_size)
-    chosen = [order[i * batch_size : (i + 1) * batch_size] for i in range(start, num_batches)]
+    return [order[i * batch_size : (i + 1) * batch_size] for i in range(start, num_batches)]
+
+
+def _loaded(images: ImageSet, chosen: list[Tensor], seed: int, num_workers: int) -> Iterator[Batch]:
     if num_workers == 0:
         for indices in chosen:
             yield images.batch(indices)

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from nasviz import subnet
+from nasviz import relax, subnet
 from nasviz.errors import ExportError
+from nasviz.relax import Derived, RelaxedOptimizer
 from nasviz.runs import Evaluation, Run, Writer
-from nasviz.runs.files import SUBNET
+from nasviz.runs.files import SPACE, SUBNET, write_json
+from nasviz.subnet import Subnetwork
 from nasviz.train.evaluation import evaluate
 from nasviz.train.session import Session
 
@@ -30,6 +32,8 @@ def conclude(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
     is reported, and does not fail the run.
     """
     optimizer, step = session.optimizer, session.step - 1
+    if isinstance(optimizer, RelaxedOptimizer):
+        return _derive(session, folder, writer)
     erased = tuple(i for i in optimizer.selected if i in optimizer.zeroed_by)
     loss, accuracy = _judge(session, writer, "full", session.network)
     result: dict[str, Any] = {
@@ -50,12 +54,62 @@ def conclude(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
         words = f"{NO_PATH_LEFT}: the {len(erased)} structures that became zero cut the network apart"
         writer.event(step, "warning", words)
         return result
-    result |= _construct(session, erased, folder / SUBNET, writer)
+    sub = subnet.construct(session.network.to("cpu"), session.space, erased)
+    return _reported(result | _save(session, sub, folder / SUBNET, writer), accuracy, session, writer)
+
+
+def _derive(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
+    """The end of a search by architecture parameters: derive the network that they stand for.
+
+    What is left counts fully, and its switches are folded away; the search space of the run becomes that of
+    the settled network, in which every operation can go by itself.
+    """
+    step, settings = session.step - 1, session.settings
+    loss, accuracy = _judge(session, writer, "full", session.network)
+    network = session.network.to("cpu")
+    keep = 2 if settings.edges_per_node is None else settings.edges_per_node
+    derived = relax.derived_network(network, session.space, edges_per_node=keep)
+    write_json(folder / SPACE, derived.space.to_json())
+    _tell_derivation(session, derived, writer)
+    sub = relax.construct_derived(derived)
+    result: dict[str, Any] = {
+        "target_sparsity": len(derived.erased),
+        "num_structures": len(derived.space.removable),
+        "selected": list(derived.erased),
+        "zeroed_by": dict.fromkeys(map(str, derived.erased), "derivation"),
+        "zeroed_at": dict.fromkeys(map(str, derived.erased), step),
+        "search_seconds": _search_seconds(folder),
+        "kept": [switch.name for switch in derived.derivation.kept],
+        "loss_full": loss,
+        "accuracy_full": accuracy,
+        "best_step": None,
+        "best_accuracy": None,
+        "is_valid": True,
+        "outcome": VALID,
+    }
+    writer.event(step, "phase", "the search ended; what is derived from it has yet to be trained anew")
+    return _reported(result | _save(session, sub, folder / SUBNET, writer), accuracy, session, writer)
+
+
+def _tell_derivation(session: Session, derived: Derived, writer: Writer) -> None:
+    step, names = session.step - 1, {s.structure: s.name for s in derived.space.switches}
+    weights = session.optimizer.scores
+    for switch in derived.derivation.kept:
+        words = f"{switch.name} stays, with a weight of {weights[switch.structure]:.3g}"
+        writer.event(step, "kept", words, switch.structure)
+    for structure in derived.erased:
+        writer.event(step, "redundant", f"{names[structure]} goes", structure)
+    for structure, reason in derived.derivation.spared.items():
+        writer.event(step, "kept", f"{names[structure]} was not chosen, and stays: {reason}", structure)
+
+
+def _reported(result: dict[str, Any], accuracy: float, session: Session, writer: Writer) -> dict[str, Any]:
+    """The report, after its last line was told."""
     ratio = result["params_after"] / max(1, result["params_before"])
     words = (
         f"sub-network constructed: {ratio:.1%} of the parameters, accuracy {result['accuracy_subnet']:.1%}"
     )
-    writer.event(step, "constructed", f"{words} (full network {accuracy:.1%})")
+    writer.event(session.step - 1, "constructed", f"{words} (full network {accuracy:.1%})")
     return result
 
 
@@ -65,9 +119,8 @@ def _search_seconds(folder: Path) -> float:
     return float(np.nansum(steps.seconds[steps.phase != "training"]))
 
 
-def _construct(session: Session, erased: tuple[int, ...], target: Path, writer: Writer) -> dict[str, Any]:
-    """Construct, save, export and judge the sub-network; its part of the report."""
-    sub = subnet.construct(session.network.to("cpu"), session.space, erased)
+def _save(session: Session, sub: Subnetwork, target: Path, writer: Writer) -> dict[str, Any]:
+    """Save, export and judge the sub-network; its part of the report."""
     subnet.save(sub, target)
     onnx_error = None
     try:

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from nasviz.errors import NonFiniteLossError
+from nasviz.relax import RelaxedOptimizer
 from nasviz.runs import EndState, Evaluation, Run, Writer, record_environment
 from nasviz.runs.files import SPACE, write_bytes, write_json
 from nasviz.train.checkpoint import restore, save
@@ -99,10 +100,10 @@ def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | Non
         device=str(device),
     )
     if checkpoint is None:
-        words = (
-            f"start on {device}: {schedule.total_steps} steps,"
-            f" {session.target_sparsity} of {len(session.space.removable)} structures to be removed"
-        )
+        aim = f"{session.target_sparsity} of {len(session.space.removable)} structures to be removed"
+        if isinstance(session.optimizer, RelaxedOptimizer):
+            aim = f"{len(session.space.switches)} operations to be weighed"
+        words = f"start on {device}: {schedule.total_steps} steps, {aim}"
         writer.event(0, "start", words)
     else:
         words = f"resumed on {device} from {checkpoint}, after {session.step} of {schedule.total_steps} steps"

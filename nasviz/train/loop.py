@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 
 import psutil
 import torch
 
+from nasviz.relax import RelaxedOptimizer
 from nasviz.runs import StepRecord
-from nasviz.train.batches import epoch_batches
+from nasviz.train.batches import Batch, epoch_batches, paired_batches
 from nasviz.train.mixup import mix
 from nasviz.train.objective import classification_loss
+from nasviz.train.relaxed_step import relaxed_step
 from nasviz.train.session import Session
 
 __all__ = ["Gauge", "train"]
@@ -65,34 +68,40 @@ def train(session: Session, gauge: Gauge | None = None) -> Iterator[StepRecord]:
     accuracy and the number of zero groups stay on the device: no step waits for a value.
     """
     gauge = gauge or Gauge(session.device)
-    settings, schedule = session.settings, session.schedule
+    schedule = session.schedule
     while not session.is_finished:
         epoch, start = divmod(session.step, schedule.steps_per_epoch)
-        batches = epoch_batches(
-            session.split.train,
-            seed=settings.seed,
-            epoch=epoch,
-            batch_size=settings.batch_size,
-            start=start,
-            num_workers=settings.num_workers,
-        )
-        for images, labels in batches:
-            yield _step(session, images, labels, gauge)
+        for batches in _batches(session, epoch, start):
+            yield _step(session, batches, gauge)
 
 
-def _step(session: Session, images: torch.Tensor, labels: torch.Tensor, gauge: Gauge) -> StepRecord:
+def _batches(session: Session, epoch: int, start: int) -> Iterator[tuple[Batch, ...]]:
+    """What each step of an epoch takes: a batch, or one of each half of the images."""
+    settings, images = session.settings, session.split.train
+    options = {"seed": settings.seed, "epoch": epoch, "batch_size": settings.batch_size, "start": start}
+    if isinstance(session.optimizer, RelaxedOptimizer):
+        yield from paired_batches(images, num_workers=settings.num_workers, **options)
+    else:
+        yield from zip(epoch_batches(images, num_workers=settings.num_workers, **options))
+
+
+def _step(session: Session, batches: tuple[Batch, ...], gauge: Gauge) -> StepRecord:
     optimizer = session.optimizer
     phase, lr = optimizer.phase, float(optimizer.param_groups[0]["lr"])
     session.network.train()
-    optimizer.zero_grad(set_to_none=True)
-    images = images.to(session.device, non_blocking=True)
-    labels = labels.to(session.device, non_blocking=True)
-    loss, accuracy = _loss(session, images, labels)
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
+    device = session.device
+    batches = tuple((x.to(device, non_blocking=True), y.to(device, non_blocking=True)) for x, y in batches)
+    if isinstance(optimizer, RelaxedOptimizer):
+        loss, accuracy = relaxed_step(optimizer, partial(_loss, session), *batches)
+    else:
+        ((images, labels),) = batches
+        optimizer.zero_grad(set_to_none=True)
+        loss, accuracy = _loss(session, images, labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
     session.scheduler.step()
     session.step += 1
-    seconds, examples_per_second = gauge.lap(len(labels))
+    seconds, examples_per_second = gauge.lap(sum(len(labels) for _, labels in batches))
     return StepRecord(
         step=session.step - 1,
         epoch=(session.step - 1) // session.schedule.steps_per_epoch,

@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nasviz.optim import SearchOptimizer
+from nasviz.relax import RelaxedOptimizer
 from nasviz.runs import StepRecord, Writer
 from nasviz.train.session import Session
 
@@ -57,6 +59,7 @@ class Recorder:
         self._every = {
             "warm-up": max(1, schedule.warmup_steps // MAX_VECTORS),
             "projection": max(1, schedule.projection_steps // MAX_VECTORS),
+            "search": max(1, schedule.total_steps // MAX_VECTORS),
         }
 
     def observe(self, record: StepRecord) -> list[tuple[int, float]]:
@@ -66,8 +69,11 @@ class Recorder:
         read from a device.
         """
         optimizer, step = self.session.optimizer, record.step
+        if isinstance(optimizer, RelaxedOptimizer):
+            self._weights(optimizer, step)
+            return self.writer.step(record)
         has_changed = optimizer.phase != record.phase
-        is_scored = self._vectors(record, is_last=has_changed)
+        is_scored = self._vectors(optimizer, record, is_last=has_changed)
         is_warm = record.phase == "warm-up" and has_changed
         if is_warm or is_scored:
             selected = [i for i in optimizer.selected if i not in self._selected]
@@ -94,9 +100,15 @@ class Recorder:
                 self.writer.event(steps[structure], "zero", words, structure)
         self._zeroed = set(reasons)
 
-    def _vectors(self, record: StepRecord, *, is_last: bool) -> bool:
+    def _weights(self, optimizer: RelaxedOptimizer, step: int) -> None:
+        """What the architecture gives each operation."""
+        is_due = step % self._every["search"] == 0 or self.session.is_finished
+        if is_due and (weights := optimizer.score_vector) is not None:
+            self.writer.scores(step, optimizer.structure_ids, weights)
+
+    def _vectors(self, optimizer: SearchOptimizer, record: StepRecord, *, is_last: bool) -> bool:
         """Record scores and norms where it is time for them; whether the structures were scored anew."""
-        optimizer, step = self.session.optimizer, record.step
+        step = record.step
         ids, scores = optimizer.structure_ids, optimizer.score_vector
         if not ids or record.phase == "training":
             return False

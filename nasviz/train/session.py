@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-from nasviz import data, models, optim
-from nasviz.catalog import OPTIMIZERS
+from nasviz import data, models, optim, relax
+from nasviz.catalog import OPTIMIZERS, RELAXED
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import SearchSpace, search_space
 from nasviz.optim.binding import count_of
@@ -22,6 +22,7 @@ from nasviz.train.learning_rate import make_scheduler
 if TYPE_CHECKING:
     from nasviz.data import DataSplit
     from nasviz.optim import SearchOptimizer
+    from nasviz.relax import RelaxedOptimizer
     from nasviz.trace import TracedNetwork
 
 __all__ = ["Session", "choose_device", "open_session", "seed_everything"]
@@ -37,7 +38,7 @@ class Session:
     network: TracedNetwork
     space: SearchSpace
     split: DataSplit
-    optimizer: SearchOptimizer
+    optimizer: SearchOptimizer | RelaxedOptimizer
     scheduler: LRScheduler
     target_sparsity: int
     """K as a count."""
@@ -105,18 +106,25 @@ def open_session(settings: RunSettings) -> Session:
         seed=settings.seed,
     )
     schedule = settings.schedule(len(split.train))
+    is_relaxed = OPTIMIZERS[settings.optimizer].family == RELAXED
+    if is_relaxed:
+        generator = torch.Generator().manual_seed(settings.seed)
+        network, space = relax.with_architecture(
+            network, space, over=settings.over or "auto", generator=generator
+        )
     network.to(device)
     if device.type == "cuda":
         # Cheap, and two runs with the same seed then differ by the order of atomic sums alone.
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         split = split.to(device) if settings.num_workers == 0 else split
-    optimizer = optim.create(
-        settings.optimizer,
-        network,
-        space,
-        target_sparsity=settings.target_sparsity,
-        **_optimizer_settings(settings, schedule),
-    )
+    chosen = _optimizer_settings(settings, schedule)
+    optimizer: SearchOptimizer | RelaxedOptimizer
+    if is_relaxed:
+        inputs = split.train.batch(torch.arange(min(settings.batch_size, len(split.train))))[0].to(device)
+        optimizer = relax.create(settings.optimizer, network, space, inputs=(inputs,), **chosen)
+    else:
+        k = settings.target_sparsity
+        optimizer = optim.create(settings.optimizer, network, space, target_sparsity=k, **chosen)
     # What building and tracing drew must not decide what training draws.
     seed_everything(settings.seed)
     return Session(
@@ -154,6 +162,14 @@ def _optimizer_settings(settings: RunSettings, schedule: Schedule) -> dict[str, 
         "regularization": settings.regularization,
         "amplify": settings.amplify,
         "cap": settings.cap,
+        "architecture_lr": settings.architecture_lr,
+        "architecture_weight_decay": settings.architecture_weight_decay,
+        "clip": settings.clip,
+        "order": settings.order,
+        "validation_weight": settings.validation_weight,
+        "auxiliary_weight": settings.auxiliary_weight,
+        "coupling": settings.coupling,
+        "latency_weight": settings.latency_weight,
     }
     known = {setting.name for setting in OPTIMIZERS[settings.optimizer].settings}
     chosen: dict[str, Any] = {

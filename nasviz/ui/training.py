@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.catalog import DATASETS, FACTS, OPTIMIZERS, SALIENCIES, Entry
+from nasviz.catalog import DATASETS, FACTS, OPTIMIZERS, RELAXED, SALIENCIES, Entry
 from nasviz.draw import plan_overlay, saliency_overlay, state_overlay
 from nasviz.draw.labels import count, plain_shape
 from nasviz.errors import InvalidSettingError
@@ -59,6 +59,10 @@ def _form() -> None:
     with left:
         k = _sparsity(space)
         values = _values()
+        if not OPTIMIZERS[values["optimizer"]].has_target:
+            k = 0
+            words = "finds by itself how much goes: K is not asked for."
+            st.caption(f"{OPTIMIZERS[values['optimizer']].title} {words}")
         start = st.container()
     with right:
         _preview(space, k, values)
@@ -173,6 +177,8 @@ def _preview(space: SearchSpace, k: int, values: Mapping[str, Any]) -> None:
 
 def _scores(space: SearchSpace, values: Mapping[str, Any]) -> dict[int, float] | None:
     state = session.current()
+    if "saliency" not in values:
+        return None
     protect = [str(i) for i in sorted(state.protect)]
     key = f"preview {state.source} {values['data']} {values['saliency']} {values['seed']} {protect}"
     if key not in state.jobs:
@@ -201,10 +207,13 @@ def _start(space: SearchSpace, values: Mapping[str, Any]) -> None:
         st.error(str(error), icon=":material/error:")
         return
     rest = schedule.total_steps - schedule.warmup_steps - schedule.projection_steps
+    if OPTIMIZERS[settings.optimizer].family == RELAXED:
+        then = f"{rest} to search, each with a batch of both halves of the images."
+    else:
+        then = f"{schedule.projection_steps} to project, {rest} to train on."
     st.caption(
-        f"{schedule.total_steps} steps: {schedule.warmup_steps} to warm up, {schedule.projection_steps} to"
-        f" project, {rest} to train on. Images are resized to {plain_shape(space.trace.inputs[0].shape)};"
-        f" each costs {count(space.trace.macs)} MACs."
+        f"{schedule.total_steps} steps: {schedule.warmup_steps} to warm up, {then} Images are resized to"
+        f" {plain_shape(space.trace.inputs[0].shape)}; each costs {count(space.trace.macs)} MACs."
     )
     if st.button("Start training", type="primary", icon=":material/play_arrow:", key="start"):
         run = session.store().create(settings)

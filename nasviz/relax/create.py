@@ -1,0 +1,106 @@
+"""Relaxed methods by name, tied to a network with switches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch.optim import Optimizer
+
+from nasviz.errors import InvalidSettingError, UnknownNameError
+from nasviz.graph import SearchSpace
+from nasviz.optim.inner import inner_optimizer
+from nasviz.relax.architecture import Architecture
+from nasviz.relax.methods import DARTS, RARTS, MiLeNAS
+from nasviz.relax.rarts import Relaxation
+from nasviz.relax.relaxed_optimizer import RelaxedOptimizer, architecture_adam
+from nasviz.trace import TracedNetwork
+
+__all__ = ["METHODS", "create"]
+
+METHODS: dict[str, type[RelaxedOptimizer]] = {"darts": DARTS, "milenas": MiLeNAS, "rarts": RARTS}
+"""By the names of the catalog."""
+_OWN = {
+    DARTS: ("order",),
+    MiLeNAS: ("validation_weight",),
+    RARTS: ("auxiliary_weight", "coupling", "latency_weight"),
+}
+
+
+def create(
+    name: str,
+    net: TracedNetwork,
+    space: SearchSpace,
+    *,
+    base: str | Optimizer = "sgd",
+    architecture_lr: float = 3e-4,
+    architecture_weight_decay: float = 1e-3,
+    warmup_steps: int = 0,
+    clip: float = 5.0,
+    inputs: tuple[Any, ...] = (),
+    **settings: Any,
+) -> RelaxedOptimizer:
+    """A method that searches the architecture of a network.
+
+    Args:
+        name: A key of `METHODS`.
+        net: A network with switches, as `with_architecture` makes it; its own parameters are moved.
+        space: Its search space.
+        base: `sgd`, `adam` or `adamw`, for the weights; or an optimizer of `torch.optim` that holds them.
+        architecture_lr: Learning rate of the architecture parameters, which Adam moves.
+        architecture_weight_decay: Their weight decay.
+        warmup_steps: Steps at the start in which the architecture stays.
+        clip: Longest gradient of the weights.
+        inputs: What the latency of operations is measured with, where RARTS has a `latency_weight`.
+        **settings: `order` of darts; `validation_weight` of milenas; `auxiliary_weight`, `coupling` and
+            `latency_weight` of rarts; and those of the base (`lr`, `momentum`, `weight_decay`, ...).
+
+    Raises:
+        UnknownNameError: No method or base has this name.
+        InvalidSettingError: A setting is out of range or unknown, or the network has no switches.
+
+    Examples:
+        >>> import nasviz
+        >>> model, images = nasviz.zoo.create("demonet", width=0.1)
+        >>> net = nasviz.trace(model, images)
+        >>> net, space = nasviz.relax.with_architecture(net, nasviz.search_space(net))
+        >>> optimizer = nasviz.relax.create("darts", net, space, lr=0.025, momentum=0.9)
+        >>> len(optimizer.structure_ids), optimizer.phase
+        (6, 'search')
+    """
+    if name not in METHODS:
+        raise UnknownNameError(f"no method {name!r}; choose one of {', '.join(METHODS)}")
+    kind = METHODS[name]
+    reading = Architecture(net, space)
+    own = {key: settings.pop(key) for key in _OWN[kind] if key in settings}
+    if isinstance(base, Optimizer):
+        if settings:
+            raise InvalidSettingError(
+                f"{', '.join(settings)}: set on the base optimizer that you pass, not here"
+            )
+        inner = base
+    else:
+        alphas = {id(parameter) for parameter in reading.parameters}
+        weights = [parameter for parameter in net.parameters() if id(parameter) not in alphas]
+        inner = inner_optimizer(base, weights, **settings)
+    adam = architecture_adam(reading.parameters, lr=architecture_lr, weight_decay=architecture_weight_decay)
+    if kind is RARTS:
+        own = {"relaxation": _relaxation(reading, net, inputs, **own)}
+    return kind(net, inner, adam, reading=reading, warmup_steps=warmup_steps, clip=clip, **own)
+
+
+def _relaxation(
+    reading: Architecture,
+    net: TracedNetwork,
+    inputs: tuple[Any, ...],
+    *,
+    auxiliary_weight: float = 1.0,
+    coupling: float = 1.0,
+    latency_weight: float = 0.0,
+) -> Relaxation:
+    if not latency_weight:
+        return Relaxation(auxiliary_weight, coupling)
+    if not inputs:
+        raise InvalidSettingError(
+            f"latency_weight={latency_weight}: latencies are measured, so give `inputs` to measure them with"
+        )
+    return Relaxation(auxiliary_weight, coupling, reading.latency_penalty(net, inputs), latency_weight)
