@@ -36,6 +36,7 @@ from nasviz.errors import ExportError
 from nasviz.graph import SearchSpace, search_space
 from nasviz.runs import Run
 from nasviz.subnet.source import source_of
+from nasviz.switches import settle_switches
 from nasviz.trace.parity import relative_error
 
 Inputs = Sequence[Sequence[int]]
@@ -95,7 +96,10 @@ def _construct_trained(arguments: Mapping[str, Any], report: Report) -> dict[str
     report(0.1, "loading the trained network")
     session = open_session(replace(Run(folder).settings, device="cpu"))
     restore(session, folder)
-    sub = _cut(session.network, session.space, arguments, report)
+    network, space = session.network, session.space
+    if any(switch.index is not None for switch in space.switches):
+        network, space = settle_switches(network, space)  # so that each operation can go by itself
+    sub = _cut(network, space, arguments, report)
     report(0.8, "measuring accuracy on the validation images")
     images = session.split.validation
     facts = sub.report.to_json()
