@@ -73,7 +73,7 @@ def pareto_chart(points: Sequence[Point], *, cost: str, gain: str, title: str = 
                 "line": {"width": 1, "color": "#ffffff"},
             },
         )
-    figure.update_yaxes(tickformat=".0%")
+    figure.update_yaxes(tickformat=",.1~%")
     return figure
 
 

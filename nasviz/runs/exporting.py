@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from nasviz.runs.listing import RunSummary
 from nasviz.runs.records import STEP_TYPE, Vectors
 from nasviz.runs.run import Run
 
-__all__ = ["steps_to_csv", "to_document"]
+__all__ = ["steps_to_csv", "summaries_to_csv", "summaries_to_rows", "to_document"]
 
 
 def steps_to_csv(run: Run) -> str:
@@ -19,6 +22,49 @@ def steps_to_csv(run: Run) -> str:
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(STEP_TYPE.names or ())
     rows.writerows(run.tail().steps.tolist())
+    return text.getvalue()
+
+
+def summaries_to_rows(summaries: Iterable[RunSummary | None]) -> list[dict[str, Any]]:
+    """One row a run: what it was asked to do, how it stands, what it has left."""
+    rows = []
+    for summary in summaries:
+        if summary is None or summary.settings is None:
+            continue
+        settings = {
+            name: json.dumps(value) if isinstance(value, list | dict) else value
+            for name, value in summary.settings.to_json().items()
+            if name != "network"
+        }
+        result = {name: v for name, v in summary.result.items() if isinstance(v, int | float | str | bool)}
+        rows.append(
+            {
+                "id": summary.id,
+                "parent": summary.parent or "",
+                "name": summary.labels.name,
+                "tags": ", ".join(summary.labels.tags),
+                "state": summary.state,
+                "created": summary.created,
+                "step": summary.step,
+                "total_steps": summary.total_steps,
+                "error": summary.error or "",
+                "network": summary.settings.network.name,
+                "network_settings": json.dumps(dict(summary.settings.network.settings)),
+            }
+            | {f"setting.{name}": value for name, value in settings.items()}
+            | {f"result.{name}": value for name, value in result.items()}
+        )
+    return rows
+
+
+def summaries_to_csv(summaries: Iterable[RunSummary | None]) -> str:
+    """One line a run, with a header; columns that a run does not have are empty."""
+    rows = summaries_to_rows(summaries)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    lines = csv.DictWriter(text, names, lineterminator="\n")
+    lines.writeheader()
+    lines.writerows(rows)
     return text.getvalue()
 
 

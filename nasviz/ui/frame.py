@@ -115,7 +115,7 @@ PAGES = {
             "Runs",
             ":material/history:",
             "See all runs",
-            "All runs of this place: open, resume, cancel or delete them.",
+            "Runs and sweeps of this place: watch, compare and continue them, or train a whole grid.",
             group="Do",
         ),
     )

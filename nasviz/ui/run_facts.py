@@ -12,7 +12,7 @@ from nasviz.graph import SearchSpace
 from nasviz.runs import Run, RunSettings
 from nasviz.runs.files import SPACE, read_json
 
-__all__ = ["AT_WORK", "RESUMABLE", "badge", "describe", "space_of", "state_of", "title"]
+__all__ = ["AT_WORK", "RESUMABLE", "badge", "describe", "same_words", "space_of", "state_of", "title"]
 
 AT_WORK = ("starting", "running", "paused")
 RESUMABLE = ("created", "cancelled", "crashed", "failed")
@@ -57,6 +57,14 @@ def describe(settings: RunSettings) -> str:
         f"seed {settings.seed}",
     ]
     return " · ".join(parts)
+
+
+def same_words(first: RunSettings, second: RunSettings) -> bool:
+    """Whether two runs are told apart by nothing that a legend says."""
+    names = ("target_sparsity", "optimizer", "seed")
+    return first.network.name == second.network.name and all(
+        getattr(first, name) == getattr(second, name) for name in names
+    )
 
 
 def space_of(run: Run) -> SearchSpace | None:

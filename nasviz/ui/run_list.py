@@ -8,40 +8,129 @@ from typing import Any
 
 import streamlit as st
 
-from nasviz import jobs
 from nasviz.draw.labels import count
 from nasviz.runs import RunSummary
-from nasviz.ui import frame, run_facts, session
+from nasviz.ui import frame, run_actions, run_comparison, run_facts, session, sweep_form, sweep_list
+from nasviz.ui.controls import keep, kept
 from nasviz.ui.options import options
 
 __all__ = ["choose_run", "line", "run_list"]
 
 
+VIEWS = ("All runs", "Sweeps", "New sweep", "Trash")
+REFRESH_S = 2.0
+
+
 @frame.tell_errors
 def run_list() -> None:
-    """Show all runs; the chosen one can be opened, cancelled, resumed or deleted."""
+    """Runs, sweeps, the start of a sweep, or what was deleted."""
+    way = st.segmented_control(
+        "Show",
+        VIEWS,
+        default=kept("runs.view", VIEWS[0]),
+        required=True,
+        key=f"runs.view.{kept('runs.turns', 0)}",  # another key where a page turns it by itself
+        label_visibility="collapsed",
+    )
+    keep("runs.view", way)
+    run_actions.offer_undo()
+    if way == "Sweeps":
+        sweep_list.sweep_list()
+    elif way == "New sweep":
+        sweep_form.new_sweep()
+    elif way == "Trash":
+        run_actions.trash()
+    else:
+        _runs()
+
+
+def _runs() -> None:
     summaries = session.store().list()
     if not summaries:
         st.info(f"No run yet in {options().runs}.", icon=":material/info:")
         frame.next_steps("Search and train")
         return
+    shown = _filtered(summaries)
+    if not shown:
+        of_sweeps = sum(summary.parent is not None for summary in summaries)
+        st.info(
+            f"No run fits the filter. {of_sweeps} of {len(summaries)} runs belong to sweeps: see Sweeps.",
+            icon=":material/filter_alt:",
+        )
+        return
+    is_busy = any(summary.state in run_facts.AT_WORK for summary in shown)
+    st.fragment(_table, run_every=REFRESH_S if is_busy else None)([summary.id for summary in shown])
+    chosen = [s for s in shown if s.id in kept("runs.chosen", ())]
+    if len(chosen) == 1:
+        run_actions.actions(chosen[0], line(chosen[0]))
+    elif chosen:
+        run_actions.actions_on_all(chosen)
+    else:
+        st.caption("Choose a run by the box at its left; choose several to compare them.")
+    if chosen:
+        run_comparison.curves(chosen)
+    run_comparison.front(chosen if len(chosen) > 1 else shown, "runs")
+
+
+def _places(summaries: Sequence[RunSummary]) -> list[int]:
+    """Rows of the runs that were chosen when the page was left."""
+    chosen = kept("runs.chosen", ())
+    return [place for place, summary in enumerate(summaries) if summary.id in chosen]
+
+
+def _filtered(summaries: Sequence[RunSummary]) -> list[RunSummary]:
+    """The runs that the row above the table asks for."""
+    words, state, tags, sweeps = st.columns([2, 1.4, 1.4, 1.1], vertical_alignment="bottom")
+    text = words.text_input("Filter", placeholder="name, network, optimizer, note, id", key="runs.text")
+    states = state.multiselect("State", sorted({s.state for s in summaries}), placeholder="all", key="runs.s")
+    known = sorted({tag for s in summaries for tag in s.labels.tags})
+    wanted = tags.multiselect("Tags", known, placeholder="all" if known else "none yet", key="runs.tags")
+    every = sweeps.toggle("Of sweeps too", kept("runs.every", False), key="runs.of-sweeps")
+    keep("runs.every", every)
+    return [
+        s
+        for s in summaries
+        if (every or s.parent is None)
+        and (not states or s.state in states)
+        and (not wanted or set(wanted) & set(s.labels.tags))
+        and all(word in _searched(s) for word in text.lower().split())
+    ]
+
+
+def _searched(summary: RunSummary) -> str:
+    parts = (summary.id, line(summary), summary.labels.name, summary.labels.note, *summary.labels.tags)
+    return " ".join(parts).lower()
+
+
+@frame.tell_errors
+def _table(ids: Sequence[str]) -> None:
+    """The runs as they stand; the page is made anew when others are chosen, or one has ended."""
+    found = {summary.id: summary for summary in session.store().list()}
+    summaries = [found[i] for i in ids if i in found]
+    if len(summaries) < len(ids):
+        st.rerun()
+    key = f"runs.table.{hash(tuple(ids))}"
     event = st.dataframe(
         [_row(summary) for summary in summaries],
-        key="runs",
+        key=key,
         hide_index=True,
         on_select="rerun",
-        selection_mode="single-row",
+        selection_mode="multi-row",
+        selection_default={"selection": {"rows": _places(summaries)}},
         column_config={
             "progress": st.column_config.ProgressColumn(format="percent", min_value=0.0, max_value=1.0),
             "full": st.column_config.NumberColumn("acc. full", format="percent"),
             "subnet": st.column_config.NumberColumn("acc. sub-net", format="percent"),
+            "tags": st.column_config.ListColumn(),
         },
     )
-    rows = event["selection"]["rows"]
-    if not rows or rows[0] >= len(summaries):
-        st.caption("Choose a run by the box at its left.")
-        return
-    _actions(summaries[rows[0]])
+    chosen = tuple(summaries[i].id for i in event["selection"]["rows"] if i < len(summaries))
+    states = tuple(summary.state for summary in summaries)
+    before = kept("runs.chosen", ()), kept("runs.states", states)
+    keep("runs.chosen", chosen)
+    keep("runs.states", states)
+    if before != (chosen, states):
+        st.rerun()
 
 
 def choose_run(summaries: Sequence[RunSummary], key: str) -> str | None:
@@ -69,16 +158,17 @@ def line(summary: RunSummary) -> str:
     if settings is None:
         return summary.id
     source = settings.network
-    name = source.entry.title if source.entry else source.name
+    name = summary.labels.name or (source.entry.title if source.entry else source.name)
     when = time.strftime("%d %b %H:%M", time.localtime(summary.created))
     return f"{name} · {run_facts.describe(settings)} · {when}"
 
 
 def _row(summary: RunSummary) -> dict[str, Any]:
     settings, result = summary.settings, summary.result
+    outcome = str(result.get("outcome", "invalid")) if summary.is_invalid else ""
     return {
         "state": summary.state,
-        "network": settings.network.name if settings else "",
+        "name": summary.labels.name or (settings.network.name if settings else ""),
         "K": str(settings.target_sparsity) if settings else "",
         "optimizer": settings.optimizer if settings else "",
         "data": settings.data if settings else "",
@@ -88,9 +178,10 @@ def _row(summary: RunSummary) -> dict[str, Any]:
         "subnet": result.get("accuracy_subnet"),
         "parameters": _change(result, "params"),
         "MACs": _change(result, "macs"),
+        "tags": list(summary.labels.tags),
         "created": time.strftime("%Y-%m-%d %H:%M", time.localtime(summary.created)),
         "id": summary.id,
-        "note": summary.problem or summary.error or "",
+        "note": summary.problem or summary.error or outcome or summary.labels.note,
     }
 
 
@@ -98,37 +189,3 @@ def _change(result: Any, what: str) -> str:
     if f"{what}_after" not in result:
         return ""
     return f"{count(result[f'{what}_before'])} → {count(result[f'{what}_after'])}"
-
-
-def _actions(summary: RunSummary) -> None:
-    run = session.store().open(summary.id)
-    state = run_facts.state_of(run)
-    st.markdown(f"**{line(summary)}** {run_facts.badge(state)}")
-    with st.container(horizontal=True):
-        if st.button("Open", type="primary", icon=":material/open_in_full:"):
-            _open(summary)
-            st.switch_page(frame.PAGES["Search and train"].script, query_params=session.link())
-        if state == "done" and st.button("Sub-network", icon=":material/content_cut:"):
-            _open(summary)
-            st.switch_page(frame.PAGES["Sub-network"].script, query_params=session.link())
-        if state in run_facts.AT_WORK and st.button("Cancel", icon=":material/stop:"):
-            with st.spinner("Cancelling …"):
-                jobs.cancel_run(run, wait_s=5)
-            st.rerun()
-        if state in run_facts.RESUMABLE and st.button("Resume", icon=":material/play_arrow:"):
-            jobs.start_run(run)
-            st.rerun()
-        if state not in run_facts.AT_WORK:
-            with st.popover("Delete", icon=":material/delete:"):
-                st.write("The run moves to the folder .trash, from where it can be moved back.")
-                if st.button("Delete it", key="delete"):
-                    session.store().delete(summary.id)
-                    session.forget_run(summary.id)
-                    st.rerun()
-
-
-def _open(summary: RunSummary) -> None:
-    """Make the run and its network the current ones."""
-    if summary.settings is not None:
-        session.open_network(summary.settings.network)
-    session.current().run_id = summary.id

@@ -18,7 +18,7 @@ from nasviz import jobs
 from nasviz.catalog import NetworkSource
 from nasviz.errors import InvalidSettingError, NasvizError, RunNotFoundError
 from nasviz.graph import SearchSpace
-from nasviz.runs import Run, Store
+from nasviz.runs import Run, Store, SweepStore
 from nasviz.ui import work
 from nasviz.ui.options import options
 
@@ -36,6 +36,7 @@ __all__ = [
     "space",
     "store",
     "summary",
+    "sweeps",
     "write_link",
 ]
 
@@ -96,6 +97,11 @@ def current() -> Session:
 def store() -> Store:
     """The runs of this server."""
     return Store(options().runs)
+
+
+def sweeps() -> SweepStore:
+    """The sweeps of this server."""
+    return SweepStore(options().runs)
 
 
 def open_network(source: NetworkSource) -> None:

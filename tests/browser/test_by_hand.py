@@ -46,7 +46,7 @@ def test_a_run_is_opened_from_the_list_and_deleted_to_the_trash(server: Server, 
     # The newest run stands first; a table of Streamlit is a canvas, so its box is clicked by place.
     page.get_by_test_id("stDataFrame").click(position={"x": 16, "y": 54})
     expect(page.get_by_text("StackedUnets · K = 1")).to_be_visible()
-    page.get_by_role("button", name="Open", exact=True).click()
+    page.get_by_role("button", name="Open run", exact=True).click()
     expect(page.get_by_text("never started")).to_be_visible()
     expect(page).to_have_url(server.url(f"Search_and_train?model=stacked_unets&run={run.id}"))
 

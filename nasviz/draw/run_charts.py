@@ -1,0 +1,109 @@
+"""Charts of several runs: curves side by side under one legend, and a sweep with what was printed of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from nasviz.draw.charts import DASHES, SERIES, SYMBOLS, Point, pareto_chart
+from nasviz.draw.labels import clean
+from nasviz.runs import Tail
+
+__all__ = ["comparison_chart", "sweep_chart"]
+
+MOST_POINTS = 800
+TITLES = {"loss": "loss", "accuracy": "accuracy", "zero_groups": "structures at zero", "lr": "learning rate"}
+
+
+def comparison_chart(runs: Mapping[str, Tail], columns: Sequence[str] = ("loss", "accuracy")) -> go.Figure:
+    """Columns of several runs over their steps, one chart each, under one legend.
+
+    Lines are of training; markers are of the full network on the validation images. A name in the legend
+    hides its run in all charts.
+    """
+    figure = make_subplots(
+        1, len(columns), subplot_titles=[TITLES[c] for c in columns], horizontal_spacing=0.06
+    )
+    for number, (name, tail) in enumerate(runs.items()):
+        for place, column in enumerate(columns, 1):
+            _draw(figure, number, _text(name), tail, column, place)
+    figure.update_layout(
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        height=420 + 20 * len(runs),
+        margin={"l": 10, "r": 10, "t": 30, "b": 10},
+        legend={"orientation": "h", "y": -0.14, "yanchor": "top", "x": 0, "entrywidth": 0},
+        hoverlabel={"align": "left", "namelength": -1},
+    )
+    grid = "rgba(128,128,128,0.18)"
+    figure.update_xaxes(title={"text": "step"}, gridcolor=grid, zeroline=False, automargin=True)
+    figure.update_yaxes(gridcolor=grid, zeroline=False, automargin=True)
+    return figure
+
+
+def sweep_chart(
+    points: Sequence[Point], printed: Sequence[Point], *, cost: str, source: str = ""
+) -> go.Figure:
+    """Accuracy against cost of every run of a sweep, and hollow markers for what a document prints.
+
+    Args:
+        points: One a run; the key of a chosen one comes back as custom data.
+        printed: What was published of the same lines.
+        cost: What the horizontal axis shows.
+        source: Where it was published.
+    """
+    figure = pareto_chart(points, cost=cost, gain="accuracy of the sub-network")
+    names = list(dict.fromkeys(p.series for p in points))
+    for series in dict.fromkeys(p.series for p in printed):
+        number = names.index(series) if series in names else len(names)
+        members = [p for p in printed if p.series == series]
+        figure.add_scatter(
+            x=[p.cost for p in members],
+            y=[p.gain for p in members],
+            text=[f"{_text(p.name)}<br>{p.cost:,.0f} · {p.gain:.2%}" for p in members],
+            mode="markers",
+            name=_text(f"{series}, {source}" if series else source),
+            hovertemplate="%{text}<extra></extra>",
+            marker={
+                "size": 12,
+                "color": SERIES[number % len(SERIES)],
+                "symbol": f"{SYMBOLS[number % len(SYMBOLS)]}-open",
+                "line": {"width": 2},
+            },
+        )
+    return figure
+
+
+def _draw(figure: go.Figure, number: int, name: str, tail: Tail, column: str, place: int) -> None:
+    colour, stride = SERIES[number % len(SERIES)], max(1, len(tail.steps) // MOST_POINTS)
+    figure.add_scatter(
+        x=tail.steps["step"][::stride].tolist(),
+        y=tail.steps[column][::stride].tolist(),
+        mode="lines",
+        name=name,
+        legendgroup=name,
+        showlegend=place == 1,
+        line={"color": colour, "width": 1.5, "dash": DASHES[number // len(SERIES) % len(DASHES)]},
+        row=1,
+        col=place,
+    )
+    checked = [e for e in tail.evaluations if e.network == "full" and column in ("loss", "accuracy")]
+    if checked:
+        figure.add_scatter(
+            x=[e.step for e in checked],
+            y=[getattr(e, column) for e in checked],
+            mode="markers",
+            name=f"{name}, validation",
+            legendgroup=name,
+            showlegend=False,
+            marker={"color": colour, "symbol": SYMBOLS[number % len(SYMBOLS)], "size": 8},
+            row=1,
+            col=place,
+        )
+
+
+def _text(name: str) -> str:
+    """Plotly reads a few tags in texts: a name has to come out as it is."""
+    return clean(name).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,172 @@
+"""What can be done with runs of the list: open, resume, duplicate, label, delete and bring back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from nasviz import jobs
+from nasviz.errors import NasvizError
+from nasviz.runs import Labels, RunSettings, RunSummary, parse_axis
+from nasviz.runs.grid import settings_of
+from nasviz.ui import frame, run_facts, session
+from nasviz.ui.controls import keep, kept
+
+__all__ = ["actions", "actions_on_all", "edit_labels", "offer_undo", "open_run", "trash"]
+
+
+def actions(summary: RunSummary, title: str) -> None:
+    """Buttons for one run."""
+    run = session.store().open(summary.id)
+    state = run_facts.state_of(run)
+    st.markdown(f"**{title}** {run_facts.badge(state)}")
+    if summary.labels.note:
+        st.caption(summary.labels.note)
+    with st.container(horizontal=True):
+        if st.button("Open run", type="primary", icon=":material/open_in_full:"):
+            open_run(summary, "Search and train")
+        has_subnet = state == "done" and not summary.is_invalid
+        if has_subnet and st.button("Sub-network", icon=":material/content_cut:"):
+            open_run(summary, "Sub-network")
+        if state in run_facts.AT_WORK and st.button("Cancel", icon=":material/stop:"):
+            with st.spinner("Cancelling …"):
+                jobs.cancel_run(run, wait_s=5)
+            st.rerun()
+        if state in run_facts.RESUMABLE and st.button("Resume", icon=":material/play_arrow:"):
+            jobs.start_run(run)
+            st.rerun()
+        if summary.settings is not None:
+            with st.popover("Duplicate", icon=":material/content_copy:"):
+                _duplicate(summary.settings)
+        with st.popover("Label", icon=":material/label:"):
+            labels = edit_labels(summary.labels, f"run.{summary.id}")
+            if labels is not None:
+                run.write_labels(labels)
+                st.rerun()
+        if state not in run_facts.AT_WORK:
+            _delete([summary])
+
+
+def actions_on_all(summaries: Sequence[RunSummary]) -> None:
+    """Buttons for several runs."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{len(summaries)} runs**")
+        if all(summary.state not in run_facts.AT_WORK for summary in summaries):
+            _delete(summaries)
+
+
+def open_run(summary: RunSummary, page: str) -> None:
+    """Make the run and its network the current ones, and go to a page."""
+    if summary.settings is not None:
+        session.open_network(summary.settings.network)
+    session.current().run_id = summary.id
+    st.switch_page(frame.PAGES[page].script, query_params=session.link())
+
+
+def edit_labels(labels: Labels, key: str) -> Labels | None:
+    """A form for name, tags and note; the new ones once they are saved."""
+    with st.form(f"labels.{key}", border=False):
+        name = st.text_input("Name", labels.name, key=f"name.{key}", placeholder="as in lists")
+        tags = st.text_input("Tags", ", ".join(labels.tags), key=f"tags.{key}", placeholder="paper, baseline")
+        note = st.text_area("Note", labels.note, key=f"note.{key}")
+        if not st.form_submit_button("Save", icon=":material/save:"):
+            return None
+    found = dict.fromkeys(tag.strip() for tag in tags.split(",") if tag.strip())
+    try:
+        return Labels(name.strip(), tuple(found), note)
+    except NasvizError as error:
+        st.error(str(error))
+        return None
+
+
+def offer_undo() -> None:
+    """Bring back what was deleted last, as long as nothing else was done."""
+    names: tuple[str, ...] = kept("runs.deleted", ())
+    if not names:
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        what = f"{len(names)} runs were" if len(names) > 1 else "One run was"
+        st.markdown(f":material/delete: {what} moved to the trash.")
+        if st.button("Undo", icon=":material/undo:", key="undo"):
+            for name in names:
+                session.store().restore(name)
+            keep("runs.deleted", ())
+            st.rerun()
+        if st.button("Dismiss", type="tertiary", key="dismiss"):
+            keep("runs.deleted", ())
+            st.rerun()
+
+
+def trash() -> None:
+    """Everything that was deleted: bring it back, or erase it for good."""
+    store, sweeps = session.store(), session.sweeps()
+    for sweep_id in sweeps.trash():
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"Sweep `{sweep_id}` with its runs")
+            if st.button("Bring back", key=f"back.{sweep_id}", icon=":material/undo:"):
+                sweeps.restore(sweep_id)
+                st.rerun()
+    found = store.trash()
+    if not found:
+        st.info("No deleted run.", icon=":material/info:")
+        return
+    names = {s.id: f"{s.id} · {run_facts.describe(s.settings) if s.settings else s.problem}" for s in found}
+    chosen = st.multiselect("Deleted runs", list(names), format_func=names.__getitem__, key="trash.chosen")
+    with st.container(horizontal=True):
+        if st.button("Bring back", icon=":material/undo:", disabled=not chosen, key="trash.back"):
+            for name in chosen:
+                store.restore(name)
+            st.rerun()
+        with st.popover("Erase for good", icon=":material/delete_forever:", disabled=not chosen):
+            st.write(f"{len(chosen)} of {len(found)} runs and all that they have recorded will be gone.")
+            if st.button("Erase them", key="erase"):
+                for name in chosen:
+                    store.erase(name)
+                st.rerun()
+
+
+def _delete(summaries: Sequence[RunSummary]) -> None:
+    with st.popover("Delete", icon=":material/delete:"):
+        st.write("What is deleted moves to the folder .trash, from where it can be brought back.")
+        if st.button("Delete it" if len(summaries) == 1 else f"Delete all {len(summaries)}", key="delete"):
+            names = []
+            for summary in summaries:
+                names.append(session.store().delete(summary.id).name)
+                session.forget_run(summary.id)
+            keep("runs.deleted", tuple(names))
+            keep("runs.chosen", ())
+            st.rerun()
+
+
+def _duplicate(settings: RunSettings) -> None:
+    """A new run with the settings of this one and some changes."""
+    left, right = st.columns(2)
+    changes: dict[str, Any] = {
+        "target_sparsity": _sparsity(left.text_input("K", str(settings.target_sparsity), key="dup.k")),
+        "epochs": right.number_input("Epochs", 1, 10**6, settings.epochs, key="dup.epochs"),
+        "seed": left.number_input("Seed", 0, 2**32 - 1, settings.seed, key="dup.seed"),
+        "lr": right.number_input("Learning rate", value=settings.lr, format="%g", key="dup.lr"),
+    }
+    more = st.text_input("Other settings", placeholder="optimizer=dhspg batch_size=128", key="dup.more")
+    if st.button("Start the copy", type="primary", icon=":material/play_arrow:", key="dup.start"):
+        try:
+            for word in more.split():
+                (point,) = parse_axis(word)
+                changes |= point
+            run = session.store().create(settings_of(settings, changes))
+        except (NasvizError, ValueError) as error:
+            st.error(f"{error}")
+            return
+        jobs.start_run(run)
+        keep("runs.states", ())
+        st.rerun()
+
+
+def _sparsity(text: str) -> int | float | str:
+    """K as it is written: a count or a share; anything else is left to the check of the settings."""
+    try:
+        return int(text) if text.strip().isdecimal() else float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,127 @@
+"""Runs side by side: curves under one legend, where they differ, and which of them no other one beats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from nasviz.catalog import OPTIMIZERS
+from nasviz.draw.charts import Point, pareto_chart
+from nasviz.draw.run_charts import comparison_chart
+from nasviz.runs import RunSummary, Tail, differing_settings
+from nasviz.runs.tail import read_position
+from nasviz.ui import run_actions, run_facts, session
+from nasviz.ui.controls import keep, kept
+
+__all__ = ["COSTS", "curves", "follow_click", "front", "points_of"]
+
+MOST_RUNS = 12
+"""Curves that can be told apart."""
+ROWS = 800
+"""Steps that are read of each: more than a screen can show."""
+COSTS = {"Parameters": "params_after", "MACs": "macs_after"}
+COLUMNS = {"Loss and accuracy": ("loss", "accuracy"), "Zeros and learning rate": ("zero_groups", "lr")}
+
+
+def curves(summaries: Sequence[RunSummary]) -> None:
+    """What the runs have recorded, and the settings in which they differ."""
+    shown = summaries[:MOST_RUNS]
+    if len(shown) < len(summaries):
+        st.caption(f"The first {MOST_RUNS} of {len(summaries)} runs.")
+    tails = {name_of(summary, shown): tail for summary in shown if (tail := _tail(summary)) is not None}
+    tails = {name: tail for name, tail in tails.items() if len(tail.steps)}
+    if not tails:
+        return
+    what = st.segmented_control(
+        "Curves", tuple(COLUMNS), default="Loss and accuracy", required=True, key="runs.curves"
+    )
+    st.plotly_chart(comparison_chart(tails, COLUMNS[what]), key=f"curves.{what}")
+    if len(shown) > 1:
+        _differences(shown)
+
+
+def front(summaries: Sequence[RunSummary], key: str) -> None:
+    """Accuracy of the sub-networks against their cost; a click on one opens it."""
+    if not any("accuracy_subnet" in summary.result for summary in summaries):
+        return
+    st.markdown("##### Accuracy against cost")
+    cost = st.segmented_control(
+        "Cost",
+        tuple(COSTS),
+        default="Parameters",
+        required=True,
+        key=f"cost.{key}",
+        label_visibility="collapsed",
+    )
+    figure = pareto_chart(points_of(summaries, cost), cost=cost, gain="accuracy of the sub-network")
+    event = st.plotly_chart(figure, key=_chart_key(key), on_select="rerun", selection_mode="points")
+    st.caption(
+        "The dotted line joins the runs that no other one beats. A click on a run opens its sub-network."
+    )
+    follow_click(event, summaries)
+
+
+def points_of(summaries: Sequence[RunSummary], cost: str) -> list[Point]:
+    """One point for each run that has left a sub-network."""
+    return [
+        Point(
+            name=name_of(summary, summaries),
+            cost=float(summary.result[COSTS[cost]]),
+            gain=float(summary.result["accuracy_subnet"]),
+            series=OPTIMIZERS[summary.settings.optimizer].title if summary.settings else "",
+            key=summary.id,
+        )
+        for summary in summaries
+        if "accuracy_subnet" in summary.result and COSTS[cost] in summary.result
+    ]
+
+
+def follow_click(event: Any, summaries: Sequence[RunSummary]) -> None:
+    """Open the sub-network of the run that was clicked on."""
+    for point in event["selection"]["points"]:
+        found = point.get("customdata")
+        run_id = found[0] if isinstance(found, list) else found
+        for summary in summaries:
+            if summary.id == run_id:
+                # The next visit gets a chart in which nothing is chosen.
+                keep("runs.clicks", kept("runs.clicks", 0) + 1)
+                run_actions.open_run(summary, "Sub-network")
+
+
+def _chart_key(key: str) -> str:
+    return f"front.{key}.{kept('runs.clicks', 0)}"
+
+
+def name_of(summary: RunSummary, among: Sequence[RunSummary]) -> str:
+    """What tells a run from those beside it: its name, or the settings in which it differs."""
+    if summary.labels.name:
+        return summary.labels.name
+    if summary.settings is None:
+        return summary.id
+    k, settings = summary.settings.target_sparsity, summary.settings
+    words = f"{settings.network.name}, {settings.optimizer}, K {k}, seed {settings.seed}"
+    twins = [
+        s for s in among if s.id != summary.id and s.settings and run_facts.same_words(s.settings, settings)
+    ]
+    return f"{words}, {summary.id[-6:]}" if twins else words
+
+
+def _tail(summary: RunSummary) -> Tail | None:
+    run = session.store().open(summary.id)
+    last_step, _ = read_position(run.folder)
+    return run.tail(every=max(1, last_step // ROWS)) if last_step >= 0 else None
+
+
+def _differences(summaries: Sequence[RunSummary]) -> None:
+    settings = {name_of(s, summaries): s.settings for s in summaries if s.settings is not None}
+    found = differing_settings(settings)
+    if not found:
+        st.caption("All settings of these runs are the same.")
+        return
+    with st.expander("Where their settings differ", icon=":material/difference:", expanded=True):
+        rows = [
+            {"setting": name} | {run: str(value) for run, value in row.items()} for name, row in found.items()
+        ]
+        st.dataframe(rows, hide_index=True)

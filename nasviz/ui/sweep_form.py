@@ -1,0 +1,155 @@
+"""The start of a sweep: a published table or a grid of one's own, and what it will cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from nasviz import jobs
+from nasviz.catalog import DATASETS, OPTIMIZERS, PRESETS, SALIENCIES
+from nasviz.errors import NasvizError
+from nasviz.runs import Axis, RunSettings, SweepSettings, axis, parse_axis, preset_sweep
+from nasviz.runs.estimating import estimate
+from nasviz.runs.presets import STAND_IN
+from nasviz.ui import controls, session
+from nasviz.ui.controls import keep, kept
+
+__all__ = ["new_sweep"]
+
+WAYS = ("A grid of my own", "A published table")
+STEP_SALIENCIES = [name for name, entry in SALIENCIES.items() if entry.family == "step"]
+
+
+def new_sweep() -> None:
+    """Ask for a grid, tell what it costs, start it."""
+    way = st.radio(
+        "What shall be trained", WAYS, horizontal=True, key="form.way", label_visibility="collapsed"
+    )
+    left, right = st.columns([1.3, 1], gap="large")
+    try:
+        with left:
+            settings = _preset() if way == WAYS[1] else _grid()
+        if settings is not None:
+            with right:
+                _start(settings)
+    except NasvizError as error:
+        st.error(str(error), icon=":material/error:")
+
+
+def _preset() -> SweepSettings:
+    name = st.selectbox("Table", list(PRESETS), format_func=lambda n: PRESETS[n].title, key="form.preset")
+    preset = PRESETS[name]
+    st.caption(f"{preset.document}, {preset.table}; {preset.data}. " + " ".join(preset.notes))
+    stand_in = st.radio(
+        "Data",
+        ("digits", "published"),
+        format_func=lambda d: f"Digits, standing in for {preset.data}" if d == STAND_IN else preset.data,
+        horizontal=True,
+        key="form.data",
+    )
+    folder = None
+    if stand_in == "published":
+        folder = st.text_input("Folder of the data", key="form.folder", placeholder="/data/images") or None
+    first, second, third = st.columns(3)
+    shared = preset.base if stand_in == "published" else dict(preset.base) | dict(preset.stand_in)
+    epochs = int(
+        first.number_input("Epochs", 1, 10**6, int(shared["epochs"]), key=f"form.epochs.{name}.{stand_in}")
+    )
+    seeds = int(second.number_input("Seeds", 1, 100, len(preset.seeds), key=f"form.seeds.{name}"))
+    device = third.selectbox("Device", ("auto", "cpu"), key="form.device")
+    changes = {"epochs": epochs, "device": device}
+    rows = [{"line": row.label, "printed accuracy %": row.printed.top1} for row in preset.rows]
+    st.dataframe(rows, hide_index=True, height=min(400, 38 + 35 * len(rows)))
+    return preset_sweep(
+        preset, data=stand_in, data_folder=folder, changes=changes, axes=(axis("seed", range(seeds)),)
+    )
+
+
+def _grid() -> SweepSettings | None:
+    space = session.space()
+    if not space.removable:
+        st.warning("Nothing in this network can be erased as a whole: choose another one on the page Model.")
+        return None
+    state = session.current()
+    name = state.source.entry.title if state.source.entry else state.source.name
+    limit, total = space.max_sparsity, len(space.removable)
+    st.caption(f"Of **{name}**, the network that is open. K goes up to {limit} of {total}.")
+    ks = st.multiselect(
+        "K, structures that go",
+        list(range(len(space.removable) + 1)),
+        sorted({1, max(1, space.max_sparsity // 2), max(1, space.max_sparsity)}),
+        key=f"form.k.{state.source}",
+    )
+    optimizers = st.multiselect(
+        "Optimizers", list(OPTIMIZERS), ["h2spg"], format_func=lambda n: OPTIMIZERS[n].title, key="form.opt"
+    )
+    saliencies = st.multiselect(
+        "Saliencies",
+        STEP_SALIENCIES,
+        ["taylor"],
+        format_func=lambda n: SALIENCIES[n].title,
+        key="form.saliency",
+    )
+    first, second, third = st.columns(3)
+    seeds = int(first.number_input("Seeds", 1, 100, kept("form.seeds", 3), key="form.own.seeds"))
+    epochs = int(second.number_input("Epochs", 1, 10**6, kept("epochs", 4), key="form.own.epochs"))
+    with third:
+        data = controls.choose_entry("Data", DATASETS, "data")
+    more = st.text_area(
+        "More to vary, one a line",
+        key="form.more",
+        placeholder="lr=0.05,0.1\nset.width=0.25,0.5",
+        help="Any setting of a run: NAME=VALUE,VALUE; whole numbers also as 0..4.",
+        height=90,
+    )
+    keep("form.seeds", seeds)
+    protect = tuple(str(i) for i in sorted(state.protect))
+    base = RunSettings(network=state.source, data=data.name, epochs=epochs, protect=protect)
+    axes: list[Axis] = [parse_axis(line.strip()) for line in more.splitlines() if line.strip()]
+    chosen: dict[str, Sequence[Any]] = {
+        "target_sparsity": ks,
+        "optimizer": optimizers,
+        "saliency": saliencies,
+        "seed": range(seeds),
+    }
+    own = [axis(name, values) for name, values in chosen.items()]
+    if empty := [name for name, values in chosen.items() if not values]:
+        st.info(f"Choose at least one value of {', '.join(empty)}.", icon=":material/info:")
+        return None
+    return SweepSettings(base, (*own[:3], *axes, own[3]), f"{name}: K, optimizer, saliency, seed")
+
+
+def _start(settings: SweepSettings) -> None:
+    runs = settings.runs
+    slots = jobs.local_slots(run.device for run in runs)
+    at_once = st.number_input("Runs at the same time", 1, 256, len(slots), key="form.slots")
+    found = estimate(settings, session.store())
+    st.metric("Runs", f"{found.num_runs}")
+    seconds = found.seconds / min(at_once, max(1, found.num_runs))
+    known = found.num_runs - found.num_unknown
+    words = "time unknown: nothing like them ended here yet" if not known else f"about {_duration(seconds)}"
+    basis = "timed on this machine" if found.num_timed == found.num_runs else "a rough figure from MACs"
+    if found.num_unknown and known:
+        basis += f"; {found.num_unknown} runs not counted"
+    st.markdown(f"{found.num_steps:,} steps in all, **{words}**" + (f" ({basis})." if known else "."))
+    places = ", ".join(slot.name for slot in slots[:6]) + (" …" if len(slots) > 6 else "")
+    st.caption(f"Slots of this machine: {places}. The sweep can be stopped at any time, and resumed.")
+    if st.button(
+        f"Start {found.num_runs} runs", type="primary", icon=":material/play_arrow:", key="form.start"
+    ):
+        sweep = session.sweeps().create(settings)
+        jobs.start_sweep(sweep, slots=int(at_once))
+        keep("sweep", sweep.id)
+        keep("runs.view", "Sweeps")
+        keep("runs.turns", kept("runs.turns", 0) + 1)
+        st.rerun()
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

@@ -1,0 +1,231 @@
+"""Sweeps on the Runs page: their state, their table over seeds, their front beside what was published."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from nasviz import jobs
+from nasviz.catalog import OPTIMIZERS, PRESETS, Preset
+from nasviz.draw.charts import Point
+from nasviz.draw.labels import count
+from nasviz.draw.run_charts import sweep_chart
+from nasviz.runs import Cell, RunSummary, Spread, Sweep, SweepSummary, cells, is_stand_in, row_of
+from nasviz.runs.exporting import summaries_to_csv
+from nasviz.ui import frame, run_actions, run_comparison, session
+from nasviz.ui.controls import keep, kept
+
+__all__ = ["sweep_list"]
+
+REFRESH_S = 2.0
+COLOURS = {"running": "green", "done": "blue", "stopped": "orange", "created": "gray"}
+PRINTED_COST = {"Parameters": "params", "MACs": "macs"}
+TITLES = {"target_sparsity": "K"}
+NO_PATH = "✗ no path left"
+
+
+def sweep_list() -> None:
+    """Choose a sweep, and watch it."""
+    summaries = session.sweeps().list()
+    if not summaries:
+        st.info("No sweep yet: New sweep trains a grid of runs.", icon=":material/grid_on:")
+        return
+    names = {summary.id: _title(summary) for summary in summaries}
+    known = kept("sweep", summaries[0].id)
+    ids = list(names)
+    chosen = st.selectbox(
+        "Sweep",
+        ids,
+        ids.index(known) if known in ids else 0,
+        format_func=names.__getitem__,
+        key="sweep.chosen",
+    )
+    keep("sweep", chosen)
+    summary = next(s for s in summaries if s.id == chosen)
+    if summary.problem:
+        st.error(summary.problem, icon=":material/error:")
+        return
+    sweep = session.sweeps().open(chosen)
+    _buttons(sweep)
+    is_busy = sweep.is_active or jobs.is_starting(sweep) or any(run and run.is_active for run in sweep.runs())
+    st.fragment(_watch, run_every=REFRESH_S if is_busy else None)(sweep.id, is_busy)
+    runs = [run for run in sweep.summaries() if run is not None]
+    _front(sweep, runs)
+    begun = [run for run in runs if run.step >= 0]
+    if begun:
+        with st.expander("Curves of its runs", icon=":material/show_chart:"):
+            run_comparison.curves(begun)
+
+
+def _title(summary: SweepSummary) -> str:
+    settings = summary.settings
+    name = summary.labels.name or (settings.title if settings else "") or "Grid"
+    when = time.strftime("%d %b %H:%M", time.localtime(summary.created))
+    return f"{name} · {summary.counts['done']} of {summary.counts.total()} done · {summary.state} · {when}"
+
+
+def _buttons(sweep: Sweep) -> None:
+    state, runs = sweep.state, sweep.summaries()
+    is_busy = state == "running" or jobs.is_starting(sweep)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f":{COLOURS[state]}-badge[{'starting' if is_busy and state != 'running' else state}]")
+        if is_busy and st.button("Stop", icon=":material/stop:", key="sweep.stop"):
+            with st.spinner("Its runs save a checkpoint and end …"):
+                jobs.stop_sweep(sweep, wait_s=15)
+            st.rerun()
+        word = "Resume" if state == "stopped" else "Start"
+        is_left = state in ("stopped", "created") and not is_busy
+        if is_left and st.button(word, icon=":material/play_arrow:", key="sweep.start"):
+            jobs.start_sweep(sweep)
+            st.rerun()
+        has_failed = not is_busy and any(run is not None and run.state == "failed" for run in runs)
+        if has_failed and st.button("Try failed runs again", icon=":material/refresh:", key="sweep.retry"):
+            jobs.start_sweep(sweep, retry_failed=True)
+            st.rerun()
+        text, name = summaries_to_csv(runs), f"{sweep.id}.csv"
+        st.download_button("CSV", text, name, "text/csv", icon=":material/table:", key="sweep.csv")
+        with st.popover("Label", icon=":material/label:"):
+            labels = run_actions.edit_labels(sweep.labels, f"sweep.{sweep.id}")
+            if labels is not None:
+                sweep.write_labels(labels)
+                st.rerun()
+        if not is_busy:
+            with st.popover("Delete", icon=":material/delete:"):
+                st.write("The sweep and its runs move to the trash, from where they can be brought back.")
+                if st.button("Delete it", key="sweep.delete"):
+                    session.sweeps().delete(sweep.id)
+                    st.rerun()
+
+
+@frame.tell_errors
+def _watch(sweep_id: str, was_busy: bool) -> None:
+    """The table as it stands; the page is made anew once another run is done, or all is."""
+    sweep = session.sweeps().open(sweep_id)
+    runs = sweep.summaries()
+    num_done = sum(run is not None and run.state in ("done", "failed") for run in runs)
+    is_busy = sweep.is_active or jobs.is_starting(sweep) or any(r and r.state == "running" for r in runs)
+    before = kept(f"sweep.seen.{sweep_id}", num_done)
+    keep(f"sweep.seen.{sweep_id}", num_done)
+    if before != num_done or is_busy != was_busy:
+        st.rerun()
+    shares = [
+        0.0 if run is None else 1.0 if run.state in ("done", "failed") else run.progress or 0.0
+        for run in runs
+    ]
+    at_work = sum(run is not None and run.state == "running" for run in runs)
+    words = f"{num_done} of {len(runs)} runs over" + (f", {at_work} at work" if at_work else "")
+    st.progress(min(1.0, sum(shares) / max(1, len(shares))), text=words)
+    preset = PRESETS.get(sweep.settings.preset or "")
+    rows = [_row(cell, runs, preset) for cell in cells(sweep, runs)]
+    label, note = st.column_config.TextColumn(width=160), st.column_config.TextColumn(width="large")
+    st.dataframe(rows, hide_index=True, key="sweep.table", column_config={"": label, "note": note})
+    if preset is not None:
+        _tell_preset(preset, sweep)
+
+
+def _share(run: RunSummary) -> float:
+    """How much of a run is over."""
+    return 1.0 if run.state in ("done", "failed") else run.progress or 0.0
+
+
+def _tell_preset(preset: Preset, sweep: Sweep) -> None:
+    words = [f"Printed figures: {preset.document}, {preset.table}, on {preset.data}."]
+    if is_stand_in(preset, sweep.settings):
+        words.insert(0, f"**Digits stand in for {preset.data}**: compare the pattern, not the numbers.")
+    st.caption(" ".join([*words, *preset.notes]))
+    if preset.others:
+        with st.expander("What the table prints of other systems"):
+            rows = [
+                {"system": name, "accuracy %": p.top1, "parameters": _sized(p.params), "MACs": _sized(p.macs)}
+                for name, p in preset.others
+            ]
+            st.dataframe(rows, hide_index=True)
+
+
+def _row(cell: Cell, runs: Sequence[RunSummary | None], preset: Preset | None) -> dict[str, Any]:
+    found, is_crossed = cell.metrics, cell.num_invalid > 0 and cell.num_valid == 0
+    row: dict[str, Any] = {TITLES.get(n, n): _plain(value) for n, value in cell.point.items()}
+    printed = row_of(preset, cell) if preset else None
+    if printed is not None:
+        row = {"": printed.label}
+    row |= {
+        "runs": f"{cell.counts['done']}/{cell.num_runs}",
+        "valid": f"{cell.num_valid}/{cell.counts['done']}" if cell.counts["done"] else "",
+        "accuracy": NO_PATH if is_crossed else _percent(found.get("accuracy_subnet")),
+        "parameters": _counted(found.get("params_after")),
+        "MACs": _counted(found.get("macs_after")),
+        "full network": _percent(found.get("accuracy_full")),
+    }
+    if preset is not None:
+        row |= _printed(printed.printed) if printed else {}
+    errors = [run.error for i in cell.indices if (run := runs[i]) is not None and run.error]
+    return row | ({"note": errors[0]} if errors else {})
+
+
+def _printed(found: Any) -> dict[str, str]:
+    if found.num_valid == 0:
+        return {"printed accuracy": NO_PATH, "printed parameters": ""}
+    spread = "" if found.top1_std is None else f" ±{found.top1_std:g}"
+    valid = f" ({found.num_valid} valid)" if found.num_valid is not None else ""
+    top1 = "" if found.top1 is None else f"{found.top1:g}{spread} %{valid}"
+    return {"printed accuracy": top1, "printed parameters": _sized(found.params)}
+
+
+def _front(sweep: Sweep, runs: Sequence[RunSummary]) -> None:
+    """Every run of the sweep as a point, and hollow ones for what was printed."""
+    if not any("accuracy_subnet" in run.result for run in runs):
+        return
+    cost = st.segmented_control(
+        "Cost", tuple(run_comparison.COSTS), default="Parameters", required=True, key="sweep.cost"
+    )
+    preset = PRESETS.get(sweep.settings.preset or "")
+    show = preset is not None and st.toggle(
+        "Printed figures too", kept("sweep.printed", False), key="sweep.pr"
+    )
+    keep("sweep.printed", show)
+    printed = _printed_points(preset, PRINTED_COST[cost]) if preset and show else []
+    source = f"printed on {preset.data}" if preset else ""
+    points = run_comparison.points_of(runs, cost)
+    figure = sweep_chart(points, printed, cost=cost, source=source)
+    key = f"front.{sweep.id}.{kept('runs.clicks', 0)}"
+    event = st.plotly_chart(figure, key=key, on_select="rerun", selection_mode="points")
+    st.caption(
+        "One point a run. The dotted line joins those that no other one beats. A click opens its sub-network."
+    )
+    run_comparison.follow_click(event, runs)
+
+
+def _printed_points(preset: Preset, what: str) -> list[Point]:
+    points = []
+    for row in preset.rows:
+        cost, top1 = getattr(row.printed, what), row.printed.top1
+        if cost is not None and top1 is not None:
+            optimizer = str(row.changes.get("optimizer", preset.base.get("optimizer", "h2spg")))
+            points.append(Point(row.label, cost, top1 / 100, OPTIMIZERS[optimizer].title))
+    return points
+
+
+def _percent(spread: Spread | None) -> str:
+    if spread is None:
+        return ""
+    return f"{spread.mean:.1%}" + ("" if math.isnan(spread.std) else f" ±{spread.std:.1%}")
+
+
+def _counted(spread: Spread | None) -> str:
+    if spread is None:
+        return ""
+    return count(spread.mean) + ("" if math.isnan(spread.std) else f" ±{count(spread.std)}")
+
+
+def _sized(number: float | None) -> str:
+    return "" if number is None else count(number)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return value.get("name", str(value))
+    return str(value) if isinstance(value, list | float) else value

@@ -1,0 +1,178 @@
+"""The Runs page: what it lists, what can be done with a run, how a sweep is asked for and shown."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from nasviz import jobs
+from nasviz.catalog import NetworkSource, find_preset
+from nasviz.runs import Labels, Run, RunSettings, Store, Sweep, SweepSettings, SweepStore, axis, preset_sweep
+from nasviz.runs.ending import write_end
+from nasviz.ui import options
+
+ROOT = Path(__file__).parents[2]
+RESULT = {
+    "is_valid": True,
+    "outcome": "valid",
+    "accuracy_full": 0.9,
+    "accuracy_subnet": 0.88,
+    "params_before": 100_000,
+    "params_after": 40_000,
+    "macs_before": 2_000_000,
+    "macs_after": 900_000,
+}
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setattr(sys, "argv", ["app.py", "--runs", str(tmp_path / "runs")])
+    options.options.cache_clear()
+    monkeypatch.setattr(jobs, "warm", lambda: None)
+    yield tmp_path / "runs"
+    options.options.cache_clear()
+
+
+def done(store: Store, **changes: Any) -> Run:
+    run = store.create(RunSettings(network=NetworkSource("demonet"), **changes))
+    write_end(run.folder, "done", result=RESULT)
+    return run
+
+
+def finished_sweep(runs: Path, settings: SweepSettings, num_invalid: int = 0) -> Sweep:
+    sweep = SweepStore(runs).create(settings)
+    for index, point in enumerate(settings.runs):
+        run = Store(runs).create(point, run_id=sweep.run_id(index), parent=sweep.id)
+        cut = {"is_valid": False, "outcome": "invalid: no path left", "accuracy_full": 0.1}
+        write_end(run.folder, "done", result=cut if index < num_invalid else RESULT)
+    return sweep
+
+
+def visit(view: str = "All runs", **choices: Any) -> AppTest:
+    """The page with one of its views, as a session remembers them."""
+
+    def script(choices: dict) -> None:
+        from nasviz.ui import run_list, session
+
+        for key, value in choices.items():
+            session.current().choices.setdefault(key, value)
+        run_list.run_list()
+
+    app = AppTest.from_function(script, args=({"runs.view": view, **choices},))
+    app.run(timeout=60)
+    assert not app.exception, app.exception
+    return app
+
+
+def table(app: AppTest, index: int = 0) -> list[dict[str, Any]]:
+    return app.dataframe[index].value.to_dict("records")
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    (button,) = [b for b in app.button if b.label == label]
+    button.click().run(timeout=60)
+    assert not app.exception, app.exception
+    return app
+
+
+def test_runs_are_listed_with_what_people_call_them_and_those_of_sweeps_apart(runs: Path) -> None:
+    store = Store(runs)
+    done(store).write_labels(Labels("Baseline", ("paper",), "kept for comparison"))
+    base = RunSettings(network=NetworkSource("demonet"))
+    finished_sweep(runs, SweepSettings(base, (axis("seed", (0, 1)),)))
+    (row,) = table(visit())
+    assert (row["name"], row["note"], list(row["tags"])) == ("Baseline", "kept for comparison", ["paper"])
+    assert len(table(visit(**{"runs.every": True}))) == 3
+
+
+def test_a_run_is_deleted_and_brought_back(runs: Path) -> None:
+    store = Store(runs)
+    run, other = done(store), done(store)
+    app = press(visit(**{"runs.chosen": (run.id,)}), "Delete it")
+    assert [[s.id for s in found] for found in (store.list(), store.trash())] == [[other.id], [run.id]]
+    press(app, "Undo")
+    assert {summary.id for summary in store.list()} == {run.id, other.id}
+
+
+def test_a_run_is_erased_for_good_from_the_trash(runs: Path) -> None:
+    run = done(Store(runs))
+    Store(runs).delete(run.id)
+    app = visit("Trash")
+    app.multiselect[0].set_value([run.id]).run(timeout=60)
+    press(app, "Erase them")
+    assert Store(runs).trash() == []
+
+
+def test_a_copy_starts_with_its_changes(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Run] = []
+    monkeypatch.setattr(jobs, "start_run", started.append)
+    run = done(Store(runs), target_sparsity=2)
+    app = visit(**{"runs.chosen": (run.id,)})
+    app.text_input(key="dup.k").set_value("0.5")
+    app.number_input(key="dup.seed").set_value(7)
+    app.text_input(key="dup.more").set_value("optimizer=dhspg batch_size=32")
+    press(app, "Start the copy")
+    (copy,) = started
+    settings = copy.settings
+    assert (settings.target_sparsity, settings.seed, settings.optimizer, settings.batch_size) == (
+        0.5,
+        7,
+        "dhspg",
+        32,
+    )
+
+    app.text_input(key="dup.more").set_value("colour=red")
+    press(app, "Start the copy")
+    assert "'colour' is no setting of a run" in app.error[0].value
+    assert len(started) == 1
+
+
+def test_labels_are_written(runs: Path) -> None:
+    run = done(Store(runs))
+    app = visit(**{"runs.chosen": (run.id,)})
+    app.text_input(key=f"name.run.{run.id}").set_value("First")
+    app.text_input(key=f"tags.run.{run.id}").set_value("a, b, a")
+    press(app, "Save")
+    assert run.labels == Labels("First", ("a", "b"))
+
+
+def test_several_runs_are_compared_by_the_settings_in_which_they_differ(runs: Path) -> None:
+    ids = tuple(done(Store(runs), seed=seed, lr=0.1).id for seed in (0, 1))
+    app = visit(**{"runs.chosen": ids})
+    assert "**2 runs**" in [m.value for m in app.markdown]
+    assert "Accuracy against cost" in " ".join(m.value for m in app.markdown)
+
+
+def test_a_sweep_shows_mean_and_deviation_and_a_cross_beside_the_printed_figures(runs: Path) -> None:
+    finished_sweep(runs, preset_sweep(find_preset("h2spg_against_dhspg")), num_invalid=6)
+    app = visit("Sweeps")
+    rows = {row[""]: row for row in table(app)}
+    assert len(rows) == 10
+    assert rows["DHSPG, 0.3"]["accuracy"] == "✗ no path left"
+    assert rows["DHSPG, 0.5"]["accuracy"] == "88.0% ±0.0%"
+    assert rows["DHSPG, 0.5"]["printed accuracy"] == "✗ no path left"
+    assert (rows["H2SPG, 0.5"]["valid"], rows["H2SPG, 0.5"]["parameters"]) == ("3/3", "40k ±0")
+    assert rows["H2SPG, 0.5"]["printed accuracy"] == "94.61 ±0.19 % (3 valid)"
+    assert any("Digits stand in for CIFAR-10" in c.value for c in app.caption)
+
+
+def test_a_published_table_is_started_with_the_runs_that_were_announced(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Sweep] = []
+    monkeypatch.setattr(jobs, "start_sweep", lambda sweep, slots: started.append(sweep))
+    app = visit("New sweep")
+    app.radio(key="form.way").set_value("A published table").run(timeout=60)
+    app.selectbox(key="form.preset").set_value("super_resnet").run(timeout=60)
+    app.number_input(key="form.seeds.super_resnet").set_value(2).run(timeout=60)
+    assert [metric.value for metric in app.metric] == ["4"]
+    assert any("about" in m.value and "a rough figure from MACs" in m.value for m in app.markdown)
+    press(app, "Start 4 runs")
+    (sweep,) = started
+    assert (sweep.settings.preset, len(sweep.points)) == ("super_resnet", 4)
+    assert [s.id for s in SweepStore(runs).list()] == [sweep.id]
