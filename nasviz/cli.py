@@ -17,7 +17,7 @@ from typing import Any
 
 from nasviz import commands, jobs
 from nasviz.errors import InvalidSettingError, NasvizError
-from nasviz.runs import Run, Store, SweepSettings
+from nasviz.runs import Run, Store, SweepSettings, continue_run
 
 __all__ = ["main"]
 
@@ -109,6 +109,10 @@ def _work(run: Run, args: argparse.Namespace) -> int:
     _print_lines(commands.result_lines(run))
     print(f"export it: nasviz export {place} --onnx model.onnx")
     return 0
+
+
+def _continue(args: argparse.Namespace) -> int:
+    return _work(continue_run(Store(args.runs), _open(args), args.epochs, lr=args.lr), args)
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -209,7 +213,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_ablation_arguments(ablation)
     ablation.set_defaults(command=_ablation)
 
-    runs = subparsers.add_parser("runs", help="list, show, resume or cancel runs")
+    runs = subparsers.add_parser("runs", help="list, show, resume, continue or cancel runs")
     runs.set_defaults(command=_help_of(runs))
     _add_runs_commands(runs.add_subparsers(title="commands", metavar="COMMAND"))
 
@@ -247,6 +251,13 @@ def _add_runs_commands(subparsers: Any) -> None:
     _add_run(resume)
     _add_work(resume, has_folder=True)
     resume.set_defaults(command=_resume)
+
+    further = subparsers.add_parser("continue", help="train a run that is done for more epochs, as a new run")
+    _add_run(further)
+    further.add_argument("--epochs", type=int, required=True, metavar="N", help="how many more")
+    further.add_argument("--lr", type=float, help="learning rate at the first of them (default: the run's)")
+    _add_work(further, has_folder=True)
+    further.set_defaults(command=_continue)
 
     cancel = subparsers.add_parser("cancel", help="stop a run at a checkpoint; it can be resumed")
     _add_run(cancel)

@@ -5,6 +5,7 @@ A worker writes through one `Writer`; everybody else reads files. Nothing here n
 
 from nasviz.runs.aggregating import METRICS, Cell, Spread, cells, spread
 from nasviz.runs.comparing import differing_settings, pareto_front
+from nasviz.runs.continuing import continue_run
 from nasviz.runs.ending import Ending, EndState
 from nasviz.runs.environment import describe_environment, record_environment
 from nasviz.runs.exporting import steps_to_csv, to_document
@@ -51,6 +52,7 @@ __all__ = [
     "Writer",
     "axis",
     "cells",
+    "continue_run",
     "describe_environment",
     "differing_settings",
     "expand",

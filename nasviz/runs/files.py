@@ -26,7 +26,9 @@ __all__ = [
     "PREVIOUS_CHECKPOINT",
     "REQUEST",
     "SPACE",
+    "START",
     "SUBNET",
+    "SUMS",
     "read_json",
     "require_folder",
     "sync_folder",
@@ -43,6 +45,10 @@ SPACE = "space.json"
 DATABASE = "run.db"
 CHECKPOINT = "checkpoint.pt"
 PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
+SUMS = "checkpoint.json"
+"""SHA-256 sums of the checkpoints, the last one first."""
+START = "start.pt"
+"""Last checkpoint of the run that this one continues."""
 PID = "pid.json"
 """Process id and creation time of the latest worker; a folder without it never had one."""
 LOCK = "run.lock"

@@ -41,6 +41,7 @@ _RULES: Mapping[str, Rule] = {
     "checkpoint_steps": _COUNT,
     "eval_every_epochs": _COUNT,
     "num_workers": Number(0, 256, whole=True),
+    "trained_epochs": Number(0, 10**6, whole=True),
     **{setting.name: rule_of(setting) for setting in RECIPE},
 }
 _OWN = (
@@ -143,6 +144,8 @@ class RunSettings:
     """Parameter of the Beta distribution from which the shares of mixed images are drawn; 0 mixes none."""
     label_smoothing: float = 0.0
     """Share of every label that is spread over all classes."""
+    trained_epochs: int = 0
+    """Of `epochs`, how many the run has trained that this one continues; see `nasviz.runs.continuing`."""
     epochs: int = 2
     batch_size: int = 64
     seed: int = 0
@@ -166,6 +169,9 @@ class RunSettings:
         if self.target_sparsity and not entry.has_target:
             words = f"left at 0, for {entry.title} finds by itself how much goes"
             raise refuse("target_sparsity", self.target_sparsity, words, 0)
+        if self.trained_epochs >= self.epochs:
+            words = f"below epochs={self.epochs}, for these count them in"
+            raise refuse("trained_epochs", self.trained_epochs, words, 0)
         self._check_own()
         if self.lr_periods > 1 and self.lr_schedule != "cosine":
             words = f"1 where lr_schedule is {self.lr_schedule!r}, for only a cosine has periods"

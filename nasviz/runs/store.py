@@ -48,13 +48,21 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({str(self.folder)!r})"
 
-    def create(self, settings: RunSettings, *, run_id: str | None = None, parent: str | None = None) -> Run:
+    def create(
+        self,
+        settings: RunSettings,
+        *,
+        run_id: str | None = None,
+        parent: str | None = None,
+        continues: str | None = None,
+    ) -> Run:
         """A new run; nothing is started. It appears complete, or not at all.
 
         Args:
             settings: What it is asked to do.
             run_id: Its id; None for a new one.
             parent: Id of the sweep that it belongs to.
+            continues: Id of the run that it goes on from.
 
         Raises:
             RunStateError: There is a run with this id.
@@ -62,7 +70,8 @@ class Store:
         if run_id is not None and not _ID.fullmatch(run_id):
             raise _no_id(run_id)
         word = re.sub(r"[^A-Za-z0-9]+", "-", settings.network.name).strip("-")[:24] or "network"
-        document = {"settings": settings.to_json()} | ({"parent": parent} if parent else {})
+        origin = {"parent": parent, "continues": continues}
+        document = {"settings": settings.to_json()} | {n: v for n, v in origin.items() if v is not None}
         return Run(create_folder(self.folder, word, document, name=run_id))
 
     def open(self, run_id: str) -> Run:

@@ -22,6 +22,8 @@ from nasviz.runs import RunSettings
 from nasviz.runs.files import (
     CHECKPOINT,
     PREVIOUS_CHECKPOINT,
+    START,
+    SUMS,
     read_json,
     require_folder,
     sync_folder,
@@ -33,7 +35,6 @@ from nasviz.train.session import Session
 __all__ = ["SUMS", "require_finite", "restore", "save"]
 
 VERSION = 1
-SUMS = "checkpoint.json"
 
 
 def save(session: Session, folder: Path) -> None:
@@ -74,6 +75,9 @@ def restore(session: Session, folder: Path) -> str | None:
             state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             _load(session, state, folder / name)
             return name
+    if not found and session.settings.trained_epochs:
+        _begin_from(session, folder / START)
+        return START
     if found:
         raise CheckpointError(
             f"{' and '.join(found)} in {folder} are damaged: their contents do not have the sums on record;"
@@ -119,6 +123,33 @@ def _load(session: Session, state: Mapping[str, Any], path: Path) -> None:
     session.network.load_state_dict(state["network"])
     session.optimizer.load_state_dict(state["optimizer"])
     session.scheduler.load_state_dict(state["scheduler"])
+    session.step = state["step"]
+    session.best_step, session.best_accuracy = state["best"]
+    _set_random_state(state["random"])
+
+
+def _begin_from(session: Session, path: Path) -> None:
+    """Put `session` where the run ended that it continues; the course of its learning rate begins anew.
+
+    Raises:
+        CheckpointError: That run's last checkpoint is not there, or ends elsewhere.
+    """
+    settings = session.settings
+    if not path.exists():
+        raise CheckpointError(
+            f"trained_epochs={settings.trained_epochs} says that this run goes on from another, but {path} is"
+            " missing: let nasviz.runs.continue_run make it, or set trained_epochs=0"
+        )
+    state = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
+    if state["step"] != settings.trained_epochs * session.schedule.steps_per_epoch:
+        raise CheckpointError(
+            f"{path} ends after {state['step']} steps, not after {settings.trained_epochs=}"
+        )
+    first = [group["lr"] for group in session.optimizer.param_groups]
+    session.network.load_state_dict(state["network"])
+    session.optimizer.load_state_dict(state["optimizer"])
+    for group, lr in zip(session.optimizer.param_groups, first, strict=True):
+        group["lr"] = group["initial_lr"] = lr
     session.step = state["step"]
     session.best_step, session.best_accuracy = state["best"]
     _set_random_state(state["random"])

@@ -139,7 +139,7 @@ def open_session(settings: RunSettings) -> Session:
             optimizer,
             course=settings.lr_schedule,
             periods=settings.lr_periods,
-            total_steps=schedule.total_steps,
+            total_steps=schedule.total_steps - settings.trained_epochs * schedule.steps_per_epoch,
         ),
         target_sparsity=count_of(settings.target_sparsity, len(space.removable)),
     )

@@ -9,7 +9,7 @@ import streamlit as st
 
 from nasviz import jobs
 from nasviz.errors import NasvizError
-from nasviz.runs import Labels, RunSettings, RunSummary, parse_axis
+from nasviz.runs import Labels, Run, RunSettings, RunSummary, continue_run, parse_axis
 from nasviz.runs.grid import settings_of
 from nasviz.ui import frame, run_facts, session
 from nasviz.ui.controls import keep, kept
@@ -37,6 +37,9 @@ def actions(summary: RunSummary, title: str) -> None:
         if state in run_facts.RESUMABLE and st.button("Resume", icon=":material/play_arrow:"):
             jobs.start_run(run)
             st.rerun()
+        if state == "done" and summary.settings is not None:
+            with st.popover("Continue", icon=":material/forward:"):
+                _continue(run, summary.settings)
         if summary.settings is not None:
             with st.popover("Duplicate", icon=":material/content_copy:"):
                 _duplicate(summary.settings)
@@ -140,6 +143,25 @@ def _delete(summaries: Sequence[RunSummary]) -> None:
             st.rerun()
 
 
+def _continue(run: Run, settings: RunSettings) -> None:
+    """A new run that trains this one on."""
+    st.caption(
+        "A new run begins where this one ended: weights, momentum and zeros are kept, and the learning rate"
+        " starts its course anew. This one stays as it is."
+    )
+    epochs = int(st.number_input("Epochs more", 1, 10**6, settings.epochs, key="more.epochs"))
+    lr = st.number_input("Learning rate", value=settings.lr, format="%g", key="more.lr")
+    if st.button("Train on", type="primary", icon=":material/play_arrow:", key="more.start"):
+        try:
+            continued = continue_run(session.store(), run, epochs, lr=lr)
+        except NasvizError as error:
+            st.error(str(error))
+            return
+        jobs.start_run(continued)
+        keep("runs.states", ())
+        st.rerun()
+
+
 def _duplicate(settings: RunSettings) -> None:
     """A new run with the settings of this one and some changes."""
     left, right = st.columns(2)
@@ -150,6 +172,7 @@ def _duplicate(settings: RunSettings) -> None:
         "lr": right.number_input("Learning rate", value=settings.lr, format="%g", key="dup.lr"),
     }
     more = st.text_input("Other settings", placeholder="optimizer=dhspg batch_size=128", key="dup.more")
+    changes["trained_epochs"] = 0
     if st.button("Start the copy", type="primary", icon=":material/play_arrow:", key="dup.start"):
         try:
             for word in more.split():

@@ -19,13 +19,18 @@ COMMANDS = [
     ["sweep"],
     *[["sweep", name] for name in ("list", "show", "resume", "stop", "delete")],
     ["runs"],
-    *[["runs", name] for name in ("list", "show", "resume", "cancel")],
+    *[["runs", name] for name in ("list", "show", "resume", "continue", "cancel")],
     ["export"],
 ]
 
 
 def test_every_setting_of_a_run_has_an_option() -> None:
-    assert set(OPTIONS) == {item.name for item in fields(RunSettings)} - {"network", "protect", "collapse"}
+    assert set(OPTIONS) == {item.name for item in fields(RunSettings)} - {
+        "network",
+        "protect",
+        "collapse",
+        "trained_epochs",
+    }
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -81,6 +81,7 @@ def test_a_selection_that_cuts_the_network_apart_is_a_result(tmp_path: Path, nas
     assert (said.code, "cuts the outputs off" in said.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_the_runs_at_a_checkpoint(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     scheduler = start(

@@ -1,0 +1,92 @@
+"""More epochs for a run that is done: a new run that begins where the old one ended.
+
+What is carried over exactly: weights, state of the optimizer (momentum, which structures are zero), best
+result, and the states of all random generators. The order of the images is that of the epochs that follow:
+it depends on seed and epoch alone. Warm-up and projection are over, and are not made again. The learning rate
+had come to the end of its course, so its course begins anew for the added epochs: from `lr` to 0 along half a
+cosine, by default. So the result is not that of one run of all epochs, whose cosine would have been longer.
+
+The new run holds all it needs: it outlives the deletion of the old one, and is resumed like any other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+from nasviz.errors import CheckpointError, RunStateError
+from nasviz.runs.database import open_reader
+from nasviz.runs.files import CHECKPOINT, DATABASE, PREVIOUS_CHECKPOINT, START, SUMS, read_json, write_bytes
+from nasviz.runs.run import Run
+from nasviz.runs.settings import RunSettings
+from nasviz.runs.store import Store
+
+__all__ = ["continue_run"]
+
+
+def continue_run(store: Store, run: Run, epochs: int, *, lr: float | None = None) -> Run:
+    """A new run that trains `run` for so many more epochs; nothing is started.
+
+    Its record begins with that of `run`.
+
+    Args:
+        store: Where the new run goes.
+        run: It must be done.
+        epochs: How many are added.
+        lr: Learning rate at the first added step; that of `run` where it is left out.
+
+    Raises:
+        RunStateError: `run` is not done.
+        CheckpointError: Its last checkpoint is missing or damaged.
+        InvalidSettingError: `epochs` or `lr` is out of range.
+    """
+    if not run.has_ended_in(("done",)):
+        raise RunStateError(
+            f"run {run.id} is {run.state}: only a run that is done is continued; resume it first"
+        )
+    facts = run.tail(10**12).facts
+    old = run.settings
+    settings = replace(
+        old,
+        epochs=old.epochs + epochs,
+        trained_epochs=old.epochs,
+        warmup_steps=int(facts["warmup_steps"]),
+        projection_steps=int(facts["projection_steps"]),
+        lr=old.lr if lr is None else lr,
+    )
+    content = _last_checkpoint(run)
+    continued = store.create(settings, continues=run.id)
+    write_bytes(continued.folder / START, content)
+    _copy_record(run, continued, settings, facts)
+    return continued
+
+
+def _last_checkpoint(run: Run) -> bytes:
+    document = read_json(run.folder / SUMS)
+    sums = document.get("sha256", []) if isinstance(document, dict) else []
+    for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
+        path = run.folder / name
+        if path.exists() and hashlib.sha256(content := path.read_bytes()).hexdigest() in sums[:1]:
+            return content
+    raise CheckpointError(
+        f"the last checkpoint of run {run.id} is missing or damaged; it cannot be continued"
+    )
+
+
+def _copy_record(run: Run, continued: Run, settings: RunSettings, facts: Mapping[str, Any]) -> None:
+    """What the old run has recorded, but for its end."""
+    reader = open_reader(run.folder)
+    if reader is None:
+        return
+    total = settings.epochs * int(facts["steps_per_epoch"])
+    with reader as source, closing(sqlite3.connect(continued.folder / DATABASE)) as target:
+        source.backup(target)
+        target.execute("DELETE FROM events WHERE kind IN ('end', 'constructed')")
+        target.execute("DELETE FROM evaluations WHERE network = 'subnet'")
+        target.execute("UPDATE facts SET value = ? WHERE name = 'total_steps'", (json.dumps(total),))
+        target.commit()
