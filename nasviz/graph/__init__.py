@@ -10,6 +10,7 @@ from nasviz.graph.collapsible import Collapsible, collapsible
 from nasviz.graph.dependency import DependencyGraph
 from nasviz.graph.gates import Gate
 from nasviz.graph.insertions import Insertion
+from nasviz.graph.latency import LatencyTable
 from nasviz.graph.plan import ConstructionPlan, Fill
 from nasviz.graph.segments import Segment, SegmentGraph, segment
 from nasviz.graph.selection import SelectionStep
@@ -34,6 +35,7 @@ __all__ = [
     "Group",
     "Input",
     "Insertion",
+    "LatencyTable",
     "Output",
     "RemovalStructure",
     "SearchSpace",

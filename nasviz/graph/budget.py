@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nasviz.errors import InvalidSettingError
+from nasviz.graph.latency import LatencyTable
 from nasviz.graph.space import SearchSpace
 
 __all__ = ["BudgetFit", "CostBand", "Measure", "cost_band", "fit_budget", "random_orders"]
 
-Measure = Literal["parameters", "macs"]
+Measure = Literal["parameters", "macs"] | LatencyTable
+"""What a budget counts; a table of latencies counts milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +26,9 @@ class CostBand:
     """Cost of sub-networks with `k` structures erased, over the orders drawn."""
 
     k: int
-    minimum: int
+    minimum: float
     mean: float
-    maximum: int
+    maximum: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +51,13 @@ def random_orders(space: SearchSpace, draws: int = 32, seed: int = 0) -> tuple[d
 
 def cost_band(space: SearchSpace, k: int, measure: Measure, orders: Sequence[dict[int, float]]) -> CostBand:
     """Cost of the sub-networks that greedy selection of `k` structures leaves, one for each order."""
-    costs = []
+    costs: list[float] = []
     for order in orders:
         plan = space.plan(space.select(order, k))
-        costs.append(plan.params_after if measure == "parameters" else plan.macs_after)
+        if isinstance(measure, LatencyTable):
+            costs.append(measure.after(plan))
+        else:
+            costs.append(plan.params_after if measure == "parameters" else plan.macs_after)
     return CostBand(k, min(costs), sum(costs) / len(costs), max(costs))
 
 
@@ -63,7 +68,7 @@ def fit_budget(
 
     Args:
         space: The search space.
-        budget: Largest mean cost allowed, in parameters or multiply-accumulates.
+        budget: Largest mean cost allowed, in parameters, multiply-accumulates or milliseconds.
         measure: What the budget counts.
         draws: Random orders per K.
         seed: Of the orders.

@@ -67,6 +67,8 @@ class ConstructionPlan:
     fills: tuple[Fill, ...]
     retyped: dict[str, dict[str, int | float]]
     """New module attributes by vertex, such as `in_channels`, and new literals of calls."""
+    work_left: dict[str, float]
+    """For each vertex that lost channels of what it reads: the share of its work that is left."""
     lost_outputs: tuple[str, ...]
     """Optional virtual outputs that are gone."""
     channels: tuple[int, ...]
@@ -133,6 +135,7 @@ def plan(
         slices=slices,
         fills=missing.fills(),
         retyped={v: p.retyped for v, p in missing.passages.items() if p.retyped},
+        work_left={v: p.kept[0] / p.kept[1] for v, p in missing.passages.items() if p.kept[0] < p.kept[1]},
         lost_outputs=tuple(o.id for o in trace.outputs if o.source in erased),
         channels=channels,
         widths={v: (z.size, z.size - len(z.rows)) for v in narrowed for z in [missing.zeros[v]]},

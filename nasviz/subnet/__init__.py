@@ -2,17 +2,22 @@
 
 from nasviz.subnet.construct import Subnetwork, construct
 from nasviz.subnet.files import load, save
+from nasviz.subnet.latency import Latency, measure_latencies, measure_latency, measure_vertices
 from nasviz.subnet.onnx import OnnxExport, export_onnx
 from nasviz.subnet.report import Report
 from nasviz.subnet.zero import project_to_zero_
 
 __all__ = [
+    "Latency",
     "OnnxExport",
     "Report",
     "Subnetwork",
     "construct",
     "export_onnx",
     "load",
+    "measure_latencies",
+    "measure_latency",
+    "measure_vertices",
     "project_to_zero_",
     "save",
 ]

@@ -7,6 +7,7 @@ Several networks take turns, so that other work on the machine hits all alike; w
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -15,13 +16,15 @@ from statistics import median
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from nasviz.errors import InvalidSettingError
+from nasviz.graph import LatencyTable
 from nasviz.subnet.feed import arguments
+from nasviz.trace import TracedNetwork
 
-__all__ = ["Latency", "device_of", "measure_latencies", "measure_latency", "spread", "waiting"]
+__all__ = ["Latency", "measure_latencies", "measure_latency", "measure_vertices"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +76,59 @@ def measure_latencies(
             f"repeats={repeats} with warm_up={warm_up}: at least one pass must be timed, none can be negative"
         )
     fed = [arguments(module, inputs) for module in modules]
-    device = device_of(fed[0] if fed else ())
+    device = _device_of(fed)
     times: list[list[float]] = [[] for _ in modules]
-    with waiting(modules):
+    with _evaluating(modules):
         for repeat in range(-warm_up, repeats):
             for module, given, found in zip(modules, fed, times, strict=True):
-                taken = timed_ms(partial(module, *given), device)
+                taken = _timed_ms(partial(module, *given), device)
                 if repeat >= 0:
                     found.append(taken)
-    batch_size = next((len(t) for t in pytree.tree_leaves(fed) if isinstance(t, Tensor) and t.dim()), 1)
-    return tuple(Latency(*spread(found), repeats, batch_size, str(device)) for found in times)
+    return tuple(Latency(*_spread(found), repeats, _batch_size(fed), str(device)) for found in times)
 
 
-def timed_ms(work: Callable[[], Any], device: torch.device) -> float:
+def measure_vertices(net: TracedNetwork, inputs: Any, *, repeats: int = 10, warm_up: int = 2) -> LatencyTable:
+    """Time every vertex of a traced network, operator by operator, and the whole of it.
+
+    On a GPU the host waits for each operator, which takes longer than running them in a row: only the shares
+    of the vertices count, and the whole is timed for itself.
+
+    Args:
+        net: Lies on the device that is measured.
+        inputs: As for `measure_latency`.
+        repeats: Timed passes; of each vertex the median counts.
+        warm_up: Passes before them.
+    """
+    fed = arguments(net, inputs)
+    clock = _VertexClock(net, _device_of(fed))
+    with _evaluating((net,)):
+        for repeat in range(-warm_up, repeats):
+            if repeat == 0:
+                clock.times.clear()
+            clock.run(*fed)
+    whole = measure_latency(net, inputs, repeats=repeats, warm_up=warm_up)
+    vertices = {v.id: median(clock.times[v.id]) for v in net.trace_graph if clock.times.get(v.id)}
+    return LatencyTable(whole.median_ms, vertices, whole.device, whole.batch_size)
+
+
+class _VertexClock(fx.Interpreter):
+    """Runs a network node by node and notes how long each takes."""
+
+    def __init__(self, net: fx.GraphModule, device: torch.device) -> None:
+        super().__init__(net)
+        self.times: dict[str, list[float]] = defaultdict(list)
+        self._device = device
+
+    def run_node(self, n: fx.Node) -> Any:
+        """One node, timed."""
+        found: list[Any] = []
+        run = super().run_node
+        taken = _timed_ms(lambda: found.append(run(n)), self._device)
+        self.times[n.name].append(taken)
+        return found[0]
+
+
+def _timed_ms(work: Callable[[], Any], device: torch.device) -> float:
     """Milliseconds from handing `work` to an idle device until the device has finished it."""
     _finish(device)
     start = time.perf_counter()
@@ -94,11 +137,11 @@ def timed_ms(work: Callable[[], Any], device: torch.device) -> float:
     return 1e3 * (time.perf_counter() - start)
 
 
-def spread(times: Sequence[float]) -> tuple[float, float]:
+def _spread(times: Sequence[float]) -> tuple[float, float]:
     """Median and interquartile range.
 
     Examples:
-        >>> spread([1.0, 2.0, 3.0, 4.0, 100.0])
+        >>> _spread([1.0, 2.0, 3.0, 4.0, 100.0])
         (3.0, 2.0)
     """
     quartiles = torch.tensor(times, dtype=torch.float64).quantile(
@@ -107,13 +150,13 @@ def spread(times: Sequence[float]) -> tuple[float, float]:
     return median(times), float(quartiles[1] - quartiles[0])
 
 
-def device_of(values: Any) -> torch.device:
+def _device_of(values: Any) -> torch.device:
     """Where the first tensor among nested values lies; the CPU where there is none."""
     return next((t.device for t in pytree.tree_leaves(values) if isinstance(t, Tensor)), torch.device("cpu"))
 
 
 @contextmanager
-def waiting(modules: Sequence[nn.Module]) -> Iterator[None]:
+def _evaluating(modules: Sequence[nn.Module]) -> Iterator[None]:
     """Evaluation mode without gradients; every module is in its own mode again afterwards."""
     modes = [(part, part.training) for module in modules for part in module.modules()]
     with ExitStack() as stack:
@@ -125,6 +168,10 @@ def waiting(modules: Sequence[nn.Module]) -> Iterator[None]:
         finally:
             for part, was_training in modes:
                 part.training = was_training
+
+
+def _batch_size(values: Any) -> int:
+    return next((len(t) for t in pytree.tree_leaves(values) if isinstance(t, Tensor) and t.dim()), 1)
 
 
 def _finish(device: torch.device) -> None:
