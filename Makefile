@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 # One file, one process: what a file sets up is set up once.
 SPREAD := -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: run test check slow bench snapshots pictures networks clean
+.PHONY: run test check slow bench snapshots pictures thumbnails networks clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -54,6 +54,9 @@ networks: $(VENV)/.dev
 	mkdir -p build
 	$(BIN)/python -m tests.coverage --resume --json build/networks.json
 	$(BIN)/python -m tests.coverage --publish --json build/networks.json
+
+thumbnails: $(VENV)/.dev
+	PYTHONPATH=. $(BIN)/python assets/thumbnails.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

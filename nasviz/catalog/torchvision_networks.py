@@ -7,7 +7,7 @@ The least size is the smallest square image that the network computes on, measur
 
 from __future__ import annotations
 
-from nasviz.catalog.entry import Entry
+from nasviz.catalog.entry import Configuration, Entry, Figure
 
 __all__ = ["TORCHVISION"]
 
@@ -187,6 +187,15 @@ _TABLE = (
 )
 
 
+def _printed(name: str, params: int, gmacs: float, top1: float) -> tuple[Figure, ...]:
+    note = "Without the auxiliary heads." if name in ("googlenet", "inception_v3") else ""
+    return (
+        Figure("params", f"{params:,}", params, "torchvision", note),
+        Figure("macs", f"{gmacs:g} G", gmacs * 1e9, "torchvision", note),
+        Figure("top1", f"{top1:g} %", top1, "torchvision"),
+    )
+
+
 def _entry(
     name: str, title: str, family: str, size: int, least: int, params: int, gmacs: float, top1: float
 ) -> Entry:
@@ -197,6 +206,7 @@ def _entry(
         summary,
         citation=citation,
         published={"params": params, "macs": round(gmacs * 1e9), "top1": top1},
+        configurations=(Configuration("ImageNet", _printed(name, params, gmacs, top1), {}),),
         family="torchvision",
         input_shape=(3, size, size),
         least_size=least,

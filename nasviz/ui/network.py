@@ -13,14 +13,14 @@ import streamlit as st
 from nasviz.catalog import NETWORKS, Entry, NetworkSource, Value
 from nasviz.draw.labels import count, plain_shape
 from nasviz.errors import InvalidSettingError
-from nasviz.ui import controls, frame, session
+from nasviz.ui import controls, frame, published, session, zoo
 from nasviz.ui.numbers import power_of_ten
 from nasviz.ui.options import options
 from nasviz.ui.session import Analysis
 
 __all__ = ["choose", "facts"]
 
-CARDS_IN_A_ROW = 4
+FIELDS_IN_A_ROW = 3
 ZOO, TORCHVISION, OWN = "Zoo", "torchvision", "Your own Python"
 
 
@@ -69,6 +69,7 @@ def facts() -> None:
         }
     )
     st.caption(f"Traced by {analysis.rung}.")
+    published.compare(analysis.source, trace)
     for warning in analysis.warnings:
         st.warning(warning[:1].upper() + warning[1:] + ".", icon=":material/warning:")
     if not space.removable:
@@ -95,32 +96,11 @@ def _title(source: NetworkSource) -> str:
 
 def _zoo() -> None:
     entries = [entry for entry in NETWORKS.values() if entry.family != "torchvision"]
-    for start in range(0, len(entries), CARDS_IN_A_ROW):
-        row = entries[start : start + CARDS_IN_A_ROW]
-        for column, entry in zip(st.columns(CARDS_IN_A_ROW), row, strict=False):
-            with column.container(border=True, height="stretch"):
-                _card(entry)
+    zoo.cards(entries)
     with st.expander("Other width, input or classes; your trained weights", icon=":material/tune:"):
         names = [entry.name for entry in entries]
         name = st.selectbox("Network", names, format_func=lambda name: NETWORKS[name].title, key="zoo.name")
         _details(NETWORKS[name], "zoo")
-
-
-def _card(entry: Entry) -> None:
-    is_open = session.current().source == NetworkSource(entry.name)
-    st.markdown(f"#### {entry.title}")
-    st.write(entry.summary)
-    known = entry.published
-    sizes = f"{count(known['params'])} parameters · {count(known['macs'])} MACs"
-    st.caption(f"{sizes} · K up to {known['max_sparsity']:.0f}")
-    st.button(
-        "Open" if not is_open else "Opened",
-        key=f"open.{entry.name}",
-        type="primary" if not is_open else "secondary",
-        disabled=is_open,
-        on_click=session.open_network,
-        args=(NetworkSource(entry.name),),
-    )
 
 
 def _torchvision() -> None:
@@ -154,15 +134,15 @@ def _own() -> None:
 
 def _details(entry: Entry, key: str) -> None:
     """Input, classes, settings and weights of a network of the catalog, and the button that opens it."""
-    columns = st.columns(2 + len(entry.settings))
+    columns = st.columns(min(FIELDS_IN_A_ROW, 2 + len(entry.settings)))
     default = ",".join(map(str, entry.input_shape))
     shape = columns[0].text_input("Input of one image as C,H,W", placeholder=default, key=f"{key}.shape")
     classes = columns[1].number_input(
         "Classes", 1, 1_000_000, None, placeholder=str(entry.num_classes), key=f"{key}.classes"
     )
     settings: dict[str, Value] = {}
-    for column, setting in zip(columns[2:], entry.settings, strict=True):
-        with column:
+    for number, setting in enumerate(entry.settings, 2):
+        with columns[number % FIELDS_IN_A_ROW]:
             value = controls.ask(setting, f"{key}.{entry.name}.{setting.name}")
         if value is not None and value != setting.default:
             settings[setting.name] = value

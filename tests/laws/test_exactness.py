@@ -21,7 +21,10 @@ def erased(made: Case, share: str, seed: int = 0) -> tuple[int, ...]:
 
 
 def check(name: str, size: int, share: str, seed: int, record_property) -> None:
-    made = case(name, size)
+    check_case(case(name, size), share, seed, record_property)
+
+
+def check_case(made: Case, share: str, seed: int, record_property) -> None:
     chosen = erased(made, share, seed)
 
     sub = nasviz.construct(made.net, made.space, chosen, inputs=made.x)

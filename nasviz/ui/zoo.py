@@ -1,0 +1,67 @@
+"""Cards of the documents' networks: picture, sizes, what is printed of them, one click to open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import streamlit as st
+
+from nasviz.catalog import Entry, NetworkSource
+from nasviz.draw.labels import count
+from nasviz.ui import session
+
+__all__ = ["cards"]
+
+CARDS_IN_A_ROW = 4
+PICTURES = Path(__file__).parents[2] / "assets" / "zoo"
+"""Written by `make thumbnails`; a card whose picture is missing has none."""
+
+
+def cards(entries: Sequence[Entry]) -> None:
+    """All of them, some in a row."""
+    for start in range(0, len(entries), CARDS_IN_A_ROW):
+        row = entries[start : start + CARDS_IN_A_ROW]
+        for column, entry in zip(st.columns(CARDS_IN_A_ROW), row, strict=False):
+            with column.container(border=True, height="stretch"):
+                _card(entry)
+
+
+def _card(entry: Entry) -> None:
+    is_open = session.current().source == NetworkSource(entry.name)
+    if picture := _picture(entry.name):
+        st.image(picture, width="stretch")
+    st.markdown(f"**{entry.title}**", help=entry.summary)
+    known = entry.published
+    most = f"K up to {known['max_sparsity']:.0f}" if known["max_sparsity"] else "nothing can go"
+    sizes = f"{count(known['params'])} parameters · {count(known['macs'])} MACs · {most}"
+    st.caption("  \n".join(filter(None, (sizes, _printed(entry)))))
+    st.button(
+        "Open" if not is_open else "Opened",
+        key=f"open.{entry.name}",
+        type="primary" if not is_open else "secondary",
+        disabled=is_open,
+        on_click=session.open_network,
+        args=(NetworkSource(entry.name),),
+    )
+
+
+def _printed(entry: Entry) -> str:
+    """The sizes that a document prints, in one line."""
+    figures = entry.configurations[0].printed
+    sizes = {f.what: f for f in reversed(figures) if f.what in ("params", "macs")}
+    first = {"params": "", "macs": " MACs"}
+    if not sizes:
+        sizes = {f.what: f for f in reversed(figures) if f.what in ("sub_params", "sub_macs")}
+        first = {"sub_params": "", "sub_macs": " MACs"}
+    if not sizes:
+        return ""
+    words = " · ".join(sizes[what].text + unit for what, unit in first.items() if what in sizes)
+    whole = "sub-network " if "sub_params" in sizes else ""
+    return f"Published: {whole}{words} ({next(iter(sizes.values())).source})"
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _picture(name: str) -> str | None:
+    path = PICTURES / f"{name}.svg"
+    return path.read_text() if path.exists() else None
