@@ -10,12 +10,15 @@ from pathlib import Path
 
 import nasviz
 from nasviz.catalog import find
-from nasviz.draw import segment_view
+from nasviz.draw import segment_dot, segment_view
+from nasviz.draw.layout import layout
 from nasviz.draw.thumbnail import thumbnail
 
 FOLDER = Path(__file__).parent / "zoo"
 NARROW = {"width": 0.1, "channels": 2}
 SIDE = 32
+PATIENCE_S = 1800.0
+"""A page would not wait so long for two thousand segments; here nobody waits."""
 
 
 def draw(name: str) -> None:
@@ -26,6 +29,7 @@ def draw(name: str) -> None:
     shape = (channels, *(min(side, SIDE) for side in sides))
     network = nasviz.trace(*nasviz.zoo.create(name, input_shape=shape, **settings))
     space = nasviz.search_space(network, collapse=entry.collapse)
+    layout(segment_dot(space), limit_s=PATIENCE_S)  # kept, so that the view below finds it
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / f"{name}.svg").write_text(thumbnail(segment_view(space)) + "\n")
 

@@ -36,7 +36,7 @@ def compare(source: NetworkSource, trace: TraceGraph) -> None:
     if not others:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("Numbers are printed of this form too:" if here else "Numbers are printed of other forms:")
+        st.caption("Published too:" if here else "Published in another form:", width="content")
         for form in others:
             st.button(
                 form.title,

@@ -34,8 +34,8 @@ def _card(entry: Entry) -> None:
     st.markdown(f"**{entry.title}**", help=entry.summary)
     known = entry.published
     most = f"K up to {known['max_sparsity']:.0f}" if known["max_sparsity"] else "nothing can go"
-    sizes = f"{count(known['params'])} parameters · {count(known['macs'])} MACs · {most}"
-    st.caption("  \n".join(filter(None, (sizes, _printed(entry)))))
+    sizes = f"{count(known['params'])} parameters · {count(known['macs'])} MACs"
+    st.caption("  \n".join(filter(None, (sizes, most, _printed(entry)))))
     st.button(
         "Open" if not is_open else "Opened",
         key=f"open.{entry.name}",
