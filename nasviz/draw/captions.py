@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from math import prod
 
@@ -86,19 +86,33 @@ def size_of(trace: TraceGraph, vertex: Vertex) -> str:
     return ""
 
 
-def segment_lines(trace: TraceGraph, vertices: Sequence[str]) -> tuple[str, ...]:
-    """Members of a segment, then the sizes of what it trains: `conv2 · bn2` over `3×3, 88 · 25.6k`."""
+def segment_lines(
+    trace: TraceGraph, vertices: Sequence[str], collapsed: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """Members of a segment, then the sizes of what it trains: `conv2 · bn2` over `3×3, 88 · 25.6k`.
+
+    A module that counts as one vertex is marked: `▣ reduce` over `FactorizedReduce, 4 ops`.
+    `collapsed` has the path of the module for each vertex of one.
+    """
+    collapsed = collapsed or {}
     members = [trace[vertex] for vertex in vertices]
     if len(members) == 1 and form_of(members[0]) != "box":
         return operator_lines(trace, members[0])
-    within = _common_module([_home(m) for m in members])
-    names = [name for name, _ in groupby(_child(m, within) for m in members)]
+    modules = list(dict.fromkeys(collapsed[v] for v in vertices if v in collapsed))
+    homes = [collapsed[m.id].rpartition(".")[0] if m.id in collapsed else _home(m) for m in members]
+    within = _common_module(homes)
+    named = [
+        f"▣ {_inside(collapsed[m.id], within)}" if m.id in collapsed else _child(m, within) for m in members
+    ]
+    names = [name for name, _ in groupby(named)]
     if len(names) > _SHOWN_MEMBERS + 1:
         names = [*names[: _SHOWN_MEMBERS - 1], "…", names[-1]]
     lead = f"{shorten(within, 24)}: " if within else ""
     sizes = [size_of(trace, m) for m in members if m.role is Role.STEM]
     parameters = num_parameters(trace, vertices)
     detail = [*([sizes[0] if len(sizes) == 1 else f"{len(sizes)} stems"] if sizes else [])]
+    if len(modules) == 1 and len(names) == 1:
+        detail = [f"{shorten(trace.modules.get(modules[0], ''), 28)}, {len(members)} ops"]
     detail += [count(parameters)] if parameters else [plain_shape(members[-1].shape)]
     return shorten(lead + " · ".join(names), 48), " · ".join(detail)
 

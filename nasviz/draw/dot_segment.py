@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nasviz.draw.captions import form_of, segment_lines
 from nasviz.draw.draft import Draft
-from nasviz.draw.drawing import Drawing
+from nasviz.draw.drawing import Drawing, Form
 from nasviz.graph import SearchSpace
 
 __all__ = ["segment_dot", "segment_drawing"]
@@ -18,15 +18,21 @@ def segment_dot(space: SearchSpace) -> str:
 def segment_drawing(space: SearchSpace) -> Drawing:
     """Segments, virtual inputs and outputs; the key of a segment is its number, O(V + E)."""
     trace = space.trace
-    removable = {s.id for s in space.removable}
+    removable, gates = {s.id for s in space.removable}, {gate.id: gate for gate in space.gates}
+    collapsed = space.segments.module_of
     draft = Draft()
     draft.add_inputs(trace)
     for s in space.segments:
-        lines = segment_lines(trace, s.vertices)
+        lines = segment_lines(trace, s.vertices, collapsed)
         if s.id in removable:
             lines = (*lines, f"structure {s.id}")
+        elif s.id in gates:
+            lines = (*lines, f"gate {s.id}, at zero {gates[s.id].value:g}")
         role = "joint" if s.is_joint else "removable" if s.id in removable else "kept"
-        form = form_of(trace[s.vertices[0]]) if len(s.vertices) == 1 else "box"
+        role = "gate" if s.id in gates else role
+        form: Form = "box" if len(s.vertices) > 1 else form_of(trace[s.vertices[0]])
+        if not collapsed.keys().isdisjoint(s.vertices):
+            form = "whole"
         draft.add(s.id, "segment", role, form, lines, members=s.vertices)
     draft.add_outputs(trace)
     for s in space.segments:

@@ -17,8 +17,8 @@ from nasviz.draw.palette import ROLES
 
 __all__ = ["Drawing", "DrawnCluster", "DrawnEdge", "DrawnVertex", "Form"]
 
-Form = Literal["box", "circle", "diamond", "pill", "stack"]
-"""Outline of a vertex. A stack is a box that opens."""
+Form = Literal["box", "circle", "diamond", "pill", "stack", "whole"]
+"""Outline of a vertex. A stack is a box that opens, a whole holds modules that count as one vertex."""
 
 LARGE = 200
 """From here on the layout gets limits: its time grows faster than the graph."""
@@ -26,6 +26,7 @@ LARGE = 200
 _FORMS: dict[Form, dict[str, str]] = {
     "box": {"shape": "box", "style": "rounded,filled", "margin": "0.2,0.07"},
     "stack": {"shape": "box", "style": "rounded,filled", "margin": "0.22,0.1", "penwidth": "1.8"},
+    "whole": {"shape": "box", "style": "filled", "margin": "0.24,0.11", "penwidth": "1.8"},
     "circle": {"shape": "circle", "style": "filled", "fixedsize": "true", "width": "0.42", "height": "0.42"},
     "diamond": {
         "shape": "diamond",

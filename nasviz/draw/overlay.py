@@ -122,7 +122,9 @@ def plan_overlay(view: GraphView, plan: ConstructionPlan) -> Overlay:
         if gone and len(gone) == len(drawn.members):
             reasons = {plan.erased[v] for v in gone}
             found["dead-end" if reasons == {"dead end"} else "erased"] = (
-                f"erased: {', '.join(sorted(reasons))}"
+                "replaced by its value at zero"
+                if reasons == {"gate"}
+                else f"erased: {', '.join(sorted(reasons))}"
             )
         else:
             if gone:
@@ -146,7 +148,9 @@ def _changes(
     changes: dict[str, str] = {}
     if vertex in sliced:
         changes["sliced"] = "; ".join(filter(None, (found.get("sliced", ""), *sliced[vertex])))
-    if vertex in plan.bypassed:
+    if vertex in plan.scaled:
+        changes["bypassed"] = f"its gate is now the number {plan.scaled[vertex]:g}"
+    elif vertex in plan.bypassed:
         changes["bypassed"] = "bypassed: one operand is left"
     elif vertex in plan.dropped:
         changes["sliced"] = f"loses operand {ranges(plan.dropped[vertex])}"

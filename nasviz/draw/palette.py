@@ -65,6 +65,7 @@ ROLES: Mapping[str, Mark] = {
         Mark("unknown", "not in the operator table", "#fbe6e1", "#4f2a23", "plain"),
         Mark("module", "module, closed", "#e3eff0", "#1f4247", "thick"),
         Mark("removable", "removal structure", "#d8f0e6", "#164636", "thick"),
+        Mark("gate", "gate: a number may stand for it", "#fbe3ee", "#552a42", "dashed"),
         Mark("kept", "segment that stays", "#f3f4f6", "#2c313a", "plain"),
         Mark("port", "input or output", "#374151", "#d1d5db", "pill"),
     )

@@ -63,9 +63,16 @@ def _about(
     if drawn.kind == "segment" and space is not None:
         segment = space.segments[int(drawn.key)]
         names = ", ".join(clean(trace[v].name) for v in segment.vertices)
-        kind = "joint" if segment.is_joint else "structure" if drawn.role == "removable" else "segment"
-        return clean(segment.name), kind, [("Members", names)]
+        kind = {"removable": "structure", "joint": "joint", "gate": "gate"}.get(drawn.role, "segment")
+        return clean(segment.name), kind, [("Collapsed", _collapsed(drawn, space)), ("Members", names)]
     return clean(drawn.key), drawn.kind, [("Shape", drawn.lines[-1])] if drawn.kind != "port" else []
+
+
+def _collapsed(drawn: DrawnVertex, space: SearchSpace) -> str:
+    """Modules inside that count as one vertex, with their classes."""
+    module_of = space.segments.module_of
+    inside = dict.fromkeys(module_of[v] for v in drawn.members if v in module_of)
+    return ", ".join(f"{clean(path)} ({clean(space.trace.modules.get(path, ''))})" for path in inside)
 
 
 def _kinds(trace: TraceGraph, drawn: DrawnVertex) -> Sequence[str]:

@@ -137,6 +137,14 @@ def _structures(
         row["saliency"] = f"{scores[s.id]:.4g}" if s.id in scores else ""
         row["fate"] = fates.get(s.id) or (f"stays: {clean(s.reason)}" if s.reason else "stays")
         rows.append(row)
+    for gate in (space.gate(i) for i in plan.gates):
+        row = {
+            "id": gate.id,
+            "structure": clean(gate.name),
+            "parameters": gate.num_parameters,
+            "saliency": "",
+        }
+        rows.append(row | {"fate": f"gate: replaced by its value at zero, {gate.value:g}"})
     return rows
 
 

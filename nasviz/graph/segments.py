@@ -71,6 +71,11 @@ class SegmentGraph:
     def _home(self) -> dict[str, int]:
         return {vertex: s.id for s in self.segments for vertex in s.vertices}
 
+    @cached_property
+    def module_of(self) -> dict[str, str]:
+        """For each vertex inside a module that counts as one: the module's path."""
+        return {vertex: path for path, vertices in self.collapsed.items() for vertex in vertices}
+
     def of(self, vertex_id: str) -> Segment:
         """The segment that holds a vertex.
 

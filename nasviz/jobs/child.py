@@ -178,7 +178,7 @@ def view_onnx(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
 
     start = time.perf_counter()
     report(0.1, "checking the file")
-    view = onnx_view.view_onnx(arguments["path"])
+    view = onnx_view.view_onnx(arguments["path"], name=arguments["name"])
     report(0.5, "finding what could go")
     space = search_space(view.trace_graph, arguments["protect"], arguments["collapse"])
     # What takes too long or too much for a hostile graph ends this process, not the one that draws.

@@ -261,6 +261,7 @@ def view_onnx(
     protect: Iterable[str] = (),
     collapse: Iterable[str] = (),
     *,
+    name: str | None = None,
     limits: Limits = VIEW_LIMITS,
 ) -> Job:
     """Read an ONNX file that nobody vouches for, to look at its graphs.
@@ -268,13 +269,21 @@ def view_onnx(
     It is parsed in a child of its own, which ends with it. The result has the form of that of `analyze`;
     `parity` is empty, for nothing was run that could be compared.
 
+    Args:
+        path: The file.
+        protect: What must stay (see `search_space`).
+        collapse: Classes or path patterns of modules that count as one vertex each.
+        name: What its owner calls it, for errors; the name of the file where it is left out.
+        limits: Time and memory of the child.
+
     Raises:
         OnnxError: There is no such file.
     """
     file = Path(path)
     if not file.is_file():
         raise OnnxError("there is no such ONNX file any more; choose it again")
-    arguments = {"path": str(file.resolve()), "protect": list(protect), "collapse": list(collapse)}
+    wishes = {"protect": list(protect), "collapse": list(collapse)}
+    arguments = {"path": str(file.resolve()), "name": name or file.name} | wishes
     return _DOOR.submit("view_onnx", arguments, is_user_code=True, limits=limits)
 
 

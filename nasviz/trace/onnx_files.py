@@ -25,8 +25,8 @@ __all__ = ["open_onnx"]
 MOST_NODES = 20_000
 
 
-def open_onnx(path: Path | str, limits: Limits | None = None) -> OnnxFile:
-    """Read, check and infer shapes; opens no other file.
+def open_onnx(path: Path | str, limits: Limits | None = None, *, name: str | None = None) -> OnnxFile:
+    """Read, check and infer shapes; opens no other file. `name` is what errors call it.
 
     Raises:
         OnnxError: The file is no ONNX, damaged, too large, contradicts itself or needs other files.
@@ -34,7 +34,7 @@ def open_onnx(path: Path | str, limits: Limits | None = None) -> OnnxFile:
     import onnx
 
     limits = limits or Limits()
-    data = _bytes(Path(path), limits)
+    data = _bytes(Path(path), limits, plain(name or Path(path).name))
     weigh(data, onnx.ModelProto.DESCRIPTOR, limits)
     model = _parsed(data)
     _check_version(model)
@@ -44,8 +44,7 @@ def open_onnx(path: Path | str, limits: Limits | None = None) -> OnnxFile:
     return with_shapes(_inlined(model))
 
 
-def _bytes(path: Path, limits: Limits) -> bytes:
-    name = plain(path.name)
+def _bytes(path: Path, limits: Limits, name: str) -> bytes:
     if not path.is_file():
         raise OnnxError(f"there is no file {name}")
     with path.open("rb") as file:

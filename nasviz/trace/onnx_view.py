@@ -49,18 +49,23 @@ def read_onnx(path: Path | str, limits: Limits | None = None) -> TraceGraph:
     return view_onnx(path, limits).trace_graph
 
 
-def view_onnx(path: Path | str, limits: Limits | None = None) -> OnnxView:
+def view_onnx(path: Path | str, limits: Limits | None = None, *, name: str | None = None) -> OnnxView:
     """The same, with what is known of the file.
+
+    Args:
+        path: The file.
+        limits: How much it may hold.
+        name: What its owner calls it, where that is not the name of the file.
 
     Raises:
         OnnxError: See `read_onnx`.
     """
-    file = open_onnx(path, limits)
+    file = open_onnx(path, limits, name=name)
     model = file.model
     producer = plain(f"{model.producer_name} {model.producer_version}".strip(), 60)
     reader = _Reader(file)
-    name = plain(model.graph.name or Path(path).stem, 60)
-    graph = reader.graph(f"{name} (ONNX opset {file.opset}{f', {producer}' if producer else ''})")
+    title = plain(model.graph.name or Path(name or path).stem, 60)
+    graph = reader.graph(f"{title} (ONNX opset {file.opset}{f', {producer}' if producer else ''})")
     notes = file.notes
     if reader.copied:
         notes += (

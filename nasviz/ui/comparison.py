@@ -75,12 +75,12 @@ def _graphs(cut: Cut) -> None:
     key = str(cut.folder)
     with left:
         st.markdown("##### Full network")
-        view = _view(f"full {key}", cut.space, way)
+        view = _view(f"full {key} {cut.space.collapse}", cut.space, way)
         graphs.picture(view, key="full-graph", overlay=plan_overlay(view, cut.plan), sync="subnet")
     with right:
         st.markdown("##### Sub-network")
         if small is not None:
-            small_view = _view(f"small {key} {cut.plan.selected}", small, way)
+            small_view = _view(f"small {key} {cut.plan.selected} {cut.plan.gates}", small, way)
             graphs.picture(small_view, key="small-graph", sync="subnet")
 
 

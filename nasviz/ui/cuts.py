@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +12,19 @@ from typing import Any
 import streamlit as st
 
 from nasviz import jobs
+from nasviz.draw.labels import clean
 from nasviz.graph import ConstructionPlan, SearchSpace
 from nasviz.runs import Run, RunSummary
 from nasviz.runs.files import SUBNET
-from nasviz.ui import frame, run_facts, run_list, session, work
+from nasviz.ui import frame, other_kinds, run_facts, run_list, session, view_only, work
+from nasviz.ui.onnx_files import OnnxFile
 from nasviz.ui.options import options
 
 __all__ = ["BY_HAND", "FROM_RUN", "Cut", "choose", "of_run", "small_space"]
 
 FROM_RUN, BY_HAND = "From a run", "Cut by hand"
+MOST_CUTS = 12
+"""Cuts by hand that are kept."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ def of_run(run: Run) -> Cut:
 def small_space(cut: Cut) -> SearchSpace | None:
     """The sub-network's own search space: read back from its folder and traced again; None until it is."""
     state = session.current()
-    key = f"reopen {cut.folder} {cut.plan.selected}"
+    key = f"reopen {cut.folder} {cut.plan.selected} {cut.plan.gates}"
     if key not in state.jobs:
         state.jobs[key] = jobs.reopen(cut.folder, cut.inputs)
     result = work.shown(key, "Reading the sub-network back", cache=state.jobs)
@@ -84,6 +90,10 @@ def small_space(cut: Cut) -> SearchSpace | None:
 def _from_run(key: str) -> Cut | None:
     done = [s for s in session.store().list() if s.state == "done" and not s.is_invalid]
     chosen = run_list.choose_run(done, key)
+    source = session.current().source
+    if chosen is None and isinstance(source, OnnxFile):
+        view_only.tell(source)
+        return None
     if chosen is None:
         st.info(
             "No run is done yet. Train a network down to K first, or cut by hand.", icon=":material/info:"
@@ -96,31 +106,39 @@ def _from_run(key: str) -> Cut | None:
 def _by_hand(key: str) -> Cut | None:
     """Cut any structures out of the current network, or of a run's trained one."""
     runs = [s for s in session.store().list() if s.state in ("done", "cancelled", "failed", "crashed")]
+    source = session.current().source
+    if isinstance(source, OnnxFile):
+        view_only.tell(source)
+        if not runs:
+            return None
     run = _weights_of(runs, key)
     space = (run_facts.space_of(run) if run else None) or session.space()
-    names = {s.id: f"{s.id} · {s.name}" for s in space.removable}
+    names = {s.id: f"{s.id} · {clean(s.name)}" for s in space.removable}
     marked = [i for i in session.current().marked if i in names]
     erased = st.multiselect(
         f"Structures to erase, at most {space.max_sparsity} of {len(names)} together",
         list(names),
         default=marked,
         format_func=names.__getitem__,
-        key=f"{key}.erased.{run.id if run else session.current().source}",
+        key=f"{key}.erased.{run.id if run else source}.{space.collapse}",
         placeholder="Choose structures",
     )
-    session.current().marked = tuple(sorted(erased))
-    if not erased:
+    widget = f"{key}.gates.{run.id if run else source}.{space.collapse}"
+    gates = other_kinds.choose_gates(space, "Gates to replace by their value at zero", widget)
+    session.current().marked, session.current().gates = tuple(sorted(erased)), gates
+    if not erased and not gates:
         st.caption("Whatever you choose is set to zero in a copy, cut out, and compared.")
         return None
-    plan = space.plan(erased)
+    plan = space.plan(erased, gates)
     return _constructed(run, space, plan)
 
 
 def _weights_of(runs: list[RunSummary], key: str) -> Run | None:
     """The run whose trained weights are taken; None for the current network as it is built."""
     source = session.current().source
-    name = source.entry.title if source.entry else source.name
-    labels: dict[str | None, str] = {None: f"{name}, as it is built"}
+    labels: dict[str | None, str] = {}
+    if not isinstance(source, OnnxFile):
+        labels[None] = f"{session.title(source)}, as it is built"
     labels |= {s.id: f"trained: {run_list.line(s)}" for s in runs}
     chosen = st.selectbox("Weights", list(labels), format_func=labels.__getitem__, key=f"{key}.weights")
     return session.store().open(chosen) if chosen else None
@@ -129,18 +147,32 @@ def _weights_of(runs: list[RunSummary], key: str) -> Run | None:
 def _constructed(run: Run | None, space: SearchSpace, plan: ConstructionPlan) -> Cut | None:
     state = session.current()
     source = state.source if run is None else run.settings.network
-    name = f"construct {run.id if run else source} {plan.selected}"
+    assert not isinstance(source, OnnxFile), "a file has no weights to choose"
+    name = f"construct {run.id if run else source} {plan.selected} {plan.gates} {space.collapse}"
     if name not in state.jobs:
         if not st.button("Cut it", type="primary", icon=":material/content_cut:", key="cut-it"):
             return None
-        protect = [str(i) for i in sorted(state.protect)]
         target: Any = source if run is None else run.folder
-        folder = None if run else options().runs / ".by-hand" / f"{source.name.replace(':', '.')}"
         state.jobs[name] = jobs.construct(
-            target, plan.selected, folder=folder, protect=protect, is_user_code=source.is_callable
+            target,
+            plan.selected,
+            gates=plan.gates,
+            folder=_folder(name),
+            protect=[str(i) for i in space.protect],
+            collapse=space.collapse,
+            is_user_code=source.is_callable,
         )
     result = work.shown(name, "Cutting", cache=state.jobs)
     if result is None:
         return None
-    title = source.entry.title if source.entry else source.name
-    return Cut(f"{title}, by hand", Path(result["folder"]), space, plan, result["report"])
+    return Cut(f"{session.title(source)}, by hand", Path(result["folder"]), space, plan, result["report"])
+
+
+def _folder(name: str) -> Path:
+    """A folder for this cut and no other; the oldest ones make room."""
+    place = options().runs / ".by-hand"
+    folder = place / hashlib.sha256(name.encode()).hexdigest()[:24]
+    others = [item for item in place.glob("*") if item.is_dir() and item != folder]
+    for item in sorted(others, key=lambda item: item.stat().st_mtime)[: -MOST_CUTS + 1]:
+        shutil.rmtree(item, ignore_errors=True)
+    return folder

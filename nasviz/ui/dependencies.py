@@ -10,6 +10,7 @@ from nasviz.draw import plan_overlay
 from nasviz.draw.labels import clean, plain_shape, ranges
 from nasviz.graph import ConstructionPlan, RemovalStructure, SearchSpace
 from nasviz.ui import erasing, frame, graphs, session
+from nasviz.ui.words import inert
 
 __all__ = ["dependency_graph"]
 
@@ -17,8 +18,7 @@ __all__ = ["dependency_graph"]
 @frame.tell_errors
 def dependency_graph() -> None:
     """Show the dependency graph of the current network, and every slice that goes with one structure."""
-    state, analysis = session.current(), session.require_analysis()
-    space = session.space()
+    state, space = session.current(), session.space()
     kinds = Counter(space.dependency.kind(vertex.id) for vertex in space.trace)
     st.caption(
         f"{kinds['stem']} stems make channels, {kinds['accessory']} accessories keep them, {kinds['joint']}"
@@ -29,7 +29,7 @@ def dependency_graph() -> None:
         structure = _choose(space)
         plan = erasing.plan_of(space, [structure.id] if structure and structure.is_removable else [])
     with picture:
-        view = graphs.dependencies_of(analysis.key + str(space.protect), space)
+        view = graphs.dependencies_of(session.key_of(space), space)
         overlay = plan_overlay(view, plan) if plan else None
         selection = graphs.show(view, key="dependency-graph", overlay=overlay, selected=state.linked)
         graphs.remember(selection)
@@ -51,7 +51,7 @@ def _choose(space: SearchSpace) -> RemovalStructure | None:
         "Removal structure",
         ids,
         index=ids.index(known) if known in ids else 0,
-        format_func=lambda i: f"{i} · {space.structure(i).name}",
+        format_func=lambda i: f"{i} · {clean(space.structure(i).name)}",
         key=f"structure.{known}",
     )
     choices["structure"] = chosen
@@ -72,7 +72,7 @@ def _follow(space: SearchSpace, vertex: str, structure: RemovalStructure | None)
 
 def _tell(space: SearchSpace, structure: RemovalStructure, plan: ConstructionPlan | None) -> None:
     if structure.reason:
-        st.warning(f"Cannot go: {structure.reason}.", icon=":material/block:")
+        st.warning(f"Cannot go: {inert(structure.reason)}.", icon=":material/block:")
     st.markdown("##### What it owns")
     st.dataframe(
         [
@@ -97,7 +97,7 @@ def _tell(space: SearchSpace, structure: RemovalStructure, plan: ConstructionPla
         hide_index=True,
     )
     if structure.entailed:
-        zeroed = "; ".join(f"`{clean(c.tensor)}` {ranges(c.rows)}" for c in structure.entailed)
+        zeroed = "; ".join(f"{inert(c.tensor)} {ranges(c.rows)}" for c in structure.entailed)
         st.caption(f"Zeroed with it while training: {zeroed}.")
     erasing.plan_metrics(plan)
 

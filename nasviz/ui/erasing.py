@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import streamlit as st
 
 from nasviz.draw import Overlay, plan_overlay, state_overlay
-from nasviz.draw.labels import clean, count, ranges
+from nasviz.draw.labels import count, ranges
 from nasviz.errors import InvalidSparsityError
 from nasviz.graph import ConstructionPlan, SearchSpace
-from nasviz.ui import frame, graphs, session
+from nasviz.ui import collapsing, frame, graphs, other_kinds, session
+from nasviz.ui.words import inert, sentence
 
 __all__ = ["plan_metrics", "plan_of", "plan_story", "segment_graph"]
 
@@ -18,32 +19,35 @@ __all__ = ["plan_metrics", "plan_of", "plan_story", "segment_graph"]
 @frame.tell_errors
 def segment_graph() -> None:
     """Show the segment graph of the current network, and try out what can be erased."""
-    state, analysis = session.current(), session.require_analysis()
-    space = session.space()
+    state, space = session.current(), session.space()
+    collapsing.collapsing(space)
     picture, side = st.columns([2.4, 1], gap="medium")
     with side:
         controls = st.container()
-    plan = plan_of(space, state.marked)
+    plan = plan_of(space, state.marked, state.gates)
     with picture:
-        view = graphs.segments_of(analysis.key + str(space.protect), space)
+        view = graphs.segments_of(session.key_of(space), space)
         overlay = plan_overlay(view, plan) if plan else Overlay()
-        protected = [v for s in space.structures if s.id in state.protect for v in s.vertices]
+        protected = [v for i in space.protect for v in space.segments[int(i)].vertices]
         overlay |= state_overlay(view, protected, "protected")
         selection = graphs.show(view, key="segment-graph", overlay=overlay, selected=_linked(space))
         graphs.remember(selection)
     with controls:
         _chosen(space, selection.selected)
         _preview(space, plan)
+    other_kinds.other_kinds(space)
 
 
-def plan_of(space: SearchSpace, structures: Sequence[int]) -> ConstructionPlan | None:
-    """What erasing these structures does; None for none, and, after saying why, for an invalid set."""
-    if not structures:
+def plan_of(
+    space: SearchSpace, structures: Sequence[int], gates: Sequence[int] = ()
+) -> ConstructionPlan | None:
+    """What erasing structures and replacing gates does; None for none, and, after saying why, if invalid."""
+    if not structures and not gates:
         return None
     try:
-        return space.plan(structures)
+        return space.plan(structures, gates)
     except InvalidSparsityError as error:
-        st.warning(_sentence(error), icon=":material/block:")
+        st.warning(sentence(str(error)), icon=":material/block:")
         return None
 
 
@@ -61,20 +65,34 @@ def plan_metrics(plan: ConstructionPlan) -> None:
 
 def plan_story(space: SearchSpace, plan: ConstructionPlan) -> None:
     """What construction does, in a few lines."""
-    names = {s.id: s.name for s in space.structures}
+    names = {s.id: inert(s.name) for s in space.segments}
     lines = [f"erased: **{names[i]}**" for i in plan.selected]
     lines += [f"orphaned, goes too: **{names[i]}**" for i in plan.orphaned]
+    lines += [f"gate **{names[i]}**: {_fate(space, plan, i)}" for i in plan.gates]
     dead = [space.trace[v].name for v, why in plan.erased.items() if why == "dead end"]
-    lines += [f"dead ends, go too: {', '.join(dead)}"] if dead else []
-    lines += [f"`{clean(cut.tensor)}` loses {_axis(cut.dim)} {ranges(cut.rows)}" for cut in plan.slices]
-    bypassed = [space.trace[v].name for v in plan.bypassed]
-    lines += [f"left with one operand, bypassed: {', '.join(bypassed)}"] if bypassed else []
+    lines += [f"dead ends, go too: {_few(dead)}"] if dead else []
+    lines += [f"{inert(cut.tensor)} loses {_axis(cut.dim)} {ranges(cut.rows)}" for cut in plan.slices]
+    bypassed = [space.trace[v].name for v in plan.bypassed if v not in plan.scaled]
+    lines += [f"left with one operand, bypassed: {_few(bypassed)}"] if bypassed else []
     filled = [space.trace[v].name if v in space.trace else v for v in plan.materialised]
-    lines += [f"zeros written back before: {', '.join(filled)}"] if filled else []
+    lines += [f"zeros written back before: {_few(filled)}"] if filled else []
     shown = lines[:12]
     if len(lines) > len(shown):
         shown.append(f"and {len(lines) - len(shown)} more")
     st.markdown("\n".join(f"- {line}" for line in shown))
+
+
+def _fate(space: SearchSpace, plan: ConstructionPlan, gate_id: int) -> str:
+    """What becomes of a gate: the number that stands for it, unless what it scales is gone too."""
+    gate = space.gate(gate_id)
+    if gate.product not in plan.scaled:
+        return "goes with what it scales"
+    return f"replaced by its value at zero, {inert(space.trace[gate.product].name)} × {gate.value:g}"
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return inert(", ".join(names[:8])) + more
 
 
 def _axis(dim: int) -> str:
@@ -94,33 +112,53 @@ def _chosen(space: SearchSpace, key: str | None) -> None:
         st.info("Click a segment to see whether it could go.", icon=":material/touch_app:")
         return
     segment = space.segments[int(key)]
-    st.markdown(f"##### {segment.name}")
+    st.markdown(f"##### {inert(segment.name)}")
     reason = space.why_not(segment.vertices[0])
-    is_protected = segment.id in state.protect
-    if reason and not is_protected:
-        st.caption(f"Stays: {reason}.")
-        return
+    is_gate = segment.id in {gate.id for gate in space.gates}
+    if reason and segment.id not in state.protect:
+        st.caption(f"Stays: {inert(reason)}.")
+        if not is_gate:
+            return
     st.caption(f"{segment.num_parameters:,} parameters · {segment.macs:,} MACs")
     with st.container(horizontal=True):
-        if not is_protected:
-            is_marked = segment.id in state.marked
-            if st.button(
-                "Put back" if is_marked else "Erase it, as a trial",
-                type="secondary" if is_marked else "primary",
-                icon=":material/undo:" if is_marked else ":material/ink_eraser:",
-                key="erase",
-            ):
-                state.marked = tuple(sorted(set(state.marked) ^ {segment.id}))
-                st.rerun()
-        if st.button(
-            "Release" if is_protected else "Protect",
-            icon=":material/lock_open:" if is_protected else ":material/lock:",
-            key="protect",
-            help="A protected structure is never chosen by a search.",
-        ):
-            state.protect ^= {segment.id}
-            state.marked = tuple(i for i in state.marked if i not in state.protect)
-            st.rerun()
+        _try(segment.id, is_gate=is_gate)
+        _protect(segment.id)
+
+
+def _try(segment_id: int, *, is_gate: bool) -> None:
+    """The button that puts a structure or a gate into the trial, or takes it out."""
+    state = session.current()
+    if segment_id in state.protect:
+        return
+    chosen = state.gates if is_gate else state.marked
+    is_marked = segment_id in chosen
+    if st.button(
+        "Put back" if is_marked else "Replace it, as a trial" if is_gate else "Erase it, as a trial",
+        type="secondary" if is_marked else "primary",
+        icon=":material/undo:" if is_marked else ":material/ink_eraser:",
+        key="erase",
+    ):
+        changed = tuple(sorted(set(chosen) ^ {segment_id}))
+        if is_gate:
+            state.gates = changed
+        else:
+            state.marked = changed
+        st.rerun()
+
+
+def _protect(segment_id: int) -> None:
+    state = session.current()
+    is_protected = segment_id in state.protect
+    if st.button(
+        "Release" if is_protected else "Protect",
+        icon=":material/lock_open:" if is_protected else ":material/lock:",
+        key="protect",
+        help="What is protected is never chosen by a search.",
+    ):
+        state.protect ^= {segment_id}
+        state.marked = tuple(i for i in state.marked if i not in state.protect)
+        state.gates = tuple(i for i in state.gates if i not in state.protect)
+        st.rerun()
 
 
 def _preview(space: SearchSpace, plan: ConstructionPlan | None) -> None:
@@ -133,12 +171,14 @@ def _preview(space: SearchSpace, plan: ConstructionPlan | None) -> None:
         list(names),
         default=[i for i in state.marked if i in names],
         format_func=names.__getitem__,
-        key=f"marked.{state.marked}.{sorted(state.protect)}",
+        key=f"marked.{state.marked}.{sorted(state.protect)}.{space.collapse}",
         placeholder="Choose structures",
         label_visibility="collapsed",
     )
-    if tuple(sorted(marked)) != state.marked:
-        state.marked = tuple(sorted(marked))
+    key = f"gates.{state.gates}.{sorted(state.protect)}.{space.collapse}"
+    gates = other_kinds.choose_gates(space, "Gates to replace by their value at zero", key)
+    if (tuple(sorted(marked)), gates) != (state.marked, state.gates):
+        state.marked, state.gates = tuple(sorted(marked)), gates
         st.rerun()
     if plan is None:
         at_most = f"At most {space.max_sparsity} of {len(space.removable)} can go together"
@@ -146,8 +186,3 @@ def _preview(space: SearchSpace, plan: ConstructionPlan | None) -> None:
         return
     plan_metrics(plan)
     plan_story(space, plan)
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return f"{text[:1].upper()}{text[1:]}."

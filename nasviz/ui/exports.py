@@ -72,7 +72,7 @@ def export() -> None:
 def _network_offers(cut: Cut) -> list[Offer]:
     """ONNX and Python, once they are written and checked."""
     state = session.current()
-    key = f"export {cut.folder} {cut.plan.selected}"
+    key = f"export {cut.folder} {cut.plan.selected} {cut.plan.gates}"
     if key not in state.jobs:
         state.jobs[key] = jobs.export(cut.folder, cut.inputs)
     result = work.shown(key, "Writing and checking", cache=state.jobs)
@@ -146,7 +146,7 @@ def _paper_offers(cut: Cut) -> list[Offer]:
     space = cuts.small_space(cut)
     if space is None:
         return offers
-    view = graphs.segments_of(f"small {cut.folder} {cut.plan.selected}", space)
+    view = graphs.segments_of(f"small {cut.folder} {cut.plan.selected} {cut.plan.gates}", space)
     if view.svg:
         says = "The segment graph of the sub-network, as a picture that scales."
         offers.append(Offer("SVG", says, "subnet.svg", "image/svg+xml", lambda: view.svg))

@@ -17,8 +17,10 @@ import streamlit as st
 import nasviz
 from nasviz import jobs
 from nasviz.errors import NasvizError
-from nasviz.ui import session
+from nasviz.ui import address, session
+from nasviz.ui.onnx_files import OnnxFile
 from nasviz.ui.options import options
+from nasviz.ui.words import inert
 
 __all__ = ["PAGES", "Page", "link", "next_steps", "open_page", "tell_errors"]
 
@@ -138,7 +140,7 @@ def open_page(title: str) -> None:
         st.error(f"The app was started with options that it cannot use: {error}")
         st.stop()
     jobs.warm()
-    session.read_link()
+    address.read_link()
     with st.sidebar:
         _sidebar()
     if title != "Start":
@@ -147,7 +149,7 @@ def open_page(title: str) -> None:
     if notice := session.current().notice:
         st.warning(notice, icon=":material/link_off:")
         session.current().notice = None
-    session.write_link()
+    address.write_link()
 
 
 def tell_errors(body: Callable[P, None]) -> Callable[P, None]:
@@ -158,7 +160,7 @@ def tell_errors(body: Callable[P, None]) -> Callable[P, None]:
         try:
             body(*args, **kwargs)
         except NasvizError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(inert(str(error)), icon=":material/error:")
 
     return told
 
@@ -166,15 +168,17 @@ def tell_errors(body: Callable[P, None]) -> Callable[P, None]:
 def link(title: str, label: str | None = None) -> None:
     """A link to another page that carries the permalink along."""
     page = PAGES[title]
-    st.page_link(page.script, label=label or title, icon=page.icon, query_params=session.link())
+    st.page_link(page.script, label=label or title, icon=page.icon, query_params=address.link())
 
 
 def next_steps(*titles: str) -> None:
-    """Links to where a person goes from here, at the end of a page."""
+    """Links to where a person goes from here, at the end of a page; nowhere that the network cannot go."""
+    is_view_only = isinstance(session.current().source, OnnxFile)
     st.space("small")
     with st.container(horizontal=True, gap="large"):
         for title in titles:
-            link(title, PAGES[title].invitation)
+            if not (is_view_only and title == "Search and train"):
+                link(title, PAGES[title].invitation)
 
 
 def _sidebar() -> None:

@@ -16,6 +16,7 @@ from nasviz.runs.tail import read_position
 from nasviz.ui import frame, graphs, run_facts
 from nasviz.ui.component import graph_view, live_view, paint_message
 from nasviz.ui.run_facts import AT_WORK
+from nasviz.ui.words import inert
 
 __all__ = ["watch"]
 
@@ -52,7 +53,7 @@ def watch(run: Run) -> None:
 
 def _head(run: Run, state: str) -> None:
     words, buttons = st.columns([2, 1], vertical_alignment="center")
-    words.markdown(f"**{run_facts.title(run)}** · {run_facts.describe(run.settings)}")
+    words.markdown(f"**{run_facts.title(run)}** · {inert(run_facts.describe(run.settings))}")
     with buttons.container(horizontal=True, horizontal_alignment="right"):
         _buttons(run, state)
     end = run.end

@@ -6,29 +6,33 @@ import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
 from nasviz.catalog import NETWORKS, Entry, NetworkSource, Value
 from nasviz.draw.labels import count, plain_shape
-from nasviz.errors import InvalidSettingError
+from nasviz.errors import InvalidSettingError, NasvizError
+from nasviz.graph import SearchSpace
 from nasviz.ui import controls, frame, published, session, zoo
 from nasviz.ui.numbers import power_of_ten
+from nasviz.ui.onnx_files import LARGEST_MB, OnnxFile, shelf
 from nasviz.ui.options import options
 from nasviz.ui.session import Analysis
+from nasviz.ui.words import inert, sentence
 
 __all__ = ["choose", "facts"]
 
+_UPLOAD = "onnx.file"
+
 FIELDS_IN_A_ROW = 3
-ZOO, TORCHVISION, OWN = "Zoo", "torchvision", "Your own Python"
+ZOO, TORCHVISION, OWN, ONNX = "Zoo", "torchvision", "Your own Python", "ONNX, to look at"
 
 
 @frame.tell_errors
 def choose() -> None:
     """Offer the ways to a network."""
     choices = session.current().choices
-    places = [ZOO, TORCHVISION, *([OWN] if options().trust else [])]
+    places = [ZOO, TORCHVISION, *([OWN] if options().trust else []), ONNX]
     place = st.segmented_control(
         "Where from", places, default=choices.get("place", ZOO), required=True, label_visibility="collapsed"
     )
@@ -37,6 +41,8 @@ def choose() -> None:
         _zoo()
     elif place == TORCHVISION:
         _torchvision()
+    elif place == ONNX:
+        _onnx()
     else:
         _own()
 
@@ -44,9 +50,9 @@ def choose() -> None:
 @frame.tell_errors
 def facts() -> None:
     """Tell what the current network is, and what one should know of it."""
-    analysis = session.require_analysis()
-    space, trace = analysis.space, analysis.space.trace
-    st.subheader(_title(analysis.source))
+    analysis, space = session.require_analysis(), session.space()
+    trace = space.trace
+    st.subheader(inert(session.title()))
     _metrics(
         {
             "Parameters": (f"{trace.num_parameters:,}", "Trainable numbers; shared tensors count once."),
@@ -62,16 +68,22 @@ def facts() -> None:
             "Could be erased": (f"{len(space.removable):,}", "Removal structures: they count towards K."),
             "At most together": (f"{space.max_sparsity:,}", "K_max: more would cut the output off."),
             "Agreement": (
-                _exactness(analysis.parity),
+                _exactness(analysis),
                 "Largest relative difference between the traced network and yours, over all checks.",
             ),
-            "Traced in": (f"{analysis.seconds:.2f} s", "Building, tracing, comparing, segmenting."),
+            "Read in" if isinstance(analysis.source, OnnxFile) else "Traced in": (
+                f"{analysis.seconds:.2f} s",
+                "Building or reading, tracing, comparing, segmenting.",
+            ),
         }
     )
-    st.caption(f"Traced by {analysis.rung}.")
-    published.compare(analysis.source, trace)
+    st.caption(f"Traced by {inert(analysis.rung)}.")
+    if space.collapse or space.protect:
+        _wishes(space)
+    if not isinstance(analysis.source, OnnxFile):
+        published.compare(analysis.source, trace)
     for warning in analysis.warnings:
-        st.warning(warning[:1].upper() + warning[1:] + ".", icon=":material/warning:")
+        st.warning(sentence(warning), icon=":material/warning:")
     if not space.removable:
         st.info(
             "Nothing in this network can be erased as a whole: it has no branches that meet again. Its graphs"
@@ -85,13 +97,19 @@ def _metrics(values: Mapping[str, tuple[str, str]]) -> None:
         column.metric(label, value, help=said)
 
 
-def _exactness(parity: Mapping[str, Any]) -> str:
-    worst = max(parity.values(), default=0.0)
+def _exactness(analysis: Analysis) -> str:
+    if not analysis.parity:
+        return "not compared"
+    worst = max(analysis.parity.values())
     return "exact" if worst == 0 else power_of_ten(worst)
 
 
-def _title(source: NetworkSource) -> str:
-    return source.entry.title if source.entry else source.name
+def _wishes(space: SearchSpace) -> None:
+    """That the numbers above are those of the wishes made on the page Segment graph."""
+    collapsed = f"{inert(', '.join(space.collapse))} collapsed" if space.collapse else ""
+    protected = f"{len(space.protect)} protected" if space.protect else ""
+    wishes = ", ".join(filter(None, (collapsed, protected)))
+    st.caption(f"Segments and structures are counted with {wishes}, as chosen on the page Segment graph.")
 
 
 def _zoo() -> None:
@@ -130,6 +148,28 @@ def _own() -> None:
             NetworkSource(name.strip(), _shape(shape), classes, weights=weights, trust=options().trust)
         )
         st.rerun()
+
+
+def _onnx() -> None:
+    st.write(
+        "Look at a network of any framework: its graphs, its structures and why the rest stays, its sizes. It"
+        " can't be trained or cut from here. The file is data: a process of its own reads it, within limits,"
+        " and opens no other file."
+    )
+    st.file_uploader(
+        "ONNX file", type=["onnx"], key=_UPLOAD, on_change=_take_onnx, max_upload_size=LARGEST_MB
+    )
+
+
+def _take_onnx() -> None:
+    """Open the file that was just handed in; the page is drawn after this."""
+    file = st.session_state[_UPLOAD]
+    if file is None:
+        return
+    try:
+        session.open_network(shelf().put(file.getvalue(), file.name))
+    except (NasvizError, OSError) as error:
+        session.current().notice = sentence(str(error))
 
 
 def _details(entry: Entry, key: str) -> None:
@@ -188,4 +228,5 @@ def _weights(key: str) -> str | None:
 def summary(analysis: Analysis) -> str:
     """One line about a network."""
     trace = analysis.space.trace
-    return f"{_title(analysis.source)}: {count(trace.num_parameters)} parameters, {count(trace.macs)} MACs"
+    sizes = f"{count(trace.num_parameters)} parameters, {count(trace.macs)} MACs"
+    return f"{session.title(analysis.source)}: {sizes}"

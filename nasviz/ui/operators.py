@@ -29,7 +29,7 @@ def trace_graph() -> None:
     opened = state.choices.get(place, opening(space.trace))
     colour, opened = _toolbar(space, opened)
     state.choices[place] = opened
-    view = graphs.trace_of(analysis.key + str(space.protect), opened, space)
+    view = graphs.trace_of(session.key_of(space), opened, space)
     selection = graphs.show(
         view, key="trace-graph", overlay=_overlay(view, space, colour), selected=state.linked
     )

@@ -11,8 +11,9 @@ from nasviz import jobs
 from nasviz.errors import NasvizError
 from nasviz.runs import Labels, Run, RunSettings, RunSummary, continue_run, parse_axis
 from nasviz.runs.grid import settings_of
-from nasviz.ui import frame, run_facts, session
+from nasviz.ui import address, frame, run_facts, session
 from nasviz.ui.controls import keep, kept
+from nasviz.ui.words import inert
 
 __all__ = ["actions", "actions_on_all", "edit_labels", "offer_undo", "open_run", "trash"]
 
@@ -21,7 +22,7 @@ def actions(summary: RunSummary, title: str) -> None:
     """Buttons for one run."""
     run = session.store().open(summary.id)
     state = run_facts.state_of(run)
-    st.markdown(f"**{title}** {run_facts.badge(state)}")
+    st.markdown(f"**{inert(title)}** {run_facts.badge(state)}")
     if summary.labels.note:
         st.caption(summary.labels.note)
     with st.container(horizontal=True):
@@ -61,11 +62,11 @@ def actions_on_all(summaries: Sequence[RunSummary]) -> None:
 
 
 def open_run(summary: RunSummary, page: str) -> None:
-    """Make the run and its network the current ones, and go to a page."""
+    """Make the run and its network the current ones, with what the run collapses, and go to a page."""
     if summary.settings is not None:
-        session.open_network(summary.settings.network)
+        session.adopt(summary.settings)
     session.current().run_id = summary.id
-    st.switch_page(frame.PAGES[page].script, query_params=session.link())
+    st.switch_page(frame.PAGES[page].script, query_params=address.link())
 
 
 def edit_labels(labels: Labels, key: str) -> Labels | None:

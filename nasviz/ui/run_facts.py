@@ -46,11 +46,13 @@ def badge(state: str) -> str:
 
 
 def describe(settings: RunSettings) -> str:
-    """The settings that matter most, in one line."""
+    """The settings that matter most, in one line of plain text."""
     k = settings.target_sparsity
     share = f"{k:.0%} of the structures" if isinstance(k, float) else f"K = {k}"
+    collapsed = [f"{', '.join(settings.collapse)} collapsed"] if settings.collapse else []
     parts = [
         share,
+        *collapsed,
         OPTIMIZERS[settings.optimizer].title,
         DATASETS[settings.data].title,
         f"{settings.epochs} epochs" if settings.epochs > 1 else "1 epoch",

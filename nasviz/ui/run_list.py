@@ -10,9 +10,10 @@ import streamlit as st
 
 from nasviz.draw.labels import count
 from nasviz.runs import RunSummary
-from nasviz.ui import frame, run_actions, run_comparison, run_facts, session, sweep_form, sweep_list
+from nasviz.ui import address, frame, run_actions, run_comparison, run_facts, session, sweep_form, sweep_list
 from nasviz.ui.controls import keep, kept
 from nasviz.ui.options import options
+from nasviz.ui.words import inert
 
 __all__ = ["choose_run", "line", "run_list"]
 
@@ -148,7 +149,7 @@ def choose_run(summaries: Sequence[RunSummary], key: str) -> str | None:
         key=f"{key}.{known}",
     )
     session.current().run_id = chosen
-    session.write_link()
+    address.write_link()
     return chosen
 
 

@@ -1,7 +1,8 @@
-"""What one visitor has before him: network, protection, run. Kept apart from widgets, and in the address.
+"""What one visitor has before him: network, wishes, run. Kept apart from widgets, and in the address.
 
 Streamlit forgets a widget when its page is left, so all that has to last is copied into one `Session`. The
-address of every page names the network and the run, so that it can be sent to somebody else.
+address of every page names the network, what is protected and collapsed, and the run, so that it can be sent
+to somebody else.
 """
 
 from __future__ import annotations
@@ -16,43 +17,48 @@ import streamlit as st
 
 from nasviz import jobs
 from nasviz.catalog import NetworkSource
-from nasviz.errors import InvalidSettingError, NasvizError, RunNotFoundError
-from nasviz.graph import SearchSpace
-from nasviz.runs import Run, Store, SweepStore
+from nasviz.errors import NasvizError, RunNotFoundError
+from nasviz.graph import SearchSpace, search_space
+from nasviz.runs import Run, RunSettings, Store, SweepStore
 from nasviz.ui import work
+from nasviz.ui.onnx_files import OnnxFile, shelf
 from nasviz.ui.options import options
+from nasviz.ui.words import inert, sentence
 
 __all__ = [
     "Analysis",
     "Session",
+    "Source",
+    "Wishes",
+    "adopt",
     "current",
     "forget_run",
-    "link",
+    "is_new",
+    "key_of",
     "open_network",
     "open_run",
-    "read_link",
     "require_analysis",
     "run",
     "space",
     "store",
     "summary",
     "sweeps",
-    "write_link",
+    "title",
 ]
 
+Source = NetworkSource | OnnxFile
+"""Where the current network comes from; what comes from a file of ONNX can only be looked at."""
+
 _KEY = "nasviz"
-_CHOICES = {"K": "k", "optimizer": "optimizer", "seed": "seed", "view": "view"}
-"""Names in the address of what widgets remember."""
-_SETTINGS = "set."
-"""Before the names of a network's own settings in the address."""
 
 
 @dataclass(frozen=True)
 class Analysis:
     """A network that was traced, as data."""
 
-    source: NetworkSource
+    source: Source
     space: SearchSpace
+    """Without anybody's wishes."""
     key: str
     """Stands for the trace in caches."""
     parity: Mapping[str, Any] = field(default_factory=dict)
@@ -61,12 +67,24 @@ class Analysis:
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What one visitor asks of a search space. Numbers of segments mean something for one `collapse` only."""
+
+    collapse: tuple[str, ...] = ()
+    protect: frozenset[int] = frozenset()
+    marked: tuple[int, ...] = ()
+    gates: tuple[int, ...] = ()
+
+
 @dataclass
 class Session:
     """One visitor's choices."""
 
-    source: NetworkSource = field(default_factory=lambda: NetworkSource("demonet"))
+    source: Source = field(default_factory=lambda: NetworkSource("demonet"))
     analysis: Analysis | None = None
+    collapse: tuple[str, ...] = ()
+    """Modules that count as one vertex each: classes, and patterns of paths."""
     protect: frozenset[int] = frozenset()
     """Structures that must stay."""
     run_id: str | None = None
@@ -76,18 +94,37 @@ class Session:
     """Vertex that the address of the visit asked for: the graphs go there until another one is chosen."""
     marked: tuple[int, ...] = ()
     """Structures whose going is being looked at."""
+    gates: tuple[int, ...] = ()
+    """Gates whose replacement is being looked at."""
+    before: tuple[Wishes, ...] = ()
+    """What was wished before modules were collapsed, or opened again; the latest last."""
     choices: dict[str, Any] = field(default_factory=dict)
     """Values of widgets that outlive their page, by the widget's key."""
     jobs: dict[str, jobs.Job] = field(default_factory=dict)
     notice: str | None = None
     """Told once, on top of the next page."""
     guarded: SearchSpace | None = None
-    """The space with what is protected, once it was asked for."""
+    """The space with what is collapsed and protected, once it was asked for."""
+
+    @property
+    def wishes(self) -> Wishes:
+        """What is asked of the search space now."""
+        return Wishes(self.collapse, self.protect, self.marked, self.gates)
+
+    @wishes.setter
+    def wishes(self, value: Wishes) -> None:
+        self.collapse, self.protect = value.collapse, value.protect
+        self.marked, self.gates = value.marked, value.gates
+
+
+def is_new() -> bool:
+    """Whether this visit has just begun."""
+    return _KEY not in st.session_state
 
 
 def current() -> Session:
     """The session of this visitor."""
-    if _KEY not in st.session_state:
+    if is_new():
         st.session_state[_KEY] = Session()
     found = st.session_state[_KEY]
     assert isinstance(found, Session)
@@ -104,17 +141,26 @@ def sweeps() -> SweepStore:
     return SweepStore(options().runs)
 
 
-def open_network(source: NetworkSource) -> None:
+def open_network(source: Source) -> None:
     """Make another network the current one; it is analysed when a page asks for it."""
     state = current()
     if source == state.source and state.analysis is not None:
         return
     state.source, state.analysis = source, None
-    state.protect, state.marked = frozenset(), ()
+    state.wishes, state.before = Wishes(), ()
     state.vertex = state.linked = None
     state.run_id = None
     for name in [name for name in state.jobs if not name.startswith("export")]:
         state.jobs.pop(name).cancel()
+
+
+def adopt(settings: RunSettings) -> None:
+    """Make the network of a run the current one, with what the run collapses and protects."""
+    open_network(settings.network)
+    state = current()
+    if state.collapse != settings.collapse:
+        state.wishes, state.before = Wishes(settings.collapse), ()
+    state.protect = frozenset(int(name) for name in settings.protect if name.isdecimal())
 
 
 def open_run(run: Run) -> None:
@@ -146,8 +192,9 @@ def require_analysis() -> Analysis:
     state = current()
     if state.analysis is None:
         source = state.source
+        doing = "Reading" if isinstance(source, OnnxFile) else "Tracing"
         result = work.require(
-            f"analyze {source}", lambda: jobs.analyze(source), f"Tracing {source.name}", cache=state.jobs
+            f"analyze {source}", lambda: _analyze(source), f"{doing} {inert(source.name)}", cache=state.jobs
         )
         state.analysis = Analysis(
             source=source,
@@ -161,97 +208,55 @@ def require_analysis() -> Analysis:
     return state.analysis
 
 
+def _analyze(source: Source) -> jobs.Job:
+    if isinstance(source, OnnxFile):
+        return jobs.view_onnx(shelf().path(source), name=source.name)
+    return jobs.analyze(source)
+
+
 def space() -> SearchSpace:
-    """The search space of the current network, with what this visitor protects."""
+    """The search space of the current network, with what this visitor collapses and protects."""
     state, analysis = current(), require_analysis()
-    protect = tuple(sorted(state.protect))
-    found = state.guarded
-    if found is None or found.protect != protect or found.segments is not analysis.space.segments:
-        found = state.guarded = replace(analysis.space, protect=protect)
-    return found
-
-
-def link() -> dict[str, str]:
-    """What the address says of the current network and run."""
-    state = current()
-    source = state.source
-    found = {"model": source.name}
-    if source.input_shape:
-        found["input"] = "x".join(map(str, source.input_shape))
-    if source.num_classes:
-        found["classes"] = str(source.num_classes)
-    found |= {f"{_SETTINGS}{name}": str(value) for name, value in dict(source.settings).items()}
-    found |= {name: str(state.choices[key]) for name, key in _CHOICES.items() if key in state.choices}
-    if state.run_id:
-        found["run"] = state.run_id
-    if state.vertex:
-        found["vertex"] = state.vertex
-    return found
-
-
-def write_link() -> None:
-    """Bring the address up to date, where it is not."""
-    if st.query_params.to_dict() != link():
-        st.query_params.from_dict(link())
-
-
-def read_link() -> None:
-    """Take over what the address of the first page of a visit says."""
-    if _KEY in st.session_state:
-        return
-    asked = st.query_params.to_dict()
-    state = current()
     try:
-        if "model" in asked:
-            state.source = _source(asked)
-        elif "run" in asked:
-            state.source = store().open(asked["run"]).settings.network
-        for name in asked.keys() & _CHOICES.keys():
-            state.choices[_CHOICES[name]] = _choice(name, asked[name])
-    except (NasvizError, ValueError) as error:
-        state.notice = f"The address asks for something that cannot be opened: {error}"
-    state.run_id = asked.get("run")
-    state.vertex = state.linked = asked.get("vertex")
+        return _wished(state, analysis.space)
+    except NasvizError as error:
+        # Only an address can ask for what the network does not have.
+        st.warning(f"Opened without what the address asks for: {sentence(str(error))}")
+        state.wishes, state.before = Wishes(), ()
+        return _wished(state, analysis.space)
 
 
-def _source(asked: Mapping[str, str]) -> NetworkSource:
-    return NetworkSource(
-        asked["model"],
-        input_shape=tuple(int(part) for part in asked["input"].split("x")) if "input" in asked else None,
-        num_classes=int(asked["classes"]) if "classes" in asked else None,
-        trust=options().trust if ":" in asked["model"] else (),
-        settings={
-            name.removeprefix(_SETTINGS): _value(text)
-            for name, text in asked.items()
-            if name.startswith(_SETTINGS)
-        },
-    )
+def _wished(state: Session, bare: SearchSpace) -> SearchSpace:
+    """The space with the wishes of the moment; made anew only where they have changed."""
+    protect, found = tuple(sorted(state.protect)), state.guarded
+    if found is None or found.collapse != state.collapse or found.trace is not bare.trace:
+        found = search_space(bare.trace, protect, state.collapse) if state.collapse else bare
+    if found.protect != protect:
+        found = replace(found, protect=protect)
+    state.guarded = found
+    return found
 
 
-def _choice(name: str, text: str) -> int | str:
-    if name in ("optimizer", "view"):
-        return text
-    if not text.isdecimal():
-        raise InvalidSettingError(f"{name}={text!r} was asked for, but it must be a whole number from 0")
-    return int(text)
+def key_of(space: SearchSpace) -> str:
+    """Stands for a space of the current network in caches."""
+    return f"{require_analysis().key} {space.protect} {space.collapse}"
 
 
-def _value(text: str) -> int | float | bool | str:
-    if text in ("True", "False"):
-        return text == "True"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+def title(source: Source | None = None) -> str:
+    """A network's name, as people know it; by default the current one's. May be a stranger's text."""
+    source = source or current().source
+    entry = None if isinstance(source, OnnxFile) else source.entry
+    return entry.title if entry else source.name
 
 
 def summary() -> list[str]:
     """What is open, as lines for the sidebar."""
     state = current()
-    name = state.source.entry.title if state.source.entry else state.source.name
-    lines = [f"**{name}**"]
+    lines = [f"**{inert(title())}**"]
+    if isinstance(state.source, OnnxFile):
+        lines.append("ONNX, to look at only")
+    if state.collapse:
+        lines.append(f"{inert(', '.join(state.collapse))} collapsed")
     if state.protect:
         lines.append(f"{len(state.protect)} protected")
     if state.run_id:

@@ -13,7 +13,7 @@ from nasviz.errors import NasvizError
 from nasviz.runs import Axis, RunSettings, SweepSettings, axis, parse_axis, preset_sweep
 from nasviz.runs.estimating import estimate
 from nasviz.runs.presets import STAND_IN
-from nasviz.ui import controls, session
+from nasviz.ui import controls, session, view_only
 from nasviz.ui.controls import keep, kept
 
 __all__ = ["new_sweep"]
@@ -68,19 +68,21 @@ def _preset() -> SweepSettings:
 
 
 def _grid() -> SweepSettings | None:
+    source = view_only.network()
+    if source is None:
+        return None
     space = session.space()
     if not space.removable:
         st.warning("Nothing in this network can be erased as a whole: choose another one on the page Model.")
         return None
-    state = session.current()
-    name = state.source.entry.title if state.source.entry else state.source.name
+    name = session.title(source)
     limit, total = space.max_sparsity, len(space.removable)
     st.caption(f"Of **{name}**, the network that is open. K goes up to {limit} of {total}.")
     ks = st.multiselect(
         "K, structures that go",
         list(range(len(space.removable) + 1)),
         sorted({1, max(1, space.max_sparsity // 2), max(1, space.max_sparsity)}),
-        key=f"form.k.{state.source}",
+        key=f"form.k.{source}.{space.collapse}",
     )
     optimizers = st.multiselect(
         "Optimizers", list(OPTIMIZERS), ["h2spg"], format_func=lambda n: OPTIMIZERS[n].title, key="form.opt"
@@ -105,8 +107,8 @@ def _grid() -> SweepSettings | None:
         height=90,
     )
     keep("form.seeds", seeds)
-    protect = tuple(str(i) for i in sorted(state.protect))
-    base = RunSettings(network=state.source, data=data.name, epochs=epochs, protect=protect)
+    wishes: dict[str, Any] = {"protect": tuple(map(str, space.protect)), "collapse": space.collapse}
+    base = RunSettings(network=source, data=data.name, epochs=epochs, **wishes)
     axes: list[Axis] = [parse_axis(line.strip()) for line in more.splitlines() if line.strip()]
     chosen: dict[str, Sequence[Any]] = {
         "target_sparsity": ks,

@@ -9,14 +9,14 @@ from typing import Any
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.catalog import DATASETS, FACTS, OPTIMIZERS, RELAXED, SALIENCIES, Entry
+from nasviz.catalog import DATASETS, FACTS, OPTIMIZERS, RELAXED, SALIENCIES, Entry, NetworkSource
 from nasviz.draw import plan_overlay, saliency_overlay, state_overlay
 from nasviz.draw.labels import count, plain_shape
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import SearchSpace
 from nasviz.graph.budget import Measure, fit_budget
 from nasviz.runs import RunSettings
-from nasviz.ui import controls, erasing, frame, graphs, live, recipe, session, work
+from nasviz.ui import controls, erasing, frame, graphs, live, recipe, session, view_only, work
 from nasviz.ui.controls import keep, kept
 
 __all__ = ["search_and_train"]
@@ -46,11 +46,14 @@ def search_and_train() -> None:
 
 
 def _form() -> None:
+    source = view_only.network()
+    if source is None:
+        return
     space = session.space()
     if not space.removable:
         st.warning(
             "Nothing in this network can be erased as a whole, so there is nothing to search. Choose another"
-            " network, or release what you have protected.",
+            " network, or release what you have protected or collapsed.",
             icon=":material/block:",
         )
         frame.next_steps("Model", "Segment graph")
@@ -65,9 +68,9 @@ def _form() -> None:
             st.caption(f"{OPTIMIZERS[values['optimizer']].title} {words}")
         start = st.container()
     with right:
-        _preview(space, k, values)
+        _preview(source, space, k, values)
     with start:
-        _start(space, values | {"target_sparsity": k})
+        _start(source, space, values | {"target_sparsity": k})
 
 
 def _sparsity(space: SearchSpace) -> int:
@@ -154,18 +157,17 @@ def _optimizer_settings(optimizer: Entry) -> dict[str, Any]:
     return values
 
 
-def _preview(space: SearchSpace, k: int, values: Mapping[str, Any]) -> None:
+def _preview(source: NetworkSource, space: SearchSpace, k: int, values: Mapping[str, Any]) -> None:
     """The segment graph, coloured by the scores of the moment, with the K that would go."""
-    analysis = session.require_analysis()
-    view = graphs.segments_of(analysis.key + str(space.protect), space)
+    view = graphs.segments_of(session.key_of(space), space)
     st.markdown("##### What would go now")
-    scores = _scores(space, values)
+    scores = _scores(source, space, values)
     overlay = None
     if scores is not None:
         plan = space.plan(space.select(scores, k))
         erasing.plan_metrics(plan)
         overlay = saliency_overlay(view, space, scores) | plan_overlay(view, plan)
-    protected = [v for s in space.structures if s.id in session.current().protect for v in s.vertices]
+    protected = [v for i in space.protect for v in space.segments[int(i)].vertices]
     marks = state_overlay(view, protected, "protected")
     graphs.picture(view, key="preview-graph", overlay=marks if overlay is None else overlay | marks)
     if scores is not None:
@@ -175,33 +177,34 @@ def _preview(space: SearchSpace, k: int, values: Mapping[str, Any]) -> None:
         )
 
 
-def _scores(space: SearchSpace, values: Mapping[str, Any]) -> dict[int, float] | None:
+def _scores(source: NetworkSource, space: SearchSpace, values: Mapping[str, Any]) -> dict[int, float] | None:
     state = session.current()
     if "saliency" not in values:
         return None
-    protect = [str(i) for i in sorted(state.protect)]
-    key = f"preview {state.source} {values['data']} {values['saliency']} {values['seed']} {protect}"
+    protect = [str(i) for i in space.protect]
+    wishes = f"{protect} {space.collapse}"
+    key = f"preview {source} {values['data']} {values['saliency']} {values['seed']} {wishes}"
     if key not in state.jobs:
         is_small = space.trace.macs <= SMALL_MACS
         if not is_small and not st.button("Score the structures now", icon=":material/calculate:"):
             return None
         state.jobs[key] = jobs.preview(
-            state.source,
+            source,
             values["data"],
             saliency=values["saliency"],
             seed=values["seed"],
             batch_size=32,
             protect=protect,
+            collapse=space.collapse,
         )
     result = work.shown(key, "Scoring the structures", cache=state.jobs)
     return None if result is None else {int(i): float(score) for i, score in result["scores"]}
 
 
-def _start(space: SearchSpace, values: Mapping[str, Any]) -> None:
-    state = session.current()
-    protect = tuple(str(i) for i in sorted(state.protect))
+def _start(source: NetworkSource, space: SearchSpace, values: Mapping[str, Any]) -> None:
+    protect = tuple(str(i) for i in space.protect)
     try:
-        settings = RunSettings(network=state.source, protect=protect, **values)
+        settings = RunSettings(network=source, protect=protect, collapse=space.collapse, **values)
         schedule = settings.schedule(FACTS[settings.data].num_train)
     except InvalidSettingError as error:
         st.error(str(error), icon=":material/error:")

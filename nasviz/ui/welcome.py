@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from nasviz.ui import frame, graphs, session
+from nasviz.ui.words import inert
 
 __all__ = ["greet"]
 
@@ -24,9 +25,7 @@ def greet() -> None:
         for number, title in enumerate(steps, 1):
             frame.link(title, f"{number}. {frame.PAGES[title].invitation}")
     with picture:
-        analysis = session.require_analysis()
-        name = analysis.source.entry.title if analysis.source.entry else analysis.source.name
-        st.caption(
-            f"{name}: green segments could go, at most {analysis.space.max_sparsity} of them together."
-        )
-        graphs.picture(graphs.segments_of(analysis.key + "()", analysis.space), key="start-graph")
+        space = session.space()
+        name = inert(session.title())
+        st.caption(f"{name}: green segments could go, at most {space.max_sparsity} of them together.")
+        graphs.picture(graphs.segments_of(session.key_of(space), space), key="start-graph")

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from nasviz.jobs import Job
+from nasviz.ui.words import inert
 
 __all__ = ["require", "shown"]
 
@@ -38,7 +39,7 @@ def shown(key: str, title: str, *, cache: MutableMapping[str, Job]) -> dict[str,
         return job.result
     else:
         if job.state == "failed":
-            st.error(f"{title} failed: {job.error}", icon=":material/error:")
+            st.error(f"{title} failed: {inert(job.error or '')}", icon=":material/error:")
         else:
             st.info(f"{title} was stopped.", icon=":material/block:")
         if st.button("Try again", key=f"again.{key}", icon=":material/refresh:"):
@@ -51,7 +52,7 @@ def shown(key: str, title: str, *, cache: MutableMapping[str, Job]) -> dict[str,
 def _watch(job: Job, title: str) -> None:
     if job.state != "running":
         st.rerun()
-    text = f"{title}: {job.message} …"
+    text = f"{title}: {inert(job.message)} …"
     if job.progress is None:
         st.markdown(f":material/progress_activity: {text}")
     else:

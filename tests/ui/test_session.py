@@ -8,6 +8,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from nasviz.catalog import NetworkSource
+from nasviz.runs import RunSettings, Store
+from nasviz.ui import session
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,11 +20,11 @@ def visit(**address: str) -> AppTest:
     def script() -> None:
         import streamlit as st
 
-        from nasviz.ui import session
+        from nasviz.ui import address
 
-        session.read_link()
-        session.write_link()
-        st.session_state["link"] = session.link()
+        address.read_link()
+        address.write_link()
+        st.session_state["link"] = address.link()
 
     app = AppTest.from_function(script)
     for name, value in address.items():
@@ -37,6 +39,7 @@ def visit(**address: str) -> AppTest:
         {"model": "resnet18", "input": "3x32x32", "classes": "10"},
         {"model": "demonet", "set.width": "0.25", "K": "2", "seed": "7", "optimizer": "h2spg"},
         {"model": "demonet", "vertex": "conv2", "view": "MACs"},
+        {"model": "resnet18", "collapse": "BasicBlock,layer1.*", "protect": "2,10"},
     ],
 )
 def test_an_address_comes_back_as_it_went_in(address: dict[str, str]) -> None:
@@ -58,6 +61,8 @@ def test_settings_are_read_as_numbers() -> None:
         {"model": "demonet", "input": "a"},
         {"model": "demonet", "classes": "many"},
         {"model": "demonet", "K": "-1"},
+        {"model": "demonet", "protect": "conv2"},
+        {"onnx": "../../etc/passwd"},
         {"model": "demonet", "set.width": "99"},
         {"model": "some.module:Net"},
     ],
@@ -74,8 +79,21 @@ def test_another_network_closes_the_run_and_forgets_what_was_marked() -> None:
         from nasviz.ui import session
 
         state = session.current()
-        state.run_id, state.marked, state.protect = "a-run", (1,), frozenset({2})
+        state.run_id = "a-run"
+        state.wishes = session.Wishes(("Block",), frozenset({2}), (1,), (3,))
         session.open_network(NetworkSource("resnet18"))
 
     state = AppTest.from_function(script).run(timeout=30).session_state["nasviz"]
-    assert (state.run_id, state.marked, state.protect) == (None, (), frozenset())
+    assert (state.run_id, state.wishes) == (None, session.Wishes())
+
+
+def test_the_address_of_a_run_alone_opens_its_network_as_the_run_collapses_and_protects_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = RunSettings(NetworkSource("resnet18"), collapse=("BasicBlock",), protect=("3", "conv1"))
+    store = Store(tmp_path)
+    monkeypatch.setattr(session, "store", lambda: store)
+    run = store.create(settings)
+    state = visit(run=run.id).session_state["nasviz"]
+    assert (state.source, state.run_id) == (settings.network, run.id)
+    assert (state.collapse, state.protect) == (("BasicBlock",), frozenset({3}))

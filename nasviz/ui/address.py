@@ -1,0 +1,127 @@
+"""The address of a page: it names the network, what is collapsed and protected, the run, and a few choices.
+
+So it can be kept, or sent to somebody else. Whatever an address holds may come from anybody: what cannot be
+opened is told, and nothing of it is taken for more than a name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from nasviz.catalog import NetworkSource
+from nasviz.errors import InvalidSettingError, NasvizError, OnnxError
+from nasviz.ui import session
+from nasviz.ui.onnx_files import OnnxFile, shelf
+from nasviz.ui.options import options
+from nasviz.ui.words import inert
+
+__all__ = ["link", "read_link", "write_link"]
+
+_CHOICES = {"K": "k", "optimizer": "optimizer", "seed": "seed", "view": "view"}
+"""Names in the address of what widgets remember."""
+_SETTINGS = "set."
+"""Before the names of a network's own settings in the address."""
+
+
+def link() -> dict[str, str]:
+    """What the address says of the current network and run."""
+    state = session.current()
+    found = _source_link(state.source)
+    if state.collapse:
+        found["collapse"] = ",".join(state.collapse)
+    if state.protect:
+        found["protect"] = ",".join(map(str, sorted(state.protect)))
+    found |= {name: str(state.choices[key]) for name, key in _CHOICES.items() if key in state.choices}
+    if state.run_id:
+        found["run"] = state.run_id
+    if state.vertex:
+        found["vertex"] = state.vertex
+    return found
+
+
+def _source_link(source: session.Source) -> dict[str, str]:
+    if isinstance(source, OnnxFile):
+        return {"onnx": source.key}
+    found = {"model": source.name}
+    if source.input_shape:
+        found["input"] = "x".join(map(str, source.input_shape))
+    if source.num_classes:
+        found["classes"] = str(source.num_classes)
+    return found | {f"{_SETTINGS}{name}": str(value) for name, value in dict(source.settings).items()}
+
+
+def write_link() -> None:
+    """Bring the address up to date, where it is not."""
+    if st.query_params.to_dict() != link():
+        st.query_params.from_dict(link())
+
+
+def read_link() -> None:
+    """Take over what the address of the first page of a visit says."""
+    if not session.is_new():
+        return
+    asked = st.query_params.to_dict()
+    state = session.current()
+    try:
+        if "onnx" in asked:
+            state.source = _uploaded(asked["onnx"])
+        elif "model" in asked:
+            state.source = _source(asked)
+        elif "run" in asked:
+            session.adopt(session.store().open(asked["run"]).settings)
+        if "collapse" in asked:
+            state.collapse = tuple(part for part in asked["collapse"].split(",") if part)
+        if "protect" in asked:
+            state.protect = frozenset(_whole("protect", part) for part in asked["protect"].split(","))
+        for name in asked.keys() & _CHOICES.keys():
+            state.choices[_CHOICES[name]] = _choice(name, asked[name])
+    except (NasvizError, ValueError) as error:
+        state.notice = f"The address asks for something that cannot be opened: {inert(str(error))}"
+    state.run_id = asked.get("run")
+    state.vertex = state.linked = asked.get("vertex")
+
+
+def _uploaded(key: str) -> OnnxFile:
+    file = shelf().find(key)
+    if file is None:
+        raise OnnxError("the ONNX file it names is not kept any more; choose it again on the Model page")
+    return file
+
+
+def _source(asked: Mapping[str, str]) -> NetworkSource:
+    return NetworkSource(
+        asked["model"],
+        input_shape=tuple(int(part) for part in asked["input"].split("x")) if "input" in asked else None,
+        num_classes=int(asked["classes"]) if "classes" in asked else None,
+        trust=options().trust if ":" in asked["model"] else (),
+        settings={
+            name.removeprefix(_SETTINGS): _value(text)
+            for name, text in asked.items()
+            if name.startswith(_SETTINGS)
+        },
+    )
+
+
+def _choice(name: str, text: str) -> int | str:
+    if name in ("optimizer", "view"):
+        return text
+    return _whole(name, text)
+
+
+def _whole(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < 20):
+        raise InvalidSettingError(f"{name}={text!r} was asked for, but it must be a whole number from 0")
+    return int(text)
+
+
+def _value(text: str) -> int | float | bool | str:
+    if text in ("True", "False"):
+        return text == "True"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

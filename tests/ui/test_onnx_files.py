@@ -1,0 +1,76 @@
+"""Uploaded ONNX files: few, not large, under names of our own; pages that need weights say what to do."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from nasviz import jobs
+from nasviz.errors import OnnxError
+from nasviz.ui import session
+from nasviz.ui.onnx_files import OnnxFile, Shelf
+from nasviz.ui.options import options
+from tests.ui import analyses
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_files_lie_under_names_that_nobody_has_chosen(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    file = shelf.put(b"content", "../../\x1b[31m\u202eetc/passwd.onnx\n")
+    (path,) = tmp_path.iterdir()
+    assert shelf.path(file) == path == tmp_path / f"{file.key}.onnx"
+    assert file.key.isalnum()
+    assert file.name == "../../[31metc/passwd.onnx "
+    assert shelf.find("../" + file.key) is None
+
+
+def test_the_oldest_files_make_room_for_number_and_for_size(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, num_files=3, num_bytes=100)
+    first, second, third = (shelf.put(b"x" * 20, name) for name in "abc")
+    shelf.find(first.key)  # looked at again: it is not the oldest any more
+    fourth = shelf.put(b"x" * 20, "d")
+    assert shelf.find(second.key) is None
+    large = shelf.put(b"x" * 70, "e")
+    assert [shelf.find(f.key) is not None for f in (first, third, fourth, large)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    assert {path.stem for path in tmp_path.iterdir()} == {fourth.key, large.key}
+    with pytest.raises(OnnxError, match="b is not kept any more: choose it again"):
+        shelf.path(second)
+
+
+def test_a_file_that_is_too_large_is_refused_and_nothing_makes_room_for_it(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, num_bytes=100)
+    kept = shelf.put(b"x" * 90, "kept")
+    with pytest.raises(OnnxError, match="at most"):
+        shelf.put(b"x" * 101, "large")
+    assert shelf.find(kept.key) == kept
+
+
+@pytest.mark.parametrize("page", ["Search_and_train", "Sub-network", "Export"])
+def test_pages_that_need_weights_say_that_a_file_is_to_look_at(
+    page: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(jobs, "warm", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["app.py", "--runs", str(tmp_path)])
+    options.cache_clear()
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    file = OnnxFile("0" * 24, "my_[net](http://x).onnx")
+    app.session_state["nasviz"] = session.Session(file, replace(analyses.mixed(), source=file))
+    app.run().switch_page(f"pages/{page}.py").run()
+    assert not app.exception
+    assert any("ONNX, to look at only" in text.value for text in app.markdown)
+    (info,) = app.info
+    assert "it can be looked at, but not trained or cut" in info.value
+    assert "Open the same network as PyTorch instead" in info.value
+    assert "**my\\_\\[net\\]" in info.value
+    assert not [button for button in app.button if button.label in ("Start training", "Cut it")]
+    options.cache_clear()
