@@ -20,8 +20,8 @@ GATES = (
 )
 SWITCHABLE = (
     "Pooling and identity edges have no variables that could become zero, so no training marks them"
-    " redundant. They would become structures with a switch on each, a number that scales it; until then K"
-    " does not count them."
+    " redundant. With a switch on each, a number that scales it, they are structures too (in Python:"
+    " `nasviz.add_switches`); until then K does not count them."
 )
 
 

@@ -61,7 +61,7 @@ def _form() -> None:
     left, right = st.columns([1, 1.15], gap="large")
     with left:
         k = _sparsity(space)
-        values = _values()
+        values = _values(source)
         if not OPTIMIZERS[values["optimizer"]].has_target:
             k = 0
             words = "finds by itself how much goes: K is not asked for."
@@ -111,7 +111,7 @@ def _fitted(space: SearchSpace, way: str) -> int:
     return fit.k
 
 
-def _values() -> dict[str, Any]:
+def _values(source: NetworkSource) -> dict[str, Any]:
     """Everything but K."""
     st.markdown("##### How it learns")
     columns = st.columns(2)
@@ -126,7 +126,7 @@ def _values() -> dict[str, Any]:
             "Device", DEVICES, "device", help_text="auto: the first CUDA device, else the processor."
         )
     own = _optimizer_settings(optimizer) | recipe.ask_recipe()
-    recipe.offer_published(session.current().source.entry, optimizer.name)
+    recipe.offer_published(source.entry, optimizer.name)
     return own | {
         "data": data.name,
         "epochs": epochs,
