@@ -13,7 +13,6 @@ from nasviz.runs import RunSummary
 from nasviz.ui import address, frame, run_actions, run_comparison, run_facts, session, sweep_form, sweep_list
 from nasviz.ui.controls import keep, kept
 from nasviz.ui.options import options
-from nasviz.ui.words import inert
 
 __all__ = ["choose_run", "line", "run_list"]
 
