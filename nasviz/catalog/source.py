@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from nasviz.catalog.entry import Entry, Value
+from nasviz.catalog.entry import Configuration, Entry, Value
 from nasviz.catalog.lookup import find
 from nasviz.errors import InvalidSettingError
 
@@ -65,6 +65,26 @@ class NetworkSource:
     def entry(self) -> Entry | None:
         """Its row of the catalog; None for a callable."""
         return None if self.is_callable else find("network", self.name)
+
+    @property
+    def form(self) -> Configuration | None:
+        """The form of its network that documents print numbers of; None where no form is exactly this one.
+
+        Examples:
+            >>> NetworkSource("darts_8").form.counted["num_structures"]
+            464
+            >>> NetworkSource("darts_8", settings={"channels": 16}).form is None
+            True
+        """
+        entry = self.entry
+        return None if entry is None else next((f for f in entry.configurations if self._is(entry, f)), None)
+
+    def _is(self, entry: Entry, form: Configuration) -> bool:
+        return (
+            entry.complete(dict(self.settings)) == entry.complete(form.settings)
+            and (self.input_shape or entry.input_shape) == (form.input_shape or entry.input_shape)
+            and (self.num_classes or entry.num_classes) == (form.num_classes or entry.num_classes)
+        )
 
     def _check_name(self) -> None:
         if not isinstance(self.name, str) or len(self.name) > _LONGEST:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from nasviz.catalog import NetworkSource
@@ -32,6 +33,8 @@ def analyze(
     network = trace(model, example_inputs)
     facts = {
         "network": source.to_json(),
+        "settings": source.entry.complete(dict(source.settings)) if source.entry else dict(source.settings),
+        "published": [asdict(figure) for figure in source.form.printed] if source.form else [],
         "rung": network.parity.rung,
         "parity": dict(network.parity.max_relative_error),
         "warnings": list(network.parity.warnings),
@@ -103,6 +106,8 @@ def analysis_lines(document: dict[str, Any]) -> Iterator[str]:
     parity = document["parity"]
     agreement = f"; largest relative difference {max(parity.values()):.2g}" if parity else ""
     yield document["network"]["name"]
+    if settings := document.get("settings"):
+        yield f"  settings     {', '.join(f'{name}={value}' for name, value in settings.items())}"
     yield f"  input        {shapes}"
     yield f"  parameters   {document['parameters']:,}"
     yield f"  MACs         {document['macs']:,} per example"
@@ -110,6 +115,7 @@ def analysis_lines(document: dict[str, Any]) -> Iterator[str]:
     yield f"  segments     {document['segments']}, of which {document['removable']} can be removed"
     yield f"  K_max        {document['max_sparsity']}, the most that can go together"
     yield f"  traced by    {document['rung']}{agreement}"
+    yield from _published_lines(document.get("published", ()))
     yield from (f"  warning      {text}" for text in document["warnings"])
     yield from _collapsed_lines(document["collapsed"])
     yield from _removable_lines([s for s in document["structures"] if s["reason"] is None])
@@ -122,6 +128,12 @@ def analysis_lines(document: dict[str, Any]) -> Iterator[str]:
 def _collapsed_lines(collapsed: dict[str, str]) -> Iterator[str]:
     if collapsed:
         yield f"  collapsed    {len(collapsed)} modules are one vertex each: {_few(list(collapsed))}"
+
+
+def _published_lines(figures: Iterable[Mapping[str, str]]) -> Iterator[str]:
+    for figure in figures:
+        note = f"; {figure['note'].rstrip('.')}" if figure["note"] else ""
+        yield f"  published    {figure['what']} {figure['text']} ({figure['source']}{note})"
 
 
 def _removable_lines(structures: list[dict[str, Any]]) -> Iterator[str]:

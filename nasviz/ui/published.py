@@ -28,7 +28,7 @@ def compare(source: NetworkSource, trace: TraceGraph) -> None:
     entry = source.entry
     if entry is None or not any(form.printed for form in entry.configurations):
         return
-    here = next((form for form in entry.configurations if is_form(source, entry, form)), None)
+    here = source.form
     if here is not None and here.printed:
         st.markdown(f"##### As published: {here.title}")
         st.dataframe([_row(figure, trace) for figure in here.printed], hide_index=True)
@@ -44,15 +44,6 @@ def compare(source: NetworkSource, trace: TraceGraph) -> None:
                 on_click=session.open_network,
                 args=(_source(entry, form),),
             )
-
-
-def is_form(source: NetworkSource, entry: Entry, form: Configuration) -> bool:
-    """Whether a source builds this form, defaults taken into account."""
-    return (
-        entry.complete(dict(source.settings)) == entry.complete(form.settings)
-        and (source.input_shape or entry.input_shape) == (form.input_shape or entry.input_shape)
-        and (source.num_classes or entry.num_classes) == (form.num_classes or entry.num_classes)
-    )
 
 
 def _source(entry: Entry, form: Configuration) -> NetworkSource:

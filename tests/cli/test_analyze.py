@@ -33,6 +33,13 @@ def test_json_holds_the_same_facts(nasviz: Command) -> None:
     assert found["reasons"]["linear9"]
 
 
+def test_settings_and_printed_numbers_stand_beside_the_facts(nasviz: Command) -> None:
+    assert "published    params 0.82 M (ASGNAS, table 1)" in nasviz("analyze", "demonet").out
+    narrow = nasviz("analyze", "demonet", "--set", "width=0.25").out
+    assert "settings     width=0.25" in narrow
+    assert "published" not in narrow
+
+
 def test_trained_weights_and_classes_are_taken(nasviz: Command, tmp_path: Path) -> None:
     model, _ = models.build(NetworkSource("demonet", num_classes=3, settings={"width": 0.1}))
     save_file(model.state_dict(), tmp_path / "weights.safetensors")
