@@ -31,7 +31,8 @@ from nasviz.graph.structures import (
     zero_breaker,
 )
 from nasviz.graph.switchable import Switchable, switchable_operations
-from nasviz.graph.switches import Switch, find_switches
+from nasviz.graph.switches import Switch, find_branches, find_switches
+from nasviz.graph.ties import tie
 from nasviz.graph.trace_graph import TraceGraph
 from nasviz.graph.validity import Connectivity
 
@@ -135,6 +136,20 @@ class SearchSpace:
     def switches(self) -> tuple[Switch, ...]:
         """The switches that were put into the network, in the order in which it runs them."""
         return find_switches(self.segments)
+
+    def tied(self, cells: Iterable[str]) -> dict[int, int]:
+        """For each removable structure the first one at its place in cells of one type; itself where alone.
+
+        Args:
+            cells: Classes of the cells, or patterns of their paths.
+
+        Raises:
+            UnknownVertexError: A name matches no module.
+        """
+        branches = find_branches(self.segments, [s.vertices[-1] for s in self.removable])
+        twins = tie(self.segments, branches, cells)
+        ids = {branch.vertex: branch.structure for branch in branches}
+        return {ids[vertex]: ids[twin] for vertex, twin in twins.items()}
 
     @cached_property
     def max_sparsity(self) -> int:

@@ -16,7 +16,17 @@ from nasviz.graph.segments import SegmentGraph
 from nasviz.graph.sums import sums
 from nasviz.graph.trace_graph import TraceGraph, Vertex
 
-__all__ = ["SCOPE", "Switch", "by_edge", "by_node", "find_switches", "is_switch", "is_switch_parameter"]
+__all__ = [
+    "SCOPE",
+    "Branch",
+    "Switch",
+    "by_edge",
+    "by_node",
+    "find_branches",
+    "find_switches",
+    "is_switch",
+    "is_switch_parameter",
+]
 
 SCOPE = "switches"
 """Module of a network that holds their parameters; underscores follow where a network has that name."""
@@ -25,30 +35,36 @@ _PARAMETER = re.compile(rf"{SCOPE}_*\.[^.]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Switch:
-    """One factor on the value of an operation."""
+class Branch:
+    """One operation between two values of a cell."""
 
     vertex: str
-    """The multiplication."""
-    name: str
-    """The operation, as people read it."""
-    source: str
-    """The vertex or input whose value it scales."""
-    parameter: str
-    """What its factor is made of; tied switches have the same one."""
-    index: int | None
-    """Its place in the softmax of that parameter; `None` where the parameter is the factor."""
+    """The vertex that it ends with."""
     structure: int
-    """The segment that it silences."""
+    """The segment that this belongs to."""
     nodes: tuple[str, ...]
     """The sums, by their last addition, and concatenations that it feeds."""
     origin: str
-    """Where its branch begins: the value that the operation is applied to."""
+    """Where it begins: the value that the operation is applied to."""
 
     @property
     def edge(self) -> tuple[str, str]:
         """Origin and first node: the candidates of one edge of a cell share it."""
         return self.origin, self.nodes[0] if self.nodes else self.vertex
+
+
+@dataclass(frozen=True, slots=True)
+class Switch(Branch):
+    """A branch with one factor on its value, the multiplication that it ends with."""
+
+    name: str
+    """The operation, as people read it."""
+    source: str
+    """The vertex or input whose value is scaled."""
+    parameter: str
+    """What the factor is made of; tied switches have the same one."""
+    index: int | None
+    """Its place in the softmax of that parameter; `None` where the parameter is the factor."""
 
 
 def is_switch_parameter(name: str) -> bool:
@@ -67,25 +83,37 @@ def is_switch(vertex: Vertex) -> bool:
     return is_scaling and is_switch_parameter(vertex.parameters[0])
 
 
+def find_branches(segments: SegmentGraph, exits: Iterable[str]) -> tuple[Branch, ...]:
+    """The branches that end with these vertices, in this order; O(V + E) where none lies in another.
+
+    A branch reaches back to all that only it needs, but not past the nodes that such branches end in.
+    """
+    trace, found = segments.trace, tuple(exits)
+    last = sums(trace)
+    nodes = {v: tuple(dict.fromkeys(last.get(j, j) for j in _joints(trace, v))) for v in found}
+    ends = {node for reached in nodes.values() for node in reached}
+    return tuple(Branch(v, segments.of(v).id, nodes[v], _origin(trace, trace[v], ends)) for v in found)
+
+
 def find_switches(segments: SegmentGraph) -> tuple[Switch, ...]:
     """All switches of a network, in the order in which it runs them."""
     trace = segments.trace
-    last = sums(trace)
-    found = [vertex for vertex in trace if is_switch(vertex)]
-    nodes = {v.id: tuple(dict.fromkeys(last.get(j, j) for j in _joints(trace, v.id))) for v in found}
-    ends = {node for reached in nodes.values() for node in reached}
-    return tuple(
-        Switch(
-            vertex=vertex.id,
-            name=_name(segments, vertex, nodes[vertex.id]),
-            source=vertex.inputs[0],
-            parameter=vertex.parameters[0],
-            index=index if isinstance(index := vertex.attributes.get("index"), int) else None,
-            structure=segments.of(vertex.id).id,
-            nodes=nodes[vertex.id],
-            origin=_origin(trace, vertex, ends),
-        )
-        for vertex in found
+    branches = find_branches(segments, [vertex.id for vertex in trace if is_switch(vertex)])
+    return tuple(_switch(segments, branch) for branch in branches)
+
+
+def _switch(segments: SegmentGraph, branch: Branch) -> Switch:
+    vertex = segments.trace[branch.vertex]
+    index = vertex.attributes.get("index")
+    return Switch(
+        vertex=branch.vertex,
+        structure=branch.structure,
+        nodes=branch.nodes,
+        origin=branch.origin,
+        name=_name(segments, vertex, branch.nodes),
+        source=vertex.inputs[0],
+        parameter=vertex.parameters[0],
+        index=index if isinstance(index, int) else None,
     )
 
 
@@ -120,13 +148,10 @@ def _name(segments: SegmentGraph, vertex: Vertex, nodes: tuple[str, ...]) -> str
     return f"identity {begin} → {', '.join(trace[node].name for node in nodes)}" if is_edge else begin
 
 
-def _origin(trace: TraceGraph, switch: Vertex, ends: Collection[str]) -> str:
-    """The one value from outside that the branch of a switch reads; its source where there are several.
-
-    The branch is all that only this switch needs, back to the nodes of a cell.
-    """
-    branch, outside = {switch.id}, dict.fromkeys(switch.inputs)
-    waiting = deque(switch.inputs)
+def _origin(trace: TraceGraph, last: Vertex, ends: Collection[str]) -> str:
+    """The one value from outside that a branch reads; what its last vertex reads where there are several."""
+    branch, outside = {last.id}, dict.fromkeys(last.inputs)
+    waiting = deque(last.inputs)
     while waiting:
         vertex_id = waiting.popleft()
         is_wanted = vertex_id in trace and vertex_id not in branch and vertex_id not in ends
@@ -135,4 +160,4 @@ def _origin(trace: TraceGraph, switch: Vertex, ends: Collection[str]) -> str:
             outside |= dict.fromkeys(trace[vertex_id].inputs)
             waiting.extend(trace[vertex_id].inputs)
     origins = [value for value in outside if value not in branch]
-    return origins[0] if len(origins) == 1 else switch.inputs[0]
+    return origins[0] if len(origins) == 1 else last.inputs[0]

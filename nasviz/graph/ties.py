@@ -1,7 +1,7 @@
 """Ties: operations that stand at the same place in cells of one type (GSparsity, figure 1).
 
-Cells are of one type where their switches are laid out alike: the same operations, between the same nodes, in
-the same order. So the normal and the reduction cells of a DARTS network, whose strides differ, are two types.
+Cells are of one type where their operations are laid out alike: the same operations, between the same nodes,
+in the same order. The normal and the reduction cells of a DARTS network are two types: their strides differ.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from nasviz.graph.blocks import modules_like
 from nasviz.graph.segments import SegmentGraph
-from nasviz.graph.switches import Switch
+from nasviz.graph.switches import Branch
 
 __all__ = ["tie"]
 
@@ -18,12 +18,12 @@ _GEOMETRY = ("kernel_size", "stride", "dilation")
 """Attributes that tell one operation of a cell from another; widths differ between cells of one type."""
 
 
-def tie(segments: SegmentGraph, switches: Sequence[Switch], cells: Iterable[str]) -> dict[str, str]:
-    """For each switch the first one at its place, by their vertices; itself where it is tied to none.
+def tie(segments: SegmentGraph, branches: Sequence[Branch], cells: Iterable[str]) -> dict[str, str]:
+    """For each branch the first one at its place, by their vertices; itself where it is tied to none.
 
     Args:
-        segments: Of the network that holds the switches.
-        switches: All of them, in order.
+        segments: Of the network.
+        branches: Those that may be tied, in order; switches, say.
         cells: Classes of the cells, or patterns of their paths; the outermost match counts.
 
     Raises:
@@ -31,25 +31,25 @@ def tie(segments: SegmentGraph, switches: Sequence[Switch], cells: Iterable[str]
     """
     trace = segments.trace
     paths = modules_like(trace, tuple(cells), "tie")
-    members: dict[str, list[Switch]] = {}
-    for switch in switches:
-        place = trace[switch.edge[1]].scope
+    members: dict[str, list[Branch]] = {}
+    for branch in branches:
+        place = trace[branch.edge[1]].scope
         if cell := next((path for path in place if path in paths), None):
-            members.setdefault(cell, []).append(switch)
-    first = {switch.vertex: switch.vertex for switch in switches}
-    layouts: dict[tuple[object, ...], list[Switch]] = {}
+            members.setdefault(cell, []).append(branch)
+    first = {branch.vertex: branch.vertex for branch in branches}
+    layouts: dict[tuple[object, ...], list[Branch]] = {}
     for inside in members.values():
         model = layouts.setdefault(_layout(segments, inside), inside)
-        first |= {switch.vertex: twin.vertex for switch, twin in zip(inside, model, strict=True)}
+        first |= {branch.vertex: twin.vertex for branch, twin in zip(inside, model, strict=True)}
     return first
 
 
-def _layout(segments: SegmentGraph, inside: Sequence[Switch]) -> tuple[object, ...]:
-    """What the switches of one cell are on, and between which of its values."""
-    origins = _numbers(switch.origin for switch in inside)
-    nodes = _numbers(switch.edge[1] for switch in inside)
+def _layout(segments: SegmentGraph, inside: Sequence[Branch]) -> tuple[object, ...]:
+    """What the operations of one cell are, and between which of its values."""
+    origins = _numbers(branch.origin for branch in inside)
+    nodes = _numbers(branch.edge[1] for branch in inside)
     return tuple(
-        (origins[switch.origin], nodes[switch.edge[1]], _operation(segments, switch)) for switch in inside
+        (origins[branch.origin], nodes[branch.edge[1]], _operation(segments, branch)) for branch in inside
     )
 
 
@@ -57,7 +57,7 @@ def _numbers(values: Iterable[str]) -> Mapping[str, int]:
     return {value: number for number, value in enumerate(dict.fromkeys(values))}
 
 
-def _operation(segments: SegmentGraph, switch: Switch) -> tuple[object, ...]:
+def _operation(segments: SegmentGraph, branch: Branch) -> tuple[object, ...]:
     trace = segments.trace
-    run = [trace[v] for v in segments[switch.structure].vertices if v != switch.vertex]
+    run = [trace[v] for v in segments[branch.structure].vertices]
     return tuple((v.operator, *(str(v.attributes.get(name)) for name in _GEOMETRY)) for v in run)

@@ -3,9 +3,11 @@
 from nasviz.optim.binding import count_of
 from nasviz.optim.bisection import bisect_mu
 from nasviz.optim.create import OPTIMIZERS, SearchOptimizer, create
+from nasviz.optim.create_gsparsity import create_gsparsity
 from nasviz.optim.dhspg import DHSPG
 from nasviz.optim.grouping import Slices
 from nasviz.optim.groups import Rows, TensorGroup
+from nasviz.optim.gsparsity import GSparsity
 from nasviz.optim.h2spg import H2SPG
 from nasviz.optim.h2spg_otov3 import H2SPGOTOv3
 from nasviz.optim.hapg import HAPG, AdamHAPG
@@ -21,6 +23,7 @@ __all__ = [
     "HSPG",
     "OPTIMIZERS",
     "AdamHAPG",
+    "GSparsity",
     "H2SPGOTOv3",
     "ProxSGD",
     "Rows",
@@ -32,4 +35,5 @@ __all__ = [
     "bisect_mu",
     "count_of",
     "create",
+    "create_gsparsity",
 ]

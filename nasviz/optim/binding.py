@@ -36,6 +36,15 @@ class SpaceBinding:
         """What each removable structure owns and entails."""
         return {s.id: self._group(s.parameter_names, s.entailed) for s in self.space.removable}
 
+    def whole_group(self, erased: Iterable[int]) -> TensorGroup:
+        """Everything that must be zero when these structures go, what they orphan included.
+
+        Raises:
+            InvalidSparsityError: They may not go together.
+        """
+        whole = self.space.group(erased)
+        return self._group(whole.tensors, whole.rows)
+
     def select(
         self, scores: Mapping[int, float], k: int, *, count: int | None = None, hierarchical: bool = True
     ) -> Selection:

@@ -1,0 +1,188 @@
+"""GSparsity on networks of every kind: what is weak dies, is pruned and cut, and training goes on exactly."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable
+from functools import lru_cache
+
+import pytest
+import torch
+from torch.utils import _pytree as pytree
+
+import nasviz
+from nasviz.errors import CheckpointError, InvalidSettingError
+from nasviz.graph import SearchSpace
+from nasviz.optim import GSparsity, create_gsparsity
+from nasviz.subnet.zero import zero_structures
+from nasviz.trace import TracedNetwork
+from tests.laws.cases import build, enliven_
+from tests.laws.small_networks import NETWORKS
+from tests.switches.networks import EDGES, IMAGES, traced
+
+Made = tuple[TracedNetwork, SearchSpace, torch.Tensor]
+
+
+def of_the_zoo(name: str, channels: int, size: int) -> Callable[[], Made]:
+    def make() -> Made:
+        x = torch.randn(4, channels, size, size)
+        model = build(name)
+        enliven_(model)
+        net = nasviz.trace(model, x)
+        return net, nasviz.search_space(net), x
+
+    return make
+
+
+def from_outside(name: str) -> Callable[[], Made]:
+    def make() -> Made:
+        model, x = NETWORKS[name][0](), NETWORKS[name][1]()
+        net = nasviz.trace(model, x)
+        return net, nasviz.search_space(net), x
+
+    return make
+
+
+def switched_cells() -> Made:
+    net, space = copy.deepcopy(traced())
+    return *nasviz.add_switches(net, space, where="switchable", joints=EDGES, initial=0.8), IMAGES
+
+
+CASES: dict[str, Callable[[], Made]] = {
+    "demonet": of_the_zoo("demonet", 1, 28),
+    "stacked_unets": of_the_zoo("stacked_unets", 3, 16),
+    "cells with switches": switched_cells,
+    "temporal convolutions": from_outside("temporal convolutions"),
+    "grouped convolutions": from_outside("grouped convolutions"),
+}
+
+
+@lru_cache
+def made(name: str) -> Made:
+    torch.manual_seed(0)
+    return CASES[name]()
+
+
+def weakened(name: str) -> tuple[Made, tuple[int, ...]]:
+    """A copy of the case in which half of what can go is nearly gone already."""
+    net, space, x = made(name)
+    net = copy.deepcopy(net)
+    rng = random.Random(0)
+    weak = space.select({s.id: rng.random() for s in space.removable}, max(1, space.max_sparsity // 2))
+    parameters = dict(net.named_parameters())
+    for structure in weak:
+        names = space.structure(structure).parameter_names
+        length = torch.stack([parameters[n].detach().norm() for n in names]).norm()
+        for parameter in names:
+            parameters[parameter].data.mul_(1e-3 / length)
+    return (net, space, x), weak
+
+
+def train(net: TracedNetwork, optimizer: GSparsity, x: torch.Tensor, steps: int) -> None:
+    net.train()
+    for _ in range(steps):
+        optimizer.zero_grad()
+        outputs = [t for t in pytree.tree_leaves(net(x)) if isinstance(t, torch.Tensor)]
+        (1e-4 * sum((t - 1).square().mean() for t in outputs)).backward()
+        optimizer.step()
+
+
+def search(net: TracedNetwork, space: SearchSpace, **settings: object) -> GSparsity:
+    chosen = {"projection_steps": 30, "lr": 0.5, "mu": 2e-3} | settings
+    return create_gsparsity(net, space, **chosen)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_weak_is_pruned_and_the_subnetwork_is_what_trained(name: str) -> None:
+    (net, space, x), weak = weakened(name)
+    optimizer = search(net, space)
+    train(net, optimizer, x, 30)
+    assert optimizer.phase == "training"
+    assert set(optimizer.shorter_than(1e-6)) == set(optimizer.shorter_than(1e-3)) == set(weak)
+
+    before = net.eval()(x)
+    optimizer.prune()
+    if not any(space.structure(i).entailed for i in weak):  # these rows the penalty does not draw to zero
+        torch.testing.assert_close(net(x), before, rtol=1e-3, atol=1e-4)
+    train(net, optimizer, x, 3)
+    assert sorted(optimizer.selected) == sorted(weak)
+    assert set(weak) <= set(zero_structures(net, space))
+
+    sub = nasviz.construct(net, space, inputs=x)
+    assert set(weak) <= set(sub.report.selected)
+    assert sub.report.max_relative_error < 1e-4
+    for mode in (False, True):
+        twin = copy.deepcopy(net)
+        torch.testing.assert_close(sub.module.train(mode)(x), twin.train(mode)(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["demonet", "cells with switches"])
+@pytest.mark.parametrize("pause", [7, 30, 33])
+def test_it_resumes_to_the_bit_before_at_and_after_pruning(name: str, pause: int) -> None:
+    (net, space, x), _ = weakened(name)
+    start = copy.deepcopy(net.state_dict())
+    straight = search(net, space)
+    train(net, straight, x, 36)
+    wanted = copy.deepcopy(net.state_dict())
+
+    net.load_state_dict(start)
+    first = search(net, space)
+    train(net, first, x, pause)
+    saved = copy.deepcopy((net.state_dict(), first.state_dict()))
+    twin = copy.deepcopy(net)
+    resumed = search(twin, space)
+    twin.load_state_dict(saved[0])
+    resumed.load_state_dict(saved[1])
+    train(twin, resumed, x, 36 - pause)
+    assert all(torch.equal(value, wanted[key]) for key, value in twin.state_dict().items())
+    assert resumed.selected == straight.selected
+
+
+def test_tied_operations_live_and_die_together() -> None:
+    net, space, _ = made("cells with switches")
+    net = copy.deepcopy(net)
+    optimizer = search(net, space, cells=["Cell"])
+    groups = {optimizer._tied[i] for i in optimizer.structure_ids}
+    assert len(optimizer.structure_ids) == 36
+    assert len(groups) == 24
+    first, last = (space.removable[i] for i in (0, 24))
+    assert optimizer._tied[last.id] == optimizer._tied[first.id] == first.id
+    parameters = dict(net.named_parameters())
+    for name in last.parameter_names:
+        parameters[name].data.zero_()
+    assert last.id not in optimizer.shorter_than(1e-6)
+    for name in first.parameter_names:
+        parameters[name].data.zero_()
+    assert {first.id, last.id} <= set(optimizer.shorter_than(1e-6))
+
+
+def test_after_the_search_there_is_no_penalty() -> None:
+    (net, space, x), _ = weakened("demonet")
+    optimizer = search(net, space)
+    train(net, optimizer, x, 30)
+    assert optimizer.inner.penalty() > 0
+    train(net, optimizer, x, 1)
+    assert optimizer.inner.penalty() == 0
+
+
+def test_pruning_what_cuts_the_network_apart_is_told() -> None:
+    (net, space, x), _ = weakened("demonet")
+    optimizer = search(net, space, mu=1e3)
+    train(net, optimizer, x, 31)
+    assert set(optimizer.selected) == {s.id for s in space.removable}
+    assert not optimizer.is_valid
+
+
+def test_the_state_of_another_network_is_refused() -> None:
+    (net, space, _), _ = weakened("demonet")
+    other, other_space, _ = made("cells with switches")
+    state = search(net, space).state_dict()
+    with pytest.raises(CheckpointError, match="this optimizer has"):
+        search(copy.deepcopy(other), other_space).load_state_dict(state)
+
+
+def test_a_network_without_structures_is_refused() -> None:
+    net = nasviz.trace(torch.nn.Sequential(torch.nn.Linear(2, 2)), torch.zeros(2, 2))
+    with pytest.raises(InvalidSettingError, match="no removal structure"):
+        search(net, nasviz.search_space(net))
