@@ -1,0 +1,103 @@
+"""What a step of each relaxed method costs beside a plain training step, and how much more memory it takes.
+
+Prints milliseconds of the fastest step, the ratio to forward, backward and SGD on one batch, and the peak of
+what tensors hold beyond that (CUDA only). Every relaxed step takes two batches.
+
+    python tests/bench/bench_relax.py [--device cuda] [--threads 1]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # runs on a bare clone, too
+
+import nasviz
+from nasviz.relax import create, with_architecture
+
+METHODS = {
+    "darts, first order": ("darts", {"order": "first"}),
+    "darts, second order": ("darts", {"order": "second"}),
+    "milenas": ("milenas", {}),
+    "rarts": ("rarts", {}),
+}
+NETWORKS = {"demonet": (1, 28), "resnet18": (3, 32)}
+
+
+def fastest(step: Callable[[], object], device: torch.device, repeats: int) -> tuple[float, float]:
+    """Milliseconds of the fastest step, and the peak of allocated MiB (0 where it is not counted)."""
+    is_cuda = device.type == "cuda"
+    best = float("inf")
+    for repeat in range(repeats + 2):
+        if is_cuda:
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+        start = time.perf_counter()
+        step()
+        if is_cuda:
+            torch.cuda.synchronize()
+        if repeat >= 2:
+            best = min(best, 1e3 * (time.perf_counter() - start))
+    return best, torch.cuda.max_memory_allocated() / 2**20 if is_cuda else 0.0
+
+
+def closures(net: nn.Module, x: Tensor, y: Tensor) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
+    def loss() -> Tensor:
+        return nn.functional.cross_entropy(net(x), y)
+
+    return loss, loss
+
+
+def measure(name: str, channels: int, size: int, batch: int, repeats: int, device: torch.device) -> None:
+    x = torch.randn(batch, channels, size, size, device=device)
+    y = torch.randint(10, (batch,), device=device)
+    model, example = nasviz.zoo.create(name, input_shape=(channels, size, size), num_classes=10)
+    traced = nasviz.trace(model, *example)
+    space = nasviz.search_space(traced)
+    traced.to(device).train()
+    sgd = torch.optim.SGD(traced.parameters(), lr=1e-4, momentum=0.9)
+
+    def plain() -> None:
+        sgd.zero_grad()
+        nn.functional.cross_entropy(traced(x), y).backward()
+        sgd.step()
+
+    alone, before = fastest(plain, device, repeats)
+    print(f"{name}, batch {batch}: plain step {alone:.1f} ms")
+    for title, (method, settings) in METHODS.items():
+        net, switched = with_architecture(traced, space)
+        net.to(device).train()
+        optimizer = create(method, net, switched, lr=1e-4, momentum=0.9, **settings)
+        train, validation = closures(net, x, y)
+        taken, peak = fastest(
+            lambda optimizer=optimizer, train=train, validation=validation: optimizer.step(train, validation),
+            device,
+            repeats,
+        )
+        more = f", {peak - before:+.1f} MiB" if peak else ""
+        print(f"  {title:20} {taken:8.1f} ms  {taken / alone:5.2f} x{more}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    print(f"{arguments.device}, torch {torch.__version__}")
+    for name, (channels, size) in NETWORKS.items():
+        measure(name, channels, size, arguments.batch, arguments.repeats, torch.device(arguments.device))
+
+
+if __name__ == "__main__":
+    main()
