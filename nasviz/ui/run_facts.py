@@ -50,10 +50,11 @@ def describe(settings: RunSettings) -> str:
     k = settings.target_sparsity
     share = f"{k:.0%} of the structures" if isinstance(k, float) else f"K = {k}"
     collapsed = [f"{', '.join(settings.collapse)} collapsed"] if settings.collapse else []
+    optimizer = OPTIMIZERS[settings.optimizer]
     parts = [
-        share,
+        *([share] if optimizer.has_target else []),
         *collapsed,
-        OPTIMIZERS[settings.optimizer].title,
+        optimizer.title,
         DATASETS[settings.data].title,
         f"{settings.epochs} epochs" if settings.epochs > 1 else "1 epoch",
         f"seed {settings.seed}",

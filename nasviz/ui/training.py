@@ -60,22 +60,23 @@ def _form() -> None:
         return
     left, right = st.columns([1, 1.15], gap="large")
     with left:
-        k = _sparsity(space)
+        above = st.container()
         values = _values(source)
-        if not OPTIMIZERS[values["optimizer"]].has_target:
-            k = 0
-            words = "finds by itself how much goes: K is not asked for."
-            st.caption(f"{OPTIMIZERS[values['optimizer']].title} {words}")
         start = st.container()
+        with above:
+            k = _sparsity(space, OPTIMIZERS[values["optimizer"]])
     with right:
         _preview(source, space, k, values)
     with start:
         _start(source, space, values | {"target_sparsity": k})
 
 
-def _sparsity(space: SearchSpace) -> int:
-    """K as a count, with the share beside it, or fitted to a budget."""
+def _sparsity(space: SearchSpace, optimizer: Entry) -> int:
+    """K as a count, with the share beside it, or fitted to a budget; 0 where the optimizer takes none."""
     st.markdown("##### How much shall go")
+    if not optimizer.has_target:
+        st.caption(f"{optimizer.title} finds by itself how much goes. {optimizer.caution}")
+        return 0
     limit, total = space.max_sparsity, len(space.removable)
     if limit == 0:
         st.info("None of the structures can go: an output needs them all.", icon=":material/info:")
