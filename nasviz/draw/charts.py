@@ -16,7 +16,7 @@ from nasviz.draw.palette import CIVIDIS, STATES, to_bins
 from nasviz.graph import ConstructionPlan, SearchSpace
 from nasviz.runs import Tail, pareto_front
 
-__all__ = ["Point", "curves_chart", "pareto_chart", "saliency_chart", "savings_chart"]
+__all__ = ["Point", "curves_chart", "empty_chart", "pareto_chart", "saliency_chart", "savings_chart"]
 
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b7280")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x")
@@ -47,7 +47,7 @@ def pareto_chart(points: Sequence[Point], *, cost: str, gain: str, title: str = 
     """
     shown = [p for p in points if p.cost == p.cost and p.gain == p.gain]
     front = [shown[i] for i in pareto_front([p.cost for p in shown], [p.gain for p in shown])]
-    figure = _figure(title, cost, gain)
+    figure = empty_chart(title, cost, gain)
     figure.add_scatter(
         x=[p.cost for p in front],
         y=[p.gain for p in front],
@@ -86,7 +86,7 @@ def savings_chart(plan: ConstructionPlan) -> go.Figure:
     names = [name for name, _, _ in sizes]
     kept = [after / before if before else 1.0 for _, before, after in sizes]
     words = [f"{count(after)} of {count(before)}" for _, before, after in sizes]
-    figure = _figure("", "", "")
+    figure = empty_chart("", "", "")
     figure.add_bar(
         y=names, x=kept, orientation="h", name="kept", marker={"color": "#0072b2"}, text=words, width=0.55
     )
@@ -111,7 +111,7 @@ def saliency_chart(
     ordered = sorted(scores, key=lambda i: (scores[i], i), reverse=True)
     bins = to_bins({str(i): scores[i] for i in ordered})
     chosen = set(selected)
-    figure = _figure("", "saliency: less is more redundant", "")
+    figure = empty_chart("", "saliency: less is more redundant", "")
     figure.add_bar(
         y=[f"{i} · {_text(shorten(space.structure(i).name))}" for i in ordered],
         x=[scores[i] for i in ordered],
@@ -142,7 +142,7 @@ def curves_chart(runs: Mapping[str, Tail], column: str, *, title: str = "") -> g
     Raises:
         ValueError: The runs record no such column.
     """
-    figure = _figure(title, "step", column)
+    figure = empty_chart(title, "step", column)
     for number, (name, tail) in enumerate(runs.items()):
         colour = SERIES[number % len(SERIES)]
         stride = max(1, len(tail.steps) // 600)
@@ -165,7 +165,7 @@ def curves_chart(runs: Mapping[str, Tail], column: str, *, title: str = "") -> g
     return figure
 
 
-def _figure(title: str, x: str, y: str) -> go.Figure:
+def empty_chart(title: str, x: str, y: str) -> go.Figure:
     """An empty chart that fits light and dark pages."""
     look: dict[str, Any] = {
         "paper_bgcolor": "rgba(0,0,0,0)",

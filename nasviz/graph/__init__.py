@@ -3,7 +3,9 @@
 No torch here: everything in this room can be saved as JSON and read anywhere.
 """
 
+from nasviz.graph.blocks import blocks
 from nasviz.graph.budget import BudgetFit, CostBand, fit_budget
+from nasviz.graph.chance import Chance, chances
 from nasviz.graph.channel_groups import ChannelMember, ChannelStructure
 from nasviz.graph.channel_space import ChannelSpace
 from nasviz.graph.collapsible import Collapsible, collapsible
@@ -12,7 +14,7 @@ from nasviz.graph.gates import Gate
 from nasviz.graph.insertions import Insertion
 from nasviz.graph.latency import LatencyTable
 from nasviz.graph.plan import ConstructionPlan, Fill
-from nasviz.graph.segments import Segment, SegmentGraph, segment
+from nasviz.graph.segments import GrowthStep, Segment, SegmentGraph, growth, segment
 from nasviz.graph.selection import SelectionStep
 from nasviz.graph.space import Group, SearchSpace, search_space
 from nasviz.graph.structures import RemovalStructure, Slice
@@ -23,6 +25,7 @@ from nasviz.graph.trace_graph import Input, Output, TraceGraph, Vertex
 
 __all__ = [
     "BudgetFit",
+    "Chance",
     "ChannelMember",
     "ChannelSpace",
     "ChannelStructure",
@@ -33,6 +36,7 @@ __all__ = [
     "Fill",
     "Gate",
     "Group",
+    "GrowthStep",
     "Input",
     "Insertion",
     "LatencyTable",
@@ -48,10 +52,13 @@ __all__ = [
     "Switchable",
     "TraceGraph",
     "Vertex",
+    "blocks",
     "by_edge",
     "by_node",
+    "chances",
     "collapsible",
     "fit_budget",
+    "growth",
     "is_switch",
     "is_switch_parameter",
     "plan_switches",

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
+from typing import Literal
 
 import networkx as nx
 
@@ -18,7 +19,7 @@ from nasviz.errors import UnknownVertexError
 from nasviz.graph.blocks import Blocks, blocks
 from nasviz.graph.trace_graph import TraceGraph
 
-__all__ = ["Segment", "SegmentGraph", "segment"]
+__all__ = ["GrowthStep", "Segment", "SegmentGraph", "growth", "segment"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,29 +122,58 @@ def segment(trace: TraceGraph, collapse: Iterable[str] = ()) -> SegmentGraph:
     return SegmentGraph(trace, _linked(units, list(grow(units))), collapsed)
 
 
+@dataclass(frozen=True, slots=True)
+class GrowthStep:
+    """What Algorithm 2 does next: a vertex starts a segment, joins it, or ends it."""
+
+    segment: int
+    unit: str
+    """Id of the vertex, or of the last vertex of a collapsed module."""
+    event: Literal["starts", "joins", "ends"]
+    reason: str = ""
+    """Why the segment ends here."""
+    run: tuple[str, ...] = ()
+    """All members, once it ends."""
+
+
 def grow(units: Blocks) -> Iterator[tuple[str, ...]]:
     """Yield the members of one segment after the other, in the order of Algorithm 2."""
+    return (step.run for step in growth(units) if step.event == "ends")
+
+
+def growth(units: Blocks) -> Iterator[GrowthStep]:
+    """Yield every step of Algorithm 2, lines 2-10: what `segment` computes by, and what Learn shows."""
     virtual = {i.id for i in units.trace.inputs}
     queue: deque[str] = deque(unit for unit in units if virtual.intersection(units.operands[unit]))
     queued = set(queue)
+    number = 0
     while queue:
         run = [queue.popleft()]
-        while not units.is_joint(run[-1]) and (follower := _only_follower(units, run[-1])):
-            run.append(follower)
+        yield GrowthStep(number, run[-1], "starts")
+        while (reason := _end(units, run[-1])) is None:
+            run.append(units.consumers[run[-1]][0])
+            yield GrowthStep(number, run[-1], "joins")
         queued.update(run)
-        yield tuple(run)
+        yield GrowthStep(number, run[-1], "ends", reason, tuple(run))
+        number += 1
         for consumer in units.consumers[run[-1]]:
             if consumer in units.members and consumer not in queued:
                 queued.add(consumer)
                 queue.append(consumer)
 
 
-def _only_follower(units: Blocks, unit: str) -> str | None:
-    """What continues the segment, if there is exactly one reader and it is no joint."""
+def _end(units: Blocks, unit: str) -> str | None:
+    """Why a segment ends with this vertex; None where its only reader continues it."""
     consumers = units.consumers[unit]
-    if len(consumers) != 1 or consumers[0] not in units.members or units.is_joint(consumers[0]):
-        return None
-    return consumers[0]
+    if units.is_joint(unit):
+        return "it is a joint, and a joint stands alone"
+    if len(consumers) != 1:
+        return f"{len(consumers)} vertices read it" if consumers else "nothing reads it"
+    if consumers[0] not in units.members:
+        return "it is an output of the network"
+    if units.is_joint(consumers[0]):
+        return "what reads it is a joint"
+    return None
 
 
 def _linked(units: Blocks, runs: list[tuple[str, ...]]) -> tuple[Segment, ...]:

@@ -44,7 +44,7 @@ Writer = Callable[[fx.GraphModule, Path, Inputs], dict[str, Any]]
 MOST_DIFFERENT = 1e-4
 """Relative difference up to which the Python source counts as computing the same."""
 
-__all__ = ["TASKS", "analyze", "construct", "export", "preview", "reopen", "view_onnx"]
+__all__ = ["TASKS", "analyze", "construct", "export", "lesson", "preview", "reopen", "view_onnx"]
 
 
 def analyze(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
@@ -126,6 +126,13 @@ def reopen(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     network = nasviz.subnet.load(arguments["folder"])
     traced = nasviz.trace.trace(network, _noise(arguments["inputs"], 2))
     return {"space": search_space(traced).to_json()}
+
+
+def lesson(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Compute what a page of Learn shows."""
+    from nasviz.train.lessons import LESSONS
+
+    return _plain(LESSONS[arguments["name"]](**arguments["numbers"]))
 
 
 def export(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
@@ -241,7 +248,7 @@ def _batch(arguments: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[torch.
     return images, labels
 
 
-TASKS = {task.__name__: task for task in (analyze, preview, construct, reopen, export, view_onnx)}
+TASKS = {task.__name__: task for task in (analyze, preview, construct, reopen, export, view_onnx, lesson)}
 
 if __name__ == "__main__":
     if WARM in sys.argv:

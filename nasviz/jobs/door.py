@@ -247,6 +247,11 @@ def export(
     return _DOOR.submit("export", arguments, files=_saved(folder), limits=limits)
 
 
+def lesson(name: str, **numbers: Any) -> Job:
+    """One of the sums of `nasviz.train.lessons`, by its name."""
+    return _DOOR.submit("lesson", {"name": name, "numbers": numbers})
+
+
 def reopen(folder: Path | str, inputs: Sequence[Sequence[int]]) -> Job:
     """Read a constructed sub-network back and trace it, to look at it as at any other network.
 

@@ -17,7 +17,7 @@ import streamlit as st
 import nasviz
 from nasviz import jobs
 from nasviz.errors import NasvizError
-from nasviz.ui import address, session
+from nasviz.ui import address, session, tour
 from nasviz.ui.onnx_files import OnnxFile
 from nasviz.ui.options import options
 from nasviz.ui.words import inert
@@ -120,6 +120,14 @@ PAGES = {
             "Runs and sweeps of this place: watch, compare and continue them, or train a whole grid.",
             group="Do",
         ),
+        Page(
+            "pages/Learn.py",
+            "Learn",
+            ":material/school:",
+            "Understand how it works",
+            "The algorithms step by step, on the network that is open, told by the code that does the work.",
+            group="Understand",
+        ),
     )
 }
 """In the order in which a person works."""
@@ -146,6 +154,7 @@ def open_page(title: str) -> None:
     if title != "Start":
         st.header(title)
         st.caption(page.lead)
+    tour.box(title)
     if notice := session.current().notice:
         st.warning(notice, icon=":material/link_off:")
         session.current().notice = None

@@ -71,7 +71,7 @@ def test_a_run_outlives_its_server_and_the_next_one_finds_it(
     run = Store(first.runs).open(summary.id)
     try:
         step = run.tail().last_step
-        assert wait_for(lambda: run.tail().last_step > step, 20)
+        assert wait_for(lambda: run.tail().last_step > step, 90)
         stop_it_from_another_server(page, tmp_path, run)
         assert run.state == "cancelled"
     finally:

@@ -1,6 +1,6 @@
 // Where one looks at a graph from: pan, zoom, and the small map that shows the whole.
 
-const STATES = "erased dead-end sliced bypassed materialised selected protected".split(" ").map((s) => "s-" + s);
+const STATES = "erased dead-end sliced bypassed materialised selected current protected".split(" ").map((s) => "s-" + s);
 const BINS = Array.from({ length: 9 }, (_, i) => "b" + i);
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const middle = (v) => [v.x + v.w / 2, v.y + v.h / 2];

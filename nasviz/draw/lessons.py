@@ -1,0 +1,115 @@
+"""The algorithms on graphs, frame by frame: what is painted, what is said, and which line says so.
+
+Nothing is computed here. Every frame tells a step that the one implementation yields while it works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from nasviz.draw.labels import clean, count, ranges
+from nasviz.draw.overlay import Overlay, plan_overlay, state_overlay
+from nasviz.draw.palette import BINS
+from nasviz.draw.view import GraphView
+from nasviz.graph import ConstructionPlan, SearchSpace, blocks, growth
+
+__all__ = ["LessonFrame", "construction_frames", "growth_frames", "selection_frames"]
+
+_SAID = 6
+"""Names in one sentence; the picture shows the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class LessonFrame:
+    """One step of a lesson."""
+
+    text: str
+    """Markdown, with the names of the model made harmless."""
+    source: str
+    """Document, algorithm and line."""
+    overlay: Overlay
+
+
+def growth_frames(view: GraphView, space: SearchSpace) -> Iterator[LessonFrame]:
+    """Segments growing vertex by vertex (Algorithm 2, lines 2-10); colours tell them apart."""
+    units = blocks(space.trace, space.collapse)
+    bins: dict[str, int] = {}
+    for step in growth(units):
+        members = units.members[step.unit]
+        for vertex in members:
+            if drawn := view.drawing.by_member.get(vertex):
+                # Neighbours in the order must differ, so the scale is walked in strides.
+                bins[drawn] = step.segment * 4 % BINS
+        name = _code(units.name(step.unit))
+        text, line = {
+            "starts": (f"Segment {step.segment} starts with {name}.", "line 3"),
+            "joins": (f"{name} is the only reader, and no joint: it joins segment {step.segment}.", "line 5"),
+            "ends": (f"Segment {step.segment} ends with {name}: {step.reason}.", "lines 6-8"),
+        }[step.event]
+        painted = Overlay("Segments", "viridis", dict(bins), ("", ""))
+        yield LessonFrame(
+            text, f"ASGNAS, Algorithm 2, {line}", painted | state_overlay(view, members, "current")
+        )
+
+
+def selection_frames(
+    view: GraphView, space: SearchSpace, scores: Mapping[int, float], k: int
+) -> Iterator[LessonFrame]:
+    """Candidates by ascending score, taken or kept (Algorithm 3, lines 6-10)."""
+    for step in space.selection_steps(scores, k):
+        structure = space.structure(step.structure)
+        name = _code(structure.name)
+        fate = f"it goes, as number {len(step.erased)} of {k}" if step.is_accepted else step.reason
+        chosen = [v for i in step.erased for v in space.structure(i).vertices]
+        yield LessonFrame(
+            f"Lowest score left: {name} ({step.saliency:.3g}); {fate}.",
+            f"ASGNAS, Algorithm 3, line {'8' if step.is_accepted else '10'}",
+            state_overlay(view, chosen, "selected") | state_overlay(view, structure.vertices, "current"),
+        )
+
+
+def construction_frames(view: GraphView, space: SearchSpace, erased: Sequence[int]) -> Iterator[LessonFrame]:
+    """The three passes of construction (ASGNAS, section 3.3), one frame each, and the result."""
+    plan = space.plan(erased)
+    reasons = plan.erased
+    by_pass = {why: [v for v in reasons if reasons[v] == why] for why in ("selected", "orphaned", "dead end")}
+    chosen = ", ".join(_code(space.structure(i).name) for i in plan.selected)
+    start = state_overlay(view, by_pass["selected"], "selected")
+    yield LessonFrame(f"These are zero: {chosen or 'none'}.", "ASGNAS, section 3.3", start)
+
+    gone = state_overlay(view, [*by_pass["selected"], *by_pass["orphaned"]], "erased")
+    text = f"Pass 1 erases them with all their edges: {len(by_pass['selected'])} vertices"
+    if by_pass["orphaned"]:
+        text += f", and {len(by_pass['orphaned'])} that now get no input"
+    yield LessonFrame(f"{text}.", "ASGNAS, section 3.3, first pass", gone)
+
+    cut = [s.vertex for s in plan.slices]
+    sliced = gone | state_overlay(view, cut, "sliced")
+    sliced |= state_overlay(view, [v for v in plan.materialised if v in space.trace], "materialised")
+    yield LessonFrame(_second_pass(plan), "ASGNAS, section 3.3, second pass", sliced)
+
+    yield LessonFrame(_third_pass(plan, space), "ASGNAS, section 3.3, third pass", plan_overlay(view, plan))
+
+
+def _code(name: str) -> str:
+    """A name of the model as code, in which Markdown finds nothing to act on."""
+    return f"`{clean(name).replace('`', chr(39))}`"
+
+
+def _second_pass(plan: ConstructionPlan) -> str:
+    cuts = [f"{_code(s.tensor)} loses indices {ranges(s.rows)} of axis {s.dim}" for s in plan.slices]
+    if not cuts:
+        return "Pass 2 follows missing channels. There are none: an addition just loses an operand."
+    more = f", and {len(cuts) - _SAID} more" if len(cuts) > _SAID else ""
+    return f"Pass 2 follows the missing channels to whoever reads them: {'; '.join(cuts[:_SAID])}{more}."
+
+
+def _third_pass(plan: ConstructionPlan, space: SearchSpace) -> str:
+    dead = sum(why == "dead end" for why in plan.erased.values())
+    bypassed = ", ".join(_code(space.trace[v].name) for v in list(plan.bypassed)[:_SAID]) or "none"
+    return (
+        f"Pass 3 clears up: {dead} dead ends go, joints left with one operand are bypassed ({bypassed})."
+        f" Parameters {count(plan.params_before)} → {count(plan.params_after)},"
+        f" MACs {count(plan.macs_before)} → {count(plan.macs_after)}."
+    )

@@ -1,0 +1,95 @@
+"""The sums behind the sliders of Learn: each asks the code that trains, and returns plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import nn
+
+from nasviz.optim.halfspace import halfspace
+from nasviz.relax.rarts import Relaxation
+from nasviz.relax.solvable import limit, trajectory
+
+__all__ = ["LESSONS", "batch_norm_lesson", "halfspace_lesson", "relaxation_lesson"]
+
+MOST_ITERATIONS = 20_000
+SHOWN_POINTS = 400
+
+
+def halfspace_lesson(x: list[float], gradient: list[float], lr: float, epsilon: float) -> dict[str, Any]:
+    """One trial step in the plane, and where the projection leaves it (ASGNAS, Algorithm 3, line 15).
+
+    Examples:
+        >>> halfspace_lesson([3.0, 4.0], [2.0, 6.0], lr=1.0, epsilon=0.0)["projected"]
+        [0.0, 0.0]
+    """
+    here, slope = torch.tensor(x, dtype=torch.float64), torch.tensor(gradient, dtype=torch.float64)
+    trial = here - lr * slope
+    return {
+        "trial": trial.tolist(),
+        "projected": halfspace(trial, here, epsilon).tolist(),
+        "dot": float(trial @ here),
+        "threshold": epsilon * float(here @ here),
+    }
+
+
+def batch_norm_lesson(scales: list[float], seed: int = 0) -> dict[str, Any]:
+    """What scaling a convolution in front of a BatchNorm changes: not the output, only the gradient.
+
+    Returns:
+        For each scale the change of the output, the length of the gradient, and the cosine between weights
+        and gradient.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(8, 3, 8, 8, generator=generator, dtype=torch.float64)
+    target = torch.randn(8, 4, 8, 8, generator=generator, dtype=torch.float64)
+    weight = torch.randn(4, 3, 3, 3, generator=generator, dtype=torch.float64)
+    # With epsilon the invariance holds only to about its size.
+    norm = nn.BatchNorm2d(4, eps=1e-12).double()
+    outputs, rows = [], []
+    for scale in scales:
+        scaled = (scale * weight).requires_grad_()
+        output = norm(nn.functional.conv2d(images, scaled, padding=1))
+        (gradient,) = torch.autograd.grad((output - target).square().mean(), scaled)
+        outputs.append(output.detach())
+        cosine = (scaled * gradient).sum() / (scaled.norm() * gradient.norm())
+        rows.append(
+            {
+                "scale": scale,
+                "change": float((outputs[-1] - outputs[0]).abs().max()),
+                "gradient": float(gradient.norm()),
+                "cosine": float(cosine),
+            }
+        )
+    return {"rows": rows}
+
+
+def relaxation_lesson(
+    method: str, auxiliary_weight: float, coupling: float, lookahead: float, num_iterations: int
+) -> dict[str, Any]:
+    """The path of a method on the solvable model, and its limit in closed form (dissertation, example 2.4).
+
+    The path is thinned to a few hundred points; its last point is always there.
+    """
+    relaxation = Relaxation(auxiliary_weight, coupling)
+    total = min(num_iterations, MOST_ITERATIONS)
+    stride = max(1, total // SHOWN_POINTS)
+    points = trajectory(method, lookahead=lookahead, relaxation=relaxation)
+    kept = [point for i, point in enumerate(islice(points, total + 1)) if i % stride == 0 or i == total]
+    end = limit(method, lookahead=lookahead, relaxation=relaxation)
+    return {
+        "path": [[p.w, p.u, p.alpha] for p in kept],
+        "stride": stride,
+        "limit": [end.w, end.u, end.alpha],
+    }
+
+
+LESSONS: dict[str, Callable[..., dict[str, Any]]] = {
+    "halfspace": halfspace_lesson,
+    "batch_norm": batch_norm_lesson,
+    "relaxation": relaxation_lesson,
+}
+"""By name, as the page asks for them."""

@@ -1,0 +1,107 @@
+"""Lessons on numbers rather than graphs; the sums are done by a child with the code that trains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from nasviz import jobs
+from nasviz.draw.geometry import halfspace_chart, paths_chart
+from nasviz.ui import session, work
+from nasviz.ui.numbers import power_of_ten
+
+__all__ = ["batch_norm", "halfspace", "relaxation"]
+
+SCALES = [1.0, 0.01, 0.1, 10.0, 100.0]
+
+
+def halfspace() -> None:
+    """One group of two weights, a step, and the projection."""
+    controls, picture = st.columns([1, 2], gap="large")
+    with controls:
+        st.markdown(
+            "A group of two weights takes a trial step. Once outside the half-space, it becomes zero."
+        )
+        x = [
+            st.slider("First weight", -5.0, 5.0, 3.0, 0.1, key="learn.x1"),
+            st.slider("Second weight", -5.0, 5.0, 4.0, 0.1, key="learn.x2"),
+        ]
+        slope = [
+            st.slider("Gradient, first", -6.0, 6.0, 2.0, 0.1, key="learn.g1"),
+            st.slider("Gradient, second", -6.0, 6.0, 6.0, 0.1, key="learn.g2"),
+        ]
+        lr = st.slider("Learning rate", 0.0, 2.0, 0.5, 0.05, key="learn.lr")
+        epsilon = st.slider("ε", 0.0, 0.99, 0.0, 0.01, key="learn.epsilon")
+    found = _sum("halfspace", x=x, gradient=slope, lr=lr, epsilon=epsilon)
+    left = found["dot"] < found["threshold"] or not any(x)
+    with controls:
+        sign, fate = ("<", "it becomes **zero**") if left else ("≥", "it stays where it is")
+        st.markdown(f"⟨trial, x⟩ = {found['dot']:.3g} {sign} ε‖x‖² = {found['threshold']:.3g}: {fate}.")
+        st.caption("ASGNAS, Algorithm 3, line 15")
+    picture.plotly_chart(
+        halfspace_chart(x, found["trial"], found["projected"], epsilon), key="learn.halfspace"
+    )
+
+
+def batch_norm() -> None:
+    """A convolution in front of a BatchNorm, its weights scaled."""
+    st.markdown(
+        "The weights of a convolution in front of a BatchNorm are multiplied by a number. The output stays"
+        " the same; so the loss has no slope along the weights, and their cosine with the gradient is zero."
+    )
+    rows = _sum("batch_norm", scales=SCALES)["rows"]
+    st.dataframe(
+        [
+            {
+                "weights times": row["scale"],
+                "output changes by": power_of_ten(row["change"]),
+                "length of the gradient": f"{row['gradient']:.3g}",
+                "cosine of weights and gradient": power_of_ten(row["cosine"]),
+            }
+            for row in sorted(rows, key=lambda row: row["scale"])
+        ],
+        hide_index=True,
+    )
+    st.caption("Measured just now on a small convolution with random images, in double precision.")
+
+
+def relaxation() -> None:
+    """Where three methods end on a model that can be solved by hand."""
+    controls, picture = st.columns([1, 2], gap="large")
+    with controls:
+        st.markdown(
+            "On the search half: αw − 2α + 1; on the training half: (w − α)². The best point is (1, 1)."
+        )
+        auxiliary = st.slider(
+            "λ of RARTS, weight of the training half", 0.6, 100.0, 10.0, 0.1, key="learn.lambda"
+        )
+        coupling = st.slider(
+            "β of RARTS, how closely both copies are tied", 1.1, 100.0, 10.0, 0.1, key="learn.beta"
+        )
+        lookahead = st.slider("ξ of second-order DARTS", 0.0, 1.0, 0.25, 0.05, key="learn.xi")
+        iterations = st.select_slider("Iterations", [50, 200, 500, 1000, 2000], 500, key="learn.iterations")
+    shared = {"auxiliary_weight": auxiliary, "coupling": coupling, "num_iterations": iterations}
+    paths = {
+        "DARTS, first order": _sum("relaxation", method="darts", lookahead=0.0, **shared),
+        f"DARTS, second order, ξ = {lookahead:.2f}": _sum(
+            "relaxation", method="darts", lookahead=lookahead, **shared
+        ),
+        "MiLeNAS": _sum("relaxation", method="milenas", lookahead=0.0, **shared),
+        "RARTS": _sum("relaxation", method="rarts", lookahead=0.0, **shared),
+    }
+    picture.plotly_chart(paths_chart(paths), key="learn.paths")
+    with controls:
+        for name, path in paths.items():
+            w, _, alpha = path["limit"]
+            st.caption(f"{name}: ends at w = {w:.4f}, α = {alpha:.4f}")
+        st.caption("Dissertation, example 2.4; limits in closed form")
+
+
+def _sum(lesson: str, **numbers: Any) -> dict[str, Any]:
+    """The result of a sum; the page waits for it, a fraction of a second once the child is warm."""
+    cache = session.current().jobs
+    key = f"lesson {lesson} {numbers}"
+    for old in [k for k in cache if k.startswith("lesson ") and k != key][:-16]:
+        del cache[old]
+    return work.require(key, lambda: jobs.lesson(lesson, **numbers), "Computing", cache=cache)
