@@ -11,7 +11,7 @@ from nasviz.draw.charts import DASHES, SERIES, empty_chart
 from nasviz.draw.palette import STATES
 from nasviz.graph import Chance
 
-__all__ = ["chance_chart", "halfspace_chart", "paths_chart"]
+__all__ = ["chance_chart", "halfspace_chart", "paths_chart", "prox_chart"]
 
 REACH = 6.0
 """Half the width of the plane that is shown."""
@@ -99,6 +99,23 @@ def paths_chart(paths: Mapping[str, Mapping[str, Any]]) -> go.Figure:
     optimum = {"color": SERIES[6], "symbol": "star", "size": 16}
     figure.add_scatter(x=[1], y=[1], mode="markers", name="true optimum (1, 1)", marker=optimum)
     figure.update_layout(height=520)
+    return figure
+
+
+def prox_chart(z: Sequence[float], axis: Sequence[float], found: Mapping[str, Any]) -> go.Figure:
+    """The plane of one group under a proximal map: where coordinates become zero, and where `z` goes."""
+    figure = empty_chart("", "first weight", "second weight")
+    scale = [[0.0, "rgba(0,0,0,0)"], [0.5, "rgba(86,180,233,0.28)"], [1.0, "rgba(213,94,0,0.45)"]]
+    figure.add_heatmap(
+        x=axis, y=axis, z=found["zeros"], zmin=0, zmax=2, colorscale=scale, showscale=False, hoverinfo="skip"
+    )
+    for name, point, colour in (("before", z, SERIES[0]), ("after", found["to"], SERIES[3])):
+        figure.add_scatter(
+            x=[point[0]], y=[point[1]], mode="markers", name=name, marker={"size": 12, "color": colour}
+        )
+    figure.update_xaxes(range=[-3, 3])
+    figure.update_yaxes(range=[-3, 3], scaleanchor="x")
+    figure.update_layout(height=360)
     return figure
 
 

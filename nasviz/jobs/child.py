@@ -132,7 +132,8 @@ def lesson(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Compute what a page of Learn shows."""
     from nasviz.train.lessons import LESSONS
 
-    return _plain(LESSONS[arguments["name"]](**arguments["numbers"]))
+    result: dict[str, Any] = _plain(LESSONS[arguments["name"]](**arguments["numbers"]))
+    return result
 
 
 def export(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:

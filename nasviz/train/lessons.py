@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 from nasviz.optim.halfspace import halfspace
+from nasviz.optim.prox import group_threshold, soft_threshold, sparse_group_threshold
 from nasviz.relax.rarts import Relaxation
 from nasviz.relax.solvable import limit, trajectory
 
-__all__ = ["LESSONS", "batch_norm_lesson", "halfspace_lesson", "relaxation_lesson"]
+__all__ = ["LESSONS", "batch_norm_lesson", "halfspace_lesson", "prox_lesson", "relaxation_lesson"]
 
 MOST_ITERATIONS = 20_000
 SHOWN_POINTS = 400
@@ -55,7 +56,8 @@ def batch_norm_lesson(scales: list[float], seed: int = 0) -> dict[str, Any]:
         output = norm(nn.functional.conv2d(images, scaled, padding=1))
         (gradient,) = torch.autograd.grad((output - target).square().mean(), scaled)
         outputs.append(output.detach())
-        cosine = (scaled * gradient).sum() / (scaled.norm() * gradient.norm())
+        here = scaled.detach()
+        cosine = (here * gradient).sum() / (here.norm() * gradient.norm())
         rows.append(
             {
                 "scale": scale,
@@ -65,6 +67,38 @@ def batch_norm_lesson(scales: list[float], seed: int = 0) -> dict[str, Any]:
             }
         )
     return {"rows": rows}
+
+
+def prox_lesson(z: list[float], threshold: float, alpha: float, side: int = 81) -> dict[str, Any]:
+    """Where the three proximal maps bring a point of the plane, and which points they bring to zero.
+
+    Args:
+        z: The point.
+        threshold: Step times lambda.
+        alpha: Share of the lasso in the sparse group lasso.
+        side: Points along each axis of the map of zeros, over [-3, 3].
+
+    Returns:
+        For each penalty where `z` goes, and of each point of the plane (rows from below) how many of its two
+        coordinates become zero.
+    """
+    # A group weighs the root of its size (SparseNAS, equation 3).
+    group = 2**0.5 * threshold
+    maps: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+        "lasso": lambda x: soft_threshold(x, threshold),
+        "group lasso": lambda x: group_threshold(x, group),
+        "sparse group lasso": lambda x: sparse_group_threshold(x, alpha * threshold, (1 - alpha) * group),
+    }
+    axis = torch.linspace(-3, 3, side, dtype=torch.float64)
+    plane = torch.cartesian_prod(axis, axis)
+    point = torch.tensor(z, dtype=torch.float64)
+    return {
+        name: {
+            "to": shrink(point).tolist(),
+            "zeros": torch.vmap(shrink)(plane).eq(0).sum(1).reshape(side, side).T.tolist(),
+        }
+        for name, shrink in maps.items()
+    } | {"axis": {"at": axis.tolist()}}
 
 
 def relaxation_lesson(
@@ -90,6 +124,7 @@ def relaxation_lesson(
 LESSONS: dict[str, Callable[..., dict[str, Any]]] = {
     "halfspace": halfspace_lesson,
     "batch_norm": batch_norm_lesson,
+    "prox": prox_lesson,
     "relaxation": relaxation_lesson,
 }
 """By name, as the page asks for them."""

@@ -7,11 +7,11 @@ from typing import Any
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.draw.geometry import halfspace_chart, paths_chart
+from nasviz.draw.geometry import halfspace_chart, paths_chart, prox_chart
 from nasviz.ui import session, work
 from nasviz.ui.numbers import power_of_ten
 
-__all__ = ["batch_norm", "halfspace", "relaxation"]
+__all__ = ["batch_norm", "halfspace", "prox", "relaxation"]
 
 SCALES = [1.0, 0.01, 0.1, 10.0, 100.0]
 
@@ -64,6 +64,28 @@ def batch_norm() -> None:
         hide_index=True,
     )
     st.caption("Measured just now on a small convolution with random images, in double precision.")
+
+
+def prox() -> None:
+    """What lasso, group lasso and their mixture do to a group of two weights."""
+    st.markdown(
+        "A proximal map moves a point to where penalty and distance together are least. Orange: both weights"
+        " become zero, so the group goes. Blue: one of them does."
+    )
+    first, second, third, fourth = st.columns(4)
+    z = [
+        first.slider("First weight", -3.0, 3.0, 1.6, 0.1, key="learn.z1"),
+        second.slider("Second weight", -3.0, 3.0, 0.7, 0.1, key="learn.z2"),
+    ]
+    threshold = third.slider("Threshold: step times λ", 0.0, 2.0, 0.8, 0.05, key="learn.threshold")
+    alpha = fourth.slider("α, share of the lasso", 0.0, 1.0, 0.5, 0.05, key="learn.alpha")
+    found = _sum("prox", z=z, threshold=threshold, alpha=alpha)
+    axis = found.pop("axis")["at"]
+    for column, (name, at) in zip(st.columns(3), found.items(), strict=True):
+        column.markdown(f"##### {name.capitalize()}")
+        column.plotly_chart(prox_chart(z, axis, at), key=f"learn.prox.{name}")
+        column.caption(f"goes to ({at['to'][0]:.3f}, {at['to'][1]:.3f})")
+    st.caption("SparseNAS, equations 3 and 5; GSparsity, equation 2")
 
 
 def relaxation() -> None:

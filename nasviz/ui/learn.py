@@ -207,6 +207,13 @@ LESSONS = (
         " the output, it only makes the gradient larger.",
     ),
     Lesson(
+        "Proximal maps: lasso, group, both",
+        geometry.prox,
+        "Which map removes single weights and whole groups?",
+        "The sparse group lasso: it has a blue region, where one weight goes, and an orange one, where the"
+        " group does. The group lasso alone has no blue; the lasso alone knows no group.",
+    ),
+    Lesson(
         "RARTS beside DARTS and MiLeNAS",
         geometry.relaxation,
         "With which λ and β does RARTS come within 1 % of the optimum?",

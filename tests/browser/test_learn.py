@@ -1,0 +1,32 @@
+"""Learn in a browser: a lesson stepped through, and the tour that leads from page to page."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Server, picture, settle, show
+
+
+def test_a_lesson_is_stepped_through_and_paints_the_graph(server: Server, page: Page) -> None:
+    show(page, server, "Learn?model=demonet")
+    page.get_by_role("button", name="Next lesson: Segments grow").click()
+    expect(page.get_by_text("Segment 0 starts with")).to_be_visible()
+    settle(page)
+    step = page.locator("[class*=st-key-learn-step] button").filter(has_text="Next")
+    step.click()
+    expect(page.get_by_text("is the only reader, and no joint")).to_be_visible()
+    expect(page.locator(".nasviz-graph .node.s-current")).to_have_count(1)
+    settle(page)
+    picture(page, "learn")
+
+
+def test_the_tour_leads_through_the_pages_and_ends_when_asked(server: Server, page: Page) -> None:
+    show(page, server, "Learn?model=demonet")
+    page.get_by_role("button", name="Start the tour").click()
+    expect(page.get_by_role("heading", name="Model")).to_be_visible()
+    settle(page)
+    page.get_by_role("button", name="Next stop").click()
+    expect(page.get_by_role("heading", name="Trace graph")).to_be_visible()
+    settle(page)
+    page.get_by_role("button", name="End tour").click()
+    expect(page.get_by_role("button", name="End tour")).to_have_count(0)
