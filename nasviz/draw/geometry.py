@@ -64,8 +64,9 @@ def halfspace_chart(
         ("trial point", trial, SERIES[4], "diamond"),
         ("after the projection", projected, SERIES[3], "circle-open"),
     ):
-        marker = {"size": 20 if symbol == "circle-open" else 13, "color": colour, "symbol": symbol}
-        marker["line"] = {"width": 3} if symbol == "circle-open" else {"width": 0}
+        is_ring = symbol == "circle-open"
+        marker: dict[str, Any] = {"size": 20 if is_ring else 13, "color": colour, "symbol": symbol}
+        marker |= {"line": {"width": 3 if is_ring else 0}}
         figure.add_scatter(x=[point[0]], y=[point[1]], mode="markers", name=name, marker=marker)
     arrow: dict[str, Any] = {"ax": x[0], "ay": x[1], "axref": "x", "ayref": "y", "text": "", "arrowhead": 2}
     figure.add_annotation(x=trial[0], y=trial[1], arrowwidth=2, arrowcolor=SERIES[6], **arrow)
