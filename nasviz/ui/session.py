@@ -147,7 +147,8 @@ def open_network(source: Source) -> None:
     if source == state.source and state.analysis is not None:
         return
     state.source, state.analysis = source, None
-    state.wishes, state.before = Wishes(), ()
+    entry = None if isinstance(source, OnnxFile) else source.entry
+    state.wishes, state.before = Wishes(entry.collapse if entry else ()), ()
     state.vertex = state.linked = None
     state.run_id = None
     for name in [name for name in state.jobs if not name.startswith("export")]:

@@ -87,6 +87,19 @@ def test_another_network_closes_the_run_and_forgets_what_was_marked() -> None:
     assert (state.run_id, state.wishes) == (None, session.Wishes())
 
 
+def test_a_network_of_the_zoo_opens_with_its_operations_collapsed() -> None:
+    def script() -> None:
+        from nasviz.catalog import NetworkSource
+        from nasviz.ui import session
+
+        session.open_network(NetworkSource("darts_8"))
+        collapsed = session.current().collapse
+        session.open_network(NetworkSource("demonet"))
+        assert (collapsed, session.current().collapse) == (("FactorizedReduce",), ())
+
+    assert not AppTest.from_function(script).run(timeout=30).exception
+
+
 def test_the_address_of_a_run_alone_opens_its_network_as_the_run_collapses_and_protects_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
