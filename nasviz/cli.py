@@ -223,6 +223,9 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--folder", type=Path, metavar="DIR", help="the sub-network: Python, weights, report")
     export.add_argument("--csv", type=Path, metavar="FILE", help="the steps, one line each")
     export.add_argument("--json", type=Path, metavar="FILE", help="everything on record")
+    export.add_argument("--parquet", type=Path, metavar="FILE", help="the steps, one row each")
+    export.add_argument("--tensorboard", type=Path, metavar="DIR", help="the curves, as events")
+    export.add_argument("--mlflow", metavar="URI", help="log it to a store of MLflow, as in sqlite:///m.db")
     export.set_defaults(command=_export)
     return parser
 

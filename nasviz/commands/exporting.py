@@ -10,6 +10,7 @@ from pathlib import Path
 from nasviz.errors import ExportError
 from nasviz.runs import Run, steps_to_csv, to_document
 from nasviz.runs.files import SUBNET
+from nasviz.runs.trackers import steps_to_parquet, to_mlflow, to_tensorboard
 
 __all__ = ["FORMS"]
 
@@ -56,6 +57,30 @@ def export_json(run: Run, path: Path) -> str:
     return ", ".join(document)
 
 
+def export_parquet(run: Run, path: Path) -> str:
+    """Write one row per step."""
+    return f"{steps_to_parquet(run, path)} steps"
+
+
+def export_tensorboard(run: Run, folder: Path) -> str:
+    """Write curves and evaluations as events.
+
+    Raises:
+        ExportError: tensorboard is not installed.
+    """
+    count = to_tensorboard(run, folder / run.id)
+    return f"{count} numbers; look at them: tensorboard --logdir {folder}"
+
+
+def export_mlflow(run: Run, uri: Path) -> str:
+    """Log the run to an MLflow store.
+
+    Raises:
+        ExportError: mlflow is not installed, or the store refuses.
+    """
+    return f"run {to_mlflow(run, str(uri))}"
+
+
 def _subnet_folder(run: Run) -> Path:
     folder, end = run.folder / SUBNET, run.end
     if end is not None and end.result.get("is_valid") is False:
@@ -82,5 +107,8 @@ FORMS: dict[str, Callable[[Run, Path], str]] = {
     "folder": export_folder,
     "csv": export_csv,
     "json": export_json,
+    "parquet": export_parquet,
+    "tensorboard": export_tensorboard,
+    "mlflow": export_mlflow,
 }
 """What can be written, by the name of its option; each returns what there is to say about the file."""

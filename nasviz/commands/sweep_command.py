@@ -23,7 +23,9 @@ from nasviz.commands.sweeping import (
 from nasviz.commands.text import plain
 from nasviz.errors import InvalidSettingError
 from nasviz.runs import Axis, Store, Sweep, SweepSettings, SweepStore, parse_axis, preset_sweep
+from nasviz.runs.exporting import summaries_to_csv
 from nasviz.runs.presets import STAND_IN
+from nasviz.runs.trackers import runs_to_parquet
 
 __all__ = ["add_sweep_arguments", "preset_settings", "run_sweep"]
 
@@ -57,6 +59,8 @@ def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
     show = _add_command(subparsers, "show", "one sweep: its table, mean and deviation over seeds", _show)
     show.add_argument("--follow", action="store_true", help="first watch it until it ends")
     show.add_argument("--json", action="store_true", help="as JSON")
+    show.add_argument("--csv", type=Path, metavar="FILE", help="write its runs there, one line each")
+    show.add_argument("--parquet", type=Path, metavar="FILE", help="write its runs there, one row each")
 
     resume = _add_command(subparsers, "resume", "go on with what is left, from the checkpoints", _resume)
     resume.add_argument("--retry-failed", action="store_true", help="try runs again that failed")
@@ -119,6 +123,11 @@ def _show(args: argparse.Namespace) -> int:
     sweep = _open(args)
     if args.follow:
         follow_sweep(sweep, sys.stdout)
+    if args.csv is not None:
+        args.csv.parent.mkdir(parents=True, exist_ok=True)
+        args.csv.write_text(summaries_to_csv(sweep.summaries()), encoding="utf-8")
+    if args.parquet is not None:
+        runs_to_parquet(sweep.summaries(), args.parquet)
     if args.json:
         print(json.dumps(_document(sweep), indent=2))
     elif not args.follow:

@@ -59,6 +59,9 @@ def _head(run: Run, state: str) -> None:
     end = run.end
     if state == "failed" and end is not None and end.error:
         st.error(f"The run failed. {end.error}", icon=":material/error:")
+    elif state == "done" and not run_facts.has_subnet(run):
+        words_of_it = "The selection cuts the outputs off, so there is no sub-network: invalid, no path left."
+        st.warning(words_of_it, icon=":material/link_off:")
     elif state == "crashed":
         words_of_it = "The worker ended without a word: it was killed, or the machine went down."
         st.warning(f"{words_of_it} Resume goes on from its last checkpoint.", icon=":material/warning:")

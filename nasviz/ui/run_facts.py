@@ -12,7 +12,17 @@ from nasviz.graph import SearchSpace
 from nasviz.runs import Run, RunSettings
 from nasviz.runs.files import SPACE, read_json
 
-__all__ = ["AT_WORK", "RESUMABLE", "badge", "describe", "same_words", "space_of", "state_of", "title"]
+__all__ = [
+    "AT_WORK",
+    "RESUMABLE",
+    "badge",
+    "describe",
+    "has_subnet",
+    "same_words",
+    "space_of",
+    "state_of",
+    "title",
+]
 
 AT_WORK = ("starting", "running", "paused")
 RESUMABLE = ("created", "cancelled", "crashed", "failed")
@@ -60,6 +70,11 @@ def describe(settings: RunSettings) -> str:
         f"seed {settings.seed}",
     ]
     return " · ".join(parts)
+
+
+def has_subnet(run: Run) -> bool:
+    """Whether a run that is done has left a network; one whose selection cuts the outputs off has not."""
+    return run.end is not None and run.end.result.get("is_valid") is not False
 
 
 def same_words(first: RunSettings, second: RunSettings) -> bool:

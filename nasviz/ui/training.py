@@ -16,7 +16,7 @@ from nasviz.errors import InvalidSettingError
 from nasviz.graph import SearchSpace
 from nasviz.graph.budget import Measure, fit_budget
 from nasviz.runs import RunSettings
-from nasviz.ui import controls, erasing, frame, graphs, live, recipe, session, view_only, work
+from nasviz.ui import controls, erasing, frame, graphs, live, recipe, run_facts, session, view_only, work
 from nasviz.ui.controls import keep, kept
 
 __all__ = ["search_and_train"]
@@ -38,7 +38,7 @@ def search_and_train() -> None:
         return
     live.watch(run)
     with st.container(horizontal=True, vertical_alignment="center"):
-        if run.state == "done":
+        if run.state == "done" and run_facts.has_subnet(run):
             frame.link("Sub-network", "See what is left")
         if st.button("Set up another run", icon=":material/add:", key="another"):
             session.current().run_id = None

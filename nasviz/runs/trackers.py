@@ -1,0 +1,140 @@
+"""Runs for other programs: tables as Parquet, curves as TensorBoard events, runs of an MLflow server.
+
+Each needs a package of its own that is imported only here, when it is asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from nasviz.errors import ExportError
+from nasviz.runs.exporting import summaries_to_rows
+from nasviz.runs.listing import RunSummary, summarize
+from nasviz.runs.records import STEP_TYPE
+from nasviz.runs.run import Run
+
+__all__ = ["runs_to_parquet", "steps_to_parquet", "to_mlflow", "to_tensorboard"]
+
+_CURVES = ("loss", "accuracy", "lr", "examples_per_second", "memory_mb", "zero_groups")
+_BATCH = 1000
+"""Most metrics that MLflow takes in one request."""
+
+
+def steps_to_parquet(run: Run, path: Path) -> int:
+    """Write one row a step; return how many.
+
+    Raises:
+        ExportError: pyarrow is not installed.
+    """
+    arrow, parquet = _require("pyarrow", "nasviz"), _require("pyarrow.parquet", "nasviz")
+    steps = run.tail().steps
+    columns = {name: arrow.array(steps[name].tolist()) for name in STEP_TYPE.names or ()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(arrow.table(columns), path)
+    return len(steps)
+
+
+def runs_to_parquet(summaries: Iterable[RunSummary | None], path: Path) -> int:
+    """Write one row a run: settings, state, result; return how many.
+
+    Raises:
+        ExportError: pyarrow is not installed.
+    """
+    arrow, parquet = _require("pyarrow", "nasviz"), _require("pyarrow.parquet", "nasviz")
+    rows = summaries_to_rows(summaries)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {name: arrow.array(_of_one_type([row.get(name) for row in rows])) for name in names}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(arrow.table(columns), path)
+    return len(rows)
+
+
+def to_tensorboard(run: Run, folder: Path) -> int:
+    """Write the curves and evaluations of a run as TensorBoard events; return how many numbers.
+
+    Raises:
+        ExportError: tensorboard is not installed.
+    """
+    home = _require("tensorboard.summary.writer.event_file_writer", "nasviz[tensorboard]")
+    events = import_module("tensorboard.compat.proto.event_pb2")
+    summary = import_module("tensorboard.compat.proto.summary_pb2")
+    folder.mkdir(parents=True, exist_ok=True)
+    writer = home.EventFileWriter(str(folder))
+    count, began = 0, float(run.config.get("created", 0.0))
+    try:
+        for name, step, value in _numbers(run):
+            item = summary.Summary(value=[summary.Summary.Value(tag=name, simple_value=value)])
+            writer.add_event(events.Event(wall_time=began + step, step=step, summary=item))
+            count += 1
+    finally:
+        writer.close()
+    return count
+
+
+def to_mlflow(run: Run, uri: str, *, experiment: str = "nasviz") -> str:
+    """Log settings, curves and result of a run to an MLflow store; return the id that it has there.
+
+    Args:
+        run: Any run.
+        uri: Of the store: `sqlite:///mlflow.db`, `file:///a/folder`, or the address of a server.
+        experiment: Made where it is not there.
+
+    Raises:
+        ExportError: mlflow is not installed, or the store refuses.
+    """
+    tracking, entities = _require("mlflow.tracking", "nasviz[mlflow]"), import_module("mlflow.entities")
+    errors = import_module("mlflow.exceptions")
+    try:
+        client = tracking.MlflowClient(tracking_uri=uri)
+        known = client.get_experiment_by_name(experiment)
+        home = known.experiment_id if known is not None else client.create_experiment(experiment)
+        began = int(float(run.config.get("created", 0.0)) * 1000)
+        logged = client.create_run(home, start_time=began, run_name=run.labels.name or run.id)
+        run_id = str(logged.info.run_id)
+        metrics = [entities.Metric(n.replace("/", "."), v, began + s, s) for n, s, v in _numbers(run)]
+        row = summaries_to_rows([summarize(run)])[0]
+        settings = [entities.Param(n, str(v)[:500]) for n, v in row.items() if n.startswith("setting.")]
+        tags = [entities.RunTag(f"nasviz.{n}", str(row[n])) for n in ("id", "state", "network", "tags")]
+        for start in range(0, len(metrics), _BATCH):
+            client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
+        client.log_batch(run_id, params=settings, tags=tags)
+        client.set_terminated(run_id, "FINISHED" if row["state"] == "done" else "KILLED")
+    except errors.MlflowException as error:
+        raise ExportError(f"MLflow at {uri} refused run {run.id}: {error}") from error
+    return run_id
+
+
+def _numbers(run: Run) -> Iterator[tuple[str, int, float]]:
+    """Name, step and value of everything that is a finite number."""
+    tail = run.tail()
+    for name in _CURVES:
+        values = tail.steps[name].tolist()
+        pairs = zip(tail.steps["step"].tolist(), values, strict=True)
+        yield from ((f"train/{name}", step, float(v)) for step, v in pairs if math.isfinite(v))
+    for item in tail.evaluations:
+        yield f"{item.network}/loss", item.step, item.loss
+        yield f"{item.network}/accuracy", item.step, item.accuracy
+
+
+def _of_one_type(values: list[Any]) -> list[Any]:
+    """The values, as text where they are of several types: K may be a count or a share."""
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) <= 1 or kinds <= {int, float}:
+        return [float(v) if float in kinds and isinstance(v, int) else v for v in values]
+    return [None if value is None else str(value) for value in values]
+
+
+def _require(module: str, extra: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise ExportError(
+            f"this export needs {package}, which is not installed: pip install '{extra}'"
+            if "[" in extra
+            else f"this export needs {package}, which comes with streamlit: pip install {package}"
+        ) from error
