@@ -51,7 +51,8 @@ def _analyze(args: argparse.Namespace) -> int:
         found = jobs.view_onnx(args.network, args.protect, args.collapse).require()
         document = commands.viewed(commands.plain(args.network), found)
     else:
-        document = commands.analyze(commands.source_of(args, args.network), args.protect, args.collapse)
+        source = commands.source_of(args, args.network)
+        document = commands.analyze(source, args.protect, args.collapse, args.latency)
     if args.json:
         _print_json(document)
     else:
@@ -189,6 +190,12 @@ def _parser() -> argparse.ArgumentParser:
     analyze = subparsers.add_parser("analyze", help="what a network could lose, and why not the rest")
     commands.add_network(analyze, "network", metavar="NETWORK", more=", or FILE.onnx, to look at only")
     _add_json(analyze)
+    analyze.add_argument(
+        "--latency",
+        type=int,
+        metavar="BATCH",
+        help="time every operator for batches of this size: what would each structure save?",
+    )
     analyze.set_defaults(command=_analyze)
 
     construct = subparsers.add_parser("construct", help="cut structures out of a network, without training")

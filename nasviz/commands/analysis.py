@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nasviz.catalog import NetworkSource
 from nasviz.commands.text import table
 from nasviz.graph import Gate, RemovalStructure, SearchSpace, search_space
+
+if TYPE_CHECKING:
+    from nasviz.trace import TracedNetwork
 
 __all__ = ["analysis_lines", "analyze", "viewed"]
 
@@ -17,11 +20,15 @@ _MOST_NAMES = 6
 
 
 def analyze(
-    source: NetworkSource, protect: Iterable[str] = (), collapse: Iterable[str] = ()
+    source: NetworkSource,
+    protect: Iterable[str] = (),
+    collapse: Iterable[str] = (),
+    latency: int | None = None,
 ) -> dict[str, Any]:
     """Build and trace a network, generate its search space, and say all about it as plain data.
 
-    Runs the user's code where `source` names a callable.
+    Runs the user's code where `source` names a callable. With `latency`, a batch size, every operator is
+    timed on the first CUDA device, else the processor, and each structure told with what it would save.
 
     Raises:
         NasvizError: The network cannot be built or traced, or a wish names nothing.
@@ -39,7 +46,27 @@ def analyze(
         "parity": dict(network.parity.max_relative_error),
         "warnings": list(network.parity.warnings),
     }
-    return facts | _document(search_space(network, protect, collapse))
+    space = search_space(network, protect, collapse)
+    document = facts | _document(space)
+    return document if latency is None else document | _timed(network, space, document, latency)
+
+
+def _timed(
+    network: TracedNetwork, space: SearchSpace, document: Mapping[str, Any], batch_size: int
+) -> dict[str, Any]:
+    """The latency of the network, and its structures with the milliseconds that each would save."""
+    from nasviz.subnet import measure_vertices
+    from nasviz.subnet.feed import example_inputs
+    from nasviz.train.session import choose_device
+
+    network.to(choose_device("auto"))
+    table = measure_vertices(network, example_inputs(network, network.trace_graph.inputs, batch=batch_size))
+    structures = [
+        s | {"saved_ms": table.whole_ms - table.after(space.plan((s["id"],))) if s["reason"] is None else 0.0}
+        for s in document["structures"]
+    ]
+    facts = {"whole_ms": table.whole_ms, "device": table.device, "batch_size": table.batch_size}
+    return {"latency": facts, "structures": structures}
 
 
 def viewed(name: str, result: Mapping[str, Any]) -> dict[str, Any]:
@@ -111,6 +138,9 @@ def analysis_lines(document: dict[str, Any]) -> Iterator[str]:
     yield f"  input        {shapes}"
     yield f"  parameters   {document['parameters']:,}"
     yield f"  MACs         {document['macs']:,} per example"
+    if latency := document.get("latency"):
+        where = f"a batch of {latency['batch_size']} on {latency['device']}"
+        yield f"  latency      {latency['whole_ms']:.3g} ms for {where}"
     yield f"  trace graph  {document['vertices']} vertices, {document['edges']} edges"
     yield f"  segments     {document['segments']}, of which {document['removable']} can be removed"
     yield f"  K_max        {document['max_sparsity']}, the most that can go together"
@@ -140,11 +170,14 @@ def _removable_lines(structures: list[dict[str, Any]]) -> Iterator[str]:
     if not structures:
         return
     yield ""
-    header = ("id", "can go", "own parameters", "saves parameters", "saves MACs")
+    header = ["id", "can go", "own parameters", "saves parameters", "saves MACs"]
     rows = [
-        (s["id"], s["name"], *(f"{s[key]:,}" for key in ("parameters", "saved_parameters", "saved_macs")))
+        [s["id"], s["name"], *(f"{s[key]:,}" for key in ("parameters", "saved_parameters", "saved_macs"))]
         for s in structures[:_MOST_ROWS]
     ]
+    if "saved_ms" in structures[0]:
+        header.append("saves ms")
+        rows = [[*row, f"{s['saved_ms']:.3g}"] for row, s in zip(rows, structures, strict=False)]
     yield from table(header, rows)
     yield from _rest(len(structures))
 

@@ -13,6 +13,8 @@ from nasviz.jobs.door import (
     preview,
     reopen,
     shared_door,
+    time_subnet,
+    time_vertices,
     view_onnx,
     warm,
 )
@@ -44,6 +46,8 @@ __all__ = [
     "start_run",
     "start_sweep",
     "stop_sweep",
+    "time_subnet",
+    "time_vertices",
     "view_onnx",
     "warm",
 ]

@@ -35,6 +35,7 @@ from nasviz.catalog import FACTS, DataFacts, NetworkSource
 from nasviz.errors import ExportError
 from nasviz.graph import SearchSpace, search_space
 from nasviz.runs import Run
+from nasviz.subnet.feed import example_inputs
 from nasviz.subnet.source import source_of
 from nasviz.switches import settle_switches
 from nasviz.trace.parity import relative_error
@@ -44,7 +45,18 @@ Writer = Callable[[fx.GraphModule, Path, Inputs], dict[str, Any]]
 MOST_DIFFERENT = 1e-4
 """Relative difference up to which the Python source counts as computing the same."""
 
-__all__ = ["TASKS", "analyze", "construct", "export", "lesson", "preview", "reopen", "view_onnx"]
+__all__ = [
+    "TASKS",
+    "analyze",
+    "construct",
+    "export",
+    "lesson",
+    "preview",
+    "reopen",
+    "time_subnet",
+    "time_vertices",
+    "view_onnx",
+]
 
 
 def analyze(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
@@ -201,6 +213,41 @@ def view_onnx(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     }
 
 
+def time_vertices(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Time every vertex of a network on the device where it would be used."""
+    network = _full(arguments, report)
+    report(0.7, "timing every operator")
+    fed = _fed(network, arguments["batch_size"])
+    return {"table": nasviz.subnet.measure_vertices(network, fed).to_json()}
+
+
+def time_subnet(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Time a sub-network and the network that it was cut out of, in turn; and the vertices of the latter."""
+    network = _full(arguments, report)
+    small = nasviz.subnet.load(arguments["folder"]).to(next(network.parameters()).device)
+    report(0.7, "timing both networks in turn")
+    fed = _fed(network, arguments["batch_size"])
+    full, cut = nasviz.subnet.measure_latencies((network, small), fed)
+    report(0.9, "timing every operator")
+    table = nasviz.subnet.measure_vertices(network, fed)
+    return {"full": full.to_json(), "subnet": cut.to_json(), "table": table.to_json()}
+
+
+def _full(arguments: Mapping[str, Any], report: Report) -> nasviz.trace.TracedNetwork:
+    """A full network with random weights, which decide nothing about its latency, on the device asked for."""
+    from nasviz.train.session import choose_device
+
+    facts = FACTS[arguments["data"]] if arguments["data"] else None
+    source = NetworkSource.from_json(arguments["source"])
+    network, _ = _traced(source, facts, {"protect": (), "collapse": ()}, report)
+    network.to(choose_device(arguments["device"]))
+    return network
+
+
+def _fed(network: nasviz.trace.TracedNetwork, batch_size: int) -> tuple[Any, ...]:
+    return example_inputs(network, network.trace_graph.inputs, batch=batch_size)
+
+
 def _noise(inputs: Inputs, batch: int) -> tuple[torch.Tensor, ...]:
     """Random inputs of these shapes; the first axis is the batch."""
     generator = torch.Generator().manual_seed(0)
@@ -249,7 +296,8 @@ def _batch(arguments: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[torch.
     return images, labels
 
 
-TASKS = {task.__name__: task for task in (analyze, preview, construct, reopen, export, view_onnx, lesson)}
+_TASKS = (analyze, preview, construct, reopen, export, view_onnx, lesson, time_vertices, time_subnet)
+TASKS = {task.__name__: task for task in _TASKS}
 
 if __name__ == "__main__":
     if WARM in sys.argv:

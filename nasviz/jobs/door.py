@@ -29,6 +29,8 @@ __all__ = [
     "preview",
     "reopen",
     "shared_door",
+    "time_subnet",
+    "time_vertices",
     "view_onnx",
     "warm",
 ]
@@ -259,6 +261,51 @@ def reopen(folder: Path | str, inputs: Sequence[Sequence[int]]) -> Job:
     """
     arguments = {"folder": str(folder), "inputs": [list(shape) for shape in inputs]}
     return _DOOR.submit("reopen", arguments, files=_saved(folder))
+
+
+def time_vertices(
+    source: NetworkSource, *, data: str | None = None, batch_size: int = 1, device: str = "auto"
+) -> Job:
+    """Time every operator of a network, for K from a budget of milliseconds.
+
+    Args:
+        source: The network; what its weights are plays no part.
+        data: Name of the data set that it would be built for.
+        batch_size: Examples of one forward pass.
+        device: As for a run: "auto", "cpu", "cuda".
+
+    The result holds `table`, which `LatencyTable.from_json` reads. It is measured anew each time.
+    """
+    arguments = {"source": source.to_json(), "data": data, "batch_size": batch_size, "device": device}
+    return _DOOR.submit("time_vertices", arguments, is_user_code=source.is_callable)
+
+
+def time_subnet(
+    source: NetworkSource,
+    folder: Path | str,
+    *,
+    data: str | None = None,
+    batch_size: int = 1,
+    device: str = "auto",
+) -> Job:
+    """Time a constructed sub-network beside the network that it was cut out of.
+
+    Args:
+        source: The full network.
+        folder: Where `construct` or a run has left the sub-network.
+        data: Name of the data set that the full network was built for.
+        batch_size: Examples of one forward pass.
+        device: As for a run: "auto", "cpu", "cuda".
+
+    The result holds `full` and `subnet` (median, spread and number of repeats, device and batch size) and
+    `table`, which `LatencyTable.from_json` reads. It is measured anew each time.
+
+    Raises:
+        WeightsError: The sub-network is gone.
+    """
+    _saved(folder)
+    arguments = {"source": source.to_json(), "data": data, "batch_size": batch_size, "device": device}
+    return _DOOR.submit("time_subnet", arguments | {"folder": str(folder)}, is_user_code=source.is_callable)
 
 
 def view_onnx(

@@ -7,7 +7,7 @@ import streamlit as st
 from nasviz.draw import GraphView, plan_overlay
 from nasviz.draw.labels import count
 from nasviz.graph import SearchSpace
-from nasviz.ui import cuts, erasing, frame, graphs
+from nasviz.ui import cuts, erasing, frame, graphs, latency
 from nasviz.ui.cuts import Cut
 from nasviz.ui.numbers import power_of_ten
 
@@ -30,6 +30,7 @@ def compare() -> None:
         erasing.plan_story(cut.space, cut.plan)
     with right:
         _checks(cut)
+        latency.before_and_after(cut)
     frame.next_steps("Export")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import streamlit as st
 
 from nasviz import jobs
+from nasviz.catalog import NetworkSource
 from nasviz.draw.labels import clean
 from nasviz.graph import ConstructionPlan, SearchSpace
 from nasviz.runs import Run, RunSummary
@@ -39,6 +40,10 @@ class Cut:
     plan: ConstructionPlan
     report: Mapping[str, Any]
     """What construction measured: max_relative_error, effect, params_after, ..."""
+    source: NetworkSource
+    """The full network."""
+    data: str | None = None
+    """Name of the data set that it was built for, where a run has trained it."""
 
     @property
     def inputs(self) -> list[tuple[int, ...]]:
@@ -74,7 +79,8 @@ def of_run(run: Run) -> Cut:
     assert space is not None
     result = end.result
     name = run_facts.title(run)
-    return Cut(name, run.folder / SUBNET, space, space.plan(result["selected"]), result)
+    plan, settings = space.plan(result["selected"]), run.settings
+    return Cut(name, run.folder / SUBNET, space, plan, result, settings.network, settings.data)
 
 
 def small_space(cut: Cut) -> SearchSpace | None:
@@ -165,7 +171,8 @@ def _constructed(run: Run | None, space: SearchSpace, plan: ConstructionPlan) ->
     result = work.shown(name, "Cutting", cache=state.jobs)
     if result is None:
         return None
-    return Cut(f"{session.title(source)}, by hand", Path(result["folder"]), space, plan, result["report"])
+    title, data = f"{session.title(source)}, by hand", run.settings.data if run else None
+    return Cut(title, Path(result["folder"]), space, plan, result["report"], source, data)
 
 
 def _folder(name: str) -> Path:

@@ -13,10 +13,22 @@ from nasviz.catalog import DATASETS, FACTS, OPTIMIZERS, RELAXED, SALIENCIES, Ent
 from nasviz.draw import plan_overlay, saliency_overlay, state_overlay
 from nasviz.draw.labels import count, plain_shape
 from nasviz.errors import InvalidSettingError
-from nasviz.graph import SearchSpace
+from nasviz.graph import LatencyTable, SearchSpace
 from nasviz.graph.budget import Measure, fit_budget
 from nasviz.runs import RunSettings
-from nasviz.ui import controls, erasing, frame, graphs, live, recipe, run_facts, session, view_only, work
+from nasviz.ui import (
+    controls,
+    erasing,
+    frame,
+    graphs,
+    latency,
+    live,
+    recipe,
+    run_facts,
+    session,
+    view_only,
+    work,
+)
 from nasviz.ui.controls import keep, kept
 
 __all__ = ["search_and_train"]
@@ -27,6 +39,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 FIRST = ("base", "lr", "saliency")
 """Settings of an optimizer that stand beside it; the others are folded up."""
 MEASURES: Mapping[str, Measure] = {"Parameters": "parameters", "MACs": "macs"}
+LATENCY = "Latency"
 
 
 @frame.tell_errors
@@ -64,14 +77,14 @@ def _form() -> None:
         values = _values(source)
         start = st.container()
         with above:
-            k = _sparsity(space, OPTIMIZERS[values["optimizer"]])
+            k = _sparsity(source, space, OPTIMIZERS[values["optimizer"]])
     with right:
         _preview(source, space, k, values)
     with start:
         _start(source, space, values | {"target_sparsity": k})
 
 
-def _sparsity(space: SearchSpace, optimizer: Entry) -> int:
+def _sparsity(source: NetworkSource, space: SearchSpace, optimizer: Entry) -> int:
     """K as a count, with the share beside it, or fitted to a budget; 0 where the optimizer takes none."""
     st.markdown("##### How much shall go")
     if not optimizer.has_target:
@@ -83,7 +96,7 @@ def _sparsity(space: SearchSpace, optimizer: Entry) -> int:
         return 0
     way = st.segmented_control(
         "K by",
-        ("Count", *MEASURES),
+        ("Count", *MEASURES, LATENCY),
         default=kept("way", "Count"),
         required=True,
         key="way",
@@ -91,8 +104,8 @@ def _sparsity(space: SearchSpace, optimizer: Entry) -> int:
         label_visibility="collapsed",
     )
     keep("way", way)
-    if way in MEASURES:
-        k = _fitted(space, str(way))
+    if way != "Count":
+        k = _fitted(source, space, str(way))
     else:
         k = st.slider("K: structures that go", 0, limit, min(kept("k", (limit + 1) // 2 + 1), limit))
     keep("k", k)
@@ -101,11 +114,18 @@ def _sparsity(space: SearchSpace, optimizer: Entry) -> int:
     return k
 
 
-def _fitted(space: SearchSpace, way: str) -> int:
-    share = st.slider(f"Keep at most this share of the {way}", 1, 100, kept("share", 60), format="%d %%")
+def _fitted(source: NetworkSource, space: SearchSpace, way: str) -> int:
+    words = way if way == "MACs" else way.lower()
+    share = st.slider(f"Keep at most this share of the {words}", 1, 100, kept("share", 60), format="%d %%")
     keep("share", share)
-    whole = space.trace.num_parameters if way == "Parameters" else space.trace.macs
-    fit = fit_budget(space, whole * share / 100, MEASURES[way], draws=8)
+    measure = latency.table_of(source) if way == LATENCY else MEASURES[way]
+    if measure is None:
+        return min(int(kept("k", 0)), space.max_sparsity)
+    if isinstance(measure, LatencyTable):
+        whole = measure.whole_ms
+    else:
+        whole = space.trace.num_parameters if way == "Parameters" else space.trace.macs
+    fit = fit_budget(space, whole * share / 100, measure, draws=8)
     if not fit.is_reached:
         words = f"Even K = {space.max_sparsity} keeps more than that on average."
         st.warning(words, icon=":material/warning:")

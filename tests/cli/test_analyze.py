@@ -125,3 +125,15 @@ def test_analysis_leaves_torchs_generator_alone(nasviz: Command) -> None:
     before = torch.get_rng_state()
     nasviz("analyze", *SMALL)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_latency_is_measured_on_demand(nasviz: Command) -> None:
+    found = json.loads(nasviz("analyze", *SMALL, "--latency", "4", "--json").out)
+    assert found["latency"]["batch_size"] == 4
+    assert found["latency"]["whole_ms"] > 0
+    saved = {s["name"]: s["saved_ms"] for s in found["structures"]}
+    assert all(0 < ms < found["latency"]["whole_ms"] for ms in saved.values())
+    said = nasviz("analyze", *SMALL, "--latency", "2").out
+    assert "ms for a batch of 2 on" in said
+    assert "saves ms" in said
+    assert "latency" not in json.loads(nasviz("analyze", *SMALL, "--json").out)

@@ -11,7 +11,7 @@ import torch
 from nasviz import jobs
 from nasviz.catalog import NetworkSource
 from nasviz.errors import WeightsError
-from nasviz.graph import SearchSpace, search_space
+from nasviz.graph import LatencyTable, SearchSpace, search_space
 from nasviz.trace import trace
 from tests import mixed_network
 
@@ -65,6 +65,25 @@ def test_an_analysis_is_kept_and_a_protected_one_is_another() -> None:
     assert len(protected.removable) == 5
     collapsed = SearchSpace.from_json(jobs.analyze(DEMONET, collapse=["conv2"]).require()["space"])
     assert list(collapsed.segments.collapsed) == ["conv2"]
+
+
+def test_latency_is_measured_by_operator_and_of_both_networks(tmp_path: Path) -> None:
+    small = NetworkSource("demonet", input_shape=(1, 8, 8), settings={"width": 0.1})
+    result = jobs.time_vertices(small, data="digits", batch_size=3).require()
+    table = LatencyTable.from_json(result["table"])
+    space = SearchSpace.from_json(jobs.analyze(small).require()["space"])
+    assert table.batch_size == 3
+    assert table.vertex_ms.keys() == {vertex.id for vertex in space.trace}
+
+    with pytest.raises(WeightsError, match="was deleted"):
+        jobs.time_subnet(small, tmp_path / "none")
+    erased = [s.id for s in space.removable][:1]
+    folder = jobs.construct(small, erased, folder=tmp_path / "cut").require()["folder"]
+    result = jobs.time_subnet(small, folder, batch_size=2).require()
+    assert result["full"]["median_ms"] > 0 < result["subnet"]["median_ms"]
+    assert result["full"]["batch_size"] == result["subnet"]["batch_size"] == 2
+    table = LatencyTable.from_json(result["table"])
+    assert 0 < table.after(space.plan(erased)) < table.whole_ms
 
 
 def test_a_preview_scores_every_structure_once_and_again_the_same() -> None:

@@ -1,0 +1,84 @@
+"""Measured latency: of a sub-network beside the full network, and of operators for K from a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from nasviz import jobs
+from nasviz.catalog import NetworkSource
+from nasviz.graph import LatencyTable
+from nasviz.ui import session, work
+from nasviz.ui.controls import keep, kept
+from nasviz.ui.cuts import Cut
+
+__all__ = ["before_and_after", "table_of"]
+
+BATCH_SIZES = (1, 8, 32, 256)
+
+
+def before_and_after(cut: Cut) -> None:
+    """Both networks timed in turn, on demand, with what the additive model had estimated."""
+    st.markdown("##### How fast")
+    state, batch_size = session.current(), _batch_size("subnet")
+    key = f"latency {cut.folder} {cut.plan.selected} {batch_size}"
+    if key not in state.jobs:
+        st.caption("Times forward passes of both networks in turn, in a process of its own.")
+        if not st.button("Measure latency", icon=":material/timer:", key="measure-latency"):
+            return
+        state.jobs[key] = jobs.time_subnet(cut.source, cut.folder, data=cut.data, batch_size=batch_size)
+    result = work.shown(key, "Measuring latency", cache=state.jobs)
+    if result is None:
+        return
+    full, small = result["full"], result["subnet"]
+    saved = small["median_ms"] / full["median_ms"] - 1
+    st.metric("One forward pass", _milliseconds(small["median_ms"]), f"{saved:+.1%}", delta_color="inverse")
+    st.caption(
+        f"Full network {_spread(full)}, sub-network {_spread(small)}: median and half the interquartile range"
+        f" of {small['num_repeats']} passes, batch of {small['batch_size']}, on {small['device']}."
+    )
+    table = LatencyTable.from_json(result["table"])
+    estimate = table.after(cut.plan) * full["median_ms"] / table.whole_ms
+    st.caption(
+        f"Adding up measured operators had estimated {_milliseconds(estimate)}:"
+        f" {estimate / small['median_ms'] - 1:+.1%} off."
+    )
+    if st.button("Measure again", icon=":material/refresh:", key="measure-again"):
+        del state.jobs[key]
+        st.rerun()
+
+
+def table_of(source: NetworkSource) -> LatencyTable | None:
+    """Times of every operator of a network, measured on demand; None until they are."""
+    state, batch_size = session.current(), _batch_size("budget")
+    key = f"vertices {source} {batch_size}"
+    if key not in state.jobs:
+        if not st.button("Measure latency", icon=":material/timer:", key="measure-vertices"):
+            return None
+        state.jobs[key] = jobs.time_vertices(source, batch_size=batch_size)
+    result = work.shown(key, "Measuring latency", cache=state.jobs)
+    if result is None:
+        return None
+    table = LatencyTable.from_json(result["table"])
+    st.caption(
+        f"The full network takes {_milliseconds(table.whole_ms)} for a batch of {table.batch_size} on"
+        f" {table.device}. Sub-networks are estimated by adding up operators; the Sub-network page measures."
+    )
+    return table
+
+
+def _batch_size(place: str) -> int:
+    key = f"latency.batch.{place}"
+    chosen = st.segmented_control("Batch", BATCH_SIZES, default=kept(key, 1), required=True, key=key)
+    keep(key, chosen)
+    return int(chosen)
+
+
+def _spread(latency: Mapping[str, Any]) -> str:
+    return f"{_milliseconds(latency['median_ms'])} ± {latency['iqr_ms'] / 2:.2g}"
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.3g} ms"
