@@ -147,6 +147,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "K",
         "help": "structures to remove: a count, such as 3, or a share of them, such as 0.5",
     },
+    "slim": {
+        "type": _sparsity,
+        "metavar": "SHARE",
+        "help": "channels to cut besides: a share, such as 0.5, or a count of channel groups",
+    },
+    "group_divisible": {"type": int, "help": "what the widths left by --slim are multiples of"},
     "saliency": {
         "choices": tuple(name for name, row in SALIENCIES.items() if row.family == "step"),
         "help": "score that ranks the structures",

@@ -202,7 +202,7 @@ def view_onnx(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     report(0.5, "finding what could go")
     space = search_space(view.trace_graph, arguments["protect"], arguments["collapse"])
     # What takes too long or too much for a hostile graph ends this process, not the one that draws.
-    _ = space.structures, space.gates, space.switchable, space.max_sparsity, space.dependency.channel_groups
+    _ = space.structures, space.gates, space.switchable, space.max_sparsity, space.channels.structures
     writer = f", written by {view.producer}" if view.producer else ""
     return {
         "space": space.to_json(),

@@ -24,6 +24,7 @@ _RULES: Mapping[str, Rule] = {
     "lr": Number(0, 1000, above=True),
     "momentum": Number(0, 1, below=True),
     "weight_decay": Number(0, 100),
+    "group_divisible": Number(1, 10**6, whole=True),
     "saliency": Choice(tuple(SALIENCIES)),
     "periods": Number(1, 1000, whole=True),
     "regularization": _AMOUNT,
@@ -95,6 +96,10 @@ class RunSettings:
     weight_decay: float = 5e-4
     target_sparsity: int | float = 0
     """K: a whole number counts removal structures, a float in [0, 1) is their share."""
+    slim: int | float = 0
+    """Channel groups that go besides, counted or as the share of those that the structures leave."""
+    group_divisible: int = 1
+    """What the widths that slimming leaves shall be multiples of."""
     saliency: str = "taylor"
     warmup_steps: int | None = None
     """None: 10 % of all steps."""
@@ -172,6 +177,12 @@ class RunSettings:
         if self.trained_epochs >= self.epochs:
             words = f"below epochs={self.epochs}, for these count them in"
             raise refuse("trained_epochs", self.trained_epochs, words, 0)
+        rule = _K_RATIO if isinstance(self.slim, float) else _K_COUNT
+        if not rule.allows(self.slim):
+            words = "a whole number of channel groups from 0, or a share of them from 0.0 to below 1.0"
+            raise refuse("slim", self.slim, words, 0)
+        if self.slim and not entry.has_target:
+            raise refuse("slim", self.slim, f"left at 0, for {entry.title} has no target", 0)
         self._check_own()
         if self.lr_periods > 1 and self.lr_schedule != "cosine":
             words = f"1 where lr_schedule is {self.lr_schedule!r}, for only a cosine has periods"

@@ -14,6 +14,7 @@ from nasviz.relax import Derived, RelaxedOptimizer
 from nasviz.runs import Evaluation, Run, Writer
 from nasviz.runs.files import SPACE, SUBNET, write_json
 from nasviz.subnet import Subnetwork
+from nasviz.subnet.zero import zero_channels
 from nasviz.train.evaluation import evaluate
 from nasviz.train.session import Session
 
@@ -54,7 +55,9 @@ def conclude(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
         words = f"{NO_PATH_LEFT}: the {len(erased)} structures that became zero cut the network apart"
         writer.event(step, "warning", words)
         return result
-    sub = subnet.construct(session.network.to("cpu"), session.space, erased)
+    network = session.network.to("cpu")
+    channels = zero_channels(network, session.space, erased) if session.settings.slim else ()
+    sub = subnet.construct(network, session.space, erased, channels=channels)
     return _reported(result | _save(session, sub, folder / SUBNET, writer), accuracy, session, writer)
 
 
@@ -130,7 +133,8 @@ def _save(session: Session, sub: Subnetwork, target: Path, writer: Writer) -> di
         writer.event(session.step - 1, "warning", f"the sub-network was not exported to ONNX: {error}")
     loss, accuracy = _judge(session, writer, "subnet", sub.module)
     # Which vertex went and which tensor was cut is in report.json; lists of runs need not read that.
-    report = {name: value for name, value in sub.report.to_json().items() if name not in ("erased", "sliced")}
+    left_out = ("erased", "sliced", "widths")
+    report = {name: value for name, value in sub.report.to_json().items() if name not in left_out}
     return report | {"loss_subnet": loss, "accuracy_subnet": accuracy, "onnx_error": onnx_error}
 
 

@@ -103,6 +103,9 @@ def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | Non
         aim = f"{session.target_sparsity} of {len(session.space.removable)} structures to be removed"
         if isinstance(session.optimizer, RelaxedOptimizer):
             aim = f"{len(session.space.switches)} operations to be weighed"
+        if slim := session.settings.slim:
+            share = f"{slim:.0%}" if isinstance(slim, float) else f"{slim}"
+            aim += f", and {share} of {len(session.space.channels)} channel groups"
         words = f"start on {device}: {schedule.total_steps} steps, {aim}"
         writer.event(0, "start", words)
     else:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nasviz.optim import SearchOptimizer
+from nasviz.optim import SearchOptimizer, Slim
 from nasviz.relax import RelaxedOptimizer
 from nasviz.runs import StepRecord, Writer
 from nasviz.train.session import Session
@@ -80,6 +80,8 @@ class Recorder:
             if is_warm or selected:
                 self._tell_selection(record, selected)
             self._selected.update(selected)
+        if is_warm and isinstance(optimizer, Slim):
+            self._tell_channels(optimizer, step)
         if len(optimizer.known_zero) > len(self._zeroed):
             self.tell_zero()
         if has_changed and optimizer.phase == "training" and optimizer.selected:
@@ -137,6 +139,16 @@ class Recorder:
         self.writer.event(step, "selected", words)
         for structure in selected:
             self.writer.event(step, "redundant", f"{self._names[structure]} will go", structure)
+
+    def _tell_channels(self, optimizer: Slim, step: int) -> None:
+        """How many channels of which operators were selected."""
+        space = self.session.space
+        narrowed = space.channels.narrowed(optimizer.channels)
+        most = sorted(narrowed, key=lambda v: -len(narrowed[v]))[:3]
+        words = f"{len(optimizer.channels)} of {len(space.channels)} channel groups will be cut"
+        if most:
+            words += ", most in " + ", ".join(f"{space.trace[v].name} ({len(narrowed[v])})" for v in most)
+        self.writer.event(step, "selected", words)
 
     def _tell_kept(self, step: int) -> None:
         """Which candidates a selection in the hierarchy passed over."""

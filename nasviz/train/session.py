@@ -123,8 +123,15 @@ def open_session(settings: RunSettings) -> Session:
         inputs = split.train.batch(torch.arange(min(settings.batch_size, len(split.train))))[0].to(device)
         optimizer = relax.create(settings.optimizer, network, space, inputs=(inputs,), **chosen)
     else:
-        k = settings.target_sparsity
-        optimizer = optim.create(settings.optimizer, network, space, target_sparsity=k, **chosen)
+        optimizer = optim.create(
+            settings.optimizer,
+            network,
+            space,
+            target_sparsity=settings.target_sparsity,
+            slim=settings.slim,
+            group_divisible=settings.group_divisible,
+            **chosen,
+        )
     # What building and tracing drew must not decide what training draws.
     seed_everything(settings.seed)
     return Session(

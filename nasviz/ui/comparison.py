@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from nasviz.draw import GraphView, plan_overlay
-from nasviz.draw.labels import count
+from nasviz.draw.labels import clean, count
 from nasviz.graph import SearchSpace
 from nasviz.ui import cuts, erasing, frame, graphs, latency
 from nasviz.ui.cuts import Cut
@@ -31,6 +31,7 @@ def compare() -> None:
     with right:
         _checks(cut)
         latency.before_and_after(cut)
+    _widths(cut)
     frame.next_steps("Export")
 
 
@@ -89,6 +90,30 @@ def _view(key: str, space: SearchSpace, way: str | None) -> GraphView:
     if way == "Operators":
         return graphs.trace_of(key, None, space)
     return graphs.segments_of(key, space)
+
+
+def _widths(cut: Cut) -> None:
+    """Channels of every operator that makes fewer, before and after."""
+    if not cut.plan.widths:
+        return
+    st.markdown("##### Slimmer operators")
+    st.dataframe(
+        [
+            {
+                "operator": clean(cut.space.trace[vertex].name),
+                "channels before": before,
+                "after": after,
+                "kept": after / before,
+            }
+            for vertex, (before, after) in cut.plan.widths.items()
+        ],
+        hide_index=True,
+        column_config={"kept": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)},
+    )
+    st.caption(
+        f"{len(cut.plan.channels):,} of {len(cut.space.channels):,} channel groups were zero and are cut."
+        " Operators whose channels meet in a sum lose the same ones."
+    )
 
 
 def _checks(cut: Cut) -> None:

@@ -79,7 +79,7 @@ def of_run(run: Run) -> Cut:
     assert space is not None
     result = end.result
     name = run_facts.title(run)
-    plan, settings = space.plan(result["selected"]), run.settings
+    plan, settings = space.plan(result["selected"], (), result.get("channels", ())), run.settings
     return Cut(name, run.folder / SUBNET, space, plan, result, settings.network, settings.data)
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import Counter
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from nasviz.draw import plan_overlay
 from nasviz.draw.labels import clean, plain_shape, ranges
 from nasviz.graph import ConstructionPlan, RemovalStructure, SearchSpace
-from nasviz.ui import erasing, frame, graphs, session
+from nasviz.ui import channels, erasing, frame, graphs, session
 from nasviz.ui.words import inert
 
 __all__ = ["dependency_graph"]
+
+STRUCTURES, CHANNELS = "Structures", "Channel groups"
 
 
 @frame.tell_errors
@@ -26,6 +29,11 @@ def dependency_graph() -> None:
     )
     picture, side = st.columns([1.7, 1], gap="medium")
     with side:
+        way = _way()
+    if way == CHANNELS:
+        _channels(space, picture, side)
+        return
+    with side:
         structure = _choose(space)
         plan = erasing.plan_of(space, [structure.id] if structure and structure.is_removable else [])
     with picture:
@@ -38,6 +46,36 @@ def dependency_graph() -> None:
             _tell(space, structure, plan)
     if selection.vertex and selection.vertex.members:
         _follow(space, selection.vertex.members[0], structure)
+
+
+def _way() -> str:
+    choices = session.current().choices
+    way = st.segmented_control(
+        "What could go",
+        (STRUCTURES, CHANNELS),
+        default=choices.get("dependency", STRUCTURES),
+        required=True,
+        key="dependency.way",
+        help="Whole structures, or channels inside the operators that stay.",
+        label_visibility="collapsed",
+    )
+    choices["dependency"] = way
+    return str(way)
+
+
+def _channels(space: SearchSpace, picture: DeltaGenerator, side: DeltaGenerator) -> None:
+    """The same graph, read for what can be cut inside operators."""
+    state = session.current()
+    with side:
+        structure = channels.choose(space)
+    with picture:
+        view = graphs.dependencies_of(session.key_of(space), space)
+        overlay = channels.overlay_of(view, structure) if structure else None
+        selection = graphs.show(view, key="dependency-graph", overlay=overlay, selected=state.linked)
+        graphs.remember(selection)
+    with side:
+        if structure is not None:
+            channels.tell(space, structure)
 
 
 def _choose(space: SearchSpace) -> RemovalStructure | None:

@@ -71,6 +71,8 @@ def plan_story(space: SearchSpace, plan: ConstructionPlan) -> None:
     lines += [f"gate **{names[i]}**: {_fate(space, plan, i)}" for i in plan.gates]
     dead = [space.trace[v].name for v, why in plan.erased.items() if why == "dead end"]
     lines += [f"dead ends, go too: {_few(dead)}"] if dead else []
+    if plan.channels:
+        lines.append(f"{len(plan.channels):,} channel groups cut, in {len(plan.widths)} operators")
     lines += [f"{inert(cut.tensor)} loses {_axis(cut.dim)} {ranges(cut.rows)}" for cut in plan.slices]
     bypassed = [space.trace[v].name for v in plan.bypassed if v not in plan.scaled]
     lines += [f"left with one operand, bypassed: {_few(bypassed)}"] if bypassed else []

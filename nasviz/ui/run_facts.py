@@ -59,10 +59,12 @@ def describe(settings: RunSettings) -> str:
     """The settings that matter most, in one line of plain text."""
     k = settings.target_sparsity
     share = f"{k:.0%} of the structures" if isinstance(k, float) else f"K = {k}"
+    slim = f"{settings.slim:.0%}" if isinstance(settings.slim, float) else str(settings.slim)
     collapsed = [f"{', '.join(settings.collapse)} collapsed"] if settings.collapse else []
     optimizer = OPTIMIZERS[settings.optimizer]
     parts = [
         *([share] if optimizer.has_target else []),
+        *([f"{slim} of the channels"] if settings.slim else []),
         *collapsed,
         optimizer.title,
         DATASETS[settings.data].title,

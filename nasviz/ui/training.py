@@ -77,11 +77,13 @@ def _form() -> None:
         values = _values(source)
         start = st.container()
         with above:
-            k = _sparsity(source, space, OPTIMIZERS[values["optimizer"]])
+            optimizer = OPTIMIZERS[values["optimizer"]]
+            k = _sparsity(source, space, optimizer)
+            slim = _slim(space) if optimizer.has_target else {}
     with right:
         _preview(source, space, k, values)
     with start:
-        _start(source, space, values | {"target_sparsity": k})
+        _start(source, space, values | {"target_sparsity": k} | slim)
 
 
 def _sparsity(source: NetworkSource, space: SearchSpace, optimizer: Entry) -> int:
@@ -112,6 +114,29 @@ def _sparsity(source: NetworkSource, space: SearchSpace, optimizer: Entry) -> in
     why = ": one more, and an output would be cut off" if limit < total else ""
     st.caption(f"**K = {k}** of {total} structures ({k / total:.0%}). K goes up to {limit}{why}.")
     return k
+
+
+def _slim(space: SearchSpace) -> dict[str, Any]:
+    """Channels to be cut besides, where a person asks for it."""
+    wants = st.checkbox(
+        "Also slim channels",
+        kept("wants_slim", False),
+        key="wants_slim",
+        help="Cut channels inside the operators that stay: filters with all that depends on them (OTOv2).",
+    )
+    keep("wants_slim", wants)
+    if not wants:
+        return {}
+    channels = space.channels
+    if not len(channels):
+        st.info("No operator of this network can lose channels.", icon=":material/info:")
+        return {}
+    share = st.slider("Share of the channels that go", 5, 95, kept("slim", 50), 5, format="%d %%", key="slim")
+    keep("slim", share)
+    divisible = controls.whole("Widths as multiples of", "group_divisible", 1, 1, 1024)
+    widths = f"in {len(channels.slimmable)} sets of operators that share theirs"
+    st.caption(f"Up to {len(channels) * share // 100:,} of {len(channels):,} channel groups, {widths}.")
+    return {"slim": share / 100, "group_divisible": divisible}
 
 
 def _fitted(source: NetworkSource, space: SearchSpace, way: str) -> int:

@@ -214,3 +214,32 @@ def test_a_cancelled_run_goes_on_where_it_was_cancelled(store: Store, done: Run)
 
     assert run.tail().steps.loss.tolist() == done.tail().steps.loss.tolist()
     assert (heard[-1].step, heard[-1].total_steps, heard[-1].phase) == (22, 22, "construction")
+
+
+def test_a_run_that_slims_records_what_it_cuts(store: Store) -> None:
+    run = store.create(short_settings(target_sparsity=1, slim=0.4, group_divisible=2, epochs=2))
+    assert work(run) == "done"
+
+    result, tail = run.end.result, run.tail()
+    space = SearchSpace.from_json(json.loads((run.folder / "space.json").read_text()))
+    plan = space.plan(result["selected"], (), result["channels"])
+    assert result["channels"]
+    assert plan.params_after == result["params_after"]
+    assert all(after % 2 == 0 for _, after in plan.widths.values())
+    assert result["accuracy_subnet"] == result["accuracy_full"]
+    assert any("channel groups will be cut" in event.text for event in tail.events)
+
+
+def test_a_run_that_slims_resumes_to_the_bit(store: Store) -> None:
+    settings = short_settings(target_sparsity=1, slim=0.4, epochs=1, warmup_steps=3, projection_steps=4)
+    straight, stopped = store.create(settings), store.create(settings)
+    assert work(straight) == "done"
+
+    def stop(progress: Progress) -> None:
+        if progress.step >= 5 and not stopped.end:
+            stopped.request("cancel")
+
+    assert work(stopped, stop) == "cancelled"
+    stopped.forget_request()
+    assert work(stopped) == "done"
+    assert timeless(stopped) == timeless(straight)
