@@ -14,7 +14,7 @@ from nasviz.runs.sweep import SweepSettings
 
 __all__ = ["MACS_PER_SECOND", "START_S", "Estimate", "estimate"]
 
-MACS_PER_SECOND = 8e9
+MACS_PER_SECOND = 15e9
 """What one core of a plain processor trains; a rough figure, for networks that were never timed here."""
 PASSES = 3
 """Forward, and backward to inputs and to weights."""
