@@ -41,8 +41,8 @@ def sparse_search(
         space: Its search space.
         inner: Optimizer of all weights, the switches not among them.
         strength: lambda; may be raised from epoch to epoch in `architecture.param_groups` (see `pathwise`).
-            AdamHAPG divides by the size of gradients: where these are tiny, as behind a norm, a lambda that is
-            too large silences a whole node in its first step.
+            AdamHAPG divides by the size of gradients: where these are tiny, as behind a norm, a lambda that
+            is too large silences a whole node in its first step.
         alpha: Balance of the penalty: 1 is the lasso, 0 the group lasso.
         architecture_lr: eta.
         is_adaptive: AdamHAPG instead of HAPG.
