@@ -8,9 +8,11 @@ the same as not being reached; so validity is read from the closure.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
+from nasviz.graph.detours import Detours, essential_sinks
 from nasviz.graph.segments import SegmentGraph
 
 __all__ = ["Connectivity"]
@@ -58,6 +60,17 @@ class Connectivity:
                     queue.append(before)
         return alive
 
+    @cached_property
+    def essential(self) -> tuple[int, ...]:
+        """Sinks that are reached only if all are; one of them in most networks."""
+        return essential_sinks(self.segments, self.sinks, self.priced)
+
+    def detours(self) -> Detours | None:
+        """Cheapest ways to the one sink that matters, ready for erasing; `None` where several matter."""
+        if len(self.essential) != 1 or self.protected:
+            return None
+        return Detours(self.segments, self.essential[0], self.priced)
+
     def witness(self, erased: Iterable[int]) -> frozenset[int] | None:
         """Removal structures on paths that keep everything connected, few of them; `None` if there are none.
 
@@ -70,45 +83,56 @@ class Connectivity:
         starts = {s.id for s in self.segments if s.starts}
         ends = frozenset(s.id for s in self.segments if s.outputs)
         kept: set[int] = set()
-        for sink in sorted(self.sinks):
-            path = self._path(starts | kept, frozenset({sink}), gone, paid=kept)
+        for sink in sorted(self.essential):
+            path = self._path(sink, starts, kept, gone, forward=False)
             if path is None:
                 return None
             kept.update(path)
         for s in sorted(self.protected):
-            path = self._path({s}, ends, gone, paid=kept)
+            path = self._path(s, ends, set(), gone, forward=True, paid=kept)
             if path is None:
                 return None
             kept.update(path)
         return frozenset(kept & self.priced)
 
     def _path(
-        self, roots: set[int], goals: frozenset[int], gone: frozenset[int], *, paid: set[int]
+        self,
+        root: int,
+        goals: Collection[int],
+        kept: Collection[int],
+        gone: frozenset[int],
+        *,
+        forward: bool,
+        paid: Collection[int] = (),
     ) -> list[int] | None:
-        """The path from a root to a goal with the fewest structures that are not paid for yet."""
+        """The way from `root` to a goal, or to what is kept, with the fewest structures to pay for.
+
+        `kept` is connected already, so that the search ends there; `paid` only costs nothing.
+        """
         cost: dict[int, int] = {}
         parent: dict[int, int | None] = {}
         queue: deque[int] = deque()
 
         def offer(segment_id: int, base: int, origin: int | None) -> None:
-            price = base + (segment_id in self.priced and segment_id not in paid)
+            is_free = segment_id not in self.priced or segment_id in kept or segment_id in paid
+            price = base + (not is_free)
             if segment_id in gone or cost.get(segment_id, price + 1) <= price:
                 return
             cost[segment_id], parent[segment_id] = price, origin
             (queue.append if price > base else queue.appendleft)(segment_id)
 
-        for root in sorted(roots):
-            offer(root, 0, None)
+        offer(root, 0, None)
         done: set[int] = set()
         while queue:
             here = queue.popleft()
-            if here in goals:
+            if here in goals or here in kept:
                 return _way_back(here, parent)
             if here in done:
                 continue
             done.add(here)
-            for follower in self.segments[here].successors:
-                offer(follower, cost[here], here)
+            s = self.segments[here]
+            for neighbour in s.successors if forward else s.predecessors:
+                offer(neighbour, cost[here], here)
         return None
 
 

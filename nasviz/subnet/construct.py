@@ -6,7 +6,6 @@ full network with its redundant groups at zero. The network that was handed in s
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -18,16 +17,18 @@ from nasviz.graph import ConstructionPlan, SearchSpace, TraceGraph
 from nasviz.subnet.erase import drop_operands_, drop_outputs_
 from nasviz.subnet.feed import remember_inputs
 from nasviz.subnet.fill import insert_fills_
-from nasviz.subnet.parity import Check, check_parity, precision, tolerance
+from nasviz.subnet.parity import Check, Networks, check_parity, precision, tolerance
 from nasviz.subnet.report import Report, report
 from nasviz.subnet.simplify import allow_any_layout_, delete_dead_code_, without_unused_modules
 from nasviz.subnet.slice import cut_tensors_, retype_
 from nasviz.subnet.zero import (
     named_tensors,
-    project_to_zero_,
+    own_tensors_,
+    shallow_copy,
     with_lively_group,
     zero_channels,
     zero_structures,
+    zeroed_copy,
 )
 
 __all__ = ["Subnetwork", "carry_out", "construct"]
@@ -64,7 +65,8 @@ def construct(
         channels: Ids of channel groups to cut (see `SearchSpace.channels`). Left out together with `erased`,
             those that are exactly zero; left out alone, none.
         inputs: What the parity checks feed: a tensor, a tuple of arguments or a dict of keyword arguments.
-            Left out, seeded random tensors of the shapes that the network was traced with.
+            Left out, seeded random tensors of the shapes that the network was traced with, one sample or
+            two.
         seed: Of the random inputs and statistics of the parity checks.
 
     Raises:
@@ -73,14 +75,16 @@ def construct(
     """
     _check_fit(net, space.trace)
     plan = _plan(net, space, erased, gates, channels)
-    zeroed = copy.deepcopy(net)
-    project_to_zero_(zeroed, space, plan.selected, plan.gates, plan.channels)
-    small = carry_out(copy.deepcopy(zeroed), space.trace, plan)
+    group = space.group(plan.selected, plan.gates, plan.channels)
+    zeroed = zeroed_copy(net, group)
+    small = carry_out(shallow_copy(zeroed), space.trace, plan)
     _check_promise(small, plan)
     lively = with_lively_group(net, space, plan.selected, plan.gates, plan.channels, seed=seed)
-    checks = check_parity(lively, zeroed, small, space.trace, plan, inputs=inputs, seed=seed)
+    networks = Networks(lively, zeroed, small, zeros=group.tensors)
+    checks = check_parity(networks, space.trace, plan, inputs=inputs, seed=seed)
     if max(check.relative_error for check in checks) > tolerance(precision(net)):
         raise ConstructionError(_inexact(plan, checks))
+    own_tensors_(small, net)
     shapes = {name: tuple(tensor.shape) for name, tensor in named_tensors(small).items()}
     return Subnetwork(small, report(plan, checks, shapes), plan)
 

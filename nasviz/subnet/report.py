@@ -60,7 +60,7 @@ def report(
     """Put a plan and its measured checks together; `shapes` are those of the sub-network's tensors."""
     return Report(
         max_relative_error=max(check.relative_error for check in checks),
-        effect=max(check.effect for check in checks),
+        effect=max(check.effect for check in checks if check.effect is not None),
         params_before=plan.params_before,
         params_after=plan.params_after,
         macs_before=plan.macs_before,

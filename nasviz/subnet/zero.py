@@ -8,14 +8,24 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from nasviz.errors import ConstructionError
-from nasviz.graph import SearchSpace, Slice
+from nasviz.graph import Group, SearchSpace, Slice
 
-__all__ = ["named_tensors", "project_to_zero_", "with_lively_group", "zero_channels", "zero_structures"]
+__all__ = [
+    "named_tensors",
+    "own_tensors_",
+    "project_to_zero_",
+    "shallow_copy",
+    "with_lively_group",
+    "zero_channels",
+    "zero_structures",
+    "zeroed_copy",
+]
 
 
 def named_tensors(net: nn.Module) -> dict[str, Tensor]:
@@ -46,15 +56,60 @@ def project_to_zero_(
         ConstructionError: `net` lacks a parameter of the group.
     """
     group = space.group(erased, gates, channels)
+    tensors = _tensors_of(group, net)
+    for name in group.tensors:
+        tensors[name].zero_()
+    _zero_rows_(tensors, group.rows)
+
+
+@torch.no_grad()
+def zeroed_copy(net: fx.GraphModule, group: Group) -> fx.GraphModule:
+    """A network that shares all tensors with `net` but those of `group`, which are zero in it.
+
+    Raises:
+        ConstructionError: `net` lacks a parameter of the group.
+    """
+    tensors = _tensors_of(group, net)
+    fresh = {name: torch.zeros_like(tensors[name]) for name in group.tensors}
+    fresh |= {name: tensors[name].detach().clone() for name in {row.tensor for row in group.rows}}
+    _zero_rows_(fresh, group.rows)
+    return shallow_copy(net, fresh)
+
+
+def shallow_copy(net: fx.GraphModule, fresh: Mapping[str, Tensor] | None = None) -> fx.GraphModule:
+    """A network with modules and a graph of its own that shares its tensors with `net`, all but `fresh`."""
+    tensors = named_tensors(net)
+    memo: dict[int, Any] = {id(tensor): tensor for tensor in tensors.values()}
+    for name, value in (fresh or {}).items():
+        tensor = tensors[name]
+        is_parameter = isinstance(tensor, nn.Parameter)
+        memo[id(tensor)] = nn.Parameter(value, tensor.requires_grad) if is_parameter else value
+    return copy.deepcopy(net, memo)
+
+
+def own_tensors_(net: nn.Module, other: nn.Module) -> None:
+    """Copy the tensors that `net` shares with `other`, in place; what is tied stays tied."""
+    shared = {id(tensor) for tensor in named_tensors(other).values()}
+    memo: dict[int, Any] = {}
+    for module in net.modules():
+        tables: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
+        for table in tables:
+            table.update({k: copy.deepcopy(t, memo) for k, t in table.items() if id(t) in shared})
+
+
+def _tensors_of(group: Group, net: nn.Module) -> dict[str, Tensor]:
+    """All tensors of `net`, after a check that those of the group are among them."""
     tensors = named_tensors(net)
     if lost := [name for name in (*group.tensors, *(r.tensor for r in group.rows)) if name not in tensors]:
         raise ConstructionError(
             f"the network has no parameter {lost[0]!r}, which the search space names; "
             "was the space made from another network?"
         )
-    for name in group.tensors:
-        tensors[name].zero_()
-    for row in group.rows:
+    return tensors
+
+
+def _zero_rows_(tensors: Mapping[str, Tensor], rows: Iterable[Slice]) -> None:
+    for row in rows:
         tensor = tensors[row.tensor]
         tensor.index_fill_(row.dim, torch.tensor(row.rows, device=tensor.device), 0)
 

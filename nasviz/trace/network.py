@@ -56,6 +56,9 @@ class TracedNetwork(fx.GraphModule):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TracedNetwork:
         """A copy with its own parameters, the same trace graph and the same parity."""
+        for key in ("trace_graph", "parity"):
+            if key in vars(self):  # plain data that nobody changes: not worth a copy
+                memo[id(vars(self)[key])] = vars(self)[key]
         result = super().__deepcopy__(memo)
         assert isinstance(result, TracedNetwork)
         for key, parameter in self._parameters.items():

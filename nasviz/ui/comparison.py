@@ -126,10 +126,13 @@ def _checks(cut: Cut) -> None:
             {
                 "check": check["name"],
                 "difference": power_of_ten(check["relative_error"]),
-                "effect": power_of_ten(check["effect"]),
+                "effect": "-" if check["effect"] is None else power_of_ten(check["effect"]),
             }
             for check in checks
         ],
         hide_index=True,
     )
-    st.caption("Difference: zeroed full network against sub-network. Effect: full network against zeroed.")
+    st.caption(
+        "Difference: zeroed full network against sub-network. Effect: full network against zeroed, measured"
+        " where it first shows."
+    )

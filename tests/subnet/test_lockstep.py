@@ -1,0 +1,130 @@
+"""Networks run one after the other give what each of them gives alone, and common calls run once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, fx, nn
+
+import nasviz
+from nasviz.subnet.lockstep import Memory, run
+from nasviz.subnet.zero import shallow_copy
+from tests.subnet import networks
+
+X = torch.randn(3, 2, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+def traced() -> fx.GraphModule:
+    torch.manual_seed(0)
+    return nasviz.trace(networks.Branches(networks.conv_norm(12, 3)), X).eval()
+
+
+def calls(net: fx.GraphModule) -> dict[str, int]:
+    """Counts the calls of the leaves of `net` from now on, by path."""
+    counts: dict[str, int] = {}
+    for path, module in net.named_modules():
+        if not list(module.children()):
+            counts[path] = 0
+
+            def count(*_: object, path: str = path) -> None:
+                counts[path] += 1
+
+            module.register_forward_hook(count)
+    return counts
+
+
+def remembered(net: fx.GraphModule) -> Memory:
+    memory = Memory()
+    run(net, (X,), memory, remember=True)
+    return memory
+
+
+@torch.no_grad()
+def test_a_copy_computes_nothing_again() -> None:
+    net = traced()
+    memory, copied = remembered(net), shallow_copy(net)
+    counts = calls(copied)
+    assert torch.equal(run(copied, (X,), memory), net(X))
+    assert not any(counts.values())
+
+
+def shift_weight(net: fx.GraphModule) -> None:
+    net.get_parameter("b.0.weight").data = net.get_parameter("b.0.weight") + 1
+
+
+def shift_statistics(net: fx.GraphModule) -> None:
+    net.get_buffer("b.1.running_mean").add_(1)
+
+
+def change_mode(net: fx.GraphModule) -> None:
+    net.b.get_submodule("1").train()
+
+
+def change_setting(net: fx.GraphModule) -> None:
+    net.b.get_submodule("1").eps = 0.5
+
+
+@pytest.mark.parametrize("change", [shift_weight, shift_statistics, change_mode, change_setting])
+@torch.no_grad()
+def test_what_differs_is_computed(change: Callable[[fx.GraphModule], None]) -> None:
+    net = traced()
+    memory = remembered(net)
+    other = traced()
+    change(other)
+    counts = calls(other)
+
+    found = run(other, (X,), memory)
+
+    assert counts["a.0"] == counts["a.1"] == counts["stem"] == 0
+    assert counts["b.1"] == counts["tail.0"] == 1
+    change(alone := traced())
+    assert torch.equal(found, alone(X))
+    assert not torch.equal(found, net(X))
+
+
+@torch.no_grad()
+def test_other_inputs_are_computed() -> None:
+    net = traced()
+    assert torch.equal(run(net, (X + 1,), remembered(net)), net(X + 1))
+
+
+@torch.no_grad()
+def test_products_with_zeros_are_not_computed() -> None:
+    net = traced()
+    names = [name for name, _ in net.named_parameters() if name.startswith("b.0")]
+    for name in names:
+        net.get_parameter(name).zero_()
+    wanted, counts = net(X), calls(net)
+    assert torch.equal(run(net, (X,), Memory(), zeros=names), wanted)
+    assert counts["b.0"] == 0
+    assert counts["a.0"] == 1
+
+
+@torch.no_grad()
+def test_without_room_everything_is_computed() -> None:
+    net = traced()
+    memory = Memory(room=0)
+    run(net, (X,), memory, remember=True)
+    assert not [call for call in memory.calls.values() if isinstance(call.value, Tensor)]
+    assert torch.equal(run(net, (X,), memory), net(X))
+
+
+@torch.no_grad()
+def test_networks_that_write_in_place_are_run_as_they_are() -> None:
+    net = fx.symbolic_trace(nn.Sequential(nn.Conv2d(2, 3, 1), nn.ReLU(inplace=True)))
+    memory = remembered(net)
+    assert not memory.calls
+    assert torch.equal(run(net, (X,), memory), net(X))
+
+
+@torch.no_grad()
+def test_random_numbers_are_drawn_anew() -> None:
+    class Noisy(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * torch.bernoulli(torch.full_like(x, 0.5))
+
+    net = nasviz.trace(Noisy(), X)
+    memory = remembered(net)
+    assert not torch.equal(run(net, (X,), memory), run(net, (X,), memory))
