@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -109,8 +110,8 @@ class Trained:
         if fine_tuning_steps:
             sgd = torch.optim.SGD(small.parameters(), LR, MOMENTUM, weight_decay=WEIGHT_DECAY)
             fit(small, sgd, self.study.digits.train, fine_tuning_steps, self.study.seed + 1000)
-        images = test[0][:LATENCY_BATCH_SIZE]
-        full_latency, latency = measure_latencies((self.net, small), images, repeats=20)
+        nets, images = (self.net, small), test[0][:LATENCY_BATCH_SIZE]
+        full_latency, latency = measure_latencies(nets, images, clock=time.process_time)
         return {
             "accuracy": accuracy(small, test),
             "parameters": sub.report.params_after,
