@@ -10,6 +10,7 @@ from nasviz.catalog.lookup import KINDS, find
 from nasviz.catalog.networks import NETWORKS
 from nasviz.catalog.optimizers import OPTIMIZERS
 from nasviz.catalog.presets import PRESETS, Preset, Printed, Row, find_preset
+from nasviz.catalog.proximal import PROXIMAL
 from nasviz.catalog.recipe import RECIPE
 from nasviz.catalog.relaxed import RELAXED
 from nasviz.catalog.saliencies import SALIENCIES
@@ -22,6 +23,7 @@ __all__ = [
     "NETWORKS",
     "OPTIMIZERS",
     "PRESETS",
+    "PROXIMAL",
     "RECIPE",
     "RELAXED",
     "SALIENCIES",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nasviz.catalog.entry import Entry, Setting
+from nasviz.catalog.proximal import proximal_entries
 from nasviz.catalog.relaxed import relaxed_entries
 from nasviz.catalog.saliencies import SALIENCIES, STEP
 
@@ -181,6 +182,7 @@ OPTIMIZERS: dict[str, Entry] = {
             family="half-space",
             has_target=False,
         ),
+        *proximal_entries(),
         *relaxed_entries(_BASE),
     )
 }

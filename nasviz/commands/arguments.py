@@ -20,6 +20,7 @@ def settings_of(args: argparse.Namespace) -> RunSettings:
         NasvizError: They cannot be.
     """
     chosen = {name: getattr(args, name) for name in OPTIONS if hasattr(args, name)}
+    chosen |= {"cells": tuple(chosen["cells"])} if "cells" in chosen else {}
     wishes: dict[str, Any] = {"protect": tuple(args.protect), "collapse": tuple(args.collapse)}
     return RunSettings(network=source_of(args, args.model), **wishes, **chosen)
 
@@ -193,6 +194,20 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "auxiliary_weight": {"type": float, "help": "lambda of rarts", "shown": 1.0},
     "coupling": {"type": float, "help": "beta of rarts", "shown": 1.0},
     "latency_weight": {"type": float, "help": "gamma of rarts, for a millisecond", "shown": 0.0},
+    "mu": {"type": float, "help": "weight of the penalty; gsparsity only, as all of these", "shown": 1.0},
+    "rho": {"type": float, "help": "weight of the new gradient in the momentum", "shown": 0.8},
+    "normalisation": {
+        "choices": ("none", "div", "mul"),
+        "help": "of the penalty by the size of a group",
+        "shown": "none",
+    },
+    "adaptive": {"action": "store_true", "help": "let step sizes follow the gradients", "shown": "constant"},
+    "threshold": {"type": float, "help": "length up to which a structure is pruned", "shown": 1e-6},
+    "cells": {
+        "action": "append",
+        "metavar": "NAME",
+        "help": "cells in which an operation lives or dies as one: their class, or a pattern of paths",
+    },
     "epochs": {"type": int, "help": "passes over the training images"},
     "batch_size": {"type": int, "help": "images per step"},
     "seed": {"type": int, "help": "of weights and order"},

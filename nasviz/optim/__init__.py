@@ -3,7 +3,7 @@
 from nasviz.optim.binding import count_of
 from nasviz.optim.bisection import bisect_mu
 from nasviz.optim.create import OPTIMIZERS, SearchOptimizer, create
-from nasviz.optim.create_gsparsity import create_gsparsity
+from nasviz.optim.create_gsparsity import SWITCH_START, create_gsparsity
 from nasviz.optim.dhspg import DHSPG
 from nasviz.optim.grouping import Slices
 from nasviz.optim.groups import Rows, TensorGroup
@@ -22,6 +22,7 @@ __all__ = [
     "HAPG",
     "HSPG",
     "OPTIMIZERS",
+    "SWITCH_START",
     "AdamHAPG",
     "GSparsity",
     "H2SPGOTOv3",

@@ -16,7 +16,7 @@ from torch import Tensor
 from nasviz.errors import CheckpointError, InvalidSettingError
 from nasviz.optim.checks import not_negative, positive_steps
 from nasviz.optim.group_optimizer import GroupOptimizer
-from nasviz.optim.groups import TensorGroup
+from nasviz.optim.groups import TensorGroup, merge
 from nasviz.optim.proxsgd import ProxSGD
 from nasviz.saliency import StructureIndex
 
@@ -71,6 +71,8 @@ class GSparsity(GroupOptimizer):
         self._tied = dict(tied) if tied else {i: i for i in groups}
         self._grouping = inner.grouping
         self._selected: tuple[int, ...] | None = None
+        self.pruning: dict[str, Any] | None = None
+        """What whoever ended the search found about it, plain data; saved with the state."""
         rows = (row.tensor for group in groups.values() for row in group.rows)
         super().__init__(inner, (*self._index.tensors, *rows))
 
@@ -149,10 +151,13 @@ class GSparsity(GroupOptimizer):
         self._selected = self.shorter_than(self.threshold)
         self._drop_penalty()
         if self._selected:
-            is_valid = self._check(self._selected)
-            alone = [self._groups[i] for i in self._selected]
-            for group in [self._group_of(self._selected)] if is_valid else alone:
-                self._hold_at_zero(group)
+            self._hold_at_zero(self.group_of(self._selected))
+
+    def group_of(self, structures: tuple[int, ...]) -> TensorGroup:
+        """All that must be zero when these structures go; what they own where they cut the network apart."""
+        if structures and self._check(structures):
+            return self._group_of(structures)
+        return merge([self._groups[i] for i in structures])
 
     def _drop_penalty(self) -> None:
         for group in self.param_groups:
@@ -169,6 +174,7 @@ class GSparsity(GroupOptimizer):
             "selected": None if self._selected is None else list(self._selected),
             "projection_steps": self.projection_steps,
             "threshold": self.threshold,
+            "pruning": self.pruning,
         }
 
     def _check_own_state(self, own: dict[str, Any]) -> None:
@@ -180,4 +186,5 @@ class GSparsity(GroupOptimizer):
 
     def _load_own_state(self, own: dict[str, Any]) -> None:
         self.projection_steps, self.threshold = own["projection_steps"], own["threshold"]
+        self.pruning = own["pruning"]
         self._selected = None if own["selected"] is None else tuple(own["selected"])

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from nasviz.errors import InvalidSettingError
 
-__all__ = ["PROJECTION_SHARE", "WARMUP_SHARE", "Schedule", "plan_steps"]
+__all__ = ["PROJECTION_SHARE", "SEARCH_SHARE", "WARMUP_SHARE", "Schedule", "plan_steps"]
 
 WARMUP_SHARE = 0.10
 PROJECTION_SHARE = 0.20
+SEARCH_SHARE = 0.60
+"""Of all steps, where the projection is the whole search and nothing warms up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ def plan_steps(
     epochs: int,
     warmup_steps: int | None = None,
     projection_steps: int | None = None,
+    projection_share: float = PROJECTION_SHARE,
 ) -> Schedule:
     """Lay a run out in steps; an epoch leaves out what does not fill a batch.
 
@@ -45,7 +48,7 @@ def plan_steps(
     steps_per_epoch = max(1, num_train // batch_size)
     total = steps_per_epoch * epochs
     warmup = max(1, round(total * WARMUP_SHARE)) if warmup_steps is None else warmup_steps
-    projection = max(1, round(total * PROJECTION_SHARE)) if projection_steps is None else projection_steps
+    projection = max(1, round(total * projection_share)) if projection_steps is None else projection_steps
     if warmup + projection > total:
         raise InvalidSettingError(
             f"warmup_steps={warmup} and projection_steps={projection} ask for {warmup + projection} steps,"

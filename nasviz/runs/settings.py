@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
-from nasviz.catalog import DATASETS, OPTIMIZERS, RECIPE, RELAXED, SALIENCIES, NetworkSource
+from nasviz.catalog import DATASETS, OPTIMIZERS, PROXIMAL, RECIPE, RELAXED, SALIENCIES, NetworkSource
 from nasviz.errors import InvalidSettingError
-from nasviz.runs.schedule import Schedule, plan_steps
+from nasviz.runs.schedule import PROJECTION_SHARE, SEARCH_SHARE, Schedule, plan_steps
 from nasviz.runs.validation import Choice, Number, Pattern, Rule, check, refuse, rule_of
 
 __all__ = ["RunSettings"]
@@ -62,9 +62,14 @@ _OWN = (
     "auxiliary_weight",
     "coupling",
     "latency_weight",
+    "mu",
+    "rho",
+    "normalisation",
+    "adaptive",
+    "threshold",
 )
 """Settings that not every optimizer has; the catalog says which, and what they may be."""
-_NAMES = ("protect", "collapse")
+_NAMES = ("protect", "collapse", "cells")
 """Settings that are tuples of names, and lists on disk."""
 _K_COUNT = Number(0, 10**6, whole=True)
 _K_RATIO = Number(0, 1, below=True)
@@ -137,10 +142,22 @@ class RunSettings:
     """Beta of RARTS."""
     latency_weight: float | None = None
     """Gamma of RARTS, for a millisecond."""
+    mu: float | None = None
+    """Weight of the penalty of GSparsity."""
+    rho: float | None = None
+    """Weight of the new gradient in its momentum."""
+    normalisation: str | None = None
+    """Of its penalty by the size of a group: "none", "div" or "mul"."""
+    adaptive: bool | None = None
+    """Whether its step sizes follow the gradients."""
+    threshold: float | None = None
+    """Length up to which a structure is pruned."""
     protect: tuple[str, ...] = field(default=())
     """Structures, vertices or module paths that must stay."""
     collapse: tuple[str, ...] = field(default=())
     """Modules that count as one vertex each: class names, or patterns of paths such as `cells.*.op*`."""
+    cells: tuple[str, ...] = field(default=())
+    """Cells in which the same operation lives and dies as one, class names or patterns; GSparsity alone."""
     lr_schedule: str = "cosine"
     """Course of the learning rate: "cosine" falls to 0, "constant" stays."""
     lr_periods: int = 1
@@ -183,6 +200,9 @@ class RunSettings:
             raise refuse("slim", self.slim, words, 0)
         if self.slim and not entry.has_target:
             raise refuse("slim", self.slim, f"left at 0, for {entry.title} has no target", 0)
+        if self.cells and entry.family != PROXIMAL:
+            words = f"left empty, for {entry.title} ties no operations"
+            raise refuse("cells", self.cells, words, ())
         self._check_own()
         if self.lr_periods > 1 and self.lr_schedule != "cosine":
             words = f"1 where lr_schedule is {self.lr_schedule!r}, for only a cosine has periods"
@@ -211,11 +231,13 @@ class RunSettings:
             InvalidSettingError: Warm-up and projection do not fit into it.
         """
         entry = OPTIMIZERS[self.optimizer]
+        is_proximal = entry.family == PROXIMAL
         return plan_steps(
             num_train=num_train // entry.num_batches,
             batch_size=self.batch_size,
             epochs=self.epochs,
-            warmup_steps=self.warmup_steps,
+            warmup_steps=0 if is_proximal else self.warmup_steps,
+            projection_share=SEARCH_SHARE if is_proximal else PROJECTION_SHARE,
             projection_steps=0 if entry.family == RELAXED else self.projection_steps,
         )
 

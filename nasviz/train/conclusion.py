@@ -10,12 +10,14 @@ from torch import nn
 
 from nasviz import relax, subnet
 from nasviz.errors import ExportError
+from nasviz.optim import GSparsity
 from nasviz.relax import Derived, RelaxedOptimizer
 from nasviz.runs import Evaluation, Run, Writer
 from nasviz.runs.files import SPACE, SUBNET, write_json
 from nasviz.subnet import Subnetwork
 from nasviz.subnet.zero import zero_channels
 from nasviz.train.evaluation import evaluate
+from nasviz.train.pruning import end_search
 from nasviz.train.session import Session
 
 __all__ = ["NO_PATH_LEFT", "VALID", "conclude"]
@@ -35,6 +37,7 @@ def conclude(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
     optimizer, step = session.optimizer, session.step - 1
     if isinstance(optimizer, RelaxedOptimizer):
         return _derive(session, folder, writer)
+    end_search(session, writer)
     erased = tuple(i for i in optimizer.selected if i in optimizer.zeroed_by)
     loss, accuracy = _judge(session, writer, "full", session.network)
     result: dict[str, Any] = {
@@ -50,6 +53,8 @@ def conclude(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
         "best_accuracy": session.best_accuracy,
         "is_valid": session.space.is_valid(erased),
     }
+    if isinstance(optimizer, GSparsity):
+        result["pruning"] = optimizer.pruning
     result["outcome"] = VALID if result["is_valid"] else NO_PATH_LEFT
     if not result["is_valid"]:
         words = f"{NO_PATH_LEFT}: the {len(erased)} structures that became zero cut the network apart"

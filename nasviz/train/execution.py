@@ -22,6 +22,7 @@ from nasviz.train.checkpoint import restore, save
 from nasviz.train.conclusion import conclude
 from nasviz.train.evaluation import evaluate
 from nasviz.train.loop import Gauge, train
+from nasviz.train.pruning import end_search
 from nasviz.train.recorder import Recorder
 from nasviz.train.session import Session, open_session
 
@@ -144,6 +145,9 @@ class _Execution:
         self._tell()
         self.gauge.restart()
         for record in train(session, self.gauge):
+            if session.optimizer.phase != record.phase:
+                end_search(session, self.writer)
+                self.gauge.restart()
             self._check(recorder.observe(record))
             epoch, left = divmod(session.step, session.schedule.steps_per_epoch)
             is_epoch_done = left == 0 and (epoch % settings.eval_every_epochs == 0 or session.is_finished)

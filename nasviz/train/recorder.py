@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nasviz.optim import SearchOptimizer, Slim
+from nasviz.optim import GSparsity, SearchOptimizer, Slim
 from nasviz.relax import RelaxedOptimizer
 from nasviz.runs import StepRecord, Writer
 from nasviz.train.session import Session
@@ -108,7 +108,7 @@ class Recorder:
         if is_due and (weights := optimizer.score_vector) is not None:
             self.writer.scores(step, optimizer.structure_ids, weights)
 
-    def _vectors(self, optimizer: SearchOptimizer, record: StepRecord, *, is_last: bool) -> bool:
+    def _vectors(self, optimizer: SearchOptimizer | GSparsity, record: StepRecord, *, is_last: bool) -> bool:
         """Record scores and norms where it is time for them; whether the structures were scored anew."""
         step = record.step
         ids, scores = optimizer.structure_ids, optimizer.score_vector

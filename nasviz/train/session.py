@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch.optim.lr_scheduler import LRScheduler
 
-from nasviz import data, models, optim, relax
-from nasviz.catalog import OPTIMIZERS, RELAXED
+from nasviz import data, models, optim, relax, switches
+from nasviz.catalog import OPTIMIZERS, PROXIMAL, RELAXED
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import SearchSpace, search_space
 from nasviz.optim.binding import count_of
@@ -21,7 +21,7 @@ from nasviz.train.learning_rate import make_scheduler
 
 if TYPE_CHECKING:
     from nasviz.data import DataSplit
-    from nasviz.optim import SearchOptimizer
+    from nasviz.optim import GSparsity, SearchOptimizer
     from nasviz.relax import RelaxedOptimizer
     from nasviz.trace import TracedNetwork
 
@@ -38,7 +38,7 @@ class Session:
     network: TracedNetwork
     space: SearchSpace
     split: DataSplit
-    optimizer: SearchOptimizer | RelaxedOptimizer
+    optimizer: SearchOptimizer | RelaxedOptimizer | GSparsity
     scheduler: LRScheduler
     target_sparsity: int
     """K as a count."""
@@ -112,14 +112,19 @@ def open_session(settings: RunSettings) -> Session:
         network, space = relax.with_architecture(
             network, space, over=settings.over or "auto", generator=generator
         )
+    is_proximal = OPTIMIZERS[settings.optimizer].family == PROXIMAL
+    if is_proximal and space.switchable:
+        network, space = switches.add_switches(network, space, where="switchable", initial=optim.SWITCH_START)
     network.to(device)
     if device.type == "cuda":
         # Cheap, and two runs with the same seed then differ by the order of atomic sums alone.
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         split = split.to(device) if settings.num_workers == 0 else split
     chosen = _optimizer_settings(settings, schedule)
-    optimizer: SearchOptimizer | RelaxedOptimizer
-    if is_relaxed:
+    optimizer: SearchOptimizer | RelaxedOptimizer | GSparsity
+    if is_proximal:
+        optimizer = optim.create_gsparsity(network, space, cells=settings.cells, **chosen)
+    elif is_relaxed:
         inputs = split.train.batch(torch.arange(min(settings.batch_size, len(split.train))))[0].to(device)
         optimizer = relax.create(settings.optimizer, network, space, inputs=(inputs,), **chosen)
     else:
@@ -177,6 +182,11 @@ def _optimizer_settings(settings: RunSettings, schedule: Schedule) -> dict[str, 
         "auxiliary_weight": settings.auxiliary_weight,
         "coupling": settings.coupling,
         "latency_weight": settings.latency_weight,
+        "mu": settings.mu,
+        "rho": settings.rho,
+        "normalisation": settings.normalisation,
+        "adaptive": settings.adaptive,
+        "threshold": settings.threshold,
     }
     known = {setting.name for setting in OPTIMIZERS[settings.optimizer].settings}
     chosen: dict[str, Any] = {

@@ -1,0 +1,51 @@
+"""The end of a search by group sparsity: what pruning costs at several thresholds, and then the pruning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from nasviz.optim import GSparsity
+from nasviz.optim.groups import GroupScaler
+from nasviz.runs import Writer
+from nasviz.train.evaluation import evaluate
+from nasviz.train.session import Session
+
+__all__ = ["PRUNING_THRESHOLDS", "end_search"]
+
+PRUNING_THRESHOLDS = (1e-6, 1e-3, 0.5)
+"""As GSparsity has them in table 2."""
+
+
+def end_search(session: Session, writer: Writer) -> None:
+    """Judge the network before pruning, and pruned at each threshold; then prune it at its own.
+
+    Nothing happens where the search was ended before. The network keeps its weights but for what is pruned.
+    """
+    optimizer = session.optimizer
+    if not isinstance(optimizer, GSparsity) or optimizer.pruning is not None:
+        return
+    before = _accuracy(session)
+    rows = [_pruned_at(session, optimizer, threshold) for threshold in PRUNING_THRESHOLDS]
+    optimizer.pruning = {"accuracy": before, "thresholds": rows}
+    words = ", ".join(f"{r['accuracy']:.1%} at {r['threshold']:g} ({r['pruned']} gone)" for r in rows)
+    writer.event(session.step - 1, "phase", f"the search ended with accuracy {before:.1%}; pruned {words}")
+    optimizer.prune()
+
+
+@torch.no_grad()
+def _pruned_at(session: Session, optimizer: GSparsity, threshold: float) -> dict[str, Any]:
+    """How many structures go at this threshold, and the accuracy without them."""
+    short = optimizer.shorter_than(threshold)
+    group = optimizer.group_of(short)
+    kept = [tensor.clone() for tensor in (*group.tensors, *(rows.tensor for rows in group.rows))]
+    GroupScaler(group).zero_()
+    row = {"threshold": threshold, "pruned": len(short), "accuracy": _accuracy(session)}
+    for tensor, value in zip((*group.tensors, *(rows.tensor for rows in group.rows)), kept, strict=True):
+        tensor.copy_(value)
+    return row
+
+
+def _accuracy(session: Session) -> float:
+    return evaluate(session.network, session.split.validation, device=session.device)[1]

@@ -1,0 +1,77 @@
+"""GSparsity as a run: search, pruning with its table, training on, the sub-network; resumed to the bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from nasviz.errors import InvalidSettingError
+from nasviz.runs import RunSettings, Store
+from nasviz.train import open_session, train, work
+from nasviz.train.checkpoint import restore, save
+from tests.train.conftest import short_settings
+
+
+def settings(**changes: Any) -> RunSettings:
+    chosen = {"optimizer": "gsparsity", "target_sparsity": 0, "warmup_steps": None, "projection_steps": 14}
+    return short_settings(**chosen | {"lr": 0.9, "mu": 2.0, "lr_schedule": "constant"} | changes)
+
+
+def test_a_run_searches_prunes_trains_on_and_constructs(tmp_path) -> None:
+    run = Store(tmp_path).create(settings())
+    assert work(run) == "done"
+    result, tail = run.end.result, run.tail()
+    assert set(tail.steps.phase[:14]) == {"projection"}
+    assert set(tail.steps.phase[14:]) == {"training"}
+    rows = result["pruning"]["thresholds"]
+    assert [row["threshold"] for row in rows] == [1e-6, 1e-3, 0.5]
+    assert [row["pruned"] for row in rows] == sorted(row["pruned"] for row in rows)
+    assert rows[0]["pruned"] == len(result["selected"])
+    assert set(result["zeroed_by"].values()) <= {"group sparsity"}
+    if result["is_valid"]:
+        assert result["accuracy_subnet"] == result["accuracy_full"]
+    assert any("the search ended with accuracy" in event.text for event in tail.events)
+
+
+def test_nothing_goes_without_a_penalty(tmp_path) -> None:
+    run = Store(tmp_path).create(settings(mu=0.0, lr=0.05, epochs=1, projection_steps=3))
+    assert work(run) == "done"
+    assert run.end.result["selected"] == []
+    rows = run.end.result["pruning"]["thresholds"]
+    assert rows[0]["accuracy"] == rows[1]["accuracy"] == run.end.result["pruning"]["accuracy"]
+
+
+@pytest.mark.parametrize("pause", [5, 14, 17])
+def test_it_resumes_to_the_bit(tmp_path, pause: int) -> None:
+    straight = open_session(settings())
+    for _ in train(straight):
+        pass
+    folder = Store(tmp_path).create(settings()).folder
+    first = open_session(settings())
+    steps = train(first)
+    for _ in range(pause):
+        next(steps)
+    save(first, folder)
+    steps.close()
+    resumed = open_session(settings())
+    assert restore(resumed, folder)
+    for _ in train(resumed):
+        pass
+    wanted = straight.network.state_dict()
+    assert all(torch.equal(value, wanted[key]) for key, value in resumed.network.state_dict().items())
+    assert resumed.optimizer.selected == straight.optimizer.selected
+
+
+def test_cells_are_for_optimizers_that_tie() -> None:
+    with pytest.raises(InvalidSettingError, match=r"cells=.*H2SPG ties no operations"):
+        settings(optimizer="h2spg", mu=None, lr=0.05, cells=("Cell",))
+    with pytest.raises(InvalidSettingError, match="finds by itself how much goes"):
+        settings(target_sparsity=2)
+    assert RunSettings.from_json(settings(cells=("Cell",)).to_json()).cells == ("Cell",)
+
+
+def test_its_search_takes_six_tenths_of_the_steps_unless_told_otherwise() -> None:
+    schedule = settings(projection_steps=None, epochs=4).schedule(1280)
+    assert (schedule.warmup_steps, schedule.projection_steps, schedule.total_steps) == (0, 24, 40)
