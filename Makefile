@@ -1,5 +1,6 @@
 # make run    set up and open the app            make test   set up and pass all tests
 # make check  lint, format, types, doctests      make slow   tests that take minutes each
+# make science  compare selections on digits (resumable, some 40 minutes)
 # make bench  print the benchmarks               make pictures / snapshots  rewrite README pictures / DOT files
 # make networks  try the networks of torchvision, timm and transformers (hours), rewrite the README's table
 
@@ -10,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 # One file, one process: what a file sets up is set up once.
 SPREAD := -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: run test check slow bench snapshots pictures thumbnails networks clean
+.PHONY: run test check slow bench science snapshots pictures thumbnails networks clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -41,6 +42,9 @@ slow: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	for script in tests/bench/bench_*.py; do PYTHONPATH=. $(BIN)/python $$script || exit 1; done
+
+science: $(VENV)/.dev
+	PYTHONPATH=. $(BIN)/python -m tests.science.digits $(ARGS)
 
 snapshots: $(VENV)/.dev
 	NASVIZ_SNAPSHOTS=1 $(PYTEST) tests/draw
