@@ -201,7 +201,8 @@ def test_parameters_may_come_in_groups(space, net):
 
 
 def test_the_catalog_offers_what_can_be_created():
-    assert list(catalog.OPTIMIZERS) == list(OPTIMIZERS)
+    halfspace = [name for name, entry in catalog.OPTIMIZERS.items() if entry.family == "half-space"]
+    assert halfspace == list(OPTIMIZERS)  # the other families are created by functions of their own
     assert list(catalog.SALIENCIES) == list(SALIENCIES)
     for name, entry in catalog.SALIENCIES.items():
         assert (entry.family == "step") is isinstance(SALIENCIES[name], Saliency)
