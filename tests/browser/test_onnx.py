@@ -16,6 +16,8 @@ EVIL = (
     "![x](http://127.0.0.1:9/p.png) <img src=http://127.0.0.1:9/q.png onerror=alert(1)>"
     " [c](javascript:alert(1)) http://evil.example **b**"
 )
+UNFOLDED = "() => !document.getAnimations().some(one => one.effect?.target?.tagName === 'DETAILS')"
+"""An expander scrolls while it unfolds, and a list closes when what is around it scrolls."""
 
 
 def stranger() -> onnx.ModelProto:
@@ -60,11 +62,15 @@ def test_a_strangers_file_is_looked_at_on_every_page_and_goes_no_further(
 
     page.get_by_role("link", name="Segment graph", exact=True).click()
     expect(page.locator(".nasviz-graph .node.gate")).to_have_count(1)
+    settle(page)
     page.get_by_text("Collapse modules: one operation").click()
+    settle(page)
+    page.wait_for_function(UNFOLDED)
     page.get_by_role("combobox", name="Every module of these classes").click()
     page.get_by_role("option", name="Block · 1 module").click()
     expect(page.get_by_text("1 module is one vertex")).to_be_visible()
     expect(page.locator(".nasviz-graph .node.whole")).to_have_count(1)
+    settle(page)
     page.get_by_role("button", name="Undo").click()
     expect(page.locator(".nasviz-graph .node.whole")).to_have_count(0)
 
