@@ -32,6 +32,9 @@ def end_search(session: Session, writer: Writer) -> None:
     words = ", ".join(f"{r['accuracy']:.1%} at {r['threshold']:g} ({r['pruned']} gone)" for r in rows)
     writer.event(session.step - 1, "phase", f"the search ended with accuracy {before:.1%}; pruned {words}")
     optimizer.prune()
+    names = {s.id: s.name for s in session.space.structures}
+    for structure in optimizer.selected:
+        writer.event(session.step - 1, "redundant", f"{names[structure]} has died", structure)
 
 
 @torch.no_grad()

@@ -121,7 +121,10 @@ class Recorder:
         if (is_due and record.phase == "warm-up" and scores is not None) or is_new:
             self.writer.scores(step, ids, scores)
         if is_due:
-            self.writer.norms(step, ids, optimizer.norm_vector())
+            norms = optimizer.norm_vector()
+            self.writer.norms(step, ids, norms)
+            if isinstance(optimizer, GSparsity):  # what decides there is the length itself
+                self.writer.scores(step, ids, norms)
         self._scores = scores
         return is_new
 

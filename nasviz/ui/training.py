@@ -36,7 +36,7 @@ __all__ = ["search_and_train"]
 SMALL_MACS = 400_000_000
 """Networks up to this cost are scored without being asked to: it takes a second."""
 DEVICES = ("auto", "cpu", "cuda", "mps")
-FIRST = ("base", "lr", "saliency")
+FIRST = ("base", "lr", "mu", "saliency")
 """Settings of an optimizer that stand beside it; the others are folded up."""
 MEASURES: Mapping[str, Measure] = {"Parameters": "parameters", "MACs": "macs"}
 LATENCY = "Latency"

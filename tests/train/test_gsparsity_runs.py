@@ -75,3 +75,15 @@ def test_cells_are_for_optimizers_that_tie() -> None:
 def test_its_search_takes_six_tenths_of_the_steps_unless_told_otherwise() -> None:
     schedule = settings(projection_steps=None, epochs=4).schedule(1280)
     assert (schedule.warmup_steps, schedule.projection_steps, schedule.total_steps) == (0, 24, 40)
+
+
+def test_lengths_are_on_record_while_it_searches_and_what_died_is_told(tmp_path) -> None:
+    run = Store(tmp_path).create(settings(threshold=1e6, mu=1.0))
+    assert work(run) == "done"
+    tail = run.tail()
+    assert (tail.scores.steps == tail.norms.steps).all()
+    assert (tail.scores.values == tail.norms.values).all()
+    told = sorted(event.structure for event in tail.events if event.kind == "redundant")
+    assert told == sorted(run.end.result["selected"]) == sorted(tail.scores.structures)
+    assert run.end.result["outcome"] == "invalid: no path left"
+    assert "6 structures under a penalty" in tail.events[0].text
