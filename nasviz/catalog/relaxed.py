@@ -1,4 +1,4 @@
-"""Methods that search with architecture parameters: DARTS, MiLeNAS and RARTS."""
+"""Methods that search with architecture parameters: DARTS, MiLeNAS, RARTS and SparseNAS."""
 
 from __future__ import annotations
 
@@ -7,8 +7,15 @@ from nasviz.catalog.entry import Entry, Setting
 __all__ = ["RELAXED", "relaxed_entries"]
 
 RELAXED = "relaxed"
-"""Family of the optimizers that weigh operations by softmaxes, and derive a network at the end."""
+"""Family of the optimizers that weigh operations by parameters, and derive a network at the end."""
 
+_ORDER = Setting(
+    "order",
+    "choice",
+    "first",
+    choices=("first", "second"),
+    help="Second order looks one step of the weights ahead, at about four times the cost.",
+)
 _ARCHITECTURE = (
     Setting(
         "warmup_steps",
@@ -60,6 +67,33 @@ _CAUTION = (
 )
 
 
+_SPARSE = (
+    Setting(
+        "adaptive",
+        "bool",
+        True,
+        help="AdamHAPG, with the step sizes of Adam; plain HAPG otherwise.",
+    ),
+    Setting(
+        "balance",
+        "float",
+        0.5,
+        minimum=0.0,
+        maximum=1.0,
+        help="Alpha: 1 silences single operations, 0 whole nodes; published: 0.5.",
+    ),
+    Setting(
+        "penalty_step",
+        "float",
+        0.01,
+        minimum=0.0,
+        maximum=1e6,
+        help="By how much lambda, the weight of the penalty, rises with each epoch; published: 0.01.",
+    ),
+    Setting("penalty_cap", "float", 1.0, minimum=0.0, maximum=1e6, help="Largest lambda; not published."),
+)
+
+
 def relaxed_entries(base: tuple[Setting, ...]) -> tuple[Entry, ...]:
     """The rows of the table; `base` are the settings of the optimizer of the weights."""
     return (
@@ -70,13 +104,7 @@ def relaxed_entries(base: tuple[Setting, ...]) -> tuple[Entry, ...]:
             " from the other.",
             settings=(
                 *base,
-                Setting(
-                    "order",
-                    "choice",
-                    "first",
-                    choices=("first", "second"),
-                    help="Second order looks one step of the weights ahead, at about four times the cost.",
-                ),
+                _ORDER,
                 *_ARCHITECTURE,
             ),
             citation="Liu et al., DARTS: Differentiable Architecture Search, 2019, arXiv:1806.09055",
@@ -144,6 +172,32 @@ def relaxed_entries(base: tuple[Setting, ...]) -> tuple[Entry, ...]:
             citation="Xue, Relaxation and Optimization for Automated Learning of Neural Network"
             " Architectures, 2022, algorithm 2, escholarship.org/uc/item/3wt239sm",
             caution=_CAUTION,
+            family=RELAXED,
+            has_target=False,
+            num_batches=2,
+        ),
+        Entry(
+            "sparsenas",
+            "SparseNAS",
+            "Gives every operation a plain weight and raises a sparse group lasso on them, whose zeros are"
+            " exact; any number of operations stays at each node.",
+            settings=(
+                *base,
+                _ORDER,
+                *(s for s in _ARCHITECTURE if s.name in ("warmup_steps", "clip")),
+                Setting(
+                    "architecture_lr",
+                    "float",
+                    0.01,
+                    minimum=1e-8,
+                    maximum=1000.0,
+                    help="Learning rate of the weights of operations, which HAPG moves; not published.",
+                ),
+                *_SPARSE,
+            ),
+            citation="Wu et al., Neural Architecture Search as Sparse Supernet, AAAI 2021, arXiv:2101.06658",
+            caution="How much goes follows from the penalty and the number of epochs. The momentum of HAPG is"
+            " capped at 0.9: as printed it tends to 1, and diverges.",
             family=RELAXED,
             has_target=False,
             num_batches=2,

@@ -189,11 +189,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "clip": {"type": float, "help": "longest gradient of the weights", "shown": "as published"},
     "over": {"choices": ("auto", "edge", "node"), "help": "what one softmax weighs", "shown": "auto"},
     "edges_per_node": {"type": int, "help": "edges that each node keeps, 0 for all", "shown": 2},
-    "order": {"choices": ("first", "second"), "help": "of darts", "shown": "first"},
+    "order": {"choices": ("first", "second"), "help": "of darts and sparsenas", "shown": "first"},
     "validation_weight": {"type": float, "help": "lambda of milenas", "shown": 1.0},
     "auxiliary_weight": {"type": float, "help": "lambda of rarts", "shown": 1.0},
     "coupling": {"type": float, "help": "beta of rarts", "shown": 1.0},
     "latency_weight": {"type": float, "help": "gamma of rarts, for a millisecond", "shown": 0.0},
+    "balance": {"type": float, "help": "alpha of sparsenas: 1 for operations, 0 for nodes", "shown": 0.5},
+    "penalty_step": {"type": float, "help": "rise of its lambda with each epoch", "shown": 0.01},
+    "penalty_cap": {"type": float, "help": "largest lambda", "shown": 1.0},
     "mu": {"type": float, "help": "weight of the penalty; gsparsity only, as all of these", "shown": 1.0},
     "rho": {"type": float, "help": "weight of the new gradient in the momentum", "shown": 0.8},
     "normalisation": {
@@ -201,7 +204,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "of the penalty by the size of a group",
         "shown": "none",
     },
-    "adaptive": {"action": "store_true", "help": "let step sizes follow the gradients", "shown": "constant"},
+    "adaptive": {
+        "action": argparse.BooleanOptionalAction,
+        "help": "step sizes that follow the gradients, of gsparsity and sparsenas",
+        "shown": "no, and yes",
+    },
     "threshold": {"type": float, "help": "length up to which a structure is pruned", "shown": 1e-6},
     "cells": {
         "action": "append",

@@ -17,7 +17,7 @@ from nasviz.graph.switches import Switch, by_node
 if TYPE_CHECKING:
     from nasviz.graph.space import SearchSpace
 
-__all__ = ["NONE", "Derivation", "derive"]
+__all__ = ["NONE", "Derivation", "derive", "erase_what_can"]
 
 NONE = "none"
 """Name of the operation that DARTS never keeps."""
@@ -80,7 +80,7 @@ def derive(
     order = {switch.vertex: place for place, switch in enumerate(switches)}
     kept.sort(key=lambda s: order[s.vertex])
     goes = sorted((s for s in switches if s.vertex not in stays), key=lambda s: value[s.vertex])
-    erased, spared = _erase(settled, goes)
+    erased, spared = erase_what_can(settled, goes)
     return Derivation(tuple(kept), erased, spared)
 
 
@@ -98,8 +98,8 @@ def _is_called(space: SearchSpace, switch: Switch, names: Collection[str]) -> bo
     return any(path.rpartition(".")[2] in names for path in (*source.scope, source.module))
 
 
-def _erase(space: SearchSpace, goes: Sequence[Switch]) -> tuple[tuple[int, ...], dict[int, str]]:
-    """As many structures as can go together, and why the others stay."""
+def erase_what_can(space: SearchSpace, goes: Sequence[Switch]) -> tuple[tuple[int, ...], dict[int, str]]:
+    """Ids of as many structures as can go together, in the order given, and why the others stay."""
     removable = {s.id for s in space.removable}
     reasons = {s.id: s.reason or "" for s in space.structures if not s.is_removable}
     ids = list(dict.fromkeys(switch.structure for switch in goes))

@@ -14,14 +14,17 @@ from nasviz.relax.architecture import (
 )
 from nasviz.relax.create import METHODS, create
 from nasviz.relax.relaxed_optimizer import RelaxedOptimizer
+from nasviz.relax.sparsenas import SparseNAS, derived_sparse
 
 __all__ = [
     "METHODS",
     "Architecture",
     "Derived",
     "RelaxedOptimizer",
+    "SparseNAS",
     "construct_derived",
     "create",
     "derived_network",
+    "derived_sparse",
     "with_architecture",
 ]

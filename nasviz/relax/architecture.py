@@ -32,17 +32,19 @@ def with_architecture(
     net: TracedNetwork,
     space: SearchSpace,
     *,
+    kind: str = "softmax",
     over: str = "auto",
     cells: Iterable[str] | None = None,
     generator: Generator | None = None,
 ) -> Switched:
-    """Weigh the operations of a network by softmaxes of architecture parameters (DARTS, equation 2).
+    """Weigh the operations of a network by architecture parameters, or softmaxes of them (DARTS, equation 2).
 
     The result shares weights with `net`, which is left as it was.
 
     Args:
         net: A traced network.
         space: Its search space.
+        kind: `softmax`, or `plain`: the parameters are the weights themselves, and begin at 1 (SparseNAS).
         over: `edge`: one softmax for the candidates of each edge; `node`: one for all that comes into a
             joint; `auto`: `edge` where edges with several candidates meet at a node, as in cells.
         cells: Classes or paths of cells. Operations at the same place of cells of one type share their
@@ -65,7 +67,9 @@ def with_architecture(
         where = _in_cells(space, chosen) or "all"
     if over == "auto":
         over = "edge" if _is_cellular(trial) else "node"
-    return add_switches(net, space, kind="softmax", over=over, where=where, cells=chosen, generator=generator)
+    if kind == "plain":
+        return add_switches(net, space, where=where, cells=chosen)
+    return add_switches(net, space, kind=kind, over=over, where=where, cells=chosen, generator=generator)
 
 
 def _cells(space: SearchSpace) -> list[str]:

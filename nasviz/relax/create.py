@@ -13,16 +13,23 @@ from nasviz.relax.architecture import Architecture
 from nasviz.relax.methods import DARTS, RARTS, MiLeNAS
 from nasviz.relax.rarts import Relaxation
 from nasviz.relax.relaxed_optimizer import RelaxedOptimizer, architecture_adam
+from nasviz.relax.sparsenas import SparseNAS, sparse_architecture
 from nasviz.trace import TracedNetwork
 
 __all__ = ["METHODS", "create"]
 
-METHODS: dict[str, type[RelaxedOptimizer]] = {"darts": DARTS, "milenas": MiLeNAS, "rarts": RARTS}
+METHODS: dict[str, type[RelaxedOptimizer]] = {
+    "darts": DARTS,
+    "milenas": MiLeNAS,
+    "rarts": RARTS,
+    "sparsenas": SparseNAS,
+}
 """By the names of the catalog."""
 _OWN = {
     DARTS: ("order",),
     MiLeNAS: ("validation_weight",),
     RARTS: ("auxiliary_weight", "coupling", "latency_weight"),
+    SparseNAS: ("order", "balance", "adaptive", "penalty_step", "penalty_cap", "steps_per_epoch"),
 }
 
 
@@ -46,13 +53,14 @@ def create(
         net: A network with switches, as `with_architecture` makes it; its own parameters are moved.
         space: Its search space.
         base: `sgd`, `adam` or `adamw`, for the weights; or an optimizer of `torch.optim` that holds them.
-        architecture_lr: Learning rate of the architecture parameters, which Adam moves.
-        architecture_weight_decay: Their weight decay.
+        architecture_lr: Learning rate of the architecture parameters, which Adam moves, or AdamHAPG.
+        architecture_weight_decay: Their weight decay; SparseNAS has a penalty instead.
         warmup_steps: Steps at the start in which the architecture stays.
         clip: Longest gradient of the weights.
         inputs: What the latency of operations is measured with, where RARTS has a `latency_weight`.
-        **settings: `order` of darts; `validation_weight` of milenas; `auxiliary_weight`, `coupling` and
-            `latency_weight` of rarts; and those of the base (`lr`, `momentum`, `weight_decay`, ...).
+        **settings: `order` of darts and sparsenas; `validation_weight` of milenas; `auxiliary_weight`,
+            `coupling` and `latency_weight` of rarts; `balance`, `adaptive`, `penalty_step`, `penalty_cap` and
+            `steps_per_epoch` of sparsenas; and those of the base (`lr`, `momentum`, `weight_decay`, ...).
 
     Raises:
         UnknownNameError: No method or base has this name.
@@ -82,6 +90,15 @@ def create(
         alphas = {id(parameter) for parameter in reading.parameters}
         weights = [parameter for parameter in net.parameters() if id(parameter) not in alphas]
         inner = inner_optimizer(base, weights, **settings)
+    if kind is SparseNAS:
+        sparse = sparse_architecture(
+            net,
+            space,
+            alpha=own.pop("balance", 0.5),
+            is_adaptive=own.pop("adaptive", True),
+            architecture_lr=architecture_lr,
+        )
+        return SparseNAS(net, inner, sparse, reading=reading, warmup_steps=warmup_steps, clip=clip, **own)
     adam = architecture_adam(reading.parameters, lr=architecture_lr, weight_decay=architecture_weight_decay)
     if kind is RARTS:
         own = {"relaxation": _relaxation(reading, net, inputs, **own)}

@@ -62,6 +62,9 @@ _OWN = (
     "auxiliary_weight",
     "coupling",
     "latency_weight",
+    "balance",
+    "penalty_step",
+    "penalty_cap",
     "mu",
     "rho",
     "normalisation",
@@ -133,7 +136,7 @@ class RunSettings:
     edges_per_node: int | None = None
     """How many edges each node keeps in the end."""
     order: str | None = None
-    """Of DARTS: "first" or "second"."""
+    """Of DARTS and SparseNAS: "first" or "second"."""
     validation_weight: float | None = None
     """Lambda of MiLeNAS."""
     auxiliary_weight: float | None = None
@@ -142,6 +145,11 @@ class RunSettings:
     """Beta of RARTS."""
     latency_weight: float | None = None
     """Gamma of RARTS, for a millisecond."""
+    balance: float | None = None
+    """Alpha of SparseNAS, from 0 for nodes to 1 for operations."""
+    penalty_step: float | None = None
+    penalty_cap: float | None = None
+    """By how much its lambda rises each epoch, and how far."""
     mu: float | None = None
     """Weight of the penalty of GSparsity."""
     rho: float | None = None
@@ -149,7 +157,7 @@ class RunSettings:
     normalisation: str | None = None
     """Of its penalty by the size of a group: "none", "div" or "mul"."""
     adaptive: bool | None = None
-    """Whether its step sizes follow the gradients."""
+    """Whether step sizes follow the gradients, of GSparsity and of SparseNAS."""
     threshold: float | None = None
     """Length up to which a structure is pruned."""
     protect: tuple[str, ...] = field(default=())

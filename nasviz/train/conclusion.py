@@ -11,7 +11,7 @@ from torch import nn
 from nasviz import relax, subnet
 from nasviz.errors import ExportError
 from nasviz.optim import GSparsity
-from nasviz.relax import Derived, RelaxedOptimizer
+from nasviz.relax import Derived, RelaxedOptimizer, SparseNAS
 from nasviz.runs import Evaluation, Run, Writer
 from nasviz.runs.files import SPACE, SUBNET, write_json
 from nasviz.subnet import Subnetwork
@@ -73,10 +73,16 @@ def _derive(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
     the settled network, in which every operation can go by itself.
     """
     step, settings = session.step - 1, session.settings
+    optimizer = session.optimizer
+    if isinstance(optimizer, SparseNAS):
+        optimizer.sparse.settle_()
     loss, accuracy = _judge(session, writer, "full", session.network)
     network = session.network.to("cpu")
     keep = 2 if settings.edges_per_node is None else settings.edges_per_node
-    derived = relax.derived_network(network, session.space, edges_per_node=keep)
+    if isinstance(optimizer, SparseNAS):
+        derived = relax.derived_sparse(network, session.space, optimizer)
+    else:
+        derived = relax.derived_network(network, session.space, edges_per_node=keep)
     write_json(folder / SPACE, derived.space.to_json())
     _tell_derivation(session, derived, writer)
     sub = relax.construct_derived(derived)
@@ -95,6 +101,8 @@ def _derive(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
         "is_valid": True,
         "outcome": VALID,
     }
+    if isinstance(optimizer, SparseNAS):
+        result["sparsity"] = optimizer.sparsity._asdict()
     writer.event(step, "phase", "the search ended; what is derived from it has yet to be trained anew")
     return _reported(result | _save(session, sub, folder / SUBNET, writer), accuracy, session, writer)
 

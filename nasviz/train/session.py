@@ -110,7 +110,11 @@ def open_session(settings: RunSettings) -> Session:
     if is_relaxed:
         generator = torch.Generator().manual_seed(settings.seed)
         network, space = relax.with_architecture(
-            network, space, over=settings.over or "auto", generator=generator
+            network,
+            space,
+            kind="plain" if settings.optimizer == "sparsenas" else "softmax",
+            over=settings.over or "auto",
+            generator=generator,
         )
     is_proximal = OPTIMIZERS[settings.optimizer].family == PROXIMAL
     if is_proximal and space.switchable:
@@ -182,6 +186,9 @@ def _optimizer_settings(settings: RunSettings, schedule: Schedule) -> dict[str, 
         "auxiliary_weight": settings.auxiliary_weight,
         "coupling": settings.coupling,
         "latency_weight": settings.latency_weight,
+        "balance": settings.balance,
+        "penalty_step": settings.penalty_step,
+        "penalty_cap": settings.penalty_cap,
         "mu": settings.mu,
         "rho": settings.rho,
         "normalisation": settings.normalisation,
@@ -192,6 +199,8 @@ def _optimizer_settings(settings: RunSettings, schedule: Schedule) -> dict[str, 
     chosen: dict[str, Any] = {
         name: value for name, value in offered.items() if name in known and value is not None
     }
+    if "penalty_step" in known:  # lambda rises with the epochs
+        chosen["steps_per_epoch"] = schedule.steps_per_epoch
     if "saliency" in known:
         chosen["generator"] = torch.Generator().manual_seed(settings.seed)
     return chosen

@@ -1,0 +1,93 @@
+"""SparseNAS as a run: a penalty that rises, exact zeros, the network that they leave; resumed to the bit."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+
+from nasviz import subnet
+from nasviz.errors import InvalidSettingError
+from nasviz.graph import SearchSpace
+from nasviz.relax import derived_sparse
+from nasviz.runs import RunSettings, Store
+from nasviz.train import open_session, train, work
+from nasviz.train.checkpoint import restore, save
+from tests.train.conftest import short_settings
+
+
+def settings(**changes: Any) -> RunSettings:
+    """20 steps: 2 with the architecture at rest, then lambda 0, 0.4, 0.8 and 1."""
+    usual = {"optimizer": "sparsenas", "target_sparsity": 0, "warmup_steps": 2, "projection_steps": None}
+    usual |= {"architecture_lr": 0.1, "penalty_step": 0.4, "balance": 1.0, "epochs": 4}
+    return short_settings(**(usual | changes))
+
+
+def test_what_became_zero_goes_and_nothing_is_lost_by_it(store: Store) -> None:
+    run = store.create(settings())
+    assert work(run) == "done"
+    result, tail = run.end.result, run.tail()
+    found = result["sparsity"]
+    assert 0 < found["zero_paths"] <= found["num_paths"] == 6
+    assert found["num_nodes"] == 3
+    assert 0 < len(result["selected"]) <= found["zero_paths"]
+    if len(result["selected"]) == found["zero_paths"]:  # nothing had to come back
+        assert result["accuracy_subnet"] == result["accuracy_full"]
+    assert result["max_relative_error"] < 1e-5
+    assert result["params_after"] < result["params_before"]
+    assert tail.steps.zero_groups[-1] == found["zero_paths"]
+    space = SearchSpace.from_json(json.loads((run.folder / "space.json").read_text()))
+    assert space.plan(result["selected"]).selected == tuple(result["selected"])
+    module = subnet.load(run.folder / "subnet")
+    assert sum(p.numel() for p in module.parameters()) == result["params_after"]
+
+
+def test_lambda_rises_with_the_epochs_up_to_its_cap() -> None:
+    session = open_session(settings())
+    group = session.optimizer.sparse.param_groups[0]
+    seen = [(record.phase, group["strength"]) for record in train(session)]
+    rises = [strength for phase, strength in seen if phase == "search"]
+    assert seen[:2] == [("warm-up", 0.0)] * 2
+    assert rises == sorted(rises)
+    assert set(rises) <= {0.0, 0.4, 0.8, 1.0}
+    assert rises[5] == 0.4
+
+
+@pytest.mark.parametrize("changes", [{}, {"order": "second"}, {"adaptive": False, "penalty_step": 4.0}])
+def test_it_goes_on_to_the_bit(store: Store, changes: dict[str, Any]) -> None:
+    run = store.create(settings(**changes, epochs=3))
+    session = open_session(run.settings)
+    steps = train(session)
+    for _ in range(7):
+        next(steps)
+    save(session, run.folder)
+    expected = [float(record.loss) for record in steps]
+    again = open_session(run.settings)
+    assert restore(again, run.folder)
+    assert [float(record.loss) for record in train(again)] == expected
+    states = session.network.state_dict(), again.network.state_dict()
+    assert all(torch.equal(a, b) for a, b in zip(*(s.values() for s in states), strict=True))
+
+
+def test_what_must_stay_comes_back_at_full_weight() -> None:
+    session = open_session(settings())
+    sparse = session.optimizer.sparse
+    for _, _record in zip(range(3), train(session), strict=False):
+        pass
+    for tensor in sparse.proximal_point():
+        tensor.zero_()
+    assert session.optimizer.sparsity.zero_nodes == 3
+    derived = derived_sparse(session.network, session.space, session.optimizer)
+    assert derived.derivation.spared
+    assert len(derived.erased) == derived.space.max_sparsity
+    assert derived.space.is_valid(derived.erased)
+
+
+def test_its_settings_belong_to_it_alone() -> None:
+    with pytest.raises(InvalidSettingError, match=r"balance=1.0 .*has no such setting"):
+        settings(optimizer="darts", penalty_step=None)
+    with pytest.raises(InvalidSettingError, match="penalty_step"):
+        settings(penalty_step=-1.0)
+    assert RunSettings.from_json(settings().to_json()) == settings()
