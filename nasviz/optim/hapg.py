@@ -97,9 +97,9 @@ class HAPG(Optimizer):
         own = {"lr": lr, "strength": strength, "alpha": alpha, "inertia_cap": inertia_cap, "num_steps": 0}
         self.grouping = Grouping(groups or {}, slices)
         super().__init__(params, own | defaults)
-        self._place = {id(tensor): number for number, tensor in enumerate(self.grouping.tensors)}
+        self._rates: dict[int, Tensor] = {}
         known = {id(p) for group in self.param_groups for p in group["params"]}
-        if lost := sum(key not in known for key in self._place):
+        if lost := sum(id(tensor) not in known for tensor in self.grouping.tensors):
             raise InvalidSettingError(f"{lost} tensors of `groups` are not among `params`")
 
     @overload
@@ -114,13 +114,13 @@ class HAPG(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         points: dict[int, Tensor] = {}
-        rates: dict[int, Tensor] = {}
+        self._rates = {}
         for group in self.param_groups:
             group["num_steps"] += 1
             tensors: list[Tensor] = group["params"]
-            for tensor, point, rate in zip(tensors, *self._forward(group, tensors), strict=True):
-                points[id(tensor)], rates[id(tensor)] = point, rate
-        self._map(points, rates)
+            for tensor, point in zip(tensors, self._forward(group, tensors), strict=True):
+                points[id(tensor)] = point
+        self._map(points)
         for group in self.param_groups:
             self._accelerate(group, [points[id(tensor)] for tensor in group["params"]])
         return loss
@@ -146,35 +146,34 @@ class HAPG(Optimizer):
         size = grouping.mean(torch._foreach_abs(grouping.tensors)) * grouping.sizes
         return (l1 * size + l2 * grouping.sizes.sqrt() * grouping.norm(grouping.tensors)).sum()
 
-    def _forward(
-        self, group: dict[str, Any], tensors: Sequence[Tensor]
-    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-        """Z of each tensor, and the step sizes of its entries."""
+    def _forward(self, group: dict[str, Any], tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Z of each tensor."""
         grads = [torch.zeros_like(t) if t.grad is None else t.grad for t in tensors]
-        rates = [torch.full_like(t, group["lr"]) for t in tensors]
-        return torch._foreach_add(list(tensors), grads, alpha=-group["lr"]), rates
+        return torch._foreach_add(list(tensors), grads, alpha=-group["lr"])
 
-    def _map(self, points: dict[int, Tensor], rates: Mapping[int, Tensor]) -> None:
+    def _map(self, points: dict[int, Tensor]) -> None:
         """The proximal map of the penalty: entries first, then groups (SparseNAS, equations 5, 9, 10)."""
         grouping = self.grouping
         if not grouping.tensors:
             return
         l1, l2 = self._weights()
         trial = [points[id(tensor)] for tensor in grouping.tensors]
-        steps = [rates[id(tensor)] for tensor in grouping.tensors]
+        elements, rates = self._thresholds(l1)
         sizes = torch._foreach_abs(trial)
-        torch._foreach_sub_(sizes, torch._foreach_mul(steps, grouping.spread(l1)))
+        torch._foreach_sub_(sizes, elements)
         torch._foreach_clamp_min_(sizes, 0.0)
         soft = torch._foreach_mul(torch._foreach_sign(trial), sizes)
-        threshold = grouping.sizes.sqrt() * self._group_rates(steps) * l2
-        factor = group_factor(grouping.norm(soft), threshold)
+        factor = group_factor(grouping.norm(soft), grouping.sizes.sqrt() * rates * l2)
         torch._foreach_mul_(soft, grouping.spread(factor))
         for tensor, mapped in zip(grouping.tensors, soft, strict=True):
             points[id(tensor)] = mapped
 
-    def _group_rates(self, steps: Sequence[Tensor]) -> Tensor:
-        """The step size of each group."""
-        return self.grouping.mean(steps)
+    def _thresholds(self, l1: Tensor) -> tuple[list[Tensor], Tensor]:
+        """How far the entries of each tensor come closer to zero, and the step size of each group."""
+        home = {id(p): group["lr"] for group in self.param_groups for p in group["params"]}
+        lr = [home[id(t)] for t in self.grouping.owners]
+        rates = torch.tensor(lr, dtype=torch.float64).to(self.grouping.device)
+        return self.grouping.spread(rates * l1), rates
 
     def _weights(self) -> tuple[Tensor, Tensor]:
         """Lambda alpha and lambda (1 - alpha) of each group."""
@@ -224,9 +223,7 @@ class AdamHAPG(HAPG):
         pair = (below_one("betas[0]", betas[0]), below_one("betas[1]", betas[1]))
         super().__init__(params, groups, betas=pair, eps=not_negative("eps", eps), **settings)
 
-    def _forward(
-        self, group: dict[str, Any], tensors: Sequence[Tensor]
-    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    def _forward(self, group: dict[str, Any], tensors: Sequence[Tensor]) -> Sequence[Tensor]:
         grads = [torch.zeros_like(t) if t.grad is None else t.grad for t in tensors]
         (beta1, beta2), step = group["betas"], group["num_steps"]
         for tensor in tensors:
@@ -244,8 +241,9 @@ class AdamHAPG(HAPG):
         torch._foreach_add_(rates, group["eps"])
         torch._foreach_reciprocal_(rates)
         torch._foreach_mul_(rates, group["lr"])
-        moves = torch._foreach_mul(rates, first)
-        return torch._foreach_add(list(tensors), moves, alpha=-1 / (1 - beta1**step)), rates
+        self._rates |= {id(tensor): rate for tensor, rate in zip(tensors, rates, strict=True)}
+        return torch._foreach_addcmul(list(tensors), rates, first, value=-1 / (1 - beta1**step))
 
-    def _group_rates(self, steps: Sequence[Tensor]) -> Tensor:
-        return self.grouping.median(steps)
+    def _thresholds(self, l1: Tensor) -> tuple[list[Tensor], Tensor]:
+        steps = [self._rates[id(tensor)] for tensor in self.grouping.tensors]
+        return list(torch._foreach_mul(steps, self.grouping.spread(l1))), self.grouping.median(steps)
