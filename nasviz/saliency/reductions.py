@@ -65,19 +65,11 @@ class StructureIndex:
 
     def dot(self, left: Sequence[Tensor | None], right: Sequence[Tensor | None]) -> Tensor:
         """Inner products, shape `(num_structures,)`; a missing tensor counts as zeros."""
-        places = [i for i, (x, y) in enumerate(zip(left, right, strict=True)) if not (x is None or y is None)]
-        xs, ys = self._at(left, places), self._at(right, places)
-        if not places:
-            sums = torch.zeros(0, device=self.device)
-        elif self._is_small and len(places) == len(self.tensors):
-            sums = self._sums(self._vector(0, xs) * self._vector(1, ys))
-        elif self._is_flat:
-            products = _flatten(torch._foreach_mul(xs, ys))
-            lengths = self._sizes if len(places) == len(self.tensors) else self._sizes[places]
-            sums = torch.segment_reduce(products, "sum", lengths=lengths, initial=0)
-        else:  # neither copies nor allocates, and there is no kernel launch to save
-            sums = torch.stack([torch.dot(x.reshape(-1), y.reshape(-1)) for x, y in zip(xs, ys, strict=True)])
-        return self.per_structure(self._spread(sums, places))
+        return self._summed(left, right, is_absolute=False)
+
+    def absolute_dot(self, left: Sequence[Tensor | None], right: Sequence[Tensor | None]) -> Tensor:
+        """Sums of |x_i y_i|, shape `(num_structures,)`; a missing tensor counts as zeros."""
+        return self._summed(left, right, is_absolute=True)
 
     def norm(self, tensors: Sequence[Tensor | None]) -> Tensor:
         """Euclidean norms, shape `(num_structures,)`; a missing tensor counts as zeros."""
@@ -104,6 +96,29 @@ class StructureIndex:
         """
         flat = torch.repeat_interleave(values.to(self.dtype), self._sizes, output_size=self._num_elements)
         return _unflatten(flat, self.tensors)
+
+    def _summed(
+        self, left: Sequence[Tensor | None], right: Sequence[Tensor | None], *, is_absolute: bool
+    ) -> Tensor:
+        places = [i for i, (x, y) in enumerate(zip(left, right, strict=True)) if not (x is None or y is None)]
+        xs, ys = self._at(left, places), self._at(right, places)
+        is_whole = len(places) == len(self.tensors)
+        if not places:
+            sums = torch.zeros(0, device=self.device)
+        elif self._is_flat or (self._is_small and is_whole):
+            if self._is_small and is_whole:
+                products = self._vector(0, xs) * self._vector(1, ys)
+            else:
+                products = _flatten(torch._foreach_mul(xs, ys))
+            lengths = self._sizes if is_whole else self._sizes[places]
+            sums = torch.segment_reduce(
+                products.abs_() if is_absolute else products, "sum", lengths=lengths, initial=0
+            )
+        elif is_absolute:
+            sums = torch.stack([(x * y).abs_().sum() for x, y in zip(xs, ys, strict=True)])
+        else:  # neither copies nor allocates, and there is no kernel launch to save
+            sums = torch.stack([torch.dot(x.reshape(-1), y.reshape(-1)) for x, y in zip(xs, ys, strict=True)])
+        return self.per_structure(self._spread(sums, places))
 
     def _vector(self, number: int, tensors: Sequence[Tensor]) -> Tensor:
         """All tensors in one of two vectors."""
@@ -171,7 +186,7 @@ class Reductions:
     @cached_property
     def gradient_sensitivity(self) -> Tensor:
         """Sum of |x_i df/dx_i| over the variables of each structure."""
-        return self.index.dot(_absolute(self.values), _absolute(self.gradients))
+        return self.index.absolute_dot(self.values, self.gradients)
 
     @cached_property
     def direction_dot(self) -> Tensor:
@@ -182,10 +197,6 @@ class Reductions:
     def direction_norm(self) -> Tensor:
         """||d_g||."""
         return self.index.norm(self.directions)
-
-
-def _absolute(tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
-    return [None if tensor is None else tensor.abs() for tensor in tensors]
 
 
 def gradients(tensors: Sequence[Tensor]) -> list[Tensor | None]:

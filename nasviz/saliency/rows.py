@@ -65,6 +65,11 @@ class RowIndex(StructureIndex):
             ]
         )
 
+    def absolute_dot(self, left: Sequence[Tensor | None], right: Sequence[Tensor | None]) -> Tensor:
+        """Sums of |x_i y_i|, shape `(num_groups,)`; a missing tensor counts as zeros."""
+        sides = ([None if x is None else x.abs() for x in side] for side in (left, right))
+        return self.dot(*sides)
+
     def norm(self, tensors: Sequence[Tensor | None]) -> Tensor:
         """Euclidean norms, shape `(num_groups,)`; a missing tensor counts as zeros."""
         return self.dot(tensors, tensors).sqrt()

@@ -5,6 +5,7 @@ import torch
 
 from nasviz.errors import InvalidSettingError
 from nasviz.saliency import StructureIndex
+from nasviz.saliency.rows import RowIndex
 
 SMALL = {3: [(2, 3), (4,)], 1: [], 7: [(5,), (), (2, 2, 2)]}
 LARGE = {3: [(90, 60), (4,)], 1: [], 7: [(10000,)]}
@@ -78,3 +79,19 @@ def test_a_tensor_in_two_structures_is_refused():
     shared = torch.ones(2)
     with pytest.raises(InvalidSettingError, match="two structures"):
         StructureIndex({1: [shared], 2: [shared]})
+
+
+@pytest.mark.parametrize("sizes", [(3, 5, 4), (5000, 9000, 6000)])
+@pytest.mark.parametrize("missing", [None, 1])
+def test_sums_of_absolute_products_are_those_of_each_structure(sizes, missing):
+    generator = torch.Generator().manual_seed(0)
+    x, y = ([torch.randn(n, generator=generator) for n in sizes] for _ in range(2))
+    index = StructureIndex({4: x[:2], 7: x[2:]})
+    pairs = [(a * b).double().abs().sum().item() for a, b in zip(x, y, strict=True)]
+    if missing is not None:
+        y[missing], pairs[missing] = None, 0.0
+    found = index.absolute_dot(x, y).tolist()
+    assert found == pytest.approx([pairs[0] + pairs[1], pairs[2]], rel=1e-5)
+    assert RowIndex((4, 7), [(x[0], 0, [4] * sizes[0]), (x[2], 0, [7] * sizes[2])]).absolute_dot(
+        [x[0], x[2]], [y[0], y[2]]
+    ).tolist() == pytest.approx([pairs[0], pairs[2]], rel=1e-5)
