@@ -77,7 +77,7 @@ def test_rows_stay_in_memory_until_sixty_four_or_a_quarter_second(run: Run) -> N
         assert run.tail().last_step == FLUSH_ROWS
 
 
-def test_losses_are_read_back_once_a_flush(run: Run) -> None:
+def test_the_numbers_of_all_steps_are_read_back_once_a_flush(run: Run) -> None:
     calls = []
 
     def read_back(values):
@@ -88,7 +88,8 @@ def test_losses_are_read_back_once_a_flush(run: Run) -> None:
         for step in range(2 * FLUSH_ROWS):
             writer.step(record(step))
 
-    assert calls == [2 * FLUSH_ROWS] * 2
+    # Loss, accuracy and zero groups of each step.
+    assert calls == [3 * FLUSH_ROWS] * 2
 
 
 def test_not_a_number_comes_back_as_such(run: Run) -> None:
