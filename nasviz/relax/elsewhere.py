@@ -1,8 +1,8 @@
 """A network evaluated at weights that are not its own, without copying a number.
 
 Other tensors take the places of its parameters in its modules for as long as a loss is computed. Beside
-`torch.func.functional_call` this saves its checks, and beside copying values to and fro it saves two passes
-over memory. What norms learn of the batches that they see elsewhere stays there.
+`torch.func.functional_call` this saves its checks, and beside copying values there and back it saves two
+passes over memory. What norms learn of the batches that they see elsewhere stays there.
 """
 
 from __future__ import annotations
