@@ -29,7 +29,7 @@ _SELECTION = (
     Setting(
         "saliency",
         "choice",
-        "taylor",
+        "snip",
         choices=tuple(name for name, entry in SALIENCIES.items() if entry.family == STEP),
         help="Score that ranks the structures; the smallest are redundant.",
     ),

@@ -20,14 +20,26 @@ SALIENCIES: dict[str, Entry] = {
     entry.name: entry
     for entry in (
         Entry(
+            "snip",
+            "SNIP",
+            "How much the loss depends on each parameter of the structure, one by one. The default: the"
+            " best on average where every score was compared on digits.",
+            formula="s = sum of |x_i g_i|",
+            citation="Lee et al., SNIP: Single-shot Network Pruning based on Connection Sensitivity, 2019,"
+            " arXiv:1810.02340",
+            caution="Grows with the number of parameters, so small structures go first and save less;"
+            " effects that cancel out inside of a structure are counted in full.",
+            family=STEP,
+        ),
+        Entry(
             "taylor",
             "First-order Taylor",
             "How much the loss would change, to first order, if the structure's parameters became zero.",
             formula="s = |<x, g>|",
             citation="Molchanov et al., Importance Estimation for Neural Network Pruning, 2019,"
             " arXiv:1906.10771",
-            caution="Sees one straight step: two structures that replace each other both look needless, and"
-            " behind a batch norm only the norm's own parameters count.",
+            caution="Behind a batch norm only the norm's own parameters count: scores lie close together, and"
+            " which of two parallel branches stays is nearly a toss; both may look needless.",
             family=STEP,
         ),
         Entry(
@@ -80,17 +92,6 @@ SALIENCIES: dict[str, Entry] = {
             " Training and Pruning, 2024, arXiv:2409.09085",
             caution="What five scores have in common; the square repeats the Taylor term, and the public code"
             " has the sign of the cosine the other way round.",
-            family=STEP,
-        ),
-        Entry(
-            "snip",
-            "SNIP",
-            "How much the loss depends on each parameter of the structure, one by one.",
-            formula="s = sum of |x_i g_i|",
-            citation="Lee et al., SNIP: Single-shot Network Pruning based on Connection Sensitivity, 2019,"
-            " arXiv:1810.02340",
-            caution="Grows with the number of parameters, and effects that cancel out inside of a structure"
-            " are counted in full.",
             family=STEP,
         ),
         Entry(

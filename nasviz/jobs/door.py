@@ -170,7 +170,7 @@ def preview(
     source: NetworkSource,
     data: str,
     *,
-    saliency: str = "taylor",
+    saliency: str = "snip",
     data_folder: str | None = None,
     protect: Iterable[str] = (),
     collapse: Iterable[str] = (),

@@ -58,7 +58,7 @@ class SelectingOptimizer(ProjectingOptimizer):
         *,
         warmup_steps: int,
         epsilon: float = 0.0,
-        saliency: AnySaliency = "taylor",
+        saliency: AnySaliency = "snip",
         score_every: int | None = None,
         score_momentum: float = 0.9,
         generator: Generator | None = None,

@@ -61,7 +61,7 @@ class Slim(Forwarding):
         projection: str = "both",
         regularization: Regularization | None = None,
         epsilon: float = 0.0,
-        saliency: AnySaliency = "taylor",
+        saliency: AnySaliency = "snip",
         score_every: int = 1,
         score_momentum: float = 0.9,
         generator: Generator | None = None,

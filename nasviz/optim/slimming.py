@@ -52,9 +52,9 @@ def slimming(
 ) -> Slim:
     """`inner` with channel groups besides; they are scored, selected and projected as its structures are."""
     chosen = {name: settings[name] for name in _SHARED if name in settings}
-    saliency = settings.get("saliency", "taylor")
+    saliency = settings.get("saliency", "snip")
     if isinstance(saliency, Mapping):
-        saliency = "taylor"  # finished scores are of structures
+        saliency = "snip"  # finished scores are of structures
     if isinstance(inner, H2SPG):
         chosen["projection"] = inner.projection
     else:

@@ -108,7 +108,7 @@ class RunSettings:
     """Channel groups that go besides, counted or as the share of those that the structures leave."""
     group_divisible: int = 1
     """What the widths that slimming leaves shall be multiples of."""
-    saliency: str = "taylor"
+    saliency: str = "snip"
     warmup_steps: int | None = None
     """None: 10 % of all steps."""
     projection_steps: int | None = None

@@ -1,8 +1,9 @@
 """Saliency scores of removal structures; the smallest mark what is redundant (ASGNAS, Algorithm 3, line 5).
 
-A score is a pure function of `Reductions`. The default is the first-order Taylor score; the form of the
-documents (cosine similarity and average magnitude, ASGNAS, section 3.2) stands beside it. The average
-magnitude is nearly 1 / |g|, so `documents` and `magnitude` prefer large structures where sizes differ much.
+A score is a pure function of `Reductions`. The default is SNIP's, chosen by a comparison on digits (README,
+"Measured"); the form of the documents (cosine similarity and average magnitude, ASGNAS, section 3.2) stands
+beside it. The average magnitude is nearly 1 / |g|, so `documents` and `magnitude` prefer large structures
+where sizes differ much.
 """
 
 from __future__ import annotations

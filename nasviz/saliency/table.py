@@ -37,13 +37,13 @@ AnySaliency = str | Saliency | Score | Mapping[int, float]
 SALIENCIES: dict[str, Saliency | Proxy] = {
     saliency.name: saliency
     for saliency in (
+        Saliency("snip", snip),
         Saliency("taylor", taylor),
         Saliency("documents", documents, needs_direction=True),
         Saliency("magnitude", magnitude, needs_gradient=False),
         Saliency("random", random, needs_gradient=False, needs_generator=True),
         Saliency("cosine", cosine, needs_direction=True),
         Saliency("hesso", hesso, needs_direction=True),
-        Saliency("snip", snip),
         Proxy("taylor2", second_order_taylor),
         Proxy("grasp", grasp),
         Proxy("fisher", fisher),

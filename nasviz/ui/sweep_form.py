@@ -90,7 +90,7 @@ def _grid() -> SweepSettings | None:
     saliencies = st.multiselect(
         "Saliencies",
         STEP_SALIENCIES,
-        ["taylor"],
+        ["snip"],
         format_func=lambda n: SALIENCIES[n].title,
         key="form.saliency",
     )

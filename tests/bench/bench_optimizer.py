@@ -52,7 +52,7 @@ def inners(is_fused: bool) -> dict[str, Inner]:
 def phases(score_every: int) -> Iterator[tuple[str, dict[str, Any]]]:
     warm = {"warmup_steps": LONG, "projection_steps": LONG}
     yield "warm-up, not scored", warm | {"score_every": LONG}
-    for saliency in ("taylor", "documents"):
+    for saliency in ("snip", "taylor", "documents"):
         yield f"warm-up, {saliency} scored", warm | {"score_every": 1, "saliency": saliency}
     yield "projection, both", {"warmup_steps": 1, "projection_steps": LONG}
     yield "projection, every step tested", {"warmup_steps": 1, "projection_steps": LONG, "epsilon": 0.9999}
@@ -141,7 +141,7 @@ class Bench:
 
     def run_ratio(self, ratios: dict[str, float]) -> float:
         """Of a whole run, the selection left out."""
-        scored, plain = ratios["warm-up, taylor scored"], ratios["warm-up, not scored"]
+        scored, plain = ratios["warm-up, snip scored"], ratios["warm-up, not scored"]
         warm = plain + (scored - plain) / self.score_every
         parts = warm, ratios["projection, both"], ratios["training, structures at zero"]
         return sum(share * ratio for share, ratio in zip(SHARES.values(), parts, strict=True))

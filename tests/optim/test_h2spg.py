@@ -154,7 +154,7 @@ def test_select_is_asked_once_with_the_scores_of_all_structures():
 
 def test_scores_are_the_running_average_of_the_taylor_scores():
     net = build()
-    optimizer = h2spg(net, warmup_steps=10, score_every=2, score_momentum=0.75)
+    optimizer = h2spg(net, warmup_steps=10, score_every=2, score_momentum=0.75, saliency="taylor")
     expected: dict[int, float] = {}
     for step in range(5):
         backward(net, step)

@@ -25,7 +25,7 @@ def test_training_ends_exactly_where_projecting_to_zero_would(name, base):
         (torch.randn(shape, generator=generator), torch.randint(10, (4,), generator=generator))
         for _ in range(6)
     ]
-    expected = score("taylor", net, space, batches[:1])
+    expected = score("snip", net, space, batches[:1])
     optimizer = nasviz.optim.create(
         "h2spg", net, space, base=base, lr=0.01, target_sparsity=3, warmup_steps=1, projection_steps=3
     )

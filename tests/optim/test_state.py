@@ -142,7 +142,7 @@ def test_the_state_of_other_structures_or_scores_is_refused_and_nothing_changes(
     with pytest.raises(CheckpointError, match="of 5 structures, this optimizer has 4"):
         fewer.load_state_dict(optimizer.state_dict())
     other = h2spg(net, "sgd", saliency="magnitude")
-    with pytest.raises(CheckpointError, match="saved with saliency 'taylor', not 'magnitude'"):
+    with pytest.raises(CheckpointError, match="saved with saliency 'snip', not 'magnitude'"):
         other.load_state_dict(optimizer.state_dict())
     foreign = optimizer.state_dict()
     foreign["nasviz"] = {"class": "ProxSGD"}

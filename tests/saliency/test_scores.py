@@ -106,7 +106,7 @@ def test_a_saliency_is_found_by_name_or_taken_as_a_function():
     assert find(taylor) == Saliency("taylor", taylor)
     mine = Saliency("mine", taylor)
     assert find(mine) is mine
-    with pytest.raises(UnknownNameError, match="choose one of taylor, documents, magnitude, random"):
+    with pytest.raises(UnknownNameError, match="choose one of snip, taylor, documents, magnitude"):
         find("tailor")
 
 
