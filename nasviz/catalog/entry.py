@@ -122,6 +122,8 @@ class Entry:
     """How its document trains it, where that is not the default of a run; networks only."""
     collapse: tuple[str, ...] = ()
     """Modules that are one operation each, and best taken as one vertex: class names; networks only."""
+    cells: tuple[str, ...] = ()
+    """Cells whose operations are searched as one, type by type: class names; networks only."""
     family: str = ""
     input_shape: tuple[int, ...] = ()
     """Of one image, (C, H, W), where nothing else is asked for; networks only."""

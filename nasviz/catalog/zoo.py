@@ -33,6 +33,20 @@ _AFFINE_POOLS = Setting(
     default=False,
     help="Gives the norms behind pooling a scale and a shift: pooling then counts as a structure and can go.",
 )
+_SPACE = Setting(
+    "space",
+    "choice",
+    "full",
+    choices=("full", "s1", "s2", "s4"),
+    help="What each edge carries: full, the seven of DARTS; of RobustDARTS s1, two chosen for each edge, s2,"
+    " skip and separable convolution, s4, noise and separable convolution.",
+)
+_NONE = Setting(
+    "none",
+    "bool",
+    default=False,
+    help="Puts the operation none on every edge too: it takes its share of a softmax, and adds zeros.",
+)
 _KERNELS = Setting(
     "kernels",
     "choice",
@@ -85,6 +99,7 @@ def _network(
     least_size: int = 1,
     num_classes: int = 10,
     collapse: tuple[str, ...] = (),
+    cells: tuple[str, ...] = (),
     recipe: Mapping[str, Value] | None = None,
 ) -> Entry:
     return Entry(
@@ -97,6 +112,7 @@ def _network(
         configurations=configurations,
         recipe=recipe or {},
         collapse=collapse,
+        cells=cells,
         family="documents",
         input_shape=input_shape,
         least_size=least_size,
@@ -171,9 +187,10 @@ _DARTS_8 = _network(
         ),
         _counted(4_083_058, 600_002_304, 464, 464),
     ),
-    settings=(_channels(24), _cells(8), _stem("cifar"), _AFFINE_POOLS),
+    settings=(_channels(24), _cells(8), _stem("cifar"), _SPACE, _NONE, _AFFINE_POOLS),
     recipe={"lr": 0.01, "lr_periods": 2, "epochs": 50},
     collapse=_DARTS_OPERATIONS,
+    cells=("SearchCell",),
 )
 _T3 = "ASGNAS, table 3"
 _DARTS_14 = _network(
@@ -197,12 +214,15 @@ _DARTS_14 = _network(
         ),
         _cells(14),
         _stem("imagenet"),
+        _SPACE,
+        _NONE,
         _AFFINE_POOLS,
     ),
     input_shape=(3, 224, 224),
     num_classes=1000,
     recipe={"lr": 0.01, "lr_periods": 2, "epochs": 50, "batch_size": 128},
     collapse=_DARTS_OPERATIONS,
+    cells=("SearchCell",),
 )
 _DARTS_V2 = _network(
     "darts_v2",
@@ -326,7 +346,9 @@ _NAS_BENCH_201 = _network(
     settings=(
         _channels(16, "C of the first stage; the others have twice and four times as many."),
         _cells(5, "Cells of each of the three stages."),
+        _NONE,
     ),
+    cells=("NasBench201Cell",),
 )
 _T41 = "RARTS dissertation, table 4.1"
 _PRERESNET_164 = _network(

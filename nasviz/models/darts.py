@@ -14,17 +14,16 @@ operation whose variables are zero is silent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from nasviz.models.cell_network import CellNetwork, Stem
 from nasviz.models.cells import SearchCell
-from nasviz.models.operations import DARTS_OPERATIONS, Norms
+from nasviz.models.operations import Norms
+from nasviz.models.spaces import cell_space
 
 __all__ = ["Darts"]
 
 
 class Darts(CellNetwork):
-    """Cells whose 14 edges carry seven operations each, all of them summed.
+    """Cells whose 14 edges carry seven operations each, or those of another space, all of them summed.
 
     Args:
         num_classes: Size of the output.
@@ -33,7 +32,8 @@ class Darts(CellNetwork):
         cells: How many cells.
         stem: "cifar" or "imagenet".
         affine_pools: Whether the norms behind pooling have variables, so that pooling can go too.
-        operations: Names for all edges alike, or for each edge; the seven of DARTS if left out.
+        space: What the edges carry: `full`, the seven of DARTS, or `s1`, `s2`, `s4` (`nasviz.models.spaces`).
+        none: Whether they carry `none` besides, as in DARTS; it takes its share of a softmax, and adds zeros.
         norms: The form of all norms; it comes before `affine_pools`.
     """
 
@@ -45,12 +45,14 @@ class Darts(CellNetwork):
         cells: int = 8,
         stem: Stem = "cifar",
         affine_pools: bool = False,
-        operations: Sequence[str] | Sequence[Sequence[str]] = DARTS_OPERATIONS,
+        space: str = "full",
+        none: bool = False,
         norms: Norms | None = None,
     ) -> None:
         chosen = norms or Norms(pools="affine" if affine_pools else "fixed")
+        found = cell_space(space, none=none)
         super().__init__(
-            lambda place: SearchCell(place, operations, norms=chosen),
+            lambda place: SearchCell(place, found.edges(place.is_reduction), norms=chosen),
             channels,
             cells,
             stem,

@@ -83,6 +83,7 @@ class NasBench201(nn.Module):
         channels: C of the first stage.
         cells: Cells of each stage.
         operations: Names for all six edges alike, or for each edge; the four besides `none` if left out.
+        none: Whether every edge carries `none` besides, as in NAS-Bench-201 itself.
         norms: The form of all norms.
 
     Shapes:
@@ -96,10 +97,14 @@ class NasBench201(nn.Module):
         channels: int = 16,
         cells: int = 5,
         operations: Sequence[str] | Sequence[Sequence[str]] = NAS_BENCH_201_OPERATIONS,
+        none: bool = False,
         norms: Norms | None = None,
     ) -> None:
         super().__init__()
         norms = norms or Norms()
+        if none:
+            edges = spread(operations, len(edges_of(NUM_NODES, num_inputs=1)))
+            operations = [("none", *names) for names in edges]
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
         )

@@ -19,6 +19,7 @@ __all__ = [
     "NAS_BENCH_201_OPERATIONS",
     "OPERATIONS",
     "FactorizedReduce",
+    "Noise",
     "Norms",
     "Zero",
     "relu_conv_norm",
@@ -78,6 +79,33 @@ class Zero(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Zeros; their gradient is zero."""
         return x[:, :, :: self.stride, :: self.stride] * 0.0
+
+    def extra_repr(self) -> str:
+        """The stride."""
+        return f"stride={self.stride}"
+
+
+class Noise(nn.Module):
+    """`noise` of the space S4: random numbers of mean 0 and variance 1, whatever comes in.
+
+    They are signs, +1 or -1, made by dropout: so a traced network knows that they belong to training, and in
+    evaluation their mean stands for them, which is zero. RobustDARTS draws them from a normal distribution,
+    in evaluation too.
+
+    Shapes:
+        `(N, C, H, W)` to `(N, C, ceil(H / stride), ceil(W / stride))`.
+    """
+
+    def __init__(self, stride: int = 1) -> None:
+        super().__init__()
+        self.stride = stride
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Signs; their gradient is zero."""
+        ones = x[:, :, :: self.stride, :: self.stride] * 0.0 + 1.0
+        signs: Tensor = self.dropout(ones) - 1.0
+        return signs
 
     def extra_repr(self) -> str:
         """The stride."""
@@ -166,6 +194,7 @@ Operation = Callable[[int, int, Norms], nn.Module]
 
 OPERATIONS: Mapping[str, Operation] = {
     "none": lambda channels, stride, norms: Zero(stride),
+    "noise": lambda channels, stride, norms: Noise(stride),
     "max_pool_3x3": _max_pool,
     "avg_pool_3x3": _avg_pool,
     "skip_connect": _skip,

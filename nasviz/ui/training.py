@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.catalog import DATASETS, FACTS, OPTIMIZERS, RELAXED, SALIENCIES, Entry, NetworkSource
+from nasviz.catalog import DATASETS, FACTS, OPTIMIZERS, PROXIMAL, RELAXED, SALIENCIES, Entry, NetworkSource
 from nasviz.draw import plan_overlay, saliency_overlay, state_overlay
 from nasviz.draw.labels import count, plain_shape
 from nasviz.errors import InvalidSettingError
@@ -171,7 +171,7 @@ def _values(source: NetworkSource) -> dict[str, Any]:
         device = controls.choice(
             "Device", DEVICES, "device", help_text="auto: the first CUDA device, else the processor."
         )
-    own = _optimizer_settings(optimizer) | recipe.ask_recipe()
+    own = _optimizer_settings(optimizer) | _cells(source, optimizer) | recipe.ask_recipe()
     recipe.offer_published(source.entry, optimizer.name)
     return own | {
         "data": data.name,
@@ -181,6 +181,19 @@ def _values(source: NetworkSource) -> dict[str, Any]:
         "batch_size": batch_size,
         "optimizer": optimizer.name,
     }
+
+
+def _cells(source: NetworkSource, optimizer: Entry) -> dict[str, Any]:
+    """Whether an operation lives or dies in all cells of one type at once: GSparsity on networks of cells."""
+    cells = source.entry.cells if source.entry else ()
+    if optimizer.family != PROXIMAL or not cells:
+        return {}
+    words = (
+        "The same operation in all cells of one type is one group: what is found is a cell, not a network."
+    )
+    is_tied = st.checkbox("One cell for all", kept("is_tied", True), key="is_tied", help=words)
+    keep("is_tied", is_tied)
+    return {"cells": cells if is_tied else ()}
 
 
 def _optimizer_settings(optimizer: Entry) -> dict[str, Any]:

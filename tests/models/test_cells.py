@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from nasviz.errors import InvalidSettingError
+from nasviz.errors import InvalidSettingError, UnknownNameError
 from nasviz.models.cells import DerivedCell, Genotype, MixedOperation, Place, SearchCell, edges_of
-from nasviz.models.operations import OPERATIONS, FactorizedReduce, Norms
+from nasviz.models.operations import OPERATIONS, FactorizedReduce, Noise, Norms
+from nasviz.models.spaces import SPACES, cell_space
 
 
 @pytest.mark.parametrize("side", [1, 2, 7, 8])
@@ -82,3 +83,23 @@ def test_a_derived_cell_leaves_out_nodes_that_read_nothing() -> None:
 def test_operations_that_do_not_fit_a_cell_are_refused(operations: list, word: str) -> None:
     with pytest.raises(InvalidSettingError, match=word):
         SearchCell(Place(4, 4, 4), operations)
+
+
+def test_the_spaces_of_the_documents_have_fourteen_edges_for_each_type_of_cell() -> None:
+    num_operations = {name: sum(map(len, (*s.normal, *s.reduce))) for name, s in SPACES.items()}
+    assert num_operations == {"full": 196, "s1": 56, "s2": 56, "s4": 56}
+    assert {len(edges) for space in SPACES.values() for edges in (space.normal, space.reduce)} == {14}
+    assert all(edge[0] == "none" for edge in cell_space("full", none=True).normal)
+    with pytest.raises(UnknownNameError, match="s1, s2, s4"):
+        cell_space("s3")
+
+
+def test_noise_has_mean_zero_and_variance_one_and_is_silent_in_evaluation() -> None:
+    torch.manual_seed(0)
+    noise = Noise(stride=2)
+    x = torch.randn(64, 4, 9, 8)
+    signs = noise(x)
+    assert signs.shape == (64, 4, 5, 4)
+    assert set(signs.unique().tolist()) == {-1.0, 1.0}
+    assert abs(signs.mean()) < 0.05
+    assert not noise.eval()(x).any()

@@ -7,7 +7,7 @@ from torch import nn
 from nasviz.catalog import NETWORKS, Configuration, Entry, NetworkSource
 from nasviz.models import Darts, NasBench201, names
 from nasviz.models.building import from_catalog
-from nasviz.models.operations import DARTS_OPERATIONS, Norms
+from nasviz.models.operations import Norms
 from tests.models.zoo import counts
 
 FORMS = [
@@ -18,7 +18,7 @@ TOLERANCE = 0.09
 """Of a printed count that counts something else, and says so."""
 CIFAR, IMAGENET = (3, 32, 32), (3, 224, 224)
 PLAIN = Norms(affine=False, pools="fixed")
-ALL_EIGHT = ("none", *DARTS_OPERATIONS)
+S1, S2, S4 = (405_146, 68_434_432), (665_466, 100_928_000), (624_506, 96_733_696)
 FOR_IMAGENET = {"cells": 14, "stem": "imagenet", "num_classes": 1000}
 CONV = "nor_conv_3x3"
 SKIP_LAST = [[CONV], [CONV], [CONV], ["skip_connect"], [CONV], [CONV]]
@@ -63,7 +63,11 @@ def test_every_printed_number_names_its_document_and_reads_as_its_value() -> Non
         ({"affine_pools": True}, CIFAR, (4_109_938, 600_002_304)),
         ({"norms": PLAIN}, CIFAR, (3_998_194, 600_002_304)),
         # The network of DARTS's own search.
-        ({"channels": 16, "norms": PLAIN, "operations": ALL_EIGHT}, CIFAR, (1_930_618, 300_255_744)),
+        ({"channels": 16, "norms": PLAIN, "none": True}, CIFAR, (1_930_618, 300_255_744)),
+        # The narrow spaces of RobustDARTS, searched by GSparsity with C = 16.
+        ({"channels": 16, "norms": PLAIN, "space": "s1"}, CIFAR, S1),
+        ({"channels": 16, "norms": PLAIN, "space": "s2"}, CIFAR, S2),
+        ({"channels": 16, "norms": PLAIN, "space": "s4"}, CIFAR, S4),
         (FOR_IMAGENET | {"channels": 16}, IMAGENET, (3_590_032, 409_529_088)),
     ],
 )
