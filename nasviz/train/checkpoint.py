@@ -107,6 +107,7 @@ def _state(session: Session) -> dict[str, Any]:
         "settings": session.settings.to_json(),
         "step": session.step,
         "best": [session.best_step, session.best_accuracy],
+        "is_evaluation_due": session.is_evaluation_due,
         "network": session.network.state_dict(),
         "optimizer": session.optimizer.state_dict(),
         "scheduler": session.scheduler.state_dict(),
@@ -125,6 +126,7 @@ def _load(session: Session, state: Mapping[str, Any], path: Path) -> None:
     session.scheduler.load_state_dict(state["scheduler"])
     session.step = state["step"]
     session.best_step, session.best_accuracy = state["best"]
+    session.is_evaluation_due = state.get("is_evaluation_due", False)
     _set_random_state(state["random"])
 
 

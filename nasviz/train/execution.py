@@ -146,6 +146,7 @@ class _Execution:
         recorder = Recorder(session, self.writer)
         self._obey()
         self._tell()
+        self._evaluate()
         self.gauge.restart()
         for record in train(session, self.gauge):
             if session.optimizer.phase != record.phase:
@@ -153,9 +154,9 @@ class _Execution:
                 self.gauge.restart()
             self._check(recorder.observe(record))
             epoch, left = divmod(session.step, session.schedule.steps_per_epoch)
-            is_epoch_done = left == 0 and (epoch % settings.eval_every_epochs == 0 or session.is_finished)
-            if is_epoch_done:
-                self._evaluate(record.epoch)
+            is_asked = epoch % settings.eval_every_epochs == 0 or session.is_finished
+            session.is_evaluation_due = left == 0 and is_asked
+            self._evaluate()
             if session.step % settings.checkpoint_steps == 0 or session.is_finished:
                 self._save()
             self._obey()
@@ -176,14 +177,17 @@ class _Execution:
             self.loss = read[-1][1]
             self._tell()
 
-    def _evaluate(self, epoch: int) -> None:
+    def _evaluate(self) -> None:
+        """Evaluate the full network where that is due."""
         session = self.session
+        if not session.is_evaluation_due:
+            return
         self._check(self.writer.flush())
         images = session.split.validation
         loss, accuracy = evaluate(
             session.network, images, device=session.device, before_batch=self._stop_if_cancelled
         )
-        step = session.step - 1
+        step, epoch = session.step - 1, (session.step - 1) // session.schedule.steps_per_epoch
         self.writer.evaluation(Evaluation(step, epoch, "full", loss, accuracy, len(images)))
         self.accuracy = accuracy
         self._tell()
@@ -193,6 +197,7 @@ class _Execution:
             buffer = io.BytesIO()
             torch.save(session.network.state_dict(), buffer)
             write_bytes(self.folder / BEST, buffer.getvalue())
+        session.is_evaluation_due = False
         self.gauge.restart()
 
     def _save(self) -> None:
@@ -221,10 +226,9 @@ class _Execution:
         self.writer.forget_request()
 
     def _stop_if_cancelled(self) -> None:
-        """In an evaluation: leave it, to be made again after a resume."""
+        """In an evaluation: leave it, with a checkpoint that knows that it is still due."""
         if self.writer.request == "cancel":
-            self.writer.event(self.session.step - 1, "cancel", "cancelled during an evaluation")
-            raise _Cancelled
+            self._obey()
 
     def _tell(self, phase: str | None = None) -> None:
         session = self.session

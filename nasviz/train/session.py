@@ -46,6 +46,8 @@ class Session:
     best_step: int | None = None
     """Last step before the best evaluation since everything selected is zero."""
     best_accuracy: float | None = None
+    is_evaluation_due: bool = False
+    """An epoch ended and was not evaluated yet: a cancel may come in between."""
 
     @property
     def is_finished(self) -> bool:

@@ -216,6 +216,22 @@ def test_a_cancelled_run_goes_on_where_it_was_cancelled(store: Store, done: Run)
     assert (heard[-1].step, heard[-1].total_steps, heard[-1].phase) == (22, 22, "construction")
 
 
+def test_a_cancel_during_an_evaluation_loses_no_step(store: Store, done: Run) -> None:
+    run = store.create(replace(short_settings(), checkpoint_steps=1000))
+
+    def cancel_as_the_epoch_ends(progress: Progress) -> None:
+        if progress.step == 11 and progress.accuracy is None:
+            run.request("cancel")
+
+    assert work(run, cancel_as_the_epoch_ends) == "cancelled"
+    assert (run.folder / "checkpoint.pt").is_file()
+    assert not run.tail().evaluations
+    assert work(run) == "done"
+
+    assert timeless(run) == timeless(done)
+    assert run.tail().evaluations == done.tail().evaluations
+
+
 def test_a_run_that_slims_records_what_it_cuts(store: Store) -> None:
     run = store.create(short_settings(target_sparsity=1, slim=0.4, group_divisible=2, epochs=2))
     assert work(run) == "done"
