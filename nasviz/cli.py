@@ -82,6 +82,8 @@ def _sweep(args: argparse.Namespace) -> int:
         raise InvalidSettingError(
             "a sweep needs a network or a preset: --model demonet, or --preset h2spg_against_dhspg"
         )
+    if args.survivors is not None:
+        return commands.run_sweep(commands.bisection_settings(commands.settings_of(args), args), args)
     settings = SweepSettings(commands.settings_of(args), tuple(args.grid), args.title)
     return commands.run_sweep(settings, args)
 

@@ -19,6 +19,14 @@ _SETTINGS = (
         help="Epsilon: how far a step goes towards the mapped point; what is dead falls by this share.",
     ),
     Setting(
+        "groups",
+        "choice",
+        "operations",
+        choices=("operations", "filters", "channels"),
+        help="What lives or dies as one: whole operations; filters, channels that one operator alone makes;"
+        " or all channels, also those that residual sums tie.",
+    ),
+    Setting(
         "mu", "float", 1.0, minimum=0.0, maximum=1e6, help="Weight of the penalty; more of it removes more."
     ),
     Setting(
@@ -29,13 +37,15 @@ _SETTINGS = (
         "choice",
         "none",
         choices=("none", "div", "mul"),
-        help="Penalty of a group by the root of its size: the same for all, divided by it, or times it.",
+        help="Penalty of a group by the root of its size: the same for all, divided by it (published for"
+        " filters), or times it.",
     ),
     Setting(
         "adaptive",
         "bool",
         False,
-        help="Whether the step sizes of a group follow its gradients; with constant ones tau is 1.",
+        help="Whether the step sizes of a group follow its gradients (published for filters); with constant"
+        " ones tau is 1.",
     ),
     Setting(
         "threshold",
@@ -43,7 +53,7 @@ _SETTINGS = (
         1e-6,
         minimum=0.0,
         maximum=1e6,
-        help="Structures of at most this length are pruned at the end of the search.",
+        help="Groups of at most this length are pruned at the end of the search.",
     ),
     Setting(
         "projection_steps",
@@ -62,8 +72,8 @@ def proximal_entries() -> tuple[Entry, ...]:
         Entry(
             "gsparsity",
             "GSparsity",
-            "Draws all operations towards zero with ProxSGD, prunes what has died, and trains the rest on."
-            " Pooling and identity edges take part through switches.",
+            "Draws all operations, or filters, towards zero with ProxSGD, prunes what has died, and trains"
+            " the rest on. Pooling and identity edges take part through switches.",
             settings=_SETTINGS,
             citation="Chatzimichailidis et al., GSparsity: Unifying Network Pruning and Neural Architecture"
             " Search by Group Sparsity, AutoML 2022",

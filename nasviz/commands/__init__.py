@@ -9,7 +9,12 @@ from nasviz.commands.arguments import OPTIONS, add_cut, add_network, add_setting
 from nasviz.commands.constructing import construct, constructed_lines
 from nasviz.commands.exporting import FORMS
 from nasviz.commands.listing import document_of, list_lines, result_lines, run_lines, summary_document
-from nasviz.commands.sweep_command import add_sweep_arguments, preset_settings, run_sweep
+from nasviz.commands.sweep_command import (
+    add_sweep_arguments,
+    bisection_settings,
+    preset_settings,
+    run_sweep,
+)
 from nasviz.commands.text import plain, table
 from nasviz.commands.training import start_detached, train_here
 from nasviz.commands.watching import Watch, follow
@@ -25,6 +30,7 @@ __all__ = [
     "add_sweep_arguments",
     "analysis_lines",
     "analyze",
+    "bisection_settings",
     "construct",
     "constructed_lines",
     "document_of",

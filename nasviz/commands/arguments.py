@@ -20,7 +20,7 @@ def settings_of(args: argparse.Namespace) -> RunSettings:
         NasvizError: They cannot be.
     """
     chosen = {name: getattr(args, name) for name in OPTIONS if hasattr(args, name)}
-    chosen |= {"cells": tuple(chosen["cells"])} if "cells" in chosen else {}
+    chosen |= {name: tuple(chosen[name]) for name in ("cells", "emphasis") if name in chosen}
     wishes: dict[str, Any] = {"protect": tuple(args.protect), "collapse": tuple(args.collapse)}
     return RunSettings(network=source_of(args, args.model), **wishes, **chosen)
 
@@ -197,6 +197,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "balance": {"type": float, "help": "alpha of sparsenas: 1 for operations, 0 for nodes", "shown": 0.5},
     "penalty_step": {"type": float, "help": "rise of its lambda with each epoch", "shown": 0.01},
     "penalty_cap": {"type": float, "help": "largest lambda", "shown": 1.0},
+    "groups": {
+        "choices": ("operations", "filters", "channels"),
+        "help": "what gsparsity takes for a group",
+        "shown": "operations",
+    },
     "mu": {"type": float, "help": "weight of the penalty; gsparsity only, as all of these", "shown": 1.0},
     "rho": {"type": float, "help": "weight of the new gradient in the momentum", "shown": 0.8},
     "normalisation": {
@@ -209,11 +214,16 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "help": "step sizes that follow the gradients, of gsparsity and sparsenas",
         "shown": "no, and yes",
     },
-    "threshold": {"type": float, "help": "length up to which a structure is pruned", "shown": 1e-6},
+    "threshold": {"type": float, "help": "length up to which a group is pruned", "shown": 1e-6},
     "cells": {
         "action": "append",
         "metavar": "NAME",
         "help": "cells in which an operation lives or dies as one: their class, or a pattern of paths",
+    },
+    "emphasis": {
+        "action": "append",
+        "metavar": "NAME=FACTOR",
+        "help": "more penalty on filters of modules of this class or path, as in layer2=2",
     },
     "epochs": {"type": int, "help": "passes over the training images"},
     "batch_size": {"type": int, "help": "images per step"},

@@ -87,6 +87,7 @@ def result_lines(run: Run) -> Iterator[str]:
     result = run.end.result if run.end is not None else {}
     if not result:
         return
+    yield from _pruning_lines(result.get("pruning"))
     space = SearchSpace.from_json(read_json(run.folder / SPACE))
     erased = ", ".join(space.structure(i).name for i in result["selected"])
     if not result["is_valid"]:
@@ -101,3 +102,12 @@ def result_lines(run: Run) -> Iterator[str]:
         yield f"  {title:<10}  {before:,} -> {after:,} ({after / max(1, before):.1%})"
     yield f"  accuracy    {result['accuracy_full']:.1%} -> {result['accuracy_subnet']:.1%}"
     yield f"  exactness   largest relative difference {result['max_relative_error']:.2g}"
+
+
+def _pruning_lines(found: Any) -> Iterator[str]:
+    """Accuracy before pruning and at each threshold, of a search by a penalty."""
+    if found:
+        yield f"  pruning     before it, accuracy {found['accuracy']:.1%}"
+        for row in found["thresholds"]:
+            words = f"at {row['threshold']:g}: {row['pruned']} gone, accuracy {row['accuracy']:.1%}"
+            yield f"              {words}"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nasviz import jobs
-from nasviz.catalog import PRESETS, find_preset
+from nasviz.catalog import OPTIMIZERS, PRESETS, find_preset
 from nasviz.commands.arguments import OPTIONS
 from nasviz.commands.sweeping import (
     follow_sweep,
@@ -22,12 +22,22 @@ from nasviz.commands.sweeping import (
 )
 from nasviz.commands.text import plain
 from nasviz.errors import InvalidSettingError
-from nasviz.runs import Axis, Store, Sweep, SweepSettings, SweepStore, parse_axis, preset_sweep
+from nasviz.runs import (
+    Axis,
+    BisectionSettings,
+    RunSettings,
+    Store,
+    Sweep,
+    SweepSettings,
+    SweepStore,
+    parse_axis,
+    preset_sweep,
+)
 from nasviz.runs.exporting import summaries_to_csv
 from nasviz.runs.presets import STAND_IN
 from nasviz.runs.trackers import runs_to_parquet
 
-__all__ = ["add_sweep_arguments", "preset_settings", "run_sweep"]
+__all__ = ["add_sweep_arguments", "bisection_settings", "preset_settings", "run_sweep"]
 
 
 def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +55,22 @@ def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--published", action="store_true", help="with --preset: on the document's data, in --data-folder"
+    )
+    parser.add_argument(
+        "--survivors",
+        type=int,
+        metavar="N",
+        help="in place of a grid: search for the mu that leaves N groups, by bisection; gsparsity alone",
+    )
+    parser.add_argument(
+        "--mu-grid",
+        type=_numbers,
+        default=BisectionSettings(0).grid,
+        metavar="V,V,...",
+        help="coarse values at which it begins (default: 0.1,1,10,100)",
+    )
+    parser.add_argument(
+        "--trials", type=int, default=10, metavar="N", help="how many runs it may take (default: 10)"
     )
     parser.add_argument("--title", default="", help="what the sweep is called in lists")
     parser.add_argument(
@@ -84,12 +110,29 @@ def preset_settings(args: argparse.Namespace) -> SweepSettings:
     )
 
 
+def bisection_settings(base: RunSettings, args: argparse.Namespace) -> SweepSettings:
+    """The search for the mu that leaves so many groups.
+
+    Raises:
+        InvalidSettingError: The optimizer has no mu, a grid was given too, or a number is out of its range.
+    """
+    if "mu" not in {setting.name for setting in OPTIMIZERS[base.optimizer].settings}:
+        raise InvalidSettingError(
+            f"--survivors searches for mu, which {base.optimizer} has not: take gsparsity"
+        )
+    search = BisectionSettings(args.survivors, args.mu_grid, args.trials)
+    return SweepSettings(base, tuple(args.grid), args.title, bisection=search)
+
+
 def run_sweep(settings: SweepSettings, args: argparse.Namespace) -> int:
     """Create a sweep and see to it; the exit code."""
     sweep = SweepStore(args.runs).create(settings)
     if not args.quiet:
         runs = settings.runs
-        print(f"{sweep.id}: {len(runs)} run{'s' * (len(runs) > 1)}, {_slots(sweep, args)}", flush=True)
+        count = f"{len(runs)} run{'s' * (len(runs) > 1)}, {_slots(sweep, args)}"
+        if settings.bisection is not None:
+            count = f"bisection, at most {settings.bisection.most_trials} runs, one after the other"
+        print(f"{sweep.id}: {count}", flush=True)
     return _work(sweep, args)
 
 
@@ -176,6 +219,13 @@ def _axis(text: str) -> Axis:
         return parse_axis(text)
     except InvalidSettingError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} are no numbers; write them as 0.1,1,10") from None
 
 
 def _add_command(subparsers: Any, name: str, words: str, command: Any) -> argparse.ArgumentParser:

@@ -85,8 +85,19 @@ def sweep_lines(sweep: Sweep, summaries: Sequence[RunSummary | None] | None = No
     yield f"{sweep.id}: {sweep.state}, {_counted(counts)}" + (f"  {title}" if title else "")
     rows = cells(sweep, runs)
     names = [name for name in _names(rows) if any(cell.point.get(name) is not None for cell in rows)]
+    names = ["mu"] if sweep.settings.bisection is not None else names
     header = (*names, "runs", "accuracy", "full network", "parameters", "MACs", "note")
     lines = [_row(cell, names, runs) for cell in rows]
+    if any("survivors" in cell.metrics for cell in rows):
+        header = (*names, "left", *header[len(names) :])
+        lines = [
+            (
+                *line[: len(names)],
+                spread_words(cell.metrics.get("survivors"), "{:g}".format),
+                *line[len(names) :],
+            )
+            for line, cell in zip(lines, rows, strict=True)
+        ]
     if sweep.settings.preset in PRESETS:
         preset = PRESETS[sweep.settings.preset]
         header = (*header[:-1], f"printed in {preset.table}", header[-1])
@@ -94,6 +105,21 @@ def sweep_lines(sweep: Sweep, summaries: Sequence[RunSummary | None] | None = No
             (*line[:-1], _printed(preset, cell), line[-1]) for line, cell in zip(lines, rows, strict=True)
         ]
     yield from table(header, lines)
+    yield from bisection_lines(sweep)
+
+
+def bisection_lines(sweep: Sweep) -> Iterator[str]:
+    """What a search for mu has found so far, and its curve; nothing of a grid."""
+    search, found = sweep.settings.bisection, sweep.found
+    if search is None:
+        return
+    if found is None:
+        yield f"no mu yet that leaves at most {search.target} groups"
+        return
+    yield f"mu = {found.mu:g} leaves {found.survivors} groups; {search.target} were wanted"
+    most = max(1, *(trial.survivors for trial in found.curve))
+    for trial in found.curve:
+        yield f"  {trial.mu:>10.4g}  {'#' * round(40 * trial.survivors / most):<40}  {trial.survivors}"
 
 
 def sweep_list_lines(summaries: Sequence[SweepSummary]) -> Iterator[str]:

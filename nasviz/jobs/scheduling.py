@@ -60,7 +60,8 @@ class Scheduler:
         self._listener = listener
         self._sleep = sleep
         self._lock: FileLock | None = None
-        self._settings = sweep.settings.runs
+        self._num_known = 0
+        """Runs that were taken stock of: a bisection has more of them as it goes on."""
         self._left: deque[int] = deque()
         self._at_work: dict[int, str] = {}
         """Name of the slot in which each run is at work, by its place in the grid."""
@@ -95,6 +96,7 @@ class Scheduler:
             self._listener()
             self._sleep(LOOK_EVERY_S)
             self._look()
+            self._take_stock()
         self.sweep.forget_request()
         self._listener()
         runs = self.sweep.runs()
@@ -102,11 +104,14 @@ class Scheduler:
 
     def _take_stock(self) -> None:
         """Which runs are at work already, and which ones are left to do."""
-        for index, run in enumerate(self.sweep.runs()):
+        points = self.sweep.points
+        for index in range(self._num_known, len(points)):
+            run = self.sweep.run(index)
             if run is not None and run.is_active:
                 self._at_work[index] = self._slot_of(run)
             elif run is None or not run.has_ended_in(("done",) if self._retry_failed else ("done", "failed")):
                 self._left.append(index)
+        self._num_known = len(points)
 
     def _slot_of(self, run: Run) -> str:
         """Where a run that an earlier scheduler has started works; a name of its own where that is gone."""
@@ -137,7 +142,7 @@ class Scheduler:
 
     def _create(self, index: int) -> Run:
         store, sweep = Store(self.sweep.runs_folder), self.sweep
-        return store.create(self._settings[index], run_id=sweep.run_id(index), parent=sweep.id)
+        return store.create(sweep.settings_at(index), run_id=sweep.run_id(index), parent=sweep.id)
 
     def _look(self) -> None:
         """Free the slots of runs whose worker has ended."""

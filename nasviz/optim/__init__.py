@@ -1,10 +1,10 @@
 """Optimizers that bring removal structures to zero while they train: one optimizer a file."""
 
 from nasviz.optim.binding import count_of
-from nasviz.optim.bisection import bisect_mu
 from nasviz.optim.create import OPTIMIZERS, SearchOptimizer, create
 from nasviz.optim.create_gsparsity import SWITCH_START, create_gsparsity
 from nasviz.optim.dhspg import DHSPG
+from nasviz.optim.filter_sparsity import FilterSparsity
 from nasviz.optim.grouping import Slices
 from nasviz.optim.groups import Rows, TensorGroup
 from nasviz.optim.gsparsity import GSparsity
@@ -12,6 +12,7 @@ from nasviz.optim.h2spg import H2SPG
 from nasviz.optim.h2spg_otov3 import H2SPGOTOv3
 from nasviz.optim.hapg import HAPG, AdamHAPG
 from nasviz.optim.hspg import HSPG
+from nasviz.optim.penalty_search import PenaltySearch
 from nasviz.optim.proxsgd import ProxSGD
 from nasviz.optim.selection import Selection
 from nasviz.optim.slim import Slim
@@ -24,8 +25,10 @@ __all__ = [
     "OPTIMIZERS",
     "SWITCH_START",
     "AdamHAPG",
+    "FilterSparsity",
     "GSparsity",
     "H2SPGOTOv3",
+    "PenaltySearch",
     "ProxSGD",
     "Rows",
     "SearchOptimizer",
@@ -33,7 +36,6 @@ __all__ = [
     "Slices",
     "Slim",
     "TensorGroup",
-    "bisect_mu",
     "count_of",
     "create",
     "create_gsparsity",

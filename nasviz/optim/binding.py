@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nasviz.errors import InvalidSettingError, InvalidSparsityError
-from nasviz.graph import SearchSpace, Slice
+from nasviz.graph import ChannelStructure, SearchSpace, Slice
 from nasviz.optim.groups import Rows, TensorGroup
 from nasviz.optim.selection import Selection
 from nasviz.saliency.rows import RowIndex
@@ -71,11 +71,11 @@ class SpaceBinding:
         left = tuple(tensor for tensor in group.tensors if id(tensor) not in taken)
         return Selection(selected, orphaned, members, TensorGroup(left, group.rows))
 
-    def channel_index(self) -> RowIndex:
-        """The channel groups as rows of the network's parameters."""
-        channels = self.space.channels
+    def channel_index(self, structures: Iterable[ChannelStructure] | None = None) -> RowIndex:
+        """The channel groups as rows of the network's parameters; those of some channel structures alone."""
+        chosen = self.space.channels.slimmable if structures is None else tuple(structures)
         owners: dict[tuple[str, int], list[int]] = {}
-        for structure in channels.slimmable:
+        for structure in chosen:
             for member in structure.members:
                 if member.is_zeroed:
                     length = self.space.trace.parameter_shapes[member.tensor][member.dim]
@@ -84,7 +84,7 @@ class SpaceBinding:
                     for place, row in enumerate(member.rows):
                         line[row] = structure.first + place // count
         rows = [(self._parameter(name), dim, line) for (name, dim), line in owners.items()]
-        return RowIndex(range(len(channels)), rows)
+        return RowIndex([group for structure in chosen for group in structure.groups], rows)
 
     def select_channels(
         self, scores: Mapping[int, float], gone: Collection[int], *, slim: int | float, divisible: int

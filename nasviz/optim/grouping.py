@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -62,6 +63,8 @@ class Grouping:
         ]
         self.sizes: Tensor = torch.cat([self._index.num_parameters.cpu(), *counts]).to(self.device)
         """|w_k|, shape `(num_groups,)`."""
+        self.multipliers: Tensor | None = None
+        """By how much the penalty of each group is multiplied; `None` for nothing."""
         self._lengths = [bank.shape[s.dim] for s, bank in zip(self._slices, banks, strict=True)]
 
     def __len__(self) -> int:
@@ -77,6 +80,12 @@ class Grouping:
             *first.values(),
             *(s.tensor for s, n in zip(self._slices, self._lengths, strict=True) for _ in range(n)),
         ]
+
+    @cached_property
+    def owner_places(self) -> Tensor:
+        """For each group the place in `tensors` of its owner, shape `(num_groups,)`."""
+        places = {id(tensor): place for place, tensor in enumerate(self.tensors)}
+        return torch.tensor([places[id(t)] for t in self.owners], dtype=torch.int64, device=self.device)
 
     def norm(self, values: Sequence[Tensor]) -> Tensor:
         """Euclidean norm of each group, shape `(num_groups,)`, in double precision."""

@@ -17,10 +17,12 @@ from nasviz.errors import InvalidSettingError
 from nasviz.optim.checks import below_one, not_negative
 from nasviz.optim.grouping import Grouping, Slices
 from nasviz.optim.prox import group_factor
+from nasviz.optim.row_grouping import RowGrouping
 
 __all__ = ["NORMALISATIONS", "ProxSGD", "gains"]
 
 NORMALISATIONS = ("none", "div", "mul")
+AnyGrouping = Grouping | RowGrouping
 
 
 def gains(mu: float | Tensor, sizes: Tensor, normalisation: str, exponent: float = 0.5) -> Tensor:
@@ -48,7 +50,8 @@ class ProxSGD(Optimizer):
     Args:
         params: As torch takes them. `lr`, `rho`, `mu`, `tau`, `beta` and `delta` may differ between parameter
             groups; a group of variables has those of its first tensor.
-        groups: For each id the tensors that shrink together.
+        groups: For each id the tensors that shrink together; or rows of tensors, such as whole filters with
+            their rows of norms.
         filters: Weights of convolutions whose filters are one group each.
         lr: epsilon of the paper, in (0, 1].
         rho: Weight of the new gradient in v, in (0, 1]; the paper calls it momentum.
@@ -76,7 +79,7 @@ class ProxSGD(Optimizer):
     def __init__(
         self,
         params: Iterable[Tensor] | Iterable[dict[str, Any]],
-        groups: Mapping[int, Sequence[Tensor]] | None = None,
+        groups: Mapping[int, Sequence[Tensor]] | RowGrouping | None = None,
         *,
         filters: Sequence[Tensor] = (),
         lr: float = 1e-3,
@@ -102,13 +105,15 @@ class ProxSGD(Optimizer):
         not_negative("delta", delta)
         self.normalisation, self.exponent = normalisation, not_negative("exponent", exponent)
         self._bounds = {id(tensor): pair for tensor, pair in (bounds or {}).items()}
-        self.grouping = Grouping(groups or {}, map(Slices, filters))
+        self.grouping: AnyGrouping = (
+            groups if isinstance(groups, RowGrouping) else Grouping(groups or {}, map(Slices, filters))
+        )
         defaults = {"lr": lr, "rho": rho, "mu": mu, "tau": tau, "beta": below_one("beta", beta)}
         super().__init__(params, defaults | {"delta": delta, "num_steps": 0})
         known = {id(p) for group in self.param_groups for p in group["params"]}
         if lost := sum(id(tensor) not in known for tensor in self.grouping.tensors):
             raise InvalidSettingError(f"{lost} tensors of `groups` are not among `params`")
-        self._subsets: dict[tuple[bool, ...], Grouping] = {}
+        self._subsets: dict[tuple[bool, ...], AnyGrouping] = {}
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -175,7 +180,7 @@ class ProxSGD(Optimizer):
             tau = self._kept(parameter, "exp_avg_sq").sqrt().mean() / correction + group["delta"]
             parameter.sub_(direction / tau, alpha=group["lr"])
 
-    def _grouped(self) -> Grouping:
+    def _grouped(self) -> AnyGrouping:
         """The groups that take part: those that a gradient reaches."""
         live = tuple(tensor.grad is not None for tensor in self.grouping.tensors)
         if all(live):
@@ -184,7 +189,7 @@ class ProxSGD(Optimizer):
             self._subsets = {live: self.grouping.subset(live)}
         return self._subsets[live]
 
-    def _shrink(self, grouping: Grouping) -> None:
+    def _shrink(self, grouping: AnyGrouping) -> None:
         """Step, proximal map, and the average with the old point (Algorithm 1, lines 3 and 4)."""
         tensors, home = grouping.tensors, self._home()
         momentum = [self._kept(tensor, "exp_avg") for tensor in tensors]
@@ -203,18 +208,21 @@ class ProxSGD(Optimizer):
     def _home(self) -> dict[int, dict[str, Any]]:
         return {id(p): group for group in self.param_groups for p in group["params"]}
 
-    def _gains(self, grouping: Grouping, home: Mapping[int, dict[str, Any]]) -> Tensor:
-        mu = torch.tensor([home[id(t)]["mu"] for t in grouping.owners], dtype=torch.float64)
-        return gains(
-            mu.to(grouping.sizes.device, non_blocking=True), grouping.sizes, self.normalisation, self.exponent
-        )
+    def _gains(self, grouping: AnyGrouping, home: Mapping[int, dict[str, Any]]) -> Tensor:
+        found = gains(self._each(grouping, home, "mu"), grouping.sizes, self.normalisation, self.exponent)
+        return found if grouping.multipliers is None else found * grouping.multipliers
 
-    def _tau(self, grouping: Grouping, home: Mapping[int, dict[str, Any]]) -> Tensor:
+    def _tau(self, grouping: AnyGrouping, home: Mapping[int, dict[str, Any]]) -> Tensor:
         first = home[id(grouping.tensors[0])]
         if first["tau"] is not None:
-            taus = torch.tensor([home[id(t)]["tau"] for t in grouping.owners], dtype=torch.float64)
-            return taus.to(grouping.sizes.device, non_blocking=True)
+            return self._each(grouping, home, "tau")
         correction: float = (1 - first["beta"] ** first["num_steps"]) ** 0.5
         roots = torch._foreach_sqrt([self._kept(tensor, "exp_avg_sq") for tensor in grouping.tensors])
         delta: float = first["delta"]
         return grouping.mean(roots) / correction + delta
+
+    @staticmethod
+    def _each(grouping: AnyGrouping, home: Mapping[int, dict[str, Any]], name: str) -> Tensor:
+        """A setting for each group: that of its first tensor."""
+        values = torch.tensor([home[id(t)][name] for t in grouping.tensors], dtype=torch.float64)
+        return values.to(grouping.device, non_blocking=True)[grouping.owner_places]

@@ -4,6 +4,7 @@ A worker writes through one `Writer`; everybody else reads files. Nothing here n
 """
 
 from nasviz.runs.aggregating import METRICS, Cell, Spread, cells, spread
+from nasviz.runs.bisection import Bisection, BisectionSettings, Trial, bisect_mu
 from nasviz.runs.comparing import differing_settings, pareto_front
 from nasviz.runs.continuing import continue_run
 from nasviz.runs.ending import Ending, EndState
@@ -26,6 +27,8 @@ from nasviz.runs.writer import Writer
 __all__ = [
     "METRICS",
     "Axis",
+    "Bisection",
+    "BisectionSettings",
     "Cell",
     "EndState",
     "Ending",
@@ -48,9 +51,11 @@ __all__ = [
     "SweepStore",
     "SweepSummary",
     "Tail",
+    "Trial",
     "Vectors",
     "Writer",
     "axis",
+    "bisect_mu",
     "cells",
     "continue_run",
     "describe_environment",

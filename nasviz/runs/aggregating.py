@@ -16,7 +16,7 @@ from nasviz.runs.sweep import Sweep
 
 __all__ = ["METRICS", "Cell", "Spread", "cells", "spread"]
 
-METRICS = ("accuracy_subnet", "accuracy_full", "params_after", "macs_after")
+METRICS = ("accuracy_subnet", "accuracy_full", "params_after", "macs_after", "survivors")
 """What is aggregated of a run's final report."""
 
 
@@ -86,10 +86,11 @@ def cells(sweep: Sweep, summaries: Sequence[RunSummary | None] | None = None) ->
     """
     runs = sweep.summaries() if summaries is None else summaries
     members: dict[str, list[int]] = {}
-    for index, point in enumerate(sweep.points):
+    points = sweep.points[: len(runs)]  # a bisection may have gone on between the two looks
+    for index, point in enumerate(points):
         key = json.dumps({name: value for name, value in point.items() if name != "seed"}, sort_keys=True)
         members.setdefault(key, []).append(index)
-    return tuple(_cell(sweep.points[indices[0]], indices, runs) for indices in members.values())
+    return tuple(_cell(points[indices[0]], indices, runs) for indices in members.values())
 
 
 def _cell(point: Point, indices: Sequence[int], runs: Sequence[RunSummary | None]) -> Cell:

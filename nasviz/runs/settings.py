@@ -65,6 +65,7 @@ _OWN = (
     "balance",
     "penalty_step",
     "penalty_cap",
+    "groups",
     "mu",
     "rho",
     "normalisation",
@@ -72,7 +73,7 @@ _OWN = (
     "threshold",
 )
 """Settings that not every optimizer has; the catalog says which, and what they may be."""
-_NAMES = ("protect", "collapse", "cells")
+_NAMES = ("protect", "collapse", "cells", "emphasis")
 """Settings that are tuples of names, and lists on disk."""
 _K_COUNT = Number(0, 10**6, whole=True)
 _K_RATIO = Number(0, 1, below=True)
@@ -150,6 +151,8 @@ class RunSettings:
     penalty_step: float | None = None
     penalty_cap: float | None = None
     """By how much its lambda rises each epoch, and how far."""
+    groups: str | None = None
+    """What GSparsity takes for a group: "operations", "filters" or "channels"."""
     mu: float | None = None
     """Weight of the penalty of GSparsity."""
     rho: float | None = None
@@ -166,6 +169,8 @@ class RunSettings:
     """Modules that count as one vertex each: class names, or patterns of paths such as `cells.*.op*`."""
     cells: tuple[str, ...] = field(default=())
     """Cells in which the same operation lives and dies as one, class names or patterns; GSparsity alone."""
+    emphasis: tuple[str, ...] = field(default=())
+    """As `layer2=2`: modules, by class or pattern, whose filters have a stronger penalty; GSparsity alone."""
     lr_schedule: str = "cosine"
     """Course of the learning rate: "cosine" falls to 0, "constant" stays."""
     lr_periods: int = 1
@@ -211,14 +216,38 @@ class RunSettings:
         if self.cells and entry.family != PROXIMAL:
             words = f"left empty, for {entry.title} ties no operations"
             raise refuse("cells", self.cells, words, ())
+        if self.cells and self.groups not in (None, "operations"):
+            raise refuse("cells", self.cells, f"left empty, for {self.groups} are not tied", ())
         self._check_own()
         if self.lr_periods > 1 and self.lr_schedule != "cosine":
             words = f"1 where lr_schedule is {self.lr_schedule!r}, for only a cosine has periods"
             raise refuse("lr_periods", self.lr_periods, words, 1)
+        if self.emphasis and (entry.family != PROXIMAL or self.groups in (None, "operations")):
+            words = "left empty, for only GSparsity of filters or channels has stronger penalties by place"
+            raise refuse("emphasis", self.emphasis, words, ())
         for name in _NAMES:
             value = getattr(self, name)
             if not isinstance(value, tuple) or not all(isinstance(part, str) and part for part in value):
                 raise refuse(name, value, "a tuple of names", ())
+        _ = self.multipliers
+
+    @property
+    def multipliers(self) -> dict[str, float]:
+        """`emphasis` by name.
+
+        Raises:
+            InvalidSettingError: An entry does not read `NAME=FACTOR`, with a number above 0.
+        """
+        found = {}
+        for text in self.emphasis:
+            name, _, factor = text.rpartition("=")
+            try:
+                found[name] = float(factor)
+            except ValueError:
+                found[name] = 0.0
+            if not name or not 0 < found[name] < float("inf"):
+                raise refuse("emphasis", text, "NAME=FACTOR with a number above 0, such as layer2=2", ())
+        return found
 
     def _check_own(self) -> None:
         """Settings of the chosen optimizer alone, by the catalog."""

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from nasviz.catalog import NetworkSource
 from nasviz.errors import DataError, InvalidSettingError, RunNotFoundError, RunStateError
 from nasviz.runs import lock
+from nasviz.runs.bisection import Bisection, BisectionSettings, Trial
 from nasviz.runs.files import CONFIG, PID, read_json, require_folder
 from nasviz.runs.grid import Axis, Point, expand, settings_of
 from nasviz.runs.labels import Labels, read_labels, write_labels
@@ -56,10 +57,14 @@ class SweepSettings:
     title: str = ""
     preset: str | None = None
     """Name in the catalog of what this repeats; its published figures are shown beside."""
+    bisection: BisectionSettings | None = None
+    """In place of axes: a search for the mu that leaves so many groups, one run after the other."""
 
     def __post_init__(self) -> None:
         plain = tuple(tuple(_plain(point) for point in points) for points in self.axes)
         object.__setattr__(self, "axes", plain)
+        if self.bisection is not None and self.axes:
+            raise InvalidSettingError("a bisection chooses each mu itself: leave the grid out")
         texts = [json.dumps(run.to_json(), sort_keys=True) for run in self.runs]
         if len(set(texts)) < len(texts):
             twice = next(point for i, point in enumerate(self.points) if texts[i] in texts[:i])
@@ -67,7 +72,9 @@ class SweepSettings:
 
     @property
     def points(self) -> tuple[Point, ...]:
-        """What each run changes, in the order of the runs."""
+        """What each run changes, in the order of the runs; of a bisection the first alone."""
+        if self.bisection is not None:
+            return ({"mu": self.bisection.grid[0]},)
         return expand(self.axes)
 
     @property
@@ -89,7 +96,8 @@ class SweepSettings:
     def to_json(self) -> dict[str, Any]:
         """Plain data, ready for `json.dumps`."""
         axes = [[dict(point) for point in points] for points in self.axes]
-        return {"base": self.base.to_json(), "axes": axes, "title": self.title, "preset": self.preset}
+        found = {"base": self.base.to_json(), "axes": axes, "title": self.title, "preset": self.preset}
+        return found | ({"bisection": self.bisection.to_json()} if self.bisection else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SweepSettings:
@@ -106,6 +114,7 @@ class SweepSettings:
             axes=tuple(tuple(points) for points in axes),
             title=str(data.get("title", "")),
             preset=data.get("preset"),
+            bisection=BisectionSettings.from_json(data["bisection"]) if data.get("bisection") else None,
         )
 
 
@@ -149,10 +158,48 @@ class Sweep:
         """
         return SweepSettings.from_json(self.config["sweep"])
 
-    @cached_property
+    @property
     def points(self) -> tuple[Point, ...]:
-        """What each run changes."""
+        """What each run changes; of a bisection as far as it is known, so that they become more."""
+        search = self.settings.bisection
+        if search is None:
+            return self._grid
+        trials = self.trials
+        following = search.next_mu(trials)
+        mus = [trial.mu for trial in trials] + ([] if following is None else [following])
+        return tuple({"mu": mu} for mu in mus)
+
+    @cached_property
+    def _grid(self) -> tuple[Point, ...]:
         return self.settings.points
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """Of a bisection: each mu that was tried, with the groups that survived; a failed run ends it."""
+        search, trials = self.settings.bisection, list[Trial]()
+        while search is not None and (mu := search.next_mu(trials)) is not None:
+            run = self.run(len(trials))
+            survivors = run.end.result.get("survivors") if run is not None and run.end is not None else None
+            if survivors is None:
+                break
+            trials.append(Trial(mu, int(survivors)))
+        return tuple(trials)
+
+    @property
+    def found(self) -> Bisection | None:
+        """What a bisection has found so far; `None` where nothing, or for a grid."""
+        search = self.settings.bisection
+        return None if search is None else search.found(self.trials)
+
+    def settings_at(self, index: int) -> RunSettings:
+        """Settings of the run at this place."""
+        if self.settings.bisection is None:
+            return self._all[index]
+        return settings_of(self.settings.base, self.points[index])
+
+    @cached_property
+    def _all(self) -> tuple[RunSettings, ...]:
+        return self.settings.runs
 
     @property
     def labels(self) -> Labels:

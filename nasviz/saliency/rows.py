@@ -65,6 +65,15 @@ class RowIndex(StructureIndex):
             ]
         )
 
+    def sums(self, values: Sequence[Tensor]) -> Tensor:
+        """Sums of all entries, shape `(num_groups,)`, in double precision."""
+        return self._gathered(
+            [
+                x.movedim(dim, 0).reshape(x.shape[dim], -1).sum(1)
+                for x, dim in zip(values, self.dims, strict=True)
+            ]
+        )
+
     def absolute_dot(self, left: Sequence[Tensor | None], right: Sequence[Tensor | None]) -> Tensor:
         """Sums of |x_i y_i|, shape `(num_groups,)`; a missing tensor counts as zeros."""
         sides = ([None if x is None else x.abs() for x in side] for side in (left, right))
@@ -86,6 +95,21 @@ class RowIndex(StructureIndex):
         """For each tensor the indices of its rows that belong to a chosen group."""
         padded = torch.cat([is_chosen, is_chosen.new_zeros(1)])
         return [padded[owners].nonzero().flatten() for owners in self._owners]
+
+    def table(self) -> list[tuple[Tensor, int, list[int]]]:
+        """The tensors with the dimension of their rows, and the group of each row; -1 for none."""
+        groups = (*self.ids, -1)
+        return [
+            (tensor, dim, [groups[place] for place in owners.tolist()])
+            for tensor, dim, owners in zip(self.tensors, self.dims, self._owners, strict=True)
+        ]
+
+    def first_places(self) -> Tensor:
+        """For each group the place in `tensors` of the first that it has rows of; 0 where it has none."""
+        places = torch.zeros(len(self.ids) + 1, dtype=torch.int64, device=self.device)
+        for place in reversed(range(len(self.tensors))):
+            places[self._owners[place]] = place
+        return places[:-1]
 
     def _gathered(self, lines: Sequence[Tensor | None]) -> Tensor:
         """Sums of rows by group, in double precision."""

@@ -10,7 +10,7 @@ from torch import nn
 
 from nasviz import relax, subnet
 from nasviz.errors import ExportError
-from nasviz.optim import GSparsity
+from nasviz.optim import FilterSparsity, PenaltySearch
 from nasviz.relax import Derived, RelaxedOptimizer, SparseNAS
 from nasviz.runs import Evaluation, Run, Writer
 from nasviz.runs.files import SPACE, SUBNET, write_json
@@ -53,15 +53,17 @@ def conclude(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
         "best_accuracy": session.best_accuracy,
         "is_valid": session.space.is_valid(erased),
     }
-    if isinstance(optimizer, GSparsity):
+    if isinstance(optimizer, PenaltySearch):
         result["pruning"] = optimizer.pruning
+        result["survivors"] = len(optimizer.unit_ids) - len(optimizer.pruned)
     result["outcome"] = VALID if result["is_valid"] else NO_PATH_LEFT
     if not result["is_valid"]:
         words = f"{NO_PATH_LEFT}: the {len(erased)} structures that became zero cut the network apart"
         writer.event(step, "warning", words)
         return result
     network = session.network.to("cpu")
-    channels = zero_channels(network, session.space, erased) if session.settings.slim else ()
+    is_narrowed = session.settings.slim or isinstance(optimizer, FilterSparsity)
+    channels = zero_channels(network, session.space, erased) if is_narrowed else ()
     sub = subnet.construct(network, session.space, erased, channels=channels)
     return _reported(result | _save(session, sub, folder / SUBNET, writer), accuracy, session, writer)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from nasviz.errors import NonFiniteLossError
-from nasviz.optim import GSparsity
+from nasviz.optim import PenaltySearch
 from nasviz.relax import RelaxedOptimizer
 from nasviz.runs import EndState, Evaluation, Run, Writer, record_environment
 from nasviz.runs.files import SPACE, write_bytes, write_json
@@ -105,8 +105,9 @@ def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | Non
         aim = f"{session.target_sparsity} of {len(session.space.removable)} structures to be removed"
         if isinstance(session.optimizer, RelaxedOptimizer):
             aim = f"{len(session.space.switches)} operations to be weighed"
-        if isinstance(session.optimizer, GSparsity):
-            aim = f"{len(session.space.removable)} structures under a penalty"
+        if isinstance(session.optimizer, PenaltySearch):
+            words = "structures" if session.optimizer.structure_ids else "channel groups"
+            aim = f"{len(session.optimizer.unit_ids)} {words} under a penalty"
         if slim := session.settings.slim:
             share = f"{slim:.0%}" if isinstance(slim, float) else f"{slim}"
             aim += f", and {share} of {len(session.space.channels)} channel groups"

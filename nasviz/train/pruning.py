@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from nasviz.optim import GSparsity
+from nasviz.optim import FilterSparsity, PenaltySearch
 from nasviz.optim.groups import GroupScaler
 from nasviz.runs import Writer
 from nasviz.train.evaluation import evaluate
@@ -24,22 +24,35 @@ def end_search(session: Session, writer: Writer) -> None:
     Nothing happens where the search was ended before. The network keeps its weights but for what is pruned.
     """
     optimizer = session.optimizer
-    if not isinstance(optimizer, GSparsity) or optimizer.pruning is not None:
+    if not isinstance(optimizer, PenaltySearch) or optimizer.pruning is not None:
         return
     before = _accuracy(session)
     rows = [_pruned_at(session, optimizer, threshold) for threshold in PRUNING_THRESHOLDS]
-    optimizer.pruning = {"accuracy": before, "thresholds": rows}
+    optimizer.pruning = {"accuracy": before, "thresholds": rows, "groups": len(optimizer.unit_ids)}
     words = ", ".join(f"{r['accuracy']:.1%} at {r['threshold']:g} ({r['pruned']} gone)" for r in rows)
     writer.event(session.step - 1, "phase", f"the search ended with accuracy {before:.1%}; pruned {words}")
     optimizer.prune()
+    if isinstance(optimizer, FilterSparsity):
+        _tell_channels(session, optimizer, writer)
     names = {s.id: s.name for s in session.space.structures}
     for structure in optimizer.selected:
         writer.event(session.step - 1, "redundant", f"{names[structure]} has died", structure)
 
 
+def _tell_channels(session: Session, optimizer: FilterSparsity, writer: Writer) -> None:
+    """How many filters of which operators have died."""
+    space, channels = session.space, optimizer.channels
+    narrowed = space.channels.narrowed(channels)
+    most = sorted(narrowed, key=lambda v: -len(narrowed[v]))[:3]
+    words = f"{len(channels)} of {len(optimizer.unit_ids)} channel groups have died"
+    if most:
+        words += ", most in " + ", ".join(f"{space.trace[v].name} ({len(narrowed[v])})" for v in most)
+    writer.event(session.step - 1, "selected", words)
+
+
 @torch.no_grad()
-def _pruned_at(session: Session, optimizer: GSparsity, threshold: float) -> dict[str, Any]:
-    """How many structures go at this threshold, and the accuracy without them."""
+def _pruned_at(session: Session, optimizer: PenaltySearch, threshold: float) -> dict[str, Any]:
+    """How many groups go at this threshold, and the accuracy without them."""
     short = optimizer.shorter_than(threshold)
     group = optimizer.group_of(short)
     kept = [tensor.clone() for tensor in (*group.tensors, *(rows.tensor for rows in group.rows))]

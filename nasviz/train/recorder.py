@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nasviz.optim import GSparsity, SearchOptimizer, Slim
+from nasviz.optim import PenaltySearch, SearchOptimizer, Slim
 from nasviz.relax import RelaxedOptimizer
 from nasviz.runs import StepRecord, Writer
 from nasviz.train.session import Session
@@ -108,7 +108,9 @@ class Recorder:
         if is_due and (weights := optimizer.score_vector) is not None:
             self.writer.scores(step, optimizer.structure_ids, weights)
 
-    def _vectors(self, optimizer: SearchOptimizer | GSparsity, record: StepRecord, *, is_last: bool) -> bool:
+    def _vectors(
+        self, optimizer: SearchOptimizer | PenaltySearch, record: StepRecord, *, is_last: bool
+    ) -> bool:
         """Record scores and norms where it is time for them; whether the structures were scored anew."""
         step = record.step
         ids, scores = optimizer.structure_ids, optimizer.score_vector
@@ -123,7 +125,7 @@ class Recorder:
         if is_due:
             norms = optimizer.norm_vector()
             self.writer.norms(step, ids, norms)
-            if isinstance(optimizer, GSparsity):  # what decides there is the length itself
+            if isinstance(optimizer, PenaltySearch):  # what decides there is the length itself
                 self.writer.scores(step, ids, norms)
         self._scores = scores
         return is_new

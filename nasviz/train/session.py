@@ -21,7 +21,7 @@ from nasviz.train.learning_rate import make_scheduler
 
 if TYPE_CHECKING:
     from nasviz.data import DataSplit
-    from nasviz.optim import GSparsity, SearchOptimizer
+    from nasviz.optim import PenaltySearch, SearchOptimizer
     from nasviz.relax import RelaxedOptimizer
     from nasviz.trace import TracedNetwork
 
@@ -38,7 +38,7 @@ class Session:
     network: TracedNetwork
     space: SearchSpace
     split: DataSplit
-    optimizer: SearchOptimizer | RelaxedOptimizer | GSparsity
+    optimizer: SearchOptimizer | RelaxedOptimizer | PenaltySearch
     scheduler: LRScheduler
     target_sparsity: int
     """K as a count."""
@@ -119,7 +119,8 @@ def open_session(settings: RunSettings) -> Session:
             generator=generator,
         )
     is_proximal = OPTIMIZERS[settings.optimizer].family == PROXIMAL
-    if is_proximal and space.switchable:
+    has_operations = is_proximal and settings.groups in (None, "operations")
+    if has_operations and space.switchable:
         network, space = switches.add_switches(network, space, where="switchable", initial=optim.SWITCH_START)
     network.to(device)
     if device.type == "cuda":
@@ -127,9 +128,11 @@ def open_session(settings: RunSettings) -> Session:
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         split = split.to(device) if settings.num_workers == 0 else split
     chosen = _optimizer_settings(settings, schedule)
-    optimizer: SearchOptimizer | RelaxedOptimizer | GSparsity
+    optimizer: SearchOptimizer | RelaxedOptimizer | PenaltySearch
     if is_proximal:
-        optimizer = optim.create_gsparsity(network, space, cells=settings.cells, **chosen)
+        optimizer = optim.create_gsparsity(
+            network, space, cells=settings.cells, emphasis=settings.multipliers, **chosen
+        )
     elif is_relaxed:
         inputs = split.train.batch(torch.arange(min(settings.batch_size, len(split.train))))[0].to(device)
         optimizer = relax.create(settings.optimizer, network, space, inputs=(inputs,), **chosen)
@@ -191,6 +194,7 @@ def _optimizer_settings(settings: RunSettings, schedule: Schedule) -> dict[str, 
         "balance": settings.balance,
         "penalty_step": settings.penalty_step,
         "penalty_cap": settings.penalty_cap,
+        "groups": settings.groups,
         "mu": settings.mu,
         "rho": settings.rho,
         "normalisation": settings.normalisation,

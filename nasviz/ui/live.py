@@ -13,7 +13,7 @@ from nasviz.graph import SearchSpace
 from nasviz.runs import Run, Tail
 from nasviz.runs.files import LOG
 from nasviz.runs.tail import read_position
-from nasviz.ui import frame, graphs, run_facts
+from nasviz.ui import frame, graphs, pruning, run_facts
 from nasviz.ui.component import graph_view, live_view, paint_message
 from nasviz.ui.run_facts import AT_WORK
 from nasviz.ui.words import inert
@@ -45,6 +45,7 @@ def watch(run: Run) -> None:
             st.fragment(_follow, run_every=REFRESH_S)(run, space, view, state)
         else:
             st.fragment(_replay)(run, space, view)
+    pruning.pruning_table(run)
     with st.expander("Settings and all events", icon=":material/list:"):
         events = [{"step": e.step, "event": e.kind, "what": e.text} for e in tail.events]
         st.dataframe(events, hide_index=True)

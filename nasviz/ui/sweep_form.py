@@ -10,7 +10,15 @@ import streamlit as st
 from nasviz import jobs
 from nasviz.catalog import DATASETS, OPTIMIZERS, PRESETS, SALIENCIES
 from nasviz.errors import NasvizError
-from nasviz.runs import Axis, RunSettings, SweepSettings, axis, parse_axis, preset_sweep
+from nasviz.runs import (
+    Axis,
+    BisectionSettings,
+    RunSettings,
+    SweepSettings,
+    axis,
+    parse_axis,
+    preset_sweep,
+)
 from nasviz.runs.estimating import estimate
 from nasviz.runs.presets import STAND_IN
 from nasviz.ui import controls, session, view_only
@@ -18,7 +26,7 @@ from nasviz.ui.controls import keep, kept
 
 __all__ = ["new_sweep"]
 
-WAYS = ("A grid of my own", "A published table")
+WAYS = ("A grid of my own", "A published table", "A search for mu")
 STEP_SALIENCIES = [name for name, entry in SALIENCIES.items() if entry.family == "step"]
 
 
@@ -30,7 +38,7 @@ def new_sweep() -> None:
     left, right = st.columns([1.3, 1], gap="large")
     try:
         with left:
-            settings = _preset() if way == WAYS[1] else _grid()
+            settings = FORMS[way]()
         if settings is not None:
             with right:
                 _start(settings)
@@ -123,7 +131,59 @@ def _grid() -> SweepSettings | None:
     return SweepSettings(base, (*own[:3], *axes, own[3]), f"{name}: K, optimizer, saliency, seed")
 
 
+def _bisection() -> SweepSettings | None:
+    """The mu that leaves a wished number of groups, by GSparsity."""
+    source = view_only.network()
+    if source is None:
+        return None
+    name = session.title(source)
+    st.caption(
+        f"Of **{name}**, the network that is open. GSparsity trains it again and again: on a coarse grid"
+        " until a mu leaves no more groups than wanted, then between the last two. The larger mu, the fewer"
+        " survive."
+    )
+    first, second, third = st.columns(3)
+    groups = first.selectbox("Groups", GROUPS, key="form.groups", help="What lives or dies as one.")
+    target = int(second.number_input("Groups that shall survive", 0, 10**6, 4, key="form.survivors"))
+    trials = int(third.number_input("Runs at most", 1, 100, 10, key="form.trials"))
+    first, second, third = st.columns(3)
+    epochs = int(first.number_input("Epochs", 1, 10**6, kept("epochs", 4), key="form.own.epochs"))
+    lr = float(second.number_input("Learning rate", 1e-8, 1.0, 0.2, format="%g", key="form.mu.lr"))
+    normalisation = third.selectbox("Normalisation", ("none", "div", "mul"), key="form.normalisation")
+    first, second = st.columns(2)
+    grid = first.text_input("Coarse grid of mu", "0.01, 0.1, 1, 10", key="form.mu.grid")
+    with second:
+        data = controls.choose_entry("Data", DATASETS, "data")
+    space = session.space()
+    wishes: dict[str, Any] = {"protect": tuple(map(str, space.protect)), "collapse": space.collapse}
+    base = RunSettings(
+        network=source,
+        data=data.name,
+        epochs=epochs,
+        optimizer="gsparsity",
+        groups=groups,
+        lr=lr,
+        lr_schedule="constant",
+        normalisation=normalisation,
+        **wishes,
+    )
+    try:
+        coarse = tuple(float(part) for part in grid.split(","))
+    except ValueError:
+        st.error(f"{grid!r} are no numbers with commas between, such as 0.1, 1, 10", icon=":material/error:")
+        return None
+    title = f"{name}: mu for {target} {groups}"
+    return SweepSettings(base, title=title, bisection=BisectionSettings(target, coarse, trials))
+
+
+GROUPS = ("operations", "filters", "channels")
+FORMS = dict(zip(WAYS, (_grid, _preset, _bisection), strict=True))
+
+
 def _start(settings: SweepSettings) -> None:
+    if settings.bisection is not None:
+        _start_bisection(settings, settings.bisection)
+        return
     runs = settings.runs
     slots = jobs.local_slots(run.device for run in runs)
     at_once = st.number_input("Runs at the same time", 1, 256, len(slots), key="form.slots")
@@ -141,12 +201,31 @@ def _start(settings: SweepSettings) -> None:
     if st.button(
         f"Start {found.num_runs} runs", type="primary", icon=":material/play_arrow:", key="form.start"
     ):
-        sweep = session.sweeps().create(settings)
-        jobs.start_sweep(sweep, slots=int(at_once))
-        keep("sweep", sweep.id)
-        keep("runs.view", "Sweeps")
-        keep("runs.turns", kept("runs.turns", 0) + 1)
-        st.rerun()
+        _begin(settings, int(at_once))
+
+
+def _start_bisection(settings: SweepSettings, search: BisectionSettings) -> None:
+    found = estimate(settings, session.store())
+    st.metric("Runs, one after the other", f"at most {search.most_trials}")
+    steps = found.num_steps * search.most_trials
+    known = f", at most {_duration(found.seconds * search.most_trials)}" if not found.num_unknown else ""
+    st.markdown(f"At most {steps:,} steps in all{known}.")
+    st.caption(
+        "A dead group comes down to the threshold of 1e-6 only after ln(1e6) / learning rate steps: 69 at a"
+        " rate of 0.2. The search can be stopped at any time, and resumed."
+    )
+    if st.button("Start the search", type="primary", icon=":material/play_arrow:", key="form.start"):
+        _begin(settings, 1)
+
+
+def _begin(settings: SweepSettings, slots: int) -> None:
+    """Start it, and show it."""
+    sweep = session.sweeps().create(settings)
+    jobs.start_sweep(sweep, slots=slots)
+    keep("sweep", sweep.id)
+    keep("runs.view", "Sweeps")
+    keep("runs.turns", kept("runs.turns", 0) + 1)
+    st.rerun()
 
 
 def _duration(seconds: float) -> str:

@@ -11,6 +11,7 @@ import streamlit as st
 
 from nasviz import jobs
 from nasviz.catalog import OPTIMIZERS, PRESETS, Preset
+from nasviz.draw.bisection_chart import bisection_chart
 from nasviz.draw.charts import Point
 from nasviz.draw.labels import count
 from nasviz.draw.run_charts import sweep_chart
@@ -119,12 +120,28 @@ def _watch(sweep_id: str, was_busy: bool) -> None:
     at_work = sum(run is not None and run.state == "running" for run in runs)
     words = f"{num_done} of {len(runs)} runs over" + (f", {at_work} at work" if at_work else "")
     st.progress(min(1.0, sum(shares) / max(1, len(shares))), text=words)
+    _curve(sweep)
     preset = PRESETS.get(sweep.settings.preset or "")
     rows = [_row(cell, runs, preset) for cell in cells(sweep, runs)]
     label, note = st.column_config.TextColumn(width=160), st.column_config.TextColumn(width="large")
     st.dataframe(rows, hide_index=True, key="sweep.table", column_config={"": label, "note": note})
     if preset is not None:
         _tell_preset(preset, sweep)
+
+
+def _curve(sweep: Sweep) -> None:
+    """What a search for mu has found, and all that it has tried."""
+    search, trials = sweep.settings.bisection, sweep.trials
+    if search is None or not trials:
+        return
+    found = sweep.found
+    if found is None:
+        words = f"No mu yet that leaves at most {search.target} groups."
+    else:
+        words = f"**μ = {found.mu:.4g}** leaves **{found.survivors}** groups; {search.target} were wanted."
+    st.markdown(words)
+    st.plotly_chart(bisection_chart(trials, search.target), key=f"curve.{sweep.id}.{len(trials)}")
+    st.caption("The number at a point tells which trial it was.")
 
 
 def _share(run: RunSummary) -> float:
@@ -155,6 +172,7 @@ def _row(cell: Cell, runs: Sequence[RunSummary | None], preset: Preset | None) -
     row |= {
         "runs": f"{cell.counts['done']}/{cell.num_runs}",
         "valid": f"{cell.num_valid}/{cell.counts['done']}" if cell.counts["done"] else "",
+        **({"left": _counted(found["survivors"])} if "survivors" in found else {}),
         "accuracy": NO_PATH if is_crossed else _percent(found.get("accuracy_subnet")),
         "parameters": _counted(found.get("params_after")),
         "MACs": _counted(found.get("macs_after")),

@@ -23,6 +23,7 @@ from nasviz.ui import (
     graphs,
     latency,
     live,
+    pruning,
     recipe,
     run_facts,
     session,
@@ -36,7 +37,7 @@ __all__ = ["search_and_train"]
 SMALL_MACS = 400_000_000
 """Networks up to this cost are scored without being asked to: it takes a second."""
 DEVICES = ("auto", "cpu", "cuda", "mps")
-FIRST = ("base", "lr", "mu", "saliency")
+FIRST = ("base", "lr", "groups", "mu", "saliency")
 """Settings of an optimizer that stand beside it; the others are folded up."""
 MEASURES: Mapping[str, Measure] = {"Parameters": "parameters", "MACs": "macs"}
 LATENCY = "Latency"
@@ -63,9 +64,9 @@ def _form() -> None:
     if source is None:
         return
     space = session.space()
-    if not space.removable:
+    if not space.removable and not len(space.channels):
         st.warning(
-            "Nothing in this network can be erased as a whole, so there is nothing to search. Choose another"
+            "Nothing in this network can be erased or slimmed, so there is nothing to search. Choose another"
             " network, or release what you have protected or collapsed.",
             icon=":material/block:",
         )
@@ -210,6 +211,8 @@ def _optimizer_settings(optimizer: Entry) -> dict[str, Any]:
         for number, name in enumerate(rest):
             with columns[number % 2]:
                 values[name] = controls.ask(known[name], f"{optimizer.name}.{name}")
+        if "groups" in known:
+            values |= pruning.ask_places(values)
         if "saliency" in values:
             score = SALIENCIES[values["saliency"]]
             st.caption(f"**{score.title}.** {score.summary} {score.caution}")
@@ -238,7 +241,7 @@ def _preview(source: NetworkSource, space: SearchSpace, k: int, values: Mapping[
 
 def _scores(source: NetworkSource, space: SearchSpace, values: Mapping[str, Any]) -> dict[int, float] | None:
     state = session.current()
-    if "saliency" not in values:
+    if "saliency" not in values or not space.removable:
         return None
     protect = [str(i) for i in space.protect]
     wishes = f"{protect} {space.collapse}"
@@ -271,6 +274,8 @@ def _start(source: NetworkSource, space: SearchSpace, values: Mapping[str, Any])
     rest = schedule.total_steps - schedule.warmup_steps - schedule.projection_steps
     if OPTIMIZERS[settings.optimizer].family == RELAXED:
         then = f"{rest} to search, each with a batch of both halves of the images."
+    elif OPTIMIZERS[settings.optimizer].family == PROXIMAL:
+        then = f"{schedule.projection_steps} to search under the penalty, {rest} to train on without it."
     else:
         then = f"{schedule.projection_steps} to project, {rest} to train on."
     st.caption(

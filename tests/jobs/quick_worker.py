@@ -39,7 +39,10 @@ def main(folder: Path) -> None:
             writer.step(record(step))
             start.write_text(str(step + 1))
             time.sleep(0.01)
-        writer.finish("done", result={"accuracy_subnet": run.settings.lr, "slot": os.environ.get("SLOT")})
+        result = {"accuracy_subnet": run.settings.lr, "slot": os.environ.get("SLOT")}
+        if run.settings.mu is not None:  # GSparsity: fewer groups survive a larger mu
+            result["survivors"] = max(0, 20 - int(run.settings.mu))
+        writer.finish("done", result=result)
 
 
 if __name__ == "__main__":

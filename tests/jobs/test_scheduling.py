@@ -15,7 +15,7 @@ from nasviz import jobs
 from nasviz.catalog import NetworkSource
 from nasviz.errors import RunBusyError, RunStateError
 from nasviz.jobs import Scheduler, Slot, launch, local_slots, slots
-from nasviz.runs import RunSettings, Sweep, SweepSettings, SweepStore, axis
+from nasviz.runs import BisectionSettings, RunSettings, Sweep, SweepSettings, SweepStore, axis
 from tests.runs.conftest import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -99,6 +99,55 @@ def test_a_sweep_that_is_stopped_is_resumed_where_it_was(sweeps: SweepStore) -> 
     for run in sweep.runs():
         assert run is not None
         assert run.tail().steps.step.tolist() == list(range(100))
+
+
+def bisection(sweeps: SweepStore, target: int, **settings: Any) -> Sweep:
+    base = RunSettings(network=NetworkSource("demonet"), optimizer="gsparsity", device="cpu", **settings)
+    return sweeps.create(SweepSettings(base, bisection=BisectionSettings(target, (0.1, 1.0, 10.0))))
+
+
+def test_a_bisection_goes_on_run_by_run_until_its_target_is_found(sweeps: SweepStore) -> None:
+    sweep = bisection(sweeps, 12, epochs=2)
+    assert [point["mu"] for point in sweep.points] == [0.1]
+    with Scheduler(sweep, TWO) as scheduler:
+        assert scheduler.run() == "done"
+    assert [(round(t.mu, 2), t.survivors) for t in sweep.trials] == [
+        (0.1, 20),
+        (1.0, 19),
+        (10.0, 10),
+        (5.5, 15),
+        (7.75, 13),
+        (8.88, 12),
+    ]
+    assert sweep.state == "done"
+    assert sweep.found is not None
+    assert sweep.found.survivors == 12
+    runs = [run for run in sweep.runs() if run is not None]
+    assert [run.settings.mu for run in runs] == [point["mu"] for point in sweep.points]
+    assert Sweep(sweep.folder).settings == sweep.settings
+
+
+def test_a_bisection_that_is_stopped_goes_on_with_the_same_trial(sweeps: SweepStore) -> None:
+    sweep = bisection(sweeps, 12, epochs=30)
+
+    def stop_in_the_third_trial() -> None:
+        if len(sweep.runs()) == 3 and states(sweep)[-1] == "running" and not sweep.is_asked_to_stop:
+            sweep.ask_to_stop()
+
+    with Scheduler(sweep, TWO, listener=stop_in_the_third_trial) as scheduler:
+        assert scheduler.run() == "stopped"
+    assert (sweep.state, states(sweep)) == ("stopped", ["done", "done", "cancelled"])
+    with Scheduler(sweep, TWO) as scheduler:
+        assert scheduler.run() == "done"
+    assert len(sweep.trials) == 6
+    assert states(sweep) == ["done"] * 6
+
+
+def test_a_bisection_ends_at_a_trial_that_fails(sweeps: SweepStore) -> None:
+    sweep = bisection(sweeps, 12, epochs=5, weight_decay=3)
+    with Scheduler(sweep, TWO) as scheduler:
+        assert scheduler.run() == "done"
+    assert (states(sweep), sweep.trials, sweep.found) == (["failed"], (), None)
 
 
 def test_failed_runs_are_tried_again_when_asked(sweeps: SweepStore) -> None:

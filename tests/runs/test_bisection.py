@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from nasviz.errors import InvalidSettingError
-from nasviz.optim import bisect_mu
+from nasviz.runs import bisect_mu
 
 PUBLISHED = ((0.1, 162), (10, 120), (50, 55), (100, 17), (200, 7), (500, 4), (1000, 0))
 """Operations that survive a given mu (GSparsity, appendix H; normal and reduction cells together)."""
