@@ -153,7 +153,7 @@ def _export(args: argparse.Namespace) -> int:
     run = _open(args)
     wanted = {form: path for form in commands.FORMS if (path := getattr(args, form)) is not None}
     if not wanted:
-        options = ", ".join(f"--{form} PATH" for form in commands.FORMS)
+        options = ", ".join(f"--{form.replace('_', '-')} PATH" for form in commands.FORMS)
         raise InvalidSettingError(f"nothing to export: name at least one of {options}")
     for form, path in wanted.items():
         words = commands.FORMS[form](run, path)
@@ -229,6 +229,14 @@ def _parser() -> argparse.ArgumentParser:
     export = subparsers.add_parser("export", help="write what a run has left")
     _add_run(export)
     export.add_argument("--onnx", type=Path, metavar="FILE", help="the sub-network as ONNX, checked")
+    export.add_argument(
+        "--onnx-plain", type=Path, metavar="FILE", help="the same, not simplified: a node for every operator"
+    )
+    export.add_argument("--pt2", type=Path, metavar="FILE", help="the sub-network by torch.export, checked")
+    export.add_argument("--html", type=Path, metavar="FILE", help="the report, with graphs that zoom")
+    export.add_argument(
+        "--model-explorer", type=Path, metavar="FILE", help="graph and node data for Model Explorer, one zip"
+    )
     export.add_argument("--folder", type=Path, metavar="DIR", help="the sub-network: Python, weights, report")
     export.add_argument("--csv", type=Path, metavar="FILE", help="the steps, one line each")
     export.add_argument("--json", type=Path, metavar="FILE", help="everything on record")

@@ -38,12 +38,12 @@ MAY_IMPORT = {
     "saliency": {"errors", "graph", "trace", "subnet"},
     "optim": {"errors", "graph", "catalog", "saliency"},
     "relax": {"errors", "graph", "trace", "subnet", "switches", "optim"},
-    "models": {"errors", "catalog"},
+    "models": {"errors", "catalog", "subnet"},
     "data": {"errors", "catalog"},
     "train": TORCH_WING,
     "jobs": {"errors", "graph", "runs", "catalog"},
     "ui": LIGHT,
-    "commands": TORCH_WING | {"jobs"},
+    "commands": TORCH_WING | {"jobs", "draw"},
     "cli": TORCH_WING | {"jobs", "draw", "commands"},
 }
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "streamlit", "sklearn"}

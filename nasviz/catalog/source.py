@@ -1,4 +1,4 @@
-"""Where a network comes from: a name of the catalog, or a callable of the user's own Python."""
+"""Where a network comes from: a name of the catalog, a callable of the user's own, a saved sub-network."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import Any
 
 from nasviz.catalog.entry import Configuration, Entry, Value
 from nasviz.catalog.lookup import find
+from nasviz.catalog.networks import NETWORKS
 from nasviz.errors import InvalidSettingError
 
 __all__ = ["NetworkSource"]
 
 _NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 _CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+_CUT = re.compile(r"(.+?)_subnet(\d{0,6})")
 _LONGEST = 200
+_LONGEST_STEM = 40
 _LARGEST_SIDE = 4096
 
 
@@ -43,8 +46,13 @@ class NetworkSource:
     """Folders that Python may be imported from: only for a callable."""
     settings: Mapping[str, Value] | tuple[tuple[str, Value], ...] = field(default=())
     """Of the network, such as `width`; kept as pairs sorted by name, so that a source can be hashed."""
+    subnet: str | None = None
+    """Folder of a saved sub-network, which then is the network; `name` is what it is called."""
 
     def __post_init__(self) -> None:
+        if self.subnet is not None:
+            self._check_subnet()
+            return
         self._check_name()
         if self.input_shape is not None:
             object.__setattr__(self, "input_shape", _checked_shape(self.input_shape))
@@ -58,13 +66,45 @@ class NetworkSource:
 
     @property
     def is_callable(self) -> bool:
-        """Whether this names Python of the user, not a network of the catalog."""
-        return ":" in self.name
+        """Whether this names Python of the user; a saved sub-network is data."""
+        return self.subnet is None and ":" in self.name
 
     @property
     def entry(self) -> Entry | None:
-        """Its row of the catalog; None for a callable."""
-        return None if self.is_callable else find("network", self.name)
+        """Its row of the catalog; None for a callable and for a saved sub-network."""
+        return find("network", self.name) if self.subnet is None and not self.is_callable else None
+
+    @property
+    def title(self) -> str:
+        """What people call it.
+
+        Examples:
+            >>> NetworkSource("demonet").title, NetworkSource("demonet_subnet", subnet="runs/x").title
+            ('DemoNet', 'Sub-network of DemoNet')
+        """
+        if self.subnet is None:
+            return self.entry.title if self.entry else self.name
+        known = _CUT.fullmatch(self.name)
+        if known is None:
+            return self.name
+        first, again = known.groups()
+        title = NETWORKS[first].title if first in NETWORKS else first
+        return f"Sub-network {again} of {title}" if again else f"Sub-network of {title}"
+
+    @property
+    def name_of_subnet(self) -> str:
+        """A name for what is cut out of it.
+
+        Examples:
+            >>> NetworkSource("demonet").name_of_subnet
+            'demonet_subnet'
+            >>> NetworkSource("demonet_subnet", subnet="runs/x").name_of_subnet
+            'demonet_subnet2'
+        """
+        known = _CUT.fullmatch(self.name)
+        if self.subnet is not None and known is not None:
+            return f"{known[1]}_subnet{int(known[2] or 1) + 1}"
+        return f"{re.sub(r'[^A-Za-z0-9_]+', '_', self.name)[-_LONGEST_STEM:]}_subnet"
 
     @property
     def form(self) -> Configuration | None:
@@ -85,6 +125,19 @@ class NetworkSource:
             and (self.input_shape or entry.input_shape) == (form.input_shape or entry.input_shape)
             and (self.num_classes or entry.num_classes) == (form.num_classes or entry.num_classes)
         )
+
+    def _check_subnet(self) -> None:
+        if not _is_path(self.subnet) or not (isinstance(self.name, str) and _NAME.fullmatch(self.name)):
+            raise InvalidSettingError(
+                f"a saved sub-network needs its folder and a name of letters, digits and underscores; got"
+                f" {str(self.subnet)[:120]!r} and {str(self.name)[:60]!r}"
+            )
+        if self.input_shape or self.num_classes or self.weights or self.trust or dict(self.settings):
+            raise InvalidSettingError(
+                f"{self.name} is a saved sub-network: its input, classes, weights and settings are those"
+                " that it was saved with; leave them out"
+            )
+        object.__setattr__(self, "settings", ())
 
     def _check_name(self) -> None:
         if not isinstance(self.name, str) or len(self.name) > _LONGEST:
@@ -135,7 +188,7 @@ class NetworkSource:
             "weights": self.weights,
             "trust": list(self.trust),
             "settings": dict(self.settings),
-        }
+        } | ({} if self.subnet is None else {"subnet": self.subnet})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> NetworkSource:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
 from nasviz.catalog import DATASETS, NETWORKS, OPTIMIZERS, RECIPE, SALIENCIES, NetworkSource, Value
-from nasviz.runs import RunSettings
+from nasviz.runs import Run, RunSettings, is_subnet
+from nasviz.runs.files import CONFIG, SUBNET
 
 __all__ = ["OPTIONS", "add_cut", "add_network", "add_settings", "settings_of", "source_of"]
 
@@ -26,7 +28,10 @@ def settings_of(args: argparse.Namespace) -> RunSettings:
 
 
 def source_of(args: argparse.Namespace, name: str) -> NetworkSource:
-    """The network of that name, with the options of `add_network`."""
+    """The network of that name, or the sub-network saved there, with the options of `add_network`."""
+    folder = Path(name).expanduser().resolve()
+    if len(Path(name).parts) > 1 and is_subnet(folder):
+        return subnet_source(folder, args)
     return NetworkSource(
         name,
         args.input,
@@ -37,12 +42,24 @@ def source_of(args: argparse.Namespace, name: str) -> NetworkSource:
     )
 
 
+def subnet_source(folder: Path, args: argparse.Namespace) -> NetworkSource:
+    """The sub-network in a folder; that of a run is called after the network that the run has trained."""
+    words = (args.input, args.classes, args.weights)
+    is_of_run = folder.name == SUBNET and (folder.parent / CONFIG).is_file()
+    if is_of_run:
+        name = Run(folder.parent).settings.network.name_of_subnet
+    else:
+        name = re.sub(r"\W+", "_", folder.name, flags=re.ASCII)[:64] or "subnet"
+    return NetworkSource(name, *words, settings=dict(args.set), subnet=str(folder))
+
+
 def add_network(parser: argparse.ArgumentParser, name: str, more: str = "", **options: Any) -> None:
     """Add which network is meant, and what must hold for it; `name` is the argument that names it."""
     documents = ", ".join(key for key, entry in NETWORKS.items() if entry.family == "documents")
     parser.add_argument(
         name,
-        help=f"{documents}, a classifier of torchvision, or your own PACKAGE.MODULE:CALLABLE{more}",
+        help=f"{documents}, a classifier of torchvision, your own PACKAGE.MODULE:CALLABLE,"
+        f" or the folder of a saved sub-network{more}",
         **options,
     )
     parser.add_argument("--input", type=_shape, metavar="C,H,W", help="shape of one image")

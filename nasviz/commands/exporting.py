@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from nasviz.draw.model_explorer import model_explorer_archive
+from nasviz.draw.report import subnetwork_report
 from nasviz.errors import ExportError
+from nasviz.graph import ConstructionPlan, SearchSpace
 from nasviz.runs import Run, steps_to_csv, to_document
-from nasviz.runs.files import SUBNET
+from nasviz.runs.files import SPACE, SUBNET, read_json
 from nasviz.runs.trackers import steps_to_parquet, to_mlflow, to_tensorboard
 
 __all__ = ["FORMS"]
@@ -28,6 +32,61 @@ def export_onnx(run: Run, path: Path) -> str:
     module = subnet.load(_subnet_folder(run))
     written = subnet.export_onnx(module, path)
     return f"{written.size_bytes:,} bytes, onnxruntime differs by at most {written.max_relative_error:.2g}"
+
+
+def export_plain_onnx(run: Run, path: Path) -> str:
+    """The same, but with a node for every operator of the network.
+
+    Raises:
+        ExportError: The run has no sub-network yet, or the file does not read back as it.
+    """
+    from nasviz import subnet
+
+    written = subnet.export_onnx(subnet.load(_subnet_folder(run)), path, simplify=False)
+    return f"{written.num_nodes} nodes, onnxruntime differs by at most {written.max_relative_error:.2g}"
+
+
+def export_pt2(run: Run, path: Path) -> str:
+    """Write the sub-network by torch.export, compared with the one it came from.
+
+    Raises:
+        ExportError: The run has no sub-network yet, or the file does not read back as it.
+    """
+    from nasviz import subnet
+
+    written = subnet.export_pt2(subnet.load(_subnet_folder(run)), path)
+    said = f"{written.size_bytes:,} bytes, differs by at most {written.max_relative_error:.2g}"
+    return f"{said}; torch.export.load reads it"
+
+
+def export_html(run: Run, path: Path) -> str:
+    """Write the report as one HTML file, with graphs that zoom."""
+    space, plan, facts = _constructed(run)
+    text = subnetwork_report(run.settings.network.title, space, plan, facts=facts)
+    _made_room(path).write_text(text, encoding="utf-8")
+    return f"{len(text):,} characters, to be read without a network"
+
+
+def export_model_explorer(run: Run, path: Path) -> str:
+    """Write the full network and its node data for Model Explorer, in one archive."""
+    space, plan, _ = _constructed(run)
+    content = model_explorer_archive(space, plan)
+    _made_room(path).write_bytes(content)
+    return f"{len(content):,} bytes: graph.json and node data, read again and checked"
+
+
+def _constructed(run: Run) -> tuple[SearchSpace, ConstructionPlan, list[tuple[str, str]]]:
+    """What a run has cut out of what, and how well."""
+    _subnet_folder(run)
+    assert run.end is not None, "a sub-network is written at the end"
+    result = run.end.result
+    space = SearchSpace.from_json(read_json(run.folder / SPACE))
+    plan = space.plan(result["selected"], (), result.get("channels", ()))
+    facts = [("Difference from the zeroed full network", f"{result['max_relative_error']:.1e}")]
+    full, small = result.get("accuracy_full"), result.get("accuracy_subnet")
+    if full is not None and small is not None:
+        facts.append(("Accuracy on the validation images", f"{full:.1%} → {small:.1%}"))
+    return space, replace(plan, params_after=int(result["params_after"])), facts
 
 
 def export_folder(run: Run, folder: Path) -> str:
@@ -104,6 +163,10 @@ def _made_room(path: Path) -> Path:
 
 FORMS: dict[str, Callable[[Run, Path], str]] = {
     "onnx": export_onnx,
+    "onnx_plain": export_plain_onnx,
+    "pt2": export_pt2,
+    "html": export_html,
+    "model_explorer": export_model_explorer,
     "folder": export_folder,
     "csv": export_csv,
     "json": export_json,

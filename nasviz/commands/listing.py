@@ -58,6 +58,8 @@ def run_lines(run: Run) -> Iterator[str]:
     yield f"{run.id}: {run.state}, {run.progress or 0:.0%} done"
     yield f"  folder      {run.folder}"
     yield f"  network     {_network_words(settings.network)}"
+    if run.cut_from is not None:
+        yield f"  cut from    run {run.cut_from}"
     defaults = RunSettings(network=settings.network).to_json()
     changed = [f"{name}={value}" for name, value in settings.to_json().items() if value != defaults[name]]
     yield f"  settings    {', '.join(changed) or 'all at their defaults'}"
@@ -79,6 +81,8 @@ def _network_words(source: NetworkSource) -> str:
         words.append(f"{source.num_classes} classes")
     if source.weights is not None:
         words.append(f"weights {source.weights}")
+    if source.subnet is not None:
+        words.append(f"kept in {source.subnet}")
     return ", ".join([source.name, *words])
 
 

@@ -20,20 +20,20 @@ from nasviz.draw.layout_cache import LayoutCache
 from nasviz.draw.svg import sanitise
 from nasviz.errors import LayoutError
 
-__all__ = ["Engine", "find_engine", "layout"]
+__all__ = ["Engine", "find_engine", "layout", "run"]
 
 LIMIT_S = 60.0
 
 _CHILD = """
 import sys, pygraphviz
 graph = pygraphviz.AGraph(string=sys.stdin.buffer.read().decode())
-sys.stdout.buffer.write(graph.draw(format="svg", prog="dot"))
+sys.stdout.buffer.write(graph.draw(format=sys.argv[1], prog="dot"))
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A program that reads DOT on its standard input and writes SVG."""
+    """A program that reads DOT on its standard input and writes SVG, or what else was asked for."""
 
     name: str
     """With its version: part of the key under which a layout is kept."""
@@ -59,19 +59,22 @@ def layout(
     key = hashlib.sha256(f"{engine.name}\0{dot}".encode()).hexdigest()
     if svg := cache.get(key):
         return svg
-    svg = sanitise(_run(engine, dot, limit_s))
+    svg = sanitise(run(engine, dot, limit_s).decode())
     cache.put(key, svg)
     return svg
 
 
-def find_engine() -> Engine:
+def find_engine(form: str = "svg") -> Engine:
     """The layout engine of this machine.
+
+    Args:
+        form: What it shall write: svg or png.
 
     Raises:
         LayoutError: Neither `dot` nor pygraphviz is installed.
     """
     if path := shutil.which("dot"):
-        return Engine(_dot_version(path), (path, "-Tsvg"))
+        return Engine(_dot_version(path), (path, f"-T{form}"))
     try:
         name = f"pygraphviz {version('pygraphviz')}"
     except PackageNotFoundError:
@@ -79,7 +82,7 @@ def find_engine() -> Engine:
             "no layout engine: neither the program `dot` nor the package pygraphviz was found;"
             " install Graphviz (https://graphviz.org/download) or `pip install pygraphviz`"
         ) from None
-    return Engine(name, (sys.executable, "-P", "-c", _CHILD))
+    return Engine(name, (sys.executable, "-P", "-c", _CHILD, form))
 
 
 @lru_cache(maxsize=8)
@@ -92,7 +95,12 @@ def _dot_version(path: str) -> str:
     return answer.stderr.strip() or path
 
 
-def _run(engine: Engine, dot: str, limit_s: float) -> str:
+def run(engine: Engine, dot: str, limit_s: float = LIMIT_S) -> bytes:
+    """What an engine makes of DOT text.
+
+    Raises:
+        LayoutError: It failed, or it took too long.
+    """
     # With SERVER_NAME set, Graphviz refuses to read files that a graph names.
     environment = os.environ | {"SERVER_NAME": "nasviz"}
     try:
@@ -114,4 +122,4 @@ def _run(engine: Engine, dot: str, limit_s: float) -> str:
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()[-500:]
         raise LayoutError(f"{engine.name} failed with code {done.returncode}: {said or 'no message'}")
-    return done.stdout.decode()
+    return done.stdout

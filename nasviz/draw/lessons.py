@@ -5,7 +5,7 @@ Nothing is computed here. Every frame tells a step that the one implementation y
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from nasviz.draw.labels import clean, count, ranges
@@ -16,6 +16,7 @@ from nasviz.graph import ConstructionPlan, SearchSpace, blocks, growth
 
 __all__ = ["LessonFrame", "construction_frames", "growth_frames", "selection_frames"]
 
+WHY = ("selected", "orphaned", "gate", "dead end")
 _SAID = 6
 """Names in one sentence; the picture shows the others."""
 
@@ -69,19 +70,19 @@ def selection_frames(
         )
 
 
-def construction_frames(view: GraphView, space: SearchSpace, erased: Sequence[int]) -> Iterator[LessonFrame]:
-    """The three passes of construction (ASGNAS, section 3.3), one frame each, and the result."""
-    plan = space.plan(erased)
+def construction_frames(view: GraphView, space: SearchSpace, plan: ConstructionPlan) -> Iterator[LessonFrame]:
+    """What is zero, then the three passes of construction (ASGNAS, section 3.3), one frame each."""
     reasons = plan.erased
-    by_pass = {why: [v for v in reasons if reasons[v] == why] for why in ("selected", "orphaned", "dead end")}
-    chosen = ", ".join(_code(space.structure(i).name) for i in plan.selected)
+    by_pass = {why: [v for v in reasons if reasons[v] == why] for why in WHY}
     start = state_overlay(view, by_pass["selected"], "selected")
-    yield LessonFrame(f"These are zero: {chosen or 'none'}.", "ASGNAS, section 3.3", start)
+    yield LessonFrame(_zero(plan, space), "ASGNAS, section 3.3", start)
 
-    gone = state_overlay(view, [*by_pass["selected"], *by_pass["orphaned"]], "erased")
+    gone = state_overlay(view, [*by_pass["selected"], *by_pass["orphaned"], *by_pass["gate"]], "erased")
     text = f"Pass 1 erases them with all their edges: {len(by_pass['selected'])} vertices"
     if by_pass["orphaned"]:
         text += f", and {len(by_pass['orphaned'])} that now get no input"
+    if by_pass["gate"]:
+        text += f"; gates are replaced by numbers, {len(by_pass['gate'])} vertices"
     yield LessonFrame(f"{text}.", "ASGNAS, section 3.3, first pass", gone)
 
     cut = [s.vertex for s in plan.slices]
@@ -90,6 +91,13 @@ def construction_frames(view: GraphView, space: SearchSpace, erased: Sequence[in
     yield LessonFrame(_second_pass(plan), "ASGNAS, section 3.3, second pass", sliced)
 
     yield LessonFrame(_third_pass(plan, space), "ASGNAS, section 3.3, third pass", plan_overlay(view, plan))
+
+
+def _zero(plan: ConstructionPlan, space: SearchSpace) -> str:
+    named = [_code(space.structure(i).name) for i in plan.selected[:_SAID]]
+    more = f" and {len(plan.selected) - _SAID} more" if len(plan.selected) > _SAID else ""
+    channels = f", and {len(plan.channels):,} channel groups" if plan.channels else ""
+    return f"These are zero: {', '.join(named) or 'no structures'}{more}{channels}."
 
 
 def _code(name: str) -> str:

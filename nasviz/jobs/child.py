@@ -153,7 +153,12 @@ def export(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     folder, inputs = Path(arguments["folder"]), arguments["inputs"]
     report(0.05, "reading the sub-network")
     network = nasviz.subnet.load(folder).eval()
-    writers: Mapping[str, Writer] = {"onnx": _write_onnx, "source": _write_source}
+    writers: Mapping[str, Writer] = {
+        "onnx": _write_onnx,
+        "onnx_plain": _write_plain_onnx,
+        "pt2": _write_pt2,
+        "source": _write_source,
+    }
     files: dict[str, Any] = {}
     for number, kind in enumerate(arguments["kinds"]):
         report(0.1 + 0.9 * number / len(arguments["kinds"]), f"writing and checking {kind}")
@@ -167,6 +172,19 @@ def export(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
 def _write_onnx(network: fx.GraphModule, folder: Path, inputs: Inputs) -> dict[str, Any]:
     """ONNX with a free batch size; the export itself reads it back and runs it by onnxruntime."""
     exported = nasviz.subnet.export_onnx(network, folder / "model.onnx", inputs=_noise(inputs, 2))
+    return _facts(exported.path, exported.max_relative_error) | {"nodes": exported.num_nodes}
+
+
+def _write_plain_onnx(network: fx.GraphModule, folder: Path, inputs: Inputs) -> dict[str, Any]:
+    """The same with a node for every operator of the network."""
+    path, fed = folder / "model-plain.onnx", _noise(inputs, 2)
+    exported = nasviz.subnet.export_onnx(network, path, inputs=fed, simplify=False)
+    return _facts(exported.path, exported.max_relative_error) | {"nodes": exported.num_nodes}
+
+
+def _write_pt2(network: fx.GraphModule, folder: Path, inputs: Inputs) -> dict[str, Any]:
+    """The program of torch.export; it is read back and run by the export itself."""
+    exported = nasviz.subnet.export_pt2(network, folder / "model.pt2", inputs=_noise(inputs, 2))
     return _facts(exported.path, exported.max_relative_error)
 
 

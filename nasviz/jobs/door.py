@@ -239,8 +239,8 @@ def export(
     Args:
         folder: Where `construct` or a run has left it.
         inputs: Shapes of its inputs, batch first.
-        kinds: `onnx` (model.onnx, compared under onnxruntime) and `source` (model.zip: Python and weights,
-            run by itself and compared).
+        kinds: `onnx` (model.onnx, compared under onnxruntime), `onnx_plain` (the same, not simplified), `pt2`
+            (model.pt2, read by torch.export) and `source` (model.zip: Python and weights, run by itself).
 
     The result holds `files`: for each kind its path, size and largest difference.
     """
@@ -355,6 +355,8 @@ def _saved(folder: Path | str) -> list[str]:
 
 def _files(source: NetworkSource) -> list[str]:
     """Files that decide what the network is."""
+    if source.subnet is not None:
+        return _saved(source.subnet)
     if source.weights is None:
         return []
     if not Path(source.weights).is_file():

@@ -23,6 +23,8 @@ from nasviz.models.super_resnet import ONE_M, TWO_M, SuperResNet
 from nasviz.models.torchvision_networks import build_torchvision
 from nasviz.models.user_code import build_from_user_code
 from nasviz.models.weights import load_weights
+from nasviz.subnet.feed import example_inputs, known_inputs
+from nasviz.subnet.files import load
 
 __all__ = ["build", "create", "from_catalog", "names"]
 
@@ -92,6 +94,8 @@ def build(
 
 def _build(source: NetworkSource, facts: DataFacts | None) -> tuple[nn.Module, tuple[Any, ...]]:
     num_classes = source.num_classes or (facts.num_classes if facts else None)
+    if source.subnet is not None:
+        return _saved(source.subnet)
     entry = source.entry
     inputs: Any = None
     if entry is None:
@@ -105,6 +109,12 @@ def _build(source: NetworkSource, facts: DataFacts | None) -> tuple[nn.Module, t
     if inputs is None or source.input_shape is not None:
         inputs = _example_inputs(source, shape)
     return model.train(), inputs if isinstance(inputs, tuple) else (inputs,)
+
+
+def _saved(folder: str) -> tuple[nn.Module, tuple[Any, ...]]:
+    """A sub-network with the weights it was saved with, and inputs of the shapes it was traced with."""
+    model = load(folder)
+    return model.train(), example_inputs(model, known_inputs(model) or (), batch=_EXAMPLE_BATCH)
 
 
 def from_catalog(entry: Entry, source: NetworkSource, shape: tuple[int, ...], num_classes: int) -> nn.Module:

@@ -20,6 +20,7 @@ from nasviz.graph.places import places
 from nasviz.relax.latency import LatencyPenalty
 from nasviz.relax.latency_table import measure_operations
 from nasviz.subnet import Subnetwork, construct
+from nasviz.subnet.report import size_of
 from nasviz.switches import Switched, add_switches, fold_switches, set_switches_, settle_switches
 from nasviz.trace import TracedNetwork
 
@@ -201,4 +202,5 @@ def construct_derived(derived: Derived) -> Subnetwork:
     sub = construct(derived.network, derived.space, derived.erased)
     folded = fold_switches(sub.module)
     params = sum(parameter.numel() for parameter in folded.parameters())
-    return replace(sub, module=folded, report=replace(sub.report, params_after=params))
+    report = replace(sub.report, params_after=params, bytes_after=size_of(folded))
+    return replace(sub, module=folded, report=report)

@@ -20,6 +20,7 @@ from nasviz.runs.run import Run, State
 from nasviz.runs.schedule import Schedule, plan_steps
 from nasviz.runs.settings import RunSettings
 from nasviz.runs.store import Store
+from nasviz.runs.subnets import find_subnet, is_subnet, keep_subnet, origin_of
 from nasviz.runs.sweep import Sweep, SweepSettings, SweepState
 from nasviz.runs.sweep_store import SweepStore, SweepSummary
 from nasviz.runs.writer import Writer
@@ -61,7 +62,11 @@ __all__ = [
     "describe_environment",
     "differing_settings",
     "expand",
+    "find_subnet",
     "is_stand_in",
+    "is_subnet",
+    "keep_subnet",
+    "origin_of",
     "pareto_front",
     "parse_axis",
     "plan_steps",

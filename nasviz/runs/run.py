@@ -90,6 +90,12 @@ class Run:
         return parent if isinstance(parent, str) else None
 
     @property
+    def cut_from(self) -> str | None:
+        """Id of the run whose sub-network it trains, or searches in."""
+        origin = self.config.get("cut_from")
+        return origin if isinstance(origin, str) else None
+
+    @property
     def labels(self) -> Labels:
         """Name, tags and note that people gave it."""
         return read_labels(self.folder)

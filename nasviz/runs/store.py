@@ -10,6 +10,7 @@ import shutil
 import time
 from builtins import list as builtin_list
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from nasviz.runs.files import CONFIG, require_folder, sync_folder, write_json
 from nasviz.runs.listing import RunSummary, summarize
 from nasviz.runs.run import Run
 from nasviz.runs.settings import RunSettings
+from nasviz.runs.subnets import keep_subnet, origin_of
 
 __all__ = ["TRASH", "Store", "create_folder"]
 
@@ -58,6 +60,9 @@ class Store:
     ) -> Run:
         """A new run; nothing is started. It appears complete, or not at all.
 
+        A sub-network that it trains is copied beside the runs first, and the run that has left it is put on
+        record.
+
         Args:
             settings: What it is asked to do.
             run_id: Its id; None for a new one.
@@ -66,11 +71,14 @@ class Store:
 
         Raises:
             RunStateError: There is a run with this id.
+            WeightsError: It is to train a sub-network that is gone.
         """
         if run_id is not None and not _ID.fullmatch(run_id):
             raise _no_id(run_id)
         word = re.sub(r"[^A-Za-z0-9]+", "-", settings.network.name).strip("-")[:24] or "network"
-        origin = {"parent": parent, "continues": continues}
+        if settings.network.subnet is not None:
+            settings = replace(settings, network=keep_subnet(self.folder, settings.network))
+        origin = {"parent": parent, "continues": continues, "cut_from": origin_of(settings.network)}
         document = {"settings": settings.to_json()} | {n: v for n, v in origin.items() if v is not None}
         return Run(create_folder(self.folder, word, document, name=run_id))
 

@@ -22,7 +22,6 @@ from nasviz.subnet.report import Report, report
 from nasviz.subnet.simplify import allow_any_layout_, delete_dead_code_, without_unused_modules
 from nasviz.subnet.slice import cut_tensors_, retype_
 from nasviz.subnet.zero import (
-    named_tensors,
     own_tensors_,
     shallow_copy,
     with_lively_group,
@@ -85,8 +84,7 @@ def construct(
     if max(check.relative_error for check in checks) > tolerance(precision(net)):
         raise ConstructionError(_inexact(plan, checks))
     own_tensors_(small, net)
-    shapes = {name: tuple(tensor.shape) for name, tensor in named_tensors(small).items()}
-    return Subnetwork(small, report(plan, checks, shapes), plan)
+    return Subnetwork(small, report(plan, checks, net, small), plan)
 
 
 def _plan(

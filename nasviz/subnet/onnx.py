@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from nasviz.errors import ExportError
 from nasviz.subnet.construct import Subnetwork
-from nasviz.subnet.feed import arguments, example_inputs, known_inputs
+from nasviz.subnet.reading_back import batch_axes, fed, largest_difference, longer, tensors, tolerance
 from nasviz.trace.state import borrowed
 
 __all__ = ["OnnxExport", "export_onnx"]
@@ -43,9 +43,12 @@ class OnnxExport:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     opset: int
+    num_nodes: int
 
 
-def export_onnx(net: Subnetwork | nn.Module, path: str | Path, *, inputs: Any = None) -> OnnxExport:
+def export_onnx(
+    net: Subnetwork | nn.Module, path: str | Path, *, inputs: Any = None, simplify: bool = True
+) -> OnnxExport:
     """Write a network to `path` as ONNX, in evaluation mode and for any batch size, and read it back.
 
     Args:
@@ -53,6 +56,8 @@ def export_onnx(net: Subnetwork | nn.Module, path: str | Path, *, inputs: Any = 
         path: Of the file; its folder is made where it is not there yet. On failure nothing is left there.
         inputs: A tensor, a tuple of arguments or a dict of keyword arguments. May be left out for networks
             that know what they were traced with.
+        simplify: Put each BatchNorm into the convolution before it and compute what is constant; else every
+            operator of the network stays by itself.
 
     Raises:
         ExportError: The network cannot be exported, or the file does not read back as the network.
@@ -63,58 +68,29 @@ def export_onnx(net: Subnetwork | nn.Module, path: str | Path, *, inputs: Any = 
     beside = tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-")
     with beside as folder, borrowed(module), torch.no_grad():
         module.eval()
-        fed, is_batched = _fed(module, inputs)
+        given, is_batched = fed(module, inputs)
         written = Path(folder) / path.name
-        outputs = _output_names(module(*fed))
-        _write(module, fed, is_batched, written, outputs)
-        opset, names = _checked(written)
-        error = max(
-            _difference(module, feed, written) for feed in (fed, *([_longer(fed)] if is_batched else []))
-        )
-        if not error <= _tolerance(fed):
-            raise ExportError(
-                f"the ONNX file computes something else than the network: relative difference {error:.2e}"
-            )
-        size = sum(file.stat().st_size for file in Path(folder).iterdir())
-        for file in sorted(Path(folder).iterdir()):
-            file.replace(path.parent / file.name)
-    return OnnxExport(path, error, size, names, tuple(outputs), opset)
+        outputs = _output_names(module(*given))
+        _write(module, given, is_batched, written, outputs, simplify)
+        return _read_back(module, given, is_batched, written, path)
 
 
-def _fed(module: nn.Module, inputs: Any) -> tuple[tuple[Any, ...], bool]:
-    """Arguments with a batch of two or more, and whether the batch may have any size."""
-    if inputs is not None:
-        fed = arguments(module, inputs)
-        is_single = all(t.dim() and t.shape[0] == 1 for t in _tensors(fed))
-        return (_longer(fed) if is_single else fed), True
-    known = known_inputs(module)
-    if known is None or not isinstance(module, fx.GraphModule):
+def _read_back(
+    module: nn.Module, given: tuple[Any, ...], is_batched: bool, written: Path, path: Path
+) -> OnnxExport:
+    """Check what was written, compare it with the network, and move it with its weights into its place."""
+    opset, names, num_nodes = _checked(written)
+    feeds = (given, longer(given)) if is_batched else (given,)
+    error = max(_difference(module, feed, written) for feed in feeds)
+    if not error <= tolerance(given):
         raise ExportError(
-            f"{type(module).__name__} does not know its inputs; pass a tensor or a tuple as `inputs=`"
+            f"the ONNX file computes something else than the network: relative difference {error:.2e}"
         )
-    return example_inputs(module, known), any(virtual.shape[:1] == (-1,) for virtual in known)
-
-
-def _tensors(values: Any) -> list[Tensor]:
-    return [leaf for leaf in pytree.tree_leaves(values) if isinstance(leaf, Tensor)]
-
-
-def _follows_batch(leaf: Any, fed: tuple[Any, ...]) -> bool:
-    return isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == _tensors(fed)[0].shape[0]
-
-
-def _longer(fed: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The arguments with one sample more."""
-    longer: tuple[Any, ...] = pytree.tree_map(
-        lambda leaf: torch.cat([leaf, leaf[:1]]) if _follows_batch(leaf, fed) else leaf, fed
-    )
-    return longer
-
-
-def _tolerance(fed: tuple[Any, ...]) -> float:
-    is_double = any(tensor.dtype == torch.float64 for tensor in _tensors(fed))
-    is_half = any(tensor.dtype in (torch.float16, torch.bfloat16) for tensor in _tensors(fed))
-    return 1e-9 if is_double else 0.05 if is_half else 1e-3
+    size = sum(file.stat().st_size for file in written.parent.iterdir())
+    outputs = tuple(_output_names(module(*given)))
+    for file in sorted(written.parent.iterdir()):
+        file.replace(path.parent / file.name)
+    return OnnxExport(path, error, size, names, outputs, opset, num_nodes)
 
 
 def _output_names(output: Any) -> dict[str, None]:
@@ -135,29 +111,34 @@ class _Flat(nn.Module):
         super().__init__()
         self.module = module
 
-    def forward(self, fed: tuple[Any, ...]) -> tuple[Tensor, ...]:
+    def forward(self, given: tuple[Any, ...]) -> tuple[Tensor, ...]:
         """All tensors of the output, in order."""
-        return tuple(_tensors(self.module(*fed)))
+        return tuple(tensors(self.module(*given)))
 
 
 def _write(
-    module: nn.Module, fed: tuple[Any, ...], is_batched: bool, path: Path, outputs: dict[str, None]
+    module: nn.Module,
+    given: tuple[Any, ...],
+    is_batched: bool,
+    path: Path,
+    outputs: dict[str, None],
+    simplify: bool,
 ) -> None:
-    batch = torch.export.Dim("batch", min=1)
-    axes = pytree.tree_map(lambda leaf: {0: batch} if is_batched and _follows_batch(leaf, fed) else None, fed)
-    names = [f"input_{i}" for i in range(len(_tensors(fed)))] if len(_tensors(fed)) > 1 else ["input"]
+    axes = batch_axes(given, is_batched=is_batched)
+    names = [f"input_{i}" for i in range(len(tensors(given)))] if len(tensors(given)) > 1 else ["input"]
     num_bytes = sum(p.numel() * p.element_size() for p in module.parameters())
     try:
         with _quiet():
             torch.onnx.export(
                 _Flat(module).eval(),
-                (fed,),
+                (given,),
                 path,
                 dynamo=True,
                 dynamic_shapes=(axes,),
                 input_names=names,
                 output_names=[name if name not in names else f"{name}_out" for name in outputs],
                 external_data=num_bytes > _LARGEST_FILE,
+                optimize=simplify,
                 verbose=False,
             )
     except Exception as error:  # torch.onnx and the converters raise whatever they like
@@ -179,8 +160,8 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _checked(path: Path) -> tuple[int, tuple[str, ...]]:
-    """Opset and names of inputs of a file that onnx finds in order."""
+def _checked(path: Path) -> tuple[int, tuple[str, ...], int]:
+    """Opset, names of inputs and number of nodes of a file that onnx finds in order."""
     import onnx
 
     try:
@@ -193,10 +174,10 @@ def _checked(path: Path) -> tuple[int, tuple[str, ...]]:
     path.with_suffix(".shapes").unlink()
     model = onnx.load(path, load_external_data=False)
     opset = max(item.version for item in model.opset_import if item.domain in ("", "ai.onnx"))
-    return opset, tuple(value.name for value in model.graph.input)
+    return opset, tuple(value.name for value in model.graph.input), len(model.graph.node)
 
 
-def _difference(module: nn.Module, fed: tuple[Any, ...], path: Path) -> float:
+def _difference(module: nn.Module, given: tuple[Any, ...], path: Path) -> float:
     """How far onnxruntime is from torch on the same inputs, relative to the largest value of each output."""
     import onnxruntime
 
@@ -204,20 +185,8 @@ def _difference(module: nn.Module, fed: tuple[Any, ...], path: Path) -> float:
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        given = {i.name: t.cpu().numpy() for i, t in zip(session.get_inputs(), _tensors(fed), strict=True)}
-        got = [torch.from_numpy(array) for array in session.run(None, given)]
+        arrays = {i.name: t.cpu().numpy() for i, t in zip(session.get_inputs(), tensors(given), strict=True)}
+        got = [torch.from_numpy(array) for array in session.run(None, arrays)]
     except Exception as error:  # onnxruntime has no base class of its own errors
         raise ExportError(f"onnxruntime does not read the ONNX file back: {error}") from error
-    wanted = [tensor.cpu() for tensor in _tensors(module(*fed))]
-    if [t.shape for t in wanted] != [t.shape for t in got]:
-        raise ExportError(
-            f"the ONNX file returns shapes {[tuple(t.shape) for t in got]},"
-            f" the network {[tuple(t.shape) for t in wanted]}"
-        )
-    return max((_relative(w.double(), g.double()) for w, g in zip(wanted, got, strict=True)), default=0.0)
-
-
-def _relative(wanted: Tensor, got: Tensor) -> float:
-    scale = float(wanted.abs().max()) if wanted.numel() else 0.0
-    difference = float((wanted - got).abs().max()) if wanted.numel() else 0.0
-    return difference / scale if scale else difference
+    return largest_difference(tensors(module(*given)), got, "the ONNX file")

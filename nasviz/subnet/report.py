@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from torch import nn
+
 from nasviz.graph import ConstructionPlan
 from nasviz.subnet.parity import Check
+from nasviz.subnet.zero import named_tensors
 
-__all__ = ["Report", "report"]
+__all__ = ["Report", "report", "size_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,9 @@ class Report:
     params_after: int
     macs_before: int
     macs_after: int
+    bytes_before: int
+    bytes_after: int
+    """Of all tensors: what a file of weights holds."""
     selected: tuple[int, ...]
     orphaned: tuple[int, ...]
     """Removal structures that went because all their inputs went."""
@@ -54,10 +60,15 @@ class Report:
         return asdict(self)
 
 
-def report(
-    plan: ConstructionPlan, checks: tuple[Check, ...], shapes: Mapping[str, tuple[int, ...]]
-) -> Report:
-    """Put a plan and its measured checks together; `shapes` are those of the sub-network's tensors."""
+def size_of(net: nn.Module) -> int:
+    """Bytes of all parameters and buffers, tied ones counted once."""
+    tensors = {id(t): t for t in (*net.parameters(), *net.buffers())}
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+
+
+def report(plan: ConstructionPlan, checks: tuple[Check, ...], full: nn.Module, small: nn.Module) -> Report:
+    """Put a plan and its measured checks together, with the sizes of both networks."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in named_tensors(small).items()}
     return Report(
         max_relative_error=max(check.relative_error for check in checks),
         effect=max(check.effect for check in checks if check.effect is not None),
@@ -65,6 +76,8 @@ def report(
         params_after=plan.params_after,
         macs_before=plan.macs_before,
         macs_after=plan.macs_after,
+        bytes_before=size_of(full),
+        bytes_after=size_of(small),
         selected=plan.selected,
         orphaned=plan.orphaned,
         gates=plan.gates,

@@ -7,11 +7,13 @@ opened is told, and nothing of it is taken for more than a name.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import streamlit as st
 
 from nasviz.catalog import NetworkSource
 from nasviz.errors import InvalidSettingError, NasvizError, OnnxError
+from nasviz.runs import find_subnet
 from nasviz.ui import session
 from nasviz.ui.onnx_files import OnnxFile, shelf
 from nasviz.ui.options import options
@@ -44,6 +46,8 @@ def link() -> dict[str, str]:
 def _source_link(source: session.Source) -> dict[str, str]:
     if isinstance(source, OnnxFile):
         return {"onnx": source.key}
+    if source.subnet is not None:
+        return {"subnet": Path(source.subnet).name}
     found = {"model": source.name}
     if source.input_shape:
         found["input"] = "x".join(map(str, source.input_shape))
@@ -67,6 +71,8 @@ def read_link() -> None:
     try:
         if "onnx" in asked:
             state.source = _uploaded(asked["onnx"])
+        elif "subnet" in asked:
+            state.source = find_subnet(options().runs, asked["subnet"])
         elif "model" in asked:
             state.source = _source(asked)
         elif "run" in asked:

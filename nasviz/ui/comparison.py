@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import streamlit as st
 
-from nasviz.draw import GraphView, plan_overlay
+from nasviz.draw import GraphView
 from nasviz.draw.labels import clean, count
+from nasviz.draw.lessons import construction_frames
 from nasviz.graph import SearchSpace
-from nasviz.ui import cuts, erasing, frame, graphs, latency
+from nasviz.ui import cuts, erasing, frame, going_on, graphs, latency
 from nasviz.ui.cuts import Cut
 from nasviz.ui.numbers import power_of_ten
 
 __all__ = ["compare"]
 
 VIEWS = ("Segments", "Operators")
+STEPS = ("At zero", "1 · Erase", "2 · Slice", "3 · Clear up")
+"""What is zero, and the state of the full network after each pass of construction."""
 
 
 @frame.tell_errors
@@ -32,12 +37,13 @@ def compare() -> None:
         _checks(cut)
         latency.before_and_after(cut)
     _widths(cut)
+    going_on.go_on(cut)
     frame.next_steps("Export")
 
 
 def _numbers(cut: Cut) -> None:
     with st.container(border=True):
-        exact, sizes, work_done, accuracy = st.columns([1.3, 1, 1, 1.2], gap="medium")
+        exact, sizes, work_done, weights, accuracy = st.columns([1.9, 1, 1, 1, 1.2], gap="medium")
         error = float(cut.report["max_relative_error"])
         exact.container(key="exactness").metric(
             "Difference from the zeroed full network",
@@ -53,34 +59,74 @@ def _numbers(cut: Cut) -> None:
             )
         _size(sizes, "Parameters", cut.plan.params_before, cut.plan.params_after)
         _size(work_done, "MACs", cut.plan.macs_before, cut.plan.macs_after)
+        if cut.sizes is not None:
+            _size(weights, "Weights file", *cut.sizes, in_words=_megabytes, exact=_megabytes)
         if cut.accuracies is not None:
             full, small = cut.accuracies
-            points = f"{(small - full) * 100:+.2f} points"
+            points = f"{(small - full) * 100:+.2f} points" if small != full else "as before"
             accuracy.metric(
-                "Accuracy", f"{small:.1%}", points, help="Sub-network straight after construction."
+                "Accuracy",
+                f"{small:.1%}",
+                points,
+                delta_color="normal" if small != full else "off",
+                delta_arrow="auto" if small != full else "off",
+                help="Sub-network straight after construction.",
             )
             accuracy.caption(f"Full network {full:.1%}, on the validation images; no fine-tuning in between.")
+            before = cuts.accuracy_before(cut)
+            if before is not None:
+                accuracy.caption(f"As it was cut out of the run before: {before:.1%}.")
 
 
-def _size(column: st.delta_generator.DeltaGenerator, title: str, before: int, after: int) -> None:
-    saved = (after - before) / before if before else 0.0
-    column.metric(title, count(after), f"{saved:+.1%}", delta_color="inverse")
-    column.caption(f"{before:,} → {after:,}")
+def _size(
+    column: st.delta_generator.DeltaGenerator,
+    title: str,
+    before: int,
+    after: int,
+    *,
+    in_words: Callable[[int], str] = count,
+    exact: Callable[[int], str] = "{:,}".format,
+) -> None:
+    saved = f"{after / before - 1:+.1%}" if after != before else "nothing saved"
+    column.metric(
+        title,
+        in_words(after),
+        saved,
+        delta_color="inverse" if after != before else "off",
+        delta_arrow="auto" if after != before else "off",
+    )
+    column.caption(f"{exact(before)} → {exact(after)}")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e3:,.0f} kB" if size < 1e6 else f"{size / 1e6:,.1f} MB"
 
 
 def _graphs(cut: Cut) -> None:
-    small = cuts.small_space(cut)
-    way = st.segmented_control(
-        "Show", VIEWS, default="Segments", required=True, key="subnet.view", label_visibility="collapsed"
-    )
-    left, right = st.columns(2, gap="medium")
+    with st.container(horizontal=True, gap="large"):
+        way = st.segmented_control(
+            "Show", VIEWS, default="Segments", required=True, key="subnet.view", label_visibility="collapsed"
+        )
+        step = st.segmented_control(
+            "Construction",
+            STEPS,
+            default=STEPS[-1],
+            required=True,
+            key="subnet.step",
+            label_visibility="collapsed",
+        )
     key = str(cut.folder)
+    view = _view(f"full {key} {cut.space.collapse}", cut.space, way)
+    frames = list(construction_frames(view, cut.space, cut.plan))
+    shown = frames[STEPS.index(str(step))]
+    st.markdown(f"{shown.text} :small[:gray[{shown.source}]]")
+    left, right = st.columns(2, gap="medium")
     with left:
         st.markdown("##### Full network")
-        view = _view(f"full {key} {cut.space.collapse}", cut.space, way)
-        graphs.picture(view, key="full-graph", overlay=plan_overlay(view, cut.plan), sync="subnet")
+        graphs.picture(view, key="full-graph", overlay=shown.overlay, sync="subnet")
     with right:
         st.markdown("##### Sub-network")
+        small = cuts.small_space(cut)
         if small is not None:
             small_view = _view(f"small {key} {cut.plan.selected} {cut.plan.gates}", small, way)
             graphs.picture(small_view, key="small-graph", sync="subnet")

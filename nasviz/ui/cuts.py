@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,15 @@ import streamlit as st
 from nasviz import jobs
 from nasviz.catalog import NetworkSource
 from nasviz.draw.labels import clean
+from nasviz.errors import RunNotFoundError
 from nasviz.graph import ConstructionPlan, SearchSpace
-from nasviz.runs import Run, RunSummary
+from nasviz.runs import Run, RunSummary, keep_subnet
 from nasviz.runs.files import SUBNET
 from nasviz.ui import frame, other_kinds, run_facts, run_list, session, view_only, work
 from nasviz.ui.onnx_files import OnnxFile
 from nasviz.ui.options import options
 
-__all__ = ["BY_HAND", "FROM_RUN", "Cut", "choose", "of_run", "small_space"]
+__all__ = ["BY_HAND", "FROM_RUN", "Cut", "accuracy_before", "choose", "of_run", "small_space"]
 
 FROM_RUN, BY_HAND = "From a run", "Cut by hand"
 MOST_CUTS = 12
@@ -42,8 +43,24 @@ class Cut:
     """What construction measured: max_relative_error, effect, params_after, ..."""
     source: NetworkSource
     """The full network."""
-    data: str | None = None
-    """Name of the data set that it was built for, where a run has trained it."""
+    run: Run | None = None
+    """Whose trained weights it has; None where it was cut out of an untrained network."""
+
+    @property
+    def data(self) -> str | None:
+        """Name of the data set that it was built for, where a run has trained it."""
+        return self.run.settings.data if self.run else None
+
+    @property
+    def sizes(self) -> tuple[int, int] | None:
+        """Bytes of the weights of both networks; None for runs of earlier versions."""
+        full, small = self.report.get("bytes_before"), self.report.get("bytes_after")
+        return None if full is None or small is None else (int(full), int(small))
+
+    def as_network(self) -> NetworkSource:
+        """The sub-network as a network of its own, kept beside the runs."""
+        source = NetworkSource(self.source.name_of_subnet, subnet=str(self.folder))
+        return keep_subnet(options().runs, source, run_id=self.run.id if self.run else None)
 
     @property
     def inputs(self) -> list[tuple[int, ...]]:
@@ -79,8 +96,22 @@ def of_run(run: Run) -> Cut:
     assert space is not None
     result = end.result
     name = run_facts.title(run)
-    plan, settings = space.plan(result["selected"], (), result.get("channels", ())), run.settings
-    return Cut(name, run.folder / SUBNET, space, plan, result, settings.network, settings.data)
+    plan = space.plan(result["selected"], (), result.get("channels", ()))
+    # What a search by architecture parameters leaves has lost its switches too: the plan counts them still.
+    plan = replace(plan, params_after=int(result.get("params_after", plan.params_after)))
+    return Cut(name, run.folder / SUBNET, space, plan, result, run.settings.network, run)
+
+
+def accuracy_before(cut: Cut) -> float | None:
+    """Of a run that has trained a sub-network: what that was right in before; None where nobody knows."""
+    if cut.run is None or cut.run.cut_from is None:
+        return None
+    try:
+        end = session.store().open(cut.run.cut_from).end
+    except RunNotFoundError:
+        return None
+    known = end.result.get("accuracy_subnet") if end else None
+    return None if known is None else float(known)
 
 
 def small_space(cut: Cut) -> SearchSpace | None:
@@ -144,7 +175,7 @@ def _weights_of(runs: list[RunSummary], key: str) -> Run | None:
     source = session.current().source
     labels: dict[str | None, str] = {}
     if not isinstance(source, OnnxFile):
-        labels[None] = f"{session.title(source)}, as it is built"
+        labels[None] = f"{session.title(source)}, as it is {'kept' if source.subnet else 'built'}"
     labels |= {s.id: f"trained: {run_list.line(s)}" for s in runs}
     chosen = st.selectbox("Weights", list(labels), format_func=labels.__getitem__, key=f"{key}.weights")
     return session.store().open(chosen) if chosen else None
@@ -171,8 +202,8 @@ def _constructed(run: Run | None, space: SearchSpace, plan: ConstructionPlan) ->
     result = work.shown(name, "Cutting", cache=state.jobs)
     if result is None:
         return None
-    title, data = f"{session.title(source)}, by hand", run.settings.data if run else None
-    return Cut(title, Path(result["folder"]), space, plan, result["report"], source, data)
+    title = f"{session.title(source)}, by hand"
+    return Cut(title, Path(result["folder"]), space, plan, result["report"], source, run)
 
 
 def _folder(name: str) -> Path:

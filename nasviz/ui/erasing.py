@@ -81,7 +81,7 @@ def plan_story(space: SearchSpace, plan: ConstructionPlan) -> None:
     shown = lines[:12]
     if len(lines) > len(shown):
         shown.append(f"and {len(lines) - len(shown)} more")
-    st.markdown("\n".join(f"- {line}" for line in shown))
+    st.markdown("\n".join(f"- {line}" for line in shown) or "Nothing was cut out.")
 
 
 def _fate(space: SearchSpace, plan: ConstructionPlan, gate_id: int) -> str:

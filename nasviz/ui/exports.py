@@ -11,11 +11,17 @@ from typing import Any
 import streamlit as st
 
 from nasviz import jobs
+from nasviz.draw import plan_overlay
 from nasviz.draw.labels import count, plain_shape
+from nasviz.draw.model_explorer import CODE, model_explorer_archive
+from nasviz.draw.pictures import checked_svg, painted_dot, png
 from nasviz.draw.report import subnetwork_report
+from nasviz.errors import NasvizError
 from nasviz.ui import cuts, frame, graphs, session, work
+from nasviz.ui.controls import keep, kept
 from nasviz.ui.cuts import Cut
 from nasviz.ui.numbers import power_of_ten
+from nasviz.ui.words import inert
 
 __all__ = ["export"]
 
@@ -25,6 +31,12 @@ import onnxruntime
 session = onnxruntime.InferenceSession("{name}")
 images = np.random.rand({shape}).astype("float32")
 print(session.run(None, {{session.get_inputs()[0].name: images}})[0].shape)
+"""
+
+PT2_CODE = """import torch
+
+network = torch.export.load("{name}").module()
+print(network(torch.rand({shape})).shape)
 """
 
 SOURCE_CODE = """import sys
@@ -70,16 +82,25 @@ def export() -> None:
 
 
 def _network_offers(cut: Cut) -> list[Offer]:
-    """ONNX and Python, once they are written and checked."""
+    """ONNX, torch.export and Python, once they are written and checked."""
     state = session.current()
-    key = f"export {cut.folder} {cut.plan.selected} {cut.plan.gates}"
+    simplify = st.toggle(
+        "Simplify ONNX",
+        kept("export.simplify", True),
+        key="export.simplify",
+        help="BatchNorm goes into the convolution before it, and what is constant is computed. Otherwise"
+        " every operator stays by itself.",
+    )
+    keep("export.simplify", simplify)
+    onnx = "onnx" if simplify else "onnx_plain"
+    key = f"export {onnx} {cut.folder} {cut.plan.selected} {cut.plan.gates}"
     if key not in state.jobs:
-        state.jobs[key] = jobs.export(cut.folder, cut.inputs)
+        state.jobs[key] = jobs.export(cut.folder, cut.inputs, (onnx, "source", "pt2"))
     result = work.shown(key, "Writing and checking", cache=state.jobs)
     if result is None:
         return []
     offers = []
-    for kind, make in (("onnx", _onnx), ("source", _source)):
+    for kind, make in ((onnx, _onnx), ("source", _source), ("pt2", _pt2)):
         facts = result["files"].get(kind, {})
         if facts.get("error"):
             st.error(facts["error"], icon=":material/error:")
@@ -90,15 +111,32 @@ def _network_offers(cut: Cut) -> list[Offer]:
 
 def _onnx(cut: Cut, facts: dict[str, Any]) -> Offer:
     path = Path(facts["path"])
-    shape = "4, " + ", ".join(str(size) for size in cut.space.trace.inputs[0].shape[1:])
     return Offer(
         "ONNX",
-        f"Any batch size. {_checked(facts, 'Run by onnxruntime')}",
+        f"Any batch size, {facts['nodes']} nodes. {_checked(facts, 'Run by onnxruntime')}",
         path.name,
         "application/octet-stream",
         path.read_bytes,
-        ONNX_CODE.format(name=path.name, shape=shape),
+        ONNX_CODE.format(name=path.name, shape=_four(cut)),
     )
+
+
+def _pt2(cut: Cut, facts: dict[str, Any]) -> Offer:
+    path = Path(facts["path"])
+    return Offer(
+        "torch.export",
+        f"A .pt2 program for torch alone, any batch size. {_checked(facts, 'Read again')} Load .pt2 files of"
+        " people you trust only: torch may unpickle parts of them.",
+        path.name,
+        "application/octet-stream",
+        path.read_bytes,
+        PT2_CODE.format(name=path.name, shape=_four(cut)),
+    )
+
+
+def _four(cut: Cut) -> str:
+    """The shape of four inputs, as code."""
+    return "4, " + ", ".join(str(size) for size in cut.space.trace.inputs[0].shape[1:])
 
 
 def _source(cut: Cut, facts: dict[str, Any]) -> Offer:
@@ -127,10 +165,10 @@ def _paper_offers(cut: Cut) -> list[Offer]:
         "report": dict(cut.report),
         "plan": cut.plan.to_json(),
     }
-    offers = [
+    return [
         Offer(
             "Report to read",
-            "One HTML file: what was erased and sliced, what it saves, and graphs that zoom.",
+            "One HTML file: what was erased and sliced, what it saves, and graphs that zoom, offline.",
             "report.html",
             "text/html",
             lambda: _html(cut),
@@ -142,17 +180,46 @@ def _paper_offers(cut: Cut) -> list[Offer]:
             "application/json",
             lambda: json.dumps(report, indent=1),
         ),
+        Offer(
+            "Model Explorer",
+            "One zip: the full network, and node data that colour what became of each operator, its"
+            " parameters and its MACs. Read again: every value belongs to a node.",
+            "model-explorer.zip",
+            "application/zip",
+            lambda: model_explorer_archive(cut.space, cut.plan),
+            CODE,
+        ),
+        *_pictures(cut),
     ]
+
+
+def _pictures(cut: Cut) -> list[Offer]:
+    """The segment graphs of both networks, as far as they can be laid out."""
+    name = f"{cut.folder} {cut.plan.selected} {cut.plan.gates}"
+    full = graphs.segments_of(f"full {cut.folder} {cut.space.collapse}", cut.space)
+    offers = []
+    if full.svg:
+        painted = painted_dot(full, plan_overlay(full, cut.plan))
+        says = "The segment graph of the full network, with what goes marked, as a picture."
+        marked = Offer("PNG of what goes", says, "full.png", "image/png", lambda: _bitmap(painted, full.svg))
+        offers.append(marked)
     space = cuts.small_space(cut)
     if space is None:
         return offers
-    view = graphs.segments_of(f"small {cut.folder} {cut.plan.selected} {cut.plan.gates}", space)
+    view = graphs.segments_of(f"small {name}", space)
     if view.svg:
-        says = "The segment graph of the sub-network, as a picture that scales."
-        offers.append(Offer("SVG", says, "subnet.svg", "image/svg+xml", lambda: view.svg))
-    says = "The same graph as Graphviz source."
+        says = "The segment graph of the sub-network, as a picture."
+        offers.append(Offer("PNG", says, "subnet.png", "image/png", lambda: _bitmap(view.dot, view.svg)))
+        says = "The same as a picture that scales. It was parsed: every vertex is in it."
+        offers.append(Offer("SVG", says, "subnet.svg", "image/svg+xml", lambda: checked_svg(view)))
+    says = "The same as Graphviz source, from which the pictures were made."
     offers.append(Offer("DOT", says, "subnet.dot", "text/vnd.graphviz", lambda: view.dot))
     return offers
+
+
+@st.cache_data(max_entries=8, show_spinner="Drawing the graph …")
+def _bitmap(dot: str, svg: str) -> bytes:
+    return png(dot, svg=svg)
 
 
 def _html(cut: Cut) -> str:
@@ -168,9 +235,14 @@ def _show(offer: Offer) -> None:
         words, button = st.columns([2.2, 1], vertical_alignment="center")
         words.markdown(f"**{offer.title}**")
         words.caption(offer.says)
+        try:
+            content = offer.read()
+        except NasvizError as error:
+            words.error(inert(str(error)), icon=":material/error:")
+            return
         button.download_button(
             "Download",
-            offer.read(),
+            content,
             offer.name,
             offer.mime,
             key=f"download.{offer.name}",

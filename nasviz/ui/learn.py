@@ -105,7 +105,7 @@ def _construction() -> None:
     erased = st.multiselect(
         "Structures at zero", names, default, format_func=names.__getitem__, key="learn.z"
     )
-    _walk("construction", view, list(construction_frames(view, space, erased)))
+    _walk("construction", view, list(construction_frames(view, space, space.plan(erased))))
 
 
 def _chances() -> None:

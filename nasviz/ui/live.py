@@ -54,7 +54,9 @@ def watch(run: Run) -> None:
 
 def _head(run: Run, state: str) -> None:
     words, buttons = st.columns([2, 1], vertical_alignment="center")
-    words.markdown(f"**{run_facts.title(run)}** · {inert(run_facts.describe(run.settings))}")
+    words.markdown(f"**{inert(run_facts.title(run))}** · {inert(run_facts.describe(run.settings))}")
+    if run.cut_from is not None:
+        words.caption(f"The network is the sub-network of run `{run.cut_from}`, with its weights.")
     with buttons.container(horizontal=True, horizontal_alignment="right"):
         _buttons(run, state)
     end = run.end

@@ -41,8 +41,7 @@ COLOURS = {
 
 def title(run: Run) -> str:
     """The network's name, as people know it."""
-    source = run.settings.network
-    return source.entry.title if source.entry else source.name
+    return run.settings.network.title
 
 
 def state_of(run: Run) -> str:

@@ -158,7 +158,7 @@ def line(summary: RunSummary) -> str:
     if settings is None:
         return summary.id
     source = settings.network
-    name = summary.labels.name or (source.entry.title if source.entry else source.name)
+    name = summary.labels.name or source.title
     when = time.strftime("%d %b %H:%M", time.localtime(summary.created))
     return f"{name} · {run_facts.describe(settings)} · {when}"
 

@@ -246,8 +246,7 @@ def key_of(space: SearchSpace) -> str:
 def title(source: Source | None = None) -> str:
     """A network's name, as people know it; by default the current one's. May be a stranger's text."""
     source = source or current().source
-    entry = None if isinstance(source, OnnxFile) else source.entry
-    return entry.title if entry else source.name
+    return source.name if isinstance(source, OnnxFile) else source.title
 
 
 def summary() -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,48 @@ def test_any_structures_are_cut_by_hand_and_compared(server: Server, page: Page)
     expect(page.locator(".nasviz-graph")).to_have_count(2)
     settle(page)
     picture(page, "by-hand")
+    step_through_the_passes(page)
+    search_again_in_it(page)
+    fine_tune_it(page)
+
+
+def step_through_the_passes(page: Page) -> None:
+    full = page.locator(".nasviz-graph").first
+    expect(full.locator("g.s-erased")).not_to_have_count(0)
+    page.get_by_text("At zero", exact=True).click()
+    expect(page.get_by_text("These are zero: maxpool-conv3-bn3.")).to_be_visible()
+    expect(full.locator("g.s-erased")).to_have_count(0)
+    page.get_by_text("1 · Erase", exact=True).click()
+    expect(page.get_by_text("Pass 1 erases them with all their edges: 3 vertices")).to_be_visible()
+    expect(full.locator("g.s-erased")).not_to_have_count(0)
+    settle(page)
+
+
+def search_again_in_it(page: Page) -> None:
+    page.get_by_role("button", name="Search again in it").click()
+    expect(page.get_by_role("heading", name="Segment graph")).to_be_visible()
+    expect(page.get_by_text("At most 3 of 5 can go together")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"Segment_graph\?subnet=[0-9a-f]{32}$"))
+    page.reload()  # the address names what is kept beside the runs
+    expect(page.get_by_text("At most 3 of 5 can go together")).to_be_visible()
+    expect(page.get_by_test_id("stSidebarUserContent")).to_contain_text("Sub-network of DemoNet")
+
+
+def fine_tune_it(page: Page) -> None:
+    page.get_by_role("link", name="Sub-network", exact=True).click()
+    page.get_by_text("Cut by hand", exact=True).click()
+    page.get_by_role("combobox", name="Structures to erase").click()
+    page.get_by_role("option", name="conv2-bn2").click()
+    page.keyboard.press("Escape")
+    settle(page)
+    page.get_by_role("button", name="Cut it").click()
+    page.get_by_role("button", name="Fine-tune it").click()
+    page.get_by_role("spinbutton", name="Epochs").fill("1")
+    page.get_by_role("spinbutton", name="Epochs").press("Enter")
+    settle(page)
+    page.get_by_role("button", name="Start fine-tuning").click()
+    expect(page.locator(".nasviz-live")).to_contain_text("done")
+    expect(page.get_by_text("Sub-network 2 of DemoNet").first).to_be_visible()
 
 
 def test_weights_that_do_not_fit_are_told(server: Server, page: Page, tmp_path: Path) -> None:

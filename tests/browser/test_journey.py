@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import torch
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Server, picture, settle, show
@@ -112,6 +114,13 @@ def run_what_was_downloaded(page: Page, folder: Path) -> None:
 
     with zipfile.ZipFile(download(page, "model.zip", folder)) as archive:
         assert "subnet/model.py" in archive.namelist()
+    program = torch.export.load(download(page, "model.pt2", folder)).module()
+    np.testing.assert_allclose(program(torch.from_numpy(images)).detach(), logits, rtol=1e-3, atol=1e-4)
+    for name in ("full.png", "subnet.png"):
+        with Image.open(download(page, name, folder)) as image:
+            assert image.format == "PNG"
+    with zipfile.ZipFile(download(page, "model-explorer.zip", folder)) as archive:
+        assert "fate.json" in archive.namelist()
     assert download(page, "report.json", folder).read_text().startswith("{")
     assert "<svg" in download(page, "subnet.svg", folder).read_text()
     assert download(page, "subnet.dot", folder).read_text().startswith("digraph")

@@ -82,3 +82,31 @@ def test_a_malformed_part_is_refused(arguments: dict[str, object], word: str) ->
 def test_json_of_something_else_is_refused(data: object) -> None:
     with pytest.raises(InvalidSettingError, match="a network source is a table"):
         NetworkSource.from_json(data)
+
+
+def test_a_saved_sub_network_is_data_whatever_it_was_cut_out_of() -> None:
+    own = NetworkSource("package.module:Net", trust=("/somewhere",))
+    cut = NetworkSource(own.name_of_subnet, subnet="/runs/x/subnet")
+    assert NetworkSource.from_json(json.loads(json.dumps(cut.to_json()))) == cut
+    assert (cut.is_callable, cut.entry, cut.form) == (False, None, None)
+    assert cut.title == "Sub-network of package_module_Net"
+    again = NetworkSource(cut.name_of_subnet, subnet="/runs/y/subnet")
+    assert again.title == "Sub-network 2 of package_module_Net"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "a:b"},
+        {"name": ""},
+        {"subnet": ""},
+        {"subnet": 3},
+        {"num_classes": 3},
+        {"input_shape": (1, 8, 8)},
+        {"weights": "w.pt"},
+        {"settings": {"width": 0.5}},
+    ],
+)
+def test_a_saved_sub_network_has_its_own_input_classes_and_weights(changes: dict[str, object]) -> None:
+    with pytest.raises(InvalidSettingError, match="sub-network"):
+        NetworkSource(**{"name": "demonet_subnet", "subnet": "/x", **changes})  # type: ignore[arg-type]

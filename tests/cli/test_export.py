@@ -2,8 +2,10 @@
 
 import csv
 import json
+import zipfile
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 
@@ -41,10 +43,18 @@ def test_every_form_reads_back(done: Run, nasviz: Command, tmp_path: Path) -> No
         out / "c.csv",
         "--json",
         out / "d.json",
+        "--onnx-plain",
+        out / "e.onnx",
+        "--pt2",
+        out / "f.pt2",
+        "--html",
+        out / "g.html",
+        "--model-explorer",
+        out / "h.zip",
     )
     said = nasviz("export", done.id, "--runs", "@runs", *arguments)
     assert said.code == 0, said.err
-    assert said.out.count("wrote ") == 4
+    assert said.out.count("wrote ") == 8
 
     images = torch.randn(3, 1, 8, 8)
     module = library.load(out / "b").eval()
@@ -52,6 +62,13 @@ def test_every_form_reads_back(done: Run, nasviz: Command, tmp_path: Path) -> No
     session = onnxruntime.InferenceSession(out / "a.onnx", providers=["CPUExecutionProvider"])
     (answer,) = session.run(None, {session.get_inputs()[0].name: images.numpy()})
     torch.testing.assert_close(torch.from_numpy(answer), module(images), rtol=1e-4, atol=1e-5)
+    program = torch.export.load(out / "f.pt2").module()
+    torch.testing.assert_close(program(images), module(images), rtol=1e-4, atol=1e-5)
+    plain, simple = (onnx.load(out / name) for name in ("e.onnx", "a.onnx"))
+    norms = [node for node in plain.graph.node if node.op_type == "BatchNormalization"]
+    assert len(plain.graph.node) >= len(simple.graph.node) + len(norms) > len(simple.graph.node)
+    assert "<svg" not in (out / "g.html").read_text().split("<script")[0]
+    assert zipfile.is_zipfile(out / "h.zip")
     rows = list(csv.DictReader((out / "c.csv").open()))
     assert len(rows) == done.tail().last_step + 1
     assert json.loads((out / "d.json").read_text())["end"]["state"] == "done"

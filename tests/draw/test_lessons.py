@@ -56,7 +56,7 @@ def test_figure_3_is_told_with_the_candidate_that_had_to_stay(space: SearchSpace
 
 
 def test_construction_has_its_three_passes(space: SearchSpace, view: GraphView) -> None:
-    start, erased, followed, cleared = construction_frames(view, space, [1, 2, 10])
+    start, erased, followed, cleared = construction_frames(view, space, space.plan([1, 2, 10]))
     assert {state for states in start.overlay.states.values() for state in states} == {"selected"}
     assert {state for states in erased.overlay.states.values() for state in states} == {"erased"}
     assert "`conv6.weight` loses indices 0-175 of axis 1" in followed.text

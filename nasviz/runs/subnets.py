@@ -1,0 +1,95 @@
+"""Sub-networks that became networks of their own: kept beside the runs, with the run that they come from.
+
+A folder `.subnets` holds them by content, so that a run which trains one, or searches in one, outlives the
+run that has left it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from nasviz.catalog import NetworkSource
+from nasviz.errors import NasvizError, WeightsError
+from nasviz.runs.files import CONFIG, SUBNET, read_json, write_json
+
+__all__ = ["SUBNETS", "find_subnet", "is_subnet", "keep_subnet", "origin_of"]
+
+SUBNETS = ".subnets"
+FILES = ("graph.json", "weights.safetensors")
+_ORIGIN = "origin.json"
+_KEY = re.compile(r"[0-9a-f]{32}")
+
+
+def is_subnet(folder: Path) -> bool:
+    """Whether a saved sub-network lies in this folder."""
+    return all((folder / name).is_file() for name in FILES)
+
+
+def keep_subnet(place: Path, source: NetworkSource, *, run_id: str | None = None) -> NetworkSource:
+    """Copy a saved sub-network to `place`, where it is not there yet; the source that names the copy.
+
+    Args:
+        place: Folder of the runs.
+        source: Names the folder of the sub-network; any other source is returned as it is.
+        run_id: The run that it comes from; found out where it is left out.
+
+    Raises:
+        WeightsError: The sub-network is gone.
+    """
+    if source.subnet is None or Path(source.subnet).parent == place / SUBNETS:
+        return source
+    folder = Path(source.subnet)
+    if not is_subnet(folder):
+        raise WeightsError(f"no sub-network in {folder}: it was deleted; construct it again")
+    origin = {"name": source.name, "run": run_id or origin_of(source)}
+    contents = [(folder / name).read_bytes() for name in FILES]
+    key = hashlib.sha256(json.dumps(origin).encode())
+    for content in contents:
+        key.update(content)
+    target = place / SUBNETS / key.hexdigest()[:32]
+    if not target.is_dir():
+        beside = target.with_name(f".new-{secrets.token_hex(6)}")
+        beside.mkdir(parents=True)
+        for name, content in zip(FILES, contents, strict=True):
+            (beside / name).write_bytes(content)
+        write_json(beside / _ORIGIN, origin)
+        try:
+            beside.rename(target)
+        except OSError:  # somebody else was faster
+            shutil.rmtree(beside)
+    return replace(source, subnet=str(target))
+
+
+def find_subnet(place: Path, key: str) -> NetworkSource:
+    """The kept sub-network of this key: the name of its folder.
+
+    Raises:
+        WeightsError: None is kept under it.
+    """
+    folder = place / SUBNETS / key
+    if not _KEY.fullmatch(key) or not is_subnet(folder):
+        raise WeightsError(
+            f"no sub-network {key[:40]!r} is kept here; open it again from the page Sub-network"
+        )
+    name = (read_json(folder / _ORIGIN) or {}).get("name")
+    return NetworkSource(str(name), subnet=str(folder))
+
+
+def origin_of(source: NetworkSource) -> str | None:
+    """Id of the run whose sub-network a source is; None for other sources, and where nobody knows."""
+    if source.subnet is None:
+        return None
+    folder = Path(source.subnet)
+    try:
+        known = (read_json(folder / _ORIGIN) or {}).get("run")
+    except NasvizError:
+        return None
+    if known is None and folder.name == SUBNET and (folder.parent / CONFIG).is_file():
+        known = folder.parent.name
+    return known if isinstance(known, str) else None

@@ -1,0 +1,86 @@
+"""What exports share that are read back: arguments for two sizes of a batch, and how far two answers are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.utils import _pytree as pytree
+
+from nasviz.errors import ExportError
+from nasviz.subnet.feed import arguments, example_inputs, known_inputs
+
+__all__ = ["batch_axes", "fed", "largest_difference", "longer", "tensors", "tolerance"]
+
+
+def fed(module: nn.Module, inputs: Any) -> tuple[tuple[Any, ...], bool]:
+    """Arguments with a batch of two or more, and whether the batch may have any size.
+
+    Raises:
+        ExportError: None are given, and the network does not know its own.
+    """
+    if inputs is not None:
+        given = arguments(module, inputs)
+        is_single = all(t.dim() and t.shape[0] == 1 for t in tensors(given))
+        return (longer(given) if is_single else given), True
+    known = known_inputs(module)
+    if known is None or not isinstance(module, fx.GraphModule):
+        raise ExportError(
+            f"{type(module).__name__} does not know its inputs; pass a tensor or a tuple as `inputs=`"
+        )
+    return example_inputs(module, known), any(virtual.shape[:1] == (-1,) for virtual in known)
+
+
+def tensors(values: Any) -> list[Tensor]:
+    """The tensors in nested values, in order."""
+    return [leaf for leaf in pytree.tree_leaves(values) if isinstance(leaf, Tensor)]
+
+
+def longer(given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The arguments with one sample more."""
+    more: tuple[Any, ...] = pytree.tree_map(
+        lambda leaf: torch.cat([leaf, leaf[:1]]) if _follows_batch(leaf, given) else leaf, given
+    )
+    return more
+
+
+def batch_axes(given: tuple[Any, ...], *, is_batched: bool) -> Any:
+    """For every argument the axes whose size is left open, as `torch.export` takes them."""
+    batch = torch.export.Dim("batch", min=1)
+    return pytree.tree_map(
+        lambda leaf: {0: batch} if is_batched and _follows_batch(leaf, given) else None, given
+    )
+
+
+def tolerance(given: tuple[Any, ...]) -> float:
+    """Relative difference up to which another program counts as computing the same."""
+    is_double = any(tensor.dtype == torch.float64 for tensor in tensors(given))
+    is_half = any(tensor.dtype in (torch.float16, torch.bfloat16) for tensor in tensors(given))
+    return 1e-9 if is_double else 0.05 if is_half else 1e-3
+
+
+def largest_difference(wanted: Sequence[Tensor], got: Sequence[Tensor], what: str) -> float:
+    """How far two answers are, relative to the largest value of each tensor.
+
+    Raises:
+        ExportError: The shapes differ; `what` says whose these are.
+    """
+    if [t.shape for t in wanted] != [t.shape for t in got]:
+        raise ExportError(
+            f"{what} returns shapes {[tuple(t.shape) for t in got]},"
+            f" the network {[tuple(t.shape) for t in wanted]}"
+        )
+    pairs = zip(wanted, got, strict=True)
+    return max((_relative(w.cpu().double(), g.cpu().double()) for w, g in pairs), default=0.0)
+
+
+def _follows_batch(leaf: Any, given: tuple[Any, ...]) -> bool:
+    return isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == tensors(given)[0].shape[0]
+
+
+def _relative(wanted: Tensor, got: Tensor) -> float:
+    scale = float(wanted.abs().max()) if wanted.numel() else 0.0
+    difference = float((wanted - got).abs().max()) if wanted.numel() else 0.0
+    return difference / scale if scale else difference

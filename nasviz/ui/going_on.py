@@ -1,0 +1,65 @@
+"""From a sub-network onwards: fine-tune it as a new run, or make it the network that is open."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import streamlit as st
+
+from nasviz import jobs
+from nasviz.catalog import DATASETS
+from nasviz.errors import NasvizError
+from nasviz.runs import RunSettings
+from nasviz.ui import address, controls, frame, session
+from nasviz.ui.cuts import Cut
+from nasviz.ui.words import inert
+
+__all__ = ["go_on"]
+
+GENTLE = 0.2
+"""Share of a run's learning rate with which its sub-network is fine-tuned."""
+KEPT = (
+    "data", "data_folder", "batch_size", "seed", "momentum", "weight_decay", "device", "num_workers",
+    "lr_schedule", "lr_periods", "mixup", "label_smoothing",
+)  # fmt: skip
+"""Settings that fine-tuning takes over from the run that has left the sub-network."""
+
+
+def go_on(cut: Cut) -> None:
+    """Offer what can be done with a sub-network here."""
+    st.markdown("##### Go on from here")
+    with st.container(horizontal=True):
+        with st.popover("Fine-tune it", icon=":material/tune:", key="fine-tune"):
+            _fine_tune(cut)
+        if st.button("Search again in it", icon=":material/manage_search:", key="search-again"):
+            session.open_network(cut.as_network())
+            st.switch_page(frame.PAGES["Segment graph"].script, query_params=address.link())
+    st.caption(
+        "Either way the sub-network becomes the network that is open, with its weights as they are: all pages"
+        " work on it, and its runs name the run that they come from."
+    )
+
+
+def _fine_tune(cut: Cut) -> None:
+    """A new run that trains the sub-network, and cuts nothing more out of it."""
+    st.caption("A new run trains all that is left, from the weights as they are. Nothing more goes.")
+    before = cut.run.settings if cut.run else None
+    data = before.data if before else controls.choose_entry("Data", DATASETS, "fine.data").name
+    epochs = int(st.number_input("Epochs", 1, 10**6, before.epochs if before else 4, key="fine.epochs"))
+    lr = st.number_input(
+        "Learning rate", value=(before.lr * GENTLE if before else 0.01), format="%g", key="fine.lr"
+    )
+    if not st.button("Start fine-tuning", type="primary", icon=":material/play_arrow:", key="fine.start"):
+        return
+    try:
+        settings = RunSettings(network=cut.as_network(), data=data)
+        if before is not None:
+            settings = replace(settings, **{name: getattr(before, name) for name in KEPT})
+        run = session.store().create(replace(settings, epochs=epochs, lr=lr))
+    except NasvizError as error:
+        st.error(inert(str(error)), icon=":material/error:")
+        return
+    jobs.start_run(run)
+    session.adopt(run.settings)
+    session.open_run(run)
+    st.switch_page(frame.PAGES["Search and train"].script, query_params=address.link())
