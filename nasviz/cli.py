@@ -72,12 +72,15 @@ def _construct(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    return _work(Store(args.runs).create(commands.settings_of(args)), args)
+    settings = commands.settings_of(args)
+    if args.download:
+        commands.download_data([settings], None if args.quiet else sys.stdout)
+    return _work(Store(args.runs).create(settings), args)
 
 
 def _sweep(args: argparse.Namespace) -> int:
     if args.preset is not None:
-        return commands.run_sweep(commands.preset_settings(args), args)
+        return _run_sweep(commands.preset_settings(args), args)
     if args.model is None:
         raise InvalidSettingError(
             "a sweep needs a network or a preset: --model demonet, or --preset h2spg_against_dhspg"
@@ -85,6 +88,12 @@ def _sweep(args: argparse.Namespace) -> int:
     if args.survivors is not None:
         return commands.run_sweep(commands.bisection_settings(commands.settings_of(args), args), args)
     settings = SweepSettings(commands.settings_of(args), tuple(args.grid), args.title)
+    return _run_sweep(settings, args)
+
+
+def _run_sweep(settings: SweepSettings, args: argparse.Namespace) -> int:
+    if args.download:
+        commands.download_data(settings.runs, None if args.quiet else sys.stdout)
     return commands.run_sweep(settings, args)
 
 
@@ -209,12 +218,14 @@ def _parser() -> argparse.ArgumentParser:
     train = subparsers.add_parser("train", help="train a network while structures go to zero")
     commands.add_network(train, "--model", metavar="NETWORK", required=True)
     commands.add_settings(train)
+    commands.add_download(train)
     _add_work(train)
     train.set_defaults(command=_train)
 
     sweep = subparsers.add_parser("sweep", help="train a grid of runs, several at a time")
     commands.add_network(sweep, "--model", metavar="NETWORK")
     commands.add_settings(sweep)
+    commands.add_download(sweep)
     commands.add_sweep_arguments(sweep)
     sweep.set_defaults(command=_sweep)
 

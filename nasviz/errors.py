@@ -18,6 +18,7 @@ __all__ = [
     "NonFiniteLossError",
     "OnnxError",
     "ParityError",
+    "ProcessesError",
     "RunBusyError",
     "RunNotFoundError",
     "RunStateError",
@@ -104,6 +105,10 @@ class RunStateError(NasvizError, RuntimeError):
 
 class NonFiniteLossError(NasvizError, ArithmeticError):
     """The loss became NaN or infinite; the run stops at its last good checkpoint."""
+
+
+class ProcessesError(NasvizError, RuntimeError):
+    """Processes that train one run together no longer hold the same network, or one of them ended."""
 
 
 class JobError(NasvizError, RuntimeError):

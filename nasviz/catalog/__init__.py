@@ -4,7 +4,7 @@ Each is one `Entry`: a row with its settings, its source and its published numbe
 `nasviz.models`, `nasviz.optim`, `nasviz.saliency` and `nasviz.data` turn the names into code.
 """
 
-from nasviz.catalog.datasets import DATASETS, FACTS, DataFacts
+from nasviz.catalog.datasets import DATASETS, FACTS, IMAGE_FOLDER, DataFacts, data_title
 from nasviz.catalog.entry import Configuration, Entry, Figure, Setting, Value
 from nasviz.catalog.lookup import KINDS, find
 from nasviz.catalog.networks import NETWORKS
@@ -14,11 +14,13 @@ from nasviz.catalog.proximal import PROXIMAL
 from nasviz.catalog.recipe import RECIPE
 from nasviz.catalog.relaxed import RELAXED
 from nasviz.catalog.saliencies import SALIENCIES
-from nasviz.catalog.source import NetworkSource
+from nasviz.catalog.source import CALLABLE, NetworkSource
 
 __all__ = [
+    "CALLABLE",
     "DATASETS",
     "FACTS",
+    "IMAGE_FOLDER",
     "KINDS",
     "NETWORKS",
     "OPTIMIZERS",
@@ -37,6 +39,7 @@ __all__ = [
     "Row",
     "Setting",
     "Value",
+    "data_title",
     "find",
     "find_preset",
 ]

@@ -5,75 +5,17 @@ The figures are facts of the documents. Where a document leaves a setting open, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
+from nasviz.catalog.preset import Preset, Printed, Row, small
+from nasviz.catalog.search_presets import SEARCHES
 from nasviz.errors import UnknownNameError
 
 __all__ = ["PRESETS", "Preset", "Printed", "Row", "find_preset"]
-
-
-@dataclass(frozen=True, slots=True)
-class Printed:
-    """What a document prints of one result. None: not printed."""
-
-    top1: float | None = None
-    """Accuracy in percent, mean over the seeds."""
-    top1_std: float | None = None
-    params: float | None = None
-    params_std: float | None = None
-    macs: float | None = None
-    num_valid: int | None = None
-    """How many of the document's runs left a network."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One line of a published table that can be run."""
-
-    label: str
-    changes: Mapping[str, Any]
-    """Settings of the run that make it this line, by their name."""
-    printed: Printed
-    data: str = ""
-    """Data set of this line, where the lines of a table have different ones."""
-
-
-@dataclass(frozen=True, slots=True)
-class Preset:
-    """A published table as a sweep."""
-
-    name: str
-    title: str
-    document: str
-    table: str
-    data: str
-    """Data set of the document, as people call it."""
-    network: str
-    """Of the catalog; a row may name another one."""
-    rows: tuple[Row, ...]
-    base: Mapping[str, Any]
-    """Settings that all runs share."""
-    stand_in: Mapping[str, Any]
-    """What is different where digits stand in for the data set, so that it can be run anywhere."""
-    seeds: tuple[int, ...] = (0, 1, 2)
-    baseline_top1: float | None = None
-    """Printed accuracy of the full network, percent."""
-    others: tuple[tuple[str, Printed], ...] = ()
-    """Results of other systems that the table prints for comparison."""
-    notes: tuple[str, ...] = field(default=())
-
 
 _ASGNAS = "Chen et al., Automated Search-Space Generation Neural Architecture Search, 2023"
 _SEARCH = {"epochs": 50, "lr": 0.1, "batch_size": 64}
 """Of ASGNAS, appendix: 50 epochs of search, a cosine from 0.1, batches of 64."""
 _ON_DIGITS = {"data": "digits", "epochs": 8, "lr": 0.05}
 _NO_K = "The document does not print K: here it is the one whose sub-network has the printed parameters."
-
-
-def _small(network: str, size: int, **settings: Any) -> dict[str, Any]:
-    return {"name": network, "input_shape": [3, size, size], "settings": settings}
 
 
 def _line(method: str, share: float, printed: Printed) -> Row:
@@ -104,7 +46,7 @@ _REGNET = Preset(
         _line("h2spg", 0.9, Printed(87.91, 0.32, 0.82e6, 0.17e6, num_valid=3)),
     ),
     base=_SEARCH,
-    stand_in=_ON_DIGITS | {"network": _small("regnet_800m", 16)},
+    stand_in=_ON_DIGITS | {"network": small("regnet_800m", 16)},
     baseline_top1=95.01,
     notes=(
         "A run whose selection cuts the network apart leaves nothing: a cross, as in the document.",
@@ -192,6 +134,9 @@ _TABLE_2 = Preset(
     base=_SEARCH,
     stand_in={"data": "digits", "epochs": 4},
     others=(
+        ("Zen-Score-1M (OTOv3)", Printed(96.2, params=1.0e6)),
+        ("Synflow (OTOv3)", Printed(95.1, params=1.0e6)),
+        ("NASWOT (OTOv3)", Printed(96.0, params=1.0e6)),
         ("Zen-Score-2M", Printed(97.5, params=2.0e6)),
         ("TENAS", Printed(97.4, params=3.8e6)),
         ("SANAS-DARTS", Printed(97.5, params=3.2e6)),
@@ -213,7 +158,7 @@ _TABLE_3 = Preset(
     "darts_14",
     rows=(Row("DARTS, 14 cells, ASGNAS", {"target_sparsity": 0.8}, Printed(75.3, params=4.8e6, macs=547e6)),),
     base=_SEARCH | {"lr": 0.01, "batch_size": 128, "collapse": ["FactorizedReduce"]},
-    stand_in=_ON_DIGITS | {"network": _small("darts_14", 64, channels=8), "epochs": 4},
+    stand_in=_ON_DIGITS | {"network": small("darts_14", 64, channels=8), "epochs": 4},
     others=(
         ("DARTS (2nd order) (CIFAR10)", Printed(73.3, params=4.7e6, macs=574e6)),
         ("P-DARTS (CIFAR10)", Printed(75.6, params=4.9e6, macs=557e6)),
@@ -225,7 +170,8 @@ _TABLE_3 = Preset(
     notes=(_NO_K, "On digits with 8 channels instead of 48, and images of 64 x 64."),
 )
 
-PRESETS: dict[str, Preset] = {preset.name: preset for preset in (_REGNET, _TABLE_1, _TABLE_2, _TABLE_3)}
+_OWN = (_REGNET, _TABLE_1, _TABLE_2, _TABLE_3)
+PRESETS: dict[str, Preset] = {preset.name: preset for preset in (*_OWN, *SEARCHES)}
 """By name."""
 
 

@@ -1,7 +1,8 @@
-"""Settings of how a run learns, beside its optimizer: course of the learning rate, MixUp, smoothed labels.
+"""Settings of how a run learns, beside its optimizer: course of the rate, augmentation, MixUp, labels.
 
 ASGNAS (2023), appendix A.2: cosine annealing; twice in a row for DARTS; several times, with MixUp after
-ZenNAS, for SuperResNet. Smoothed labels: ZenNAS's training, and GSparsity's on ImageNet.
+ZenNAS, for SuperResNet. Smoothed labels: ZenNAS's training, and GSparsity's on ImageNet. Cutout: GSparsity's
+training of what it found, after DARTS; crops and mirrors: as everywhere on CIFAR and ImageNet.
 """
 
 from __future__ import annotations
@@ -25,6 +26,14 @@ RECIPE: tuple[Setting, ...] = (
         minimum=1,
         maximum=1000,
         help="How many times the cosine runs from the top to 0; ASGNAS takes 2 for DARTS.",
+    ),
+    Setting(
+        "augmentation",
+        "choice",
+        "none",
+        choices=("none", "shift", "shift_flip", "cutout", "resized_crop"),
+        help="How training images vary: shifted by up to an eighth; mirrored too; with half of the width cut"
+        " out too, as in DARTS; or a random part resized, and mirrored, as on ImageNet.",
     ),
     Setting(
         "mixup",

@@ -12,10 +12,11 @@ from nasviz.catalog.lookup import find
 from nasviz.catalog.networks import NETWORKS
 from nasviz.errors import InvalidSettingError
 
-__all__ = ["NetworkSource"]
+__all__ = ["CALLABLE", "NetworkSource"]
 
 _NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
-_CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
+"""What names a callable of the user's own Python: package.module:callable."""
 _CUT = re.compile(r"(.+?)_subnet(\d{0,6})")
 _LONGEST = 200
 _LONGEST_STEM = 40
@@ -149,7 +150,7 @@ class NetworkSource:
                 f"trust must be a tuple of folders; got {self.trust!r} instead, write ('/path/to/folder',)"
             )
         object.__setattr__(self, "trust", tuple(self.trust))
-        if _CALLABLE.fullmatch(self.name):
+        if CALLABLE.fullmatch(self.name):
             if not self.trust:
                 raise InvalidSettingError(
                     f"{self.name!r} is Python code, and no folder is trusted to run code from; name the"

@@ -5,8 +5,17 @@
 
 from nasviz.commands.ablation import add_ablation_arguments, run_ablation
 from nasviz.commands.analysis import analysis_lines, analyze, viewed
-from nasviz.commands.arguments import OPTIONS, add_cut, add_network, add_settings, settings_of, source_of
+from nasviz.commands.arguments import (
+    OPTIONS,
+    add_cut,
+    add_download,
+    add_network,
+    add_settings,
+    settings_of,
+    source_of,
+)
 from nasviz.commands.constructing import construct, constructed_lines
+from nasviz.commands.downloading import download_data
 from nasviz.commands.exporting import FORMS
 from nasviz.commands.listing import document_of, list_lines, result_lines, run_lines, summary_document
 from nasviz.commands.sweep_command import (
@@ -25,6 +34,7 @@ __all__ = [
     "Watch",
     "add_ablation_arguments",
     "add_cut",
+    "add_download",
     "add_network",
     "add_settings",
     "add_sweep_arguments",
@@ -34,6 +44,7 @@ __all__ = [
     "construct",
     "constructed_lines",
     "document_of",
+    "download_data",
     "follow",
     "list_lines",
     "plain",

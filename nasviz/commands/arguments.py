@@ -12,7 +12,7 @@ from nasviz.catalog import DATASETS, NETWORKS, OPTIMIZERS, RECIPE, SALIENCIES, N
 from nasviz.runs import Run, RunSettings, is_subnet
 from nasviz.runs.files import CONFIG, SUBNET
 
-__all__ = ["OPTIONS", "add_cut", "add_network", "add_settings", "settings_of", "source_of"]
+__all__ = ["OPTIONS", "add_cut", "add_download", "add_network", "add_settings", "settings_of", "source_of"]
 
 
 def settings_of(args: argparse.Namespace) -> RunSettings:
@@ -24,6 +24,8 @@ def settings_of(args: argparse.Namespace) -> RunSettings:
     chosen = {name: getattr(args, name) for name in OPTIONS if hasattr(args, name)}
     chosen |= {name: tuple(chosen[name]) for name in ("cells", "emphasis") if name in chosen}
     wishes: dict[str, Any] = {"protect": tuple(args.protect), "collapse": tuple(args.collapse)}
+    if chosen.get("loss") is not None or ":" in chosen.get("data", ""):
+        wishes["trust"] = _trusted(args)
     return RunSettings(network=source_of(args, args.model), **wishes, **chosen)
 
 
@@ -37,7 +39,7 @@ def source_of(args: argparse.Namespace, name: str) -> NetworkSource:
         args.input,
         args.classes,
         args.weights,
-        tuple(str(Path(folder).expanduser().resolve()) for folder in args.trust),
+        _trusted(args),
         dict(args.set),
     )
 
@@ -53,6 +55,10 @@ def subnet_source(folder: Path, args: argparse.Namespace) -> NetworkSource:
     return NetworkSource(name, *words, settings=dict(args.set), subnet=str(folder))
 
 
+def _trusted(args: argparse.Namespace) -> tuple[str, ...]:
+    return tuple(str(Path(folder).expanduser().resolve()) for folder in args.trust)
+
+
 def add_network(parser: argparse.ArgumentParser, name: str, more: str = "", **options: Any) -> None:
     """Add which network is meant, and what must hold for it; `name` is the argument that names it."""
     documents = ", ".join(key for key, entry in NETWORKS.items() if entry.family == "documents")
@@ -66,7 +72,7 @@ def add_network(parser: argparse.ArgumentParser, name: str, more: str = "", **op
     parser.add_argument("--classes", type=int, metavar="N", help="number of classes")
     parser.add_argument("--weights", metavar="FILE", help="trained weights: .safetensors, .pt")
     parser.add_argument(
-        "--trust", action="append", default=[], metavar="DIR", help="folder to import your own network from"
+        "--trust", action="append", default=[], metavar="DIR", help="folder to import your own Python from"
     )
     parser.add_argument(
         "--set", action="append", default=[], type=_assignment, metavar="NAME=VALUE", help="as in width=0.25"
@@ -116,10 +122,20 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         shown = options.get("shown", "none" if default in (None, MISSING) else default)
         parser.add_argument(
             f"--{name.replace('_', '-')}",
+            *options.get("also", ()),
             default=argparse.SUPPRESS,
-            **{key: value for key, value in options.items() if key != "shown"}
+            **{key: value for key, value in options.items() if key not in ("shown", "also")}
             | {"help": f"{options['help']} (default: {shown})"},
         )
+
+
+def add_download(parser: argparse.ArgumentParser) -> None:
+    """Add the wish to have a published data set fetched before anything is trained."""
+    parser.add_argument(
+        "--download",
+        action="store_true",
+        help="first download the data into --data-folder, where they are missing; checksums are verified",
+    )
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -153,8 +169,13 @@ def _assignment(text: str) -> tuple[str, Value]:
 
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "data": {"choices": tuple(DATASETS), "help": "data set"},
+    "data": {"metavar": "NAME", "help": f"{', '.join(DATASETS)}, or your own PACKAGE.MODULE:CALLABLE"},
     "data_folder": {"metavar": "DIR", "help": "where the data lies, for data that need a folder"},
+    "loss": {
+        "metavar": "PACKAGE.MODULE:CALLABLE",
+        "help": "your own loss, of output and labels",
+        "shown": "cross-entropy",
+    },
     "optimizer": {"choices": tuple(OPTIMIZERS), "help": "what brings structures to zero"},
     "base": {"choices": ("sgd", "adam", "adamw"), "help": "update of every trial step"},
     "lr": {"type": float, "help": "learning rate at the first step"},
@@ -249,5 +270,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "checkpoint_steps": {"type": int, "help": "steps from one checkpoint to the next"},
     "eval_every_epochs": {"type": int, "help": "epochs from one evaluation to the next"},
     "num_workers": {"type": int, "help": "processes that load images"},
+    "processes": {
+        "also": ("--nproc",),
+        "type": int,
+        "help": "processes that train together, each on its share of every batch: one a GPU",
+    },
 }
 """Options of `train`, one for each setting of a run but the network and what is protected."""

@@ -70,6 +70,8 @@ def constructed_lines(result: dict[str, Any]) -> Iterator[str]:
     for title, key in (("parameters", "params"), ("MACs", "macs")):
         before, after = report[f"{key}_before"], report[f"{key}_after"]
         yield f"  {title:<10}  {before:,} -> {after:,} ({after / max(1, before):.1%})"
+    if report["folded"]:
+        yield f"  folded      constants into the bias of {len(report['folded'])} operators"
     if report["materialised"]:
         places = len(report["materialised"])
         yield f"  filled      zeros are written back before {places} vertices, for want of a slicing rule"

@@ -152,7 +152,7 @@ def _work(sweep: Sweep, args: argparse.Namespace, *, retry_failed: bool = False)
 
 
 def _slots(sweep: Sweep, args: argparse.Namespace) -> str:
-    names = [slot.name for slot in jobs.local_slots((r.device for r in sweep.settings.runs), args.slots)]
+    names = [slot.name for slot in jobs.slots_of(sweep.settings, args.slots)]
     return f"at most {len(names)} at a time ({', '.join(names[:8])}{', ...' * (len(names) > 8)})"
 
 

@@ -41,7 +41,7 @@ def sweep_here(sweep: Sweep, slots: int | None, out: TextIO | None, *, retry_fai
     Raises:
         RunBusyError: It has a scheduler already.
     """
-    places = jobs.local_slots((run.device for run in sweep.settings.runs), slots)
+    places = jobs.slots_of(sweep.settings, slots)
     screen = _Screen(sweep, out)
     with (
         jobs.Scheduler(sweep, places, retry_failed=retry_failed, listener=screen.look) as scheduler,

@@ -1,8 +1,22 @@
-"""Data sets: facts that need no file, images as stored, and the order in which a run meets them."""
+"""Data sets: facts that need no file, examples as stored, and in which order and form a run meets them."""
 
 from nasviz.catalog import DataFacts
+from nasviz.data.augmentation import augmented
+from nasviz.data.downloading import download
 from nasviz.data.epochs import epoch_order
-from nasviz.data.images import DataSplit, ImageSet
-from nasviz.data.loading import facts, load
+from nasviz.data.images import DataSplit, Images, ImageSet
+from nasviz.data.loading import Opened, facts, load, open_data
 
-__all__ = ["DataFacts", "DataSplit", "ImageSet", "epoch_order", "facts", "load"]
+__all__ = [
+    "DataFacts",
+    "DataSplit",
+    "ImageSet",
+    "Images",
+    "Opened",
+    "augmented",
+    "download",
+    "epoch_order",
+    "facts",
+    "load",
+    "open_data",
+]

@@ -113,6 +113,10 @@ def plan_overlay(view: GraphView, plan: ConstructionPlan) -> Overlay:
         sliced.setdefault(cut.vertex, []).append(
             f"{clean(cut.tensor)} loses {_axis(cut.dim)} {ranges(cut.rows)}"
         )
+    for fold in plan.folds:
+        sliced.setdefault(fold.vertex, []).append("what these made of constant channels is in its bias")
+    for gather in plan.gathers:
+        sliced.setdefault(gather.vertex, []).append("picks the live channels out of an earlier value")
     filled = set(plan.materialised)
     states: dict[str, tuple[str, ...]] = {}
     notes: dict[str, str] = {}

@@ -11,9 +11,12 @@ from nasviz.graph.channel_space import ChannelSpace
 from nasviz.graph.collapsible import Collapsible, collapsible
 from nasviz.graph.dependency import DependencyGraph
 from nasviz.graph.gates import Gate
+from nasviz.graph.index_maps import Gather
 from nasviz.graph.insertions import Insertion
 from nasviz.graph.latency import LatencyTable
-from nasviz.graph.plan import ConstructionPlan, Fill
+from nasviz.graph.missing import Fill
+from nasviz.graph.passage import Fold
+from nasviz.graph.plan import ConstructionPlan
 from nasviz.graph.segments import GrowthStep, Segment, SegmentGraph, growth, segment
 from nasviz.graph.selection import SelectionStep
 from nasviz.graph.space import Group, SearchSpace, search_space
@@ -34,7 +37,9 @@ __all__ = [
     "CostBand",
     "DependencyGraph",
     "Fill",
+    "Fold",
     "Gate",
+    "Gather",
     "Group",
     "GrowthStep",
     "Input",

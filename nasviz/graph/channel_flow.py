@@ -17,6 +17,7 @@ from nasviz.graph.channels import constant_at_zero, keeps_axis
 from nasviz.graph.label_joints import meet
 from nasviz.graph.label_moves import MOVES, MOVES_BY_OPERATOR, part
 from nasviz.graph.labels import Labelled, Labels
+from nasviz.graph.mixers import takes_constants
 from nasviz.graph.operators import Channels, Role
 from nasviz.graph.trace_graph import TraceGraph, Vertex
 
@@ -132,7 +133,7 @@ class ChannelFlow:
         if not vertex.parameters or not isinstance(groups, int) or (is_convolution and not vertex.module):
             return f"the weight of {vertex.name} is not a variable"
         weight, *biases = vertex.parameters
-        if value is not None and not value.is_zero:
+        if value is not None and not value.is_zero and not takes_constants(vertex):
             return self._not_zero(vertex)
         # A linear map written with its inputs first is like a transposed convolution.
         ins, outs = (0, 1) if is_transposed else (1, 0)

@@ -11,6 +11,7 @@ from nasviz.graph.trace_graph import Attribute, Vertex
 
 __all__ = [
     "channel_shuffle",
+    "elsewhere",
     "pad",
     "pads",
     "part",
@@ -53,7 +54,7 @@ def permute(vertex: Vertex, zeros: Zeros, shape: tuple[int, ...]) -> Passage | N
 def reduce(vertex: Vertex, zeros: Zeros, shape: tuple[int, ...]) -> Passage | None:
     """Zeros stay zero; axes before theirs may disappear."""
     dims = vertex.attributes.get("dims")
-    if not isinstance(dims, tuple) or not dims or zeros.axis in dims or zeros.value:
+    if not isinstance(dims, tuple) or not dims or zeros.axis in dims:
         return None
     before = (
         0 if vertex.attributes.get("keepdim") else sum(1 for d in dims if d is not None and d < zeros.axis)
@@ -68,6 +69,13 @@ def transpose(vertex: Vertex, zeros: Zeros, shape: tuple[int, ...]) -> Passage |
         return None
     axis = {first: second, second: first}.get(zeros.axis, zeros.axis)
     return Passage(replace(zeros, axis=axis))
+
+
+def elsewhere(vertex: Vertex, zeros: Zeros, shape: tuple[int, ...]) -> Passage | None:
+    """Indices of other axes change places (`roll`, `flip`)."""
+    dims = vertex.attributes.get("dims")
+    is_known = isinstance(dims, tuple) and len(dims) > 0  # without axes, all of them are rolled as one
+    return Passage(zeros) if is_known and zeros.axis not in dims else None  # type: ignore[operator]
 
 
 def pixel_shuffle(vertex: Vertex, zeros: Zeros, shape: tuple[int, ...]) -> Passage | None:
@@ -106,8 +114,9 @@ def channel_shuffle(vertex: Vertex, zeros: Zeros, shape: tuple[int, ...]) -> Pas
 
 
 def pad(vertex: Vertex, zeros: Zeros, shape: tuple[int, ...]) -> Passage | None:
-    """Borders along other axes."""
-    is_safe = vertex.keeps_zero and not zeros.value
+    """Borders along other axes, of zeros or copied from within."""
+    is_copied = vertex.attributes.get("mode") in ("reflect", "replicate", "circular")
+    is_safe = is_copied or (vertex.keeps_zero and zeros.is_zero)
     return Passage(zeros) if is_safe and pads(vertex, zeros.axis) is False else None
 
 

@@ -43,10 +43,10 @@ def _index_by_index(vertex: Vertex, operands: Operands, shapes: Shapes) -> Passa
     whole = [s for z, s in zip(operands, shapes, strict=True) if z is None]
     if any(-place <= len(shape) and shape[place] != 1 for shape in whole):
         return None
-    value = prod(z.value for _, z in missing)
-    if value and whole:
+    after = zeros.holding({row: prod(z.numbers[row] for _, z in missing) for row in zeros.rows})
+    if whole and not after.is_zero:
         return None
-    return Passage(replace(zeros, axis=len(vertex.shape) + place, value=value))
+    return Passage(replace(after, axis=len(vertex.shape) + place))
 
 
 def _matrix_product(vertex: Vertex, operands: Operands, shapes: Shapes) -> Passage | None:
@@ -57,9 +57,9 @@ def _matrix_product(vertex: Vertex, operands: Operands, shapes: Shapes) -> Passa
         is_inner = left.axis == len(left_shape) - 1 and right.axis == len(right_shape) - 2
         return Passage(None) if is_inner and _is_silent(left, right) else None
     rank = len(vertex.shape)
-    if left is not None and left.axis == len(left_shape) - 2 and left.value == 0:
+    if left is not None and left.axis == len(left_shape) - 2 and left.is_zero:
         return Passage(replace(left, axis=rank - 2))
-    if right is not None and right.axis == len(right_shape) - 1 and right.value == 0:
+    if right is not None and right.axis == len(right_shape) - 1 and right.is_zero:
         return Passage(replace(right, axis=rank - 1))
     return None
 
@@ -68,7 +68,11 @@ def _attention(vertex: Vertex, operands: Operands, shapes: Shapes) -> Passage | 
     """Dimensions of queries and keys are summed over; those of values are the result's."""
     query, key, value = operands[:3]
     are_last = all(z is None or z.axis == len(s) - 1 for z, s in zip(operands, shapes, strict=True))
-    if not are_last or any(mask is not None for mask in operands[3:]) or (value is not None and value.value):
+    if (
+        not are_last
+        or any(mask is not None for mask in operands[3:])
+        or (value is not None and not value.is_zero)
+    ):
         return None
     after = None if value is None else replace(value, axis=len(vertex.shape) - 1)
     if query is None and key is None:
@@ -82,4 +86,6 @@ def _attention(vertex: Vertex, operands: Operands, shapes: Shapes) -> Passage | 
 
 def _is_silent(first: Zeros, second: Zeros) -> bool:
     """Whether what is missing in both adds nothing to a sum of their products."""
-    return first.rows == second.rows and first.size == second.size and first.value * second.value == 0
+    if first.rows != second.rows or first.size != second.size:
+        return False
+    return not any(number * second.numbers[row] for row, number in first.numbers.items())

@@ -134,6 +134,11 @@ class TraceGraph:
     def __iter__(self) -> Iterator[Vertex]:
         return iter(self.vertices)
 
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Place of every vertex in the order."""
+        return {vertex.id: place for place, vertex in enumerate(self.vertices)}
+
     def __contains__(self, vertex_id: object) -> bool:
         return vertex_id in self._by_id
 

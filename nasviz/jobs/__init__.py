@@ -8,6 +8,7 @@ from nasviz.jobs.door import (
     analyze,
     close,
     construct,
+    download,
     export,
     lesson,
     preview,
@@ -22,7 +23,7 @@ from nasviz.jobs.job import Job, JobState
 from nasviz.jobs.launch import cancel_run, is_starting, start_run
 from nasviz.jobs.process import Limits
 from nasviz.jobs.scheduling import Scheduler
-from nasviz.jobs.slots import Slot, local_slots
+from nasviz.jobs.slots import Slot, local_slots, slots_of
 from nasviz.jobs.sweeping import start_sweep, stop_sweep
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "cancel_run",
     "close",
     "construct",
+    "download",
     "export",
     "is_starting",
     "lesson",
@@ -43,6 +45,7 @@ __all__ = [
     "preview",
     "reopen",
     "shared_door",
+    "slots_of",
     "start_run",
     "start_sweep",
     "stop_sweep",

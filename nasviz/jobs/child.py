@@ -15,6 +15,7 @@ import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ __all__ = [
     "TASKS",
     "analyze",
     "construct",
+    "download",
     "export",
     "lesson",
     "preview",
@@ -75,14 +77,21 @@ def analyze(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
 
 def preview(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Score every removal structure of the untrained network on one batch of real data."""
+    import nasviz.data
     import nasviz.saliency
 
     start = time.perf_counter()
     source = NetworkSource.from_json(arguments["source"])
-    facts = FACTS[arguments["data"]]
-    network, space = _traced(source, facts, arguments, report)
+    opened = nasviz.data.open_data(
+        arguments["data"],
+        folder=arguments["data_folder"],
+        trust=arguments["trust"],
+        image_shape=source.input_shape,
+        seed=arguments["seed"],
+    )
+    network, space = _traced(source, opened.facts, arguments, report)
     report(0.7, "scoring every structure")
-    batch = _batch(arguments, network.trace_graph.inputs[0].shape[1:])
+    batch = _batch(opened, arguments, network.trace_graph.inputs[0].shape[1:])
     generator = torch.Generator().manual_seed(arguments["seed"])
     scores = nasviz.saliency.score(arguments["saliency"], network, space, [batch], generator)
     return {"scores": list(scores.items()), "seconds": time.perf_counter() - start}
@@ -115,8 +124,9 @@ def _construct_trained(arguments: Mapping[str, Any], report: Report) -> dict[str
     report(0.8, "measuring accuracy on the validation images")
     images = session.split.validation
     facts = sub.report.to_json()
-    facts["accuracy_full"] = evaluate(session.network, images, device=cpu)[1]
-    facts["accuracy_subnet"] = evaluate(sub.module, images, device=cpu)[1]
+    judge = partial(evaluate, images=images, device=cpu, loss=session.loss)
+    facts["accuracy_full"] = judge(session.network)[1]
+    facts["accuracy_subnet"] = judge(sub.module)[1]
     return _constructed(sub, arguments["folder"] or folder / "by-hand", facts)
 
 
@@ -255,7 +265,7 @@ def _full(arguments: Mapping[str, Any], report: Report) -> nasviz.trace.TracedNe
     """A full network with random weights, which decide nothing about its latency, on the device asked for."""
     from nasviz.train.session import choose_device
 
-    facts = FACTS[arguments["data"]] if arguments["data"] else None
+    facts = FACTS.get(arguments["data"]) if arguments["data"] else None
     source = NetworkSource.from_json(arguments["source"])
     network, _ = _traced(source, facts, {"protect": (), "collapse": ()}, report)
     network.to(choose_device(arguments["device"]))
@@ -303,18 +313,50 @@ def _traced(
     return network, search_space(network, wishes["protect"], wishes["collapse"])
 
 
-def _batch(arguments: Mapping[str, Any], shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The first batch that training would see."""
-    import nasviz.data
-
-    seed = arguments["seed"]
-    split = nasviz.data.load(arguments["data"], image_shape=shape, folder=arguments["data_folder"], seed=seed)
-    order = nasviz.data.epoch_order(len(split.train), seed, 0)
+def _batch(
+    opened: nasviz.data.Opened, arguments: Mapping[str, Any], shape: tuple[int, ...]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The first batch that training would see, as it is stored."""
+    split = opened.split(shape)
+    order = nasviz.data.epoch_order(len(split.train), arguments["seed"], 0)
     images, labels = split.train.batch(order[: arguments["batch_size"]])
     return images, labels
 
 
-_TASKS = (analyze, preview, construct, reopen, export, view_onnx, lesson, time_vertices, time_subnet)
+def download(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Put a published data set into a folder: somebody has clicked for it."""
+    import nasviz.data
+
+    report(0.0, "asking for the files")
+    root = nasviz.data.download(arguments["data"], arguments["folder"], _Seldom(report))
+    return {"folder": str(root)}
+
+
+class _Seldom:
+    """Passes on what is new to the eye: a download reports thousands of times."""
+
+    def __init__(self, report: Report) -> None:
+        self._report, self._last = report, 0.0
+
+    def __call__(self, share: float, words: str) -> None:
+        now = time.monotonic()
+        if now - self._last > 0.2 or share >= 1:
+            self._last = now
+            self._report(share, words)
+
+
+_TASKS = (
+    analyze,
+    preview,
+    construct,
+    reopen,
+    export,
+    view_onnx,
+    lesson,
+    time_vertices,
+    time_subnet,
+    download,
+)
 TASKS = {task.__name__: task for task in _TASKS}
 
 if __name__ == "__main__":

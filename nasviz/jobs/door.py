@@ -25,6 +25,7 @@ __all__ = [
     "analyze",
     "close",
     "construct",
+    "download",
     "export",
     "preview",
     "reopen",
@@ -37,6 +38,8 @@ __all__ = [
 
 FRESH_AT_ONCE = 2
 """How many children with user Python may work at the same time; more wait."""
+DOWNLOAD_TIME_S = 6 * 3600.0
+"""STL-10 is 2.6 GB."""
 VIEW_LIMITS = Limits(time_s=60, memory_mb=4096)
 """Of looking at a file that somebody has handed in."""
 
@@ -172,12 +175,24 @@ def preview(
     *,
     saliency: str = "snip",
     data_folder: str | None = None,
+    trust: Sequence[str] = (),
     protect: Iterable[str] = (),
     collapse: Iterable[str] = (),
     batch_size: int = 64,
     seed: int = 0,
 ) -> Job:
     """Score every removal structure of the untrained network on one batch.
+
+    Args:
+        source: The network.
+        data: Name of the data set, or a callable of the user's own.
+        saliency: Name of the score.
+        data_folder: Where the data lie.
+        trust: Folders that a callable may be imported from.
+        protect: Of the search space.
+        collapse: Likewise.
+        batch_size: Examples of the batch.
+        seed: Of weights and order.
 
     The result holds `scores` (a list of structure id and score) and `seconds`.
 
@@ -188,13 +203,17 @@ def preview(
         "source": source.to_json(),
         "data": data,
         "data_folder": data_folder,
+        "trust": list(trust),
         "saliency": saliency,
         "protect": list(protect),
         "collapse": list(collapse),
         "batch_size": batch_size,
         "seed": seed,
     }
-    return _DOOR.submit("preview", arguments, is_user_code=source.is_callable, files=_files(source))
+    is_user_code = source.is_callable or ":" in data
+    # What lies in a folder of data may change: only what comes with the package is kept.
+    files = _files(source) if data_folder is None else None
+    return _DOOR.submit("preview", arguments, is_user_code=is_user_code, files=files)
 
 
 def construct(
@@ -229,6 +248,16 @@ def construct(
     else:
         arguments |= {"run": str(network)}
     return _DOOR.submit("construct", arguments, is_user_code=is_user_code)
+
+
+def download(data: str, folder: Path | str) -> Job:
+    """Put a published data set into a folder, in a child of its own.
+
+    The result holds `folder`.
+    """
+    limits = Limits(time_s=DOWNLOAD_TIME_S, memory_mb=_DOOR.limits.memory_mb)
+    # A fresh child, for it takes minutes, and the warm one serves everybody.
+    return _DOOR.submit("download", {"data": data, "folder": str(folder)}, is_user_code=True, limits=limits)
 
 
 def export(

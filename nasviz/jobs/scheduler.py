@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nasviz.errors import NasvizError
 from nasviz.jobs.scheduling import Scheduler
-from nasviz.jobs.slots import local_slots
+from nasviz.jobs.slots import slots_of
 from nasviz.runs import Sweep
 
 __all__ = ["main"]
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     try:
         sweep = Sweep(args.folder.resolve())
-        slots = local_slots((run.device for run in sweep.settings.runs), args.slots)
+        slots = slots_of(sweep.settings, args.slots)
         with Scheduler(sweep, slots, retry_failed=args.retry_failed) as scheduler:
             scheduler.run()
     except NasvizError as error:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 
 import psutil
 
-__all__ = ["Slot", "count_cpus", "local_slots", "visible_gpus"]
+from nasviz.runs import SweepSettings
+
+__all__ = ["Slot", "count_cpus", "local_slots", "slots_of", "visible_gpus"]
 
 MEMORY_PER_RUN_MB = 1024
 """What a worker with torch and a small network holds; no more runs at a time than memory has room for."""
@@ -48,7 +50,7 @@ def visible_gpus() -> tuple[str, ...]:
     return tuple(str(index) for index in range(len(found)))
 
 
-def local_slots(devices: Iterable[str], limit: int | None = None) -> tuple[Slot, ...]:
+def local_slots(devices: Iterable[str], limit: int | None = None, *, processes: int = 1) -> tuple[Slot, ...]:
     """The slots for runs that ask for these devices.
 
     Runs on "auto" get one slot a GPU, each of which sees that GPU alone; runs on a GPU that they name get as
@@ -59,19 +61,29 @@ def local_slots(devices: Iterable[str], limit: int | None = None) -> tuple[Slot,
         devices: The `device` of each run.
         limit: How many slots there are to be; None for the rule above. On GPUs, slots beyond their number
             share them.
+        processes: Of a run, the most that any of them asks for: a slot has a GPU, or a core, for each.
     """
     asked = set(devices)
     gpus = () if asked <= {"cpu", "mps"} else visible_gpus()
     room = max(1, int(psutil.virtual_memory().available / 2**20) // MEMORY_PER_RUN_MB)
-    count = limit or len(gpus) or (1 if "mps" in asked else min(count_cpus(), room))
-    threads = {"OMP_NUM_THREADS": str(_threads(count))}
+    places = len(gpus) or (1 if "mps" in asked else min(count_cpus(), room))
+    count = limit or max(1, places // processes)
+    threads = {"OMP_NUM_THREADS": str(_threads(count * processes))}
     if not gpus:
         return tuple(Slot(f"cpu {number}", threads) for number in range(count))
+    sets = [",".join(gpus[first : first + processes]) for first in range(0, len(gpus), processes)]
+    sets = [names for names in sets if names.count(",") + 1 == processes] or [",".join(gpus)]
     is_free = asked == {"auto"}
     return tuple(
-        Slot(f"gpu {gpus[n % len(gpus)]}.{n // len(gpus)}", threads | _only(gpus[n % len(gpus)], is_free))
+        Slot(f"gpu {sets[n % len(sets)]}.{n // len(sets)}", threads | _only(sets[n % len(sets)], is_free))
         for n in range(count)
     )
+
+
+def slots_of(settings: SweepSettings, limit: int | None = None) -> tuple[Slot, ...]:
+    """The slots for the runs of a sweep; `limit` as above."""
+    runs = settings.runs
+    return local_slots((r.device for r in runs), limit, processes=max(r.processes for r in runs))
 
 
 def _threads(count: int) -> int:

@@ -93,13 +93,15 @@ def build(
 
 
 def _build(source: NetworkSource, facts: DataFacts | None) -> tuple[nn.Module, tuple[Any, ...]]:
-    num_classes = source.num_classes or (facts.num_classes if facts else None)
+    num_classes = source.num_classes or (facts.num_classes or None if facts else None)
     if source.subnet is not None:
         return _saved(source.subnet)
     entry = source.entry
     inputs: Any = None
     if entry is None:
-        shape = source.input_shape or ((facts.channels, facts.size, facts.size) if facts else None)
+        is_image = facts is not None and facts.channels > 0
+        own = (facts.channels, facts.size, facts.size) if facts is not None and is_image else None
+        shape = source.input_shape or own
         model, inputs = build_from_user_code(source, num_classes)
     else:
         shape = source.input_shape or entry.input_shape

@@ -1,4 +1,4 @@
-"""Networks from a user's own Python: imported only from folders that the operator has named.
+"""A user's own Python: networks, data and losses, imported only from folders that the operator has named.
 
 Importing runs the code, so this is called in a worker or on the command line, never in the server.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +19,7 @@ from torch import nn
 from nasviz.catalog import NetworkSource
 from nasviz.errors import InvalidSettingError
 
-__all__ = ["build_from_user_code"]
+__all__ = ["build_from_user_code", "call_with", "import_callable"]
 
 
 def build_from_user_code(source: NetworkSource, num_classes: int | None) -> tuple[nn.Module, Any]:
@@ -31,10 +31,7 @@ def build_from_user_code(source: NetworkSource, num_classes: int | None) -> tupl
         InvalidSettingError: Nothing of that name lies in the trusted folders, or it fails, or it returns
             no module.
     """
-    module_name, _, attribute = source.name.partition(":")
-    folder, file = _locate(module_name, source.trust)
-    with _importable(folder):
-        target = _attribute(_import(module_name, file), attribute, source.name)
+    with import_callable(source.name, source.trust) as target:
         result = _call(target, source, num_classes)
     model, inputs = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
     if not isinstance(model, nn.Module):
@@ -43,6 +40,32 @@ def build_from_user_code(source: NetworkSource, num_classes: int | None) -> tupl
             " module and its example inputs"
         )
     return model, inputs
+
+
+@contextmanager
+def import_callable(name: str, trust: Sequence[str]) -> Iterator[Any]:
+    """What `package.module:callable` names; its folder can be imported from while the context is open.
+
+    Raises:
+        InvalidSettingError: Nothing of that name lies in the trusted folders, or importing it fails.
+    """
+    module_name, _, attribute = name.partition(":")
+    folder, file = _locate(module_name, trust)
+    with _importable(folder):
+        yield _attribute(_import(module_name, file), attribute, name)
+
+
+def call_with(target: Any, name: str, keywords: Mapping[str, Any], offered: Mapping[str, Any]) -> Any:
+    """Call user code with `keywords`, and with what it takes of `offered`.
+
+    Raises:
+        InvalidSettingError: It raises anything.
+    """
+    taken = {key: value for key, value in offered.items() if key not in keywords and _takes(target, key)}
+    try:
+        return target(**keywords, **taken)
+    except Exception as error:  # the user's code may raise anything
+        raise InvalidSettingError(f"calling {name} raised {_described(error)}") from error
 
 
 def _locate(module_name: str, trust: Sequence[str]) -> tuple[Path, Path]:
@@ -104,13 +127,8 @@ def _call(target: Any, source: NetworkSource, num_classes: int | None) -> Any:
         raise InvalidSettingError(
             f"{source.name} is {type(target).__name__}; name a class or a function that returns a module"
         )
-    keywords: dict[str, Any] = dict(source.settings)
-    if num_classes is not None and _takes(target, "num_classes"):
-        keywords.setdefault("num_classes", num_classes)
-    try:
-        return target(**keywords)
-    except Exception as error:  # the user's code may raise anything
-        raise InvalidSettingError(f"calling {source.name} raised {_described(error)}") from error
+    offered = {} if num_classes is None else {"num_classes": num_classes}
+    return call_with(target, source.name, dict(source.settings), offered)
 
 
 def _takes(target: Callable[..., Any], name: str) -> bool:

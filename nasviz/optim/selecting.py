@@ -20,7 +20,7 @@ from nasviz.optim.checks import below_one, positive_steps
 from nasviz.optim.groups import TensorGroup
 from nasviz.optim.projecting import ProjectingOptimizer
 from nasviz.optim.selection import Select, Selection
-from nasviz.optim.warm_up import WarmUpScores
+from nasviz.optim.warm_up import Share, WarmUpScores
 from nasviz.saliency import AnySaliency
 
 __all__ = ["SelectingOptimizer"]
@@ -118,6 +118,17 @@ class SelectingOptimizer(ProjectingOptimizer):
         if self._selection is not None:
             raise InvalidSettingError("add parameters before the warm-up ends; the selection has been made")
         super().add_param_group(param_group)
+
+    def share_scores(self, average_: Share) -> None:
+        """Average the scores over several processes before the selection.
+
+        Gradients that DistributedDataParallel has averaged give all processes the same scores already, up to
+        what devices of two kinds make of them; nothing but rounding may decide then.
+
+        Args:
+            average_: Averages tensors in place; called by all processes at the end of the warm-up.
+        """
+        self._scores.share = average_
 
     @property
     def _is_projecting(self) -> bool:

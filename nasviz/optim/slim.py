@@ -22,7 +22,7 @@ from nasviz.optim.halfspace import has_left_halfspace
 from nasviz.optim.progressive import progressive_factor
 from nasviz.optim.regularization import Regularization
 from nasviz.optim.selecting import SelectingOptimizer
-from nasviz.optim.warm_up import WarmUpScores
+from nasviz.optim.warm_up import Share, WarmUpScores
 from nasviz.saliency import AnySaliency
 from nasviz.saliency.rows import RowIndex
 
@@ -83,7 +83,16 @@ class Slim(Forwarding):
         """Which groups are selected, on the device; `None` before the warm-up has ended."""
         self._is_zero = torch.zeros(len(index.ids), dtype=torch.bool, device=index.device)
         self._is_done = False
+        self._is_lazy: bool = index.device.type != "cpu"
+        """Whether reading a decision would make the host wait."""
         super().__init__(inner, index.tensors)
+
+    def share_scores(self, average_: Share) -> None:
+        """Average the scores of structures and channel groups over several processes before the selection."""
+        self._scores.share = average_
+        inner = self.inner
+        assert isinstance(inner, SelectingOptimizer)
+        inner.share_scores(average_)
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -106,6 +115,19 @@ class Slim(Forwarding):
         if self._chosen is None:
             return "warm-up"
         return "training" if self._is_done else "projection"
+
+    @property
+    def zeroed_by(self) -> dict[int, str]:
+        """What made each structure zero that is so for good; on a GPU, reading it waits for the last step."""
+        self._settle()
+        return super().zeroed_by
+
+    @property
+    def _is_forced(self) -> bool:
+        """Whether all selected groups are set to zero at the end of the projection."""
+        return self.slim_projection_steps is not None and (
+            self._rule is not None or self.projection != "halfspace"
+        )
 
     def _update(self) -> None:
         phase = self.slim_phase
@@ -134,16 +156,21 @@ class Slim(Forwarding):
         if tests:
             dot, square = (self._index.dot(side, before) for side in (self._index.tensors, before))
             self._is_zero |= self._chosen & has_left_halfspace(dot, square, self.epsilon)
-        last = self.slim_projection_steps
-        is_forced = last is not None and (self._rule is not None or self.projection != "halfspace")
-        if is_forced and last is not None and step >= last - 1:
+        last = self.slim_projection_steps if self._is_forced else None
+        if last is not None and step >= last - 1:
             self._hold()
             return
-        shrinks = is_forced and self._rule is None and last is not None
-        factor = progressive_factor(step, last) if shrinks and last is not None else 1.0
+        factor = progressive_factor(step, last) if last is not None and self._rule is None else 1.0
         values = torch.where(self._chosen, factor, 1.0) * ~self._is_zero
         torch._foreach_mul_(self._index.tensors, self._index.factors(values))
-        if not is_forced and bool((self._is_zero | ~self._chosen).all()):
+        if not self._is_lazy:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Read whether all selected groups have left their half-space; then hold them at zero for good."""
+        if self._chosen is None or self._is_done or self._is_forced:
+            return
+        if bool((self._is_zero | ~self._chosen).all()):
             self._hold()
 
     def _pull(self, before: Sequence[Tensor], rule: Regularization) -> None:
@@ -172,6 +199,7 @@ class Slim(Forwarding):
         return tuple(i for i, is_in in zip(self._index.ids, mask.tolist(), strict=True) if is_in)
 
     def _own_state(self) -> dict[str, Any]:
+        self._settle()
         return super()._own_state() | {
             "channel_scores": self._scores.state(),
             "channels": None if self._chosen is None else list(self.channels),

@@ -16,7 +16,9 @@ from nasviz.saliency import AnySaliency, Reductions, StructureIndex, find_for_st
 from nasviz.saliency.reductions import gradients
 from nasviz.saliency.scores import running_average
 
-__all__ = ["WarmUpScores"]
+__all__ = ["Share", "WarmUpScores"]
+
+Share = Callable[[Sequence[Tensor]], None]
 
 
 class WarmUpScores:
@@ -53,6 +55,8 @@ class WarmUpScores:
         self.average: Tensor | None = None
         """On the device, in the order of `index.ids`; `None` before the first sample."""
         self._trail: Trail | None = None
+        self.share: Share = lambda tensors: None
+        """Averages tensors in place over the processes that train together; nothing where there is one."""
 
     def by_id(self) -> dict[int, float]:
         """The averaged score of each structure; empty before the first sample."""
@@ -60,12 +64,14 @@ class WarmUpScores:
         return dict(zip(self.index.ids, average, strict=False))
 
     def final(self) -> dict[int, float]:
-        """The scores for the selection.
+        """The scores for the selection, averaged over the processes: all of them select the same.
 
         Raises:
             NonFiniteLossError: Some score is no finite number.
         """
         self._trail = None  # its memory is not needed any more
+        if self.average is not None:
+            self.share([self.average])
         scores = self.by_id()
         if odd := [i for i, score in scores.items() if not isfinite(score)]:
             raise NonFiniteLossError(

@@ -67,7 +67,8 @@ def _kind(run: RunSettings) -> tuple[object, ...]:
 
 def _steps(run: RunSettings) -> int:
     facts = FACTS.get(run.data)
-    return 0 if facts is None else run.schedule(facts.num_train).total_steps
+    is_known = facts is not None and facts.num_train > 0
+    return run.schedule(facts.num_train).total_steps if facts is not None and is_known else 0
 
 
 def _pace(store: Store, alike: Sequence[RunSummary]) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nasviz.catalog import DATASETS
+from nasviz.catalog import DATASETS, IMAGE_FOLDER
 from nasviz.catalog.presets import Preset, Row
 from nasviz.errors import InvalidSettingError
 from nasviz.runs.aggregating import Cell
@@ -23,9 +23,11 @@ def data_name(printed: str) -> str:
     """Name in the catalog of a data set as people call it.
 
     Examples:
-        >>> data_name("CIFAR-10"), data_name("Fashion-MNIST")
-        ('cifar10', 'fashion_mnist')
+        >>> data_name("CIFAR-10"), data_name("Fashion-MNIST"), data_name("ImageNet")
+        ('cifar10', 'fashion_mnist', 'image_folder')
     """
+    if printed.startswith("ImageNet"):
+        return IMAGE_FOLDER
     name = printed.lower().replace("-", "_").replace(" ", "_")
     return name.replace("cifar_", "cifar").replace("stl_", "stl")
 
@@ -63,18 +65,19 @@ def preset_sweep(
     varied = {name for points in axes for point in points for name in point}
     seeds = () if "seed" in varied else (axis("seed", preset.seeds),)
     title = preset.title if is_published else f"{preset.title} (digits stand in for {preset.data})"
-    return SweepSettings(base, (tuple(own), *axes, *seeds), title, preset.name)
+    lines = (tuple(own),) if any(own) else ()  # where a person has set what is all there is to a line
+    return SweepSettings(base, (*lines, *axes, *seeds), title, preset.name)
 
 
 def row_of(preset: Preset, cell: Cell) -> Row | None:
     """The line of the published table that a result belongs to."""
-    if "target_sparsity" not in cell.point:
-        return None
+    fitting = []
     for row in preset.rows:
         shared = {name: value for name, value in row.changes.items() if name in cell.point}
-        if all(_same(cell.point[name], value) for name, value in shared.items()):
-            return row
-    return None
+        if shared and all(_same(cell.point[name], value) for name, value in shared.items()):
+            fitting.append(row)
+    # Where a person has set what tells the lines apart, a result belongs to none.
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def is_stand_in(preset: Preset, settings: SweepSettings) -> bool:

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
-from nasviz.catalog import DATASETS, OPTIMIZERS, PROXIMAL, RECIPE, RELAXED, SALIENCIES, NetworkSource
+from nasviz.catalog import (
+    CALLABLE,
+    DATASETS,
+    OPTIMIZERS,
+    PROXIMAL,
+    RECIPE,
+    RELAXED,
+    SALIENCIES,
+    Entry,
+    NetworkSource,
+)
 from nasviz.errors import InvalidSettingError
 from nasviz.runs.schedule import PROJECTION_SHARE, SEARCH_SHARE, Schedule, plan_steps
 from nasviz.runs.validation import Choice, Number, Pattern, Rule, check, refuse, rule_of
@@ -17,8 +27,8 @@ _COUNT = Number(1, 10**9, whole=True)
 _STEPS = Number(1, 10**9, whole=True, optional=True)
 _AMOUNT = Number(0, 10**9, optional=True)
 _RULES: Mapping[str, Rule] = {
-    "data": Choice(tuple(DATASETS)),
     "data_folder": Pattern(r"[^\0]+", "a path", optional=True),
+    "loss": Pattern(CALLABLE.pattern, "a callable, written package.module:callable", optional=True),
     "optimizer": Choice(tuple(OPTIMIZERS)),
     "base": Choice(("sgd", "adam", "adamw")),
     "lr": Number(0, 1000, above=True),
@@ -42,6 +52,7 @@ _RULES: Mapping[str, Rule] = {
     "checkpoint_steps": _COUNT,
     "eval_every_epochs": _COUNT,
     "num_workers": Number(0, 256, whole=True),
+    "processes": Number(1, 4096, whole=True),
     "trained_epochs": Number(0, 10**6, whole=True),
     **{setting.name: rule_of(setting) for setting in RECIPE},
 }
@@ -73,7 +84,7 @@ _OWN = (
     "threshold",
 )
 """Settings that not every optimizer has; the catalog says which, and what they may be."""
-_NAMES = ("protect", "collapse", "cells", "emphasis")
+_NAMES = ("protect", "collapse", "cells", "emphasis", "trust")
 """Settings that are tuples of names, and lists on disk."""
 _K_COUNT = Number(0, 10**6, whole=True)
 _K_RATIO = Number(0, 1, below=True)
@@ -94,8 +105,13 @@ class RunSettings:
 
     network: NetworkSource
     data: str = "digits"
+    """Of the catalog, or a callable of the user's own Python, "package.module:callable"."""
     data_folder: str | None = None
     """Where the data lies; None for data that need no folder."""
+    loss: str | None = None
+    """A callable of the user's own Python; None: cross-entropy."""
+    trust: tuple[str, ...] = field(default=())
+    """Folders that the Python of `data` and `loss` may be imported from; the network has its own."""
     optimizer: str = "h2spg"
     base: str = "sgd"
     """Inner update: "sgd", "adam" or "adamw"."""
@@ -175,6 +191,8 @@ class RunSettings:
     """Course of the learning rate: "cosine" falls to 0, "constant" stays."""
     lr_periods: int = 1
     """Times that the cosine runs from `lr` to 0."""
+    augmentation: str = "none"
+    """How training images vary: "none", "shift", "shift_flip", "cutout" or "resized_crop"."""
     mixup: float = 0.0
     """Parameter of the Beta distribution from which the shares of mixed images are drawn; 0 mixes none."""
     label_smoothing: float = 0.0
@@ -191,6 +209,8 @@ class RunSettings:
     eval_every_epochs: int = 1
     num_workers: int = 0
     """Processes that load images; 0 loads in the worker itself."""
+    processes: int = 1
+    """Processes that train together, each on its share of every batch: one a GPU, or on processor cores."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.network, NetworkSource):
@@ -219,6 +239,8 @@ class RunSettings:
         if self.cells and self.groups not in (None, "operations"):
             raise refuse("cells", self.cells, f"left empty, for {self.groups} are not tied", ())
         self._check_own()
+        self._check_processes(entry)
+        self._check_user_code()
         if self.lr_periods > 1 and self.lr_schedule != "cosine":
             words = f"1 where lr_schedule is {self.lr_schedule!r}, for only a cosine has periods"
             raise refuse("lr_periods", self.lr_periods, words, 1)
@@ -248,6 +270,41 @@ class RunSettings:
             if not name or not 0 < found[name] < float("inf"):
                 raise refuse("emphasis", text, "NAME=FACTOR with a number above 0, such as layer2=2", ())
         return found
+
+    def _check_processes(self, entry: Entry) -> None:
+        """Several processes need a step that torch can share out, and shares of equal size."""
+        if self.processes == 1:
+            return
+        if entry.family == RELAXED:
+            words = f"1, for DistributedDataParallel cannot share the gradients that {entry.title} takes"
+            raise refuse("processes", self.processes, words, 1)
+        if self.batch_size % self.processes:
+            words = f"a multiple of processes={self.processes}, so that each takes an equal share of a batch"
+            raise refuse("batch_size", self.batch_size, words, _DEFAULTS["batch_size"])
+        if self.device == "mps" or ":" in self.device:
+            words = f"'auto', 'cpu' or 'cuda' where processes={self.processes}: each has its own"
+            raise refuse("device", self.device, words, "auto")
+
+    @property
+    def is_user_code(self) -> bool:
+        """Whether network, data or loss are Python of the user."""
+        return self.network.is_callable or self.loss is not None or ":" in self.data
+
+    def _check_user_code(self) -> None:
+        """Data and loss: a name of the catalog, or Python out of a folder to trust."""
+        if not isinstance(self.data, str) or not (self.data in DATASETS or CALLABLE.fullmatch(self.data)):
+            words = f"one of {', '.join(DATASETS)}, or a callable, written package.module:callable"
+            raise refuse("data", self.data, words, "digits")
+        for name in ("data", "loss"):
+            value = getattr(self, name)
+            if value is not None and ":" in value and not self.trust:
+                raise InvalidSettingError(
+                    f"{name}={value!r} is Python code, and no folder is trusted to run code from; name the"
+                    " folder it lies in: --trust DIR on the command line, trust=(DIR,) in Python"
+                )
+        if self.loss is not None and self.label_smoothing:
+            words = "0 where loss is your own, which may smooth them itself"
+            raise refuse("label_smoothing", self.label_smoothing, words, 0.0)
 
     def _check_own(self) -> None:
         """Settings of the chosen optimizer alone, by the catalog."""

@@ -53,6 +53,7 @@ class Writer:
         read_back: Turns the numbers and vectors of a flush into flat arrays at one go. The default asks each
             for itself; a training loop passes one that fetches a whole flush from its device.
         clock: Seconds, for the age of the oldest row in memory.
+        is_locked: Whether the launcher of this process holds the lock for it.
 
     Raises:
         RunBusyError: On entering: the run already has a worker.
@@ -60,12 +61,18 @@ class Writer:
     """
 
     def __init__(
-        self, run: Run, *, read_back: ReadBack = _each_for_itself, clock: Callable[[], float] = time.monotonic
+        self,
+        run: Run,
+        *,
+        read_back: ReadBack = _each_for_itself,
+        clock: Callable[[], float] = time.monotonic,
+        is_locked: bool = False,
     ) -> None:
         self.run = run
         self.folder = run.folder
         self._read_back = read_back
         self._clock = clock
+        self._is_locked = is_locked
         self._lock: FileLock | None = None
         self._connection: sqlite3.Connection | None = None
         self._is_finished = False
@@ -76,19 +83,14 @@ class Writer:
         self._last_flush = 0.0
 
     def __enter__(self) -> Self:
-        self._lock = lock.acquire(self.folder)
+        self._lock = None if self._is_locked else lock.acquire(self.folder)
         try:
-            end = read_end(self.folder)
-            if end is not None and end.state == "done":
-                raise RunStateError(
-                    f"run {self.run.id} is done and stays as it is; start a new run with its settings"
-                )
-            lock.write_pid(self.folder)
-            (self.folder / END).unlink(missing_ok=True)
+            if not self._is_locked:
+                self._sign_in()
             (self.folder / PAUSED).unlink(missing_ok=True)
             self._connection = open_writer(self.folder)
         except BaseException:
-            self._lock.release()
+            self._release()
             raise
         self._last_flush = self._clock()
         return self
@@ -104,7 +106,19 @@ class Writer:
         finally:
             if self._connection is not None:
                 self._connection.close()
-            assert self._lock is not None
+            self._release()
+
+    def _sign_in(self) -> None:
+        end = read_end(self.folder)
+        if end is not None and end.state == "done":
+            raise RunStateError(
+                f"run {self.run.id} is done and stays as it is; start a new run with its settings"
+            )
+        lock.write_pid(self.folder)
+        (self.folder / END).unlink(missing_ok=True)
+
+    def _release(self) -> None:
+        if self._lock is not None:
             self._lock.release()
 
     def describe(self, *, total_steps: int, **facts: Any) -> None:

@@ -17,6 +17,8 @@ from nasviz.graph import ConstructionPlan, SearchSpace, TraceGraph
 from nasviz.subnet.erase import drop_operands_, drop_outputs_
 from nasviz.subnet.feed import remember_inputs
 from nasviz.subnet.fill import insert_fills_
+from nasviz.subnet.fold import fold_constants_
+from nasviz.subnet.gather import insert_gathers_
 from nasviz.subnet.parity import Check, Networks, check_parity, precision, tolerance
 from nasviz.subnet.report import Report, report
 from nasviz.subnet.simplify import allow_any_layout_, delete_dead_code_, without_unused_modules
@@ -103,9 +105,11 @@ def _plan(
 
 def carry_out(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) -> fx.GraphModule:
     """Do to `net` what `plan` says; `net` is used up. Nothing is set to zero and nothing measured."""
+    insert_gathers_(net, plan)
     insert_fills_(net, trace, plan)
     drop_operands_(net.graph, trace, plan)
     drop_outputs_(net, trace, plan)
+    fold_constants_(net, trace, plan)
     cut_tensors_(net, plan)
     retype_(net, trace, plan)
     delete_dead_code_(net.graph)

@@ -1,7 +1,7 @@
 """Write zeros back where a reader has no slicing rule: exact for every operator, but nothing is saved there.
 
-A narrowed value is widened by one slice of zeros, from which every missing index is taken: two functional
-operators, whatever the batch, and all readers share them.
+A narrowed value is widened by one slice of zeros, or of each constant, from which every missing index is
+taken: two functional operators, whatever the batch, and all readers share them.
 """
 
 from __future__ import annotations
@@ -39,23 +39,28 @@ def _widen(net: fx.GraphModule, source: fx.Node, fill: Fill, rank: int, device: 
     name = _free_name(net, f"fill_{source.name}")
     net.register_buffer(name, _index(fill, device))
     padding = [0, 0] * (rank - 1 - fill.axis) + [0, 1]
-    with net.graph.inserting_after(source):
-        constant: tuple[Any, ...] = ("constant", fill.value) if fill.value else ()
-        padded = net.graph.call_function(aten.pad.default, (source, padding, *constant))
+    padded = source
+    for value in dict.fromkeys(fill.values or (0.0,)):
+        constant: tuple[Any, ...] = ("constant", value) if value else ()
+        with net.graph.inserting_after(padded):
+            padded = net.graph.call_function(aten.pad.default, (padded, padding, *constant))
+        padded.meta = dict(source.meta)
     with net.graph.inserting_after(padded):
         index = net.graph.get_attr(name)
     with net.graph.inserting_after(index):
         widened = net.graph.call_function(aten.index_select.default, (padded, fill.axis, index))
-    padded.meta, widened.meta = dict(source.meta), dict(source.meta)
+    widened.meta = dict(source.meta)
     return widened
 
 
 def _index(fill: Fill, device: torch.device) -> Tensor:
-    """For each index of the full axis: its place among the live ones, or that of the zeros behind them."""
-    zeros = set(fill.rows)
-    live = iter(range(fill.size - len(zeros)))
-    last = fill.size - len(zeros)
-    return torch.tensor([last if i in zeros else next(live) for i in range(fill.size)], device=device)
+    """For each index of the full axis: its place among the live ones, or that of its number behind them."""
+    values = fill.values or (0.0,) * len(fill.rows)
+    num_live = fill.size - len(fill.rows)
+    behind = {value: num_live + place for place, value in enumerate(dict.fromkeys(values))}
+    places = {row: behind[value] for row, value in zip(fill.rows, values, strict=True)}
+    live = iter(range(num_live))
+    return torch.tensor([places[i] if i in places else next(live) for i in range(fill.size)], device=device)
 
 
 def _free_name(net: fx.GraphModule, name: str) -> str:

@@ -49,6 +49,10 @@ class Report:
     """For each operator that makes fewer channels: how many before and after."""
     materialised: tuple[str, ...]
     """Vertices and outputs that get zeros written back, for want of a slicing rule."""
+    folded: Mapping[str, int]
+    """Linear maps and convolutions whose bias took in channels that are constant, and how many."""
+    gathered: tuple[str, ...]
+    """Vertices that pick their live channels from an earlier value, such as behind a channel shuffle."""
     bypassed: tuple[str, ...]
     """Joints that were left with one operand."""
     lost_outputs: tuple[str, ...]
@@ -87,6 +91,8 @@ def report(plan: ConstructionPlan, checks: tuple[Check, ...], full: nn.Module, s
         channels=plan.channels,
         widths=plan.widths,
         materialised=plan.materialised,
+        folded={fold.vertex: len(fold.rows) for fold in plan.folds},
+        gathered=tuple(gather.vertex for gather in plan.gathers),
         bypassed=tuple(plan.bypassed),
         lost_outputs=plan.lost_outputs,
         checks=checks,

@@ -19,8 +19,9 @@ _ON_ONE_AXIS = (
     "index_select"
 ).split()
 _LITERALS = (
-    "start end step index min max negative_slope lambd alpha beta p value exponent other scale".split()
-)
+    "start end step index min max negative_slope lambd alpha beta p value exponent other scale input_scale "
+    "threshold min_val max_val approximate rounding_mode mode"
+).split()
 
 
 def shape_of(node: fx.Node) -> tuple[int, ...]:
@@ -86,6 +87,10 @@ def attributes_of(node: fx.Node) -> dict[str, Attribute]:
         sizes = given.get(key)
         if isinstance(sizes, list | tuple) and all(isinstance(size, int) for size in sizes):
             found[key] = tuple(sizes)
+    if name in ("roll", "flip"):
+        found["dims"] = tuple(dim % ndim for dim in given["dims"])
+    if name.startswith("avg_pool"):
+        found["padding"] = _per_axis(given["padding"], int(name[-2]))
     if name == "getitem" and isinstance(given["index"], int):
         found["index"] = given["index"]
     return found

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from nasviz.data import epoch_order
+from nasviz.data import augmented, epoch_order
 from nasviz.errors import DataError
 
 if TYPE_CHECKING:
-    from nasviz.data import ImageSet
+    from nasviz.data import Images
 
-__all__ = ["Batch", "epoch_batches", "paired_batches"]
+__all__ = ["Batch", "epoch_batches", "in_order", "paired_batches"]
 
 Batch = tuple[Tensor, Tensor]
 """Images and labels."""
@@ -24,7 +24,7 @@ Batch = tuple[Tensor, Tensor]
 class _Whole(Dataset[Batch]):
     """An image set that a loader asks for whole batches."""
 
-    def __init__(self, images: ImageSet) -> None:
+    def __init__(self, images: Images) -> None:
         self.images = images
 
     def __len__(self) -> int:
@@ -42,19 +42,42 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def epoch_batches(
-    images: ImageSet, *, seed: int, epoch: int, batch_size: int, start: int = 0, num_workers: int = 0
+    images: Images,
+    *,
+    seed: int,
+    epoch: int,
+    batch_size: int,
+    start: int = 0,
+    num_workers: int = 0,
+    augmentation: str = "none",
+    rank: int = 0,
+    count: int = 1,
 ) -> Iterator[Batch]:
     """Images `(N, C, H, W)` and labels `(N,)` of each batch of an epoch, from batch `start` on.
 
     What does not fill a batch is left out, unless it is all there is. Processes that help loading change
-    nothing about what comes.
+    nothing about what comes, which is varied as `augmentation` says. Of `count` processes that train
+    together, each takes every `count`-th image of every batch, from its rank on: shares of equal size, and
+    all of them are the batch of a single process.
     """
     order = epoch_order(len(images), seed, epoch)
-    return _loaded(images, _cut(order, batch_size, start), seed, num_workers)
+    images = augmented(images, augmentation, seed=seed, epoch=epoch)
+    batches = _cut(order, batch_size, start)
+    shares = [batch[rank : len(batch) // count * count : count] for batch in batches]
+    if any(len(share) == 0 for share in shares):
+        raise DataError(f"{len(images)} training images cannot be shared out among {count} processes")
+    return _loaded(images, shares, seed, num_workers)
 
 
 def paired_batches(
-    images: ImageSet, *, seed: int, epoch: int, batch_size: int, start: int = 0, num_workers: int = 0
+    images: Images,
+    *,
+    seed: int,
+    epoch: int,
+    batch_size: int,
+    start: int = 0,
+    num_workers: int = 0,
+    augmentation: str = "none",
 ) -> Iterator[tuple[Batch, Batch]]:
     """Batches of both halves of the images, side by side; which image is in which half the seed decides.
 
@@ -65,11 +88,17 @@ def paired_batches(
         raise DataError(f"{len(images)} training images cannot be split in halves; two are needed at least")
     split = epoch_order(len(images), seed, 0, part="halves")
     loaded = []
+    images = augmented(images, augmentation, seed=seed, epoch=epoch)
     for number in range(2):
         members = split[number * half : (number + 1) * half]
         order = members[epoch_order(half, seed, epoch, part=f"half {number}")]
         loaded.append(_loaded(images, _cut(order, batch_size, start), seed, num_workers))
     yield from zip(*loaded, strict=True)
+
+
+def in_order(images: Images, batch_size: int, num_workers: int = 0) -> Iterator[Batch]:
+    """All images and labels as they are stored, the last batch maybe smaller."""
+    return _loaded(images, list(torch.split(torch.arange(len(images)), batch_size)), 0, num_workers)
 
 
 def _cut(order: Tensor, batch_size: int, start: int) -> list[Tensor]:
@@ -78,7 +107,7 @@ def _cut(order: Tensor, batch_size: int, start: int) -> list[Tensor]:
     return [order[i * batch_size : (i + 1) * batch_size] for i in range(start, num_batches)]
 
 
-def _loaded(images: ImageSet, chosen: list[Tensor], seed: int, num_workers: int) -> Iterator[Batch]:
+def _loaded(images: Images, chosen: list[Tensor], seed: int, num_workers: int) -> Iterator[Batch]:
     if num_workers == 0:
         for indices in chosen:
             yield images.batch(indices)

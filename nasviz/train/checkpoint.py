@@ -30,6 +30,7 @@ from nasviz.runs.files import (
     write_bytes,
     write_json,
 )
+from nasviz.train.processes import Processes
 from nasviz.train.session import Session
 
 __all__ = ["SUMS", "require_finite", "restore", "save"]
@@ -37,17 +38,33 @@ __all__ = ["SUMS", "require_finite", "restore", "save"]
 VERSION = 1
 
 
-def save(session: Session, folder: Path) -> None:
+def save(session: Session, folder: Path | None) -> str | None:
     """Save where `session` stands; the checkpoint before it is kept as the previous one.
+
+    Several processes save together: the first one writes, and what each of them draws its numbers from is
+    part of what it writes.
+
+    Args:
+        session: Of this process.
+        folder: Of the run; None on all processes but the first.
+
+    Returns:
+        The digest of the parameters that all processes were found to hold; None where there is only one.
 
     Raises:
         NonFiniteLossError: A parameter is NaN or infinite; nothing was saved.
+        ProcessesError: The processes do not hold the same parameters; nothing was saved.
         RunNotFoundError: The run's folder is gone.
     """
-    require_folder(folder)
     require_finite(session)
+    processes = session.processes
+    common = None if processes.is_alone else processes.require_equal(session)
+    drawn_from = processes.gather(_random_state())
+    if folder is None:
+        return common
+    require_folder(folder)
     buffer = io.BytesIO()
-    torch.save(_state(session), buffer)
+    torch.save(_state(session, drawn_from), buffer)
     content = buffer.getvalue()
     known = _sums(folder)
     sums = [hashlib.sha256(content).hexdigest(), *known]
@@ -56,10 +73,17 @@ def save(session: Session, folder: Path) -> None:
         (folder / CHECKPOINT).replace(folder / PREVIOUS_CHECKPOINT)
         sync_folder(folder)
     write_bytes(folder / CHECKPOINT, content)
+    return common
 
 
-def restore(session: Session, folder: Path) -> str | None:
+def restore(session: Session, folder: Path | None) -> str | None:
     """Put `session` where the latest whole checkpoint in `folder` left it.
+
+    Of several processes the first one reads, and hands on what it has read.
+
+    Args:
+        session: Of this process.
+        folder: Of the run; None on all processes but the first.
 
     Returns:
         The name of that checkpoint; None where none was saved.
@@ -67,17 +91,31 @@ def restore(session: Session, folder: Path) -> str | None:
     Raises:
         CheckpointError: There are checkpoints, but none is whole, or they are those of another run.
     """
+    found = session.processes.agree(None if folder is None else _find(session.settings, folder))
+    if found is None:
+        return None
+    path, content = found
+    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    (_begin_from if path.name == START else _load)(session, state, path)
+    return str(path.name)
+
+
+def _find(settings: RunSettings, folder: Path) -> tuple[Path, bytes] | None:
+    """The latest whole checkpoint, else that of the run which this one continues, else None."""
     found = [name for name in (CHECKPOINT, PREVIOUS_CHECKPOINT) if (folder / name).exists()]
     sums = _sums(folder)
     for name in found:
         content = (folder / name).read_bytes()
         if hashlib.sha256(content).hexdigest() in sums:
-            state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-            _load(session, state, folder / name)
-            return name
-    if not found and session.settings.trained_epochs:
-        _begin_from(session, folder / START)
-        return START
+            return folder / name, content
+    if not found and settings.trained_epochs:
+        path = folder / START
+        if not path.exists():
+            raise CheckpointError(
+                f"trained_epochs={settings.trained_epochs} says that this run goes on from another, but"
+                f" {path} is missing: let nasviz.runs.continue_run make it, or set trained_epochs=0"
+            )
+        return path, path.read_bytes()
     if found:
         raise CheckpointError(
             f"{' and '.join(found)} in {folder} are damaged: their contents do not have the sums on record;"
@@ -101,7 +139,8 @@ def require_finite(session: Session) -> None:
         )
 
 
-def _state(session: Session) -> dict[str, Any]:
+def _state(session: Session, drawn_from: list[dict[str, Any]]) -> dict[str, Any]:
+    first, *others = drawn_from
     return {
         "version": VERSION,
         "settings": session.settings.to_json(),
@@ -111,8 +150,8 @@ def _state(session: Session) -> dict[str, Any]:
         "network": session.network.state_dict(),
         "optimizer": session.optimizer.state_dict(),
         "scheduler": session.scheduler.state_dict(),
-        "random": _random_state(),
-    }
+        "random": first,
+    } | ({"random of further ranks": others} if others else {})
 
 
 def _load(session: Session, state: Mapping[str, Any], path: Path) -> None:
@@ -127,22 +166,28 @@ def _load(session: Session, state: Mapping[str, Any], path: Path) -> None:
     session.step = state["step"]
     session.best_step, session.best_accuracy = state["best"]
     session.is_evaluation_due = state.get("is_evaluation_due", False)
-    _set_random_state(state["random"])
+    _set_random_state(_own(state, session.processes))
 
 
-def _begin_from(session: Session, path: Path) -> None:
+def _own(state: Mapping[str, Any], processes: Processes) -> Mapping[str, Any]:
+    """What this process drew its numbers from."""
+    every = [state["random"], *state.get("random of further ranks", [])]
+    if len(every) != processes.count:
+        raise CheckpointError(
+            f"the checkpoint is that of {len(every)} processes and cannot be resumed exactly by"
+            f" {processes.count}; start as many again"
+        )
+    own: Mapping[str, Any] = every[processes.rank]
+    return own
+
+
+def _begin_from(session: Session, state: Mapping[str, Any], path: Path) -> None:
     """Put `session` where the run ended that it continues; the course of its learning rate begins anew.
 
     Raises:
-        CheckpointError: That run's last checkpoint is not there, or ends elsewhere.
+        CheckpointError: That run's last checkpoint ends elsewhere, or is that of another number of processes.
     """
     settings = session.settings
-    if not path.exists():
-        raise CheckpointError(
-            f"trained_epochs={settings.trained_epochs} says that this run goes on from another, but {path} is"
-            " missing: let nasviz.runs.continue_run make it, or set trained_epochs=0"
-        )
-    state = torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
     if state["step"] != settings.trained_epochs * session.schedule.steps_per_epoch:
         raise CheckpointError(
             f"{path} ends after {state['step']} steps, not after {settings.trained_epochs=}"
@@ -154,7 +199,7 @@ def _begin_from(session: Session, path: Path) -> None:
         group["lr"] = group["initial_lr"] = lr
     session.step = state["step"]
     session.best_step, session.best_accuracy = state["best"]
-    _set_random_state(state["random"])
+    _set_random_state(_own(state, session.processes))
 
 
 def _random_state() -> dict[str, Any]:

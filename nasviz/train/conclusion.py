@@ -156,7 +156,13 @@ def _save(session: Session, sub: Subnetwork, target: Path, writer: Writer) -> di
 def _judge(session: Session, writer: Writer, name: str, module: nn.Module) -> tuple[float, float]:
     """Loss and accuracy of one of the two networks, put on record."""
     images, step = session.split.validation, session.step - 1
-    loss, accuracy = evaluate(module.to(session.device), images, device=session.device)
+    loss, accuracy = evaluate(
+        module.to(session.device),
+        images,
+        device=session.device,
+        num_workers=session.settings.num_workers,
+        loss=session.loss,
+    )
     epoch = step // session.schedule.steps_per_epoch
     writer.evaluation(Evaluation(step, epoch, name, loss, accuracy, len(images)))
     return loss, accuracy

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from nasviz.train.objective import logits_of
+from nasviz.train.batches import in_order
+from nasviz.train.objective import Loss, judge
 
 if TYPE_CHECKING:
-    from nasviz.data import ImageSet
+    from nasviz.data import Images
 
 __all__ = ["evaluate"]
 
@@ -20,33 +20,37 @@ __all__ = ["evaluate"]
 @torch.no_grad()
 def evaluate(
     network: nn.Module,
-    images: ImageSet,
+    images: Images,
     *,
     device: torch.device,
     batch_size: int = 256,
+    num_workers: int = 0,
+    loss: Loss | None = None,
     before_batch: Callable[[], None] = lambda: None,
 ) -> tuple[float, float]:
     """Mean loss and share of right answers in evaluation mode; the mode of `network` is as before afterwards.
+
+    A loss of the user's may bring another score than the share of right answers.
 
     Args:
         network: Lies on `device`.
         images: Judged in their stored order.
         device: Where it is computed.
         batch_size: As large as memory allows; it changes nothing but the time taken.
+        num_workers: Processes that load images.
+        loss: Of the user; None for cross-entropy.
         before_batch: Called before each batch; raises to stop.
     """
     was_training = network.training
     network.eval()
-    loss = torch.zeros((), dtype=torch.float32, device=device)
-    right = torch.zeros((), dtype=torch.int64, device=device)
+    lost = torch.zeros((), dtype=torch.float32, device=device)
+    right = torch.zeros((), dtype=torch.float32, device=device)
     try:
-        for indices in torch.split(torch.arange(len(images)), batch_size):
+        for batch, labels in in_order(images, batch_size, num_workers):
             before_batch()
-            batch, labels = images.batch(indices)
-            labels = labels.to(device)
-            logits = logits_of(network(batch.to(device)))[0]
-            loss += functional.cross_entropy(logits, labels, reduction="sum")
-            right += (logits.argmax(dim=1) == labels).sum()
+            sums = judge(network(batch.to(device)), labels.to(device), loss)
+            lost += sums[0]
+            right += sums[1]
     finally:
         network.train(was_training)
-    return loss.item() / len(images), right.item() / len(images)
+    return lost.item() / len(images), right.item() / len(images)

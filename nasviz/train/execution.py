@@ -17,17 +17,20 @@ import torch
 from nasviz.errors import NonFiniteLossError
 from nasviz.optim import PenaltySearch
 from nasviz.relax import RelaxedOptimizer
-from nasviz.runs import EndState, Evaluation, Run, Writer, record_environment
+from nasviz.runs import EndState, Evaluation, Run, RunSettings, Writer, record_environment
 from nasviz.runs.files import SPACE, write_bytes, write_json
+from nasviz.runs.requests import Request
 from nasviz.train.checkpoint import restore, save
 from nasviz.train.conclusion import conclude
 from nasviz.train.evaluation import evaluate
 from nasviz.train.loop import Gauge, train
+from nasviz.train.processes import ALONE, Processes
 from nasviz.train.pruning import end_search
 from nasviz.train.recorder import Recorder
 from nasviz.train.session import Session, open_session
+from nasviz.train.silent import Silent
 
-__all__ = ["BEST", "Progress", "execute"]
+__all__ = ["BEST", "Progress", "execute", "take_part"]
 
 BEST = "best.pt"
 """Weights of the best evaluation since everything selected is zero; the last ones are in the checkpoint."""
@@ -49,13 +52,17 @@ class Progress:
 
 
 Listener = Callable[[Progress], None]
+REQUESTS: tuple[Request | None, ...] = (None, "cancel", "pause", "resume")
+"""By the numbers under which the processes of a run pass them on."""
 
 
 class _Cancelled(Exception):  # noqa: N818 (a cancel is no error)
     """A person asked for it."""
 
 
-def execute(run: Run, writer: Writer, listener: Listener | None = None) -> EndState:
+def execute(
+    run: Run, writer: Writer, listener: Listener | None = None, processes: Processes = ALONE
+) -> EndState:
     """Train `run` to its end and write its sub-network; return how it ended.
 
     Resumes exactly where the latest whole checkpoint left it. `listener` hears when training begins, of
@@ -65,16 +72,29 @@ def execute(run: Run, writer: Writer, listener: Listener | None = None) -> EndSt
         run: Its settings say what is done.
         writer: Of this run, entered.
         listener: Called in this thread.
+        processes: Those that train the run together, of which this is the first; the others `take_part`.
 
     Raises:
         NonFiniteLossError: The loss became NaN or infinite; the last good checkpoint is kept.
+        ProcessesError: The processes do not hold the same parameters; the last good checkpoint is kept.
         NasvizError: The settings cannot be carried out.
     """
-    session = open_session(run.settings)
+    session = open_session(run.settings, processes)
     name = restore(session, run.folder)
     writer.rewind(session.step - 1)
     _introduce(run, session, writer, name)
     return _Execution(session, run.folder, writer, listener).to_the_end()
+
+
+def take_part(settings: RunSettings, processes: Processes) -> EndState:
+    """Train a run as one of its processes but the first, which records, saves and exports; how it ended.
+
+    Raises:
+        NasvizError: As `execute` does.
+    """
+    session = open_session(settings, processes)
+    restore(session, None)
+    return _Execution(session, None, Silent(), None).to_the_end()
 
 
 def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | None) -> None:
@@ -89,6 +109,7 @@ def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | Non
         threads=torch.get_num_threads(),
         seed=run.settings.seed,
         step=session.step,
+        processes=session.processes.count,
     )
     write_json(run.folder / SPACE, session.space.to_json())
     writer.describe(
@@ -101,6 +122,8 @@ def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | Non
         max_sparsity=session.space.max_sparsity,
         device=str(device),
     )
+    count = session.processes.count
+    together = f" and {count - 1} more process{'es' * (count > 2)}" if count > 1 else ""
     if checkpoint is None:
         aim = f"{session.target_sparsity} of {len(session.space.removable)} structures to be removed"
         if isinstance(session.optimizer, RelaxedOptimizer):
@@ -111,19 +134,26 @@ def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | Non
         if slim := session.settings.slim:
             share = f"{slim:.0%}" if isinstance(slim, float) else f"{slim}"
             aim += f", and {share} of {len(session.space.channels)} channel groups"
-        words = f"start on {device}: {schedule.total_steps} steps, {aim}"
+        words = f"start on {device}{together}: {schedule.total_steps} steps, {aim}"
         writer.event(0, "start", words)
     else:
-        words = f"resumed on {device} from {checkpoint}, after {session.step} of {schedule.total_steps} steps"
+        place = f"after {session.step} of {schedule.total_steps} steps"
+        words = f"resumed on {device}{together} from {checkpoint}, {place}"
         writer.event(max(0, session.step - 1), "resume", words)
     writer.flush()
 
 
 class _Execution:
-    """The steps of `execute`, with what they share."""
+    """The steps of `execute`, with what they share; every process of a run takes them side by side.
 
-    def __init__(self, session: Session, folder: Path, writer: Writer, listener: Listener | None) -> None:
+    `folder` is None on all processes but the first.
+    """
+
+    def __init__(
+        self, session: Session, folder: Path | None, writer: Writer, listener: Listener | None
+    ) -> None:
         self.session, self.folder, self.writer = session, folder, writer
+        self.processes = session.processes
         self.listener = listener or (lambda progress: None)
         self.gauge = Gauge(session.device)
         self.loss: float | None = None
@@ -133,6 +163,8 @@ class _Execution:
         try:
             self._train()
             self._obey()
+            if self.folder is None:
+                return "done"
             self._tell("construction")
             result = conclude(self.session, self.folder, self.writer)
         except _Cancelled:
@@ -153,7 +185,8 @@ class _Execution:
             if session.optimizer.phase != record.phase:
                 end_search(session, self.writer)
                 self.gauge.restart()
-            self._check(recorder.observe(record))
+            if self.processes.is_first:
+                self._check(recorder.observe(record))
             epoch, left = divmod(session.step, session.schedule.steps_per_epoch)
             is_asked = epoch % settings.eval_every_epochs == 0 or session.is_finished
             session.is_evaluation_due = left == 0 and is_asked
@@ -161,7 +194,8 @@ class _Execution:
             if session.step % settings.checkpoint_steps == 0 or session.is_finished:
                 self._save()
             self._obey()
-        recorder.tell_zero()
+        if self.processes.is_first:
+            recorder.tell_zero()
 
     def _check(self, losses: Iterable[tuple[int, float]]) -> None:
         """Stop at the first loss that is no finite number; tell the listener of the last one."""
@@ -179,15 +213,31 @@ class _Execution:
             self._tell()
 
     def _evaluate(self) -> None:
-        """Evaluate the full network where that is due."""
+        """Evaluate the full network where that is due: the first process does it, the others wait."""
         session = self.session
         if not session.is_evaluation_due:
             return
+        while not self.processes.agree(self.folder is None or self._judge(self.folder)):
+            self._obey()  # a cancel: the checkpoint knows that the evaluation is still due
+        session.is_evaluation_due = False
+        self.gauge.restart()
+
+    def _judge(self, folder: Path) -> bool:
+        """Loss and accuracy, put on record; whether no cancel came before."""
+        session = self.session
         self._check(self.writer.flush())
         images = session.split.validation
-        loss, accuracy = evaluate(
-            session.network, images, device=session.device, before_batch=self._stop_if_cancelled
-        )
+        try:
+            loss, accuracy = evaluate(
+                session.network,
+                images,
+                device=session.device,
+                num_workers=session.settings.num_workers,
+                loss=session.loss,
+                before_batch=self._stop_if_cancelled,
+            )
+        except _Cancelled:
+            return False
         step, epoch = session.step - 1, (session.step - 1) // session.schedule.steps_per_epoch
         self.writer.evaluation(Evaluation(step, epoch, "full", loss, accuracy, len(images)))
         self.accuracy = accuracy
@@ -197,26 +247,29 @@ class _Execution:
             session.best_step, session.best_accuracy = step, accuracy
             buffer = io.BytesIO()
             torch.save(session.network.state_dict(), buffer)
-            write_bytes(self.folder / BEST, buffer.getvalue())
-        session.is_evaluation_due = False
-        self.gauge.restart()
+            write_bytes(folder / BEST, buffer.getvalue())
+        return True
 
     def _save(self) -> None:
         """Checkpoint, after everything before it is on record and was found good."""
         self._check(self.writer.flush())
-        save(self.session, self.folder)
+        common = save(self.session, self.folder)
+        if common is not None:
+            checked = {"step": self.session.step - 1, "sha256": common}
+            self.writer.describe(total_steps=self.session.schedule.total_steps, checked=checked)
         self.gauge.restart()
 
     def _obey(self) -> None:
-        """Do what a person asked for since the last step."""
-        request = self.writer.request
+        """Do what a person asked for since the last step; all processes do it after the same one."""
+        asked = REQUESTS.index(self.writer.request)
+        request = REQUESTS[self.processes.agree_on_number(asked)]
         if request is None:
             return
         if request == "pause":
             self._save()
             step = self.session.step
             self.writer.event(max(0, step - 1), "pause", f"paused after {step} steps")
-            request = self.writer.wait_while_paused(step)
+            request = self.processes.agree(self.writer.wait_while_paused(step))
             self.writer.event(max(0, step - 1), "resume", f"went on after {step} steps")
             self.gauge.restart()
         if request == "cancel":
@@ -227,9 +280,9 @@ class _Execution:
         self.writer.forget_request()
 
     def _stop_if_cancelled(self) -> None:
-        """In an evaluation: leave it, with a checkpoint that knows that it is still due."""
+        """In an evaluation: leave it."""
         if self.writer.request == "cancel":
-            self._obey()
+            raise _Cancelled
 
     def _tell(self, phase: str | None = None) -> None:
         session = self.session

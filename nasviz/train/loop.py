@@ -1,4 +1,7 @@
-"""The training loop: one record per optimizer step. It draws, prints and saves nothing."""
+"""The training loop: one record per optimizer step. It draws, prints and saves nothing.
+
+Where several processes train together, loss and accuracy are those of the whole batch.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import psutil
 import torch
@@ -14,7 +18,7 @@ from nasviz.relax import RelaxedOptimizer
 from nasviz.runs import StepRecord
 from nasviz.train.batches import Batch, epoch_batches, paired_batches
 from nasviz.train.mixup import mix
-from nasviz.train.objective import classification_loss
+from nasviz.train.objective import classification_loss, own_loss
 from nasviz.train.relaxed_step import relaxed_step
 from nasviz.train.session import Session
 
@@ -78,11 +82,19 @@ def train(session: Session, gauge: Gauge | None = None) -> Iterator[StepRecord]:
 def _batches(session: Session, epoch: int, start: int) -> Iterator[tuple[Batch, ...]]:
     """What each step of an epoch takes: a batch, or one of each half of the images."""
     settings, images = session.settings, session.split.train
-    options = {"seed": settings.seed, "epoch": epoch, "batch_size": settings.batch_size, "start": start}
+    options: dict[str, Any] = {
+        "seed": settings.seed,
+        "epoch": epoch,
+        "batch_size": settings.batch_size,
+        "start": start,
+        "num_workers": settings.num_workers,
+        "augmentation": settings.augmentation,
+    }
     if isinstance(session.optimizer, RelaxedOptimizer):
-        yield from paired_batches(images, num_workers=settings.num_workers, **options)
+        yield from paired_batches(images, **options)
     else:
-        yield from zip(epoch_batches(images, num_workers=settings.num_workers, **options))
+        own: dict[str, Any] = {"rank": session.processes.rank, "count": session.processes.count}
+        yield from zip(epoch_batches(images, **own, **options))
 
 
 def _step(session: Session, batches: tuple[Batch, ...], gauge: Gauge) -> StepRecord:
@@ -99,9 +111,12 @@ def _step(session: Session, batches: tuple[Batch, ...], gauge: Gauge) -> StepRec
         loss, accuracy = _loss(session, images, labels)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+        loss = loss.detach()
+        session.processes.average_([loss, accuracy, *session.running])
     session.scheduler.step()
     session.step += 1
-    seconds, examples_per_second = gauge.lap(sum(len(labels) for _, labels in batches))
+    num_examples = sum(len(labels) for _, labels in batches) * session.processes.count
+    seconds, examples_per_second = gauge.lap(num_examples)
     return StepRecord(
         step=session.step - 1,
         epoch=(session.step - 1) // session.schedule.steps_per_epoch,
@@ -119,15 +134,12 @@ def _step(session: Session, batches: tuple[Batch, ...], gauge: Gauge) -> StepRec
 def _loss(session: Session, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Loss and accuracy of a batch, mixed with itself where the settings ask for it."""
     settings = session.settings
+    if session.loss is None:
+        measure = partial(classification_loss, smoothing=settings.label_smoothing)
+    else:
+        measure = partial(own_loss, session.loss)
     if settings.mixup == 0:
-        output = session.network(images)
-        return classification_loss(output, labels, smoothing=settings.label_smoothing)
+        return measure(session.model(images), labels)
     epoch, index = divmod(session.step, session.schedule.steps_per_epoch)
     mixed = mix(images, labels, alpha=settings.mixup, seed=settings.seed, epoch=epoch, index=index)
-    return classification_loss(
-        session.network(mixed.images),
-        labels,
-        partners=mixed.partners,
-        share=mixed.share,
-        smoothing=settings.label_smoothing,
-    )
+    return measure(session.model(mixed.images), labels, partners=mixed.partners, share=mixed.share)

@@ -64,4 +64,5 @@ def _pruned_at(session: Session, optimizer: PenaltySearch, threshold: float) -> 
 
 
 def _accuracy(session: Session) -> float:
-    return evaluate(session.network, session.split.validation, device=session.device)[1]
+    images, workers = session.split.validation, session.settings.num_workers
+    return evaluate(session.network, images, device=session.device, num_workers=workers, loss=session.loss)[1]

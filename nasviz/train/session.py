@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler
 
 from nasviz import data, models, optim, relax, switches
@@ -15,15 +19,20 @@ from nasviz.catalog import OPTIMIZERS, PROXIMAL, RELAXED
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import SearchSpace, search_space
 from nasviz.optim.binding import count_of
+from nasviz.optim.selecting import SelectingOptimizer
+from nasviz.optim.slim import Slim
 from nasviz.runs import RunSettings, Schedule
 from nasviz.trace import trace
 from nasviz.train.learning_rate import make_scheduler
+from nasviz.train.objective import load_loss
+from nasviz.train.processes import ALONE, Processes, running_statistics
 
 if TYPE_CHECKING:
-    from nasviz.data import DataSplit
+    from nasviz.data import DataSplit, Opened
     from nasviz.optim import PenaltySearch, SearchOptimizer
     from nasviz.relax import RelaxedOptimizer
     from nasviz.trace import TracedNetwork
+    from nasviz.train.objective import Loss
 
 __all__ = ["Session", "choose_device", "open_session", "seed_everything"]
 
@@ -42,12 +51,26 @@ class Session:
     scheduler: LRScheduler
     target_sparsity: int
     """K as a count."""
+    loss: Loss | None = None
+    """Of the user; None for cross-entropy."""
     step: int = 0
     best_step: int | None = None
     """Last step before the best evaluation since everything selected is zero."""
     best_accuracy: float | None = None
     is_evaluation_due: bool = False
     """An epoch ended and was not evaluated yet: a cancel may come in between."""
+    processes: Processes = ALONE
+    """Those that train the run together; each has a session of its own."""
+    model: nn.Module = field(init=False)
+    """What a step runs: the network, or what averages its gradients over the processes."""
+    running: list[Tensor] = field(init=False)
+    """Running statistics of the network, which are means over the processes after every step."""
+
+    def __post_init__(self) -> None:
+        self.running = [] if self.processes.is_alone else running_statistics(self.network)
+        self.model = self.network if self.processes.is_alone else _averaging(self)
+        if not self.processes.is_alone and isinstance(self.optimizer, SelectingOptimizer | Slim):
+            self.optimizer.share_scores(self.processes.average_)
 
     @property
     def is_finished(self) -> bool:
@@ -62,12 +85,22 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, processes: Processes = ALONE) -> torch.device:
     """The device of that name; "auto" is the first CUDA device where there is one, else the CPU.
+
+    Of several processes each takes the CUDA device of its own number on its machine.
 
     Raises:
         InvalidSettingError: This machine has no such device.
     """
+    if not processes.is_alone and name in ("auto", "cuda"):
+        local, num_gpus = processes.local_rank, torch.cuda.device_count()
+        if local >= num_gpus and (name == "cuda" or num_gpus):
+            raise InvalidSettingError(
+                f"process {local} of this machine needs a GPU of its own, and torch sees {num_gpus}: start as"
+                " many processes as there are GPUs, or choose device='cpu'"
+            )
+        name = f"cuda:{local}" if num_gpus else "cpu"
     if name == "auto":
         return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     device = torch.device(name)
@@ -81,11 +114,12 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def open_session(settings: RunSettings) -> Session:
+def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session:
     """Build what `settings` describe, ready for the first step.
 
     Everything that cannot work is refused here: phases that do not fit, a K beyond K_max, a device that is
-    not there. Seeds the global generators.
+    not there. Seeds the global generators. Each of several processes builds the same, and draws numbers of
+    its own in training.
 
     Raises:
         InvalidSettingError: The settings do not fit each other or this machine.
@@ -93,20 +127,29 @@ def open_session(settings: RunSettings) -> Session:
         TraceError: The network cannot be traced.
         DataError: The data are missing or damaged.
     """
-    device = choose_device(settings.device)
-    facts = data.facts(settings.data)
-    schedule = settings.schedule(facts.num_train)
+    if settings.processes != processes.count:
+        raise InvalidSettingError(
+            f"processes={settings.processes} was asked for, and {processes.count} are there; start the run by"
+            " `nasviz train --nproc N`, or by torchrun with as many processes as its settings say"
+        )
+    device = choose_device(settings.device, processes)
     seed_everything(settings.seed)
+    opened = data.open_data(
+        settings.data,
+        folder=settings.data_folder,
+        trust=settings.trust,
+        image_shape=settings.network.input_shape,
+        seed=settings.seed,
+    )
+    loss = load_loss(settings.loss, settings.trust)
+    facts = opened.facts
+    settings.schedule(facts.num_train)
     model, example_inputs = models.build(settings.network, facts, seed=settings.seed)
     network = trace(model, example_inputs)
     _require_any_batch_size(network)
     space = search_space(network, protect=settings.protect, collapse=settings.collapse)
-    split = data.load(
-        settings.data,
-        image_shape=tuple(example_inputs[0].shape[1:]),
-        folder=settings.data_folder,
-        seed=settings.seed,
-    )
+    split = opened.split(tuple(example_inputs[0].shape[1:]))
+    _require_classes(settings, opened)
     schedule = settings.schedule(len(split.train))
     is_relaxed = OPTIMIZERS[settings.optimizer].family == RELAXED
     if is_relaxed:
@@ -147,7 +190,7 @@ def open_session(settings: RunSettings) -> Session:
             **chosen,
         )
     # What building and tracing drew must not decide what training draws.
-    seed_everything(settings.seed)
+    seed_everything(_seed_of(settings.seed, processes.rank))
     return Session(
         settings=settings,
         schedule=schedule,
@@ -163,7 +206,31 @@ def open_session(settings: RunSettings) -> Session:
             total_steps=schedule.total_steps - settings.trained_epochs * schedule.steps_per_epoch,
         ),
         target_sparsity=count_of(settings.target_sparsity, len(space.removable)),
+        processes=processes,
+        loss=loss,
     )
+
+
+def _seed_of(seed: int, rank: int) -> int:
+    """Processes draw unlike numbers, for dropout above all; the first one those of a run on one process."""
+    return seed if rank == 0 else int.from_bytes(sha256(f"{seed}/rank {rank}".encode()).digest()[:4], "big")
+
+
+def _averaging(session: Session) -> nn.Module:
+    """The network, with its gradients averaged over the processes.
+
+    Unused parameters are looked for at every step. Networks have them (heads that are switched off), but that
+    is not all: without the search, torch groups gradients anew after its first step, so the first steps of a
+    resumed run would be summed in another order than the same steps of one that was never stopped.
+    """
+    norms = {id(tensor) for tensor in session.running}
+    others = [b for b in session.network.buffers() if b.is_floating_point() and id(b) not in norms]
+    # Running statistics are averaged; what else changes is that of the first process. Newer torch renames it.
+    known = inspect.signature(DistributedDataParallel).parameters
+    sync = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    options: dict[str, Any] = {"find_unused_parameters": True, sync: bool(others)}
+    devices = [session.device] if session.device.type == "cuda" else None
+    return DistributedDataParallel(session.network, device_ids=devices, **options)
 
 
 def _optimizer_settings(settings: RunSettings, schedule: Schedule) -> dict[str, Any]:
@@ -210,6 +277,16 @@ def _optimizer_settings(settings: RunSettings, schedule: Schedule) -> dict[str, 
     if "saliency" in known:
         chosen["generator"] = torch.Generator().manual_seed(settings.seed)
     return chosen
+
+
+def _require_classes(settings: RunSettings, opened: Opened) -> None:
+    """A label beyond the last class would stop a CUDA device without a word."""
+    asked, known = settings.network.num_classes, opened.facts.num_classes
+    if asked is not None and known > asked and settings.loss is None:
+        raise InvalidSettingError(
+            f"the network was asked for {asked} classes, and {settings.data} has {known}; leave the number of"
+            " classes out, or give at least as many"
+        )
 
 
 def _require_any_batch_size(network: TracedNetwork) -> None:

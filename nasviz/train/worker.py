@@ -22,7 +22,7 @@ from nasviz.runs.requests import read_request
 if TYPE_CHECKING:
     from nasviz.train.execution import Listener, Progress
 
-__all__ = ["PATIENCE_S", "STEP_PATIENCE_S", "main", "work"]
+__all__ = ["PATIENCE_S", "STEP_PATIENCE_S", "main", "read_back", "work"]
 
 PATIENCE_S = 0.3
 """How long a cancel waits outside of training; whatever is going on is interrupted then."""
@@ -35,6 +35,8 @@ AGAIN_S = 1.0
 def work(run: Run, listener: Listener | None = None) -> EndState:
     """Train `run` to its end, here and now; return how it ended.
 
+    A run on several processes is trained by children of this one, which starts and watches them.
+
     Args:
         run: Nobody else may be at work on it.
         listener: Hears of the progress.
@@ -44,7 +46,11 @@ def work(run: Run, listener: Listener | None = None) -> EndState:
         RunStateError: The run is done.
         NasvizError: The run failed; the reason is on record.
     """
-    with Writer(run, read_back=_read_back) as writer:
+    with Writer(run, read_back=read_back) as writer:
+        if run.settings.processes > 1:
+            from nasviz.train.launching import launch
+
+            return launch(run, listener)
         from nasviz.train.execution import execute
 
         return execute(run, writer, listener)
@@ -68,10 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"run {folder.name} was interrupted") from None
 
 
-def _read_back(values: Sequence[Any]) -> Sequence[Any]:
-    from nasviz.train.recorder import read_back
+def read_back(values: Sequence[Any]) -> Sequence[Any]:
+    """The numbers of a flush, in one transfer; torch is loaded by then."""
+    from nasviz.train import recorder
 
-    return read_back(list(values))
+    return recorder.read_back(list(values))
 
 
 class _Watch(threading.Thread):

@@ -52,9 +52,9 @@ def _fresh(key: str) -> str:
     return f"{key}~{age}" if age else key
 
 
-def whole(title: str, key: str, default: int, low: int, high: int) -> int:
+def whole(title: str, key: str, default: int, low: int, high: int, *, help_text: str | None = None) -> int:
     """A whole number."""
-    value = int(st.number_input(title, low, high, kept(key, default), key=_fresh(key)))
+    value = int(st.number_input(title, low, high, kept(key, default), help=help_text, key=_fresh(key)))
     keep(key, value)
     return value
 

@@ -197,7 +197,7 @@ def _constructed(run: Run | None, space: SearchSpace, plan: ConstructionPlan) ->
             folder=_folder(name),
             protect=[str(i) for i in space.protect],
             collapse=space.collapse,
-            is_user_code=source.is_callable,
+            is_user_code=source.is_callable if run is None else run.settings.is_user_code,
         )
     result = work.shown(name, "Cutting", cache=state.jobs)
     if result is None:

@@ -76,6 +76,12 @@ def plan_story(space: SearchSpace, plan: ConstructionPlan) -> None:
     lines += [f"{inert(cut.tensor)} loses {_axis(cut.dim)} {ranges(cut.rows)}" for cut in plan.slices]
     bypassed = [space.trace[v].name for v in plan.bypassed if v not in plan.scaled]
     lines += [f"left with one operand, bypassed: {_few(bypassed)}"] if bypassed else []
+    lines += [
+        f"{inert(space.trace[fold.vertex].name)} takes {len(fold.rows):,} constant channels into its bias"
+        for fold in plan.folds
+    ]
+    picked = [space.trace[gather.vertex].name for gather in plan.gathers]
+    lines += [f"live channels are picked in their new order: {_few(picked)}"] if picked else []
     filled = [space.trace[v].name if v in space.trace else v for v in plan.materialised]
     lines += [f"zeros written back before: {_few(filled)}"] if filled else []
     shown = lines[:12]

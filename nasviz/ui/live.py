@@ -49,6 +49,8 @@ def watch(run: Run) -> None:
     with st.expander("Settings and all events", icon=":material/list:"):
         events = [{"step": e.step, "event": e.kind, "what": e.text} for e in tail.events]
         st.dataframe(events, hide_index=True)
+        if words := run_facts.equality(tail):
+            st.caption(inert(words))
         st.json(run.settings.to_json(), expanded=False)
 
 

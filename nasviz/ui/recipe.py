@@ -1,4 +1,4 @@
-"""How a run learns, beside its optimizer: schedule, MixUp, smoothed labels; and the recipe of a document."""
+"""How a run learns, beside its optimizer: schedule, augmentation, MixUp, labels; and a document's recipe."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from nasviz.catalog import RECIPE, Entry, Value
+from nasviz.catalog import RECIPE, RELAXED, Entry, Value
 from nasviz.ui import controls
 
 __all__ = ["ask_recipe", "offer_published"]
@@ -16,14 +16,28 @@ TITLES = {"lr": "learning rate", "lr_periods": "cosines", "batch_size": "batch s
 """Where the name of a setting is not what people say."""
 
 
-def ask_recipe() -> dict[str, Any]:
-    """Controls for every setting of the recipe, folded up."""
+def ask_recipe(family: str) -> dict[str, Any]:
+    """Controls for every setting of the recipe and for the processes, folded up.
+
+    Args:
+        family: Of the optimizer; searches by architecture parameters take one process.
+    """
     values: dict[str, Any] = {}
-    with st.expander("More: schedule, MixUp, smoothed labels", icon=":material/more_horiz:"):
+    title = "More: schedule, augmentation, MixUp, smoothed labels, processes"
+    with st.expander(title, icon=":material/more_horiz:"):
         columns = st.columns(2)
         for number, setting in enumerate(RECIPE):
             with columns[number % 2]:
                 values[setting.name] = controls.ask(setting, f"recipe.{setting.name}")
+        if family != RELAXED:
+            values["processes"] = controls.whole(
+                "Processes",
+                "processes",
+                1,
+                1,
+                64,
+                help_text="That train together, each on its share of every batch: one a GPU, or a core.",
+            )
     if values["lr_schedule"] != "cosine":
         values["lr_periods"] = 1  # only a cosine has periods
     return values

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.catalog import DATASETS, OPTIMIZERS
+from nasviz.catalog import OPTIMIZERS, data_title
 from nasviz.graph import SearchSpace
-from nasviz.runs import Run, RunSettings
+from nasviz.runs import Run, RunSettings, Tail
 from nasviz.runs.files import SPACE, read_json
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "RESUMABLE",
     "badge",
     "describe",
+    "equality",
     "has_subnet",
     "same_words",
     "space_of",
@@ -66,11 +68,21 @@ def describe(settings: RunSettings) -> str:
         *([f"{slim} of the channels"] if settings.slim else []),
         *collapsed,
         optimizer.title,
-        DATASETS[settings.data].title,
+        data_title(settings.data),
         f"{settings.epochs} epochs" if settings.epochs > 1 else "1 epoch",
         f"seed {settings.seed}",
+        *([f"{settings.processes} processes"] if settings.processes > 1 else []),
     ]
     return " · ".join(parts)
+
+
+def equality(tail: Tail) -> str | None:
+    """When the processes of a run were last found to hold the same parameters; None of a single process."""
+    checked = tail.facts.get("checked")
+    if not isinstance(checked, Mapping):
+        return None
+    digest = str(checked.get("sha256", ""))[:12]
+    return f"All processes held the same parameters at step {checked.get('step')} (SHA-256 {digest}…)."
 
 
 def has_subnet(run: Run) -> bool:

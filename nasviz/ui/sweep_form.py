@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.catalog import DATASETS, OPTIMIZERS, PRESETS, SALIENCIES
+from nasviz.catalog import FACTS, OPTIMIZERS, PRESETS, SALIENCIES, Preset
 from nasviz.errors import NasvizError
 from nasviz.runs import (
     Axis,
@@ -20,9 +20,10 @@ from nasviz.runs import (
     preset_sweep,
 )
 from nasviz.runs.estimating import estimate
-from nasviz.runs.presets import STAND_IN
-from nasviz.ui import controls, session, view_only
+from nasviz.runs.presets import STAND_IN, data_name
+from nasviz.ui import session, view_only
 from nasviz.ui.controls import keep, kept
+from nasviz.ui.data import ask_data, ask_folder
 
 __all__ = ["new_sweep"]
 
@@ -46,7 +47,7 @@ def new_sweep() -> None:
         st.error(str(error), icon=":material/error:")
 
 
-def _preset() -> SweepSettings:
+def _preset() -> SweepSettings | None:
     name = st.selectbox("Table", list(PRESETS), format_func=lambda n: PRESETS[n].title, key="form.preset")
     preset = PRESETS[name]
     st.caption(f"{preset.document}, {preset.table}; {preset.data}. " + " ".join(preset.notes))
@@ -57,9 +58,9 @@ def _preset() -> SweepSettings:
         horizontal=True,
         key="form.data",
     )
-    folder = None
+    folder = problem = None
     if stand_in == "published":
-        folder = st.text_input("Folder of the data", key="form.folder", placeholder="/data/images") or None
+        folder, problem = _published_folder(preset)
     first, second, third = st.columns(3)
     shared = preset.base if stand_in == "published" else dict(preset.base) | dict(preset.stand_in)
     epochs = int(
@@ -70,9 +71,23 @@ def _preset() -> SweepSettings:
     changes = {"epochs": epochs, "device": device}
     rows = [{"line": row.label, "printed accuracy %": row.printed.top1} for row in preset.rows]
     st.dataframe(rows, hide_index=True, height=min(400, 38 + 35 * len(rows)))
+    if problem is not None:
+        st.info(f"Before training: {problem}.", icon=":material/info:")
+        return None
     return preset_sweep(
         preset, data=stand_in, data_folder=folder, changes=changes, axes=(axis("seed", range(seeds)),)
     )
+
+
+def _published_folder(preset: Preset) -> tuple[str | None, str | None]:
+    """The folder of what a document trains on, which may be several data sets, and what is wrong with it."""
+    folder = problem = None
+    names = dict.fromkeys(row.data or preset.data for row in preset.rows)
+    for number, name in enumerate(names):
+        facts = FACTS[data_name(name)]
+        folder, found = ask_folder(facts, "form.folder", is_known=number > 0)
+        problem = problem or found
+    return folder, problem
 
 
 def _grid() -> SweepSettings | None:
@@ -105,8 +120,7 @@ def _grid() -> SweepSettings | None:
     first, second, third = st.columns(3)
     seeds = int(first.number_input("Seeds", 1, 100, kept("form.seeds", 3), key="form.own.seeds"))
     epochs = int(second.number_input("Epochs", 1, 10**6, kept("epochs", 4), key="form.own.epochs"))
-    with third:
-        data = controls.choose_entry("Data", DATASETS, "data")
+    data = ask_data(third)
     more = st.text_area(
         "More to vary, one a line",
         key="form.more",
@@ -116,7 +130,10 @@ def _grid() -> SweepSettings | None:
     )
     keep("form.seeds", seeds)
     wishes: dict[str, Any] = {"protect": tuple(map(str, space.protect)), "collapse": space.collapse}
-    base = RunSettings(network=source, data=data.name, epochs=epochs, **wishes)
+    if data.problem is not None:
+        st.info(f"Before training: {data.problem}.", icon=":material/info:")
+        return None
+    base = RunSettings(network=source, epochs=epochs, **data.values, **wishes)
     axes: list[Axis] = [parse_axis(line.strip()) for line in more.splitlines() if line.strip()]
     chosen: dict[str, Sequence[Any]] = {
         "target_sparsity": ks,
@@ -152,19 +169,21 @@ def _bisection() -> SweepSettings | None:
     normalisation = third.selectbox("Normalisation", ("none", "div", "mul"), key="form.normalisation")
     first, second = st.columns(2)
     grid = first.text_input("Coarse grid of mu", "0.01, 0.1, 1, 10", key="form.mu.grid")
-    with second:
-        data = controls.choose_entry("Data", DATASETS, "data")
+    data = ask_data(second)
     space = session.space()
     wishes: dict[str, Any] = {"protect": tuple(map(str, space.protect)), "collapse": space.collapse}
+    if data.problem is not None:
+        st.info(f"Before training: {data.problem}.", icon=":material/info:")
+        return None
     base = RunSettings(
         network=source,
-        data=data.name,
         epochs=epochs,
         optimizer="gsparsity",
         groups=groups,
         lr=lr,
         lr_schedule="constant",
         normalisation=normalisation,
+        **data.values,
         **wishes,
     )
     try:
@@ -184,8 +203,7 @@ def _start(settings: SweepSettings) -> None:
     if settings.bisection is not None:
         _start_bisection(settings, settings.bisection)
         return
-    runs = settings.runs
-    slots = jobs.local_slots(run.device for run in runs)
+    slots = jobs.slots_of(settings)
     at_once = st.number_input("Runs at the same time", 1, 256, len(slots), key="form.slots")
     found = estimate(settings, session.store())
     st.metric("Runs", f"{found.num_runs}")

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.catalog import DATASETS, FACTS, OPTIMIZERS, PROXIMAL, RELAXED, SALIENCIES, Entry, NetworkSource
+from nasviz.catalog import FACTS, OPTIMIZERS, PROXIMAL, RELAXED, SALIENCIES, Entry, NetworkSource
 from nasviz.draw import plan_overlay, saliency_overlay, state_overlay
 from nasviz.draw.labels import count, plain_shape
 from nasviz.errors import InvalidSettingError
@@ -31,11 +31,12 @@ from nasviz.ui import (
     work,
 )
 from nasviz.ui.controls import keep, kept
+from nasviz.ui.data import ChosenData, ask_data
 
 __all__ = ["search_and_train"]
 
 SMALL_MACS = 400_000_000
-"""Networks up to this cost are scored without being asked to: it takes a second."""
+"""Networks up to this cost are scored on digits without being asked to: it takes a second."""
 DEVICES = ("auto", "cpu", "cuda", "mps")
 FIRST = ("base", "lr", "groups", "mu", "saliency")
 """Settings of an optimizer that stand beside it; the others are folded up."""
@@ -75,16 +76,19 @@ def _form() -> None:
     left, right = st.columns([1, 1.15], gap="large")
     with left:
         above = st.container()
-        values = _values(source)
+        values, chosen = _values(source)
         start = st.container()
         with above:
             optimizer = OPTIMIZERS[values["optimizer"]]
             k = _sparsity(source, space, optimizer)
             slim = _slim(space) if optimizer.has_target else {}
     with right:
-        _preview(source, space, k, values)
+        _preview(source, space, k, values, chosen)
     with start:
-        _start(source, space, values | {"target_sparsity": k} | slim)
+        if chosen.problem is None:
+            _start(source, space, values | {"target_sparsity": k} | slim)
+        else:
+            st.info(f"Before training: {chosen.problem}.", icon=":material/info:")
 
 
 def _sparsity(source: NetworkSource, space: SearchSpace, optimizer: Entry) -> int:
@@ -158,12 +162,12 @@ def _fitted(source: NetworkSource, space: SearchSpace, way: str) -> int:
     return fit.k
 
 
-def _values(source: NetworkSource) -> dict[str, Any]:
-    """Everything but K."""
+def _values(source: NetworkSource) -> tuple[dict[str, Any], ChosenData]:
+    """Everything but K, and how the data stand."""
     st.markdown("##### How it learns")
     columns = st.columns(2)
+    place = columns[0].container()
     with columns[0]:
-        data = controls.choose_entry("Data", DATASETS, "data")
         epochs = controls.whole("Epochs", "epochs", 4, 1, 10_000)
         seed = controls.whole("Seed", "seed", 0, 0, 2**32 - 1)
     with columns[1]:
@@ -172,16 +176,18 @@ def _values(source: NetworkSource) -> dict[str, Any]:
         device = controls.choice(
             "Device", DEVICES, "device", help_text="auto: the first CUDA device, else the processor."
         )
-    own = _optimizer_settings(optimizer) | _cells(source, optimizer) | recipe.ask_recipe()
+    data = ask_data(place)
+    own = _optimizer_settings(optimizer) | _cells(source, optimizer)
+    own |= recipe.ask_recipe(optimizer.family)
     recipe.offer_published(source.entry, optimizer.name)
-    return own | {
-        "data": data.name,
+    values = {
         "epochs": epochs,
         "seed": seed,
         "device": device,
         "batch_size": batch_size,
         "optimizer": optimizer.name,
     }
+    return own | data.values | values, data
 
 
 def _cells(source: NetworkSource, optimizer: Entry) -> dict[str, Any]:
@@ -219,11 +225,13 @@ def _optimizer_settings(optimizer: Entry) -> dict[str, Any]:
     return values
 
 
-def _preview(source: NetworkSource, space: SearchSpace, k: int, values: Mapping[str, Any]) -> None:
+def _preview(
+    source: NetworkSource, space: SearchSpace, k: int, values: Mapping[str, Any], chosen: ChosenData
+) -> None:
     """The segment graph, coloured by the scores of the moment, with the K that would go."""
     view = graphs.segments_of(session.key_of(space), space)
     st.markdown("##### What would go now")
-    scores = _scores(source, space, values)
+    scores = _scores(source, space, values) if chosen.problem is None else None
     overlay = None
     if scores is not None:
         plan = space.plan(space.select(scores, k))
@@ -245,9 +253,10 @@ def _scores(source: NetworkSource, space: SearchSpace, values: Mapping[str, Any]
         return None
     protect = [str(i) for i in space.protect]
     wishes = f"{protect} {space.collapse}"
-    key = f"preview {source} {values['data']} {values['saliency']} {values['seed']} {wishes}"
+    place = f"{values['data']} {values.get('data_folder')}"
+    key = f"preview {source} {place} {values['saliency']} {values['seed']} {wishes}"
     if key not in state.jobs:
-        is_small = space.trace.macs <= SMALL_MACS
+        is_small = space.trace.macs <= SMALL_MACS and values["data"] == "digits"
         if not is_small and not st.button("Score the structures now", icon=":material/calculate:"):
             return None
         state.jobs[key] = jobs.preview(
@@ -256,6 +265,8 @@ def _scores(source: NetworkSource, space: SearchSpace, values: Mapping[str, Any]
             saliency=values["saliency"],
             seed=values["seed"],
             batch_size=32,
+            data_folder=values.get("data_folder"),
+            trust=values.get("trust", ()),
             protect=protect,
             collapse=space.collapse,
         )
@@ -267,10 +278,24 @@ def _start(source: NetworkSource, space: SearchSpace, values: Mapping[str, Any])
     protect = tuple(str(i) for i in space.protect)
     try:
         settings = RunSettings(network=source, protect=protect, collapse=space.collapse, **values)
-        schedule = settings.schedule(FACTS[settings.data].num_train)
+        _tell_steps(settings, space)
     except InvalidSettingError as error:
         st.error(str(error), icon=":material/error:")
         return
+    if st.button("Start training", type="primary", icon=":material/play_arrow:", key="start"):
+        run = session.store().create(settings)
+        jobs.start_run(run)
+        session.open_run(run)
+        st.rerun()
+
+
+def _tell_steps(settings: RunSettings, space: SearchSpace) -> None:
+    """How many steps of which kind; of data that were not opened yet nobody knows."""
+    facts = FACTS.get(settings.data)
+    if facts is None or not facts.num_train:
+        st.caption("How many steps that is, is known once the worker has opened the data.")
+        return
+    schedule = settings.schedule(facts.num_train)
     rest = schedule.total_steps - schedule.warmup_steps - schedule.projection_steps
     if OPTIMIZERS[settings.optimizer].family == RELAXED:
         then = f"{rest} to search, each with a batch of both halves of the images."
@@ -282,8 +307,3 @@ def _start(source: NetworkSource, space: SearchSpace, values: Mapping[str, Any])
         f"{schedule.total_steps} steps: {schedule.warmup_steps} to warm up, {then} Images are resized to"
         f" {plain_shape(space.trace.inputs[0].shape)}; each costs {count(space.trace.macs)} MACs."
     )
-    if st.button("Start training", type="primary", icon=":material/play_arrow:", key="start"):
-        run = session.store().create(settings)
-        jobs.start_run(run)
-        session.open_run(run)
-        st.rerun()

@@ -29,6 +29,7 @@ def test_every_setting_of_a_run_has_an_option() -> None:
         "network",
         "protect",
         "collapse",
+        "trust",
         "trained_epochs",
     }
 

@@ -183,3 +183,54 @@ def test_kept_widths_are_multiples() -> None:
     widths = nasviz.construct(net, space).report.widths
     assert widths
     assert all(after % 2 == 0 for _, after in widths.values())
+
+
+def stepped(net: nn.Module, optimizer: Slim, steps: int, gradients: torch.Generator) -> None:
+    for _ in range(steps):
+        for parameter in net.parameters():
+            noise = torch.rand(parameter.shape, generator=gradients)
+            # Along x itself, so that what is redundant leaves its half-space.
+            parameter.grad = noise.to(parameter.device) * parameter.detach()
+        optimizer.step()
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("h2spg", {"projection": "halfspace", "epsilon": 0.5}),
+        ("h2spg", {"projection": "both"}),
+        ("h2spg_otov3", {}),
+        ("dhspg", {}),
+    ],
+)
+def test_no_step_waits_for_a_value_from_the_device(name: str, settings: dict[str, object]) -> None:
+    # A tensor without data refuses to be read, as a GPU would make the host wait.
+    net, space, _ = made()
+    net = copy.deepcopy(net).to("meta")
+    steps = {"warmup_steps": 2, "projection_steps": 100}
+    optimizer = nasviz.optim.create(name, net, space, lr=0.1, slim=0.5, **steps, **settings)
+    assert isinstance(optimizer, Slim)
+    optimizer._scores.final = lambda: {i: float(i) for i in optimizer._index.ids}
+    optimizer.inner._scores.final = lambda: dict.fromkeys(optimizer.structure_ids, 0.0)
+    stepped(net, optimizer, 6, torch.Generator().manual_seed(0))
+    assert (optimizer.phase, optimizer.num_zero_channels.shape) == ("projection", ())
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        _ = optimizer.channels
+
+
+def test_decisions_that_stay_on_the_device_end_as_those_read_at_once() -> None:
+    ends = []
+    for is_lazy in (False, True):
+        net, space, _ = made()
+        steps = {"warmup_steps": 2, "projection_steps": 100}
+        optimizer = nasviz.optim.create(
+            "h2spg", net, space, lr=0.05, slim=0.5, projection="halfspace", epsilon=0.999, **steps
+        )
+        assert isinstance(optimizer, Slim)
+        optimizer._is_lazy = is_lazy
+        stepped(net, optimizer, 40, torch.Generator().manual_seed(0))
+        assert optimizer.slim_phase == ("projection" if is_lazy else "training")
+        _ = optimizer.zeroed_by
+        assert optimizer.slim_phase == "training"
+        ends.append([p.detach().clone() for p in net.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))

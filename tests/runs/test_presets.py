@@ -40,3 +40,18 @@ def test_data_that_cannot_be_read_is_told_with_the_way_out(monkeypatch: pytest.M
         preset_sweep(find_preset("h2spg_against_dhspg"), data="published")
     with pytest.raises(UnknownNameError, match="there are h2spg_against_dhspg"):
         find_preset("table_9")
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
+def test_every_preset_can_be_run_on_the_data_of_its_document(preset) -> None:
+    settings = preset_sweep(preset, data="published", data_folder="/data")
+    assert "digits" not in {run.data for run in settings.runs}
+    assert {run.data_folder for run in settings.runs} == {"/data"}
+    assert not is_stand_in(preset, settings)
+
+
+def test_what_tells_the_lines_apart_being_set_a_result_belongs_to_none(tmp_path) -> None:
+    preset = find_preset("darts_imagenet")
+    (found,) = cells(SweepStore(tmp_path).create(preset_sweep(preset, changes={"target_sparsity": 2})))
+    assert found.num_runs == 3
+    assert row_of(preset, found) is None

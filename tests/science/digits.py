@@ -1,12 +1,14 @@
 """Which structures should go? H2SPG by every saliency against random and late selection, on few digits.
 
-    python -m tests.science.digits [--seeds 3] [--file build/science/digits.jsonl] [--table]
+    python -m tests.science.digits [--seeds 3] [--file build/science/digits.jsonl] [--slim] [--table]
 
 Two small networks learn 200 noisy digits, so that even the full networks are wrong on one image in seven and
 a bad selection shows. What is compared: the full network; H2SPG by each saliency; a random valid selection,
 which is H2SPG by random scores; structures taken out after training, by their average magnitude, as they are
 and fine-tuned. Each at half of K_max, at K_max, and at matched size: then the K is taken whose sub-network
 comes closest to half of the parameters.
+
+`--slim` compares channels instead: each saliency chooses a half, or four fifths, of the channel groups.
 
 Every result is one line of JSON; a second start goes on where the first was stopped. `--table` only prints.
 """
@@ -30,6 +32,8 @@ from tests.science.training import FINE_TUNING_STEPS, Study, Trained
 FULL, LATE, TUNED = "full network", "magnitude, after training", "magnitude, after training, fine-tuned"
 SALIENCIES = ("taylor", "documents", "magnitude", "cosine", "hesso", "snip", "random")
 SIZES = ("half of K_max", "K_max", "half of the parameters")
+
+SHARES = {"half of the channels": 0.5, "four fifths of the channels": 0.8}
 
 Choose = Callable[[SearchSpace, Mapping[int, float]], tuple[int, ...]]
 
@@ -73,6 +77,18 @@ def results(network: str, seed: int, known: list[dict[str, Any]]) -> Iterator[di
             yield found | scored | {"method": saliency, "size": size}
 
 
+def slim_results(network: str, seed: int, known: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The same for channels."""
+    is_known = {(row["method"], row["size"]) for row in known}
+    study = Study(network, seed)
+    if (FULL, "") not in is_known:
+        yield study.train().judge(()) | {"method": FULL, "size": ""}
+    for saliency in SALIENCIES:
+        for size, share in SHARES.items():
+            if (saliency, size) not in is_known:
+                yield study.slim(saliency, share).judge() | {"method": saliency, "size": size}
+
+
 def _after_training(full: Trained, name: str, size: str) -> dict[str, Any]:
     erased = chooser(size)(full.study.space, full.magnitudes())
     return full.judge(erased, fine_tuning_steps=FINE_TUNING_STEPS if name == TUNED else 0)
@@ -99,17 +115,19 @@ def read(path: Path) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--file", type=Path, default=Path("build/science/digits.jsonl"))
+    parser.add_argument("--file", type=Path)
+    parser.add_argument("--slim", action="store_true", help="compare channels instead of structures")
     parser.add_argument("--table", action="store_true", help="print what is known, and train nothing")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    path: Path = arguments.file
+    path: Path = arguments.file or Path(f"build/science/{'slim' if arguments.slim else 'digits'}.jsonl")
+    compare = slim_results if arguments.slim else results
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = read(path)
     for seed in range(0 if arguments.table else arguments.seeds):
         for network in NETWORKS:
             known = [row for row in rows if (row["network"], row["seed"]) == (network, seed)]
-            for result in results(network, seed, known):
+            for result in compare(network, seed, known):
                 row = result | {"network": network, "seed": seed}
                 rows.append(row)
                 with path.open("a") as file:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import nasviz
-from tests.science import digits
+from tests.science import digits, training
 from tests.science.networks import NETWORKS
 from tests.science.table import markdown, rank_correlation
 
@@ -94,3 +94,15 @@ def test_the_table_has_mean_and_deviation_over_the_seeds():
 )
 def test_rank_correlation(one, other, expected):
     assert rank_correlation(one, other) == pytest.approx(expected)
+
+
+def test_channels_are_compared_like_structures(monkeypatch):
+    for name, steps in (("STEPS", 6), ("WARM_UP_STEPS", 2), ("PROJECTION_STEPS", 3)):
+        monkeypatch.setattr(training, name, steps)
+    monkeypatch.setattr(digits, "SALIENCIES", ("snip",))
+    rows = list(digits.slim_results("residual network", 0, []))
+    assert [row["size"] for row in rows] == ["", *digits.SHARES]
+    assert [len(row["selected"]) > 0 for row in rows] == [False, True, True]
+    assert rows[0]["parameters"] > rows[1]["parameters"] > rows[2]["parameters"]
+    assert all(row["max_relative_error"] < 1e-4 for row in rows)
+    assert list(digits.slim_results("residual network", 0, rows)) == []

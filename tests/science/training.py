@@ -17,7 +17,9 @@ from torch.nn import functional
 import nasviz
 from nasviz.optim import H2SPG
 from nasviz.optim.binding import SpaceBinding
+from nasviz.subnet import Subnetwork
 from nasviz.subnet.latency import measure_latencies
+from nasviz.subnet.zero import zero_channels
 from nasviz.trace import TracedNetwork
 from tests.science.networks import NETWORKS
 
@@ -74,6 +76,25 @@ class Study:
         fit(net, optimizer, self.digits.train, STEPS, self.seed)
         return Trained(self, net, optimizer.selected)
 
+    def slim(self, saliency: str, share: float) -> Slimmed:
+        """Train from the start while this share of the channels goes to zero, and no structure does."""
+        net = self._fresh()
+        optimizer = nasviz.optim.create(
+            "h2spg",
+            net,
+            self.space,
+            base=torch.optim.SGD(net.parameters(), LR, MOMENTUM, weight_decay=WEIGHT_DECAY),
+            target_sparsity=0,
+            slim=share,
+            warmup_steps=WARM_UP_STEPS,
+            projection_steps=PROJECTION_STEPS,
+            saliency=saliency,
+            score_every=1,
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+        fit(net, optimizer, self.digits.train, STEPS, self.seed)
+        return Slimmed(self, net, (), zero_channels(net, self.space))
+
     def _start(self, saliency: str, erased: tuple[int, ...]) -> tuple[TracedNetwork, H2SPG]:
         net = self._fresh()
         binding = SpaceBinding(net, self.space)
@@ -104,8 +125,8 @@ class Trained:
 
     def judge(self, erased: Iterable[int] | None = None, fine_tuning_steps: int = 0) -> dict[str, Any]:
         """Construct the sub-network, and measure it beside the full network."""
-        space, test = self.study.space, self.study.digits.test
-        sub = nasviz.construct(self.net, space, self.selected if erased is None else erased)
+        test = self.study.digits.test
+        sub = self._construct(self.selected if erased is None else erased)
         small = sub.module
         if fine_tuning_steps:
             sgd = torch.optim.SGD(small.parameters(), LR, MOMENTUM, weight_decay=WEIGHT_DECAY)
@@ -123,6 +144,9 @@ class Trained:
             "max_relative_error": sub.report.max_relative_error,
         }
 
+    def _construct(self, erased: Iterable[int]) -> Subnetwork:
+        return nasviz.construct(self.net, self.study.space, erased)
+
     def magnitudes(self) -> dict[int, float]:
         """Average magnitude of each structure, as trained."""
         named = dict(self.net.named_parameters())
@@ -131,6 +155,20 @@ class Trained:
             square = sum(float(named[name].detach().square().sum()) for name in structure.parameter_names)
             found[structure.id] = square**0.5 / structure.num_parameters
         return found
+
+
+@dataclass
+class Slimmed(Trained):
+    """A trained network in which channels have become zero."""
+
+    channels: tuple[int, ...]
+
+    def judge(self, erased: Iterable[int] | None = None, fine_tuning_steps: int = 0) -> dict[str, Any]:
+        """The same, with the channel groups that are gone as what was selected."""
+        return super().judge(erased, fine_tuning_steps) | {"selected": list(self.channels)}
+
+    def _construct(self, erased: Iterable[int]) -> Subnetwork:
+        return nasviz.construct(self.net, self.study.space, erased, channels=self.channels)
 
 
 def fit(

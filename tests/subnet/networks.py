@@ -104,12 +104,74 @@ MOVING_TAILS = {
         Call(lambda x: x.unsqueeze(2)), nn.Conv3d(12, 3, (1, 3, 3)), nn.Flatten()
     ),
 }
+# Channels that are another number than zero behind the concatenation, until a linear map reads them.
+FOLDED_TAILS = {
+    "sigmoid": lambda: nn.Sequential(nn.Sigmoid(), nn.Conv2d(12, 6, 1)),
+    "sigmoid, no bias": lambda: nn.Sequential(
+        nn.Sigmoid(), nn.Conv2d(12, 6, 1, bias=False), nn.BatchNorm2d(6)
+    ),
+    "numbers, one after the other": lambda: nn.Sequential(
+        Call(lambda x: 2 - (x + 0.7) * 3), nn.ELU(), nn.Flatten(), nn.Linear(12 * 64, 4, bias=False)
+    ),
+    "unpadded window": lambda: nn.Sequential(nn.Sigmoid(), nn.GELU(), nn.Conv2d(12, 6, 3)),
+    "borders copied from within": lambda: nn.Sequential(
+        nn.Hardsigmoid(), nn.ReflectionPad2d(1), nn.Conv2d(12, 6, 3)
+    ),
+    "constant mean": lambda: nn.Sequential(nn.Softplus(), Call(lambda x: x.mean([2, 3])), nn.Linear(12, 4)),
+    "constant sum": lambda: nn.Sequential(nn.Softplus(), Call(lambda x: x.sum([2, 3])), nn.Linear(12, 4)),
+    "pools": lambda: nn.Sequential(
+        nn.Sigmoid(), nn.MaxPool2d(3, 1, 1), nn.AvgPool2d(2), nn.Upsample(scale_factor=2), nn.Conv2d(12, 6, 1)
+    ),
+    "several numbers side by side": lambda: Call(
+        lambda x, one: one(torch.cat([x.sigmoid(), x, x.exp()], 1)), nn.Conv2d(36, 5, 1)
+    ),
+    "difference of numbers": lambda: Call(
+        lambda x, one: one(torch.sub(x.sigmoid(), x.exp(), alpha=2)), nn.Conv2d(12, 5, 1)
+    ),
+    "product of numbers": lambda: Call(lambda x, one: one(x.sigmoid() * x.exp()), nn.Conv2d(12, 5, 1)),
+    "numbers in another order": lambda: Call(
+        lambda x, one: one(shuffle(torch.cat([x.sigmoid(), x.cos()], 1), 2)), nn.Conv2d(24, 6, 1)
+    ),
+}
+# Channels that lie in between others behind the concatenation.
+REORDERED_TAILS = {
+    "interleaved": lambda: nn.Sequential(Call(lambda x: shuffle(x, 2)), nn.ReLU(), conv_tail()),
+    "interleaved and halved": lambda: Call(
+        lambda x, one, two: one((halves := shuffle(x, 2).chunk(2, 1))[0]) + two(halves[1].sigmoid()),
+        nn.Conv2d(6, 3, 1),
+        nn.Conv2d(6, 3, 1),
+    ),
+    "interleaved and split": lambda: Call(
+        lambda x, one, two: one((parts := shuffle(x, 2).split([6, 6], 1))[0]) + two(parts[1]),
+        nn.Conv2d(6, 3, 1),
+        nn.Conv2d(6, 3, 1),
+    ),
+    "every second one": lambda: nn.Sequential(Call(lambda x: x[:, ::2]), nn.Conv2d(6, 3, 1)),
+    "shuffled by a module": lambda: nn.Sequential(nn.ChannelShuffle(2), conv_tail()),
+    "shuffled again and again": lambda: nn.Sequential(
+        Call(lambda x: shuffle(x, 2)), Call(lambda x: shuffle(x, 3).roll(1, 3)), conv_tail()
+    ),
+}
 MATERIALISED_TAILS = {
     "group norm": lambda: nn.Sequential(nn.GroupNorm(4, 12), conv_tail()),
     "layer norm": lambda: nn.Sequential(
         Call(lambda x: x.permute(0, 2, 3, 1)), nn.LayerNorm(12), nn.Linear(12, 7)
     ),
-    "sigmoid": lambda: nn.Sequential(nn.Sigmoid(), conv_tail()),
+    "sigmoid before a padded window": lambda: nn.Sequential(nn.Sigmoid(), conv_tail()),
+    "numbers before a padded window": lambda: Call(
+        lambda x, one: one(torch.cat([x.sigmoid(), x, x.exp()], 1)), nn.Conv2d(36, 5, 3, padding=1)
+    ),
+    "sigmoid before a padded average": lambda: nn.Sequential(
+        nn.Sigmoid(), nn.AvgPool2d(3, 1, 1), nn.Conv2d(12, 6, 1)
+    ),
+    "sigmoid before a dropout": lambda: nn.Sequential(nn.Sigmoid(), nn.Dropout(0.5), nn.Conv2d(12, 6, 1)),
+    "sigmoid before a depthwise convolution": lambda: nn.Sequential(
+        nn.Sigmoid(), nn.Conv2d(12, 12, 1, groups=12), nn.Conv2d(12, 6, 1)
+    ),
+    "read on the way through a shuffle": lambda: Call(
+        lambda x, one: one(shuffle(x, 2)).mean((2, 3)) + x.view(x.shape[0], 2, 6, 8, 8).amax((1, 3, 4)),
+        nn.Conv2d(12, 6, 1),
+    ),
     "softmax over channels": lambda: nn.Sequential(nn.Softmax(1), conv_tail()),
     "two groups": lambda: nn.Sequential(nn.Conv2d(12, 6, 3, groups=2), nn.ReLU()),
     "gate": lambda: Call(lambda x, one: x * torch.sigmoid(one(x)), nn.Conv2d(12, 12, 1)),

@@ -16,12 +16,24 @@ import nasviz
 from nasviz.errors import ConstructionError, InvalidSparsityError
 from nasviz.graph import SearchSpace
 from tests.subnet import networks
-from tests.subnet.networks import CAT_TAILS, MATERIALISED_TAILS, MOVING_TAILS, SUMS
+from tests.subnet.networks import (
+    CAT_TAILS,
+    FOLDED_TAILS,
+    MATERIALISED_TAILS,
+    MOVING_TAILS,
+    REORDERED_TAILS,
+    SUMS,
+)
 
 RULES = {
     **{name: (lambda tail=tail: networks.Branches(tail())) for name, tail in CAT_TAILS.items()},
     **{name: (lambda tail=tail: networks.Branches(tail(), (4, 4, 4))) for name, tail in MOVING_TAILS.items()},
     **{name: (lambda tail=tail: networks.Branches(tail())) for name, tail in MATERIALISED_TAILS.items()},
+    **{name: (lambda tail=tail: networks.Branches(tail())) for name, tail in FOLDED_TAILS.items()},
+    **{
+        name: (lambda tail=tail: networks.Branches(tail(), (4, 4, 4)))
+        for name, tail in REORDERED_TAILS.items()
+    },
     **{name: (lambda function=function: networks.Sum(function)) for name, function in SUMS.items()},
     "orphan": networks.Orphan,
     "dead end": networks.DeadEnd,
@@ -96,12 +108,70 @@ def test_every_parameter_of_a_subnetwork_gets_a_gradient(name: str) -> None:
         assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
 
 
-@pytest.mark.parametrize("name", [*CAT_TAILS, *MOVING_TAILS])
+@pytest.mark.parametrize("name", [*CAT_TAILS, *MOVING_TAILS, *FOLDED_TAILS, *REORDERED_TAILS])
 def test_a_rule_slices_and_materialises_nothing(name: str) -> None:
     net, space, _ = traced(name)
     for chosen in valid_sets(space):
         report = nasviz.construct(net, space, chosen).report
         assert not report.materialised or name == "left as an output"
+
+
+@pytest.mark.parametrize("name", FOLDED_TAILS)
+def test_constants_become_part_of_a_bias(name: str) -> None:
+    net, space, _ = traced(name)
+    for chosen in valid_sets(space):
+        assert nasviz.construct(net, space, chosen).report.folded
+
+
+@pytest.mark.parametrize("name", REORDERED_TAILS)
+def test_channels_in_between_others_are_picked_out(name: str) -> None:
+    net, space, x = traced(name)
+    gathered = 0
+    for chosen in valid_sets(space):
+        sub = nasviz.construct(net, space, chosen)
+        gathered += len(sub.report.gathered)
+        again = nasviz.trace(sub.module, x)
+        assert again.trace_graph.macs == sub.report.macs_after
+    assert gathered
+
+
+@pytest.mark.parametrize("factor", [0.0, 1.001])
+def test_a_constant_that_is_folded_wrongly_breaks_the_law(
+    factor: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, space, _ = traced("sigmoid")
+    chosen = valid_sets(space)[0]
+    plan = space.plan(chosen)
+    folds = tuple(replace(f, values=tuple(factor * value for value in f.values)) for f in plan.folds)
+    monkeypatch.setattr(SearchSpace, "plan", lambda *_: replace(plan, folds=folds))
+    with pytest.raises(ConstructionError, match="differs from the network"):
+        nasviz.construct(net, space, chosen)
+
+
+def test_a_channel_that_is_picked_from_the_wrong_place_breaks_the_law(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net, space, _ = traced("interleaved")
+    chosen = valid_sets(space)[0]
+    plan = space.plan(chosen)
+    gathers = tuple(replace(g, index=(g.index[1], g.index[0], *g.index[2:])) for g in plan.gathers)
+    monkeypatch.setattr(SearchSpace, "plan", lambda *_: replace(plan, gathers=gathers))
+    with pytest.raises(ConstructionError, match="differs from the network"):
+        nasviz.construct(net, space, chosen)
+
+
+def test_a_new_bias_is_as_narrow_as_the_weight() -> None:
+    """Filters of a linear map without a bias are slimmed while its constants are folded."""
+    torch.manual_seed(0)
+    model = networks.Branches(
+        nn.Sequential(nn.Sigmoid(), nn.Conv2d(12, 6, 1, bias=False), nn.ReLU(), nn.Conv2d(6, 2, 1))
+    ).double()
+    net = nasviz.trace(model, torch.randn(2, 2, 8, 8, dtype=torch.float64))
+    space = nasviz.search_space(net)
+    slimmed = next(s for s in space.channels.slimmable if "tail_1" in s.stems)
+    sub = nasviz.construct(net, space, [space.removable[0].id], channels=slimmed.groups[:2])
+    assert sub.report.max_relative_error <= 1e-12
+    assert sub.module.get_parameter("tail.1.bias").shape == (4,)
 
 
 @pytest.mark.parametrize("name", MATERIALISED_TAILS)

@@ -58,7 +58,7 @@ def assert_equal_bits(left: Any, right: Any) -> None:
         assert left == right
 
 
-RECIPE = {"lr_periods": 2, "mixup": 0.4, "label_smoothing": 0.1}
+RECIPE = {"lr_periods": 2, "mixup": 0.4, "label_smoothing": 0.1, "augmentation": "cutout"}
 
 
 def test_three_kills_change_no_bit_and_another_seed_does(context: Any, store: Store) -> None:

@@ -1,0 +1,250 @@
+"""A data set from a user's own Python: a callable that returns what to learn from and what to judge by.
+
+Either part is a map-style data set of torch, whose items are pairs of an example and a label, or a pair of
+tensors of all examples and all labels. Bytes are images, which are resized and normalised like any others;
+numbers with a fraction are taken as they are. The callable gets `folder`, `image_shape` and `seed` where it
+takes arguments of these names. Whatever an item draws from the generators of torch, NumPy and Python is a
+function of seed, epoch and index, so that a run resumes exactly.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import default_collate
+
+from nasviz.catalog import DataFacts
+from nasviz.data.images import Crop, DataSplit, Images, ImageSet, check_image_shape
+from nasviz.errors import DataError, NasvizError
+from nasviz.models.user_code import call_with, import_callable
+
+__all__ = ["OwnData", "OwnSet", "open_own"]
+
+_LEAST_STD = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class OwnSet:
+    """Examples of a data set that a user has written, one item at a time."""
+
+    items: Any
+    """With a length, and a pair of tensors or numbers for each index."""
+    name: str
+    seed: int = 0
+    epoch: int | None = None
+    """None: not in training."""
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def device(self) -> torch.device:
+        """The processor, where items are made."""
+        return torch.device("cpu")
+
+    def to(self, device: torch.device | str) -> OwnSet:
+        """The set itself: items are made on the processor."""
+        return self
+
+    def in_epoch(self, seed: int, epoch: int) -> OwnSet:
+        """The set as it is in this epoch; a method `set_epoch` of the user's is called."""
+        if hasattr(self.items, "set_epoch"):
+            self.items.set_epoch(epoch)
+        return replace(self, seed=seed, epoch=epoch)
+
+    def black(self) -> float:
+        """0: what a pixel of a user's own data means is not known."""
+        return 0.0
+
+    def batch(self, indices: Tensor, crop: Crop | None = None) -> tuple[Tensor, Tensor]:
+        """Examples and labels, put together by torch's own rule.
+
+        Raises:
+            DataError: An item cannot be made, is no pair, or does not fit the others.
+        """
+        if crop is not None:
+            raise DataError("augmentation='resized_crop' is for images; crop in your own data set instead")
+        try:
+            with _generators_kept():
+                pairs = [self._item(int(index)) for index in indices]
+            batch, labels = default_collate(pairs)
+        except NasvizError:
+            raise
+        except Exception as error:  # the user's code may raise anything
+            words = f"{type(error).__name__}: {str(error)[:300]}"
+            raise DataError(f"{self.name}: an item of its data set raised {words}") from error
+        if not isinstance(batch, Tensor) or not isinstance(labels, Tensor):
+            raise DataError(
+                f"{self.name}: items must be pairs of an example and a label, each a tensor or a number; got"
+                f" {type(pairs[0][0]).__name__} and {type(pairs[0][1]).__name__}"
+            )
+        return batch, labels
+
+    def _item(self, index: int) -> tuple[Any, Any]:
+        part = "judging" if self.epoch is None else f"{self.seed}/{self.epoch}"
+        digest = sha256(f"item/{part}/{index}".encode()).digest()
+        torch.default_generator.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        np.random.seed(int.from_bytes(digest[8:12], "big"))  # noqa: NPY002 (the one that their code may draw from)
+        random.seed(digest)
+        item = self.items[index]
+        if not isinstance(item, Sequence) or len(item) != 2:
+            raise DataError(
+                f"{self.name}: item {index} is {type(item).__name__}; it must be a pair of example and label"
+            )
+        return item[0], item[1]
+
+
+@contextmanager
+def _generators_kept() -> Iterator[None]:
+    """The global generators are afterwards as they were."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_rng_state(states[2])
+
+
+@dataclass(frozen=True, eq=False)
+class OwnData:
+    """What a user's callable returned, and the facts found in it."""
+
+    name: str
+    facts: DataFacts
+    train: Any
+    validation: Any
+
+    def split(self, image_shape: tuple[int, ...]) -> DataSplit:
+        """Training and validation examples; images as bytes come out with `image_shape`.
+
+        Raises:
+            DataError: The examples do not fit a network that reads this shape.
+        """
+        train = _part(self.train, self.name, image_shape, None)
+        validation = _part(self.validation, self.name, image_shape, train)
+        shape = tuple(train.batch(torch.arange(1))[0].shape[1:])
+        if shape != tuple(image_shape):
+            raise DataError(f"{self.name} gives examples {shape}, and the network reads {tuple(image_shape)}")
+        return DataSplit(self.facts, train, validation)
+
+
+def open_own(
+    name: str,
+    trust: Sequence[str],
+    *,
+    folder: Path | None = None,
+    image_shape: tuple[int, ...] | None = None,
+    seed: int = 0,
+) -> OwnData:
+    """Call `package.module:callable` of a trusted folder, and look at what it returns.
+
+    Raises:
+        InvalidSettingError: Nothing of that name lies there, or it fails.
+        DataError: It returns no pair of data sets.
+    """
+    offered = {"folder": folder, "image_shape": image_shape, "seed": seed}
+    with import_callable(name, trust) as target:
+        if not callable(target):
+            raise DataError(f"{name} is {type(target).__name__}; name a function that returns two data sets")
+        found = call_with(target, name, {}, offered)
+    if not isinstance(found, tuple) or len(found) != 2:
+        raise DataError(
+            f"{name} returned {type(found).__name__}; it must return a pair: what to learn from, and what to"
+            " judge by, each a data set of torch or a pair of tensors"
+        )
+    train, validation = (_checked(part, name) for part in found)
+    shape = _shape_of(train, name)
+    facts = DataFacts(
+        name,
+        channels=shape[0] if len(shape) == 3 else 0,
+        size=shape[-1] if shape else 0,
+        num_classes=_num_classes(train),
+        num_train=_length(train),
+        num_validation=_length(validation),
+        text="Your own Python.",
+    )
+    return OwnData(name, facts, train, validation)
+
+
+def _is_pair(part: Any) -> bool:
+    return isinstance(part, tuple | list) and len(part) == 2 and all(isinstance(x, Tensor) for x in part)
+
+
+def _checked(part: Any, name: str) -> Any:
+    if _is_pair(part):
+        examples, labels = part
+        if len(examples) != len(labels) or len(examples) == 0:
+            raise DataError(f"{name}: {len(examples)} examples have {len(labels)} labels")
+        return part
+    if not (hasattr(part, "__len__") and hasattr(part, "__getitem__")) or len(part) == 0:
+        raise DataError(
+            f"{name}: {type(part).__name__} is no data set: it needs a length above 0 and items by number"
+        )
+    return part
+
+
+def _length(part: Any) -> int:
+    return len(part[0]) if _is_pair(part) else len(part)
+
+
+def _shape_of(part: Any, name: str) -> tuple[int, ...]:
+    if _is_pair(part):
+        return tuple(part[0].shape[1:])
+    return tuple(OwnSet(part, name).batch(torch.arange(1))[0].shape[1:])
+
+
+def _num_classes(part: Any) -> int:
+    """From `classes`, or from all labels where they are at hand; 0: not known."""
+    if hasattr(part, "classes"):
+        return len(part.classes)
+    labels = part[1] if _is_pair(part) else getattr(part, "targets", None)
+    if labels is None:
+        return 0
+    labels = torch.as_tensor(labels)
+    is_class = labels.dim() == 1 and not labels.is_floating_point()
+    return int(labels.max()) + 1 if is_class else 0
+
+
+def _part(part: Any, name: str, image_shape: tuple[int, ...], train: Images | None) -> Images:
+    """Bytes become images, normalised like those to learn from; all else comes as it is."""
+    if not _is_pair(part):
+        return OwnSet(part, name)
+    examples, labels = part
+    labels = labels if labels.is_floating_point() else labels.to(torch.int64)
+    if examples.dtype != torch.uint8:
+        return OwnSet(_Pairs(examples, labels), name)
+    if examples.dim() != 4:
+        raise DataError(f"{name}: images of bytes are (N, C, H, W); got {tuple(examples.shape)}")
+    shape = check_image_shape(image_shape, examples.shape[1])
+    if isinstance(train, ImageSet):
+        return replace(train, images=examples, labels=labels)
+    means, deviations = [], []
+    for channel in examples.unbind(1):
+        values = channel.to(torch.float64) / 255
+        means.append(float(values.mean()))
+        deviations.append(max(float(values.std(correction=0)), _LEAST_STD))
+    return ImageSet(examples, labels, tuple(means), tuple(deviations), 255.0, shape)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Tensors of all examples and labels, by number."""
+
+    examples: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.examples[index], self.labels[index]

@@ -1,0 +1,147 @@
+"""The processes that train one run together: who is who, what each takes, and what all agree on.
+
+Gradients are averaged by DistributedDataParallel. Everything else that decides a step is averaged or agreed
+on here: running statistics, scores, requests of people. What they agree on goes through a gloo group of its
+own, so that nobody waits for a GPU, and nobody loses patience while a run is paused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from nasviz.errors import ProcessesError
+
+if TYPE_CHECKING:
+    from nasviz.train.session import Session
+
+__all__ = ["ALONE", "Processes", "digest", "join", "leave", "running_statistics"]
+
+T = TypeVar("T")
+PATIENCE = timedelta(days=365)
+"""Of those who wait for the first process: a pause has no limit, and a death is noticed at once."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that train a run; `Processes()` is one that trains alone."""
+
+    rank: int = 0
+    count: int = 1
+    local_rank: int = 0
+    """Among those on this machine: the GPU that it takes."""
+    control: distributed.ProcessGroup | None = field(default=None, repr=False)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it is the one that records, saves and exports."""
+        return self.rank == 0
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether there is no other one."""
+        return self.count == 1
+
+    def agree(self, value: T) -> T:
+        """What the first process says, on all of them."""
+        if self.is_alone:
+            return value
+        box = [value]
+        distributed.broadcast_object_list(box, src=0, group=self.control)
+        return box[0]
+
+    def agree_on_number(self, number: int) -> int:
+        """The same for a number: one message, cheap enough for every step."""
+        if self.is_alone:
+            return number
+        box = torch.tensor(number)
+        distributed.broadcast(box, src=0, group=self.control)
+        return int(box)
+
+    def gather(self, value: T) -> list[T]:
+        """The values of all processes by rank, on all of them."""
+        if self.is_alone:
+            return [value]
+        found: list[T] = [value] * self.count
+        distributed.all_gather_object(found, value, group=self.control)
+        return found
+
+    @torch.no_grad()
+    def average_(self, tensors: Sequence[Tensor]) -> None:
+        """Replace floating tensors of one device by their means over the processes, in one message."""
+        if self.is_alone or not tensors:
+            return
+        is_double = any(tensor.dtype == torch.float64 for tensor in tensors)
+        dtype = torch.float64 if is_double else torch.float32
+        flat = torch.cat([tensor.detach().reshape(-1).to(dtype) for tensor in tensors])
+        distributed.all_reduce(flat.div_(self.count))
+        parts = torch.split(flat, [tensor.numel() for tensor in tensors])
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.copy_(part.view_as(tensor))
+
+    def require_equal(self, session: Session) -> str:
+        """Check that all processes hold the same parameters and have selected the same; their common digest.
+
+        Raises:
+            ProcessesError: Some differ from the first one; the message names their ranks.
+        """
+        mine = digest(session)
+        found = self.gather(mine)
+        if odd := [rank for rank, other in enumerate(found) if other != found[0]]:
+            who = ", ".join(f"{rank} ({found[rank][:12]})" for rank in odd)
+            raise ProcessesError(
+                f"after {session.step} steps the parameters of rank {who} differ from those of rank 0"
+                f" ({found[0][:12]}), and all {self.count} processes have to hold the same: something in the"
+                " network or its data changes weights on one process alone; the last good checkpoint is kept"
+            )
+        return mine
+
+
+ALONE = Processes()
+
+
+def join() -> Processes:
+    """Meet the processes that a launcher such as torchrun has started, as its environment says.
+
+    Tensors of a CUDA device go through nccl, those of the CPU through gloo.
+    """
+    rank, count, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    c10d: Any = distributed  # torch exports these two names, but not to type checkers
+    store, _, _ = next(c10d.rendezvous("env://"))
+    if os.environ.get("LOCAL_WORLD_SIZE") == str(count):
+        # Torch's launcher keeps its store from one start to the next, with the addresses of dead processes.
+        store = c10d.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
+    control = distributed.new_group(backend="gloo", timeout=PATIENCE)
+    assert isinstance(control, distributed.ProcessGroup), "this process is a member of all"
+    return Processes(rank, count, local, control)
+
+
+def leave() -> None:
+    """End what `join` began."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def running_statistics(network: nn.Module) -> list[Tensor]:
+    """Running means and variances of all batch norms: each process sees its share of a batch only."""
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    return [b for norm in norms for b in (norm.running_mean, norm.running_var) if b is not None]
+
+
+def digest(session: Session) -> str:
+    """SHA-256 of the parameters, running statistics and selected structures; waits for the device."""
+    found = hashlib.sha256(repr(session.optimizer.selected).encode())
+    for tensor in [*session.network.parameters(), *session.running]:
+        values = tensor.detach().cpu().contiguous().reshape(-1)
+        found.update(values.view(torch.uint8).numpy().data)
+    return found.hexdigest()
