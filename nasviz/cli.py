@@ -170,6 +170,25 @@ def _export(args: argparse.Namespace) -> int:
     return 0
 
 
+def _genotype(args: argparse.Namespace) -> int:
+    from nasviz.draw.genotype import cells_of, genotype_dot, summary
+    from nasviz.draw.layout import layout
+    from nasviz.graph.genotypes import genotype_json, genotype_text
+
+    cells = cells_of(_open(args))
+    for cell in cells:
+        dot, stem = genotype_dot(cell), f"cell-{cell.name.replace(' ', '-')}"
+        for folder, ending in ((args.dot, "dot"), (args.svg, "svg")):
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / f"{stem}.{ending}").write_text(dot if ending == "dot" else layout(dot))
+    if args.json:
+        _print_json(genotype_json(cells))
+    else:
+        _print_lines([*genotype_text(cells).splitlines(), f"({summary(cells)})"])
+    return 0
+
+
 # ---- arguments ----
 
 
@@ -236,6 +255,13 @@ def _parser() -> argparse.ArgumentParser:
     runs = subparsers.add_parser("runs", help="list, show, resume, continue or cancel runs")
     runs.set_defaults(command=_help_of(runs))
     _add_runs_commands(runs.add_subparsers(title="commands", metavar="COMMAND"))
+
+    genotype = subparsers.add_parser("genotype", help="the cells that a run has chosen, or would choose now")
+    _add_run(genotype)
+    _add_json(genotype)
+    genotype.add_argument("--dot", type=Path, metavar="DIR", help="write each cell as Graphviz source")
+    genotype.add_argument("--svg", type=Path, metavar="DIR", help="write each cell as a picture")
+    genotype.set_defaults(command=_genotype)
 
     export = subparsers.add_parser("export", help="write what a run has left")
     _add_run(export)

@@ -10,7 +10,7 @@ from nasviz.draw import GraphView
 from nasviz.draw.labels import clean, count
 from nasviz.draw.lessons import construction_frames
 from nasviz.graph import SearchSpace
-from nasviz.ui import cuts, erasing, frame, going_on, graphs, latency
+from nasviz.ui import cuts, erasing, frame, genotypes, going_on, graphs, latency
 from nasviz.ui.cuts import Cut
 from nasviz.ui.numbers import power_of_ten
 
@@ -29,6 +29,8 @@ def compare() -> None:
         return
     _numbers(cut)
     _graphs(cut)
+    if cut.run is not None and cut.folder.parent == cut.run.folder:  # not where it was cut by hand
+        genotypes.of_run(cut.run, cut.space)
     left, right = st.columns([1.4, 1], gap="large")
     with left:
         st.markdown("##### What was done")

@@ -13,7 +13,7 @@ from nasviz.graph import SearchSpace
 from nasviz.runs import Run, Tail
 from nasviz.runs.files import LOG
 from nasviz.runs.tail import read_position
-from nasviz.ui import frame, graphs, pruning, run_facts
+from nasviz.ui import frame, genotypes, graphs, pruning, run_facts
 from nasviz.ui.component import graph_view, live_view, paint_message
 from nasviz.ui.run_facts import AT_WORK
 from nasviz.ui.words import inert
@@ -46,6 +46,8 @@ def watch(run: Run) -> None:
         else:
             st.fragment(_replay)(run, space, view)
     pruning.pruning_table(run)
+    if space is not None:
+        genotypes.while_searching(run, space, is_at_work=state in AT_WORK)
     with st.expander("Settings and all events", icon=":material/list:"):
         events = [{"step": e.step, "event": e.kind, "what": e.text} for e in tail.events]
         st.dataframe(events, hide_index=True)

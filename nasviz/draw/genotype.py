@@ -1,0 +1,140 @@
+"""Cells as the papers draw them: states in a row, an arrow for each operation, its name on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import graphviz
+
+from nasviz.catalog import OPTIMIZERS, PROXIMAL, RELAXED
+from nasviz.draw.labels import label
+from nasviz.draw.live_frame import last_scores
+from nasviz.errors import RunStateError
+from nasviz.graph import SearchSpace
+from nasviz.graph.cell_graphs import CellEdge, CellGraph, cell_graphs, cells_by_type
+from nasviz.graph.genotypes import ChosenCell, alive, strongest, without
+from nasviz.runs import Run, RunSettings, Tail
+from nasviz.runs.files import SPACE, read_json
+
+__all__ = ["cells_of", "chosen_cells", "genotype_dot", "summary"]
+
+THRESHOLD = 1e-6
+"""Length up to which GSparsity prunes where its run does not say otherwise."""
+_GRAPH = {"rankdir": "LR", "bgcolor": "transparent", "nodesep": "0.12", "ranksep": "0.5", "pad": "0.15"}
+_STATE = {
+    "fontname": "Helvetica",
+    "fontsize": "14",
+    "shape": "box",
+    "style": "filled",
+    "color": "#8a94a6",
+    "height": "0.4",
+    "width": "0.5",
+}
+_ARROW = {"fontname": "Helvetica", "fontsize": "12", "color": "#8a94a6", "arrowsize": "0.7"}
+_FILLS = {"input": "#d7ead9", "node": "#d8e6f6", "output": "#f4e6b5", "dead": "#f2f2f2"}
+
+
+def chosen_cells(
+    space: SearchSpace, settings: RunSettings, tail: Tail, result: Mapping[str, Any] | None = None
+) -> tuple[ChosenCell, ...]:
+    """The cells of a run, one for each layout, with what is chosen in them; none where it has no cells.
+
+    Args:
+        space: As the run has written it.
+        settings: Of the run.
+        tail: What it has recorded, up to the moment that counts.
+        result: Of a run that is done; without it the choice is what it would be if the search ended now.
+    """
+    names = sorted({kind for kind in space.trace.modules.values() if kind.endswith("Cell")})
+    if not names:
+        return ()
+    weights = last_scores(tail)
+    found = []
+    for name, cells in cells_by_type(cell_graphs(space, names)).items():
+        kept = _kept(cells[0], settings, tail, weights, result)
+        found.append(ChosenCell(name, cells[0], kept, weights, len(cells)))
+    return tuple(found)
+
+
+def cells_of(run: Run) -> tuple[ChosenCell, ...]:
+    """The cells of a run, at its end or as it stands now.
+
+    Raises:
+        RunStateError: It has not begun, or its network has no cells.
+    """
+    path = run.folder / SPACE
+    cells: tuple[ChosenCell, ...] = ()
+    if path.exists():
+        space, end = SearchSpace.from_json(read_json(path)), run.end
+        cells = chosen_cells(space, run.settings, run.tail(), end.result if end else None)
+    if not cells:
+        raise RunStateError(
+            f"run {run.id} is {run.state} and shows no cells: its network needs modules whose class is called"
+            " ...Cell and that sum operations, and the run must have begun"
+        )
+    return cells
+
+
+def _kept(
+    cell: CellGraph,
+    settings: RunSettings,
+    tail: Tail,
+    weights: Mapping[int, float],
+    result: Mapping[str, Any] | None,
+) -> tuple[CellEdge, ...]:
+    if result and "selected" in result:
+        return without(cell, result["selected"])
+    family = OPTIMIZERS[settings.optimizer].family
+    if family == RELAXED and settings.optimizer != "sparsenas":
+        keep = 2 if settings.edges_per_node is None else settings.edges_per_node
+        return strongest(cell, weights, edges_per_node=keep)
+    if family == RELAXED:
+        return alive(cell, weights)
+    if family == PROXIMAL:
+        return alive(cell, weights, above=THRESHOLD if settings.threshold is None else settings.threshold)
+    return without(cell, [e.structure for e in tail.events if e.kind == "zero" and e.structure is not None])
+
+
+def genotype_dot(chosen: ChosenCell, *, is_whole: bool = False, has_weights: bool = True) -> str:
+    """Graphviz source of one cell: its inputs, its nodes, what it hands on, and an arrow for each operation.
+
+    Args:
+        chosen: The cell.
+        is_whole: Draws what is not kept too, dashed and pale.
+        has_weights: Writes its weight behind each operation; without, the text changes with the choice only.
+    """
+    cell, kept = chosen.cell, set(chosen.kept)
+    fed = {edge.node for edge in chosen.kept}
+    dot = graphviz.Digraph(graph_attr=_GRAPH, node_attr=_STATE, edge_attr=_ARROW)
+    for state in range(cell.num_inputs + cell.num_nodes):
+        node = state - cell.num_inputs
+        fill = "input" if node < 0 else "node" if node in fed else "dead"
+        dot.node(f"s{state}", label=label([cell.state(state)]), fillcolor=_FILLS[fill])
+    dot.node("out", label=label(["c_{k}" if cell.num_inputs > 1 else "out"]), fillcolor=_FILLS["output"])
+    for edge in cell.edges:
+        if edge in kept or is_whole:
+            _draw(dot, cell, edge, chosen.weights if has_weights else {}, is_kept=edge in kept)
+    for node in cell.outputs:
+        look = {} if node in fed else {"style": "dashed", "color": "#d5d9e0"}
+        dot.edge(f"s{cell.num_inputs + node}", "out", **look)
+    return str(dot.source)
+
+
+def _draw(
+    dot: graphviz.Digraph, cell: CellGraph, edge: CellEdge, weights: Mapping[int, float], *, is_kept: bool
+) -> None:
+    words = edge.operation
+    if edge.structure is not None and edge.structure in weights:
+        words += f"  {weights[edge.structure]:.2f}"
+    look = {} if is_kept else {"style": "dashed", "color": "#d5d9e0", "fontcolor": "#9aa3b0"}
+    dot.edge(f"s{edge.source}", f"s{cell.num_inputs + edge.node}", label=label([words]), **look)
+
+
+def summary(cells: Sequence[ChosenCell]) -> str:
+    """Cells and what kind of paths they keep, in one line."""
+    return "; ".join(
+        f"{c.name}: {len(c.kept)} of {len(c.cell.edges)} operations, {c.paths}"
+        + (f", the same in {c.num_cells} cells" if c.num_cells > 1 else "")
+        for c in cells
+    )
