@@ -79,11 +79,12 @@ def strongest(
 
 def alive(cell: CellGraph, weights: Mapping[int, float], *, above: float = 0.0) -> tuple[CellEdge, ...]:
     """All operations but `none` whose weight is larger than `above` in size, or that are not weighed."""
-    return tuple(
-        edge
-        for edge in cell.edges
-        if edge.operation != NONE and (edge.structure not in weights or abs(weights[edge.structure]) > above)
-    )
+
+    def is_alive(edge: CellEdge) -> bool:
+        weight = None if edge.structure is None else weights.get(edge.structure)
+        return weight is None or abs(weight) > above
+
+    return tuple(edge for edge in cell.edges if edge.operation != NONE and is_alive(edge))
 
 
 def without(cell: CellGraph, erased: Collection[int]) -> tuple[CellEdge, ...]:
