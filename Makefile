@@ -1,6 +1,6 @@
 # make run    set up and open the app            make test   set up and pass all tests
 # make check  lint, format, types, doctests      make slow   tests that take minutes each
-# make science  compare selections on digits (resumable, some 40 minutes)
+# make science  compare selections and searches of cells on digits (resumable, an hour)
 # make bench  print the benchmarks               make pictures / snapshots  rewrite README pictures / DOT files
 # make networks  try the networks of torchvision, timm and transformers (hours), rewrite the README's table
 
@@ -45,6 +45,7 @@ bench: $(VENV)/.dev
 
 science: $(VENV)/.dev
 	PYTHONPATH=. $(BIN)/python -m tests.science.digits $(ARGS)
+	PYTHONPATH=. $(BIN)/python -m tests.science.cells $(ARGS)
 
 snapshots: $(VENV)/.dev
 	NASVIZ_SNAPSHOTS=1 $(PYTEST) tests/draw

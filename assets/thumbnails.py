@@ -25,8 +25,8 @@ def draw(name: str) -> None:
     """Trace a network of the zoo, and write its picture."""
     entry = find("network", name)
     settings = {key: value for key, value in NARROW.items() if key in {s.name for s in entry.settings}}
-    channels, *sides = entry.input_shape
-    shape = (channels, *(min(side, SIDE) for side in sides))
+    channels, *sides = entry.input_shape or (0,)
+    shape = (channels, *(min(side, SIDE) for side in sides)) if sides else None
     network = nasviz.trace(*nasviz.zoo.create(name, input_shape=shape, **settings))
     space = nasviz.search_space(network, collapse=entry.collapse)
     layout(segment_dot(space), limit_s=PATIENCE_S)  # kept, so that the view below finds it

@@ -15,6 +15,7 @@ from nasviz.catalog.recipe import RECIPE
 from nasviz.catalog.relaxed import RELAXED
 from nasviz.catalog.saliencies import SALIENCIES
 from nasviz.catalog.source import CALLABLE, NetworkSource
+from nasviz.catalog.widths import WIDTH
 
 __all__ = [
     "CALLABLE",
@@ -29,6 +30,7 @@ __all__ = [
     "RECIPE",
     "RELAXED",
     "SALIENCIES",
+    "WIDTH",
     "Configuration",
     "DataFacts",
     "Entry",

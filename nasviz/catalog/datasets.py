@@ -31,6 +31,8 @@ class DataFacts:
     """What that folder has to look like, in words; empty where none is needed."""
     download_mb: int = 0
     """Size of the download; 0: there is none."""
+    kind: str = "images"
+    """`images`, or `text`: then an example is a window of `size` symbols, of `num_classes` kinds."""
 
     @property
     def needs_folder(self) -> bool:
@@ -132,6 +134,29 @@ FACTS: dict[str, DataFacts] = {
                 " image is then kept for judging"
             ),
         ),
+        DataFacts(
+            "python_docs",
+            channels=0,
+            size=32,
+            num_classes=96,
+            num_train=2048,
+            num_validation=256,
+            text="Characters of the help topics that come with Python itself: a small stand-in for a corpus,"
+            " another text with each version of Python.",
+            kind="text",
+        ),
+        DataFacts(
+            "penn_treebank",
+            channels=0,
+            size=35,
+            num_classes=10_000,
+            num_train=26_559,
+            num_validation=2_107,
+            text="Words of the Wall Street Journal, as Mikolov has prepared them; bring your own copy.",
+            files=("ptb.train.txt", "ptb.valid.txt"),
+            layout="ptb.train.txt and ptb.valid.txt in it, as Mikolov has prepared them",
+            kind="text",
+        ),
     )
 }
 """By name of the data set."""
@@ -144,6 +169,8 @@ _TITLES = {
     "cifar100": "CIFAR-100",
     "stl10": "STL-10",
     IMAGE_FOLDER: "A folder of images",
+    "python_docs": "Python's documentation (stand-in text)",
+    "penn_treebank": "Penn Treebank (your folder)",
 }
 _CIFAR = "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009"
 _CITATIONS = {
@@ -159,6 +186,9 @@ _CITATIONS = {
     " AISTATS 2011",
     IMAGE_FOLDER: "Of ImageNet: Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, 2015,"
     " arXiv:1409.0575",
+    "python_docs": "Python Software Foundation, pydoc_data of the Python that runs",
+    "penn_treebank": "Marcus, Santorini, Marcinkiewicz, Building a Large Annotated Corpus of English, 1993;"
+    " prepared as in Mikolov et al., Recurrent Neural Network Based Language Model, 2010",
 }
 
 DATASETS: dict[str, Entry] = {
@@ -168,7 +198,7 @@ DATASETS: dict[str, Entry] = {
         facts.text,
         citation=_CITATIONS[name],
         published={"num_train": facts.num_train, "num_validation": facts.num_validation},
-        family="images",
+        family=facts.kind,
         num_classes=facts.num_classes,
     )
     for name, facts in FACTS.items()

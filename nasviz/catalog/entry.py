@@ -124,6 +124,8 @@ class Entry:
     """Modules that are one operation each, and best taken as one vertex: class names; networks only."""
     cells: tuple[str, ...] = ()
     """Cells whose operations are searched as one, type by type: class names; networks only."""
+    edges_per_node: int = 2
+    """How many edges of a node a search by softmaxes keeps, as in the cells' paper; 0: all; networks only."""
     family: str = ""
     input_shape: tuple[int, ...] = ()
     """Of one image, (C, H, W), where nothing else is asked for; networks only."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from nasviz.catalog.entry import Entry
 from nasviz.catalog.torchvision_networks import TORCHVISION
-from nasviz.catalog.zoo import DOCUMENTS
+from nasviz.catalog.zoo import DOCUMENTS, RECURRENT
 
 __all__ = ["NETWORKS"]
 
-NETWORKS: dict[str, Entry] = {entry.name: entry for entry in (*DOCUMENTS, *TORCHVISION)}
+NETWORKS: dict[str, Entry] = {entry.name: entry for entry in (*DOCUMENTS, RECURRENT, *TORCHVISION)}
 """By name, the documents' first."""

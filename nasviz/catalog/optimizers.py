@@ -6,6 +6,7 @@ from nasviz.catalog.entry import Entry, Setting
 from nasviz.catalog.proximal import proximal_entries
 from nasviz.catalog.relaxed import relaxed_entries
 from nasviz.catalog.saliencies import SALIENCIES, STEP
+from nasviz.catalog.widths import width_entries
 
 __all__ = ["OPTIMIZERS"]
 
@@ -184,6 +185,7 @@ OPTIMIZERS: dict[str, Entry] = {
         ),
         *proximal_entries(),
         *relaxed_entries(_BASE),
+        *width_entries(_BASE),
     )
 }
 """By name, the default first."""

@@ -55,10 +55,11 @@ _ARCHITECTURE = (
     Setting(
         "edges_per_node",
         "int",
-        2,
+        None,
         minimum=0,
         maximum=1000,
-        help="How many edges each node keeps in the end, with the best operation of each; 0: all.",
+        help="How many edges each node keeps in the end, with the best operation of each; 0: all; empty: as"
+        " the paper of the cells does, 2 in DARTS.",
     ),
 )
 _CAUTION = (

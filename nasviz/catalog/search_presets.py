@@ -1,9 +1,8 @@
 """Experiments of SparseNAS, GSparsity and the RARTS dissertation as sweeps.
 
 These documents search on a small network and print the accuracy of a larger one that was derived from it and
-trained anew. A sweep does the search, derives, and judges what is derived as it is. What searches widths or
-dimensions (RARTS, tables 4.1 to 4.6), moves a cell to ImageNet or learns Penn Treebank is no run here, and so
-no preset.
+trained anew. A sweep does the search, derives, and judges what is derived as it is. What moves a cell to
+ImageNet, detects objects or learns Penn Treebank is no run here, and so no preset.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from nasviz.errors import InvalidSettingError
 __all__ = ["CALLABLE", "NetworkSource"]
 
 _NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
+_TIMM = re.compile(r"timm\.[A-Za-z0-9_]{1,100}")
 CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 """What names a callable of the user's own Python: package.module:callable."""
 _CUT = re.compile(r"(.+?)_subnet(\d{0,6})")
@@ -37,7 +38,7 @@ class NetworkSource:
     """
 
     name: str
-    """Of a network of the catalog, or "package.module:callable"."""
+    """Of a network of the catalog, "timm." and a name of timm's, or "package.module:callable"."""
     input_shape: tuple[int, ...] | None = None
     """(C, H, W) of one image; None for the network's own default."""
     num_classes: int | None = None
@@ -71,9 +72,21 @@ class NetworkSource:
         return self.subnet is None and ":" in self.name
 
     @property
+    def timm_name(self) -> str | None:
+        """What timm calls it; None where it is none of timm's.
+
+        Examples:
+            >>> NetworkSource("timm.resnet18").timm_name
+            'resnet18'
+        """
+        is_timm = self.subnet is None and _TIMM.fullmatch(self.name)
+        return self.name.partition(".")[2] if is_timm else None
+
+    @property
     def entry(self) -> Entry | None:
-        """Its row of the catalog; None for a callable and for a saved sub-network."""
-        return find("network", self.name) if self.subnet is None and not self.is_callable else None
+        """Its row of the catalog; None for a callable, for timm's, and for a saved sub-network."""
+        is_listed = self.subnet is None and not self.is_callable and self.timm_name is None
+        return find("network", self.name) if is_listed else None
 
     @property
     def title(self) -> str:
@@ -156,12 +169,17 @@ class NetworkSource:
                     f"{self.name!r} is Python code, and no folder is trusted to run code from; name the"
                     " folder it lies in: --trust DIR on the command line, trust=(DIR,) in Python"
                 )
+        elif self.timm_name:
+            if dict(self.settings):
+                # Some of timm's own settings name files, which it would load as code.
+                raise InvalidSettingError(f"{self.name} takes an input shape and a number of classes only")
         elif _NAME.fullmatch(self.name):
             find("network", self.name)
         else:
             raise InvalidSettingError(
                 f"{self.name!r} names no network: expected a name of the catalog, such as demonet or"
-                " resnet18, or a callable, written package.module:callable"
+                " resnet18, a name of timm, such as timm.resnet18, or a callable, written"
+                " package.module:callable"
             )
 
     def _checked_settings(self) -> tuple[tuple[str, Value], ...]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from nasviz.catalog.entry import Configuration, Entry, Figure, Setting, Value
 
-__all__ = ["DOCUMENTS"]
+__all__ = ["DOCUMENTS", "RECURRENT"]
 
 _ASGNAS = "Chen et al., Automated Search-Space Generation Neural Architecture Search, 2023, arXiv:2305.18030"
 _DARTS = "Liu, Simonyan and Yang, DARTS: Differentiable Architecture Search, ICLR 2019, arXiv:1806.09055"
@@ -100,6 +100,7 @@ def _network(
     num_classes: int = 10,
     collapse: tuple[str, ...] = (),
     cells: tuple[str, ...] = (),
+    edges_per_node: int = 2,
     recipe: Mapping[str, Value] | None = None,
 ) -> Entry:
     return Entry(
@@ -113,6 +114,7 @@ def _network(
         recipe=recipe or {},
         collapse=collapse,
         cells=cells,
+        edges_per_node=edges_per_node,
         family="documents",
         input_shape=input_shape,
         least_size=least_size,
@@ -349,6 +351,7 @@ _NAS_BENCH_201 = _network(
         _NONE,
     ),
     cells=("NasBench201Cell",),
+    edges_per_node=0,
 )
 _T41 = "RARTS dissertation, table 4.1"
 _PRERESNET_164 = _network(
@@ -387,6 +390,25 @@ _MLP_DIGITS = _network(
     Configuration("Digits", (), _counted(3_630, 3_560, 0, 0)),
     input_shape=(1, 8, 8),
 )
+
+RECURRENT = Entry(
+    "recurrent_cell",
+    "Recurrent cell",
+    "A step in time of a language model: a cell whose nodes read all states before, by four activations.",
+    settings=(
+        Setting("hidden", "int", 32, minimum=1, maximum=4096, help="Width of embeddings and states."),
+        Setting("nodes", "int", 8, minimum=1, maximum=16, help="Nodes of the cell; DARTS takes 8."),
+        _NONE,
+    ),
+    citation=f"{_DARTS}; Wu et al., Neural Architecture Search as Sparse Supernet, AAAI 2021",
+    published={"params": 26_720, "macs": 302_080, "num_structures": 1, "max_sparsity": 1},
+    collapse=("Highway",),
+    cells=("RecurrentCell",),
+    edges_per_node=1,
+    family="text",
+    num_classes=96,
+)
+"""What searches text; its structures share their weights, so that switches alone can choose among them."""
 
 DOCUMENTS: tuple[Entry, ...] = (
     _DEMONET,

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TextIO
 
 from nasviz.errors import InvalidSettingError
-from nasviz.runs.ablation import AblationPoint, write_points
+from nasviz.runs.ablation import AblationPoint
+from nasviz.runs.ablation_folder import AblationFolder
 
 __all__ = ["add_ablation_arguments", "run_ablation"]
 
@@ -21,7 +22,9 @@ def add_ablation_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_ablation(folder: Path, seeds: int, epochs: int, out: TextIO | None) -> list[AblationPoint]:
-    """Train all of it, some minutes on a processor; the table in `folder` grows with every seed.
+    """Train all of it, some minutes on a processor; the table in `folder` grows with every training.
+
+    What the table has already is left alone, so give other epochs another folder.
 
     Args:
         folder: Made where it is not there.
@@ -34,16 +37,13 @@ def run_ablation(folder: Path, seeds: int, epochs: int, out: TextIO | None) -> l
     """
     if seeds < 1 or epochs < 1:
         raise InvalidSettingError(f"--seeds {seeds} --epochs {epochs}: both must be at least 1")
-    from nasviz.train.ablation import THRESHOLDS, digits_ablation
+    from nasviz.train.ablation_worker import work_through
 
-    folder.mkdir(parents=True, exist_ok=True)
-    points: list[AblationPoint] = []
-    for point in digits_ablation(seeds=range(seeds), epochs=epochs):
-        points.append(point)
-        is_last = point.threshold == THRESHOLDS[-1]
-        if is_last:
-            write_points(points, folder / "ablation.csv")
-        if is_last and out is not None:
+    place = AblationFolder(folder)
+    if (known := len(place.points)) and out is not None:
+        out.write(f"{known} rows are there already; nothing is trained twice\n")
+    for point in work_through(place, seeds, epochs):
+        if out is not None:
             words = f"seed {point.seed}, {point.series}, lambda {point.strength:.2g}"
             out.write(f"{words}: accuracy {point.accuracy:.1%}, zeros {point.zeros:.1%}\n")
-    return points
+    return place.points

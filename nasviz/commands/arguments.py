@@ -64,7 +64,7 @@ def add_network(parser: argparse.ArgumentParser, name: str, more: str = "", **op
     documents = ", ".join(key for key, entry in NETWORKS.items() if entry.family == "documents")
     parser.add_argument(
         name,
-        help=f"{documents}, a classifier of torchvision, your own PACKAGE.MODULE:CALLABLE,"
+        help=f"{documents}, a classifier of torchvision, timm.NAME, your own PACKAGE.MODULE:CALLABLE,"
         f" or the folder of a saved sub-network{more}",
         **options,
     )
@@ -237,9 +237,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "penalty_cap": {"type": float, "help": "largest lambda", "shown": 1.0},
     "groups": {
         "choices": ("operations", "filters", "channels"),
-        "help": "what gsparsity takes for a group",
+        "help": "what gsparsity takes for a group, and rarts_width (not operations) scores",
         "shown": "operations",
     },
+    "fraction": {"type": float, "help": "channels that go, of rarts_width and sidt", "shown": 0.4},
+    "ranking": {"choices": ("global", "layer"), "help": "how their scores compete", "shown": "global"},
+    "sparsity": {"type": float, "help": "weight of the l1 norm of their scores", "shown": 1e-4},
+    "scores_lr": {"type": float, "help": "learning rate of their scores", "shown": 0.1},
+    "distillation": {"type": float, "help": "weight of the network before pruning", "shown": 1.0},
     "mu": {"type": float, "help": "weight of the penalty; gsparsity only, as all of these", "shown": 1.0},
     "rho": {"type": float, "help": "weight of the new gradient in the momentum", "shown": 0.8},
     "normalisation": {
@@ -262,6 +267,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "action": "append",
         "metavar": "NAME=FACTOR",
         "help": "more penalty on filters of modules of this class or path, as in layer2=2",
+    },
+    "from_scratch": {
+        "action": argparse.BooleanOptionalAction,
+        "help": "draw all weights anew: train a derived network as an architecture",
+        "shown": "no",
     },
     "epochs": {"type": int, "help": "passes over the training images"},
     "batch_size": {"type": int, "help": "images per step"},

@@ -105,6 +105,8 @@ def result_lines(run: Run) -> Iterator[str]:
         before, after = result[f"{key}_before"], result[f"{key}_after"]
         yield f"  {title:<10}  {before:,} -> {after:,} ({after / max(1, before):.1%})"
     yield f"  accuracy    {result['accuracy_full']:.1%} -> {result['accuracy_subnet']:.1%}"
+    if "perplexity_subnet" in result:
+        yield f"  perplexity  {result['perplexity_full']:.2f} -> {result['perplexity_subnet']:.2f}"
     yield f"  exactness   largest relative difference {result['max_relative_error']:.2g}"
 
 

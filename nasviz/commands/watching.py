@@ -74,7 +74,7 @@ def progress_line(tail: Tail) -> str:
     filled = min(_BAR_WIDTH, round(_BAR_WIDTH * (row.step + 1) / total))
     return (
         f"[{'#' * filled:.<{_BAR_WIDTH}}] {row.step + 1}/{total} {row.phase}  loss {row.loss:.3f}"
-        f"  accuracy {row.accuracy:.1%}  {row.examples_per_second:,.0f} images/s  zero {row.zero_groups}"
+        f"  accuracy {row.accuracy:.1%}  {row.examples_per_second:,.0f} examples/s  zero {row.zero_groups}"
     )
 
 

@@ -12,6 +12,7 @@ from nasviz.data.folders import folder_facts, load_folder
 from nasviz.data.images import DataSplit
 from nasviz.data.own import OwnData, open_own
 from nasviz.data.published import load_published
+from nasviz.data.text import load_penn_treebank, load_python_docs
 
 __all__ = ["Opened", "facts", "load", "open_data"]
 
@@ -38,6 +39,10 @@ class Opened:
             return load_digits_split(image_shape)
         if self.name == IMAGE_FOLDER:
             return load_folder(image_shape, self.folder)
+        if self.name == "python_docs":
+            return load_python_docs()
+        if self.name == "penn_treebank":
+            return load_penn_treebank(self.folder)
         return load_published(self.name, image_shape, self.folder)
 
 

@@ -87,8 +87,7 @@ def _kept(
         return without(cell, result["selected"])
     family = OPTIMIZERS[settings.optimizer].family
     if family == RELAXED and settings.optimizer != "sparsenas":
-        keep = 2 if settings.edges_per_node is None else settings.edges_per_node
-        return strongest(cell, weights, edges_per_node=keep)
+        return strongest(cell, weights, edges_per_node=settings.kept_edges)
     if family == RELAXED:
         return alive(cell, weights)
     if family == PROXIMAL:

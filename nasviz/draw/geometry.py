@@ -1,4 +1,4 @@
-"""Figures of the geometry that Learn explains: half-spaces in the plane, paths of methods, chances."""
+"""Figures of the geometry that Learn explains: proximal maps, unit balls, paths of methods, chances."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 import plotly.graph_objects as go
 
 from nasviz.draw.charts import DASHES, SERIES, empty_chart
-from nasviz.draw.palette import STATES
 from nasviz.graph import Chance
 
-__all__ = ["chance_chart", "halfspace_chart", "paths_chart", "prox_chart"]
-
-REACH = 6.0
-"""Half the width of the plane that is shown."""
-FAR = 40.0
+__all__ = [
+    "chance_chart",
+    "decay_chart",
+    "paths_chart",
+    "prox_chart",
+    "unit_ball_chart",
+]
 
 
 def chance_chart(chances: Sequence[Chance], max_sparsity: int) -> go.Figure:
@@ -35,46 +36,48 @@ def chance_chart(chances: Sequence[Chance], max_sparsity: int) -> go.Figure:
     return figure
 
 
-def halfspace_chart(
-    x: Sequence[float], trial: Sequence[float], projected: Sequence[float], epsilon: float
-) -> go.Figure:
-    """The plane of one group: where it stands, where the step leads, and the half-space it must not leave."""
-    figure = empty_chart("", "first weight of the group", "second weight")
-    square = x[0] ** 2 + x[1] ** 2
-    if square:
-        # Points y with <y, x> = epsilon |x|^2: through epsilon x, at right angles to x.
-        foot = (epsilon * x[0], epsilon * x[1])
-        length = square**0.5
-        along = (-x[1] / length * FAR, x[0] / length * FAR)
-        away = (-x[0] / length * FAR, -x[1] / length * FAR)
-        one, other = (foot[0] + along[0], foot[1] + along[1]), (foot[0] - along[0], foot[1] - along[1])
-        outside = [one, other, _add(other, away), _add(one, away), one]
-        figure.add_scatter(
-            x=[p[0] for p in outside],
-            y=[p[1] for p in outside],
-            mode="lines",
-            fill="toself",
-            name="left half-space: becomes zero",
-            fillcolor="rgba(213, 94, 0, 0.13)",
-            line={"color": STATES["erased"].light, "dash": "dash", "width": 1.5},
-            hoverinfo="skip",
-        )
-    for name, point, colour, symbol in (
-        ("x, the group now", x, SERIES[0], "circle"),
-        ("trial point", trial, SERIES[4], "diamond"),
-        ("after the projection", projected, SERIES[3], "circle-open"),
-    ):
-        is_ring = symbol == "circle-open"
-        marker: dict[str, Any] = {"size": 20 if is_ring else 13, "color": colour, "symbol": symbol}
-        marker |= {"line": {"width": 3 if is_ring else 0}}
-        figure.add_scatter(x=[point[0]], y=[point[1]], mode="markers", name=name, marker=marker)
-    arrow: dict[str, Any] = {"ax": x[0], "ay": x[1], "axref": "x", "ayref": "y", "text": "", "arrowhead": 2}
-    figure.add_annotation(x=trial[0], y=trial[1], arrowwidth=2, arrowcolor=SERIES[6], **arrow)
-    figure.update_xaxes(range=[-REACH, REACH], zeroline=True, zerolinecolor="rgba(128,128,128,0.6)")
-    figure.update_yaxes(
-        range=[-REACH, REACH], zeroline=True, zerolinecolor="rgba(128,128,128,0.6)", scaleanchor="x"
+def unit_ball_chart(ball: Mapping[str, Any]) -> go.Figure:
+    """The surface on which a penalty of three weights is 1; the first two weights are a group."""
+    figure = go.Figure(layout={"paper_bgcolor": "rgba(0,0,0,0)", "margin": dict.fromkeys("lrtb", 0)})
+    figure.add_surface(
+        x=ball["x"],
+        y=ball["y"],
+        z=ball["z"],
+        surfacecolor=ball["z"],
+        colorscale=[[0.0, SERIES[0]], [0.5, "#dbe9f6"], [1.0, SERIES[0]]],
+        showscale=False,
+        contours={"z": {"show": True, "width": 1, "color": SERIES[6]}},
+        hoverinfo="skip",
     )
-    figure.update_layout(height=560)
+    axis = {"range": [-1.15, 1.15], "dtick": 1, "backgroundcolor": "rgba(0,0,0,0)"}
+    figure.update_layout(
+        height=380,
+        scene={
+            "xaxis": axis | {"title": {"text": "w₁, group"}},
+            "yaxis": axis | {"title": {"text": "w₂, group"}},
+            "zaxis": axis | {"title": {"text": "w₃, alone"}},
+            "aspectmode": "cube",
+            "camera": {"eye": {"x": 1.5, "y": 1.2, "z": 0.8}},
+        },
+    )
+    return figure
+
+
+def decay_chart(lengths: Sequence[Mapping[str, Any]], dead: float = 1e-6) -> go.Figure:
+    """Length of each group against the steps, on a logarithmic axis: what dies falls in a straight line."""
+    figure = empty_chart("", "step", "length of the group")
+    for number, group in enumerate(lengths):
+        path = group["path"]
+        figure.add_scatter(
+            x=list(range(len(path))),
+            y=path,
+            mode="lines",
+            name=f"held at {group['target']:g} by the loss",
+            line={"color": SERIES[number % len(SERIES)], "width": 3, "dash": DASHES[number % len(DASHES)]},
+        )
+    figure.add_hline(y=dead, line_dash="dot", annotation_text="pruned below 10⁻⁶")
+    figure.update_yaxes(type="log", exponentformat="power", range=[-8, 0.5])
+    figure.update_layout(height=520)
     return figure
 
 
@@ -118,7 +121,3 @@ def prox_chart(z: Sequence[float], axis: Sequence[float], found: Mapping[str, An
     figure.update_yaxes(range=[-3, 3], scaleanchor="x")
     figure.update_layout(height=360)
     return figure
-
-
-def _add(one: tuple[float, float], other: tuple[float, float]) -> tuple[float, float]:
-    return (one[0] + other[0], one[1] + other[1])

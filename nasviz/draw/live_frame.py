@@ -19,13 +19,16 @@ from nasviz.draw.palette import BINS
 from nasviz.runs import Tail
 from nasviz.runs.records import Vectors
 
-__all__ = ["LiveFrame", "StructureState", "last_scores", "live_frame", "until"]
+__all__ = ["WEIGHT", "LiveFrame", "StructureState", "last_scores", "live_frame", "structure_states", "until"]
 
 POINTS = 320
 """Points a curve keeps: about as many as there are pixels to tell them apart."""
 COLUMNS = 160
 CELLS = 14_000
 """Most cells of a heat map; with very many structures it has fewer columns."""
+EVENTS = 40
+WEIGHT = "Weight"
+"""What the scores of a search by architecture parameters are: one that is zero silences its operation."""
 NOT_MEASURED = 255
 CURVES = ("loss", "accuracy", "lr", "zero_groups")
 TITLES = {"loss": "Loss", "accuracy": "Accuracy", "lr": "Learning rate", "zero_groups": "Zero structures"}
@@ -59,6 +62,8 @@ class LiveFrame:
     heat: bytes
     """Bins row by row, a byte each; 255 where nothing was measured."""
     events: tuple[tuple[int, str, str], ...]
+    measure: str = "Saliency"
+    """What the scores are."""
 
     def payload(self) -> dict[str, Any]:
         """Everything for the browser."""
@@ -74,16 +79,26 @@ class LiveFrame:
             "columns": self.heat_steps,
             "heat": base64.b64encode(self.heat).decode(),
             "events": self.events,
+            "measure": self.measure,
         }
 
 
-def live_frame(tail: Tail, *, state: str = "running", names: Mapping[int, str] | None = None) -> LiveFrame:
+def live_frame(
+    tail: Tail,
+    *,
+    state: str = "running",
+    names: Mapping[int, str] | None = None,
+    measure: str = "Saliency",
+    more: tuple[tuple[str, str], ...] = (),
+) -> LiveFrame:
     """Make the frame of everything that a tail holds; O(rows of the tail).
 
     Args:
         tail: All of a run, or all up to a moment (`until`).
         state: Of the run, as the store tells it.
         names: Of the structures, by id.
+        measure: What its scores are, in a word or two.
+        more: Facts, name and text, to be told beside those of every run.
     """
     steps = tail.steps
     last = steps[-1] if len(steps) else None
@@ -93,13 +108,14 @@ def live_frame(tail: Tail, *, state: str = "running", names: Mapping[int, str] |
         phase=str(last["phase"]) if last is not None else "",
         step=int(last["step"]) if last is not None else -1,
         total_steps=tail.total_steps or 0,
-        facts=_facts(tail),
+        facts=(*_facts(tail), *more),
         phases=_phases(tail),
         curves=tuple(_curve(tail, name) for name in CURVES),
-        structures=_structures(tail, names or {}),
+        structures=structure_states(tail, names or {}, measure),
         heat_steps=heat_steps,
         heat=heat,
-        events=tuple((e.step, clean(e.kind), clean(e.text)) for e in tail.events[-8:]),
+        events=tuple((e.step, clean(e.kind), clean(e.text)) for e in tail.events[-EVENTS:]),
+        measure=measure,
     )
 
 
@@ -117,14 +133,19 @@ def until(tail: Tail, step: int) -> Tail:
     )
 
 
-def last_scores(tail: Tail) -> dict[int, float]:
-    """The newest score of each structure that was ever measured: what colours the graph."""
-    values = tail.scores.values
-    known = np.isfinite(values)
-    newest = len(values) - 1 - known[::-1].argmax(axis=0) if len(values) else []
+def last_scores(tail: Tail, vectors: Vectors | None = None) -> dict[int, float]:
+    """The newest score of each structure that was ever measured: what colours the graph.
+
+    Args:
+        tail: Of a run.
+        vectors: Others than its scores: its norms, say.
+    """
+    found = tail.scores if vectors is None else vectors
+    known = np.isfinite(found.values)
+    newest = len(known) - 1 - known[::-1].argmax(axis=0) if len(known) else []
     return {
-        structure: float(values[row, column])
-        for column, (structure, row) in enumerate(zip(tail.scores.structures, newest, strict=False))
+        structure: float(found.values[row, column])
+        for column, (structure, row) in enumerate(zip(found.structures, newest, strict=False))
         if known[row, column]
     }
 
@@ -192,7 +213,10 @@ def _short(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-def _structures(tail: Tail, names: Mapping[int, str]) -> tuple[StructureState, ...]:
+def structure_states(
+    tail: Tail, names: Mapping[int, str], measure: str = "Saliency"
+) -> tuple[StructureState, ...]:
+    """What has become of each structure so far, in the order of the scores; names are shortened."""
     said: dict[int, str] = {}
     for event in tail.events:
         if event.structure is not None and event.kind in ("redundant", "selected", "orphaned"):
@@ -201,6 +225,8 @@ def _structures(tail: Tail, names: Mapping[int, str]) -> tuple[StructureState, .
         zero = tail.norms.values[-1] == 0
         said |= {s: "zero" for s, is_zero in zip(tail.norms.structures, zero, strict=True) if is_zero}
     scores = last_scores(tail)
+    if measure == WEIGHT:
+        said |= {s: "zero" for s, weight in scores.items() if weight == 0}
     return tuple(
         StructureState(
             s,

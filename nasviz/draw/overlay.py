@@ -69,17 +69,25 @@ class Overlay:
         }
 
 
-def saliency_overlay(view: GraphView, space: SearchSpace, scores: Mapping[int, float]) -> Overlay:
+def saliency_overlay(
+    view: GraphView, space: SearchSpace, scores: Mapping[int, float], what: str = "Saliency"
+) -> Overlay:
     """Removal structures by score, in cividis: dark is redundant, bright is important.
 
     A closed module that holds several structures takes the lowest score among them.
+
+    Args:
+        view: What is painted.
+        space: The structures.
+        scores: A number for each, by id; another one than a score, if you like.
+        what: The numbers are, in a word or two.
     """
     lowest: dict[str, float] = {}
     for structure, score in scores.items():
         for vertex in space.segments[structure].vertices:
             if drawn := view.drawing.by_member.get(vertex):
                 lowest[drawn] = min(score, lowest.get(drawn, score))
-    return _coloured("Saliency", "cividis", lowest, "{:.3g}".format, "saliency {}")
+    return _coloured(what, "cividis", lowest, "{:.3g}".format, f"{what.lower()} {{}}")
 
 
 def cost_overlay(view: GraphView, trace: TraceGraph, cost: Literal["macs", "parameters"]) -> Overlay:

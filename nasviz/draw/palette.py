@@ -43,11 +43,13 @@ STATES: Mapping[str, Mark] = {
         Mark(
             "dead-end", "dead end: nothing reads it any more", "#8c6d46", "#c9a878", "dotted, struck through"
         ),
+        Mark("zero", "zero: its whole group is, nothing is cut yet", "#d55e00", "#ff8a3d", "dash-dotted"),
         Mark("sliced", "sliced: some of its rows or columns go", "#0072b2", "#56b4e9", "hatched"),
         Mark("bypassed", "bypassed: one operand is left", "#6b7280", "#9ca3af", "long dashes"),
         Mark("materialised", "zeros written back before it", "#009e73", "#2fd6a6", "dotted"),
         Mark("selected", "selected to go", "#cc79a7", "#e8a3c8", "thick"),
         Mark("current", "where the algorithm stands", "#009e73", "#2fd6a6", "very thick"),
+        Mark("leading", "strongest operation of its edge", "#009e73", "#2fd6a6", "thick"),
         Mark("protected", "protected from removal", "#1f2937", "#f3f4f6", "double border"),
         Mark("ancestor", "leads to the chosen vertex", "#0072b2", "#56b4e9", "thick"),
         Mark("descendant", "depends on the chosen vertex", "#e69f00", "#f5bd48", "thick"),

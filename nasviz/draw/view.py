@@ -6,6 +6,7 @@ Streamlit.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,6 +50,11 @@ class GraphView:
         openable = {v.id: v.module for v in self.drawing.vertices if v.module}
         return openable | {c.id: c.module for c in self.drawing.clusters if c.module}
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Opaque ids mean something in one drawing only: an overlay says by this which one it is for."""
+        return hashlib.sha256(f"{self.title}\0{self.dot}".encode()).hexdigest()[:16]
+
     @property
     def legend(self) -> tuple[tuple[str, str], ...]:
         """Role and meaning of what is on the drawing, in the order of the palette."""
@@ -66,6 +72,10 @@ class GraphView:
 
     def payload(self) -> dict[str, Any]:
         """Everything for the browser, as data that JSON can hold; arrows are pairs of positions."""
+        return self._payload
+
+    @cached_property
+    def _payload(self) -> dict[str, Any]:
         place = {vertex.id: index for index, vertex in enumerate(self.drawing.vertices)}
         return {
             "title": self.title,

@@ -88,7 +88,7 @@ class SearchSpace:
     collapse: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _ = self._protected  # unknown names are refused here, not at the first question
+        _ = self.protected  # unknown names are refused here, not at the first question
 
     @property
     def trace(self) -> TraceGraph:
@@ -104,7 +104,7 @@ class SearchSpace:
     def channels(self) -> ChannelSpace:
         """What can be cut inside operators: channel groups (OTOv2)."""
         return ChannelSpace(
-            self.trace, frozenset(v for i in self._protected for v in self.segments[i].vertices)
+            self.trace, frozenset(v for i in self.protected for v in self.segments[i].vertices)
         )
 
     @cached_property
@@ -125,7 +125,7 @@ class SearchSpace:
     @cached_property
     def gates(self) -> tuple[Gate, ...]:
         """Branches that may be replaced by their value at zero; they do not count towards K."""
-        return tuple(gate for gate in gates(self.segments) if gate.id not in self._protected)
+        return tuple(gate for gate in gates(self.segments) if gate.id not in self.protected)
 
     @cached_property
     def switchable(self) -> tuple[Switchable, ...]:
@@ -162,8 +162,8 @@ class SearchSpace:
         """What must stay connected."""
         return Connectivity(
             self.segments,
-            sinks=required_sinks(self.segments, self._objections) | self._protected,
-            protected=self._protected,
+            sinks=required_sinks(self.segments, self._objections) | self.protected,
+            protected=self.protected,
             priced=frozenset(s.id for s in self.removable),
         )
 
@@ -345,7 +345,7 @@ class SearchSpace:
     def _structure(self, s: Segment, shared: dict[str, tuple[str, ...]]) -> RemovalStructure:
         reason = structure_reason(self.segments, s, shared)
         breaker = zero_breaker((self.trace[v] for v in s.vertices), (), from_zero=False)
-        if s.id in self._protected:
+        if s.id in self.protected:
             reason = "you protected it"
         own = own_parameters(s, shared) if reason is None else s.parameters
         gone = Connectivity(self.segments, frozenset(), frozenset(), frozenset()).closure([s.id])
@@ -363,7 +363,8 @@ class SearchSpace:
         )
 
     @cached_property
-    def _protected(self) -> frozenset[int]:
+    def protected(self) -> frozenset[int]:
+        """Ids of the segments that `protect` names."""
         found: set[int] = set()
         for wish in self.protect:
             hits = {s.id for s in self.segments if self._names(s, wish)}

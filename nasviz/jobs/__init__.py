@@ -16,11 +16,12 @@ from nasviz.jobs.door import (
     shared_door,
     time_subnet,
     time_vertices,
+    timm_names,
     view_onnx,
     warm,
 )
 from nasviz.jobs.job import Job, JobState
-from nasviz.jobs.launch import cancel_run, is_starting, start_run
+from nasviz.jobs.launch import cancel_run, is_starting, start_ablation, start_run
 from nasviz.jobs.process import Limits
 from nasviz.jobs.scheduling import Scheduler
 from nasviz.jobs.slots import Slot, local_slots, slots_of
@@ -46,11 +47,13 @@ __all__ = [
     "reopen",
     "shared_door",
     "slots_of",
+    "start_ablation",
     "start_run",
     "start_sweep",
     "stop_sweep",
     "time_subnet",
     "time_vertices",
+    "timm_names",
     "view_onnx",
     "warm",
 ]

@@ -57,6 +57,7 @@ __all__ = [
     "reopen",
     "time_subnet",
     "time_vertices",
+    "timm_names",
     "view_onnx",
 ]
 
@@ -241,6 +242,14 @@ def view_onnx(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     }
 
 
+def timm_names(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Every network that the installed timm can build."""
+    from nasviz.models.timm_networks import timm_names as known
+
+    report(0.2, "asking timm what it has")
+    return {"names": list(known())}
+
+
 def time_vertices(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Time every vertex of a network on the device where it would be used."""
     network = _full(arguments, report)
@@ -356,6 +365,7 @@ _TASKS = (
     time_vertices,
     time_subnet,
     download,
+    timm_names,
 )
 TASKS = {task.__name__: task for task in _TASKS}
 

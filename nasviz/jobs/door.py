@@ -32,6 +32,7 @@ __all__ = [
     "shared_door",
     "time_subnet",
     "time_vertices",
+    "timm_names",
     "view_onnx",
     "warm",
 ]
@@ -335,6 +336,11 @@ def time_subnet(
     _saved(folder)
     arguments = {"source": source.to_json(), "data": data, "batch_size": batch_size, "device": device}
     return _DOOR.submit("time_subnet", arguments | {"folder": str(folder)}, is_user_code=source.is_callable)
+
+
+def timm_names() -> Job:
+    """The result holds `names`: every network that the installed timm can build."""
+    return _DOOR.submit("timm_names", {}, files=())
 
 
 def view_onnx(

@@ -14,11 +14,13 @@ from types import MappingProxyType
 from nasviz.errors import RunBusyError, RunStateError
 from nasviz.jobs.process import environment
 from nasviz.runs import Run, Sweep
+from nasviz.runs.ablation_folder import AblationFolder
 from nasviz.runs.files import LOG, PID, read_json
 
-__all__ = ["cancel_run", "detach", "is_starting", "start_run"]
+__all__ = ["cancel_run", "detach", "is_starting", "start_ablation", "start_run"]
 
 WORKER = "nasviz.train.worker"
+ABLATION_WORKER = "nasviz.train.ablation_worker"
 
 _WORKERS: dict[Path, subprocess.Popen[bytes]] = {}
 """Workers and schedulers that this process has started and that still live, by their folder."""
@@ -60,7 +62,7 @@ def detach(folder: Path, command: Sequence[str], variables: Mapping[str, str]) -
     threading.Thread(target=_bury, args=(folder, worker), daemon=True).start()
 
 
-def is_starting(run: Run | Sweep) -> bool:
+def is_starting(run: Run | Sweep | AblationFolder) -> bool:
     """Whether a worker or scheduler that this process has started is still on its way to the lock."""
     worker = _WORKERS.get(run.folder)
     if worker is None or run.is_active:
@@ -68,6 +70,17 @@ def is_starting(run: Run | Sweep) -> bool:
     # The worker signs in as it takes the lock: one that has signed is on its way out.
     record = read_json(run.folder / PID) or {}
     return record.get("pid") != worker.pid
+
+
+def start_ablation(place: AblationFolder, seeds: int, epochs: int) -> None:
+    """Start a worker for the ablation on digits; it does what is not there yet.
+
+    Raises:
+        RunBusyError: One is at work there already.
+    """
+    if place.is_active or is_starting(place):
+        raise RunBusyError(f"the ablation in {place.folder} is at work already; stop it first")
+    detach(place.folder, [ABLATION_WORKER, str(place.folder), str(seeds), str(epochs)], {})
 
 
 def cancel_run(run: Run, wait_s: float = 0.0) -> bool:

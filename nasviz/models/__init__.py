@@ -9,6 +9,7 @@ from nasviz.models.darts_v2 import DartsV2
 from nasviz.models.demonet import DemoNet
 from nasviz.models.nas_bench_201 import NasBench201
 from nasviz.models.preresnet_164 import PreResNet
+from nasviz.models.resetting import reset_
 from nasviz.models.stacked_unets import StackedUnets
 from nasviz.models.super_resnet import SuperResNet
 from nasviz.models.weights import load_weights
@@ -25,4 +26,5 @@ __all__ = [
     "create",
     "load_weights",
     "names",
+    "reset_",
 ]

@@ -17,9 +17,11 @@ from nasviz.models.demonet import DemoNet
 from nasviz.models.mlp_digits import MlpDigits
 from nasviz.models.nas_bench_201 import NasBench201
 from nasviz.models.preresnet_164 import PreResNet
+from nasviz.models.recurrent import RecurrentStep
 from nasviz.models.regnet_800m import regnet_800m
 from nasviz.models.stacked_unets import StackedUnets
 from nasviz.models.super_resnet import ONE_M, TWO_M, SuperResNet
+from nasviz.models.timm_networks import build_timm
 from nasviz.models.torchvision_networks import build_torchvision
 from nasviz.models.user_code import build_from_user_code
 from nasviz.models.weights import load_weights
@@ -41,12 +43,14 @@ _ZOO: Mapping[str, Callable[..., nn.Module]] = {
     "preresnet_164": PreResNet,
     "mlp_digits": MlpDigits,
 }
+TEXT = "text"
+"""Family of the networks that take one step along a text."""
 _EXAMPLE_BATCH = 2
 
 
 def names() -> tuple[str, ...]:
     """The documents' networks. `create` also takes every classifier of torchvision, see `nasviz.catalog`."""
-    return tuple(_ZOO)
+    return (*_ZOO, "recurrent_cell")
 
 
 def create(
@@ -98,7 +102,16 @@ def _build(source: NetworkSource, facts: DataFacts | None) -> tuple[nn.Module, t
         return _saved(source.subnet)
     entry = source.entry
     inputs: Any = None
-    if entry is None:
+    is_text = entry is not None and entry.family == TEXT
+    if facts is not None and entry is not None and (facts.kind == TEXT) != is_text:
+        raise InvalidSettingError(
+            f"{source.name} reads {'text' if is_text else 'images'}, and {facts.name} holds {facts.kind};"
+            " choose recurrent_cell with python_docs or penn_treebank, or a network of images with images"
+        )
+    shape: tuple[int, ...] | None
+    if source.timm_name is not None:
+        model, shape = build_timm(source.timm_name, source.input_shape, num_classes)
+    elif entry is None:
         is_image = facts is not None and facts.channels > 0
         own = (facts.channels, facts.size, facts.size) if facts is not None and is_image else None
         shape = source.input_shape or own
@@ -108,7 +121,9 @@ def _build(source: NetworkSource, facts: DataFacts | None) -> tuple[nn.Module, t
         model = from_catalog(entry, source, shape, num_classes or entry.num_classes)
     if source.weights is not None:
         load_weights(model, source.weights)
-    if inputs is None or source.input_shape is not None:
+    if isinstance(model, RecurrentStep):
+        inputs = (torch.arange(_EXAMPLE_BATCH), torch.zeros(_EXAMPLE_BATCH, model.hidden))
+    elif inputs is None or source.input_shape is not None:
         inputs = _example_inputs(source, shape)
     return model.train(), inputs if isinstance(inputs, tuple) else (inputs,)
 
@@ -125,6 +140,8 @@ def from_catalog(entry: Entry, source: NetworkSource, shape: tuple[int, ...], nu
     Raises:
         InvalidSettingError: It does not compute on images of this shape.
     """
+    if entry.family == TEXT:
+        return RecurrentStep(num_classes, **dict(entry.complete(dict(source.settings))))  # type: ignore[arg-type]
     if entry.name not in _ZOO:
         return build_torchvision(entry, shape, num_classes)
     if min(shape[1:]) < entry.least_size:

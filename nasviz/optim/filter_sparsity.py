@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
-
-from nasviz.optim.groups import Rows, TensorGroup
+from nasviz.optim.groups import TensorGroup
 from nasviz.optim.penalty_search import THRESHOLD, PenaltySearch
 from nasviz.optim.proxsgd import ProxSGD
+from nasviz.optim.row_grouping import group_of_rows
 from nasviz.saliency.rows import RowIndex
 
 __all__ = ["FilterSparsity"]
@@ -86,12 +85,7 @@ class FilterSparsity(PenaltySearch):
 
     def group_of(self, ids: Sequence[int]) -> TensorGroup:
         """The rows of these channel groups."""
-        chosen = torch.zeros(len(self._rows.ids), dtype=torch.bool)
-        places = {group: place for place, group in enumerate(self._rows.ids)}
-        chosen[[places[i] for i in ids]] = True
-        found = self._rows.rows_of(chosen.to(self._rows.device))
-        rows = zip(self._rows.tensors, self._rows.dims, found, strict=True)
-        return TensorGroup((), tuple(Rows(t, dim, index) for t, dim, index in rows if len(index)))
+        return group_of_rows(self._rows, ids)
 
     def _in(self, groups: frozenset[int]) -> tuple[int, ...]:
         return tuple(self._leave_something(sorted(groups)))

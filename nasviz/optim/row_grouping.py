@@ -11,9 +11,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from nasviz.optim.groups import Rows, TensorGroup
 from nasviz.saliency.rows import RowIndex
 
-__all__ = ["RowGrouping"]
+__all__ = ["RowGrouping", "group_of_rows"]
 
 _REST = -2
 """Stands for the rows that belong to no group; they follow the gradient alone."""
@@ -84,3 +85,18 @@ class RowGrouping:
         """The same groups without the rows of some tensors; `keeps` goes by `tensors`."""
         table = [row for row, keep in zip(self._index.table(), keeps, strict=True) if keep]
         return RowGrouping(RowIndex(self._index.ids, table), self.ids, self._multipliers)
+
+
+def group_of_rows(index: RowIndex, ids: Collection[int]) -> TensorGroup:
+    """All rows that some groups of an index own, as one group.
+
+    Examples:
+        >>> bias = torch.zeros(3)
+        >>> group = group_of_rows(RowIndex((5, 6), [(bias, 0, [5, 6, 5])]), [5])
+        >>> [rows.index.tolist() for rows in group.rows]
+        [[0, 2]]
+    """
+    wanted = set(ids)
+    chosen = torch.tensor([i in wanted for i in index.ids], dtype=torch.bool)
+    rows = zip(index.tensors, index.dims, index.rows_of(chosen.to(index.device)), strict=True)
+    return TensorGroup((), tuple(Rows(tensor, dim, found) for tensor, dim, found in rows if len(found)))

@@ -13,8 +13,10 @@ from nasviz.relax.architecture import (
     with_architecture,
 )
 from nasviz.relax.create import METHODS, create
+from nasviz.relax.create_width import create_width
 from nasviz.relax.relaxed_optimizer import RelaxedOptimizer
 from nasviz.relax.sparsenas import SparseNAS, derived_sparse
+from nasviz.relax.width_search import WidthSearch
 
 __all__ = [
     "METHODS",
@@ -22,8 +24,10 @@ __all__ = [
     "Derived",
     "RelaxedOptimizer",
     "SparseNAS",
+    "WidthSearch",
     "construct_derived",
     "create",
+    "create_width",
     "derived_network",
     "derived_sparse",
     "with_architecture",

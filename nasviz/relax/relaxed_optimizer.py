@@ -74,7 +74,7 @@ class RelaxedOptimizer(Optimizer, ABC):
             raise InvalidSettingError(
                 "there are no weights or no architecture parameters; add switches first"
             )
-        self._elsewhere = Elsewhere(net, self.weights, self.alphas)
+        self._elsewhere = self._evaluator(net)
         self._variables: dict[str, Sequence[Tensor]] = {"w": self.weights, "alpha": self.alphas}
         self._is_sharing = False
         super().__init__(inner.param_groups, inner.defaults)
@@ -188,6 +188,10 @@ class RelaxedOptimizer(Optimizer, ABC):
         for copy, saved in zip(self._copies(), state_dict["copies"], strict=True):
             copy.load_(saved["weights"], saved["statistics"])
         self._share()
+
+    def _evaluator(self, net: nn.Module) -> Elsewhere:
+        """What evaluates the network at other weights and architecture parameters."""
+        return Elsewhere(net, self.weights, self.alphas)
 
     @abstractmethod
     def _iteration(self, train: Loss, validation: Loss) -> Iterator[Step]:

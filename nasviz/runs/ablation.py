@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
-__all__ = ["MEASURES", "AblationPoint", "curve", "read_points", "write_points"]
+__all__ = ["MEASURES", "TRAININGS_A_SEED", "AblationPoint", "curve", "read_points", "write_points"]
 
 MEASURES = {
     "accuracy": "Accuracy of the sparse network alone",
@@ -18,6 +18,8 @@ MEASURES = {
     "zeros": "Share of the 3,560 weights that are zero",
 }
 """The four plots, by the field that each of them shows."""
+TRAININGS_A_SEED = 36
+"""Six pairs of an optimizer and a regulariser, at six values of lambda."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ __all__ = [
     "PID",
     "PREVIOUS_CHECKPOINT",
     "REQUEST",
+    "SEARCHED",
     "SPACE",
     "START",
     "SUBNET",
@@ -40,6 +41,8 @@ CONFIG = "config.json"
 """Settings, id and time of creation; a folder without it is neither run nor sweep."""
 ENVIRONMENT = "environment.json"
 """One entry per start: versions, device, host, threads."""
+SEARCHED = "searched.json"
+"""The search space that the scores are of, where the end of the search has put another one into its place."""
 SPACE = "space.json"
 """Search space of the network, as the graph room writes it."""
 DATABASE = "run.db"

@@ -14,12 +14,13 @@ from nasviz.catalog import (
     RECIPE,
     RELAXED,
     SALIENCIES,
+    WIDTH,
     Entry,
     NetworkSource,
 )
 from nasviz.errors import InvalidSettingError
 from nasviz.runs.schedule import PROJECTION_SHARE, SEARCH_SHARE, Schedule, plan_steps
-from nasviz.runs.validation import Choice, Number, Pattern, Rule, check, refuse, rule_of
+from nasviz.runs.validation import Choice, Number, Pattern, Rule, Truth, check, refuse, rule_of
 
 __all__ = ["RunSettings"]
 
@@ -54,6 +55,7 @@ _RULES: Mapping[str, Rule] = {
     "num_workers": Number(0, 256, whole=True),
     "processes": Number(1, 4096, whole=True),
     "trained_epochs": Number(0, 10**6, whole=True),
+    "from_scratch": Truth(),
     **{setting.name: rule_of(setting) for setting in RECIPE},
 }
 _OWN = (
@@ -77,6 +79,11 @@ _OWN = (
     "penalty_step",
     "penalty_cap",
     "groups",
+    "fraction",
+    "ranking",
+    "sparsity",
+    "scores_lr",
+    "distillation",
     "mu",
     "rho",
     "normalisation",
@@ -157,9 +164,9 @@ class RunSettings:
     validation_weight: float | None = None
     """Lambda of MiLeNAS."""
     auxiliary_weight: float | None = None
-    """Lambda of RARTS."""
+    """Lambda of RARTS, as a search for operations or for widths."""
     coupling: float | None = None
-    """Beta of RARTS."""
+    """Beta of it."""
     latency_weight: float | None = None
     """Gamma of RARTS, for a millisecond."""
     balance: float | None = None
@@ -168,7 +175,16 @@ class RunSettings:
     penalty_cap: float | None = None
     """By how much its lambda rises each epoch, and how far."""
     groups: str | None = None
-    """What GSparsity takes for a group: "operations", "filters" or "channels"."""
+    """What GSparsity takes for a group: "operations", "filters" or "channels"; what a width search scores."""
+    fraction: float | None = None
+    """Share of the channels that a width search prunes."""
+    ranking: str | None = None
+    """Whether it sorts all scores together, "global", or those of each "layer"."""
+    sparsity: float | None = None
+    """Weight of the l1 norm of its scores."""
+    scores_lr: float | None = None
+    distillation: float | None = None
+    """Weight of the distillation from the network before pruning."""
     mu: float | None = None
     """Weight of the penalty of GSparsity."""
     rho: float | None = None
@@ -197,6 +213,8 @@ class RunSettings:
     """Parameter of the Beta distribution from which the shares of mixed images are drawn; 0 mixes none."""
     label_smoothing: float = 0.0
     """Share of every label that is spread over all classes."""
+    from_scratch: bool = False
+    """Whether all weights are drawn anew, whatever the network has learnt: an architecture is trained."""
     trained_epochs: int = 0
     """Of `epochs`, how many the run has trained that this one continues; see `nasviz.runs.continuing`."""
     epochs: int = 2
@@ -275,7 +293,7 @@ class RunSettings:
         """Several processes need a step that torch can share out, and shares of equal size."""
         if self.processes == 1:
             return
-        if entry.family == RELAXED:
+        if entry.family in (RELAXED, WIDTH):
             words = f"1, for DistributedDataParallel cannot share the gradients that {entry.title} takes"
             raise refuse("processes", self.processes, words, 1)
         if self.batch_size % self.processes:
@@ -318,6 +336,13 @@ class RunSettings:
                 words = f"left at its default, for {entry.title} has no such setting"
                 raise refuse(name, value, words, _DEFAULTS[name])
 
+    @property
+    def kept_edges(self) -> int:
+        """How many edges each node keeps, where a softmax was searched; 0 for all."""
+        entry = self.network.entry
+        own = 2 if entry is None else entry.edges_per_node
+        return own if self.edges_per_node is None else self.edges_per_node
+
     def schedule(self, num_train: int) -> Schedule:
         """The phases of the run on `num_train` training images.
 
@@ -325,7 +350,7 @@ class RunSettings:
             InvalidSettingError: Warm-up and projection do not fit into it.
         """
         entry = OPTIMIZERS[self.optimizer]
-        is_proximal = entry.family == PROXIMAL
+        is_proximal = entry.family in (PROXIMAL, WIDTH)
         return plan_steps(
             num_train=num_train // entry.num_batches,
             batch_size=self.batch_size,

@@ -12,6 +12,7 @@ from torch.utils import _pytree as pytree
 
 from nasviz.errors import TraceError
 from nasviz.trace.objects import understand
+from nasviz.trace.origin import place_of_error
 from nasviz.trace.parity import Answers, Probe, ask
 
 __all__ = ["as_arguments", "expected_answers", "first_line", "widened"]
@@ -55,8 +56,8 @@ def expected_answers(model: nn.Module, probe: Probe) -> Answers:
         answers = ask(model, model, probe, batch=False, train=False)
     except Exception as error:  # the user's code
         raise TraceError(
-            f"{type(model).__name__} does not run on inputs of shape {_shapes(probe)}: {first_line(error)};"
-            " pass example_inputs of the shape that it was made for"
+            f"{type(model).__name__} does not run on inputs of shape {_shapes(probe)}: {first_line(error)}"
+            f"{place_of_error(error, model)}; pass example_inputs of the shape that it was made for"
         ) from error
     with suppress(Exception):  # the user's code, at another batch size
         answers.batch = ask(model, model, probe, train=False).batch

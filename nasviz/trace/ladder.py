@@ -16,7 +16,7 @@ from nasviz.trace.functional import make_functional
 from nasviz.trace.graph_of import graph_of
 from nasviz.trace.lift import lift
 from nasviz.trace.network import TracedNetwork, assemble
-from nasviz.trace.origin import line_of_error
+from nasviz.trace.origin import place_of_error
 from nasviz.trace.parity import Answers, Parity, Probe, ask, compare, tolerance_of
 from nasviz.trace.sizes import BatchSizes, read_sizes_from_input
 from nasviz.trace.state import borrowed
@@ -174,11 +174,10 @@ def _checked(network: TracedNetwork, task: _Task, rung: Rung) -> TracedNetwork:
 def _refusal(model: nn.Module, failures: list[tuple[Rung, Exception]]) -> TraceError:
     """The error of the best way, with what the others said."""
     _, first = failures[0]
-    line = line_of_error(first)
     others = "; ".join(f"{rung.name}: {first_line(error)}" for rung, error in failures[1:])
     return TraceError(
         f"{type(model).__name__} cannot be traced: {first_line(first)}"
-        + (f" (at {line})" if line else "")
+        + place_of_error(first, model)
         + (f". Other ways failed too: {others}" if others else "")
         + ". Try to take control flow that depends on values out of forward, or trace a sub-module only, such"
         " as model.backbone"

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-__all__ = ["ORIGIN", "Origin", "find_origins", "line_of_error", "source_line"]
+__all__ = ["ORIGIN", "Origin", "find_origins", "line_of_error", "place_of_error", "source_line"]
 
 ORIGIN = "nasviz_origin"
 """Key of `node.meta` under which a traced network keeps the origin of its nodes."""
@@ -82,6 +82,25 @@ def source_line(stack_trace: Any) -> str:
         if not path.startswith((_TORCH + "/", _HERE + "/", "<")) and not path.startswith("torch/"):
             return f"{Path(path).name}:{frame['line']}"
     return ""
+
+
+def place_of_error(error: BaseException, model: nn.Module) -> str:
+    """Where an error was raised, to be put behind it: the innermost module, the line of the user's code."""
+    line, path = line_of_error(error), _module_of_error(error, model)
+    where = ([f"in {path}"] if path else []) + ([f"at {line}"] if line else [])
+    return f" ({', '.join(where)})" if where else ""
+
+
+def _module_of_error(error: BaseException, model: nn.Module) -> str:
+    """Path and class of the innermost part of `model` that the error came through; empty for none."""
+    paths = {id(module): path for path, module in model.named_modules()}
+    found, position = "", error.__traceback__
+    while position is not None:
+        owner = position.tb_frame.f_locals.get("self")
+        if isinstance(owner, nn.Module) and paths.get(id(owner)):
+            found = f"{paths[id(owner)]}, a {type(owner).__name__}"
+        position = position.tb_next
+    return found
 
 
 def line_of_error(error: BaseException) -> str:

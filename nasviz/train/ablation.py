@@ -7,7 +7,7 @@ penalty, HAPG and AdamHAPG its proximal map.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -50,15 +50,26 @@ def digits_ablation(
     strengths: Sequence[float] = STRENGTHS,
     compared: Sequence[tuple[str, str]] = COMPARED,
     epochs: int = EPOCHS,
+    known: Iterable[AblationPoint] = (),
 ) -> Iterator[AblationPoint]:
     """Train each optimizer and regulariser with each lambda and seed; yield two judgements of each network.
+
+    Args:
+        seeds: Of weights and order.
+        strengths: Values of lambda.
+        compared: Pairs of an optimizer and a regulariser.
+        epochs: Of each training.
+        known: Results that are there already, and are left out.
 
     Raises:
         UnknownNameError: There is no such optimizer or regulariser.
     """
+    done = {(p.seed, p.optimizer, p.regulariser, p.strength) for p in known if p.threshold == THRESHOLDS[-1]}
     for seed in seeds:
         for optimizer, regulariser in compared:
             for strength in strengths:
+                if (seed, optimizer, regulariser, strength) in done:
+                    continue
                 model = train_sparse(optimizer, regulariser, strength, seed=seed, epochs=epochs)
                 for threshold in THRESHOLDS:
                     accuracy, features, neurons, zeros = _judge(model, threshold)

@@ -11,14 +11,15 @@ from torch import nn
 from nasviz import relax, subnet
 from nasviz.errors import ExportError
 from nasviz.optim import FilterSparsity, PenaltySearch
-from nasviz.relax import Derived, RelaxedOptimizer, SparseNAS
+from nasviz.relax import Derived, RelaxedOptimizer, SparseNAS, WidthSearch
 from nasviz.runs import Evaluation, Run, Writer
-from nasviz.runs.files import SPACE, SUBNET, write_json
+from nasviz.runs.files import SEARCHED, SPACE, SUBNET, write_json
 from nasviz.subnet import Subnetwork
 from nasviz.subnet.zero import zero_channels
 from nasviz.train.evaluation import evaluate
 from nasviz.train.pruning import end_search
 from nasviz.train.session import Session
+from nasviz.train.windows import perplexity
 
 __all__ = ["NO_PATH_LEFT", "VALID", "conclude"]
 
@@ -35,7 +36,7 @@ def conclude(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
     is reported, and does not fail the run.
     """
     optimizer, step = session.optimizer, session.step - 1
-    if isinstance(optimizer, RelaxedOptimizer):
+    if isinstance(optimizer, RelaxedOptimizer) and not isinstance(optimizer, WidthSearch):
         return _derive(session, folder, writer)
     end_search(session, writer)
     erased = tuple(i for i in optimizer.selected if i in optimizer.zeroed_by)
@@ -56,13 +57,16 @@ def conclude(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
     if isinstance(optimizer, PenaltySearch):
         result["pruning"] = optimizer.pruning
         result["survivors"] = len(optimizer.unit_ids) - len(optimizer.pruned)
+    if isinstance(optimizer, WidthSearch):
+        result["pruning"] = optimizer.pruning
+        result["survivors"] = len(optimizer.channel_scores.home) - len(optimizer.channels)
     result["outcome"] = VALID if result["is_valid"] else NO_PATH_LEFT
     if not result["is_valid"]:
         words = f"{NO_PATH_LEFT}: the {len(erased)} structures that became zero cut the network apart"
         writer.event(step, "warning", words)
         return result
     network = session.network.to("cpu")
-    is_narrowed = session.settings.slim or isinstance(optimizer, FilterSparsity)
+    is_narrowed = session.settings.slim or isinstance(optimizer, FilterSparsity | WidthSearch)
     channels = zero_channels(network, session.space, erased) if is_narrowed else ()
     sub = subnet.construct(network, session.space, erased, channels=channels)
     return _reported(result | _save(session, sub, folder / SUBNET, writer), accuracy, session, writer)
@@ -74,17 +78,16 @@ def _derive(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
     What is left counts fully, and its switches are folded away; the search space of the run becomes that of
     the settled network, in which every operation can go by itself.
     """
-    step, settings = session.step - 1, session.settings
-    optimizer = session.optimizer
+    step, optimizer = session.step - 1, session.optimizer
     if isinstance(optimizer, SparseNAS):
         optimizer.sparse.settle_()
     loss, accuracy = _judge(session, writer, "full", session.network)
     network = session.network.to("cpu")
-    keep = 2 if settings.edges_per_node is None else settings.edges_per_node
     if isinstance(optimizer, SparseNAS):
         derived = relax.derived_sparse(network, session.space, optimizer)
     else:
-        derived = relax.derived_network(network, session.space, edges_per_node=keep)
+        derived = relax.derived_network(network, session.space, edges_per_node=session.settings.kept_edges)
+    write_json(folder / SEARCHED, session.space.to_json())
     write_json(folder / SPACE, derived.space.to_json())
     _tell_derivation(session, derived, writer)
     sub = relax.construct_derived(derived)
@@ -122,7 +125,10 @@ def _tell_derivation(session: Session, derived: Derived, writer: Writer) -> None
 
 
 def _reported(result: dict[str, Any], accuracy: float, session: Session, writer: Writer) -> dict[str, Any]:
-    """The report, after its last line was told."""
+    """The report, after its last line was told; with perplexities where a text was learned."""
+    if session.split.facts.kind == "text":
+        for name in ("full", "subnet"):
+            result[f"perplexity_{name}"] = perplexity(result[f"loss_{name}"])
     ratio = result["params_after"] / max(1, result["params_before"])
     words = (
         f"sub-network constructed: {ratio:.1%} of the parameters, accuracy {result['accuracy_subnet']:.1%}"
@@ -165,4 +171,6 @@ def _judge(session: Session, writer: Writer, name: str, module: nn.Module) -> tu
     )
     epoch = step // session.schedule.steps_per_epoch
     writer.evaluation(Evaluation(step, epoch, name, loss, accuracy, len(images)))
+    if session.split.facts.kind == "text":
+        writer.event(step, "phase", f"perplexity of the {name} network: {perplexity(loss):.2f}")
     return loss, accuracy

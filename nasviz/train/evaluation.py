@@ -10,6 +10,7 @@ from torch import nn
 
 from nasviz.train.batches import in_order
 from nasviz.train.objective import Loss, judge
+from nasviz.train.windows import answer
 
 if TYPE_CHECKING:
     from nasviz.data import Images
@@ -45,12 +46,15 @@ def evaluate(
     network.eval()
     lost = torch.zeros((), dtype=torch.float32, device=device)
     right = torch.zeros((), dtype=torch.float32, device=device)
+    places = 0  # one for each image, one for each symbol of a text
     try:
         for batch, labels in in_order(images, batch_size, num_workers):
             before_batch()
-            sums = judge(network(batch.to(device)), labels.to(device), loss)
+            output, labels = answer(network, batch.to(device), labels.to(device))
+            sums = judge(output, labels, loss)
+            places += len(labels)
             lost += sums[0]
             right += sums[1]
     finally:
         network.train(was_training)
-    return lost.item() / len(images), right.item() / len(images)
+    return lost.item() / places, right.item() / places

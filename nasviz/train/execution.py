@@ -16,7 +16,7 @@ import torch
 
 from nasviz.errors import NonFiniteLossError
 from nasviz.optim import PenaltySearch
-from nasviz.relax import RelaxedOptimizer
+from nasviz.relax import RelaxedOptimizer, WidthSearch
 from nasviz.runs import EndState, Evaluation, Run, RunSettings, Writer, record_environment
 from nasviz.runs.files import SPACE, write_bytes, write_json
 from nasviz.runs.requests import Request
@@ -128,6 +128,8 @@ def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | Non
         aim = f"{session.target_sparsity} of {len(session.space.removable)} structures to be removed"
         if isinstance(session.optimizer, RelaxedOptimizer):
             aim = f"{len(session.space.switches)} operations to be weighed"
+        if isinstance(session.optimizer, WidthSearch):
+            aim = f"{len(session.optimizer.channel_scores)} channels to be scored"
         if isinstance(session.optimizer, PenaltySearch):
             words = "structures" if session.optimizer.structure_ids else "channel groups"
             aim = f"{len(session.optimizer.unit_ids)} {words} under a penalty"
@@ -228,14 +230,15 @@ class _Execution:
         self._check(self.writer.flush())
         images = session.split.validation
         try:
-            loss, accuracy = evaluate(
-                session.network,
-                images,
-                device=session.device,
-                num_workers=session.settings.num_workers,
-                loss=session.loss,
-                before_batch=self._stop_if_cancelled,
-            )
+            with session.counting():
+                loss, accuracy = evaluate(
+                    session.network,
+                    images,
+                    device=session.device,
+                    num_workers=session.settings.num_workers,
+                    loss=session.loss,
+                    before_batch=self._stop_if_cancelled,
+                )
         except _Cancelled:
             return False
         step, epoch = session.step - 1, (session.step - 1) // session.schedule.steps_per_epoch

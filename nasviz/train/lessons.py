@@ -9,14 +9,25 @@ from typing import Any
 import torch
 from torch import nn
 
+from nasviz.optim import ProxSGD
 from nasviz.optim.halfspace import halfspace
 from nasviz.optim.prox import group_threshold, soft_threshold, sparse_group_threshold
 from nasviz.relax.rarts import Relaxation
 from nasviz.relax.solvable import limit, trajectory
 
-__all__ = ["LESSONS", "batch_norm_lesson", "halfspace_lesson", "prox_lesson", "relaxation_lesson"]
+__all__ = [
+    "LESSONS",
+    "batch_norm_lesson",
+    "decay_lesson",
+    "halfspace_lesson",
+    "prox_lesson",
+    "relaxation_lesson",
+    "sparse_group_penalty",
+    "unit_balls_lesson",
+]
 
 MOST_ITERATIONS = 20_000
+MOST_DECAY = 2_000
 SHOWN_POINTS = 400
 
 
@@ -121,10 +132,82 @@ def relaxation_lesson(
     }
 
 
+def unit_balls_lesson(alpha: float, side: int = 33) -> dict[str, Any]:
+    """Where three penalties of three weights equal 1; the first two weights are a group (SparseNAS, eq. 3).
+
+    Every penalty grows in proportion along a ray, so its unit ball is found ray by ray.
+
+    Args:
+        alpha: Share of the lasso in the sparse group lasso.
+        side: Rays along each angle of the sphere.
+
+    Returns:
+        For each penalty the three coordinates of its surface, rows by the polar angle.
+
+    Examples:
+        >>> ball = unit_balls_lesson(0.5, side=5)["lasso"]
+        >>> max(ball["x"][2])  # at the equator, along the first axis
+        1.0
+    """
+    polar = torch.linspace(0, torch.pi, side, dtype=torch.float64)[:, None]
+    around = torch.linspace(0, 2 * torch.pi, 2 * side - 1, dtype=torch.float64)[None]
+    rays = torch.stack(
+        (polar.sin() * around.cos(), polar.sin() * around.sin(), polar.cos().expand(-1, 2 * side - 1))
+    )
+    balls = {}
+    for name, share in (("lasso", 1.0), ("group lasso", 0.0), ("sparse group lasso", alpha)):
+        surface = rays / sparse_group_penalty(rays, share)
+        coordinates = (surface * 1e3).round() / 1e3
+        balls[name] = {axis: values.tolist() for axis, values in zip("xyz", coordinates, strict=True)}
+    return balls
+
+
+def sparse_group_penalty(weights: torch.Tensor, alpha: float) -> torch.Tensor:
+    """Sparse group lasso of three weights, the first two a group, the third one alone (SparseNAS, eq. 3).
+
+    Args:
+        weights: Shape `(3, ...)`.
+        alpha: Share of the lasso; a group weighs the root of its size.
+    """
+    pair: torch.Tensor = torch.linalg.vector_norm(weights[:2], dim=0)
+    lasso, group = weights.abs().sum(0), 2**0.5 * pair + weights[2].abs()
+    return alpha * lasso + (1 - alpha) * group
+
+
+def decay_lesson(mu: float, lr: float, rho: float, num_steps: int = 400) -> dict[str, Any]:
+    """Lengths of groups under ProxSGD, where the loss holds each of them at a length of its own.
+
+    The loss is half the squared distance to a target, so a group ends at its length less mu, or dies.
+
+    Args:
+        mu: Weight of the penalty.
+        lr: epsilon of the document, in (0, 1].
+        rho: Weight of the new gradient, in (0, 1].
+        num_steps: At most 2,000.
+
+    Returns:
+        For each target length the length after every step, the start included.
+    """
+    targets = (0.2, 0.5, 1.0, 2.0)
+    direction = torch.tensor([0.6, 0.8], dtype=torch.float64)
+    weights = [(length * direction).requires_grad_() for length in targets]
+    optimizer = ProxSGD(weights, {i: [w] for i, w in enumerate(weights)}, lr=lr, rho=rho, mu=mu)
+    lengths: list[list[float]] = [[float(w.detach().norm())] for w in weights]
+    for _ in range(min(num_steps, MOST_DECAY)):
+        for weight, length in zip(weights, targets, strict=True):
+            weight.grad = weight.detach() - length * direction
+        optimizer.step()
+        for path, weight in zip(lengths, weights, strict=True):
+            path.append(float(weight.detach().norm()))
+    return {"lengths": [{"target": t, "path": path} for t, path in zip(targets, lengths, strict=True)]}
+
+
 LESSONS: dict[str, Callable[..., dict[str, Any]]] = {
     "halfspace": halfspace_lesson,
     "batch_norm": batch_norm_lesson,
     "prox": prox_lesson,
     "relaxation": relaxation_lesson,
+    "unit_balls": unit_balls_lesson,
+    "decay": decay_lesson,
 }
 """By name, as the page asks for them."""

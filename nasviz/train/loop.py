@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import psutil
 import torch
+from torch import Tensor
 
-from nasviz.relax import RelaxedOptimizer
+from nasviz.relax import RelaxedOptimizer, WidthSearch
 from nasviz.runs import StepRecord
 from nasviz.train.batches import Batch, epoch_batches, paired_batches
 from nasviz.train.mixup import mix
 from nasviz.train.objective import classification_loss, own_loss
 from nasviz.train.relaxed_step import relaxed_step
 from nasviz.train.session import Session
+from nasviz.train.tuning import Judge, tuning_step
+from nasviz.train.windows import answer, is_text
 
 __all__ = ["Gauge", "train"]
 
@@ -103,7 +106,9 @@ def _step(session: Session, batches: tuple[Batch, ...], gauge: Gauge) -> StepRec
     session.network.train()
     device = session.device
     batches = tuple((x.to(device, non_blocking=True), y.to(device, non_blocking=True)) for x, y in batches)
-    if isinstance(optimizer, RelaxedOptimizer):
+    if isinstance(optimizer, WidthSearch) and phase == "training":
+        loss, accuracy = tuning_step(optimizer, session.network, partial(_prepared, session), batches)
+    elif isinstance(optimizer, RelaxedOptimizer):
         loss, accuracy = relaxed_step(optimizer, partial(_loss, session), *batches)
     else:
         ((images, labels),) = batches
@@ -131,15 +136,26 @@ def _step(session: Session, batches: tuple[Batch, ...], gauge: Gauge) -> StepRec
     )
 
 
-def _loss(session: Session, images: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _loss(session: Session, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Loss and accuracy of a batch, mixed with itself where the settings ask for it."""
-    settings = session.settings
-    if session.loss is None:
-        measure = partial(classification_loss, smoothing=settings.label_smoothing)
-    else:
-        measure = partial(own_loss, session.loss)
+    if is_text(images, labels):
+        return _measure(session)(*answer(session.model, images, labels, session.network))
+    images, judge = _prepared(session, images, labels)
+    return judge(session.model(images))
+
+
+def _prepared(session: Session, images: Tensor, labels: Tensor) -> tuple[Tensor, Judge]:
+    """What the network sees of a batch, and how its output is judged."""
+    settings, measure = session.settings, _measure(session)
     if settings.mixup == 0:
-        return measure(session.model(images), labels)
+        return images, partial(measure, labels=labels)
     epoch, index = divmod(session.step, session.schedule.steps_per_epoch)
     mixed = mix(images, labels, alpha=settings.mixup, seed=settings.seed, epoch=epoch, index=index)
-    return measure(session.model(mixed.images), labels, partners=mixed.partners, share=mixed.share)
+    return mixed.images, partial(measure, labels=labels, partners=mixed.partners, share=mixed.share)
+
+
+def _measure(session: Session) -> Callable[..., tuple[Tensor, Tensor]]:
+    """Loss and accuracy of an output, by labels: the run's own loss, or cross-entropy."""
+    if session.loss is not None:
+        return partial(own_loss, session.loss)
+    return partial(classification_loss, smoothing=session.settings.label_smoothing)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import random
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler
 
 from nasviz import data, models, optim, relax, switches
-from nasviz.catalog import OPTIMIZERS, PROXIMAL, RELAXED
+from nasviz.catalog import OPTIMIZERS, PROXIMAL, RELAXED, WIDTH
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import SearchSpace, search_space
 from nasviz.optim.binding import count_of
@@ -26,6 +27,7 @@ from nasviz.trace import trace
 from nasviz.train.learning_rate import make_scheduler
 from nasviz.train.objective import load_loss
 from nasviz.train.processes import ALONE, Processes, running_statistics
+from nasviz.train.windows import first_step
 
 if TYPE_CHECKING:
     from nasviz.data import DataSplit, Opened
@@ -76,6 +78,11 @@ class Session:
     def is_finished(self) -> bool:
         """Whether all steps are done."""
         return self.step >= self.schedule.total_steps
+
+    def counting(self) -> AbstractContextManager[None]:
+        """Let the network compute as it counts now: a width search multiplies its channels by scores."""
+        optimizer = self.optimizer
+        return optimizer.counting() if isinstance(optimizer, relax.WidthSearch) else nullcontext()
 
 
 def seed_everything(seed: int) -> None:
@@ -144,10 +151,17 @@ def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session
     loss = load_loss(settings.loss, settings.trust)
     facts = opened.facts
     settings.schedule(facts.num_train)
+    if facts.kind == "text" and settings.mixup:
+        raise InvalidSettingError(f"mixup={settings.mixup}: symbols of a text cannot be mixed; leave it at 0")
     model, example_inputs = models.build(settings.network, facts, seed=settings.seed)
+    if settings.from_scratch:
+        models.reset_(model, settings.seed)
     network = trace(model, example_inputs)
     _require_any_batch_size(network)
-    space = search_space(network, protect=settings.protect, collapse=settings.collapse)
+    entry = settings.network.entry
+    # Operations of a recurrent cell share weights and read several values: only whole they can be weighed.
+    own = entry.collapse if entry is not None and facts.kind == "text" else ()
+    space = search_space(network, protect=settings.protect, collapse=settings.collapse or own)
     split = opened.split(tuple(example_inputs[0].shape[1:]))
     _require_classes(settings, opened)
     schedule = settings.schedule(len(split.train))
@@ -159,9 +173,11 @@ def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session
             space,
             kind="plain" if settings.optimizer == "sparsenas" else "softmax",
             over=settings.over or "auto",
+            cells=entry.cells if entry is not None and entry.cells else None,
             generator=generator,
         )
     is_proximal = OPTIMIZERS[settings.optimizer].family == PROXIMAL
+    is_width = OPTIMIZERS[settings.optimizer].family == WIDTH
     has_operations = is_proximal and settings.groups in (None, "operations")
     if has_operations and space.switchable:
         network, space = switches.add_switches(network, space, where="switchable", initial=optim.SWITCH_START)
@@ -176,9 +192,13 @@ def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session
         optimizer = optim.create_gsparsity(
             network, space, cells=settings.cells, emphasis=settings.multipliers, **chosen
         )
+    elif is_width:
+        scope = {"groups": "dimensions"} if settings.optimizer == "sidt" else {}
+        optimizer = relax.create_width(network, space, **chosen | scope)
     elif is_relaxed:
-        inputs = split.train.batch(torch.arange(min(settings.batch_size, len(split.train))))[0].to(device)
-        optimizer = relax.create(settings.optimizer, network, space, inputs=(inputs,), **chosen)
+        batch = split.train.batch(torch.arange(min(settings.batch_size, len(split.train))))[0].to(device)
+        inputs = first_step(network, batch)
+        optimizer = relax.create(settings.optimizer, network, space, inputs=inputs, **chosen)
     else:
         optimizer = optim.create(
             settings.optimizer,
@@ -262,6 +282,11 @@ def _optimizer_settings(settings: RunSettings, schedule: Schedule) -> dict[str, 
         "penalty_step": settings.penalty_step,
         "penalty_cap": settings.penalty_cap,
         "groups": settings.groups,
+        "fraction": settings.fraction,
+        "ranking": settings.ranking,
+        "sparsity": settings.sparsity,
+        "scores_lr": settings.scores_lr,
+        "distillation": settings.distillation,
         "mu": settings.mu,
         "rho": settings.rho,
         "normalisation": settings.normalisation,

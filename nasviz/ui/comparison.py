@@ -75,6 +75,11 @@ def _numbers(cut: Cut) -> None:
                 help="Sub-network straight after construction.",
             )
             accuracy.caption(f"Full network {full:.1%}, on the validation images; no fine-tuning in between.")
+            if "perplexity_subnet" in cut.report:  # of a text
+                words = (
+                    "Perplexity {perplexity_full:.2f} → {perplexity_subnet:.2f}, from a state of zeros on."
+                )
+                accuracy.caption(words.format(**cut.report))
             before = cuts.accuracy_before(cut)
             if before is not None:
                 accuracy.caption(f"As it was cut out of the run before: {before:.1%}.")

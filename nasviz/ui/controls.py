@@ -10,7 +10,7 @@ import streamlit as st
 from nasviz.catalog import Entry, Setting
 from nasviz.ui import session
 
-__all__ = ["ask", "choice", "choose_entry", "keep", "kept", "overwrite", "whole"]
+__all__ = ["ask", "choice", "choose_entry", "keep", "kept", "overwrite", "title_of", "whole"]
 
 _AGE = "age of the widgets"
 TITLES = {
@@ -67,9 +67,14 @@ def choice(title: str, names: Sequence[str], key: str, *, help_text: str | None 
     return name
 
 
+def title_of(setting: Setting) -> str:
+    """Its name, as people say it."""
+    return TITLES.get(setting.name, setting.name.replace("_", " ").capitalize())
+
+
 def ask(setting: Setting, key: str) -> Any:
     """A widget for one setting; its value outlives the page."""
-    title = TITLES.get(setting.name, setting.name.replace("_", " ").capitalize())
+    title = title_of(setting)
     value = kept(key, setting.default)
     if setting.kind == "bool":
         value = st.checkbox(title, bool(value), help=setting.help, key=_fresh(key))

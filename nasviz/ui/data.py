@@ -10,13 +10,13 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from nasviz import jobs
-from nasviz.catalog import CALLABLE, DATASETS, FACTS, DataFacts, Entry, data_title
+from nasviz.catalog import CALLABLE, DATASETS, FACTS, DataFacts, Entry, NetworkSource, data_title
 from nasviz.ui import controls, session, work
 from nasviz.ui.controls import keep, kept
 from nasviz.ui.options import options
 from nasviz.ui.words import inert
 
-__all__ = ["ChosenData", "ask_data", "ask_folder"]
+__all__ = ["ChosenData", "ask_data", "ask_folder", "kind_of"]
 
 OWN = "own"
 _OWN = {OWN: Entry(OWN, "Your own Python", "A function out of a folder that the operator trusts.")}
@@ -31,10 +31,24 @@ class ChosenData:
     """What has to be done before a run can start."""
 
 
-def ask_data(place: DeltaGenerator) -> ChosenData:
-    """Ask for the data in `place`, and below for what they need; for a loss where Python is trusted."""
+def kind_of(source: NetworkSource) -> str:
+    """What a network reads, `images` or `text`, as far as the catalog knows."""
+    return "text" if source.entry is not None and source.entry.family == "text" else "images"
+
+
+def ask_data(place: DeltaGenerator, kind: str = "images") -> ChosenData:
+    """Ask for the data in `place`, and below for what they need; for a loss where Python is trusted.
+
+    Args:
+        place: Where the choice is shown.
+        kind: `images` or `text`: what the network reads.
+    """
+    fitting = {name: entry for name, entry in DATASETS.items() if entry.family == kind}
     with place:
-        entry = controls.choose_entry("Data", DATASETS | (_OWN if options().trust else {}), "data")
+        own = _OWN if options().trust and kind == "images" else {}
+        entry = controls.choose_entry("Data", fitting | own, "data" if kind == "images" else f"data.{kind}")
+        if entry.family == "text":
+            st.caption(entry.summary)
     values, problem = _own() if entry.name == OWN else _known(FACTS[entry.name])
     loss = _text("Own loss", "loss", "cross-entropy, or package.module:callable") if options().trust else ""
     if loss:

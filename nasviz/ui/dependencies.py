@@ -7,10 +7,9 @@ from collections import Counter
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from nasviz.draw import plan_overlay
 from nasviz.draw.labels import clean, plain_shape, ranges
 from nasviz.graph import ConstructionPlan, RemovalStructure, SearchSpace
-from nasviz.ui import channels, erasing, frame, graphs, session
+from nasviz.ui import channels, colours, erasing, frame, graphs, session
 from nasviz.ui.words import inert
 
 __all__ = ["dependency_graph"]
@@ -38,8 +37,8 @@ def dependency_graph() -> None:
         plan = erasing.plan_of(space, [structure.id] if structure and structure.is_removable else [])
     with picture:
         view = graphs.dependencies_of(session.key_of(space), space)
-        overlay = plan_overlay(view, plan) if plan else None
-        selection = graphs.show(view, key="dependency-graph", overlay=overlay, selected=state.linked)
+        overlay = colours.painted(view, space, colours.choose(), plan)
+        selection = graphs.show(view, space, key="dependency-graph", overlay=overlay, selected=state.linked)
         graphs.remember(selection)
     with side:
         if structure is not None:
@@ -71,7 +70,7 @@ def _channels(space: SearchSpace, picture: DeltaGenerator, side: DeltaGenerator)
     with picture:
         view = graphs.dependencies_of(session.key_of(space), space)
         overlay = channels.overlay_of(view, structure) if structure else None
-        selection = graphs.show(view, key="dependency-graph", overlay=overlay, selected=state.linked)
+        selection = graphs.show(view, space, key="dependency-graph", overlay=overlay, selected=state.linked)
         graphs.remember(selection)
     with side:
         if structure is not None:

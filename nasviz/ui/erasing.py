@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from nasviz.draw import Overlay, plan_overlay, state_overlay
 from nasviz.draw.labels import count, ranges
 from nasviz.errors import InvalidSparsityError
 from nasviz.graph import ConstructionPlan, SearchSpace
-from nasviz.ui import collapsing, frame, graphs, other_kinds, session
+from nasviz.ui import collapsing, colours, frame, graphs, other_kinds, session
 from nasviz.ui.words import inert, sentence
 
 __all__ = ["plan_metrics", "plan_of", "plan_story", "segment_graph"]
@@ -27,10 +26,8 @@ def segment_graph() -> None:
     plan = plan_of(space, state.marked, state.gates)
     with picture:
         view = graphs.segments_of(session.key_of(space), space)
-        overlay = plan_overlay(view, plan) if plan else Overlay()
-        protected = [v for i in space.protect for v in space.segments[int(i)].vertices]
-        overlay |= state_overlay(view, protected, "protected")
-        selection = graphs.show(view, key="segment-graph", overlay=overlay, selected=_linked(space))
+        overlay = colours.painted(view, space, colours.choose(), plan)
+        selection = graphs.show(view, space, key="segment-graph", overlay=overlay, selected=_linked(space))
         graphs.remember(selection)
     with controls:
         _chosen(space, selection.selected)
@@ -155,17 +152,14 @@ def _try(segment_id: int, *, is_gate: bool) -> None:
 
 
 def _protect(segment_id: int) -> None:
-    state = session.current()
-    is_protected = segment_id in state.protect
+    is_protected = segment_id in session.current().protect
     if st.button(
         "Release" if is_protected else "Protect",
         icon=":material/lock_open:" if is_protected else ":material/lock:",
         key="protect",
         help="What is protected is never chosen by a search.",
     ):
-        state.protect ^= {segment_id}
-        state.marked = tuple(i for i in state.marked if i not in state.protect)
-        state.gates = tuple(i for i in state.gates if i not in state.protect)
+        session.protect(segment_id)
         st.rerun()
 
 

@@ -34,6 +34,10 @@ STYLE = """
 [data-testid="stSidebarUserContent"] { padding-top: 0; }
 [data-testid="stMetricValue"] { font-variant-numeric: tabular-nums; font-size: 1.7rem; }
 .st-key-exactness [data-testid="stMetricValue"] { font-size: 2.8rem; font-weight: 600; }
+[class*="st-key-learn-step"][class*="-said"] h5 { font-size: 1.5rem; line-height: 1.35; }
+[class*="st-key-learn-step"][class*="-said"] [data-testid="stCaptionContainer"] { font-size: 1.05rem; }
+.st-key-learn-question h4 { font-size: 1.5rem; }
+.st-key-learn-question p { font-size: 1.2rem; line-height: 1.5; }
 """
 """Room for graphs: Streamlit's own margins take a third of a projector's height."""
 

@@ -7,29 +7,40 @@ from typing import Any
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.draw.geometry import halfspace_chart, paths_chart, prox_chart
+from nasviz.draw.geometry import (
+    decay_chart,
+    paths_chart,
+    prox_chart,
+    unit_ball_chart,
+)
 from nasviz.ui import session, work
+from nasviz.ui.component import plane
 from nasviz.ui.numbers import power_of_ten
 
-__all__ = ["batch_norm", "halfspace", "prox", "relaxation"]
+__all__ = ["batch_norm", "decay", "halfspace", "prox", "relaxation", "unit_balls"]
 
+_START = {"x1": 3.0, "x2": 4.0, "g1": 2.0, "g2": 6.0}
+"""The worked example of the documents."""
 SCALES = [1.0, 0.01, 0.1, 10.0, 100.0]
 
 
 def halfspace() -> None:
     """One group of two weights, a step, and the projection."""
-    controls, picture = st.columns([1, 2], gap="large")
+    controls, picture = st.columns([1, 1.6], gap="large")
+    for name, value in _START.items():
+        st.session_state.setdefault(f"learn.{name}", value)
     with controls:
         st.markdown(
             "A group of two weights takes a trial step. Once outside the half-space, it becomes zero."
+            " **Drag** the blue point, or the yellow one, to which the gradient pulls."
         )
         x = [
-            st.slider("First weight", -5.0, 5.0, 3.0, 0.1, key="learn.x1"),
-            st.slider("Second weight", -5.0, 5.0, 4.0, 0.1, key="learn.x2"),
+            st.slider("First weight", -5.0, 5.0, step=0.1, key="learn.x1"),
+            st.slider("Second weight", -5.0, 5.0, step=0.1, key="learn.x2"),
         ]
         slope = [
-            st.slider("Gradient, first", -6.0, 6.0, 2.0, 0.1, key="learn.g1"),
-            st.slider("Gradient, second", -6.0, 6.0, 6.0, 0.1, key="learn.g2"),
+            st.slider("Gradient, first", -11.0, 11.0, step=0.1, key="learn.g1"),
+            st.slider("Gradient, second", -11.0, 11.0, step=0.1, key="learn.g2"),
         ]
         lr = st.slider("Learning rate", 0.0, 2.0, 0.5, 0.05, key="learn.lr")
         epsilon = st.slider("ε", 0.0, 0.99, 0.0, 0.01, key="learn.epsilon")
@@ -39,9 +50,14 @@ def halfspace() -> None:
         sign, fate = ("<", "it becomes **zero**") if left else ("≥", "it stays where it is")
         st.markdown(f"⟨trial, x⟩ = {found['dot']:.3g} {sign} ε‖x‖² = {found['threshold']:.3g}: {fate}.")
         st.caption("ASGNAS, Algorithm 3, line 15")
-    picture.plotly_chart(
-        halfspace_chart(x, found["trial"], found["projected"], epsilon), key="learn.halfspace"
-    )
+    with picture:
+        plane(x, slope, found["trial"], found["projected"], epsilon, key="learn.halfspace", on_move=_move)
+
+
+def _move(x: list[float], gradient: list[float]) -> None:
+    """Sliders follow what was dragged."""
+    for name, value in zip(_START, (*x, *gradient), strict=True):
+        st.session_state[f"learn.{name}"] = value
 
 
 def batch_norm() -> None:
@@ -86,6 +102,42 @@ def prox() -> None:
         column.plotly_chart(prox_chart(z, axis, at), key=f"learn.prox.{name}")
         column.caption(f"goes to ({at['to'][0]:.3f}, {at['to'][1]:.3f})")
     st.caption("SparseNAS, equations 3 and 5; GSparsity, equation 2")
+
+
+def unit_balls() -> None:
+    """Where the three penalties equal 1, for a group of two weights and one alone."""
+    st.markdown(
+        "Every point of a surface costs the same penalty. Where it has an edge or a corner, a loss that"
+        " pushes from most sides ends up just there; and there weights are zero. **Turn the pictures.**"
+    )
+    alpha = st.slider("α, share of the lasso", 0.0, 1.0, 0.5, 0.05, key="learn.ball", width=520)
+    found = _sum("unit_balls", alpha=alpha)
+    for column, (name, ball) in zip(st.columns(3), found.items(), strict=True):
+        column.markdown(f"##### {name.capitalize()}")
+        column.plotly_chart(unit_ball_chart(ball), key=f"learn.ball.{name}")
+    st.caption("SparseNAS, equation 3: α‖w‖₁ + (1 − α)(√2‖(w₁, w₂)‖ + |w₃|) = 1")
+
+
+def decay() -> None:
+    """How ProxSGD shrinks groups: some come to rest, others die out."""
+    controls, picture = st.columns([1, 2], gap="large")
+    with controls:
+        st.markdown(
+            "Four groups, each held at a length of its own by the loss. Every step moves a share ε towards"
+            " the proximal point, which is μ shorter."
+        )
+        mu = st.slider("μ, weight of the penalty", 0.0, 2.5, 0.6, 0.05, key="learn.mu")
+        lr = st.slider("ε, share of the way", 0.01, 0.99, 0.05, 0.01, key="learn.prox.lr")
+        rho = st.slider("Weight of the new gradient", 0.05, 1.0, 0.8, 0.05, key="learn.rho")
+        num_steps = st.select_slider("Steps", [50, 100, 200, 400, 1000], 400, key="learn.decay.steps")
+    lengths = _sum("decay", mu=mu, lr=lr, rho=rho, num_steps=num_steps)["lengths"]
+    picture.plotly_chart(decay_chart(lengths), key="learn.decay")
+    with controls:
+        for group in lengths:
+            last = group["path"][-1]
+            end = "dies out" if last < mu * 1e-3 or last < 1e-6 else f"rests at {last:.3g}"
+            st.caption(f"Held at {group['target']:g}: {end}")
+        st.caption("GSparsity, Algorithm 1 and equation 2")
 
 
 def relaxation() -> None:

@@ -16,6 +16,7 @@ from nasviz.ui.words import inert
 
 __all__ = ["go_on"]
 
+WEIGHTS = ("as they are", "drawn anew")
 GENTLE = 0.2
 """Share of a run's learning rate with which its sub-network is fine-tuned."""
 KEPT = (
@@ -42,20 +43,29 @@ def go_on(cut: Cut) -> None:
 
 def _fine_tune(cut: Cut) -> None:
     """A new run that trains the sub-network, and cuts nothing more out of it."""
-    st.caption("A new run trains all that is left, from the weights as they are. Nothing more goes.")
+    st.caption("A new run trains all that is left. Nothing more goes.")
+    is_fresh = (
+        st.radio("Weights", WEIGHTS, captions=("fine-tuning", "as papers do"), horizontal=True, key="fine.w")
+        == WEIGHTS[1]
+    )
     before = cut.run.settings if cut.run else None
     data = before.data if before else controls.choose_entry("Data", DATASETS, "fine.data").name
     epochs = int(st.number_input("Epochs", 1, 10**6, before.epochs if before else 4, key="fine.epochs"))
+    share = 1.0 if is_fresh else GENTLE
     lr = st.number_input(
-        "Learning rate", value=(before.lr * GENTLE if before else 0.01), format="%g", key="fine.lr"
+        "Learning rate",
+        value=(before.lr if before else 0.05) * share,
+        format="%g",
+        key=f"fine.lr.{is_fresh}",
     )
-    if not st.button("Start fine-tuning", type="primary", icon=":material/play_arrow:", key="fine.start"):
+    word = "Start training" if is_fresh else "Start fine-tuning"
+    if not st.button(word, type="primary", icon=":material/play_arrow:", key="fine.start"):
         return
     try:
         settings = RunSettings(network=cut.as_network(), data=data)
         if before is not None:
             settings = replace(settings, **{name: getattr(before, name) for name in KEPT})
-        run = session.store().create(replace(settings, epochs=epochs, lr=lr))
+        run = session.store().create(replace(settings, epochs=epochs, lr=lr, from_scratch=is_fresh))
     except NasvizError as error:
         st.error(inert(str(error)), icon=":material/error:")
         return

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from nasviz.draw import GraphView, Overlay, dependency_view, segment_view, trace_view
+from nasviz.draw.about import About, about
+from nasviz.draw.drawing import DrawnVertex
 from nasviz.graph import SearchSpace
-from nasviz.ui import session
-from nasviz.ui.component import GraphSelection, graph_view
+from nasviz.ui import address, run_facts, session
+from nasviz.ui.component import GraphSelection, chosen_in, graph_view
 
-__all__ = ["dependencies_of", "picture", "remember", "segments_of", "show", "toggle", "trace_of"]
+__all__ = [
+    "dependencies_of",
+    "facts_of",
+    "picture",
+    "remember",
+    "segments_of",
+    "show",
+    "tell",
+    "toggle",
+    "trace_of",
+]
 
 HEIGHT = 660
 
@@ -34,6 +48,7 @@ def dependencies_of(key: str, _space: SearchSpace) -> GraphView:
 
 def show(
     view: GraphView,
+    space: SearchSpace,
     *,
     key: str,
     overlay: Overlay | None = None,
@@ -44,6 +59,7 @@ def show(
 
     Args:
         view: What to show.
+        space: What it shows of.
         key: Of the widgets.
         overlay: What is painted over it.
         selected: Key of a vertex that something else on the page has chosen.
@@ -53,15 +69,48 @@ def show(
     with st.expander("The same as a table", icon=":material/table:"):
         row = _table(view, f"{key}.table")
     chosen = view.drawing.vertices[row].key if row is not None else selected
+    told = tell(view, space, key, chosen)
     with place:
-        return graph_view(view, key=key, overlay=overlay, selected=chosen, height=height)
+        selection = graph_view(view, key=key, overlay=overlay, selected=chosen, about=told, height=height)
+    if selection.protected is not None:
+        _protect(selection.protected)
+    return selection
+
+
+def tell(view: GraphView, space: SearchSpace, key: str, selected: str | None = None) -> list[About]:
+    """What is known of the vertex that is chosen in the graph `key`, or by something beside it."""
+    found = {vertex.id: vertex for vertex in [chosen_in(view, key)] if vertex is not None}
+    if selected is not None and (place := view.id_of(selected)):
+        found[place] = view.by_id[place]
+    if not found:
+        return []
+    scores, measure = run_facts.scores_on(space)
+    return [facts_of(view, vertex, space).scored(scores, measure) for vertex in found.values()]
+
+
+def facts_of(view: GraphView, vertex: DrawnVertex, space: SearchSpace) -> About:
+    """What does not change about a vertex; looked up once, since a live page asks twice a second."""
+    return _about(f"{view.fingerprint} {vertex.id} {space.protect} {space.collapse}", vertex, space)
+
+
+@st.cache_data(max_entries=400, show_spinner=False)
+def _about(key: str, _vertex: DrawnVertex, _space: SearchSpace) -> About:
+    return about(_vertex, _space)
 
 
 def picture(
-    view: GraphView, *, key: str, overlay: Overlay | None = None, height: int = HEIGHT, sync: str = ""
+    view: GraphView,
+    *,
+    key: str,
+    overlay: Overlay | None = None,
+    about: Sequence[About] = (),
+    height: int = HEIGHT,
+    sync: str = "",
 ) -> None:
     """Show a graph and nothing else; what is chosen in it stays in it."""
-    graph_view(view, key=key, overlay=overlay, height=height, sync=sync)
+    selection = graph_view(view, key=key, overlay=overlay, about=about, height=height, sync=sync)
+    if selection.protected is not None:
+        _protect(selection.protected)
 
 
 def remember(selection: GraphSelection) -> None:
@@ -71,6 +120,14 @@ def remember(selection: GraphSelection) -> None:
         state.vertex = selection.vertex.members[0]
         if state.vertex != state.linked:
             state.linked = None
+        address.write_link()
+
+
+def _protect(vertex: DrawnVertex) -> None:
+    """Turn the switch of what was chosen."""
+    session.protect(session.space().segments.of(vertex.members[0]).id)
+    address.write_link()
+    st.rerun()
 
 
 def _table(view: GraphView, key: str) -> int | None:

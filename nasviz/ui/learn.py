@@ -10,9 +10,9 @@ import streamlit as st
 
 from nasviz.draw import GraphView
 from nasviz.draw.geometry import chance_chart
-from nasviz.draw.lessons import LessonFrame, construction_frames, growth_frames, selection_frames
+from nasviz.draw.lessons import construction_frames, growth_frames, selection_frames
 from nasviz.graph import SearchSpace, chances
-from nasviz.ui import frame, geometry, graphs, session, tour
+from nasviz.ui import frame, geometry, graphs, session, tour, walk
 
 __all__ = ["lessons"]
 
@@ -46,7 +46,7 @@ def lessons() -> None:
     lesson = LESSONS[titles.index(title)]
     lesson.show()
     if lesson.question:
-        with st.container(border=True):
+        with st.container(border=True, key="learn-question"):
             st.markdown(f"#### :material/help: {lesson.question}")
             with st.expander("Answer, once you have tried"):
                 st.markdown(lesson.answer)
@@ -66,7 +66,7 @@ def _growth() -> None:
         "A **segment** only goes as a whole. It grows along the one reader that each vertex has, stops before"
         " a joint, and stops where several vertices read."
     )
-    _walk("growth", view, list(growth_frames(view, space)))
+    walk.walk("growth", view, list(growth_frames(view, space)))
 
 
 def _selection() -> None:
@@ -81,7 +81,7 @@ def _selection() -> None:
     if set(_FIGURE_3) == {s.id for s in space.removable}:
         ways.insert(0, "as in the document's Figure 3")
     way = right.selectbox("Scores", ways, key="learn.scores")
-    _walk("selection", view, list(selection_frames(view, space, _scores(space, way), k)))
+    walk.walk("selection", view, list(selection_frames(view, space, _scores(space, way), k)))
 
 
 def _scores(space: SearchSpace, way: str) -> dict[int, float]:
@@ -105,7 +105,7 @@ def _construction() -> None:
     erased = st.multiselect(
         "Structures at zero", names, default, format_func=names.__getitem__, key="learn.z"
     )
-    _walk("construction", view, list(construction_frames(view, space, space.plan(erased))))
+    walk.walk("construction", view, list(construction_frames(view, space, space.plan(erased))))
 
 
 def _chances() -> None:
@@ -115,30 +115,6 @@ def _chances() -> None:
         " without asking; H2SPG asks before each one, and so always ends in the green part."
     )
     st.plotly_chart(chance_chart(list(chances(space)), space.max_sparsity), key="learn.chances")
-
-
-def _walk(key: str, view: GraphView, frames: list[LessonFrame]) -> None:
-    """Go through frames by buttons and a slider; the graph stays where it is."""
-    place = f"learn.step.{key}"
-    last = len(frames)
-    step = min(int(st.session_state.get(place, 1)), last)
-    st.session_state[place] = step
-    said, back, on = st.columns([6, 1, 1], vertical_alignment="center")
-    back.button("Back", on_click=_move, args=(place, -1), disabled=step == 1, icon=":material/arrow_back:")
-    on.button(
-        "Next", on_click=_move, args=(place, 1), disabled=step == last, type="primary", key=f"{place}.next"
-    )
-    if last > 1:
-        step = st.slider("Step", 1, last, key=place, label_visibility="collapsed")
-    shown = frames[step - 1]
-    with said:
-        st.markdown(f"##### {step} of {last}: {shown.text}")
-        st.caption(shown.source)
-    graphs.picture(view, key=f"learn-{key}", overlay=shown.overlay, height=560)
-
-
-def _move(place: str, by: int) -> None:
-    st.session_state[place] += by
 
 
 def _space() -> SearchSpace:
@@ -212,6 +188,22 @@ LESSONS = (
         "Which map removes single weights and whole groups?",
         "The sparse group lasso: it has a blue region, where one weight goes, and an orange one, where the"
         " group does. The group lasso alone has no blue; the lasso alone knows no group.",
+    ),
+    Lesson(
+        "Unit balls: where penalties have corners",
+        geometry.unit_balls,
+        "With which α has the surface an edge all around, where w₃ is zero, and still corners on it?",
+        "Any α between 0 and 1: the edge comes from the group lasso, which is sharp where a whole group (here"
+        " the single w₃) is zero; the corners come from the lasso. At α = 0 the edge is round, at α = 1 there"
+        " are corners only.",
+    ),
+    Lesson(
+        "ProxSGD: lengths that die out",
+        geometry.decay,
+        "Which μ kills the group that is held at 1, and how fast does it then fall?",
+        "Every μ of 1 and more: the proximal map shortens by μ, so whoever is held at a length of at most μ"
+        " ends at zero. Once dead it falls by the factor 1 − ε a step, a straight line here, and is never"
+        " exactly zero; so the document prunes below 10⁻⁶.",
     ),
     Lesson(
         "RARTS beside DARTS and MiLeNAS",

@@ -2,52 +2,44 @@
 
 from __future__ import annotations
 
-from functools import reduce
-
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.draw import GraphView, Overlay, saliency_overlay, state_overlay
-from nasviz.draw.live_frame import last_scores, live_frame, until
-from nasviz.graph import SearchSpace
-from nasviz.runs import Run, Tail
+from nasviz.runs import Run
 from nasviz.runs.files import LOG
-from nasviz.runs.tail import read_position
-from nasviz.ui import frame, genotypes, graphs, pruning, run_facts
-from nasviz.ui.component import graph_view, live_view, paint_message
+from nasviz.ui import frame, genotypes, graphs, pruning, replay, run_facts
+from nasviz.ui.component import graph_view
 from nasviz.ui.run_facts import AT_WORK
+from nasviz.ui.scene import GRAPH, Scene
 from nasviz.ui.words import inert
 
 __all__ = ["watch"]
 
 REFRESH_S = 0.5
-ROWS = 1500
-"""Steps that are read of a long run: more than a screen can show."""
-GRAPH = "live-graph"
-MARKS = {"selected": "selected", "orphaned": "selected", "zero": "erased"}
-"""State of a structure while training, and how it is painted."""
 
 
 def watch(run: Run) -> None:
     """Show a run at work or at its end."""
     state = run_facts.state_of(run)
     _head(run, state)
-    space = run_facts.space_of(run)
-    tail = _read(run)
+    space = run_facts.searched_space_of(run)
+    tail = run_facts.read(run)
     left, right = st.columns([1.4, 1], gap="medium")
     view = None
     with right:
         if space is not None:
             view = graphs.segments_of(f"run {run.id}", space)
-            graph_view(view, key=GRAPH, overlay=_overlay(view, space, tail), height=700)
+            scene = Scene(run, space, view)
+            graph_view(view, key=GRAPH, overlay=scene.overlay(tail), about=scene.about(tail), height=700)
+    scene = Scene(run, space, view)
     with left:
-        if state in AT_WORK:
-            st.fragment(_follow, run_every=REFRESH_S)(run, space, view, state)
+        if state in AT_WORK and not st.session_state.get(replay.LOOK_BACK):
+            st.fragment(_follow, run_every=REFRESH_S)(scene, state)
         else:
-            st.fragment(_replay)(run, space, view)
+            replay.replay(scene)
     pruning.pruning_table(run)
-    if space is not None:
-        genotypes.while_searching(run, space, is_at_work=state in AT_WORK)
+    if (now := run_facts.space_of(run)) is not None:
+        genotypes.while_searching(run, now, is_at_work=state in AT_WORK)
     with st.expander("Settings and all events", icon=":material/list:"):
         events = [{"step": e.step, "event": e.kind, "what": e.text} for e in tail.events]
         st.dataframe(events, hide_index=True)
@@ -104,50 +96,16 @@ def _tell_start(run: Run) -> None:
 
 
 @frame.tell_errors
-def _follow(run: Run, space: SearchSpace | None, view: GraphView | None, shown: str) -> None:
+def _follow(scene: Scene, shown: str) -> None:
     """One look at a run that is at work. The whole page is made anew where buttons or the graph change."""
-    if run_facts.state_of(run) != shown or (space is None and run_facts.space_of(run) is not None):
+    run = scene.run
+    is_traced = scene.space is None and run_facts.space_of(run) is not None
+    if run_facts.state_of(run) != shown or is_traced:
         st.rerun()
-    tail = _read(run)
-    if not len(tail.steps):
-        st.progress(0.0, text="The worker loads torch and traces the network …")
-    _show(tail, shown, space, view)
-
-
-@frame.tell_errors
-def _replay(run: Run, space: SearchSpace | None, view: GraphView | None) -> None:
-    """A run that has ended, at the step that the slider chooses."""
-    tail = _read(run)
-    if not len(tail.steps):
-        st.info("No step was recorded.", icon=":material/info:")
-        return
-    step = last = int(tail.steps["step"][-1])
-    if last > 0:
-        step = st.slider("Replay to step", 0, last, last, key=f"replay.{run.id}")
-    _show(tail if step == last else until(tail, step), run.state, space, view)
-
-
-def _show(tail: Tail, state: str, space: SearchSpace | None, view: GraphView | None) -> None:
-    names = {s.id: s.name for s in space.structures} if space is not None else {}
-    now = live_frame(tail, state=state, names=names)
-    messages = []
-    if space is not None and view is not None:
-        messages.append(paint_message(view, GRAPH, _overlay(view, space, tail)))
-    live_view(now, key="live", paint=messages)
-
-
-def _overlay(view: GraphView, space: SearchSpace, tail: Tail) -> Overlay:
-    """Scores as colours; what was selected, and what is zero already."""
-    layers = [saliency_overlay(view, space, last_scores(tail))]
-    layers += [
-        state_overlay(view, space.segments[structure.id].vertices, MARKS[structure.state])
-        for structure in live_frame(tail).structures
-        if structure.state in MARKS
-    ]
-    return reduce(Overlay.__or__, layers)
-
-
-def _read(run: Run) -> Tail:
-    """All of a short run, every n-th step of a long one."""
-    last_step, _ = read_position(run.folder)
-    return run.tail(every=max(1, last_step // ROWS))
+    tail = run_facts.read(run)
+    with st.container():  # a replay has its player here: the live view below keeps its place in the page
+        if len(tail.steps):
+            replay.offer_look_back()
+        else:
+            st.progress(0.0, text="The worker loads torch and traces the network …")
+    scene.show(tail, shown)

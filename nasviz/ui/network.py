@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 import streamlit as st
 
+from nasviz import jobs
 from nasviz.catalog import NETWORKS, Entry, NetworkSource, Value
 from nasviz.draw.labels import count, plain_shape
 from nasviz.errors import InvalidSettingError, NasvizError
 from nasviz.graph import SearchSpace
-from nasviz.ui import controls, frame, published, session, zoo
+from nasviz.ui import controls, frame, published, recent, session, work, zoo
 from nasviz.ui.numbers import power_of_ten
 from nasviz.ui.onnx_files import LARGEST_MB, OnnxFile, shelf
 from nasviz.ui.options import options
@@ -25,14 +27,16 @@ __all__ = ["choose", "facts"]
 _UPLOAD = "onnx.file"
 
 FIELDS_IN_A_ROW = 3
-ZOO, TORCHVISION, OWN, ONNX = "Zoo", "torchvision", "Your own Python", "ONNX, to look at"
+ZOO, TORCHVISION, TIMM = "Zoo", "torchvision", "timm"
+OWN, ONNX = "Your own Python", "ONNX, to look at"
 
 
 @frame.tell_errors
 def choose() -> None:
     """Offer the ways to a network."""
     choices = session.current().choices
-    places = [ZOO, TORCHVISION, *([OWN] if options().trust else []), ONNX]
+    recent.offer()
+    places = [ZOO, TORCHVISION, TIMM, *([OWN] if options().trust else []), ONNX]
     place = st.segmented_control(
         "Where from", places, default=choices.get("place", ZOO), required=True, label_visibility="collapsed"
     )
@@ -41,6 +45,8 @@ def choose() -> None:
         _zoo()
     elif place == TORCHVISION:
         _torchvision()
+    elif place == TIMM:
+        _timm()
     elif place == ONNX:
         _onnx()
     else:
@@ -125,10 +131,38 @@ def _torchvision() -> None:
     names = [name for name, entry in NETWORKS.items() if entry.family == "torchvision"]
     choices = session.current().choices
     index = names.index(choices.get("torchvision", "resnet18"))
-    name = st.selectbox("Classifier of torchvision, by name", names, index=index, key="torchvision.name")
+    name = st.selectbox(
+        f"Search among {len(names)} classifiers of torchvision", names, index=index, key="torchvision.name"
+    )
     choices["torchvision"] = name
-    st.caption("Built with random weights; nothing is downloaded. Bring your own weights below.")
+    st.caption(
+        "Type a part of the name. Built with random weights; nothing is downloaded. Bring your own weights"
+        " below."
+    )
     _details(NETWORKS[name], "torchvision")
+
+
+def _timm() -> None:
+    if find_spec("timm") is None:
+        st.info(
+            "timm is not installed beside nasviz. `pip install timm` adds its networks here.",
+            icon=":material/info:",
+        )
+        return
+    cache = session.current().jobs
+    names = work.require("timm", jobs.timm_names, "Asking timm for its networks", cache=cache)["names"]
+    choices = session.current().choices
+    known = choices.get("timm", "resnet18")
+    index = names.index(known) if known in names else 0
+    name = st.selectbox(f"Search among {len(names):,} networks of timm", names, index=index, key="timm.name")
+    choices["timm"] = name
+    st.caption("Type a part of the name. Built with random weights; nothing is downloaded.")
+    shape = st.text_input("Input of one image as C,H,W", placeholder="the network's own", key="timm.shape")
+    classes = st.number_input("Classes", 1, 1_000_000, None, placeholder="1000", key="timm.classes")
+    weights = _weights("timm")
+    if st.button(f"Open {name}", type="primary", key="timm.open"):
+        session.open_network(NetworkSource(f"timm.{name}", _shape(shape), classes, weights=weights))
+        st.rerun()
 
 
 def _own() -> None:

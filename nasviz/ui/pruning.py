@@ -1,4 +1,4 @@
-"""What belongs to GSparsity alone on the pages: ties and stronger penalties, and the table of its pruning."""
+"""What belongs to searches that prune: ties, stronger penalties, and the table of the pruning."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def pruning_table(run: Run) -> None:
     if not found:
         return
     st.markdown("##### Pruning at the end of the search")
-    total = found.get("groups")
+    total, is_share = found.get("groups"), found.get("kind") == "fraction"
     rows = [{"threshold": "before pruning", "groups gone": 0, "accuracy": found["accuracy"], "change": 0.0}]
     rows += [
         {
-            "threshold": f"{row['threshold']:g}",
+            "threshold": f"{row['threshold']:.0%}" if is_share else f"{row['threshold']:g}",
             "groups gone": row["pruned"],
             "accuracy": row["accuracy"],
             "change": (row["accuracy"] - found["accuracy"]) * 100,
@@ -64,7 +64,11 @@ def pruning_table(run: Run) -> None:
         },
     )
     of = f" of {total:,} groups" if total else ""
-    st.caption(
-        f"On the validation images, before any training without the penalty{of}. Groups up to the threshold"
-        " are set to zero; 1e-6, 1e-3 and 0.5 are those of GSparsity's table 2."
-    )
+    if is_share:
+        words = f"without the share of lowest scores{of}, before what is left is tuned."
+    else:
+        words = (
+            f"before any training without the penalty{of}. Groups up to the threshold are set to zero; 1e-6,"
+            " 1e-3 and 0.5 are those of GSparsity's table 2."
+        )
+    st.caption(f"On the validation images, {words}")

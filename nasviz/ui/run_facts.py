@@ -8,19 +8,29 @@ from pathlib import Path
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.catalog import OPTIMIZERS, data_title
+from nasviz.catalog import OPTIMIZERS, PROXIMAL, RELAXED, data_title
+from nasviz.draw.live_frame import WEIGHT
+from nasviz.errors import RunNotFoundError
 from nasviz.graph import SearchSpace
 from nasviz.runs import Run, RunSettings, Tail
-from nasviz.runs.files import SPACE, read_json
+from nasviz.runs.files import SEARCHED, SPACE, read_json
+from nasviz.runs.records import Vectors
+from nasviz.runs.tail import read_position
+from nasviz.ui import session
 
 __all__ = [
     "AT_WORK",
     "RESUMABLE",
     "badge",
+    "current_on",
     "describe",
     "equality",
     "has_subnet",
+    "measure_of",
+    "read",
     "same_words",
+    "scores_on",
+    "searched_space_of",
     "space_of",
     "state_of",
     "title",
@@ -29,6 +39,8 @@ __all__ = [
 AT_WORK = ("starting", "running", "paused")
 RESUMABLE = ("created", "cancelled", "crashed", "failed")
 
+ROWS = 1500
+"""Steps that are read of a long run: more than a screen can show."""
 COLOURS = {
     "running": "green",
     "starting": "green",
@@ -63,9 +75,13 @@ def describe(settings: RunSettings) -> str:
     slim = f"{settings.slim:.0%}" if isinstance(settings.slim, float) else str(settings.slim)
     collapsed = [f"{', '.join(settings.collapse)} collapsed"] if settings.collapse else []
     optimizer = OPTIMIZERS[settings.optimizer]
+    groups = settings.groups or ("operations" if optimizer.family == PROXIMAL else "channels")
     parts = [
         *([share] if optimizer.has_target else []),
         *([f"{slim} of the channels"] if settings.slim else []),
+        *([f"{settings.fraction:.0%} of the {groups}"] if settings.fraction else []),
+        *([groups] if optimizer.family == PROXIMAL and groups != "operations" else []),
+        *([f"mu = {settings.mu:g}"] if settings.mu is not None else []),
         *collapsed,
         optimizer.title,
         data_title(settings.data),
@@ -98,10 +114,52 @@ def same_words(first: RunSettings, second: RunSettings) -> bool:
     )
 
 
+def read(run: Run) -> Tail:
+    """All that a short run has recorded, every n-th step of a long one."""
+    last_step, _ = read_position(run.folder)
+    return run.tail(every=max(1, last_step // ROWS))
+
+
+def measure_of(settings: RunSettings) -> str:
+    """What the scores of a run are, in a word or two."""
+    entry = OPTIMIZERS[settings.optimizer]
+    return {RELAXED: WEIGHT, PROXIMAL: "Length"}.get(entry.family, "Saliency")
+
+
+def current_on(space: SearchSpace) -> Run | None:
+    """The current run, where it searches just this space."""
+    run_id = session.current().run_id
+    if run_id is None:
+        return None
+    try:
+        run = session.store().open(run_id)
+    except RunNotFoundError:
+        return None
+    found = space_of(run)
+    return run if found is not None and _same(found, space) else None
+
+
+def scores_on(space: SearchSpace) -> tuple[Vectors | None, str]:
+    """What the current run has measured on this space, if it is at work on it; and what that is."""
+    run = current_on(space)
+    return (None, "") if run is None else (read(run).scores, measure_of(run.settings))
+
+
+def _same(one: SearchSpace, other: SearchSpace) -> bool:
+    """Whether structures have the same numbers in both."""
+    return [(s.id, s.vertices) for s in one.structures] == [(s.id, s.vertices) for s in other.structures]
+
+
 def space_of(run: Run) -> SearchSpace | None:
     """The search space of a run; None until its worker has written it."""
     path = run.folder / SPACE
     return _read(str(path), path.stat().st_mtime_ns) if path.exists() else None
+
+
+def searched_space_of(run: Run) -> SearchSpace | None:
+    """The search space that its scores are of; None until its worker has written it."""
+    path = run.folder / SEARCHED
+    return _read(str(path), path.stat().st_mtime_ns) if path.exists() else space_of(run)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

@@ -10,14 +10,24 @@ import streamlit as st
 
 from nasviz.draw.labels import count
 from nasviz.runs import RunSummary
-from nasviz.ui import address, frame, run_actions, run_comparison, run_facts, session, sweep_form, sweep_list
+from nasviz.ui import (
+    ablation,
+    address,
+    frame,
+    run_actions,
+    run_comparison,
+    run_facts,
+    session,
+    sweep_form,
+    sweep_list,
+)
 from nasviz.ui.controls import keep, kept
 from nasviz.ui.options import options
 
 __all__ = ["choose_run", "line", "run_list"]
 
 
-VIEWS = ("All runs", "Sweeps", "New sweep", "Trash")
+VIEWS = ("All runs", "Sweeps", "New sweep", "Ablation", "Trash")
 REFRESH_S = 2.0
 
 
@@ -38,6 +48,8 @@ def run_list() -> None:
         sweep_list.sweep_list()
     elif way == "New sweep":
         sweep_form.new_sweep()
+    elif way == "Ablation":
+        ablation.ablation()
     elif way == "Trash":
         run_actions.trash()
     else:

@@ -37,6 +37,7 @@ __all__ = [
     "key_of",
     "open_network",
     "open_run",
+    "protect",
     "require_analysis",
     "run",
     "space",
@@ -50,6 +51,7 @@ Source = NetworkSource | OnnxFile
 """Where the current network comes from; what comes from a file of ONNX can only be looked at."""
 
 _KEY = "nasviz"
+MOST_RECENT = 12
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class Session:
     """One visitor's choices."""
 
     source: Source = field(default_factory=lambda: NetworkSource("demonet"))
+    recent: tuple[Source, ...] = ()
+    """What was open before in this visit, the latest first."""
     analysis: Analysis | None = None
     collapse: tuple[str, ...] = ()
     """Modules that count as one vertex each: classes, and patterns of paths."""
@@ -146,6 +150,7 @@ def open_network(source: Source) -> None:
     state = current()
     if source == state.source and state.analysis is not None:
         return
+    state.recent = tuple(dict.fromkeys((state.source, *state.recent)))[:MOST_RECENT]
     state.source, state.analysis = source, None
     entry = None if isinstance(source, OnnxFile) else source.entry
     state.wishes, state.before = Wishes(entry.collapse if entry else ()), ()
@@ -236,6 +241,14 @@ def _wished(state: Session, bare: SearchSpace) -> SearchSpace:
         found = replace(found, protect=protect)
     state.guarded = found
     return found
+
+
+def protect(segment_id: int) -> None:
+    """Protect a structure from removal, or release it where it is protected; trials follow."""
+    state = current()
+    state.protect ^= {segment_id}
+    state.marked = tuple(i for i in state.marked if i not in state.protect)
+    state.gates = tuple(i for i in state.gates if i not in state.protect)
 
 
 def key_of(space: SearchSpace) -> str:

@@ -23,7 +23,7 @@ from nasviz.runs.estimating import estimate
 from nasviz.runs.presets import STAND_IN, data_name
 from nasviz.ui import session, view_only
 from nasviz.ui.controls import keep, kept
-from nasviz.ui.data import ask_data, ask_folder
+from nasviz.ui.data import ask_data, ask_folder, kind_of
 
 __all__ = ["new_sweep"]
 
@@ -120,7 +120,7 @@ def _grid() -> SweepSettings | None:
     first, second, third = st.columns(3)
     seeds = int(first.number_input("Seeds", 1, 100, kept("form.seeds", 3), key="form.own.seeds"))
     epochs = int(second.number_input("Epochs", 1, 10**6, kept("epochs", 4), key="form.own.epochs"))
-    data = ask_data(third)
+    data = ask_data(third, kind_of(source))
     more = st.text_area(
         "More to vary, one a line",
         key="form.more",
@@ -169,7 +169,7 @@ def _bisection() -> SweepSettings | None:
     normalisation = third.selectbox("Normalisation", ("none", "div", "mul"), key="form.normalisation")
     first, second = st.columns(2)
     grid = first.text_input("Coarse grid of mu", "0.01, 0.1, 1, 10", key="form.mu.grid")
-    data = ask_data(second)
+    data = ask_data(second, kind_of(source))
     space = session.space()
     wishes: dict[str, Any] = {"protect": tuple(map(str, space.protect)), "collapse": space.collapse}
     if data.problem is not None:

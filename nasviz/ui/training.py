@@ -9,8 +9,17 @@ from typing import Any
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.catalog import FACTS, OPTIMIZERS, PROXIMAL, RELAXED, SALIENCIES, Entry, NetworkSource
-from nasviz.draw import plan_overlay, saliency_overlay, state_overlay
+from nasviz.catalog import (
+    FACTS,
+    OPTIMIZERS,
+    PROXIMAL,
+    RELAXED,
+    SALIENCIES,
+    WIDTH,
+    Entry,
+    NetworkSource,
+)
+from nasviz.draw import Overlay, plan_overlay, saliency_overlay, state_overlay
 from nasviz.draw.labels import count, plain_shape
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import LatencyTable, SearchSpace
@@ -19,6 +28,8 @@ from nasviz.runs import RunSettings
 from nasviz.ui import (
     controls,
     erasing,
+    explained,
+    forecast,
     frame,
     graphs,
     latency,
@@ -26,19 +37,17 @@ from nasviz.ui import (
     pruning,
     recipe,
     run_facts,
+    scores,
     session,
     view_only,
-    work,
 )
 from nasviz.ui.controls import keep, kept
-from nasviz.ui.data import ChosenData, ask_data
+from nasviz.ui.data import ChosenData, ask_data, kind_of
 
 __all__ = ["search_and_train"]
 
-SMALL_MACS = 400_000_000
-"""Networks up to this cost are scored on digits without being asked to: it takes a second."""
 DEVICES = ("auto", "cpu", "cuda", "mps")
-FIRST = ("base", "lr", "groups", "mu", "saliency")
+FIRST = ("base", "lr", "groups", "fraction", "mu", "saliency")
 """Settings of an optimizer that stand beside it; the others are folded up."""
 MEASURES: Mapping[str, Measure] = {"Parameters": "parameters", "MACs": "macs"}
 LATENCY = "Latency"
@@ -118,6 +127,7 @@ def _sparsity(source: NetworkSource, space: SearchSpace, optimizer: Entry) -> in
     keep("k", k)
     why = ": one more, and an output would be cut off" if limit < total else ""
     st.caption(f"**K = {k}** of {total} structures ({k / total:.0%}). K goes up to {limit}{why}.")
+    forecast.band(space, k)
     return k
 
 
@@ -165,20 +175,22 @@ def _fitted(source: NetworkSource, space: SearchSpace, way: str) -> int:
 def _values(source: NetworkSource) -> tuple[dict[str, Any], ChosenData]:
     """Everything but K, and how the data stand."""
     st.markdown("##### How it learns")
+    kind = kind_of(source)
     columns = st.columns(2)
     place = columns[0].container()
     with columns[0]:
         epochs = controls.whole("Epochs", "epochs", 4, 1, 10_000)
         seed = controls.whole("Seed", "seed", 0, 0, 2**32 - 1)
     with columns[1]:
-        optimizer = controls.choose_entry("Optimizer", OPTIMIZERS, "optimizer")
+        optimizer = _optimizer(kind)
         batch_size = controls.whole("Batch size", "batch_size", 64, 1, 65_536)
         device = controls.choice(
             "Device", DEVICES, "device", help_text="auto: the first CUDA device, else the processor."
         )
-    data = ask_data(place)
-    own = _optimizer_settings(optimizer) | _cells(source, optimizer)
-    own |= recipe.ask_recipe(optimizer.family)
+        explained.device(device)
+    data = ask_data(place, kind)
+    own = _optimizer_settings(optimizer)
+    own |= _cells(source, optimizer, own) | recipe.ask_recipe(optimizer.family)
     recipe.offer_published(source.entry, optimizer.name)
     values = {
         "epochs": epochs,
@@ -190,10 +202,18 @@ def _values(source: NetworkSource) -> tuple[dict[str, Any], ChosenData]:
     return own | data.values | values, data
 
 
-def _cells(source: NetworkSource, optimizer: Entry) -> dict[str, Any]:
+def _optimizer(kind: str) -> Entry:
+    """All optimizers; for text those that weigh operations, which share their weights in a recurrent cell."""
+    if kind == "images":
+        return controls.choose_entry("Optimizer", OPTIMIZERS, "optimizer")
+    table = {name: entry for name, entry in OPTIMIZERS.items() if entry.family == RELAXED}
+    return controls.choose_entry("Optimizer", table, f"optimizer.{kind}")
+
+
+def _cells(source: NetworkSource, optimizer: Entry, own: Mapping[str, Any]) -> dict[str, Any]:
     """Whether an operation lives or dies in all cells of one type at once: GSparsity on networks of cells."""
     cells = source.entry.cells if source.entry else ()
-    if optimizer.family != PROXIMAL or not cells:
+    if optimizer.family != PROXIMAL or not cells or own["groups"] != "operations" or own["cells"]:
         return {}
     words = (
         "The same operation in all cells of one type is one group: what is found is a cell, not a network."
@@ -217,11 +237,13 @@ def _optimizer_settings(optimizer: Entry) -> dict[str, Any]:
         for number, name in enumerate(rest):
             with columns[number % 2]:
                 values[name] = controls.ask(known[name], f"{optimizer.name}.{name}")
-        if "groups" in known:
+        if optimizer.family == PROXIMAL:
             values |= pruning.ask_places(values)
         if "saliency" in values:
             score = SALIENCIES[values["saliency"]]
             st.caption(f"**{score.title}.** {score.summary} {score.caution}")
+    base = values.get("base")
+    explained.optimizer(optimizer, None if base is None else str(base), known.values())
     return values
 
 
@@ -231,47 +253,25 @@ def _preview(
     """The segment graph, coloured by the scores of the moment, with the K that would go."""
     view = graphs.segments_of(session.key_of(space), space)
     st.markdown("##### What would go now")
-    scores = _scores(source, space, values) if chosen.problem is None else None
-    overlay = None
-    if scores is not None:
-        plan = space.plan(space.select(scores, k))
-        erasing.plan_metrics(plan)
-        overlay = saliency_overlay(view, space, scores) | plan_overlay(view, plan)
-    protected = [v for i in space.protect for v in space.segments[int(i)].vertices]
-    marks = state_overlay(view, protected, "protected")
-    graphs.picture(view, key="preview-graph", overlay=marks if overlay is None else overlay | marks)
-    if scores is not None:
+    found = None
+    if space.removable and chosen.problem is None:
+        saliency = scores.choose("preview.saliency", values.get("saliency", "snip"))
+        found = scores.scored(source, space, saliency, data=chosen.values, seed=values["seed"])
+    overlay = Overlay()
+    if found is not None:
+        plan = space.plan(space.select(found, k))
+        if k:
+            erasing.plan_metrics(plan)
+        overlay = saliency_overlay(view, space, found) | plan_overlay(view, plan)
+    protected = [v for i in space.protected for v in space.segments[i].vertices]
+    overlay |= state_overlay(view, protected, "protected")
+    told = graphs.tell(view, space, "preview-graph")
+    graphs.picture(view, key="preview-graph", overlay=overlay, about=told)
+    if found is not None:
         st.caption(
             "Scored on one batch before any training: dark is redundant, bright is important. Training"
             " changes the order."
         )
-
-
-def _scores(source: NetworkSource, space: SearchSpace, values: Mapping[str, Any]) -> dict[int, float] | None:
-    state = session.current()
-    if "saliency" not in values or not space.removable:
-        return None
-    protect = [str(i) for i in space.protect]
-    wishes = f"{protect} {space.collapse}"
-    place = f"{values['data']} {values.get('data_folder')}"
-    key = f"preview {source} {place} {values['saliency']} {values['seed']} {wishes}"
-    if key not in state.jobs:
-        is_small = space.trace.macs <= SMALL_MACS and values["data"] == "digits"
-        if not is_small and not st.button("Score the structures now", icon=":material/calculate:"):
-            return None
-        state.jobs[key] = jobs.preview(
-            source,
-            values["data"],
-            saliency=values["saliency"],
-            seed=values["seed"],
-            batch_size=32,
-            data_folder=values.get("data_folder"),
-            trust=values.get("trust", ()),
-            protect=protect,
-            collapse=space.collapse,
-        )
-    result = work.shown(key, "Scoring the structures", cache=state.jobs)
-    return None if result is None else {int(i): float(score) for i, score in result["scores"]}
 
 
 def _start(source: NetworkSource, space: SearchSpace, values: Mapping[str, Any]) -> None:
@@ -301,9 +301,14 @@ def _tell_steps(settings: RunSettings, space: SearchSpace) -> None:
         then = f"{rest} to search, each with a batch of both halves of the images."
     elif OPTIMIZERS[settings.optimizer].family == PROXIMAL:
         then = f"{schedule.projection_steps} to search under the penalty, {rest} to train on without it."
+    elif OPTIMIZERS[settings.optimizer].family == WIDTH:
+        then = f"{schedule.projection_steps} to score, {rest} to tune, each with a batch of both halves."
     else:
         then = f"{schedule.projection_steps} to project, {rest} to train on."
+    what = f"Images are resized to {plain_shape(space.trace.inputs[0].shape)}; each costs"
+    if facts.kind == "text":
+        what = f"A window is {facts.size} symbols, read from a state of zeros on; each costs"
     st.caption(
-        f"{schedule.total_steps} steps: {schedule.warmup_steps} to warm up, {then} Images are resized to"
-        f" {plain_shape(space.trace.inputs[0].shape)}; each costs {count(space.trace.macs)} MACs."
+        f"{schedule.total_steps} steps: {schedule.warmup_steps} to warm up, {then} {what}"
+        f" {count(space.trace.macs)} MACs."
     )

@@ -21,6 +21,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # runs on a bare clone, too
 
 import nasviz
 from nasviz.optim import HAPG, AdamHAPG, ProxSGD
+from nasviz.optim.binding import SpaceBinding
+from nasviz.optim.row_grouping import RowGrouping
 
 ROUNDS = 15
 
@@ -29,8 +31,10 @@ def optimizers(name: str) -> dict[str, Callable[[], Optimizer]]:
     model, inputs = nasviz.zoo.create(name)
     net = nasviz.trace(model, inputs)
     parameters = dict(net.named_parameters())
-    removable = nasviz.search_space(net).removable
-    groups = {s.id: [parameters[n] for n in s.parameter_names] for s in removable}
+    space = nasviz.search_space(net)
+    groups = {s.id: [parameters[n] for n in s.parameter_names] for s in space.removable}
+    index = SpaceBinding(net, space).channel_index()
+    filters = RowGrouping(index, index.ids)
     everything = list(parameters.values())
     for parameter in everything:
         parameter.grad = torch.randn_like(parameter)
@@ -38,6 +42,7 @@ def optimizers(name: str) -> dict[str, Callable[[], Optimizer]]:
         "SGD": lambda: torch.optim.SGD(everything, lr=1e-6, momentum=0.9),
         "ProxSGD": lambda: ProxSGD(everything, groups, lr=1e-6, mu=1e-6),
         "ProxSGD, adaptive": lambda: ProxSGD(everything, groups, lr=1e-6, mu=1e-6, tau=None),
+        "ProxSGD on filters": lambda: ProxSGD(everything, filters, lr=1e-6, mu=1e-6),
         "HAPG": lambda: HAPG(everything, groups, lr=1e-6, strength=1e-6, inertia_cap=0.9),
         "Adam": lambda: torch.optim.Adam(everything, lr=1e-6),
         "AdamHAPG": lambda: AdamHAPG(everything, groups, lr=1e-6, strength=1e-6, inertia_cap=0.9),

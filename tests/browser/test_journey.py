@@ -83,9 +83,12 @@ def train_down_to_three(page: Page) -> None:
     picture(page, "live")
     expect(page.get_by_text("Replay to step")).to_be_visible(timeout=300_000)
     expect(live).to_contain_text("done")
-    expect(page.locator(".nasviz-graph g.s-erased")).to_have_count(3)
+    expect(page.locator(".nasviz-graph g.s-zero")).to_have_count(3)
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
     picture(page, "replay")
+    page.get_by_role("button", name="Play", exact=True).click()
+    expect(live).to_contain_text("warm-up")
+    page.get_by_role("button", name="Hold", exact=True).click()
 
 
 def compare(page: Page) -> None:

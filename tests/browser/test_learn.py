@@ -30,3 +30,34 @@ def test_the_tour_leads_through_the_pages_and_ends_when_asked(server: Server, pa
     settle(page)
     page.get_by_role("button", name="End tour").click()
     expect(page.get_by_role("button", name="End tour")).to_have_count(0)
+
+
+def test_a_lesson_plays_by_itself(server: Server, page: Page) -> None:
+    show(page, server, "Learn?model=demonet")
+    page.get_by_role("button", name="Next lesson: Segments grow").click()
+    expect(page.get_by_text("Segment 0 starts with")).to_be_visible()
+    settle(page)
+    page.get_by_role("button", name="Play", exact=True).click()
+    expect(page.get_by_text("is the only reader, and no joint")).to_be_visible()
+    page.get_by_role("button", name="Hold", exact=True).click()
+    expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
+
+
+def test_the_point_of_the_half_space_is_dragged_and_the_sliders_follow(server: Server, page: Page) -> None:
+    show(page, server, "Learn?model=demonet")
+    page.get_by_role("combobox", name="Lesson").click()
+    page.get_by_role("option", name="To zero: the half-space projection").click()
+    point = page.locator(".nasviz-plane .point")
+    expect(point).to_be_visible()
+    settle(page)
+    unit = (page.locator(".nasviz-plane svg").bounding_box() or {})["width"] / 12.6
+    box = point.bounding_box() or {}
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - 2 * unit, y + 3 * unit, steps=4)
+    page.mouse.up()
+    expect(page.get_by_role("slider", name="First weight")).to_have_attribute("aria-valuenow", "1")
+    expect(page.get_by_role("slider", name="Second weight")).to_have_attribute("aria-valuenow", "1")
+    expect(page.get_by_text("it becomes zero")).to_be_visible()
+    picture(page, "half-space")

@@ -12,11 +12,15 @@ CELLS = "nas_bench_201 --input 1,8,8 --set channels=2 --set cells=1".split()
 SHORT = "--epochs 1 --batch-size 256 --device cpu --quiet --runs @runs".split()
 
 
+def only_run(folder: Path) -> str:
+    (name,) = (p.name for p in (folder / "runs").iterdir() if p.is_dir() and not p.name.startswith("."))
+    return name
+
+
 def test_a_search_of_cells_is_shown_in_the_form_of_its_paper(nasviz: Command, tmp_path: Path) -> None:
     options = "--optimizer darts --edges-per-node 0 --architecture-lr 0.1 --warmup-steps 1".split()
     assert nasviz("train", "--model", *CELLS, *options, *SHORT).code == 0
-    (run,) = (tmp_path / "runs").glob("*/settings.json")
-    name = run.parent.name
+    name = only_run(tmp_path)
     said = nasviz("genotype", name, "--runs", "@runs", "--dot", tmp_path / "dot", "--svg", tmp_path / "svg")
     text, words = said.out.splitlines()
     operation = r"(skip_connect|nor_conv_1x1|nor_conv_3x3|avg_pool_3x3)"
@@ -34,7 +38,6 @@ def test_a_search_of_cells_is_shown_in_the_form_of_its_paper(nasviz: Command, tm
 def test_a_run_without_cells_says_what_cells_are(nasviz: Command, tmp_path: Path) -> None:
     model = "demonet --input 1,8,8 --set width=0.1 --target-sparsity 1".split()
     nasviz("train", "--model", *model, *SHORT)
-    (run,) = (tmp_path / "runs").glob("*/settings.json")
-    said = nasviz("genotype", run.parent.name, "--runs", "@runs")
+    said = nasviz("genotype", only_run(tmp_path), "--runs", "@runs")
     assert said.code == 2
     assert "...Cell" in said.err

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from nasviz.draw import GraphView, segment_view, trace_view
-from nasviz.draw.geometry import chance_chart, halfspace_chart
+from nasviz.draw.geometry import chance_chart
 from nasviz.draw.lessons import construction_frames, growth_frames, selection_frames
 from nasviz.graph import SearchSpace, blocks, chances, growth, search_space
 from tests.graph.networks import demonet
@@ -88,10 +88,3 @@ def test_hostile_names_stay_code() -> None:
     first = next(growth_frames(trace_view(named.trace, frozenset()), named))
     assert "`'](javascript:x)<b>`" in first.text
     assert len(space.segments) == len(named.segments)
-
-
-def test_the_half_space_at_epsilon_zero_passes_the_origin() -> None:
-    figure = halfspace_chart([3.0, 4.0], [1.0, 1.0], [1.0, 1.0], 0.0)
-    (x1, x2), (y1, y2) = figure.data[0].x[:2], figure.data[0].y[:2]
-    assert x1 == pytest.approx(-x2)
-    assert y1 == pytest.approx(-y2)

@@ -312,3 +312,8 @@ def test_a_traced_network_changes_its_precision() -> None:
     model, ids = States(), torch.tensor([[1, 2], [3, 4]])
     network = trace(model, ids).double()
     torch.testing.assert_close(network(ids), model.double()(ids))
+
+
+def test_an_error_inside_of_a_part_names_that_part_and_the_line() -> None:
+    with pytest.raises(TraceError, match=r"\(in stem, a Conv2d, at networks.py:\d+: "):
+        trace(Residual(), torch.randn(1, 1, 8, 8))

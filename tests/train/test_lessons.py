@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from nasviz.train.lessons import batch_norm_lesson, halfspace_lesson, prox_lesson, relaxation_lesson
+from nasviz.optim import HAPG
+from nasviz.train.lessons import (
+    batch_norm_lesson,
+    decay_lesson,
+    halfspace_lesson,
+    prox_lesson,
+    relaxation_lesson,
+    sparse_group_penalty,
+    unit_balls_lesson,
+)
 
 
 def test_a_scaled_convolution_leaves_the_output_and_divides_the_gradient() -> None:
@@ -39,3 +49,27 @@ def test_paths_come_near_their_limits() -> None:
     assert found["limit"] == pytest.approx([1.027027, 0.918919, 1.081081], abs=1e-6)
     assert found["path"][-1] == pytest.approx(found["limit"], abs=1e-3)
     assert len(found["path"]) <= 402
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+def test_the_penalty_of_the_unit_balls_is_that_of_the_optimizer(alpha: float) -> None:
+    pair = torch.tensor([0.3, -1.2], dtype=torch.float64, requires_grad=True)
+    alone = torch.tensor([0.7], dtype=torch.float64, requires_grad=True)
+    optimizer = HAPG([pair, alone], {0: [pair], 1: [alone]}, strength=1.0, alpha=alpha)
+    point = torch.cat([pair, alone]).detach()
+    assert float(optimizer.penalty()) == pytest.approx(float(sparse_group_penalty(point, alpha)))
+
+
+def test_every_point_of_a_unit_ball_costs_one() -> None:
+    for share, (name, ball) in zip((1.0, 0.0, 0.4), unit_balls_lesson(0.4, side=9).items(), strict=True):
+        surface = torch.tensor([ball["x"], ball["y"], ball["z"]], dtype=torch.float64)
+        cost = sparse_group_penalty(surface, share)
+        assert torch.allclose(cost, torch.ones_like(cost), atol=5e-3), name
+
+
+def test_a_group_rests_at_its_length_less_mu_or_falls_by_one_minus_epsilon() -> None:
+    lengths = decay_lesson(mu=0.6, lr=0.05, rho=1.0, num_steps=1000)["lengths"]
+    dead, _, rests, _ = lengths
+    assert rests["path"][-1] == pytest.approx(1.0 - 0.6, abs=1e-6)
+    assert dead["path"][-1] < 1e-12
+    assert dead["path"][-1] / dead["path"][-2] == pytest.approx(0.95)

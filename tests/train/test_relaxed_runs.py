@@ -51,6 +51,9 @@ def test_a_search_is_recorded_and_ends_in_the_network_that_it_stands_for(store: 
     np.testing.assert_allclose(weights.sum(axis=1), 3, rtol=1e-5)  # three softmaxes of two operations each
 
     space = SearchSpace.from_json(json.loads((run.folder / "space.json").read_text()))
+    searched = SearchSpace.from_json(json.loads((run.folder / "searched.json").read_text()))
+    assert set(run.tail().scores.structures) <= {s.id for s in searched.structures}
+    assert searched.switches
     assert space.plan(result["selected"]).selected == tuple(result["selected"])
     assert len(result["selected"]) == len(result["kept"]) == 3
     assert result["max_relative_error"] < 1e-5

@@ -105,3 +105,18 @@ def test_names_of_folders_are_shown_as_plain_text() -> None:
     app.text_input("data.folder").input("/nowhere/**bold** [x](javascript:alert(1))").run()
     assert "**bold**" not in app.warning[0].value
     assert not app.exception
+
+
+def test_text_is_offered_to_what_reads_text_and_says_that_it_is_a_stand_in() -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from nasviz.ui.data import ask_data
+
+        st.session_state["values"] = ask_data(st.container(), "text").values
+
+    app = AppTest.from_function(script).run(timeout=30)
+    assert app.session_state["values"] == {"data": "python_docs"}
+    assert any("stand-in" in caption.value for caption in app.caption)
+    app.selectbox("data.text").select("penn_treebank").run()
+    assert app.session_state["values"]["data"] == "penn_treebank"

@@ -1,6 +1,7 @@
-"""Components of the pages that need a browser of their own: the graph view and the live view."""
+"""Components of the pages that need JavaScript: graph view, live view, and the plane of a group."""
 
-from nasviz.ui.component.graph import GraphSelection, graph_view, paint, paint_message
+from nasviz.ui.component.graph import GraphSelection, chosen_in, graph_view, paint, paint_message
 from nasviz.ui.component.live import live_view
+from nasviz.ui.component.plane import plane
 
-__all__ = ["GraphSelection", "graph_view", "live_view", "paint", "paint_message"]
+__all__ = ["GraphSelection", "chosen_in", "graph_view", "live_view", "paint", "paint_message", "plane"]

@@ -1,6 +1,6 @@
 // Where one looks at a graph from: pan, zoom, and the small map that shows the whole.
 
-const STATES = "erased dead-end sliced bypassed materialised selected current protected".split(" ").map((s) => "s-" + s);
+const STATES = "erased dead-end zero sliced bypassed materialised selected current leading protected".split(" ").map((s) => "s-" + s);
 const BINS = Array.from({ length: 9 }, (_, i) => "b" + i);
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const middle = (v) => [v.x + v.w / 2, v.y + v.h / 2];
@@ -15,7 +15,8 @@ class Camera {
   apply(silent) {
     const { x, y, k } = this.at;
     this.layer?.setAttribute("transform", `translate(${x + k * this.shift[0]} ${y + k * this.shift[1]}) scale(${k})`);
-    this.root.classList.toggle("far", k < 0.3);
+    this.root.classList.toggle("far", k < 0.3); // how much is told depends on how closely one looks
+    this.root.classList.toggle("mid", k < 0.5);
     write(this.root.querySelector(".scale"), Math.round(k * 100) + "%");
     this.later();
     if (silent || !this.data?.sync) return;

@@ -23,15 +23,11 @@ const SKELETON = `
 </div>
 <div class="legend" role="group" aria-label="Legend"></div>`;
 
-const make = (tag, name, text) => {
-  const element = document.createElement(tag);
-  if (name) element.className = name;
-  if (text !== undefined) element.textContent = text;
-  return element;
-};
 // All classes of an element in one go: many small changes to a class list are what costs most in a large graph.
 const dress = ({ g, base, paint, mark, hit, ring }) =>
   g.setAttribute("class", `${base} ${paint} ${mark} ${hit} ${ring}`);
+
+const once = () => `${performance.timeOrigin + performance.now()}`;
 
 class GraphView extends Camera {
   constructor(root) {
@@ -41,6 +37,7 @@ class GraphView extends Camera {
     const find = (name) => root.querySelector(name);
     [this.stage, this.paper, this.panel, this.tip, this.map, this.box, this.countBox, this.legendBox] =
       [".stage", ".paper", ".panel", ".tip", ".map", "input", ".count", ".legend"].map(find);
+    this.told = new Panel(this.panel);
     this.vertices = []; this.hits = []; this.marked = []; this.pointers = new Map();
     this.chosen = this.pointed = -1;
     this.listen();
@@ -129,14 +126,15 @@ class GraphView extends Camera {
     write(name, title); write(low, limits[0]); write(high, limits[1]);
     this.thumb = null;
     this.later();
-    if (this.chosen >= 0 && this.noteBox) write(this.noteBox, this.vertices[this.chosen].note);
+    if (this.chosen >= 0) this.told.note(this.vertices[this.chosen].note);
+    this.told.tell(message.about ?? []);
     if (message.selected !== undefined && message.selected !== this.asked) {
       this.asked = message.selected;
       const index = this.place.get(message.selected) ?? -1;
-      if (index === this.chosen) return;
+      if (index < 0 || index === this.chosen) return; // nothing asked for leaves what a person has chosen
       this.choose(index, { quiet: true });
       this.wanted = this.vertices[index]?.name;
-      if (index >= 0) this.show(index);
+      this.show(index);
     }
   }
 
@@ -154,8 +152,14 @@ class GraphView extends Camera {
         if (!seen.has(next)) { seen.add(next); queue.push(next); add(this.vertices[next], name); }
       }
     };
-    if (index >= 0) { walk("into", "up"); walk("from", "down"); add(this.vertices[index], "here"); }
+    const counts = { up: 0, down: 0 };
+    if (index >= 0) {
+      walk("into", "up"); walk("from", "down");
+      for (const item of this.marked) if (item.key !== undefined) counts[item.mark]++;
+      add(this.vertices[index], "here");
+    }
     for (const item of new Set([...before, ...this.marked])) dress(item);
+    return counts;
   }
   point(index, event) {
     if (index !== this.pointed) {
@@ -181,42 +185,18 @@ class GraphView extends Camera {
     this.stage.toggleAttribute("aria-activedescendant", false);
     if (v) { v.ring = "chosen"; dress(v); this.stage.setAttribute("aria-activedescendant", v.id); }
     write(this.root.querySelector(".said"), v ? v.g.getAttribute("aria-label") : "");
-    this.mark(index, false);
-    this.drawPanel(v);
+    const counts = this.mark(index, false);
+    this.told.draw(v, v && this.clusters.get(v.in), counts);
     if (quiet) return;
     clearTimeout(this.telling);
     this.telling = setTimeout(() => this.send("selected", (this.wanted = v ? v.name : null)), 120);
-  }
-  drawPanel(v) {
-    this.panel.hidden = !v;
-    if (!v) { this.panel.replaceChildren(); return; }
-    const head = make("header");
-    const button = (text, title, action) => {
-      const b = make("button", "", text);
-      b.title = title; b.setAttribute("aria-label", title); b.dataset.do = action;
-      return b;
-    };
-    head.append(make("h3", "", v.title), button("Copy", "Copy name", "copy"), button("✕", "Close", "drop"));
-    const list = make("dl");
-    for (const [label, text] of v.fields) {
-      const fate = label !== "Removal" ? "" : text.startsWith("stays") ? "stays" : "goes";
-      list.append(make("dt", "", label), make("dd", fate, text));
-    }
-    this.noteBox = make("p", "note");
-    write(this.noteBox, v.note ?? "");
-    const doors = make("div", "doors");
-    if (v.opens) doors.append(button("Open module", "Open this module (Enter)", "open"));
-    const around = this.clusters.get(v.in);
-    if (around?.closes)
-      doors.append(button("Close " + around.title, "Close the module around it (Shift+Enter)", "close"));
-    this.panel.replaceChildren(head, this.noteBox, list, doors);
   }
   toggle(item) {
     if (!item) return;
     const box = item.g.getBoundingClientRect(), stage = this.stage.getBoundingClientRect();
     this.anchor = { name: item.key, px: box.left + box.width / 2 - stage.left, py: box.top - stage.top };
     clearTimeout(this.telling); // what is opened goes away: one run of the script is enough
-    this.trigger("toggled", { id: item.id, once: `${performance.timeOrigin + performance.now()}` });
+    this.trigger("toggled", { id: item.id, once: once() });
   }
   step(links, v) {
     const away = (i) => Math.abs(middle(this.vertices[i])[0] - middle(v)[0]);
@@ -276,8 +256,10 @@ class GraphView extends Camera {
     const v = this.vertices[this.chosen];
     const acts = {
       in: () => this.zoom(1.25), out: () => this.zoom(0.8), one: () => this.readable(), fit: () => this.fit(),
-      drop: () => { this.choose(-1); this.stage.focus(); }, copy: () => navigator.clipboard?.writeText(v.title),
+      drop: () => { this.choose(-1); this.stage.focus(); },
+      copy: () => this.told.copy(v.title, name), link: () => this.told.copy(this.told.address(), name),
       open: () => this.toggle(v), close: () => this.toggle(this.clusters.get(v.in)),
+      protect: () => this.trigger("protected", { id: v.id, once: once() }),
     };
     if (["svg", "png", "dot"].includes(name)) {
       save(this, name);
@@ -340,7 +322,15 @@ class GraphView extends Camera {
       this.at = { ...e.detail.at };
       this.apply(true);
     };
+    this.called = (e) => {
+      const index = e.detail.graph === this.data?.graph ? this.vertices.findIndex((v) => v.key === e.detail.key) : -1;
+      if (index < 0) return;
+      this.choose(index);
+      this.show(index);
+      this.root.scrollIntoView({ block: "nearest" });
+    };
     on(window, "nasviz:paint", this.heard); on(window, "nasviz:view", this.moved);
+    on(window, "nasviz:choose", this.called);
     this.watch = new ResizeObserver(([{ contentRect }]) => { this.room = contentRect; this.later(); });
     this.watch.observe(this.stage);
   }
@@ -374,6 +364,7 @@ class GraphView extends Camera {
   end() {
     window.removeEventListener("nasviz:paint", this.heard);
     window.removeEventListener("nasviz:view", this.moved);
+    window.removeEventListener("nasviz:choose", this.called);
     this.watch.disconnect();
   }
 }

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
 
 from nasviz.draw import GraphView, Overlay
+from nasviz.draw.about import About
 from nasviz.draw.drawing import DrawnVertex
 from nasviz.draw.palette import STATES
 from nasviz.draw.viewer import GRAPH_SCRIPTS, script, style_sheet
 
-__all__ = ["GraphSelection", "graph_view", "paint"]
+__all__ = ["GraphSelection", "chosen_in", "graph_view", "paint", "paint_message"]
 
 _ON_TRACES = ("ancestor", "descendant")
 _PLAIN_LIMIT = 300
@@ -34,6 +35,8 @@ class GraphSelection:
     vertex: DrawnVertex | None = None
     toggled: str | None = None
     """Path of the module that is to be opened or closed; set for one run of the script only."""
+    protected: DrawnVertex | None = None
+    """Whose switch for protection was turned; set for one run of the script only."""
 
     @property
     def selected(self) -> str | None:
@@ -47,10 +50,11 @@ def graph_view(
     key: str,
     overlay: Overlay | None = None,
     selected: str | None = None,
+    about: Sequence[About] = (),
     height: int = 640,
     sync: str = "",
 ) -> GraphSelection:
-    """Show a graph. Only `overlay` and `selected` may change without sending the graph again.
+    """Show a graph. Only `overlay`, `selected` and `about` may change without sending the graph again.
 
     Args:
         view: What to show.
@@ -58,46 +62,70 @@ def graph_view(
         overlay: What is painted over it.
         selected: Vertex of the trace graph, or key of a drawn vertex, that a table beside the graph has
             chosen; acted on when it changes.
+        about: Told of vertices that may be chosen, see `chosen_in`.
         height: Of the drawing in pixels.
         sync: Graphs with the same word here pan and zoom in step.
     """
     if not view.svg:
         return _without_layout(view)
     with st.container(gap=None):
-        paint(view, key=key, overlay=overlay, selected=selected)
+        paint(view, key=key, overlay=overlay, selected=selected, about=about)
         data = view.payload() | {
             "graph": key,
-            "view": _fingerprint(view),
+            "view": view.fingerprint,
             "height": height,
             "sync": sync,
             "states": [(m.name, m.meaning) for m in STATES.values() if m.name not in _ON_TRACES],
         }
-        answer = _graph(key=key, data=data, on_selected_change=_nothing, on_toggled_change=_nothing)
-    names = {f"{v.kind} {v.key}": v for v in view.drawing.vertices}
-    return GraphSelection(names.get(str(answer.selected)), _toggled(view, key, answer.toggled))
+        answer = _graph(
+            key=key,
+            data=data,
+            on_selected_change=_nothing,
+            on_toggled_change=_nothing,
+            on_protected_change=_nothing,
+        )
+    toggled, protected = _once(key, "toggled", answer.toggled), _once(key, "protected", answer.protected)
+    return GraphSelection(
+        _named(view, answer.selected),
+        view.modules.get(toggled) if toggled else None,
+        view.by_id.get(protected) if protected else None,
+    )
 
 
-def paint(view: GraphView, *, key: str, overlay: Overlay | None = None, selected: str | None = None) -> None:
+def chosen_in(view: GraphView, key: str) -> DrawnVertex | None:
+    """The vertex that is chosen in the graph view `key`, before it is shown again."""
+    state = st.session_state.get(key)
+    return _named(view, state.get("selected")) if isinstance(state, Mapping) else None
+
+
+def paint(
+    view: GraphView,
+    *,
+    key: str,
+    overlay: Overlay | None = None,
+    selected: str | None = None,
+    about: Sequence[About] = (),
+) -> None:
     """Recolour the graph view `key`, wherever on the page it is; sends the overlay and nothing else."""
-    _overlay(key=f"{key}-overlay", data=paint_message(view, key, overlay, selected))
+    _overlay(key=f"{key}-overlay", data=paint_message(view, key, overlay, selected, about))
 
 
 def paint_message(
-    view: GraphView, key: str, overlay: Overlay | None, selected: str | None = None
+    view: GraphView,
+    key: str,
+    overlay: Overlay | None,
+    selected: str | None = None,
+    about: Sequence[About] = (),
 ) -> dict[str, object]:
     """What a graph view is told when it is recoloured."""
     chosen = view.id_of(selected) if selected is not None else None
     return {
         "graph": key,
-        "view": _fingerprint(view),
+        "view": view.fingerprint,
         "overlay": overlay.payload() if overlay else None,
         "selected": chosen,
+        "about": [a.payload() for a in about],
     }
-
-
-def _fingerprint(view: GraphView) -> str:
-    """Opaque ids mean something in one drawing only: an overlay says which one it is for."""
-    return hashlib.sha256(f"{view.title}\0{view.dot}".encode()).hexdigest()[:16]
 
 
 def _without_layout(view: GraphView) -> GraphSelection:
@@ -109,19 +137,25 @@ def _without_layout(view: GraphView) -> GraphSelection:
     return GraphSelection()
 
 
-def _toggled(view: GraphView, key: str, message: object) -> str | None:
-    """Path of the module to open or close, told once.
+def _named(view: GraphView, name: object) -> DrawnVertex | None:
+    """The vertex that the browser calls by kind and key."""
+    names = {f"{v.kind} {v.key}": v for v in view.drawing.vertices}
+    return names.get(str(name))
+
+
+def _once(key: str, kind: str, message: object) -> str | None:
+    """Opaque id of what was opened, closed or protected, told once.
 
     A script that is interrupted is given its triggers again: without a look at `once` a module would open and
     close at once.
     """
     if not isinstance(message, dict):
         return None
-    memory = f"{key}-toggled-last"
+    memory = f"{key}-{kind}-last"
     if st.session_state.get(memory) == message.get("once"):
         return None
     st.session_state[memory] = message.get("once")
-    return view.modules.get(str(message.get("id")))
+    return str(message.get("id"))
 
 
 def _nothing() -> None:

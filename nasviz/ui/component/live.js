@@ -6,7 +6,7 @@ const SKELETON = `
 <canvas class="phases" role="img" aria-label="Phases of the run"></canvas>
 <div class="curves"></div>
 <div class="heat"><canvas role="img"></canvas><div class="tip" hidden><b> </b><span> </span></div></div>
-<ol class="events" aria-label="Events"></ol>`;
+<ol class="events" aria-label="Events" tabindex="0"></ol>`;
 const ROW = 21, HEAD = 26, MARKS = { selected: "--s-selected", orphaned: "--s-dead-end", zero: "--s-erased" };
 const COLOURS = { loss: "--c-loss", accuracy: "--c-accuracy", lr: "--c-lr", zero_groups: "--c-zero" };
 
@@ -33,7 +33,11 @@ class LiveView {
     this.heat.addEventListener("pointerleave", () => { this.tip.hidden = true; });
     this.heat.addEventListener("click", (e) => {
       const row = this.rowAt(e);
-      if (row) this.send("structure", row[0]);
+      if (!row) return;
+      this.send("structure", row[0]);
+      // The graphs that this view paints show where it is.
+      for (const graph of this.graphs ?? [])
+        window.dispatchEvent(new CustomEvent("nasviz:choose", { detail: { graph, key: String(row[0]) } }));
     });
     this.watch = new ResizeObserver(() => this.draw());
     this.watch.observe(root);
@@ -75,7 +79,7 @@ class LiveView {
     const zero = data.structures.filter((s) => s[2] === "zero").length;
     const row = ([, name, state, score]) => `${name}: ${state}, ${score ?? "no score"}`;
     const rows = data.structures.slice(0, 40).map(row);
-    const told = `Saliency of ${data.structures.length} structures over time; ${zero} are zero. ${rows.join("; ")}`;
+    const told = `${data.measure} of ${data.structures.length} structures over time; ${zero} are zero. ${rows.join("; ")}`;
     this.heat.setAttribute("aria-label", told);
     this.bytes = Uint8Array.from(atob(data.heat), (c) => c.charCodeAt(0));
     this.draw();
@@ -218,9 +222,10 @@ class LiveView {
     this.heatBox = box;
     pen.fillStyle = this.colour("--ink");
     pen.font = `600 13px ${this.font}`;
-    pen.fillText("Saliency of each structure", 10, 13);
+    const heading = `${this.data.measure} of each structure`;
+    pen.fillText(heading, 10, 13);
     if (columns.length) {
-      const wide = pen.measureText("Saliency of each structure").width;
+      const wide = pen.measureText(heading).width;
       pen.font = `12px ${this.font}`;
       pen.fillStyle = this.colour("--faint");
       pen.fillText(`steps ${columns[0]} to ${columns.at(-1)}`, 20 + wide, 13);
@@ -290,7 +295,7 @@ class LiveView {
     if (!row) return;
     const { left, top, width } = this.heat.getBoundingClientRect();
     write(this.tip.children[0], row[1]);
-    const score = row[3] === null ? "" : ` · saliency ${number(row[3])}`;
+    const score = row[3] === null ? "" : ` · ${this.data.measure.toLowerCase()} ${number(row[3])}`;
     write(this.tip.children[1], `structure ${row[0]} · ${row[2]}${score}`);
     const x = Math.min(event.clientX - left + 14, width - 220);
     this.tip.style.transform = `translate(${x}px,${event.clientY - top + 16}px)`;
@@ -307,6 +312,7 @@ export default function ({ data, parentElement, setStateValue }) {
   const [r, g, b] = (getComputedStyle(root).backgroundColor.match(/[\d.]+/g) ?? [255, 255, 255]).map(Number);
   root.classList.toggle("dark", 0.3 * r + 0.59 * g + 0.11 * b < 110);
   view.show(data.frame);
+  view.graphs = data.paint.map((message) => message.graph);
   for (const message of data.paint) {
     (window.nasvizPainted ??= {})[message.graph] = message;
     window.dispatchEvent(new CustomEvent("nasviz:paint", { detail: message }));

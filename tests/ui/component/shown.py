@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import streamlit as st
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
@@ -17,8 +18,10 @@ from nasviz.draw import (
     trace_view,
     until,
 )
+from nasviz.draw.about import about
 from nasviz.graph import search_space
-from nasviz.ui.component import graph_view, live_view, paint_message
+from nasviz.runs.records import Vectors
+from nasviz.ui.component import chosen_in, graph_view, live_view, paint_message
 from tests.draw.networks import staged
 from tests.draw.test_live_frame import run
 from tests.graph.networks import demonet
@@ -44,8 +47,16 @@ def graph() -> None:
         "protected": state_overlay(view, ["conv7", "bn7"], "protected"),
     }[painted]
     row = st.selectbox("choose", [None, "conv6", "bn8"])
-    chosen = graph_view(view, key="one", overlay=overlay, selected=row)
+    scores = Vectors(
+        np.arange(30), np.linspace(1, 0, 30 * 6, dtype=np.float32).reshape(30, 6), (1, 2, 5, 6, 9, 10)
+    )
+    vertex = chosen_in(view, "one")
+    told = [about(vertex, demo).scored(scores, "Saliency")] if vertex else []
+    chosen = graph_view(view, key="one", overlay=overlay, selected=row, about=told)
     st.text(f"selected {chosen.selected}")
+    if chosen.protected:
+        st.session_state.turned = chosen.protected.key
+    st.text(f"turned {st.session_state.get('turned')}")
 
 
 def modules() -> None:
@@ -71,11 +82,13 @@ def live() -> None:
     left, right = st.columns(2)
     with left:
         graph_view(view, key="watched")
+    goes = st.checkbox("go")
 
     @st.fragment(run_every=0.4)
     def follow() -> None:
-        now = st.session_state.get("now", 0) + 40
+        now = st.session_state.get("now", 0) + (40 if goes else 0)
         st.session_state.now = now
+        st.session_state.refreshes = st.session_state.get("refreshes", 0) + 1
         tail = until(run(400, num_structures=6), now)
         ids = [s.id for s in demo.removable]
         frame = live_frame(tail, names={i: demo.structure(s).name for i, s in enumerate(ids)})
@@ -83,6 +96,7 @@ def live() -> None:
         overlay = saliency_overlay(view, demo, scores)
         chosen = live_view(frame, key="run", paint=[paint_message(view, "watched", overlay)])
         st.text(f"row {chosen}")
+        st.text(f"refreshes {st.session_state.refreshes}")
 
     with right:
         follow()

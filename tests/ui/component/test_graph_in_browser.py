@@ -63,6 +63,32 @@ def test_a_reason_stands_beside_what_cannot_go(visit: Visit) -> None:
     expect(page.locator(".nasviz-graph .panel")).to_contain_text("stays: conv2-bn2 needs its value")
 
 
+def test_the_panel_tells_what_goes_with_it_its_history_and_how_to_protect_it(visit: Visit) -> None:
+    page = visit("graph")
+    node(page, "conv3").click()
+    panel = page.locator(".nasviz-graph .panel")
+    expect(panel).to_contain_text("conv6.weight columns 88-175")
+    expect(panel).to_contain_text("25,608 numbers: conv3.weight 88×32×3×3")
+    expect(panel).to_contain_text("5 lead here, 13 depend on it")
+    expect(panel.locator(".spark")).to_have_attribute("aria-label", re.compile("^Saliency from step 0 to 29"))
+    panel.get_by_role("switch", name="Protect it from removal").click()
+    expect(page.get_by_text("turned conv3")).to_be_visible()
+    node(page, "relu1").click()
+    expect(panel.locator("h3")).to_have_text("relu1")
+    expect(panel.get_by_role("switch")).to_have_count(0)
+
+
+def test_name_and_address_of_a_vertex_are_copied(visit: Visit) -> None:
+    page = visit("graph", permissions=["clipboard-read", "clipboard-write"])
+    node(page, "conv3").click()
+    panel = page.locator(".nasviz-graph .panel")
+    panel.get_by_role("button", name="Copy name").click()
+    expect(panel.get_by_text("Copied")).to_be_visible()
+    assert page.evaluate("() => navigator.clipboard.readText()") == "conv3"
+    panel.get_by_role("button", name="Copy an address").click()
+    page.wait_for_function("async () => (await navigator.clipboard.readText()).includes('vertex=conv3')")
+
+
 def test_python_chooses_and_the_graph_follows(visit: Visit) -> None:
     page = visit("graph")
     page.get_by_role("combobox").click()

@@ -1,0 +1,134 @@
+"""The recurrent cell of DARTS (Liu et al., 2019, section 3.1.2), which SparseNAS searches too.
+
+The network is one step in time: a symbol and the state before in, scores of the next symbol and the state
+after out. A text is read by running the same step again and again, so all its weights are shared over time,
+and what is traced, searched and cut is one cell and not its copies.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["ACTIVATIONS", "Highway", "RecurrentCell", "RecurrentStep"]
+
+ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
+"""The four of DARTS; its fifth, `none`, adds nothing to a plain sum."""
+_MODULES = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid, "identity": nn.Identity}
+SPREAD = 0.04
+"""Weights begin evenly distributed up to this size (public code of DARTS)."""
+
+
+class Highway(nn.Module):
+    """One operation: s + c (phi(h) - s), with a gate c and a value h that are linear in s.
+
+    Args:
+        activation: phi, one of `ACTIVATIONS`, or `none`.
+
+    Shapes:
+        `(N, hidden)`, in and out.
+    """
+
+    def __init__(self, activation: str) -> None:
+        super().__init__()
+        self.phi = None if activation == "none" else _MODULES[activation]()
+
+    def forward(self, state: Tensor, gate: nn.Linear, value: nn.Linear) -> Tensor:
+        """The operation; `gate` and `value` belong to the node, and all its operations share them."""
+        if self.phi is None:
+            return state * 0.0
+        return torch.lerp(state, self.phi(value(state)), gate(state).sigmoid())
+
+
+class _Node(nn.Module):
+    """A state from all before it: every operation on each of them, summed, and a norm without variables."""
+
+    def __init__(self, num_states: int, hidden: int, operations: tuple[str, ...]) -> None:
+        super().__init__()
+        self.gate, self.value = (nn.Linear(hidden, hidden, bias=False) for _ in range(2))
+        self.edges = nn.ModuleList(
+            nn.ModuleDict({name: Highway(name) for name in operations}) for _ in range(num_states)
+        )
+        self.norm = nn.BatchNorm1d(hidden, affine=False)
+
+    def forward(self, states: list[Tensor]) -> Tensor:
+        total: Tensor | None = None
+        for state, edge in zip(states, self.edges, strict=True):
+            for operation in edge.values():  # type: ignore[operator]
+                value = operation(state, self.gate, self.value)
+                total = value if total is None else total + value
+        normed: Tensor = self.norm(total)
+        return normed
+
+
+class RecurrentCell(nn.Module):
+    """Nodes one after the other, each from all states before it; their mean is the state after.
+
+    Args:
+        hidden: Width of a state.
+        nodes: How many.
+        operations: On every edge.
+
+    Shapes:
+        `(N, hidden)`, in and out.
+    """
+
+    def __init__(self, hidden: int, nodes: int, operations: tuple[str, ...]) -> None:
+        super().__init__()
+        self.nodes = nn.ModuleList(_Node(number + 1, hidden, operations) for number in range(nodes))
+
+    def forward(self, first: Tensor) -> Tensor:
+        """The state after; `first` is made of the symbol and the state before."""
+        states = [first]
+        for node in self.nodes:
+            states.append(node(states))
+        # A mean over a stack, for a sum would be one more node that a search could weigh.
+        return torch.stack(states[1:]).mean(0)
+
+
+class RecurrentEntry(nn.Module):
+    """What a step begins with: s_0 = h' + c (tanh(h) - h'), c and h linear in the symbol and the state h'."""
+
+    def __init__(self, hidden: int) -> None:
+        super().__init__()
+        self.gate, self.value = (nn.Linear(2 * hidden, hidden, bias=False) for _ in range(2))
+        self.norm = nn.BatchNorm1d(hidden, affine=False)
+
+    def forward(self, symbol: Tensor, state: Tensor) -> Tensor:
+        """The first state of the cell."""
+        both = torch.cat([symbol, state], dim=1)
+        first = torch.lerp(state, torch.tanh(self.value(both)), self.gate(both).sigmoid())
+        normed: Tensor = self.norm(first)
+        return normed
+
+
+class RecurrentStep(nn.Module):
+    """One step of a language model: embedding, cell, scores of all symbols.
+
+    Args:
+        num_classes: Size of the vocabulary.
+        hidden: Width of embeddings and states.
+        nodes: Of the cell; 8 in DARTS.
+        none: Whether every edge carries `none` besides.
+
+    Shapes:
+        Symbols `(N,)`, int64, and the state before `(N, hidden)`; scores `(N, num_classes)` and the state
+        after.
+    """
+
+    def __init__(self, num_classes: int, hidden: int = 32, nodes: int = 8, none: bool = False) -> None:
+        super().__init__()
+        self.hidden = hidden
+        operations = ("none", *ACTIVATIONS) if none else ACTIVATIONS
+        self.embedding = nn.Embedding(num_classes, hidden)
+        self.entry = RecurrentEntry(hidden)
+        self.cell = RecurrentCell(hidden, nodes, operations)
+        self.decoder = nn.Linear(hidden, num_classes)
+        for parameter in self.parameters():
+            nn.init.uniform_(parameter, -SPREAD, SPREAD)
+        nn.init.zeros_(self.decoder.bias)
+
+    def forward(self, symbols: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores of the symbol that comes next, before the softmax, and the state after."""
+        after = self.cell(self.entry(self.embedding(symbols), state))
+        return self.decoder(after), after

@@ -1,0 +1,71 @@
+"""A run as it is seen at one moment, live or in a replay: the live view, and the graph that it colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from nasviz.draw import GraphView, Overlay, saliency_overlay
+from nasviz.draw.about import About
+from nasviz.draw.live_frame import WEIGHT, last_scores, live_frame
+from nasviz.graph import SearchSpace
+from nasviz.graph.paths import count_paths, strongest
+from nasviz.runs import Run, Tail
+from nasviz.ui import colours, graphs, run_facts
+from nasviz.ui.component import chosen_in, live_view, paint_message
+
+__all__ = ["GRAPH", "Scene"]
+
+GRAPH = "live-graph"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What stays the same from moment to moment."""
+
+    run: Run
+    space: SearchSpace | None
+    """None until its worker has written it."""
+    view: GraphView | None
+
+    @property
+    def measure(self) -> str:
+        """What its scores are."""
+        return run_facts.measure_of(self.run.settings)
+
+    def show(self, tail: Tail, state: str) -> None:
+        """Draw one moment, and recolour the graph with it."""
+        names = {s.id: s.name for s in self.space.structures} if self.space is not None else {}
+        now = live_frame(tail, state=state, names=names, measure=self.measure, more=self._paths(tail))
+        messages = []
+        if self.view is not None:
+            messages.append(paint_message(self.view, GRAPH, self.overlay(tail), about=self.about(tail)))
+        live_view(now, key="live", paint=messages)
+
+    def overlay(self, tail: Tail) -> Overlay:
+        """Scores as colours; what was selected, and what is zero already."""
+        assert self.view is not None
+        assert self.space is not None
+        found = saliency_overlay(self.view, self.space, last_scores(tail), self.measure)
+        return found | colours.states(self.view, self.space, tail, self.measure)
+
+    def _paths(self, tail: Tail) -> tuple[tuple[str, str], ...]:
+        """What a search by architecture parameters would leave now: how many operations on an edge."""
+        weights = last_scores(tail)
+        if self.measure != WEIGHT or self.space is None or not weights:
+            return ()
+        switches = self.space.switches
+        if self.run.settings.optimizer == "sparsenas":
+            paths, word = count_paths(switches, {i for i, w in weights.items() if w}), "with weight"
+        else:
+            # Weights of a softmax are never zero; what is derived takes the strongest of each.
+            paths, word = count_paths(switches, strongest(switches, weights)), "if derived now"
+        span = f"{paths.least}" if paths.least == paths.most else f"{paths.least} to {paths.most}"
+        words = f"{word}: {paths.num_operations} of {len(switches)} operations, {span} on an edge"
+        return ((words, paths.kind),)
+
+    def about(self, tail: Tail) -> list[About]:
+        """What is told of the vertex that is chosen in the graph, its history up to that moment."""
+        if self.view is None or self.space is None or (chosen := chosen_in(self.view, GRAPH)) is None:
+            return []
+        found = graphs.facts_of(self.view, chosen, self.space).scored(tail.scores, self.measure)
+        return [replace(found, is_protected=None)]  # what a run protects was settled when it began

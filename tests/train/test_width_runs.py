@@ -1,0 +1,77 @@
+"""Width search as a run: scores, pruning with its table, tuning, the sub-network; resumed to the bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from nasviz.errors import InvalidSettingError
+from nasviz.runs import RunSettings, Store
+from nasviz.train import open_session, train, work
+from nasviz.train.checkpoint import restore, save
+from tests.train.conftest import short_settings
+
+
+def settings(**changes: Any) -> RunSettings:
+    chosen = {"optimizer": "rarts_width", "target_sparsity": 0, "warmup_steps": None, "projection_steps": 6}
+    return short_settings(**chosen | {"lr": 0.05, "fraction": 0.5} | changes)
+
+
+def test_a_run_scores_prunes_tunes_and_constructs(tmp_path) -> None:
+    run = Store(tmp_path).create(settings())
+    assert work(run) == "done"
+    result, tail = run.end.result, run.tail()
+    assert set(tail.steps.phase[:6]) == {"projection"}
+    assert set(tail.steps.phase[6:]) == {"training"}
+    rows = result["pruning"]["thresholds"]
+    assert [row["threshold"] for row in rows] == [0.2, 0.4, 0.5, 0.6, 0.8]
+    assert [row["pruned"] for row in rows] == sorted(row["pruned"] for row in rows)
+    assert result["survivors"] == result["pruning"]["groups"] - rows[2]["pruned"]
+    assert result["params_after"] < result["params_before"]
+    assert result["accuracy_subnet"] == result["accuracy_full"]
+    words = [event.text for event in tail.events]
+    assert any("channels to be scored" in text for text in words)
+    assert any("channel groups go, most in" in text for text in words)
+
+
+@pytest.mark.parametrize("pause", [3, 6, 8])
+def test_it_resumes_to_the_bit(tmp_path, pause: int) -> None:
+    straight = open_session(settings())
+    for _ in train(straight):
+        pass
+    folder = Store(tmp_path).create(settings()).folder
+    first = open_session(settings())
+    steps = train(first)
+    for _ in range(pause):
+        next(steps)
+    save(first, folder)
+    steps.close()
+    resumed = open_session(settings())
+    assert restore(resumed, folder)
+    for _ in train(resumed):
+        pass
+    wanted = straight.network.state_dict()
+    assert all(torch.equal(value, wanted[key]) for key, value in resumed.network.state_dict().items())
+    assert resumed.optimizer.channels == straight.optimizer.channels
+
+
+def test_tuning_adds_the_distillation_from_the_network_before_pruning() -> None:
+    found = {}
+    for weight in (0.0, 1.0, 2.0):
+        session = open_session(settings(distillation=weight))
+        found[weight] = [float(record.loss) for record in train(session)]
+    assert found[0.0][:6] == found[1.0][:6]  # the search knows nothing of it
+    once, twice = found[1.0][6] - found[0.0][6], found[2.0][6] - found[0.0][6]
+    assert once > 0
+    assert twice == pytest.approx(2 * once, rel=1e-3)
+
+
+def test_settings_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(InvalidSettingError, match="finds by itself how much goes"):
+        settings(target_sparsity=2)
+    with pytest.raises(InvalidSettingError, match="SiDT has no such setting"):
+        settings(optimizer="sidt", groups="filters")
+    with pytest.raises(InvalidSettingError, match="fraction"):
+        settings(fraction=1.0)
