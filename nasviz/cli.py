@@ -18,6 +18,7 @@ from typing import Any
 from nasviz import commands, jobs
 from nasviz.errors import InvalidSettingError, NasvizError
 from nasviz.runs import Run, Store, SweepSettings, continue_run
+from nasviz.runs import open as open_run
 
 __all__ = ["main"]
 
@@ -141,7 +142,7 @@ def _list(args: argparse.Namespace) -> int:
 def _show(args: argparse.Namespace) -> int:
     run = _open(args)
     if args.follow:
-        commands.follow(run, sys.stdout)
+        commands.follow(run, sys.stderr if args.json else sys.stdout)  # what is JSON stays JSON alone
     if args.json:
         _print_json(commands.document_of(run))
     else:
@@ -194,8 +195,7 @@ def _genotype(args: argparse.Namespace) -> int:
 
 def _open(args: argparse.Namespace) -> Run:
     """A run by its id, or by its folder."""
-    folder = Path(args.run)
-    return Run(folder.resolve()) if len(folder.parts) > 1 else Store(args.runs).open(args.run)
+    return open_run(args.run, args.runs)
 
 
 def _ablation(args: argparse.Namespace) -> int:

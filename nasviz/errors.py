@@ -4,6 +4,8 @@ Each leaf refines the built-in a caller would expect, so `except ValueError` wor
 `except NasvizError` catches them all.
 """
 
+import re
+
 __all__ = [
     "CheckpointError",
     "ConstructionError",
@@ -22,6 +24,7 @@ __all__ = [
     "RunBusyError",
     "RunNotFoundError",
     "RunStateError",
+    "StorageError",
     "TraceError",
     "UnknownNameError",
     "UnknownVertexError",
@@ -29,8 +32,25 @@ __all__ = [
 ]
 
 
+_LONG_WORD = re.compile(r"\S{300,}")
+_LONGEST = 4000
+
+
 class NasvizError(Exception):
-    """Base of all errors that nasviz raises on purpose."""
+    """Base of all errors that nasviz raises on purpose.
+
+    Messages quote what was found, and that may come from anybody's file: what is too long to be read is left
+    out of the middle.
+
+    Examples:
+        >>> len(str(NasvizError("no vertex " + "x" * 10_000)))
+        171
+    """
+
+    def __str__(self) -> str:
+        text = str(self.args[0]) if len(self.args) == 1 else super().__str__()
+        text = _LONG_WORD.sub(lambda word: f"{word[0][:120]}…{word[0][-40:]}", text)
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
 
 
 class GraphError(NasvizError, ValueError):
@@ -40,15 +60,9 @@ class GraphError(NasvizError, ValueError):
 class UnknownVertexError(NasvizError, KeyError):
     """A vertex, segment or structure was named that the graph does not hold."""
 
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
-
 
 class UnknownNameError(NasvizError, KeyError):
     """A network, optimizer, saliency or data set was named that the catalog does not hold."""
-
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ""
 
 
 class InvalidSettingError(NasvizError, ValueError):
@@ -101,6 +115,10 @@ class RunBusyError(NasvizError, RuntimeError):
 
 class RunStateError(NasvizError, RuntimeError):
     """A run is not in a state in which it could do what was asked."""
+
+
+class StorageError(NasvizError, OSError):
+    """A disk is full, or does not let this user read or write."""
 
 
 class NonFiniteLossError(NasvizError, ArithmeticError):

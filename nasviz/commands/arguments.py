@@ -277,6 +277,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "batch_size": {"type": int, "help": "images per step"},
     "seed": {"type": int, "help": "of weights and order"},
     "device": {"help": "auto, cpu, cuda, cuda:N or mps"},
+    "deterministic": {
+        "action": argparse.BooleanOptionalAction,
+        "help": "on CUDA: the same bits each time, also after a resume; slower, and not for every operator",
+        "shown": "no",
+    },
     "checkpoint_steps": {"type": int, "help": "steps from one checkpoint to the next"},
     "eval_every_epochs": {"type": int, "help": "epochs from one evaluation to the next"},
     "num_workers": {"type": int, "help": "processes that load images"},

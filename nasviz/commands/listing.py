@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from typing import Any
@@ -70,6 +71,8 @@ def run_lines(run: Run) -> Iterator[str]:
         yield f"  evaluation  step {item.step}, {item.network} network: {words}"
     if run.end is not None and run.end.error:
         yield f"  error       {run.end.error}"
+    if run.state in ("crashed", "failed", "cancelled"):
+        yield f"  go on with  nasviz runs resume {shlex.join([run.id, '--runs', str(run.folder.parent)])}"
     yield from result_lines(run)
 
 

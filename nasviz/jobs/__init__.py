@@ -26,6 +26,7 @@ from nasviz.jobs.process import Limits
 from nasviz.jobs.scheduling import Scheduler
 from nasviz.jobs.slots import Slot, local_slots, slots_of
 from nasviz.jobs.sweeping import start_sweep, stop_sweep
+from nasviz.jobs.trust import require_trusted, trust_only
 
 __all__ = [
     "Door",
@@ -45,6 +46,7 @@ __all__ = [
     "local_slots",
     "preview",
     "reopen",
+    "require_trusted",
     "shared_door",
     "slots_of",
     "start_ablation",
@@ -54,6 +56,7 @@ __all__ = [
     "time_subnet",
     "time_vertices",
     "timm_names",
+    "trust_only",
     "view_onnx",
     "warm",
 ]

@@ -18,7 +18,9 @@ from nasviz.errors import OnnxError, WeightsError
 from nasviz.jobs.cache import ResultCache, key_of
 from nasviz.jobs.job import Job
 from nasviz.jobs.process import ChildProcess, Limits
+from nasviz.jobs.trust import require_trusted
 from nasviz.jobs.warm import WarmChild
+from nasviz.runs import Run
 
 __all__ = [
     "Door",
@@ -41,6 +43,7 @@ FRESH_AT_ONCE = 2
 """How many children with user Python may work at the same time; more wait."""
 DOWNLOAD_TIME_S = 6 * 3600.0
 """STL-10 is 2.6 GB."""
+LARGEST_WEIGHTS = 16 * 2**30
 VIEW_LIMITS = Limits(time_s=60, memory_mb=4096)
 """Of looking at a file that somebody has handed in."""
 
@@ -90,7 +93,14 @@ class Door:
             is_user_code: Give it a fresh child, and forget the result.
             files: Files whose content decides the result; None where it must not be kept.
             limits: Others than the door's own.
+
+        Raises:
+            InvalidSettingError: It would run Python of a folder that this process does not trust.
         """
+        if "source" in arguments:
+            require_trusted(NetworkSource.from_json(arguments["source"]))
+        if "run" in arguments:
+            require_trusted(Run(Path(arguments["run"])).settings)
         key = None if files is None or is_user_code else key_of(task, arguments, files)
         if key is not None and (known := self.cache.get(key)) is not None:
             job = Job(task)
@@ -396,4 +406,8 @@ def _files(source: NetworkSource) -> list[str]:
         return []
     if not Path(source.weights).is_file():
         raise WeightsError(f"no file of weights at {source.weights}; choose one again")
+    if (size := Path(source.weights).stat().st_size) > LARGEST_WEIGHTS:
+        # Said here, because a sum of the file is the name of its result: it would be read to the end.
+        name = ascii(Path(source.weights).name)[1:-1][:80]
+        raise WeightsError(f"{name} is {size:,} bytes; at most {LARGEST_WEIGHTS:,} are read")
     return [source.weights]

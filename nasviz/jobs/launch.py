@@ -13,9 +13,11 @@ from types import MappingProxyType
 
 from nasviz.errors import RunBusyError, RunStateError
 from nasviz.jobs.process import environment
+from nasviz.jobs.trust import require_trusted
 from nasviz.runs import Run, Sweep
 from nasviz.runs.ablation_folder import AblationFolder
 from nasviz.runs.files import LOG, PID, read_json
+from nasviz.runs.storage import told
 
 __all__ = ["cancel_run", "detach", "is_starting", "start_ablation", "start_run"]
 
@@ -38,18 +40,20 @@ def start_run(run: Run, variables: Mapping[str, str] = MappingProxyType({})) -> 
     Raises:
         RunBusyError: It has a worker already.
         RunStateError: It is done.
+        InvalidSettingError: Its network is Python of a folder that this process does not trust.
     """
     if run.is_active or is_starting(run):
         raise RunBusyError(f"run {run.id} is at work already; cancel it before you start it again")
     if run.state == "done":
         raise RunStateError(f"run {run.id} is done; start a new run with its settings to repeat it")
+    require_trusted(run.settings)
     run.forget_request()
     detach(run.folder, [WORKER, str(run.folder)], variables)
 
 
 def detach(folder: Path, command: Sequence[str], variables: Mapping[str, str]) -> None:
     """Run a module as a process of its own that writes to the log of `folder` and outlives this one."""
-    with (folder / LOG).open("ab") as log:
+    with told(folder / LOG), (folder / LOG).open("ab") as log:
         worker = subprocess.Popen(
             [sys.executable, "-P", "-m", *command],
             stdin=subprocess.DEVNULL,

@@ -7,6 +7,7 @@ import time
 
 from nasviz.errors import RunBusyError, RunStateError
 from nasviz.jobs.launch import cancel_run, detach, is_starting
+from nasviz.jobs.trust import require_trusted
 from nasviz.runs import Sweep
 
 __all__ = ["start_sweep", "stop_sweep"]
@@ -25,11 +26,14 @@ def start_sweep(sweep: Sweep, *, slots: int | None = None, retry_failed: bool = 
     Raises:
         RunBusyError: It has a scheduler already.
         RunStateError: Nothing is left to do.
+        InvalidSettingError: A network is Python of a folder that this process does not trust.
     """
     if sweep.is_active or is_starting(sweep):
         raise RunBusyError(f"sweep {sweep.id} is at work already; stop it before you start it again")
     if sweep.state == "done" and not (retry_failed and _has_failed(sweep)):
         raise RunStateError(f"sweep {sweep.id} is done: none of its {len(sweep.points)} runs is left to do")
+    for settings in sweep.settings.runs:
+        require_trusted(settings)
     sweep.forget_request()
     command = [SCHEDULER, str(sweep.folder), *([f"--slots={slots}"] if slots else [])]
     detach(sweep.folder, command + (["--retry-failed"] if retry_failed else []), {})

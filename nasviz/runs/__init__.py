@@ -20,6 +20,7 @@ from nasviz.runs.run import Run, State
 from nasviz.runs.schedule import Schedule, plan_steps
 from nasviz.runs.settings import RunSettings
 from nasviz.runs.store import Store
+from nasviz.runs.store import open_run as open  # noqa: A004 (read as nasviz.runs.open)
 from nasviz.runs.subnets import find_subnet, is_subnet, keep_subnet, origin_of
 from nasviz.runs.sweep import Sweep, SweepSettings, SweepState
 from nasviz.runs.sweep_store import SweepStore, SweepSummary
@@ -66,6 +67,7 @@ __all__ = [
     "is_stand_in",
     "is_subnet",
     "keep_subnet",
+    "open",
     "origin_of",
     "pareto_front",
     "parse_axis",

@@ -7,13 +7,16 @@ little-endian float32 BLOBs.
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from nasviz.errors import DataError
+from nasviz.errors import DataError, NasvizError, StorageError
 from nasviz.runs.files import DATABASE, require_folder
+from nasviz.runs.storage import storage_error
 
 __all__ = ["VECTOR_TABLES", "open_reader", "open_writer"]
 
@@ -42,17 +45,17 @@ def open_writer(folder: Path) -> sqlite3.Connection:
 
     Raises:
         DataError: The file is not a run store, or one of a later version.
+        StorageError: The disk is full, or this user may not write there.
     """
-    connection = sqlite3.connect(folder / DATABASE, timeout=5.0, isolation_level=None)
+    with _in_words(folder):
+        connection = sqlite3.connect(folder / DATABASE, timeout=5.0, isolation_level=None)
     try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        if _version(connection, folder) == 0:
-            connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        raise _damaged(folder, error) from error
-    except DataError:
+        with _in_words(folder):
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            if _version(connection, folder) == 0:
+                connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+    except NasvizError:
         connection.close()
         raise
     return connection
@@ -64,29 +67,42 @@ def open_reader(folder: Path) -> closing[sqlite3.Connection] | None:
     Raises:
         RunNotFoundError: The run's folder is gone.
         DataError: The file is not a run store, or one of a later version.
+        StorageError: This user may not read it.
     """
     require_folder(folder)
     path = folder / DATABASE
     if not path.exists():
         return None
+    with _in_words(folder):
+        connection = sqlite3.connect(_address(path), uri=True, timeout=2.0)
     try:
-        connection = sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=ro", uri=True, timeout=2.0)
-    except sqlite3.OperationalError as error:
-        require_folder(folder)
-        raise _damaged(folder, error) from error
-    try:
-        is_ready = _version(connection, folder) > 0
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        require_folder(folder)
-        raise _damaged(folder, error) from error
-    except DataError:
+        with _in_words(folder):
+            is_ready = _version(connection, folder) > 0
+    except NasvizError:
         connection.close()
         raise
     if not is_ready:
         connection.close()
         return None
     return closing(connection)
+
+
+def _address(path: Path) -> str:
+    """The file, to be read only. Where this user may write no files beside it, it has to stand still.
+
+    Raises:
+        StorageError: It does not: rows lie in the log beside it, and reading that takes a file of its own.
+    """
+    address = f"file:{quote(str(path.resolve()))}?mode=ro"
+    log = path.with_name(path.name + "-wal")
+    if os.access(path.parent, os.W_OK) or path.with_name(path.name + "-shm").exists():
+        return address
+    if log.exists() and log.stat().st_size:
+        raise StorageError(
+            f"{path.parent} may not be written by this user, and the last rows of its run lie in {log.name}:"
+            " copy the folder to a place of your own, and open it there"
+        )
+    return f"{address}&immutable=1"
 
 
 def _version(connection: sqlite3.Connection, folder: Path) -> int:
@@ -98,8 +114,17 @@ def _version(connection: sqlite3.Connection, folder: Path) -> int:
     return version
 
 
-def _damaged(folder: Path, error: sqlite3.Error) -> DataError:
-    return DataError(
-        f"{folder / DATABASE} cannot be opened as a run store ({error}); "
-        f"restore it from a copy, or start a new run with the same settings"
-    )
+@contextmanager
+def _in_words(folder: Path) -> Iterator[None]:
+    """Raise what SQLite says as an error of ours; where the folder is gone, that is the error."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        require_folder(folder)
+        raise storage_error(folder / DATABASE, error) from error
+    except sqlite3.DatabaseError as error:
+        require_folder(folder)
+        raise DataError(
+            f"{folder / DATABASE} cannot be opened as a run store ({error}); "
+            f"restore it from a copy, or start a new run with the same settings"
+        ) from error

@@ -43,7 +43,8 @@ def describe_environment() -> dict[str, Any]:
 def record_environment(folder: Path, **facts: Any) -> dict[str, Any]:
     """Add an entry for this start to the run in `folder`; `facts` are what only the worker knows."""
     entry = describe_environment() | facts
-    document = read_json(folder / ENVIRONMENT) or {}
-    starts = [*document.get("starts", []), entry]
+    document = read_json(folder / ENVIRONMENT)
+    before = document.get("starts") if isinstance(document, dict) else None
+    starts = [*(before if isinstance(before, list) else []), entry]
     write_json(folder / ENVIRONMENT, {"starts": starts})
     return entry

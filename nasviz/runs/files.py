@@ -6,12 +6,17 @@ disk: a reader, or a machine that comes back after a power cut, finds the old te
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from nasviz.errors import DataError, RunNotFoundError
+from nasviz.runs.storage import storage_error
 
 __all__ = [
     "CHECKPOINT",
@@ -30,9 +35,13 @@ __all__ = [
     "START",
     "SUBNET",
     "SUMS",
+    "place",
     "read_json",
     "require_folder",
+    "stage",
+    "sweep",
     "sync_folder",
+    "unstage",
     "write_bytes",
     "write_json",
 ]
@@ -71,8 +80,13 @@ def require_folder(folder: Path, kind: str = "run") -> None:
 
     Raises:
         RunNotFoundError: It does not, or no longer.
+        StorageError: This user may not look into it.
     """
-    if not (folder / CONFIG).is_file():
+    try:
+        is_there = (folder / CONFIG).is_file()
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    if not is_there:
         raise RunNotFoundError(
             f"no {kind} in {folder}: {CONFIG} is missing; the folder was deleted or never held a {kind}"
         )
@@ -89,11 +103,12 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Replace the file at `path` by `content`, whole or not at all.
+def stage(path: Path, content: bytes) -> Path:
+    """Write `content` beside `path` and force it to disk; return where it is, for `place` to move.
 
     Raises:
-        RunNotFoundError: Its folder is gone.
+        RunNotFoundError: The folder is gone.
+        StorageError: The disk is full, or this user may not write there; nothing is left behind.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -101,10 +116,58 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+    except FileNotFoundError as error:
+        raise RunNotFoundError(f"cannot write {path.name}: the folder {path.parent} is gone") from error
+    except OSError as error:
+        unstage(temporary)
+        raise storage_error(path, error) from error
+    return temporary
+
+
+def place(temporary: Path, path: Path) -> None:
+    """Move what was staged to `path`, and force the name to disk.
+
+    Raises:
+        RunNotFoundError: The folder is gone.
+        StorageError: This user may not write there.
+    """
+    try:
         temporary.replace(path)
         sync_folder(path.parent)
     except FileNotFoundError as error:
         raise RunNotFoundError(f"cannot write {path.name}: the folder {path.parent} is gone") from error
+    except OSError as error:
+        unstage(temporary)
+        raise storage_error(path, error) from error
+
+
+def unstage(temporary: Path) -> None:
+    """Give up what was staged: a full disk needs the room."""
+    with contextlib.suppress(OSError):  # a disk that takes nothing may not give up anything either
+        temporary.unlink()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace the file at `path` by `content`, whole or not at all.
+
+    Raises:
+        RunNotFoundError: Its folder is gone.
+        StorageError: The disk is full, or this user may not write there; the old content is still there.
+    """
+    place(stage(path, content), path)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote have left in `folder`.
+
+    What a living process is writing stays: its id is part of the name.
+    """
+    for path in folder.glob(".*.tmp"):
+        pid = path.name.split(".")[-2]
+        if not pid.isdecimal() or int(pid) == os.getpid() or not psutil.pid_exists(int(pid)):
+            unstage(path)
+    for path in folder.glob("*/.saving-*"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def write_json(path: Path, document: Any) -> None:
@@ -117,12 +180,15 @@ def read_json(path: Path) -> Any:
 
     Raises:
         DataError: The file is not JSON.
+        StorageError: This user may not read it.
     """
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except OSError as error:
+        raise storage_error(path, error) from error
+    except (ValueError, RecursionError) as error:
         raise DataError(
             f"{path} is not a JSON document ({error}); restore it from a copy, or delete it"
         ) from error

@@ -61,7 +61,8 @@ def summarize(run: Run) -> RunSummary:
     parent, labels = None, Labels()
     state: State = "failed"
     try:
-        created = float(run.config.get("created", 0.0))
+        written = run.config.get("created")
+        created = float(written) if isinstance(written, int | float) else 0.0
         parent, settings = run.parent, run.settings
     except NasvizError as error:
         problems.append(str(error))

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from nasviz.errors import RunBusyError, RunNotFoundError
 from nasviz.runs.files import LOCK, PID, read_json, require_folder, write_json
+from nasviz.runs.storage import FORBIDDEN, storage_error
 
 __all__ = ["acquire", "is_held", "is_worker_alive", "write_pid"]
 
@@ -32,6 +33,7 @@ def acquire(folder: Path, kind: str = "run", holder: str = "worker") -> FileLock
     Raises:
         RunBusyError: Another process, or another part of this one, holds it.
         RunNotFoundError: The folder is gone.
+        StorageError: The disk is full, or this user may not write there.
     """
     require_folder(folder, kind)
     lock = FileLock(folder / LOCK, thread_local=False)
@@ -44,6 +46,8 @@ def acquire(folder: Path, kind: str = "run", holder: str = "worker") -> FileLock
         ) from None
     except FileNotFoundError as error:
         raise RunNotFoundError(f"the folder of {kind} {folder.name} is gone") from error
+    except OSError as error:
+        raise storage_error(folder / LOCK, error) from error
     return lock
 
 
@@ -66,10 +70,28 @@ def is_held(folder: Path) -> bool:
                 time.sleep(LOOK_PAUSE_S)
         except FileNotFoundError:
             return False
+        except OSError as error:
+            if error.errno not in FORBIDDEN:
+                raise storage_error(folder / LOCK, error) from error
+            return _is_held_by_another(folder / LOCK)
         else:
             lock.release()
             return False
     return True
+
+
+def _is_held_by_another(path: Path) -> bool:
+    """Whether a process holds the lock at `path`, asked by a user who may read it only."""
+    import fcntl
+
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError as error:
+        raise storage_error(path, error) from error
+    return False
 
 
 def write_pid(folder: Path) -> None:

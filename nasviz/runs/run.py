@@ -112,8 +112,9 @@ class Run:
     @property
     def environments(self) -> list[dict[str, Any]]:
         """Versions and device of each start, oldest first."""
-        document = read_json(self.folder / ENVIRONMENT) or {}
-        return list(document.get("starts", []))
+        document = read_json(self.folder / ENVIRONMENT)
+        starts = document.get("starts") if isinstance(document, dict) else None
+        return [start for start in starts if isinstance(start, dict)] if isinstance(starts, list) else []
 
     @property
     def progress(self) -> float | None:

@@ -50,6 +50,7 @@ _RULES: Mapping[str, Rule] = {
     "batch_size": Number(1, 10**6, whole=True),
     "seed": Number(0, 2**32 - 1, whole=True),
     "device": Pattern(r"auto|cpu|mps|cuda(:\d{1,3})?", "'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'"),
+    "deterministic": Truth(),
     "checkpoint_steps": _COUNT,
     "eval_every_epochs": _COUNT,
     "num_workers": Number(0, 256, whole=True),
@@ -222,6 +223,10 @@ class RunSettings:
     seed: int = 0
     device: str = "auto"
     """"auto": the first CUDA device where there is one, else the CPU."""
+    deterministic: bool = False
+    """On CUDA: only algorithms that give the same bits each time, so that a resumed run ends as one that was
+    never stopped. They are often slower, and some operators have none: then the run says which, and ends. The
+    CPU needs no such choice: runs there are the same to the bit anyway."""
     checkpoint_steps: int = 50
     """Steps from one checkpoint to the next."""
     eval_every_epochs: int = 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import secrets
@@ -14,15 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nasviz.errors import RunBusyError, RunNotFoundError, RunStateError
+from nasviz.errors import RunBusyError, RunNotFoundError, RunStateError, StorageError
 from nasviz.runs import lock
 from nasviz.runs.files import CONFIG, require_folder, sync_folder, write_json
 from nasviz.runs.listing import RunSummary, summarize
 from nasviz.runs.run import Run
 from nasviz.runs.settings import RunSettings
+from nasviz.runs.storage import storage_error, told
 from nasviz.runs.subnets import keep_subnet, origin_of
 
-__all__ = ["TRASH", "Store", "create_folder"]
+__all__ = ["TRASH", "Store", "create_folder", "open_run"]
 
 TRASH = ".trash"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -91,7 +91,11 @@ class Store:
         return Run(self._locate(run_id))
 
     def list(self) -> builtin_list[RunSummary]:
-        """A summary of every run, newest first; damaged ones say what is wrong with them."""
+        """A summary of every run, newest first; damaged ones say what is wrong with them.
+
+        Raises:
+            StorageError: This user may not look into the folder.
+        """
         return _summaries(_folders(self.folder, _ID))
 
     def delete(self, run_id: str) -> Path:
@@ -105,7 +109,7 @@ class Store:
         require_folder(folder)
         if lock.is_held(folder):
             raise RunBusyError(f"run {run_id} is running: cancel it first, then delete it")
-        with lock.acquire(folder):
+        with told(self.folder / TRASH), lock.acquire(folder):
             trash = self.folder / TRASH
             trash.mkdir(exist_ok=True)
             target = trash / run_id
@@ -133,7 +137,8 @@ class Store:
         target = self.folder / run_id
         if target.exists():
             raise RunStateError(f"cannot bring run {run_id} back: a run with this id is there already")
-        source.rename(target)
+        with told(target):
+            source.rename(target)
         sync_folder(self.folder)
         return Run(target)
 
@@ -143,7 +148,9 @@ class Store:
         Raises:
             RunNotFoundError: The trash holds no such run.
         """
-        shutil.rmtree(self._locate_deleted(name))
+        folder = self._locate_deleted(name)
+        with told(folder):
+            shutil.rmtree(folder)
 
     def _locate_deleted(self, name: str) -> Path:
         folder = self.folder / TRASH / name
@@ -157,11 +164,35 @@ class Store:
         folder = (self.folder / run_id).resolve()
         if folder.parent != self.folder:
             raise RunNotFoundError(f"{run_id!r} leads out of the runs folder {self.folder}")
-        if not (folder / CONFIG).is_file():
+        with told(folder):
+            is_there = (folder / CONFIG).is_file()
+        if not is_there:
             raise RunNotFoundError(
                 f"no run {run_id!r} in {self.folder}; see the list of runs for what is there"
             )
         return folder
+
+
+def open_run(run: str | Path, folder: str | Path = "runs") -> Run:
+    """A run by its id, or by its own folder; to be read, whoever is at work on it.
+
+    Args:
+        run: An id, or the path of a run's folder, which has a slash in it.
+        folder: Where runs with an id lie.
+
+    Raises:
+        RunNotFoundError: There is none.
+
+    Examples:
+        >>> from tempfile import mkdtemp
+        >>> from nasviz.catalog import NetworkSource
+        >>> made = Store(mkdtemp()).create(RunSettings(network=NetworkSource("demonet")))
+        >>> tail = open_run(made.id, made.folder.parent).tail(after_step=-1)
+        >>> len(tail.steps), tail.last_step
+        (0, -1)
+    """
+    path = Path(run)
+    return Run(path.expanduser().resolve()) if len(path.parts) > 1 else Store(folder).open(str(run))
 
 
 def create_folder(place: Path, word: str, document: Mapping[str, Any], *, name: str | None = None) -> Path:
@@ -175,18 +206,25 @@ def create_folder(place: Path, word: str, document: Mapping[str, Any], *, name: 
 
     Raises:
         RunStateError: There is a folder of that name.
+        StorageError: The disk is full, or this user may not write there.
     """
     from nasviz import __version__
 
-    place.mkdir(parents=True, exist_ok=True)
+    with told(place):
+        place.mkdir(parents=True, exist_ok=True)
     now = time.time()
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
     chosen = name or f"{stamp}-{word}-{secrets.token_hex(3)}"
     while name is None and (place / chosen).exists():
         chosen = f"{stamp}-{word}-{secrets.token_hex(3)}"
     hidden = place / f".new-{chosen}-{secrets.token_hex(3)}"
-    hidden.mkdir()
-    write_json(hidden / CONFIG, {"id": chosen, "created": now, "nasviz": __version__, **document})
+    with told(place):
+        hidden.mkdir()
+    try:
+        write_json(hidden / CONFIG, {"id": chosen, "created": now, "nasviz": __version__, **document})
+    except StorageError:
+        shutil.rmtree(hidden, ignore_errors=True)
+        raise
     try:
         hidden.rename(place / chosen)
     except OSError as error:
@@ -201,8 +239,12 @@ def create_folder(place: Path, word: str, document: Mapping[str, Any], *, name: 
 def _summaries(folders: Iterable[Path]) -> list[RunSummary]:
     summaries = []
     for folder in folders:
-        with contextlib.suppress(RunNotFoundError):
+        try:
             summaries.append(summarize(Run(folder)))
+        except RunNotFoundError:
+            continue
+        except StorageError as error:
+            summaries.append(RunSummary(folder.name, "failed", 0.0, None, problem=str(error)))
     return sorted(summaries, key=lambda summary: (-summary.created, summary.id))
 
 
@@ -216,6 +258,8 @@ def _folders(place: Path, form: re.Pattern[str]) -> list[Path]:
             ]
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise storage_error(place, error) from error
 
 
 def _no_id(text: str) -> RunNotFoundError:

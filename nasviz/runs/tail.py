@@ -17,6 +17,8 @@ from nasviz.runs.records import STEP_TYPE, Evaluation, Event, Tail, Vectors
 
 __all__ = ["read_position", "read_tail"]
 
+# Not every file that SQLite can open was written by a nasviz.
+_UNREADABLE = (sqlite3.Error, TypeError, ValueError, OverflowError, RecursionError)
 _COLUMNS = ", ".join(STEP_TYPE.names or ())
 
 
@@ -40,7 +42,7 @@ def read_tail(folder: Path, after_step: int = -1, *, every: int = 1) -> Tail:
         with reader as connection:
             connection.execute("BEGIN")
             return _read(connection, after_step, every)
-    except sqlite3.Error as error:
+    except _UNREADABLE as error:
         require_folder(folder)
         raise DataError(
             f"{folder / DATABASE} cannot be read ({error}); restore it from a copy or start a new run"
@@ -56,8 +58,8 @@ def read_position(folder: Path) -> tuple[int, int | None]:
         with reader as connection:
             connection.execute("BEGIN")
             last = connection.execute("SELECT max(step) FROM steps").fetchone()[0]
-            return -1 if last is None else int(last), _fact(connection, "total_steps")
-    except sqlite3.Error as error:
+            return -1 if last is None else int(last), _total_steps(_fact(connection, "total_steps"))
+    except _UNREADABLE as error:
         require_folder(folder)
         raise DataError(f"{folder / DATABASE} cannot be read ({error})") from error
 
@@ -80,7 +82,7 @@ def _read(connection: sqlite3.Connection, after_step: int, every: int) -> Tail:
         evaluations=tuple(Evaluation(*_without_null(row)) for row in evaluations),
         events=tuple(Event(*row) for row in events),
         last_step=last_step,
-        total_steps=facts.get("total_steps"),
+        total_steps=_total_steps(facts.get("total_steps")),
         facts=facts,
     )
 
@@ -108,6 +110,12 @@ def _without_null(row: tuple[Any, ...]) -> tuple[Any, ...]:
 def _fact(connection: sqlite3.Connection, name: str) -> Any:
     row = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
     return None if row is None else json.loads(row[0])
+
+
+def _total_steps(fact: Any) -> int | None:
+    if fact is not None and not isinstance(fact, int):
+        raise TypeError(f"total_steps is {str(fact)[:60]!r}, which is no number")
+    return fact
 
 
 def _empty(after_step: int) -> Tail:

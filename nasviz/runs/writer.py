@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,10 +24,11 @@ from nasviz.errors import DataError, NasvizError, RunStateError
 from nasviz.runs import lock
 from nasviz.runs.database import VECTOR_TABLES, open_writer
 from nasviz.runs.ending import EndState, read_end, write_end
-from nasviz.runs.files import CONFIG, END, PAUSED, require_folder
+from nasviz.runs.files import CONFIG, DATABASE, END, PAUSED, require_folder, sweep
 from nasviz.runs.records import STEP_TYPE, Evaluation, Event, StepRecord
 from nasviz.runs.requests import Request, forget_request, read_request, wait_while_paused
 from nasviz.runs.run import Run
+from nasviz.runs.storage import storage_error
 
 __all__ = ["FLUSH_ROWS", "FLUSH_SECONDS", "Writer"]
 
@@ -34,6 +36,8 @@ FLUSH_ROWS = 64
 FLUSH_SECONDS = 0.25
 ReadBack = Callable[[Sequence[Any]], Sequence[NDArray[np.floating[Any]]]]
 
+_CONCLUSION = "conclusion"
+"""Fact: the step after which the end of the run began, and the number of the last event before it."""
 _STEP_COLUMNS = STEP_TYPE.names or ()
 _INSERT_STEP = f"INSERT OR REPLACE INTO steps VALUES ({', '.join('?' * len(_STEP_COLUMNS))})"
 
@@ -87,6 +91,7 @@ class Writer:
         try:
             if not self._is_locked:
                 self._sign_in()
+            sweep(self.folder)
             (self.folder / PAUSED).unlink(missing_ok=True)
             self._connection = open_writer(self.folder)
         except BaseException:
@@ -133,6 +138,31 @@ class Writer:
         with self._transaction() as connection:
             for table in ("steps", "evaluations", "events", *VECTOR_TABLES):
                 connection.execute(f"DELETE FROM {table} WHERE step > ?", (last_step,))
+            # Numbers of events may come round again from here.
+            begun = "DELETE FROM facts WHERE name = ? AND json_extract(value, '$.step') > ?"
+            connection.execute(begun, (_CONCLUSION, last_step))
+
+    def gpu(self, facts: Mapping[str, Any]) -> None:
+        """Say how busy the GPU is; readers see the latest, as `tail.facts["gpu"]`, with the next flush."""
+        self._rows.append(("INSERT OR REPLACE INTO facts VALUES (?, ?)", ("gpu", json.dumps(facts))))
+
+    def begin_conclusion(self, step: int) -> None:
+        """Say that all that is told from here on belongs to the end of the run, after `step`.
+
+        A worker that was killed in the middle of the end is followed by one that makes it again: what the
+        first has told of it is forgotten then, but for the resumes.
+        """
+        self.flush()
+        with self._transaction() as connection:
+            row = connection.execute("SELECT value FROM facts WHERE name = ?", (_CONCLUSION,)).fetchone()
+            before = json.loads(row[0]) if row else {}
+            if before.get("step") == step:
+                told = "DELETE FROM events WHERE id > ? AND kind != 'resume'"
+                connection.execute(told, (before["after"],))
+                return
+            (after,) = connection.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()
+            fact = (_CONCLUSION, json.dumps({"step": step, "after": after}))
+            connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", fact)
 
     def step(self, record: StepRecord) -> list[tuple[int, float]]:
         """Record a step; scores, norms and events of the same step come before it.
@@ -169,6 +199,7 @@ class Writer:
 
         Raises:
             RunNotFoundError: The run's folder was deleted.
+            StorageError: The disk is full, or this user may no longer write; nothing of it was written.
         """
         self._last_flush = self._clock()
         if not (self._steps or self._vectors or self._rows):
@@ -213,16 +244,22 @@ class Writer:
         self._is_finished = True
 
     def _end_on(self, error: BaseException) -> None:
-        """Put on record that the block was left on `error`, even where its last rows cannot be written."""
+        """Put on record that the block was left on `error`, even where its last rows cannot be written.
+
+        On a disk that takes not even this, the run reads as crashed.
+        """
         state: EndState = "failed" if isinstance(error, Exception) else "cancelled"
         with contextlib.suppress(NasvizError, sqlite3.Error, ArithmeticError):
             self.flush()
-        forget_request(self.folder)
         if isinstance(error, NasvizError):
             words: str | None = str(error)
         else:
             words = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else None
-        write_end(self.folder, state, error=words)
+        try:
+            forget_request(self.folder)
+            write_end(self.folder, state, error=words)
+        except OSError as trouble:
+            error.add_note(f"its end is not on record: {trouble}")
 
     def _vector(self, table: str, step: int, structures: Sequence[int], values: Any) -> None:
         known = self._structures.get(table)
@@ -240,7 +277,7 @@ class Writer:
     def _transaction(self) -> _Transaction:
         require_folder(self.folder)
         assert self._connection is not None, "a Writer is used inside `with`"
-        return _Transaction(self._connection)
+        return _Transaction(self._connection, self.folder / DATABASE)
 
 
 def _row(record: StepRecord, loss: float, accuracy: float, zero_groups: float) -> tuple[Any, ...]:
@@ -251,16 +288,28 @@ def _row(record: StepRecord, loss: float, accuracy: float, zero_groups: float) -
 
 
 class _Transaction:
-    """All of a block's statements, or none of them."""
+    """All of a block's statements, or none of them; what the disk refuses is told in words."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection = connection
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self.connection, self.path = connection, path
 
     def __enter__(self) -> sqlite3.Connection:
-        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            raise storage_error(self.path, error) from error
         return self.connection
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.connection.execute("COMMIT" if error is None else "ROLLBACK")
+        try:
+            if error is None:
+                self.connection.execute("COMMIT")
+        except sqlite3.OperationalError as refused:
+            raise storage_error(self.path, refused) from refused
+        finally:
+            if self.connection.in_transaction:  # a full disk may have ended it already
+                self.connection.execute("ROLLBACK")
+        if isinstance(error, sqlite3.OperationalError):
+            raise storage_error(self.path, error) from error

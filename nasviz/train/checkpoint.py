@@ -24,16 +24,17 @@ from nasviz.runs.files import (
     PREVIOUS_CHECKPOINT,
     START,
     SUMS,
+    place,
     read_json,
     require_folder,
-    sync_folder,
-    write_bytes,
+    stage,
+    unstage,
     write_json,
 )
 from nasviz.train.processes import Processes
 from nasviz.train.session import Session
 
-__all__ = ["SUMS", "require_finite", "restore", "save"]
+__all__ = ["SUMS", "require_finite", "restore", "save", "settle"]
 
 VERSION = 1
 
@@ -55,6 +56,7 @@ def save(session: Session, folder: Path | None) -> str | None:
         NonFiniteLossError: A parameter is NaN or infinite; nothing was saved.
         ProcessesError: The processes do not hold the same parameters; nothing was saved.
         RunNotFoundError: The run's folder is gone.
+        StorageError: There is no room for it; the checkpoints before it are as they were.
     """
     require_finite(session)
     processes = session.processes
@@ -66,14 +68,35 @@ def save(session: Session, folder: Path | None) -> str | None:
     buffer = io.BytesIO()
     torch.save(_state(session, drawn_from), buffer)
     content = buffer.getvalue()
-    known = _sums(folder)
-    sums = [hashlib.sha256(content).hexdigest(), *known]
-    write_json(folder / SUMS, {"sha256": sums[:3], "step": session.step})
-    if (folder / CHECKPOINT).exists():
-        (folder / CHECKPOINT).replace(folder / PREVIOUS_CHECKPOINT)
-        sync_folder(folder)
-    write_bytes(folder / CHECKPOINT, content)
+    # On the disk before anything else is touched: where there is no room for it, nothing has changed.
+    staged = stage(folder / CHECKPOINT, content)
+    try:
+        sums = [hashlib.sha256(content).hexdigest(), *_sums(folder)]
+        write_json(folder / SUMS, {"sha256": sums[:3], "step": session.step})
+        if (folder / CHECKPOINT).exists():
+            place(folder / CHECKPOINT, folder / PREVIOUS_CHECKPOINT)
+        place(staged, folder / CHECKPOINT)
+    except BaseException:
+        unstage(staged)
+        raise
     return common
+
+
+def settle(folder: Path) -> None:
+    """Keep on record the sums of the checkpoints that are there, and no others.
+
+    To be called by whoever goes on from one of them: workers that were killed between putting a sum on record
+    and the file in its place would else push out, one by one, the sums of the files that are there.
+    """
+    known = _sums(folder)
+    there = [
+        found
+        for name in (CHECKPOINT, PREVIOUS_CHECKPOINT)
+        if (folder / name).exists()
+        and (found := hashlib.sha256((folder / name).read_bytes()).hexdigest()) in known
+    ]
+    if there != known:
+        write_json(folder / SUMS, {"sha256": there})
 
 
 def restore(session: Session, folder: Path | None) -> str | None:

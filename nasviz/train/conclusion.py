@@ -13,7 +13,7 @@ from nasviz.errors import ExportError
 from nasviz.optim import FilterSparsity, PenaltySearch
 from nasviz.relax import Derived, RelaxedOptimizer, SparseNAS, WidthSearch
 from nasviz.runs import Evaluation, Run, Writer
-from nasviz.runs.files import SEARCHED, SPACE, SUBNET, write_json
+from nasviz.runs.files import SEARCHED, SPACE, SUBNET, require_folder, write_json
 from nasviz.subnet import Subnetwork
 from nasviz.subnet.zero import zero_channels
 from nasviz.train.evaluation import evaluate
@@ -145,6 +145,7 @@ def _search_seconds(folder: Path) -> float:
 
 def _save(session: Session, sub: Subnetwork, target: Path, writer: Writer) -> dict[str, Any]:
     """Save, export and judge the sub-network; its part of the report."""
+    require_folder(target.parent)  # not made again where it was deleted meanwhile
     subnet.save(sub, target)
     onnx_error = None
     try:

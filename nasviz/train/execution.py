@@ -14,15 +14,16 @@ from pathlib import Path
 
 import torch
 
-from nasviz.errors import NonFiniteLossError
+from nasviz.errors import InvalidSettingError, NonFiniteLossError
 from nasviz.optim import PenaltySearch
 from nasviz.relax import RelaxedOptimizer, WidthSearch
 from nasviz.runs import EndState, Evaluation, Run, RunSettings, Writer, record_environment
 from nasviz.runs.files import SPACE, write_bytes, write_json
 from nasviz.runs.requests import Request
-from nasviz.train.checkpoint import restore, save
+from nasviz.train.checkpoint import restore, save, settle
 from nasviz.train.conclusion import conclude
 from nasviz.train.evaluation import evaluate
+from nasviz.train.gpu import GpuGauge
 from nasviz.train.loop import Gauge, train
 from nasviz.train.processes import ALONE, Processes
 from nasviz.train.pruning import end_search
@@ -81,9 +82,19 @@ def execute(
     """
     session = open_session(run.settings, processes)
     name = restore(session, run.folder)
+    settle(run.folder)
     writer.rewind(session.step - 1)
     _introduce(run, session, writer, name)
-    return _Execution(session, run.folder, writer, listener).to_the_end()
+    try:
+        return _Execution(session, run.folder, writer, listener).to_the_end()
+    except RuntimeError as error:
+        if "deterministic implementation" not in str(error):
+            raise
+        words = str(error).partition(",")[0]
+        raise InvalidSettingError(
+            f"deterministic=True cannot be kept: {words}; leave it out (runs with one seed then differ in the"
+            f" last bits), choose another network, or train on the CPU"
+        ) from error
 
 
 def take_part(settings: RunSettings, processes: Processes) -> EndState:
@@ -110,6 +121,10 @@ def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | Non
         seed=run.settings.seed,
         step=session.step,
         processes=session.processes.count,
+        is_deterministic=torch.are_deterministic_algorithms_enabled(),
+        parity=dict(session.network.parity.max_relative_error),
+        traced_by=session.network.parity.rung,
+        **session.origin,
     )
     write_json(run.folder / SPACE, session.space.to_json())
     writer.describe(
@@ -158,6 +173,7 @@ class _Execution:
         self.processes = session.processes
         self.listener = listener or (lambda progress: None)
         self.gauge = Gauge(session.device)
+        self.gpu = GpuGauge(session.device)
         self.loss: float | None = None
         self.accuracy: float | None = None
 
@@ -168,6 +184,7 @@ class _Execution:
             if self.folder is None:
                 return "done"
             self._tell("construction")
+            self.writer.begin_conclusion(self.session.step - 1)
             result = conclude(self.session, self.folder, self.writer)
         except _Cancelled:
             self.writer.finish("cancelled")
@@ -188,6 +205,8 @@ class _Execution:
                 end_search(session, self.writer)
                 self.gauge.restart()
             if self.processes.is_first:
+                if (busy := self.gpu.read()) is not None:
+                    self.writer.gpu(busy)
                 self._check(recorder.observe(record))
             epoch, left = divmod(session.step, session.schedule.steps_per_epoch)
             is_asked = epoch % settings.eval_every_epochs == 0 or session.is_finished

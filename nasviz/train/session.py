@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
 import random
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -19,6 +21,7 @@ from nasviz import data, models, optim, relax, switches
 from nasviz.catalog import OPTIMIZERS, PROXIMAL, RELAXED, WIDTH
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import SearchSpace, search_space
+from nasviz.models.origin import describe_origin
 from nasviz.optim.binding import count_of
 from nasviz.optim.selecting import SelectingOptimizer
 from nasviz.optim.slim import Slim
@@ -55,6 +58,8 @@ class Session:
     """K as a count."""
     loss: Loss | None = None
     """Of the user; None for cross-entropy."""
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    """Sums of the code and the weights that the network was made of, and the revision of the user's code."""
     step: int = 0
     best_step: int | None = None
     """Last step before the best evaluation since everything selected is zero."""
@@ -156,6 +161,7 @@ def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session
     model, example_inputs = models.build(settings.network, facts, seed=settings.seed)
     if settings.from_scratch:
         models.reset_(model, settings.seed)
+    origin = describe_origin(settings.network, model)
     network = trace(model, example_inputs)
     _require_any_batch_size(network)
     entry = settings.network.entry
@@ -183,8 +189,7 @@ def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session
         network, space = switches.add_switches(network, space, where="switchable", initial=optim.SWITCH_START)
     network.to(device)
     if device.type == "cuda":
-        # Cheap, and two runs with the same seed then differ by the order of atomic sums alone.
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        _choose_algorithms(is_deterministic=settings.deterministic)
         split = split.to(device) if settings.num_workers == 0 else split
     chosen = _optimizer_settings(settings, schedule)
     optimizer: SearchOptimizer | RelaxedOptimizer | PenaltySearch
@@ -228,6 +233,7 @@ def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session
         target_sparsity=count_of(settings.target_sparsity, len(space.removable)),
         processes=processes,
         loss=loss,
+        origin=origin,
     )
 
 
@@ -251,6 +257,15 @@ def _averaging(session: Session) -> nn.Module:
     options: dict[str, Any] = {"find_unused_parameters": True, sync: bool(others)}
     devices = [session.device] if session.device.type == "cuda" else None
     return DistributedDataParallel(session.network, device_ids=devices, **options)
+
+
+def _choose_algorithms(*, is_deterministic: bool) -> None:
+    """Which algorithms CUDA may take, in this process from here on."""
+    # Cheap, and two runs with the same seed then differ by the order of atomic sums alone.
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    # cuBLAS reads this when it is first used, and refuses to be deterministic without it.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(is_deterministic)
 
 
 def _optimizer_settings(settings: RunSettings, schedule: Schedule) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import streamlit as st
 from nasviz.catalog import Entry, Setting
 from nasviz.ui import session
 
-__all__ = ["ask", "choice", "choose_entry", "keep", "kept", "overwrite", "title_of", "whole"]
+__all__ = ["ask", "choice", "choose_entry", "keep", "kept", "overwrite", "title_of", "whole", "yes"]
 
 _AGE = "age of the widgets"
 TITLES = {
@@ -65,6 +65,13 @@ def choice(title: str, names: Sequence[str], key: str, *, help_text: str | None 
     name = st.selectbox(title, names, names.index(known) if known in names else 0, help=help_text, key=key)
     keep(key, name)
     return name
+
+
+def yes(title: str, key: str, *, help_text: str | None = None) -> bool:
+    """Yes or no; no at first."""
+    value = bool(st.checkbox(title, kept(key, False), key=_fresh(key), help=help_text))
+    keep(key, value)
+    return value
 
 
 def title_of(setting: Setting) -> str:

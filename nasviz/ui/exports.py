@@ -67,7 +67,7 @@ def export() -> None:
     cut = cuts.choose("export")
     if cut is None:
         return
-    st.markdown(f"#### {cut.title}")
+    st.markdown(f"#### {inert(cut.title)}")
     saved = f"{count(cut.plan.params_before)} → {count(cut.plan.params_after)} parameters"
     st.caption(f"{saved}, {count(cut.plan.macs_before)} → {count(cut.plan.macs_after)} MACs")
     left, right = st.columns(2, gap="large")
@@ -103,7 +103,7 @@ def _network_offers(cut: Cut) -> list[Offer]:
     for kind, make in ((onnx, _onnx), ("source", _source), ("pt2", _pt2)):
         facts = result["files"].get(kind, {})
         if facts.get("error"):
-            st.error(facts["error"], icon=":material/error:")
+            st.error(inert(facts["error"]), icon=":material/error:")
         elif facts:
             offers.append(make(cut, facts))
     return offers

@@ -147,7 +147,7 @@ def open_page(title: str) -> None:
     st.set_page_config(f"{title} · nasviz", page_icon=str(ICON), layout="wide", initial_sidebar_state=260)
     st.html(f"<style>{STYLE}</style>")
     try:
-        options()
+        jobs.trust_only(options().trust)
     except NasvizError as error:
         st.error(f"The app was started with options that it cannot use: {error}")
         st.stop()

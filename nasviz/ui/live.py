@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from nasviz import jobs
+from nasviz.errors import StorageError
 from nasviz.runs import Run
 from nasviz.runs.files import LOG
 from nasviz.ui import frame, genotypes, graphs, pruning, replay, run_facts
@@ -57,12 +58,14 @@ def _head(run: Run, state: str) -> None:
         _buttons(run, state)
     end = run.end
     if state == "failed" and end is not None and end.error:
-        st.error(f"The run failed. {end.error}", icon=":material/error:")
+        st.error(f"The run failed. {inert(end.error)}", icon=":material/error:")
     elif state == "done" and not run_facts.has_subnet(run):
         words_of_it = "The selection cuts the outputs off, so there is no sub-network: invalid, no path left."
         st.warning(words_of_it, icon=":material/link_off:")
     elif state == "crashed":
         words_of_it = "The worker ended without a word: it was killed, or the machine went down."
+        if refusal := _refusal(run):
+            words_of_it = inert(refusal)
         st.warning(f"{words_of_it} Resume goes on from its last checkpoint.", icon=":material/warning:")
     elif state == "created":
         _tell_start(run)
@@ -87,12 +90,27 @@ def _buttons(run: Run, state: str) -> None:
 
 def _tell_start(run: Run) -> None:
     """Why a run has not begun."""
-    log = run.folder / LOG
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    if lines:
-        st.error(f"The worker ended before it began: {lines[-1][:400]}", icon=":material/error:")
+    if line := _last_line(run):
+        st.error(f"The worker ended before it began: {inert(line)}", icon=":material/error:")
     else:
         st.info("This run was never started.", icon=":material/info:")
+
+
+def _last_line(run: Run) -> str:
+    """What the worker has said last, from the end of a log that may be long."""
+    log = run.folder / LOG
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 4096))
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    return lines[-1][:400] if lines else ""
+
+
+def _refusal(run: Run) -> str:
+    """What a disk has refused to a worker that could not even put its end on record."""
+    line = _last_line(run)
+    return f"{line.partition(': ')[2]}." if line.startswith(StorageError.__name__) else ""
 
 
 @frame.tell_errors

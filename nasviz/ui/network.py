@@ -15,6 +15,8 @@ from nasviz.catalog import NETWORKS, Entry, NetworkSource, Value
 from nasviz.draw.labels import count, plain_shape
 from nasviz.errors import InvalidSettingError, NasvizError
 from nasviz.graph import SearchSpace
+from nasviz.runs.files import write_bytes
+from nasviz.runs.storage import told
 from nasviz.ui import controls, frame, published, recent, session, work, zoo
 from nasviz.ui.numbers import power_of_ten
 from nasviz.ui.onnx_files import LARGEST_MB, OnnxFile, shelf
@@ -252,10 +254,11 @@ def _weights(key: str) -> str | None:
         return None
     content = file.getvalue()
     folder = options().uploads
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{hashlib.sha256(content).hexdigest()[:32]}{Path(file.name).suffix.lower()}"
+    with told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        path.write_bytes(content)
+        write_bytes(path, content)
     return str(path)
 
 

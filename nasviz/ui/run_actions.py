@@ -24,7 +24,7 @@ def actions(summary: RunSummary, title: str) -> None:
     state = run_facts.state_of(run)
     st.markdown(f"**{inert(title)}** {run_facts.badge(state)}")
     if summary.labels.note:
-        st.caption(summary.labels.note)
+        st.text(summary.labels.note)
     with st.container(horizontal=True):
         if st.button("Open run", type="primary", icon=":material/open_in_full:"):
             open_run(summary, "Search and train")
@@ -81,7 +81,7 @@ def edit_labels(labels: Labels, key: str) -> Labels | None:
     try:
         return Labels(name.strip(), tuple(found), note)
     except NasvizError as error:
-        st.error(str(error))
+        st.error(inert(str(error)))
         return None
 
 
@@ -156,7 +156,7 @@ def _continue(run: Run, settings: RunSettings) -> None:
         try:
             continued = continue_run(session.store(), run, epochs, lr=lr)
         except NasvizError as error:
-            st.error(str(error))
+            st.error(inert(str(error)))
             return
         jobs.start_run(continued)
         keep("runs.states", ())
@@ -181,7 +181,7 @@ def _duplicate(settings: RunSettings) -> None:
                 changes |= point
             run = session.store().create(settings_of(settings, changes))
         except (NasvizError, ValueError) as error:
-            st.error(f"{error}")
+            st.error(inert(str(error)))
             return
         jobs.start_run(run)
         keep("runs.states", ())

@@ -17,7 +17,7 @@ import streamlit as st
 
 from nasviz import jobs
 from nasviz.catalog import NetworkSource
-from nasviz.errors import NasvizError, RunNotFoundError
+from nasviz.errors import NasvizError, RunNotFoundError, StorageError
 from nasviz.graph import SearchSpace, search_space
 from nasviz.runs import Run, RunSettings, Store, SweepStore
 from nasviz.ui import work
@@ -187,8 +187,8 @@ def run() -> Run | None:
         return None
     try:
         return store().open(state.run_id)
-    except RunNotFoundError as error:
-        st.warning(f"{str(error)[:1].upper()}{str(error)[1:]}.", icon=":material/folder_off:")
+    except (RunNotFoundError, StorageError) as error:
+        st.warning(sentence(str(error)), icon=":material/folder_off:")
         state.run_id = None
         return None
 

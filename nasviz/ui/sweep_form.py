@@ -24,6 +24,7 @@ from nasviz.runs.presets import STAND_IN, data_name
 from nasviz.ui import session, view_only
 from nasviz.ui.controls import keep, kept
 from nasviz.ui.data import ask_data, ask_folder, kind_of
+from nasviz.ui.words import inert
 
 __all__ = ["new_sweep"]
 
@@ -44,7 +45,7 @@ def new_sweep() -> None:
             with right:
                 _start(settings)
     except NasvizError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(inert(str(error)), icon=":material/error:")
 
 
 def _preset() -> SweepSettings | None:
@@ -100,7 +101,7 @@ def _grid() -> SweepSettings | None:
         return None
     name = session.title(source)
     limit, total = space.max_sparsity, len(space.removable)
-    st.caption(f"Of **{name}**, the network that is open. K goes up to {limit} of {total}.")
+    st.caption(f"Of **{inert(name)}**, the network that is open. K goes up to {limit} of {total}.")
     ks = st.multiselect(
         "K, structures that go",
         list(range(len(space.removable) + 1)),

@@ -19,6 +19,7 @@ from nasviz.runs import Cell, RunSummary, Spread, Sweep, SweepSummary, cells, is
 from nasviz.runs.exporting import summaries_to_csv
 from nasviz.ui import frame, run_actions, run_comparison, session
 from nasviz.ui.controls import keep, kept
+from nasviz.ui.words import inert
 
 __all__ = ["sweep_list"]
 
@@ -48,7 +49,7 @@ def sweep_list() -> None:
     keep("sweep", chosen)
     summary = next(s for s in summaries if s.id == chosen)
     if summary.problem:
-        st.error(summary.problem, icon=":material/error:")
+        st.error(inert(summary.problem), icon=":material/error:")
         return
     sweep = session.sweeps().open(chosen)
     _buttons(sweep)

@@ -43,6 +43,7 @@ from nasviz.ui import (
 )
 from nasviz.ui.controls import keep, kept
 from nasviz.ui.data import ChosenData, ask_data, kind_of
+from nasviz.ui.words import inert
 
 __all__ = ["search_and_train"]
 
@@ -187,6 +188,12 @@ def _values(source: NetworkSource) -> tuple[dict[str, Any], ChosenData]:
         device = controls.choice(
             "Device", DEVICES, "device", help_text="auto: the first CUDA device, else the processor."
         )
+        is_deterministic = device != "cpu" and controls.yes(
+            "The same bits each time on CUDA",
+            "deterministic",
+            help_text="A resumed run then ends to the bit as one that was never stopped. Often slower; a"
+            " network with an operator that cannot do it is refused. The processor needs no such choice.",
+        )
         explained.device(device)
     data = ask_data(place, kind)
     own = _optimizer_settings(optimizer)
@@ -196,6 +203,7 @@ def _values(source: NetworkSource) -> tuple[dict[str, Any], ChosenData]:
         "epochs": epochs,
         "seed": seed,
         "device": device,
+        "deterministic": is_deterministic,
         "batch_size": batch_size,
         "optimizer": optimizer.name,
     }
@@ -280,7 +288,7 @@ def _start(source: NetworkSource, space: SearchSpace, values: Mapping[str, Any])
         settings = RunSettings(network=source, protect=protect, collapse=space.collapse, **values)
         _tell_steps(settings, space)
     except InvalidSettingError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(inert(str(error)), icon=":material/error:")
         return
     if st.button("Start training", type="primary", icon=":material/play_arrow:", key="start"):
         run = session.store().create(settings)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from nasviz.catalog import NetworkSource
-from nasviz.runs import Run, RunSettings, Store
+from nasviz.runs import Run, RunSettings, StepRecord, Store, Writer
+from nasviz.runs import open as open_run
 from tests import mixed_network
 from tests.cli.conftest import SMALL, Command, start
 
@@ -130,3 +131,19 @@ def test_a_run_that_is_not_there_is_refused(nasviz: Command, command: str, run: 
     said = nasviz("runs", command, run, "--runs", "@runs")
     assert said.code == 2
     assert said.err.count("\n") == 1
+
+
+def test_a_run_is_followed_beside_its_json_and_told_how_to_go_on(nasviz: Command, tmp_path: Path) -> None:
+    run = Store(tmp_path / "runs").create(RunSettings(network=NetworkSource("demonet")))
+    with Writer(run) as writer:
+        writer.describe(total_steps=10)
+        writer.event(0, "start", "start on cpu: 10 steps")
+        writer.step(StepRecord(0, 0, "warm-up", 1.5, 0.5, 0.05))
+
+    shown = nasviz("runs", "show", run.id, "--runs", "@runs", "--follow", "--json")
+    assert json.loads(shown.out)["id"] == run.id
+    assert shown.err == "step      0  start on cpu: 10 steps\n"
+    told = nasviz("runs", "show", run.id, "--runs", "@runs", "--follow")
+    assert f"nasviz runs resume {run.id}" in told.out
+    assert open_run(run.id, tmp_path / "runs").tail(after_step=-1).steps.step.tolist() == [0]
+    assert open_run(run.folder).tail(after_step=0).steps.step.tolist() == []

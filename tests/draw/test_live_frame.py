@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -114,3 +115,20 @@ def test_a_run_without_a_step_is_a_frame_that_waits() -> None:
 def test_names_of_structures_are_shown_without_what_does_not_print() -> None:
     frame = live_frame(run(100, num_structures=1), names={0: "a\u202e\x00b"})
     assert frame.structures[0].name == "ab"
+
+
+@pytest.mark.parametrize(
+    ("gpu", "words"),
+    [
+        (
+            {"memory_used_mb": 12_595, "memory_total_mb": 81_920, "utilisation": 0.93},
+            "93% busy, 12.3 of 80 GB",
+        ),
+        ({"memory_used_mb": 1229, "memory_total_mb": 8192}, "1.2 of 8 GB"),
+        ({"utilisation": "<b>", "memory_used_mb": []}, ""),
+    ],
+)
+def test_a_gpu_tells_how_busy_it_is(gpu: dict[str, object], words: str) -> None:
+    facts = dict(live_frame(replace(run(10), facts={"gpu": gpu})).facts)
+    assert facts["GPU"] == words
+    assert "GPU" not in dict(live_frame(run(10)).facts)

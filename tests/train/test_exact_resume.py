@@ -157,3 +157,17 @@ def test_without_the_optimizer_state_a_resumed_run_differs(run: Run, monkeypatch
     restore(forgetful, run.folder)
 
     assert losses(forgetful, 5) != expected
+
+
+def test_loader_processes_and_a_resume_in_the_middle_of_an_epoch_change_no_bit(run: Run) -> None:
+    alone = open_session(short_settings(**RECIPE))
+    expected = losses(alone, 22)
+
+    helped = open_session(short_settings(**RECIPE, num_workers=2))
+    first = losses(helped, 5)
+    save(helped, run.folder)
+    again = open_session(short_settings(**RECIPE, num_workers=2))
+    restore(again, run.folder)
+
+    assert first + losses(again, 22) == expected
+    assert_equal_bits(dict(alone.network.state_dict()), dict(again.network.state_dict()))

@@ -1,16 +1,19 @@
 """A run from start to end: what is recorded, what is written, how it is paused, and how it fails."""
 
+import hashlib
 import json
+import subprocess
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from nasviz import subnet
-from nasviz.catalog import OPTIMIZERS
+from nasviz import models, subnet
+from nasviz.catalog import OPTIMIZERS, NetworkSource
 from nasviz.data import load
 from nasviz.errors import InvalidSparsityError, NonFiniteLossError, RunStateError
 from nasviz.graph import SearchSpace
@@ -36,6 +39,28 @@ def test_everything_needed_to_repeat_it_is_on_record(done: Run) -> None:
     assert (start["device"], start["seed"], start["threads"]) == ("cpu", 0, 1)
     space = SearchSpace.from_json(json.loads((done.folder / "space.json").read_text()))
     assert len(space.removable) == 6
+    assert max(start["parity"].values()) < 1e-5
+    code = Path(models.demonet.__file__).read_bytes()
+    assert start["sources"]["nasviz.models.demonet"] == hashlib.sha256(code).hexdigest()
+    assert (start["weights"], start["git"]) == (None, None)
+
+
+def test_the_revision_of_a_users_code_is_on_record(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "mine_in_git.py"
+    file.write_text("from torch import nn\n\nnet = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))\n")
+    who = ("-c", "user.name=a", "-c", "user.email=a@b")
+    for arguments in (("init", "-q"), ("add", "."), (*who, "commit", "-q", "-m", "first")):
+        subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True)
+    head = subprocess.run(["git", "-C", tmp_path, "rev-parse", "HEAD"], capture_output=True, check=True)
+    source = NetworkSource("mine_in_git:net", trust=(str(tmp_path),))
+    run = store.create(short_settings(network=source, target_sparsity=0))
+    file.write_text(file.read_text() + "# not committed\n")
+
+    assert work(run) == "done"
+
+    (start,) = run.environments
+    assert start["git"] == {"revision": head.stdout.decode().strip(), "is_changed": True}
+    assert start["sources"]["mine_in_git"] == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def test_every_step_score_and_norm_is_on_record(done: Run) -> None:

@@ -1,5 +1,6 @@
 """What cannot work is refused before the first step, in words that help."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import torch
 
 from nasviz.catalog import NetworkSource
 from nasviz.errors import InvalidSettingError, InvalidSparsityError
-from nasviz.train import open_session
+from nasviz.runs import Store
+from nasviz.train import open_session, work
 from tests import mixed_network
 from tests.train.conftest import short_settings
 
@@ -74,3 +76,47 @@ def test_the_same_seed_gives_the_same_network_and_another_one_does_not() -> None
 
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+def test_cuda_can_be_asked_for_the_same_bits_each_time_and_the_cpu_need_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from nasviz.train.session import _choose_algorithms
+
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    open_session(short_settings(deterministic=True))
+    assert not torch.are_deterministic_algorithms_enabled(), "the CPU is exact as it is"
+    try:
+        _choose_algorithms(is_deterministic=True)
+        assert torch.are_deterministic_algorithms_enabled()
+        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    finally:
+        _choose_algorithms(is_deterministic=False)
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_an_operator_that_cannot_be_deterministic_ends_the_run_with_the_remedy(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Raised as torch raises it on CUDA: `max_unpool2d` has no deterministic form on any device."""
+    (words,) = _torchs_own_words()
+    run = store.create(short_settings(deterministic=True))
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise RuntimeError(words)
+
+    monkeypatch.setattr("nasviz.train.loop.classification_loss", refuse)
+    with pytest.raises(InvalidSettingError, match=r"deterministic=True cannot be kept: .*train on the CPU"):
+        work(run)
+    assert run.state == "failed"
+
+
+def _torchs_own_words() -> list[str]:
+    torch.use_deterministic_algorithms(True)
+    try:
+        torch.nn.functional.max_unpool2d(torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1).long(), 2)
+    except RuntimeError as error:
+        return [str(error)]
+    finally:
+        torch.use_deterministic_algorithms(False)
+    return []
