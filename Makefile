@@ -51,9 +51,10 @@ snapshots: $(VENV)/.dev
 	NASVIZ_SNAPSHOTS=1 $(PYTEST) tests/draw
 
 pictures: $(VENV)/.dev
-	mkdir -p build/pictures
+	rm -rf build/pictures && mkdir -p build/pictures
 	NASVIZ_PICTURES=build/pictures $(PYTEST) tests/browser/test_journey.py
 	cp build/pictures/replay.png build/pictures/sub-network.png build/pictures/segment-graph.png assets/
+	$(BIN)/python assets/animate.py build/pictures/frames assets/tour.webp
 
 networks: $(VENV)/.dev
 	mkdir -p build

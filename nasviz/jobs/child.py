@@ -38,6 +38,7 @@ from nasviz.graph import SearchSpace, search_space
 from nasviz.runs import Run
 from nasviz.subnet.feed import example_inputs
 from nasviz.subnet.source import source_of
+from nasviz.subnet.third_party import imports_of
 from nasviz.switches import settle_switches
 from nasviz.trace.parity import relative_error
 
@@ -140,6 +141,7 @@ def _cut(
 
 def _constructed(sub: nasviz.subnet.Subnetwork, folder: Path | str, facts: dict[str, Any]) -> dict[str, Any]:
     nasviz.subnet.save(sub, folder)
+    facts["imports"] = list(imports_of(sub.module))
     return {"report": _plain(facts), "plan": sub.plan.to_json(), "folder": str(folder)}
 
 

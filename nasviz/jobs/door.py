@@ -391,6 +391,11 @@ def _saved(folder: Path | str) -> list[str]:
         WeightsError: They are gone.
     """
     paths = [Path(folder) / name for name in ("graph.json", "weights.safetensors")]
+    if (Path(folder) / "model.py").is_file() and not paths[0].is_file():
+        raise WeightsError(
+            "the sub-network holds modules of a third party, which are imported by name and cannot be read"
+            f" back as data: its Python source and weights lie in {folder}"
+        )
     if lost := [path.name for path in paths if not path.is_file()]:
         raise WeightsError(
             f"no {' and '.join(lost)} in {folder}: the sub-network was deleted; construct it again"

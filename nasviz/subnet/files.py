@@ -8,6 +8,7 @@ reads it.
 from __future__ import annotations
 
 import json
+import runpy
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from nasviz.errors import GraphError, WeightsError
+from nasviz.errors import ExportError, GraphError, WeightsError
 from nasviz.subnet.construct import Subnetwork
 from nasviz.subnet.description import build, describe, distinct_tensors
+from nasviz.subnet.reading_back import fed, largest_difference, tolerance
+from nasviz.subnet.reading_back import tensors as tensors_in
 from nasviz.subnet.source import source_of
+from nasviz.subnet.third_party import imports_of
+from nasviz.trace.state import borrowed
 
 __all__ = ["load", "save"]
 
@@ -28,29 +33,49 @@ _LONGEST_DESCRIPTION = 64 << 20
 def save(sub: Subnetwork, folder: str | Path) -> Path:
     """Write a sub-network to `folder`, which is made where it is not there yet.
 
-    Every file is complete or not there: it is written beside and moved into its place.
+    Every file is complete or not there: it is written beside and moved into its place. Where the network
+    holds a module of a third party that no rule writes down, `graph.json` is left out, for a file may not
+    name it: `model.py` imports it, is run here and compared, and `report.json` says so under `imports`.
 
     Raises:
-        ExportError: The network calls something that cannot be written down as data.
+        ExportError: The network calls something that cannot be written down.
     """
     from safetensors.torch import save as to_bytes
 
-    described = describe(sub.module)
+    imports = imports_of(sub.module)
+    described = None if imports else describe(sub.module)
     tensors, _ = distinct_tensors(sub.module)
     files = {
-        "graph.json": json.dumps(described, indent=1, allow_nan=False).encode(),
         "weights.safetensors": to_bytes({name: _plain(tensor) for name, tensor in tensors.items()}),
-        "report.json": json.dumps(sub.report.to_json(), indent=1).encode(),
+        "report.json": json.dumps(sub.report.to_json() | {"imports": imports}, indent=1).encode(),
         "model.py": source_of(sub.module).encode(),
     }
+    if described is not None:
+        files["graph.json"] = json.dumps(described, indent=1, allow_nan=False).encode()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as beside:
         for name, content in files.items():
             (Path(beside) / name).write_bytes(content)
+        if imports:
+            _run_source(sub.module, Path(beside))
+            (folder / "graph.json").unlink(missing_ok=True)
         for name in files:
             (Path(beside) / name).replace(folder / name)
     return folder
+
+
+def _run_source(net: fx.GraphModule, folder: Path) -> None:
+    """Run model.py, which nothing else will read back, and compare what it computes."""
+    with borrowed(net), torch.no_grad():
+        net.eval()
+        given, _ = fed(net, None)
+        copy = runpy.run_path(str(folder / "model.py"))["load"]().eval()
+        error = largest_difference(tensors_in(net(*given)), tensors_in(copy(*given)), "model.py")
+    if not error <= tolerance(given):
+        raise ExportError(
+            f"model.py computes something else than the network: relative difference {error:.2e}"
+        )
 
 
 def _plain(tensor: Tensor) -> Tensor:
@@ -68,11 +93,25 @@ def load(folder: str | Path) -> fx.GraphModule:
         WeightsError: `weights.safetensors` is missing, damaged, or does not fit `graph.json`.
     """
     folder = Path(folder)
+    if imports := _imports(folder):
+        raise GraphError(
+            f"the network in {folder} holds {', '.join(imports)}, which a file may not name: run its model.py"
+        )
     described = _read_description(folder / "graph.json")
     try:
         return build(described, _read_weights(folder / "weights.safetensors"))
     except RecursionError as error:
         raise GraphError(f"{folder / 'graph.json'} is nested too deeply") from error
+
+
+def _imports(folder: Path) -> list[str]:
+    """What keeps a network from being read as data, as its report says."""
+    try:
+        report = json.loads((folder / "report.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return []
+    found = report.get("imports", []) if isinstance(report, dict) else []
+    return [str(name) for name in found] if not (folder / "graph.json").is_file() else []
 
 
 def _read_description(path: Path) -> Any:

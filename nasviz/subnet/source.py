@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from keyword import iskeyword
 from typing import Any
 
@@ -21,6 +21,7 @@ from nasviz.subnet.idioms import call_source, literal, variable
 from nasviz.subnet.modules import settings_of
 from nasviz.subnet.stochastic_depth import StochasticDepth
 from nasviz.subnet.templates import HEAD, LOADER, STOCHASTIC_DEPTH
+from nasviz.subnet.third_party import Import, has_rule, import_of
 from nasviz.trace.leaves import BatchNormCall, OutputForm, Position, ScaledDotProductAttention
 
 __all__ = ["source_of"]
@@ -40,12 +41,13 @@ def source_of(net: fx.GraphModule) -> str:
     }
     kept = {path: module for path, module in modules.items() if not isinstance(module, _INLINE)}
     tuples = _named_tuples(modules)
-    parts = [HEAD]
+    imported = {path: import_of(module) for path, module in kept.items() if not has_rule(module)}
+    parts = [_head(imported.values())]
     if tuples:
         parts.append(
             "".join(f"{t.__name__} = namedtuple({t.__name__!r}, {list(t._fields)!r})\n" for t in tuples)
         )
-    if any(settings_of(module)[0] is StochasticDepth for module in kept.values()):
+    if any(settings_of(m)[0] is StochasticDepth for path, m in kept.items() if path not in imported):
         parts.append(STOCHASTIC_DEPTH)
     constructor = "\n".join(f"        {line}" for line in _constructor(net, kept))
     forward = "\n".join(f"        {line}" for line in _forward(net))
@@ -57,6 +59,17 @@ def source_of(net: fx.GraphModule) -> str:
     )
     parts.append(LOADER)
     return "\n\n".join(parts)
+
+
+def _head(imported: Iterable[Import]) -> str:
+    """The first lines, with what is imported from other packages, and that it is."""
+    found = {item.path: item for item in imported}
+    if not found:
+        return HEAD
+    words = f"It also imports {', '.join(found)}, which no rule could write down."
+    lines = "".join(f"import {name}\n" for name in dict.fromkeys(item.module for item in found.values()))
+    head = HEAD.replace("It needs torch only;", f"It needs torch. {words}\n\n", 1)
+    return head.replace("import torch\n", f"import torch\n{lines}", 1)
 
 
 def _summary(net: fx.GraphModule) -> str:
@@ -101,6 +114,10 @@ def _constructor(net: fx.GraphModule, modules: Mapping[str, nn.Module]) -> list[
 
 def _made(module: nn.Module) -> str:
     """The constructor call: what has no default by position, the rest only where it is not the default."""
+    if not has_rule(module):
+        imported = import_of(module)
+        words = ", ".join(f"{key}={literal(value)}" for key, value in imported.settings.items())
+        return f"{imported.path}({words})"
     kind, settings = settings_of(module)
     parameters = inspect.signature(kind).parameters
     arguments = []

@@ -15,6 +15,7 @@ from nasviz.relax import Derived, RelaxedOptimizer, SparseNAS, WidthSearch
 from nasviz.runs import Evaluation, Run, Writer
 from nasviz.runs.files import SEARCHED, SPACE, SUBNET, require_folder, write_json
 from nasviz.subnet import Subnetwork
+from nasviz.subnet.third_party import imports_of
 from nasviz.subnet.zero import zero_channels
 from nasviz.train.evaluation import evaluate
 from nasviz.train.pruning import end_search
@@ -157,6 +158,7 @@ def _save(session: Session, sub: Subnetwork, target: Path, writer: Writer) -> di
     # Which vertex went and which tensor was cut is in report.json; lists of runs need not read that.
     left_out = ("erased", "sliced", "widths")
     report = {name: value for name, value in sub.report.to_json().items() if name not in left_out}
+    report |= {"imports": list(imports_of(sub.module))}
     return report | {"loss_subnet": loss, "accuracy_subnet": accuracy, "onnx_error": onnx_error}
 
 

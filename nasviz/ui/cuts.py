@@ -21,6 +21,7 @@ from nasviz.runs.files import SUBNET
 from nasviz.ui import frame, other_kinds, run_facts, run_list, session, view_only, work
 from nasviz.ui.onnx_files import OnnxFile
 from nasviz.ui.options import options
+from nasviz.ui.words import inert
 
 __all__ = ["BY_HAND", "FROM_RUN", "Cut", "accuracy_before", "choose", "of_run", "small_space"]
 
@@ -56,6 +57,11 @@ class Cut:
         """Bytes of the weights of both networks; None for runs of earlier versions."""
         full, small = self.report.get("bytes_before"), self.report.get("bytes_after")
         return None if full is None or small is None else (int(full), int(small))
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """Classes of third parties in it, which only its Python source can name, by importing them."""
+        return tuple(map(str, self.report.get("imports", ())))
 
     def as_network(self) -> NetworkSource:
         """The sub-network as a network of its own, kept beside the runs."""
@@ -116,6 +122,13 @@ def accuracy_before(cut: Cut) -> float | None:
 
 def small_space(cut: Cut) -> SearchSpace | None:
     """The sub-network's own search space: read back from its folder and traced again; None until it is."""
+    if cut.imports:
+        st.info(
+            f"It holds {inert(', '.join(cut.imports))}, which no file of data may name: it can be exported as"
+            " Python source, which imports that, but not be read back to be looked at.",
+            icon=":material/extension:",
+        )
+        return None
     state = session.current()
     key = f"reopen {cut.folder} {cut.plan.selected} {cut.plan.gates}"
     if key not in state.jobs:

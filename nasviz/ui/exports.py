@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +85,8 @@ def export() -> None:
 
 def _network_offers(cut: Cut) -> list[Offer]:
     """ONNX, torch.export and Python, once they are written and checked."""
+    if cut.imports:
+        return [_imported(cut)]
     state = session.current()
     simplify = st.toggle(
         "Simplify ONNX",
@@ -107,6 +111,21 @@ def _network_offers(cut: Cut) -> list[Offer]:
         elif facts:
             offers.append(make(cut, facts))
     return offers
+
+
+def _imported(cut: Cut) -> Offer:
+    """The files that were written when the sub-network was constructed, where nothing else can be."""
+    said = f"It imports {inert(', '.join(cut.imports))}, which no rule could write down."
+
+    def pack() -> bytes:
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in ("model.py", "weights.safetensors", "report.json"):
+                archive.write(cut.folder / name, f"subnet/{name}")
+        return content.getvalue()
+
+    says = f"One zip: model.py, and weights as safetensors. {said} Run and compared when it was written."
+    return Offer("Python and weights", says, "model.zip", "application/zip", pack, SOURCE_CODE)
 
 
 def _onnx(cut: Cut, facts: dict[str, Any]) -> Offer:
@@ -232,7 +251,7 @@ def _html(cut: Cut) -> str:
 
 def _show(offer: Offer) -> None:
     with st.container(border=True):
-        words, button = st.columns([2.2, 1], vertical_alignment="center")
+        words, button = st.columns([1.6, 1], vertical_alignment="center")
         words.markdown(f"**{offer.title}**")
         words.caption(offer.says)
         try:

@@ -30,6 +30,7 @@ ICON = Path(nasviz.__file__).parents[1] / "assets" / "icon.svg"
 
 STYLE = """
 .stMainBlockContainer { padding: 2.2rem 3rem 4rem; max-width: 1700px; }
+@media (max-width: 640px) { .stMainBlockContainer { padding: 2.6rem 1rem 3rem; } }
 [data-testid="stSidebarHeader"] { height: 1.5rem; }
 [data-testid="stSidebarUserContent"] { padding-top: 0; }
 [data-testid="stMetricValue"] { font-variant-numeric: tabular-nums; font-size: 1.7rem; }
@@ -38,8 +39,17 @@ STYLE = """
 [class*="st-key-learn-step"][class*="-said"] [data-testid="stCaptionContainer"] { font-size: 1.05rem; }
 .st-key-learn-question h4 { font-size: 1.5rem; }
 .st-key-learn-question p { font-size: 1.2rem; line-height: 1.5; }
+[data-testid="stMetricLabel"] p { white-space: normal; }
+[data-testid="stCaptionContainer"] { color: inherit; opacity: 0.76; }
 """
-"""Room for graphs: Streamlit's own margins take a third of a projector's height."""
+"""Room for graphs: Streamlit's own margins take a third of a projector's height. And captions that are read
+easily: its own lie below a contrast of 4.5."""
+DARK_STYLE = """
+button[kind^="primary"], button[kind^="primary"]:is(:hover, :focus, :active) { color: #0b1220; }
+button[kind^="primary"]:disabled { color: inherit; }
+[data-testid="stCode"] .token.keyword { color: #6cb6ff; }
+"""
+"""White on the bright buttons of the dark, and its blue for keywords, lie below that contrast too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +155,7 @@ def open_page(title: str) -> None:
     """
     page = PAGES[title]
     st.set_page_config(f"{title} · nasviz", page_icon=str(ICON), layout="wide", initial_sidebar_state=260)
-    st.html(f"<style>{STYLE}</style>")
+    st.html(f"<style>{STYLE}{DARK_STYLE if st.context.theme.type == 'dark' else ''}</style>")
     try:
         jobs.trust_only(options().trust)
     except NasvizError as error:

@@ -27,7 +27,9 @@ KEPT = (
 
 
 def go_on(cut: Cut) -> None:
-    """Offer what can be done with a sub-network here."""
+    """Offer what can be done with a sub-network here, if it can be read as data."""
+    if cut.imports:
+        return
     st.markdown("##### Go on from here")
     with st.container(horizontal=True):
         with st.popover("Fine-tune it", icon=":material/tune:", key="fine-tune"):

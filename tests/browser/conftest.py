@@ -17,6 +17,10 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from nasviz.catalog import NetworkSource
+from nasviz.jobs import start_run
+from nasviz.runs import Run, RunSettings, Store
+
 ROOT = Path(__file__).parents[2]
 PATIENCE_MS = 60_000
 """For what needs a child with torch on a busy machine."""
@@ -85,6 +89,16 @@ def server(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterat
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def done(server: Server) -> Run:
+    """A short run of a narrow DemoNet that is done, so that no page is empty."""
+    network = NetworkSource("demonet", (1, 8, 8), settings={"width": 0.1})
+    run = Store(server.runs).create(RunSettings(network=network, target_sparsity=2, epochs=1, batch_size=256))
+    start_run(run)
+    assert wait_for(lambda: run.end is not None, 120)
+    return run
+
+
 @pytest.fixture
 def fresh_server(tmp_path: Path, browser: Browser) -> Iterator[Server]:
     """A server without any run."""
@@ -121,6 +135,14 @@ def picture(page: Page, name: str) -> None:
     """Keep a screenshot where NASVIZ_PICTURES names a folder."""
     if folder := os.environ.get("NASVIZ_PICTURES"):
         page.screenshot(path=Path(folder) / f"{name}.png")
+
+
+def film(page: Page, hold_ms: int) -> None:
+    """Keep a screenshot as the next frame of the README's animated picture, shown for so long."""
+    if place := os.environ.get("NASVIZ_PICTURES"):
+        folder = Path(place) / "frames"
+        folder.mkdir(exist_ok=True)
+        page.screenshot(path=folder / f"{len(list(folder.iterdir())):03d}-{hold_ms}.png")
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:

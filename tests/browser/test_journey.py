@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Server, picture, settle, show
+from tests.browser.conftest import Server, film, picture, settle, show
 
 
 def test_from_demonet_to_an_onnx_file_that_runs(server: Server, page: Page, tmp_path: Path) -> None:
@@ -54,6 +54,7 @@ def look_at_the_graphs(page: Page) -> None:
     expect(page.get_by_text("conv6.weight loses columns")).to_be_visible()
     expect(page.locator(".nasviz-graph .s-erased").first).to_be_visible()
     picture(page, "segment-graph")
+    film(page, 1800)
     page.get_by_role("button", name="Put back").click()
     page.get_by_role("button", name="Protect", exact=True).click()
     expect(page.get_by_role("button", name="Release")).to_be_visible()
@@ -71,6 +72,7 @@ def train_down_to_three(page: Page) -> None:
     expect(page.get_by_text("K = 3 of 6 structures (50%)")).to_be_visible()
     expect(page.get_by_text("Scored on one batch before any training")).to_be_visible()
     picture(page, "search-and-train")
+    film(page, 1500)
     epochs = 15 if "NASVIZ_PICTURES" in os.environ else 2  # pictures show a network that has learned
     page.get_by_role("spinbutton", name="Epochs").fill(str(epochs))
     page.get_by_role("spinbutton", name="Epochs").press("Enter")
@@ -79,13 +81,17 @@ def train_down_to_three(page: Page) -> None:
     page.get_by_role("button", name="Start training").click()
     live = page.locator(".nasviz-live")
     expect(live).to_contain_text("running")
-    expect(live).to_contain_text("projection", timeout=120_000)
-    picture(page, "live")
+    while "NASVIZ_PICTURES" in os.environ and page.get_by_role("button", name="Cancel").count():
+        film(page, 160)
+        page.wait_for_timeout(900)
+    if "NASVIZ_PICTURES" not in os.environ:
+        expect(live).to_contain_text("projection", timeout=120_000)
     expect(page.get_by_text("Replay to step")).to_be_visible(timeout=300_000)
     expect(live).to_contain_text("done")
     expect(page.locator(".nasviz-graph g.s-zero")).to_have_count(3)
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
     picture(page, "replay")
+    film(page, 1800)
     page.get_by_role("button", name="Play", exact=True).click()
     expect(live).to_contain_text("warm-up")
     page.get_by_role("button", name="Hold", exact=True).click()
@@ -98,6 +104,7 @@ def compare(page: Page) -> None:
     expect(page.get_by_text("no fine-tuning in between")).to_be_visible()
     settle(page)
     picture(page, "sub-network")
+    film(page, 2500)
 
 
 def run_what_was_downloaded(page: Page, folder: Path) -> None:
