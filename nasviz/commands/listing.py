@@ -64,6 +64,9 @@ def run_lines(run: Run) -> Iterator[str]:
     defaults = RunSettings(network=settings.network).to_json()
     changed = [f"{name}={value}" for name, value in settings.to_json().items() if value != defaults[name]]
     yield f"  settings    {', '.join(changed) or 'all at their defaults'}"
+    if checked := tail.facts.get("checked"):
+        equal = f"equal at step {checked['step']} (SHA-256 {checked['sha256'][:12]}...)"
+        yield f"  processes   {settings.processes}, parameters {equal}"
     if len(tail.steps):
         yield f"  last step   {progress_line(tail)}"
     for item in tail.evaluations:

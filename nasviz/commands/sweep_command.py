@@ -7,6 +7,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,11 @@ def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trials", type=int, default=10, metavar="N", help="how many runs it may take (default: 10)"
     )
+    parser.add_argument(
+        "--stop-hopeless",
+        action="store_true",
+        help="stop a run whose accuracy stays below the median of those like it, from half of its steps on",
+    )
     parser.add_argument("--title", default="", help="what the sweep is called in lists")
     parser.add_argument(
         "--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs (default: runs)"
@@ -126,6 +132,7 @@ def bisection_settings(base: RunSettings, args: argparse.Namespace) -> SweepSett
 
 def run_sweep(settings: SweepSettings, args: argparse.Namespace) -> int:
     """Create a sweep and see to it; the exit code."""
+    settings = replace(settings, stop_hopeless=args.stop_hopeless)
     sweep = SweepStore(args.runs).create(settings)
     if not args.quiet:
         runs = settings.runs
@@ -139,10 +146,11 @@ def run_sweep(settings: SweepSettings, args: argparse.Namespace) -> int:
 def _work(sweep: Sweep, args: argparse.Namespace, *, retry_failed: bool = False) -> int:
     place = shlex.join([sweep.id, "--runs", str(args.runs)])
     if args.detach:
-        start_sweep_detached(sweep, args.slots, retry_failed=retry_failed)
+        start_sweep_detached(sweep, args.slots, retry_failed=retry_failed, engine=args.engine)
         print(f"{sweep.id} is at work; watch it: nasviz sweep show {place} --follow")
         return 0
-    state = sweep_here(sweep, args.slots, None if args.quiet else sys.stdout, retry_failed=retry_failed)
+    out = None if args.quiet else sys.stdout
+    state = sweep_here(sweep, args.slots, out, retry_failed=retry_failed, engine=args.engine)
     if state != "done":
         print(f"stopped; go on with: nasviz sweep resume {place}")
         return 130
@@ -152,6 +160,8 @@ def _work(sweep: Sweep, args: argparse.Namespace, *, retry_failed: bool = False)
 
 
 def _slots(sweep: Sweep, args: argparse.Namespace) -> str:
+    if args.engine != "local":
+        return "on the machines of a Ray cluster"
     names = [slot.name for slot in jobs.slots_of(sweep.settings, args.slots)]
     return f"at most {len(names)} at a time ({', '.join(names[:8])}{', ...' * (len(names) > 8)})"
 
@@ -246,6 +256,12 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
 def _add_work(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--slots", type=int, metavar="N", help="runs at the same time (default: one a GPU, or one a core)"
+    )
+    parser.add_argument(
+        "--engine",
+        choices=jobs.ENGINES,
+        default="local",
+        help="where the runs work: slots of this machine, or a Ray cluster (RAY_ADDRESS; default: local)",
     )
     parser.add_argument("--detach", action="store_true", help="train in the background")
     parser.add_argument("--quiet", action="store_true", help="print the result only")

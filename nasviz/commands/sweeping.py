@@ -26,7 +26,9 @@ _TABLE_EVERY_S = 1.0
 _START_PATIENCE_S = 30.0
 
 
-def sweep_here(sweep: Sweep, slots: int | None, out: TextIO | None, *, retry_failed: bool) -> SweepState:
+def sweep_here(
+    sweep: Sweep, slots: int | None, out: TextIO | None, *, retry_failed: bool, engine: str = "local"
+) -> SweepState:
     """See to the runs of a sweep in this process until none is left; how it stands then.
 
     The workers are processes of their own. Ctrl-C lets them save a checkpoint and end; another one leaves
@@ -37,14 +39,16 @@ def sweep_here(sweep: Sweep, slots: int | None, out: TextIO | None, *, retry_fai
         slots: Runs at the same time; None for one a GPU, or one a core.
         out: Where the table is printed; None for nowhere.
         retry_failed: Whether runs that failed are tried again.
+        engine: "local", or "ray" for the machines of a Ray cluster.
 
     Raises:
         RunBusyError: It has a scheduler already.
+        InvalidSettingError: The engine is not installed.
     """
-    places = jobs.slots_of(sweep.settings, slots)
     screen = _Screen(sweep, out)
+    wanted = jobs.scheduler_of(sweep, engine, slots=slots, retry_failed=retry_failed, listener=screen.look)
     with (
-        jobs.Scheduler(sweep, places, retry_failed=retry_failed, listener=screen.look) as scheduler,
+        wanted as scheduler,
         _stop_on_interrupt(sweep, out),
     ):
         state = scheduler.run()
@@ -52,14 +56,16 @@ def sweep_here(sweep: Sweep, slots: int | None, out: TextIO | None, *, retry_fai
     return state
 
 
-def start_sweep_detached(sweep: Sweep, slots: int | None, *, retry_failed: bool) -> None:
+def start_sweep_detached(
+    sweep: Sweep, slots: int | None, *, retry_failed: bool, engine: str = "local"
+) -> None:
     """Start the scheduler as a process of its own, and wait until it is at work.
 
     Raises:
         RunBusyError: The sweep has a scheduler already.
         RunStateError: It is done, or its scheduler ended before it began.
     """
-    jobs.start_sweep(sweep, slots=slots, retry_failed=retry_failed)
+    jobs.start_sweep(sweep, slots=slots, retry_failed=retry_failed, engine=engine)
     deadline = time.monotonic() + _START_PATIENCE_S
     while jobs.is_starting(sweep) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -157,6 +163,8 @@ def _row(cell: Cell, names: Sequence[str], runs: Sequence[RunSummary | None]) ->
     if cell.counts["failed"]:
         errors = [run.error for i in cell.indices if (run := runs[i]) is not None and run.error]
         notes.append(f"{cell.counts['failed']} failed: {errors[0] if errors else ''}"[:60])
+    if cell.num_hopeless:
+        notes.append(f"{cell.num_hopeless} stopped as hopeless")
     return (
         *(_value(cell.point, name) for name in names),
         f"{cell.counts['done']}/{cell.num_runs}",

@@ -20,6 +20,7 @@ from nasviz.jobs.door import (
     view_onnx,
     warm,
 )
+from nasviz.jobs.engines import ENGINES, scheduler_of
 from nasviz.jobs.job import Job, JobState
 from nasviz.jobs.launch import cancel_run, is_starting, start_ablation, start_run
 from nasviz.jobs.process import Limits
@@ -29,6 +30,7 @@ from nasviz.jobs.sweeping import start_sweep, stop_sweep
 from nasviz.jobs.trust import require_trusted, trust_only
 
 __all__ = [
+    "ENGINES",
     "Door",
     "Job",
     "JobState",
@@ -47,6 +49,7 @@ __all__ = [
     "preview",
     "reopen",
     "require_trusted",
+    "scheduler_of",
     "shared_door",
     "slots_of",
     "start_ablation",

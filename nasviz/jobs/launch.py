@@ -17,9 +17,10 @@ from nasviz.jobs.trust import require_trusted
 from nasviz.runs import Run, Sweep
 from nasviz.runs.ablation_folder import AblationFolder
 from nasviz.runs.files import LOG, PID, read_json
+from nasviz.runs.hopeless import clear_hopeless
 from nasviz.runs.storage import told
 
-__all__ = ["cancel_run", "detach", "is_starting", "start_ablation", "start_run"]
+__all__ = ["cancel_run", "detach", "is_starting", "make_ready", "start_ablation", "start_run"]
 
 WORKER = "nasviz.train.worker"
 ABLATION_WORKER = "nasviz.train.ablation_worker"
@@ -42,13 +43,24 @@ def start_run(run: Run, variables: Mapping[str, str] = MappingProxyType({})) -> 
         RunStateError: It is done.
         InvalidSettingError: Its network is Python of a folder that this process does not trust.
     """
+    make_ready(run)
+    detach(run.folder, [WORKER, str(run.folder)], variables)
+
+
+def make_ready(run: Run) -> None:
+    """Check that a worker of a run may begin, and forget what was asked of an earlier one.
+
+    Raises:
+        RunBusyError: It has a worker already.
+        RunStateError: It is done.
+    """
     if run.is_active or is_starting(run):
         raise RunBusyError(f"run {run.id} is at work already; cancel it before you start it again")
     if run.state == "done":
         raise RunStateError(f"run {run.id} is done; start a new run with its settings to repeat it")
     require_trusted(run.settings)
     run.forget_request()
-    detach(run.folder, [WORKER, str(run.folder)], variables)
+    clear_hopeless(run.folder)
 
 
 def detach(folder: Path, command: Sequence[str], variables: Mapping[str, str]) -> None:

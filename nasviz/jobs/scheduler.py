@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nasviz.errors import NasvizError
-from nasviz.jobs.scheduling import Scheduler
-from nasviz.jobs.slots import slots_of
+from nasviz.jobs.engines import ENGINES, scheduler_of
 from nasviz.runs import Sweep
 
 __all__ = ["main"]
@@ -19,12 +18,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m nasviz.jobs.scheduler", description="See to one sweep.")
     parser.add_argument("folder", type=Path, help="folder of the sweep")
     parser.add_argument("--slots", type=int, help="runs at the same time")
+    parser.add_argument("--engine", choices=ENGINES, default="local", help="where they work")
     parser.add_argument("--retry-failed", action="store_true", help="try runs again that failed")
     args = parser.parse_args(arguments)
     try:
         sweep = Sweep(args.folder.resolve())
-        slots = slots_of(sweep.settings, args.slots)
-        with Scheduler(sweep, slots, retry_failed=args.retry_failed) as scheduler:
+        wanted = scheduler_of(sweep, args.engine, slots=args.slots, retry_failed=args.retry_failed)
+        with wanted as scheduler:
             scheduler.run()
     except NasvizError as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from error

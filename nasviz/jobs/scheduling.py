@@ -15,11 +15,13 @@ from typing import Self
 from filelock import FileLock
 
 from nasviz.errors import NasvizError, RunBusyError, RunNotFoundError, RunStateError
+from nasviz.jobs.judging import Judge
 from nasviz.jobs.launch import cancel_run, is_starting, start_run
 from nasviz.jobs.slots import Slot
 from nasviz.runs import Run, Store, Sweep, SweepState, lock
 from nasviz.runs.ending import write_end
 from nasviz.runs.files import LOG, read_json, write_json
+from nasviz.runs.sweep import OVER, is_over
 
 __all__ = ["ATTEMPTS", "LOOK_EVERY_S", "Scheduler"]
 
@@ -65,6 +67,7 @@ class Scheduler:
         self._left: deque[int] = deque()
         self._at_work: dict[int, str] = {}
         """Name of the slot in which each run is at work, by its place in the grid."""
+        self._judge = Judge(sweep) if sweep.settings.stop_hopeless else None
         self._deaths: dict[int, list[int]] = {}
         """Step at which each worker of a run has died."""
 
@@ -96,11 +99,13 @@ class Scheduler:
             self._listener()
             self._sleep(LOOK_EVERY_S)
             self._look()
+            if self._judge is not None:
+                self._judge.look(self._at_work)
             self._take_stock()
         self.sweep.forget_request()
         self._listener()
         runs = self.sweep.runs()
-        return "done" if all(run and run.has_ended_in(("done", "failed")) for run in runs) else "stopped"
+        return "done" if all(run and is_over(run) for run in runs) else "stopped"
 
     def _take_stock(self) -> None:
         """Which runs are at work already, and which ones are left to do."""
@@ -109,7 +114,7 @@ class Scheduler:
             run = self.sweep.run(index)
             if run is not None and run.is_active:
                 self._at_work[index] = self._slot_of(run)
-            elif run is None or not run.has_ended_in(("done",) if self._retry_failed else ("done", "failed")):
+            elif run is None or not is_over(run, ("done",) if self._retry_failed else OVER):
                 self._left.append(index)
         self._num_known = len(points)
 
@@ -133,12 +138,19 @@ class Scheduler:
         run = self.sweep.run(index) or self._create(index)
         write_json(run.folder / SLOT, {"slot": slot.name})
         try:
-            start_run(run, slot.variables)
+            self._start(run, slot)
         except RunBusyError:
             pass  # somebody has started it by hand: it is at work, and that is all that was wanted
         except RunStateError:
             return  # done meanwhile
         self._at_work[index] = slot.name
+
+    def _start(self, run: Run, slot: Slot) -> None:
+        """Let a worker begin, or go on."""
+        start_run(run, slot.variables)
+
+    def _is_at_work(self, run: Run) -> bool:
+        return run.is_active or is_starting(run)
 
     def _create(self, index: int) -> Run:
         store, sweep = Store(self.sweep.runs_folder), self.sweep
@@ -149,7 +161,7 @@ class Scheduler:
         for index in list(self._at_work):
             try:
                 run = self.sweep.run(index)
-                if run is not None and (run.is_active or is_starting(run)):
+                if run is not None and self._is_at_work(run):
                     continue
                 del self._at_work[index]
                 # A person who deletes or cancels a run of a sweep does not want it now: a resume does it.
@@ -183,7 +195,7 @@ class Scheduler:
         deadline = time.monotonic() + CANCEL_PATIENCE_S
         for run in runs:
             self._ask_to_end(run)
-        while any(run.is_active or is_starting(run) for run in runs) and time.monotonic() < deadline:
+        while any(self._is_at_work(run) for run in runs) and time.monotonic() < deadline:
             for run in runs:
                 self._ask_to_end(run)
             self._listener()

@@ -15,13 +15,16 @@ __all__ = ["start_sweep", "stop_sweep"]
 SCHEDULER = "nasviz.jobs.scheduler"
 
 
-def start_sweep(sweep: Sweep, *, slots: int | None = None, retry_failed: bool = False) -> None:
+def start_sweep(
+    sweep: Sweep, *, slots: int | None = None, retry_failed: bool = False, engine: str = "local"
+) -> None:
     """Start the scheduler of a sweep, or one that goes on where the last one ended.
 
     Args:
         sweep: The sweep.
         slots: How many runs work at the same time; None for one a GPU, or one a core.
         retry_failed: Whether runs that failed are tried again.
+        engine: Where they work, a name in `nasviz.jobs.engines.ENGINES`.
 
     Raises:
         RunBusyError: It has a scheduler already.
@@ -35,7 +38,7 @@ def start_sweep(sweep: Sweep, *, slots: int | None = None, retry_failed: bool = 
     for settings in sweep.settings.runs:
         require_trusted(settings)
     sweep.forget_request()
-    command = [SCHEDULER, str(sweep.folder), *([f"--slots={slots}"] if slots else [])]
+    command = [SCHEDULER, str(sweep.folder), f"--engine={engine}", *([f"--slots={slots}"] if slots else [])]
     detach(sweep.folder, command + (["--retry-failed"] if retry_failed else []), {})
 
 

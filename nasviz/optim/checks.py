@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from torch import Tensor, distributed
+
 from nasviz.errors import InvalidSettingError
 
-__all__ = ["below_one", "not_negative", "positive_steps"]
+__all__ = ["below_one", "not_negative", "positive_steps", "require_whole"]
 
 
 def positive_steps(name: str, value: int) -> int:
@@ -38,3 +42,24 @@ def not_negative(name: str, value: float) -> float:
     if not 0 <= value < float("inf"):
         raise InvalidSettingError(f"{name}={value!r}: must be a finite number, at least 0")
     return value
+
+
+def require_whole(tensors: Iterable[Tensor], asker: str) -> None:
+    """Check that this process holds all of every tensor.
+
+    Raises:
+        InvalidSettingError: One is a DTensor, as `fully_shard` (FSDP2) and tensor parallelism make them.
+    """
+    if not distributed.is_available() or not distributed.is_initialized():
+        return  # without processes there is nothing to shard over
+    from torch.distributed.tensor import DTensor
+
+    for tensor in tensors:
+        if isinstance(tensor, DTensor):
+            raise InvalidSettingError(
+                f"{asker} was asked to train parameters that are sharded over processes: one of shape"
+                f" {tuple(tensor.shape)} is a DTensor on {tensor.device_mesh} with placements"
+                f" {tensor.placements}. A structure is chosen, and set to zero, by whole tensors and rows of"
+                " others, which no process holds then. Leave fully_shard out, and train in"
+                " DistributedDataParallel (`nasviz train --nproc N`), whose processes hold whole parameters"
+            )

@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from nasviz.errors import InvalidSettingError, UnknownNameError
 from nasviz.graph import SearchSpace
 from nasviz.optim.binding import SpaceBinding, count_of
+from nasviz.optim.checks import require_whole
 from nasviz.optim.dhspg import DHSPG
 from nasviz.optim.group_optimizer import GroupOptimizer
 from nasviz.optim.h2spg import H2SPG
@@ -70,10 +71,12 @@ def create(
     Raises:
         UnknownNameError: No optimizer, base or saliency has this name.
         InvalidSparsityError: K is negative, or more than can go; the message says how many can.
-        InvalidSettingError: A setting is out of range, missing or unknown.
+        InvalidSettingError: A setting is out of range, missing or unknown; or parameters are sharded by
+            `fully_shard`, for what is decided by whole structures needs whole tensors.
     """
     if name not in OPTIMIZERS:
         raise UnknownNameError(f"no optimizer {name!r}; choose one of {', '.join(OPTIMIZERS)}")
+    require_whole(net.parameters(), name)
     kind = OPTIMIZERS[name]
     k = count_of(target_sparsity, len(space.removable))
     if issubclass(kind, HSPG):

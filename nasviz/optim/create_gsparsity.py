@@ -11,6 +11,7 @@ from nasviz.errors import InvalidSettingError
 from nasviz.graph import ChannelStructure, SearchSpace
 from nasviz.graph.blocks import modules_like
 from nasviz.optim.binding import SpaceBinding
+from nasviz.optim.checks import require_whole
 from nasviz.optim.filter_sparsity import FilterSparsity
 from nasviz.optim.gsparsity import GSparsity
 from nasviz.optim.penalty_search import THRESHOLD, PenaltySearch
@@ -65,9 +66,10 @@ def create_gsparsity(
             channels alone. GSparsity has 2 in the second and third stage of ResNet-50.
 
     Raises:
-        InvalidSettingError: A setting is out of range, or nothing can go.
+        InvalidSettingError: A setting is out of range, nothing can go, or parameters are sharded.
         UnknownVertexError: `cells` or `emphasis` names no module.
     """
+    require_whole(net.parameters(), "gsparsity")
     names = tuple(cells)
     if groups not in GROUPS:
         raise InvalidSettingError(f"groups={groups!r}: choose one of {', '.join(GROUPS)}")

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from nasviz.errors import CheckpointError, InvalidSettingError
+from nasviz.optim.checks import require_whole
 from nasviz.optim.groups import GroupScaler, Rows, TensorGroup, merge, zero_
 
 __all__ = ["GroupOptimizer"]
@@ -42,9 +43,11 @@ class GroupOptimizer(torch.optim.Optimizer, ABC):
                 f"{type(inner).__name__} cannot be the inner optimizer; take one of torch.optim that keeps"
                 " its buffers variable by variable, such as SGD, Adam or AdamW"
             )
+        self._other_tensors = tuple(tensors)
+        own = [tensor for group in inner.param_groups for tensor in group["params"]]
+        require_whole([*own, *self._other_tensors], type(self).__name__)
         self.inner = inner
         self.num_steps = 0
-        self._other_tensors = tuple(tensors)
         self._held = GroupScaler(TensorGroup())
         self._is_sharing = False
         super().__init__(inner.param_groups, inner.defaults)

@@ -58,6 +58,8 @@ class Cell:
     """How many of them are in which state; `waiting` are those that have not begun."""
     num_invalid: int
     """How many are done and left no network, because what became zero cuts the outputs off."""
+    num_hopeless: int
+    """How many were stopped by the median rule."""
     metrics: Mapping[str, Spread]
     """By name in `METRICS`, over the runs that have it. An invalid run has no accuracy of a sub-network."""
 
@@ -73,8 +75,8 @@ class Cell:
 
     @property
     def is_over(self) -> bool:
-        """Whether all of them are done or failed."""
-        return self.counts["done"] + self.counts["failed"] == self.num_runs
+        """Whether all of them are done, failed, or stopped as hopeless."""
+        return self.counts["done"] + self.counts["failed"] + self.num_hopeless == self.num_runs
 
 
 def cells(sweep: Sweep, summaries: Sequence[RunSummary | None] | None = None) -> tuple[Cell, ...]:
@@ -102,5 +104,6 @@ def _cell(point: Point, indices: Sequence[int], runs: Sequence[RunSummary | None
         indices=tuple(indices),
         counts=Counter("waiting" if run is None else run.state for run in found),
         num_invalid=sum(run is not None and run.is_invalid for run in found),
+        num_hopeless=sum(run is not None and run.verdict is not None for run in found),
         metrics={name: value for name, value in metrics.items() if value is not None},
     )

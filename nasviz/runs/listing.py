@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nasviz.errors import NasvizError
+from nasviz.runs.hopeless import verdict_on
 from nasviz.runs.labels import Labels
 from nasviz.runs.run import Run, State
 from nasviz.runs.settings import RunSettings
@@ -38,6 +39,8 @@ class RunSummary:
     """Id of the sweep that it belongs to."""
     labels: Labels = field(default_factory=Labels)
     """Name, tags and note that people gave it."""
+    verdict: str | None = None
+    """Why its sweep has stopped it, where it has."""
 
     @property
     def progress(self) -> float | None:
@@ -58,7 +61,7 @@ def summarize(run: Run) -> RunSummary:
     """
     problems: list[str] = []
     settings, created, step, total_steps, end = None, 0.0, -1, None, None
-    parent, labels = None, Labels()
+    parent, labels, verdict = None, Labels(), None
     state: State = "failed"
     try:
         written = run.config.get("created")
@@ -71,6 +74,7 @@ def summarize(run: Run) -> RunSummary:
         end = run.end
         state = run.state
         labels = run.labels
+        verdict = verdict_on(run.folder) if state == "cancelled" else None
     except NasvizError as error:
         problems.append(str(error))
     return RunSummary(
@@ -85,4 +89,5 @@ def summarize(run: Run) -> RunSummary:
         result=end.result if end else {},
         parent=parent,
         labels=labels,
+        verdict=None if verdict is None else str(verdict),
     )

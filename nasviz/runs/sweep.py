@@ -8,7 +8,7 @@ the folders of the runs do not show as done.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,13 +20,14 @@ from nasviz.runs import lock
 from nasviz.runs.bisection import Bisection, BisectionSettings, Trial
 from nasviz.runs.files import CONFIG, PID, read_json, require_folder
 from nasviz.runs.grid import Axis, Point, expand, settings_of
+from nasviz.runs.hopeless import verdict_on
 from nasviz.runs.labels import Labels, read_labels, write_labels
 from nasviz.runs.listing import RunSummary, summarize
 from nasviz.runs.requests import forget_request, read_request, write_request
 from nasviz.runs.run import Run
 from nasviz.runs.settings import RunSettings
 
-__all__ = ["SWEEPS", "Sweep", "SweepSettings", "SweepState"]
+__all__ = ["SWEEPS", "Sweep", "SweepSettings", "SweepState", "is_over"]
 
 SWEEPS = ".sweeps"
 SweepState = Literal["created", "running", "stopped", "done"]
@@ -59,6 +60,8 @@ class SweepSettings:
     """Name in the catalog of what this repeats; its published figures are shown beside."""
     bisection: BisectionSettings | None = None
     """In place of axes: a search for the mu that leaves so many groups, one run after the other."""
+    stop_hopeless: bool = False
+    """Whether runs are stopped by the median rule; see `nasviz.runs.hopeless`."""
 
     def __post_init__(self) -> None:
         plain = tuple(tuple(_plain(point) for point in points) for points in self.axes)
@@ -97,7 +100,8 @@ class SweepSettings:
         """Plain data, ready for `json.dumps`."""
         axes = [[dict(point) for point in points] for points in self.axes]
         found = {"base": self.base.to_json(), "axes": axes, "title": self.title, "preset": self.preset}
-        return found | ({"bisection": self.bisection.to_json()} if self.bisection else {})
+        found |= {"bisection": self.bisection.to_json()} if self.bisection else {}
+        return found | ({"stop_hopeless": True} if self.stop_hopeless else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SweepSettings:
@@ -115,6 +119,7 @@ class SweepSettings:
             title=str(data.get("title", "")),
             preset=data.get("preset"),
             bisection=BisectionSettings.from_json(data["bisection"]) if data.get("bisection") else None,
+            stop_hopeless=data.get("stop_hopeless") is True,
         )
 
 
@@ -247,7 +252,7 @@ class Sweep:
         if self.is_active:
             return "running"
         runs = self.runs()
-        if all(run is not None and run.has_ended_in(OVER) for run in runs):
+        if all(run is not None and is_over(run) for run in runs):
             return "done"
         has_begun = (self.folder / PID).exists() or any(run is not None for run in runs)
         return "stopped" if has_begun else "created"
@@ -270,6 +275,12 @@ class Sweep:
     def forget_request(self) -> None:
         """Drop a request that waits."""
         forget_request(self.folder)
+
+
+def is_over(run: Run, states: Collection[str] = OVER) -> bool:
+    """Whether a sweep is done with a run: it ended in one of `states`, or the median rule stopped it."""
+    is_stopped = run.has_ended_in(("cancelled",)) and verdict_on(run.folder) is not None
+    return is_stopped or run.has_ended_in(states)
 
 
 def _plain(point: Point) -> Point:

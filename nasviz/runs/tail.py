@@ -15,11 +15,14 @@ from nasviz.runs.database import open_reader
 from nasviz.runs.files import DATABASE, require_folder
 from nasviz.runs.records import STEP_TYPE, Evaluation, Event, Tail, Vectors
 
-__all__ = ["read_position", "read_tail"]
+__all__ = ["read_evaluations", "read_position", "read_tail"]
 
 # Not every file that SQLite can open was written by a nasviz.
 _UNREADABLE = (sqlite3.Error, TypeError, ValueError, OverflowError, RecursionError)
 _COLUMNS = ", ".join(STEP_TYPE.names or ())
+EVALUATIONS = (
+    "SELECT step, epoch, network, loss, accuracy, num_examples FROM evaluations ORDER BY step, network"
+)
 
 
 def read_tail(folder: Path, after_step: int = -1, *, every: int = 1) -> Tail:
@@ -49,6 +52,20 @@ def read_tail(folder: Path, after_step: int = -1, *, every: int = 1) -> Tail:
         ) from error
 
 
+def read_evaluations(folder: Path) -> tuple[Evaluation, ...]:
+    """All evaluations on record, oldest first, and nothing else."""
+    try:
+        reader = open_reader(folder)
+        if reader is None:
+            return ()
+        with reader as connection:
+            rows = connection.execute(EVALUATIONS)
+            return tuple(Evaluation(*_without_null(row)) for row in rows)
+    except sqlite3.Error as error:
+        require_folder(folder)
+        raise DataError(f"{folder / DATABASE} cannot be read ({error})") from error
+
+
 def read_position(folder: Path) -> tuple[int, int | None]:
     """Last step on record (-1 for none) and how many steps the run will take (None before it has started)."""
     try:
@@ -71,9 +88,7 @@ def _read(connection: sqlite3.Connection, after_step: int, every: int) -> Tail:
     arguments = (after_step, every, last_step)
     rows = connection.execute(f"SELECT {_COLUMNS} FROM steps {chosen}", arguments).fetchall()
     facts = {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM facts")}
-    evaluations = connection.execute(
-        "SELECT step, epoch, network, loss, accuracy, num_examples FROM evaluations ORDER BY step, network"
-    )
+    evaluations = connection.execute(EVALUATIONS)
     events = connection.execute("SELECT step, kind, text, structure FROM events ORDER BY step, id")
     return Tail(
         steps=_table(rows),

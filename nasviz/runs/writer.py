@@ -129,8 +129,12 @@ class Writer:
     def describe(self, *, total_steps: int, **facts: Any) -> None:
         """Put facts about the whole run on record, as JSON; `total_steps` is what progress is measured by."""
         for name, value in {"total_steps": total_steps, **facts}.items():
-            self._rows.append(("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value))))
+            self.fact(name, value)
         self.flush()
+
+    def fact(self, name: str, value: Any) -> None:
+        """Put one fact on record, as JSON, in place of an earlier one; the next flush makes it visible."""
+        self._rows.append(("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value))))
 
     def rewind(self, last_step: int) -> None:
         """Forget everything past `last_step`, the last one that the checkpoint holds."""
@@ -141,10 +145,6 @@ class Writer:
             # Numbers of events may come round again from here.
             begun = "DELETE FROM facts WHERE name = ? AND json_extract(value, '$.step') > ?"
             connection.execute(begun, (_CONCLUSION, last_step))
-
-    def gpu(self, facts: Mapping[str, Any]) -> None:
-        """Say how busy the GPU is; readers see the latest, as `tail.facts["gpu"]`, with the next flush."""
-        self._rows.append(("INSERT OR REPLACE INTO facts VALUES (?, ?)", ("gpu", json.dumps(facts))))
 
     def begin_conclusion(self, step: int) -> None:
         """Say that all that is told from here on belongs to the end of the run, after `step`.

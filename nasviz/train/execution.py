@@ -206,7 +206,7 @@ class _Execution:
                 self.gauge.restart()
             if self.processes.is_first:
                 if (busy := self.gpu.read()) is not None:
-                    self.writer.gpu(busy)
+                    self.writer.fact("gpu", busy)
                 self._check(recorder.observe(record))
             epoch, left = divmod(session.step, session.schedule.steps_per_epoch)
             is_asked = epoch % settings.eval_every_epochs == 0 or session.is_finished
@@ -278,7 +278,8 @@ class _Execution:
         common = save(self.session, self.folder)
         if common is not None:
             checked = {"step": self.session.step - 1, "sha256": common}
-            self.writer.describe(total_steps=self.session.schedule.total_steps, checked=checked)
+            self.writer.fact("checked", checked)
+            self.writer.flush()
         self.gauge.restart()
 
     def _obey(self) -> None:

@@ -20,6 +20,9 @@ class Silent(Writer):
     def describe(self, *, total_steps: int, **facts: Any) -> None:
         """Nothing happens."""
 
+    def fact(self, name: str, value: Any) -> None:
+        """Nothing happens."""
+
     def rewind(self, last_step: int) -> None:
         """Nothing happens."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -217,6 +218,14 @@ def _start(settings: SweepSettings) -> None:
     st.markdown(f"{found.num_steps:,} steps in all, **{words}**" + (f" ({basis})." if known else "."))
     places = ", ".join(slot.name for slot in slots[:6]) + (" …" if len(slots) > 6 else "")
     st.caption(f"Slots of this machine: {places}. The sweep can be stopped at any time, and resumed.")
+    stops = st.checkbox(
+        "Stop hopeless runs",
+        False,
+        key="form.hopeless",
+        help="From half of its steps on, a run is stopped whose best accuracy lies below the median of the"
+        " runs with the same network and K. One that would have caught up late is lost.",
+    )
+    settings = replace(settings, stop_hopeless=stops)
     if st.button(
         f"Start {found.num_runs} runs", type="primary", icon=":material/play_arrow:", key="form.start"
     ):

@@ -108,16 +108,13 @@ def _watch(sweep_id: str, was_busy: bool) -> None:
     """The table as it stands; the page is made anew once another run is done, or all is."""
     sweep = session.sweeps().open(sweep_id)
     runs = sweep.summaries()
-    num_done = sum(run is not None and run.state in ("done", "failed") for run in runs)
+    num_done = sum(run is not None and _share(run) == 1.0 for run in runs)
     is_busy = sweep.is_active or jobs.is_starting(sweep) or any(r and r.state == "running" for r in runs)
     before = kept(f"sweep.seen.{sweep_id}", num_done)
     keep(f"sweep.seen.{sweep_id}", num_done)
     if before != num_done or is_busy != was_busy:
         st.rerun()
-    shares = [
-        0.0 if run is None else 1.0 if run.state in ("done", "failed") else run.progress or 0.0
-        for run in runs
-    ]
+    shares = [0.0 if run is None else _share(run) for run in runs]
     at_work = sum(run is not None and run.state == "running" for run in runs)
     words = f"{num_done} of {len(runs)} runs over" + (f", {at_work} at work" if at_work else "")
     st.progress(min(1.0, sum(shares) / max(1, len(shares))), text=words)
@@ -147,7 +144,8 @@ def _curve(sweep: Sweep) -> None:
 
 def _share(run: RunSummary) -> float:
     """How much of a run is over."""
-    return 1.0 if run.state in ("done", "failed") else run.progress or 0.0
+    is_over = run.state in ("done", "failed") or run.verdict is not None
+    return 1.0 if is_over else run.progress or 0.0
 
 
 def _tell_preset(preset: Preset, sweep: Sweep) -> None:
@@ -182,7 +180,8 @@ def _row(cell: Cell, runs: Sequence[RunSummary | None], preset: Preset | None) -
     if preset is not None:
         row |= _printed(printed.printed) if printed else {}
     errors = [run.error for i in cell.indices if (run := runs[i]) is not None and run.error]
-    return row | ({"note": errors[0]} if errors else {})
+    notes = errors[:1] + ([f"{cell.num_hopeless} stopped as hopeless"] if cell.num_hopeless else [])
+    return row | ({"note": "; ".join(notes)} if notes else {})
 
 
 def _printed(found: Any) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Stands in for the worker of a run where only its coming and going matters: no torch, a step in a moment.
 
 It keeps the last step in the folder as a worker keeps its checkpoint, and does what `weight_decay` of its run
-says: 1 is killed at step 3 the first time, 2 every time, 3 fails, 4 ends before it takes the lock.
+says: 1 is killed at step 3 the first time, 2 every time, 3 fails, 4 ends before it takes the lock, 5 is
+evaluated at every step, with its learning rate as the accuracy.
 """
 
 import os
@@ -11,7 +12,7 @@ import time
 from pathlib import Path
 
 from nasviz.errors import DataError
-from nasviz.runs import Run, Writer
+from nasviz.runs import Evaluation, Run, Writer
 from tests.runs.run_writing import record
 
 
@@ -36,6 +37,8 @@ def main(folder: Path) -> None:
                 writer.flush()
                 start.write_text("3" if temper == 1 else "0")
                 os.kill(os.getpid(), signal.SIGKILL)
+            if temper == 5:
+                writer.evaluation(Evaluation(step, step, "full", 1.0, run.settings.lr, 10))
             writer.step(record(step))
             start.write_text(str(step + 1))
             time.sleep(0.01)

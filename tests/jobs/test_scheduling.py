@@ -13,9 +13,10 @@ import pytest
 
 from nasviz import jobs
 from nasviz.catalog import NetworkSource
+from nasviz.commands.sweeping import sweep_lines
 from nasviz.errors import RunBusyError, RunStateError
 from nasviz.jobs import Scheduler, Slot, launch, local_slots, slots
-from nasviz.runs import BisectionSettings, RunSettings, Sweep, SweepSettings, SweepStore, axis
+from nasviz.runs import BisectionSettings, RunSettings, Sweep, SweepSettings, SweepStore, axis, cells
 from tests.runs.conftest import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -148,6 +149,40 @@ def test_a_bisection_ends_at_a_trial_that_fails(sweeps: SweepStore) -> None:
     with Scheduler(sweep, TWO) as scheduler:
         assert scheduler.run() == "done"
     assert (states(sweep), sweep.trials, sweep.found) == (["failed"], (), None)
+
+
+def test_the_hopeless_are_stopped_only_where_asked_and_stay_so(sweeps: SweepStore) -> None:
+    slots = tuple(Slot(name) for name in "abcd")
+    axes = (axis("lr", (0.8, 0.9, 0.1)), axis("target_sparsity", (1,)))
+    settings = {"weight_decay": 5, "epochs": 60}
+    patient = grid(sweeps, *axes, **settings)
+    with Scheduler(patient, slots) as scheduler:
+        assert scheduler.run() == "done"
+    assert states(patient) == ["done"] * 3
+
+    base = RunSettings(network=NetworkSource("demonet"), device="cpu", **settings)
+    strict = sweeps.create(SweepSettings(base, (*axes,), stop_hopeless=True))
+    assert strict.settings.stop_hopeless
+    with Scheduler(strict, slots) as scheduler:
+        scheduler._judge._clock = iter(range(10**6)).__next__  # at every look
+        assert scheduler.run() == "done"
+    assert states(strict) == ["done", "done", "cancelled"]
+    assert strict.state == "done"
+    (cell,) = (c for c in cells(strict) if c.num_hopeless)
+    assert cell.is_over
+    stopped = strict.summaries()[2]
+    assert stopped is not None
+    assert "10.0% at best, and 85.0% is the median of 2 others" in (stopped.verdict or "")
+    assert "1 stopped as hopeless" in "\n".join(sweep_lines(strict))
+    with Scheduler(strict, slots) as scheduler:  # a resume leaves it alone
+        assert scheduler.run() == "done"
+    assert states(strict)[2] == "cancelled"
+
+    run = strict.run(2)
+    assert run is not None
+    jobs.start_run(run)  # a person may want it nevertheless
+    wait_until(lambda: run.state == "done")
+    assert strict.summaries()[2].verdict is None
 
 
 def test_failed_runs_are_tried_again_when_asked(sweeps: SweepStore) -> None:

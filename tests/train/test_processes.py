@@ -10,6 +10,7 @@ import torch
 
 from nasviz import data
 from nasviz.catalog import NetworkSource
+from nasviz.commands import run_lines
 from nasviz.errors import CheckpointError, InvalidSettingError
 from nasviz.runs import Run, RunSettings, Store
 from nasviz.train import open_session
@@ -65,6 +66,7 @@ def test_two_processes_are_equal_at_every_check_and_a_kill_changes_no_bit(contex
     assert tail.facts["checked"] == {"step": 21, "sha256": digests(straight, 0)[-1].split()[1]}
     assert tail.steps.step.tolist() == list(range(22))
     assert "and 1 more process" in tail.events[0].text
+    assert any("2, parameters equal at step 21" in line for line in run_lines(straight))
 
     result = straight.end.result
     assert len(result["selected"]) == 3

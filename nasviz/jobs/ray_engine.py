@@ -1,0 +1,143 @@
+"""The scheduler of a sweep over the machines of a Ray cluster: each worker of a run is a task of Ray.
+
+What is kept is what the files say, as on one machine: the folder of the runs has to lie where all machines
+see it under the same path, and nasviz has to be installed on them. A task that is lost, with its process or
+its machine, leaves a run that reads as crashed; it is started again from its checkpoint, by the same rules as
+a local one. The cluster is that of RAY_ADDRESS, else one of this machine alone, without dashboard; usage
+statistics are off.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import runpy
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from nasviz.errors import InvalidSettingError, JobError
+from nasviz.jobs import launch
+from nasviz.jobs.scheduling import Listener, Scheduler
+from nasviz.jobs.slots import Slot, count_cpus
+from nasviz.runs import Run, Sweep
+from nasviz.runs.files import LOG
+
+__all__ = ["RayScheduler", "be_worker"]
+
+ADDRESS = "RAY_ADDRESS"
+STORE_BYTES = 80 * 2**20
+"""Of Ray's object store, the least that it takes: nothing passes through it but the names of folders."""
+
+
+class RayScheduler(Scheduler):
+    """As `Scheduler`, with tasks of Ray in the place of slots of this machine.
+
+    Args:
+        sweep: The sweep; nobody else may be seeing to it.
+        limit: Runs at the same time; None for as many as the cluster has room for.
+        retry_failed: Whether runs that failed are tried again, from their last checkpoint.
+        listener: Called at every look.
+
+    Raises:
+        InvalidSettingError: Ray is not installed.
+        JobError: On entering: the cluster has no room for a single run.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        limit: int | None = None,
+        *,
+        retry_failed: bool = False,
+        listener: Listener = lambda: None,
+    ) -> None:
+        self._ray = _import_ray()
+        self._limit = limit
+        self._tasks: dict[str, Any] = {}
+        """What Ray knows each run at work by."""
+        super().__init__(sweep, (), retry_failed=retry_failed, listener=listener)
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        try:
+            self._join()
+        except BaseException:
+            self._leave()
+            super().__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave()
+        super().__exit__(kind, error, trace)
+
+    def _join(self) -> None:
+        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        if os.environ.get(ADDRESS):
+            self._ray.init(address=os.environ[ADDRESS], **quiet)
+        else:
+            own = {"num_cpus": count_cpus(), "object_store_memory": STORE_BYTES}
+            self._ray.init(address="local", include_dashboard=False, **own, **quiet)
+        room = self._ray.cluster_resources()
+        settings = self.sweep.settings.runs
+        processes = max(run.processes for run in settings)
+        has_gpus = room.get("GPU", 0) >= processes and any(run.device != "cpu" for run in settings)
+        self._needs = {"num_cpus": processes} | ({"num_gpus": processes} if has_gpus else {})
+        places = int(min(room.get("CPU", 0), room["GPU"] if has_gpus else float("inf"))) // processes
+        if places < 1:
+            raise JobError(
+                f"the Ray cluster offers {room.get('CPU', 0):g} cores, and a run of this sweep asks for"
+                f" {processes} processes; lower processes, or add machines"
+            )
+        names = [f"ray {number}" for number in range(min(self._limit or places, places))]
+        self._slots = {name: Slot(name) for name in names}
+
+    def _leave(self) -> None:
+        if self._ray.is_initialized():
+            self._ray.shutdown()
+
+    def _start(self, run: Run, slot: Slot) -> None:
+        launch.make_ready(run)
+        # No retry by Ray itself: the scheduler knows whether a run got any further. One process a run, and a
+        # new one for the next: nothing of a user's network is left behind.
+        task = self._ray.remote(max_retries=0, max_calls=1, **self._needs)(be_worker)
+        self._tasks[run.id] = task.remote(launch.WORKER, str(run.folder))
+
+    def _is_at_work(self, run: Run) -> bool:
+        task = self._tasks.get(run.id)
+        if task is not None:
+            done, _ = self._ray.wait([task], timeout=0)
+            if not done:
+                return True
+            del self._tasks[run.id]
+        return run.is_active
+
+
+def be_worker(module: str, folder: str) -> None:
+    """In a process of Ray: become the worker of a run, as if started by name; its log is that of the run."""
+    with (Path(folder) / LOG).open("ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    sys.argv = [module, folder]
+    try:
+        runpy.run_module(module, run_name="__main__")
+    except SystemExit as end:
+        if end.code not in (None, 0):
+            # The reason is on record; Ray would take the exit itself for a fault of its process.
+            print(end.code, file=sys.stderr, flush=True)  # noqa: T201 (to the log of the run)
+
+
+def _import_ray() -> Any:
+    try:
+        import ray
+    except ImportError as error:
+        raise InvalidSettingError(
+            "engine='ray' was asked for, and Ray is not installed: pip install 'nasviz[ray]', or leave the"
+            " engine out to use the slots of this machine"
+        ) from error
+    return ray
