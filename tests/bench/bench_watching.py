@@ -1,4 +1,4 @@
-"""What watching costs: `python tests/bench/bench_watching.py [--quick]`.
+"""What watching costs: `python tests/bench/bench_watching.py [--quick] [PART ...]`.
 
 A worker that makes a step every 5 ms and notes the time of each; readers that poll twice a second; five real
 browser pages that follow the run; 20 runs of 100,000 steps to list and open; checkpoints. Budgets: poll under
@@ -271,25 +271,26 @@ def in_turns(
 
 
 def main() -> None:
-    """Print every measurement."""
+    """Print every measurement, or those that are asked for."""
+    parts: dict[str, Callable[[Path, bool], None]] = {
+        "lists": lambda folder, _: lists_and_opens(folder),
+        "checkpoints": lambda folder, _: checkpoints(folder),
+        "polls": lambda folder, _: polls(folder),
+        "pages": lambda folder, is_quick: five_pages(folder, 10 if is_quick else 30),
+        "slowdown": lambda folder, is_quick: slowdown(folder, 2 if is_quick else 5, 4 if is_quick else 8),
+    }
     parser = argparse.ArgumentParser()
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(parts)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="shorter turns")
-    quick = parser.parse_args().quick
+    asked = parser.parse_args()
     torch.set_num_threads(1)
-    load, cores = os.getloadavg()[0], os.cpu_count()
-    print(f"load of the machine before: {load:.1f} on {cores} cores")
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        lists_and_opens(folder / "many")
-        checkpoints(folder / "checkpoints")
-        polls(folder / "polls")
-        for name in ("pages", "slow"):
-            (folder / name).mkdir()
-        if CHROMIUM is None:
+    for name in asked.parts or parts:
+        print(f"load of the machine before {name}: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+        if name in ("pages", "slowdown") and CHROMIUM is None:
             print("no Chromium: nothing is known of pages")
-            return
-        five_pages(folder / "pages", 10 if quick else 30)
-        slowdown(folder / "slow", 2 if quick else 5, 4 if quick else 8)
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            parts[name](Path(folder), asked.quick)
 
 
 if __name__ == "__main__":
