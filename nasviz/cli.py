@@ -50,10 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _analyze(args: argparse.Namespace) -> int:
     if args.network.endswith(".onnx"):
         found = jobs.view_onnx(args.network, args.protect, args.collapse).require()
-        document = commands.viewed(commands.plain(args.network), found)
+        document = commands.viewed(commands.plain(args.network), found, switchable=args.switchable)
     else:
         source = commands.source_of(args, args.network)
-        document = commands.analyze(source, args.protect, args.collapse, args.latency)
+        wishes = args.protect, args.collapse, args.latency
+        document = commands.analyze(source, *wishes, switchable=args.switchable)
     if args.json:
         _print_json(document)
     else:
@@ -225,6 +226,11 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         metavar="BATCH",
         help="time every operator for batches of this size: what would each structure save?",
+    )
+    analyze.add_argument(
+        "--switchable",
+        action="store_true",
+        help="count pooling and identity edges too, as if each had a switch",
     )
     analyze.set_defaults(command=_analyze)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nasviz.catalog import NetworkSource
 from nasviz.commands.text import table
-from nasviz.graph import Gate, RemovalStructure, SearchSpace, search_space
+from nasviz.graph import Gate, RemovalStructure, SearchSpace, count_switchable, search_space
 
 if TYPE_CHECKING:
     from nasviz.trace import TracedNetwork
@@ -24,11 +24,14 @@ def analyze(
     protect: Iterable[str] = (),
     collapse: Iterable[str] = (),
     latency: int | None = None,
+    *,
+    switchable: bool = False,
 ) -> dict[str, Any]:
     """Build and trace a network, generate its search space, and say all about it as plain data.
 
     Runs the user's code where `source` names a callable. With `latency`, a batch size, every operator is
     timed on the first CUDA device, else the processor, and each structure told with what it would save.
+    With `switchable`, K is also told as it would be with a switch on each operation without variables.
 
     Raises:
         NasvizError: The network cannot be built or traced, or a wish names nothing.
@@ -47,7 +50,7 @@ def analyze(
         "warnings": list(network.parity.warnings),
     }
     space = search_space(network, protect, collapse)
-    document = facts | _document(space)
+    document = facts | _document(space, switchable=switchable)
     return document if latency is None else document | _timed(network, space, document, latency)
 
 
@@ -69,13 +72,14 @@ def _timed(
     return {"latency": facts, "structures": structures}
 
 
-def viewed(name: str, result: Mapping[str, Any]) -> dict[str, Any]:
+def viewed(name: str, result: Mapping[str, Any], *, switchable: bool = False) -> dict[str, Any]:
     """The same of an ONNX file, from what `nasviz.jobs.view_onnx` has found in it."""
     facts = {key: result[key] for key in ("rung", "parity", "warnings")}
-    return {"network": {"name": name}} | facts | _document(SearchSpace.from_json(result["space"]))
+    space = SearchSpace.from_json(result["space"])
+    return {"network": {"name": name}} | facts | _document(space, switchable=switchable)
 
 
-def _document(space: SearchSpace) -> dict[str, Any]:
+def _document(space: SearchSpace, *, switchable: bool) -> dict[str, Any]:
     reasons = {vertex.name: space.why_not(vertex.id) for vertex in space.trace}
     return {
         "inputs": [list(item.shape) for item in space.trace.inputs],
@@ -90,8 +94,13 @@ def _document(space: SearchSpace) -> dict[str, Any]:
         "structures": [_structure(space, structure) for structure in space.structures],
         "gates": [_gate(space, gate) for gate in space.gates],
         "switchable": [operation.name for operation in space.switchable],
+        "with_switches": _counts(count_switchable(space)) if switchable else None,
         "reasons": {name: reason for name, reason in reasons.items() if reason},
     }
+
+
+def _counts(space: SearchSpace) -> dict[str, int]:
+    return {"removable": len(space.removable), "max_sparsity": space.max_sparsity}
 
 
 def _structure(space: SearchSpace, structure: RemovalStructure) -> dict[str, Any]:
@@ -144,6 +153,9 @@ def analysis_lines(document: dict[str, Any]) -> Iterator[str]:
     yield f"  trace graph  {document['vertices']} vertices, {document['edges']} edges"
     yield f"  segments     {document['segments']}, of which {document['removable']} can be removed"
     yield f"  K_max        {document['max_sparsity']}, the most that can go together"
+    if counted := document["with_switches"]:
+        both = f"{counted['removable']} structures, at most {counted['max_sparsity']} together"
+        yield f"  switches     with one on each operation without variables: {both}"
     yield f"  traced by    {document['rung']}{agreement}"
     yield from _published_lines(document.get("published", ()))
     yield from (f"  warning      {text}" for text in document["warnings"])

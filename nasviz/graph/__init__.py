@@ -23,7 +23,7 @@ from nasviz.graph.space import Group, SearchSpace, search_space
 from nasviz.graph.structures import RemovalStructure, Slice
 from nasviz.graph.switchable import Switchable
 from nasviz.graph.switches import Switch, by_edge, by_node, is_switch, is_switch_parameter
-from nasviz.graph.switching import SwitchPlan, plan_switches
+from nasviz.graph.switching import SwitchPlan, count_switchable, plan_switches
 from nasviz.graph.trace_graph import Input, Output, TraceGraph, Vertex
 
 __all__ = [
@@ -62,6 +62,7 @@ __all__ = [
     "by_node",
     "chances",
     "collapsible",
+    "count_switchable",
     "fit_budget",
     "growth",
     "is_switch",

@@ -13,7 +13,7 @@ from nasviz.graph.switches import Switch
 from nasviz.graph.ties import tie
 from nasviz.graph.trace_graph import TraceGraph, Vertex
 
-__all__ = ["SwitchPlan", "plan_switches"]
+__all__ = ["SwitchPlan", "count_switchable", "plan_switches"]
 
 KINDS = ("plain", "softmax")
 OVER = ("edge", "node")
@@ -64,6 +64,15 @@ def plan_switches(
     parameters = _shapes(final)
     made = search_space(with_insertions(trace, final, parameters), wishes, space.collapse)
     return SwitchPlan(made, final, parameters)
+
+
+def count_switchable(space: SearchSpace) -> SearchSpace:
+    """The search space as it would be with a switch on each operation without variables.
+
+    They are removal structures there, and K counts them. Nothing is put into a network: only
+    `nasviz.add_switches` does that. Without such operations it is `space` itself.
+    """
+    return plan_switches(space, where="switchable").space if space.switchable else space
 
 
 def _check(kind: str, over: str, per_channel: bool, cells: Sequence[str]) -> None:

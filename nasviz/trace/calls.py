@@ -15,6 +15,7 @@ __all__ = [
     "insert_call",
     "is_in_place",
     "is_random",
+    "is_tensor",
     "leaving",
     "nodes_in",
     "operand_nodes",

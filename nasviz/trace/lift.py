@@ -9,6 +9,7 @@ trains as well.
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from nasviz.trace.calls import arguments, is_in_place, operator_name, value_of
+from nasviz.trace.calls import arguments, is_in_place, is_tensor, operator_name, value_of
 from nasviz.trace.export import Program
 from nasviz.trace.leaves import BatchNormCall, ModeCall, ScaledDotProductAttention
 from nasviz.trace.origin import Origin, find_origins
@@ -119,9 +120,14 @@ def _inside(path: str, origin: Origin) -> Origin:
 def _names(
     program: Program, calls: Mapping[fx.Node, ModuleCall], origins: Mapping[fx.Node, Origin]
 ) -> dict[fx.Node, str]:
-    """A name for every call: the module's path, or scope and operator; numbered where it stands already."""
+    """A name for every call: the module's path, or scope and operator; numbered where it stands already.
+
+    A module of the user's in which there is one call only, such as a resize, gives that call its own path.
+    """
     names: dict[fx.Node, str] = {}
     taken: set[str] = set()
+    tensors = [n for n in program.graph.nodes if n.op == "call_function" and is_tensor(n)]
+    num_calls = Counter(path for node in tensors for path in origins[node].scope)
     for node in program.graph.nodes:
         if node.op != "call_function":
             continue
@@ -130,7 +136,7 @@ def _names(
             name = calls[node].path
         elif isinstance(value_of(node), torch.SymInt):
             name = "batch_size"
-        elif origin.is_whole and operator_name(node) != "getitem":
+        elif (origin.is_whole or num_calls[origin.path] == 1) and operator_name(node) != "getitem":
             name = origin.path
         else:
             name = ".".join(part for part in (origin.path, operator_name(node)) if part)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from nasviz.draw.labels import clean
-from nasviz.graph import SearchSpace
+from nasviz.graph import SearchSpace, count_switchable
 from nasviz.ui import session
 
 __all__ = ["choose_gates", "other_kinds"]
@@ -23,6 +23,7 @@ SWITCHABLE = (
     " redundant. With a switch on each, a number that scales it, they are structures too (in Python:"
     " `nasviz.add_switches`); until then K does not count them."
 )
+COUNTED = "As if each had a switch. What is trained here has none, so the K of a search stays as it is."
 
 
 def other_kinds(space: SearchSpace) -> None:
@@ -37,6 +38,11 @@ def other_kinds(space: SearchSpace) -> None:
         title = f"{_number(len(operations), 'operation')} without variables: pooling and identity edges"
         with st.expander(title, icon=":material/toggle_on:"):
             st.caption(SWITCHABLE)
+            if st.toggle("Count them in K", key="other_kinds.count", help=COUNTED):
+                removable, most = _counted(session.key_of(space), space)
+                st.markdown(
+                    f"With a switch on each: **{removable}** structures, at most **{most}** together."
+                )
             st.dataframe(_switchable(space), hide_index=True)
 
 
@@ -87,6 +93,13 @@ def _gates(key: str, _space: SearchSpace) -> list[dict[str, str | int | float]]:
             }
         )
     return rows
+
+
+@st.cache_data(max_entries=12, show_spinner=False)
+def _counted(key: str, _space: SearchSpace) -> tuple[int, int]:
+    """Structures, and how many can go together, with switches on the space that `key` stands for."""
+    switched = count_switchable(_space)
+    return len(switched.removable), switched.max_sparsity
 
 
 def _switchable(space: SearchSpace) -> list[dict[str, str]]:

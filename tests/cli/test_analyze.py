@@ -83,6 +83,10 @@ def test_modules_are_collapsed_and_gates_and_switchable_operations_listed(
     (gate,) = collapsed["gates"]
     assert (gate["value"], gate["product"], gate["saved_parameters"]) == (0.5, "mul", gate["parameters"])
     assert collapsed["switchable"] == ["pool", "identity add_1 → add_2"]
+    assert collapsed["with_switches"] is None, "counted only when asked"
+    counted = json.loads(nasviz(*arguments, "--switchable", "--json").out)
+    assert (counted["removable"], counted["with_switches"]["removable"]) == (5, 7)
+    assert counted["with_switches"]["max_sparsity"] >= counted["max_sparsity"]
     text = nasviz(*arguments, "--collapse", "red*").out
     assert "1 modules are one vertex each: reduce" in text
     assert "gates: each may be replaced by its value at zero" in text

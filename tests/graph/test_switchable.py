@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nasviz.graph import search_space
+from nasviz.graph import count_switchable, search_space
 from tests.graph.networks import Sketch, demonet
 
 
@@ -18,7 +18,13 @@ def test_a_pooling_branch_and_an_identity_edge_are_switchable() -> None:
         ("identity first → last", "first", ("last",), ()),
     ]
     assert {structure.name for structure in space.structures} == {"branch", "after"}
+    counted = count_switchable(space)
+    assert (len(space.removable), space.max_sparsity) == (2, 2)
+    assert (len(counted.removable), counted.max_sparsity) == (4, 2)  # an edge stays into each of two sums
+    assert len([s for s in counted.removable if s.switch]) == 2
 
 
 def test_a_joint_that_only_feeds_the_next_is_wiring_and_not_an_operation() -> None:
-    assert search_space(demonet()).switchable == ()
+    space = search_space(demonet())
+    assert space.switchable == ()
+    assert count_switchable(space) is space

@@ -236,3 +236,31 @@ def test_the_package_can_be_called_whatever_was_imported_first() -> None:
 
     assert isinstance(network, TracedNetwork)
     assert isinstance(network, fx.GraphModule)
+
+
+class _Resize(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.interpolate(x, scale_factor=2)
+
+
+class _Swish(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * x.sigmoid()
+
+
+class _Parts(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix, self.swish, self.grow = nn.Conv2d(3, 3, 1), _Swish(), _Resize()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.grow(self.swish(self.mix(x)))
+
+
+def test_a_module_without_parts_gives_its_only_call_its_own_name() -> None:
+    network = trace(_Parts(), torch.randn(2, 3, 4, 4))
+    names = [v.name for v in network.trace_graph]
+    assert names == ["mix", "swish.sigmoid", "swish.mul", "grow"]
+    assert network.trace_graph["grow"].scope == ("grow",)
+    again = trace(network, torch.randn(2, 3, 4, 4))
+    assert [v.name for v in again.trace_graph] == names

@@ -31,6 +31,12 @@ def test_gates_and_switchable_operations_are_listed_with_what_they_are() -> None
     said = " ".join(caption.value for caption in app.caption)
     assert "no search does it, and K does not count it" in said
     assert "until then K does not count them" in said
+    assert not [text for text in app.markdown if "With a switch on each" in text.value]
+    (toggle,) = (toggle for toggle in app.toggle if toggle.label == "Count them in K")
+    toggle.set_value(True).run()
+    (counted,) = (text.value for text in app.markdown if "With a switch on each" in text.value)
+    space = analyses.mixed().space
+    assert f"**{len(space.removable) + len(space.switchable)}** structures" in counted
 
 
 def test_a_gate_can_be_tried_and_what_follows_is_told() -> None:
