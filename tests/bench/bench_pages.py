@@ -26,14 +26,13 @@ from tests.conftest import ARGUMENTS, CHROMIUM
 
 WATCHED_S = 60.0
 FRAMES = """
-() => {
+(graph, live) => {
   const seen = window.seen = { frames: 0, blank: 0, mutations: 0 };
-  const graph = document.querySelector(".nasviz-graph"), live = document.querySelector(".nasviz-live");
   const count = new MutationObserver((list) => { seen.mutations += list.length; });
   for (const root of [graph, live]) count.observe(root, { childList: true, subtree: true });
   const isBlank = () => {
-    const canvas = document.querySelector(".nasviz-live .curve");
-    if (!canvas?.isConnected || !document.querySelector(".nasviz-graph .node")) return true;
+    const canvas = live.querySelector(".curve");
+    if (!canvas?.isConnected || !graph.isConnected || !graph.querySelector(".node")) return true;
     const x = Math.round(canvas.width * 0.6), pen = canvas.getContext("2d");
     // The grid alone fills some of a column.
     return !pen.getImageData(x, 0, 1, canvas.height).data.some((value) => value > 0);
@@ -85,12 +84,12 @@ def _page(browser: Browser) -> Page:
 
 def _nodes(page: Page, least: int = 1) -> Callable[[], object]:
     """Wait until so many vertices are drawn."""
-    script = f"() => document.querySelectorAll('.nasviz-graph .node').length >= {least}"
-    return lambda: page.wait_for_function(script, polling="raf")
+    return lambda: page.locator(".nasviz-graph .node").nth(least - 1).wait_for(state="attached")
 
 
-def _gone(page: Page) -> None:
-    page.wait_for_function("() => !document.querySelector('.nasviz-graph .node')", polling="raf")
+def _gone(page: Page, left: int = 0) -> None:
+    """Wait until no more than so many vertices are drawn."""
+    page.locator(".nasviz-graph .node").nth(left).wait_for(state="detached")
 
 
 def _go(page: Page, title: str) -> None:
@@ -124,7 +123,7 @@ def _resnet(page: Page, server: Server) -> None:
         words.append(f"{timed(page_open, _nodes(page, before + 60)):.2f}")
         settle(page)
         page.get_by_role("button", name="Close all").click()
-        page.wait_for_function("() => document.querySelectorAll('.nasviz-graph .node').length < 40")
+        _gone(page, before + 20)
         settle(page)
     tell("ResNet-50: every operator, cold / cached", " / ".join(words) + " s", "1.5 / 0.5 s")
 
@@ -146,8 +145,8 @@ def _darts(page: Page, server: Server) -> None:
     settle(page)
     frames = page.locator(".nasviz-graph .cluster").count()
     cell = page.locator(".nasviz-graph .node.stack").last
-    more = f"() => document.querySelectorAll('.nasviz-graph .cluster').length > {frames}"
-    seconds = timed(lambda: cell.dblclick(force=True), lambda: page.wait_for_function(more, polling="raf"))
+    frame = page.locator(".nasviz-graph .cluster").nth(frames)
+    seconds = timed(lambda: cell.dblclick(force=True), lambda: frame.wait_for(state="attached"))
     tell("DARTS, 14 cells: one cell opened", f"{seconds:.2f} s", "0.5 s")
     settle(page)
     segments = []
@@ -184,7 +183,8 @@ def _live(page: Page, server: Server) -> None:
     page.goto(server.url(f"Search_and_train?model=demonet&set.width=0.25&run={run.id}"))
     page.locator(".nasviz-live .said").filter(has_text="training").wait_for()
     page.wait_for_timeout(3000)
-    page.evaluate(FRAMES)
+    live = page.locator(".nasviz-live").element_handle()
+    page.locator(".nasviz-graph").evaluate(FRAMES, live)
     browser = page.context.new_cdp_session(page)
     browser.send("Performance.enable")
     before, spent, process = _busy(browser), _cpu(server), run.tail().last_step
