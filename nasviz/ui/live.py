@@ -34,7 +34,7 @@ def watch(run: Run) -> None:
             graph_view(view, key=GRAPH, overlay=scene.overlay(tail), about=scene.about(tail), height=700)
     scene = Scene(run, space, view)
     with left:
-        if state in AT_WORK and not st.session_state.get(replay.LOOK_BACK):
+        if state in AT_WORK and not replay.looks_back(scene):
             st.fragment(_follow, run_every=REFRESH_S)(scene, state)
         else:
             replay.replay(scene)
@@ -123,7 +123,7 @@ def _follow(scene: Scene, shown: str) -> None:
     tail = run_facts.read(run)
     with st.container():  # a replay has its player here: the live view below keeps its place in the page
         if len(tail.steps):
-            replay.offer_look_back()
+            replay.offer_look_back(scene)
         else:
             st.progress(0.0, text="The worker loads torch and traces the network …")
     scene.show(tail, shown)

@@ -12,10 +12,8 @@ from nasviz.runs import Tail
 from nasviz.ui import frame, run_facts
 from nasviz.ui.scene import Scene
 
-__all__ = ["LOOK_BACK", "SPEEDS", "offer_look_back", "pace", "replay"]
+__all__ = ["SPEEDS", "looks_back", "offer_look_back", "pace", "replay"]
 
-LOOK_BACK = "look-back"
-"""Key in the session: a person wants to see the past of a run that is at work."""
 TICK_S = 0.25
 SPEEDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000)
 """Steps a second."""
@@ -37,18 +35,22 @@ def _replay(scene: Scene) -> None:
     state = run_facts.state_of(scene.run)
     with st.container():
         if state in run_facts.AT_WORK:
-            offer_look_back()
+            offer_look_back(scene)
         if last > 0:
             step = _player(scene, tail, last)
     scene.show(tail if step == last else until(tail, step), state)
 
 
-def offer_look_back() -> None:
+def looks_back(scene: Scene) -> bool:
+    """Whether a person wants to see the past of this run, although it is at work."""
+    return bool(st.session_state.get(_key(scene, "looks-back")))
+
+
+def offer_look_back(scene: Scene) -> None:
     """The switch between a run that is at work, as it is now, and its past."""
-    before = bool(st.session_state.get(LOOK_BACK))
-    words = "Scrub through what is on record; training goes on."
-    if st.toggle("Look back", before, key=f"{LOOK_BACK}.switch", help=words) != before:
-        st.session_state[LOOK_BACK] = not before
+    before, words = looks_back(scene), "Scrub through what is on record; training goes on."
+    if st.toggle("Look back", before, key=_key(scene, "look-back"), help=words) != before:
+        st.session_state[_key(scene, "looks-back")] = not before
         st.rerun()
 
 
