@@ -11,6 +11,7 @@ from pathlib import Path
 from nasviz.errors import RunStateError
 from nasviz.runs import lock
 from nasviz.runs.ablation import AblationPoint, read_points, write_points
+from nasviz.runs.files import CONFIG, write_json
 from nasviz.runs.requests import forget_request, read_request, write_request
 
 __all__ = ["ABLATIONS", "AblationFolder"]
@@ -29,6 +30,8 @@ class AblationFolder:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.table = folder / "ablation.csv"
+        if not (folder / CONFIG).exists():
+            write_json(folder / CONFIG, {"ablation": "digits"})
 
     @classmethod
     def of(cls, runs: Path, epochs: int) -> AblationFolder:

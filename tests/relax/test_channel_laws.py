@@ -45,7 +45,7 @@ LINEAR = ("residual", "transformer")
 
 
 def filters(net: nn.Module, space: SearchSpace) -> Method:
-    chosen = {"groups": "channels", "lr": 0.9, "mu": 0.8, "normalisation": "div"}
+    chosen = {"groups": "channels", "lr": 0.9, "mu": 0.5}
     return create_gsparsity(net, space, projection_steps=SEARCH, threshold=0.05, **chosen)
 
 
