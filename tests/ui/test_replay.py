@@ -1,7 +1,15 @@
+"""Replays: any run in some seconds, played by the clock, held, and jumped to where a phase begins."""
+
 from __future__ import annotations
 
-import pytest
+import time
+from pathlib import Path
 
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from nasviz.catalog import NetworkSource
+from nasviz.runs import RunSettings, StepRecord, Store, Writer
 from nasviz.ui.replay import SPEEDS, pace
 
 
@@ -10,3 +18,57 @@ def test_a_run_of_any_length_is_replayed_in_about_a_quarter_of_a_minute(last: in
     speed = pace(last)
     assert speed in SPEEDS
     assert last / speed <= 15 or speed == SPEEDS[-1]
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    """A run of 200 steps: 20 to warm up, 60 to project."""
+    run = Store(tmp_path).create(RunSettings(network=NetworkSource("demonet"), target_sparsity=1))
+    with Writer(run) as writer:
+        writer.describe(total_steps=200)
+        for step in range(200):
+            phase = "warm-up" if step < 20 else "projection" if step < 80 else "training"
+            writer.step(StepRecord(step, 0, phase, 1.0 / (step + 1), 0.5, 0.1))
+        writer.finish("done", result={})
+    return run.folder
+
+
+def visit(folder: Path) -> AppTest:
+    def script(folder: str) -> None:
+        from pathlib import Path
+
+        from nasviz.runs import Run
+        from nasviz.ui import replay
+        from nasviz.ui.scene import Scene
+
+        replay.replay(Scene(Run(Path(folder)), None, None))
+
+    return AppTest.from_function(script, args=(str(folder),)).run(timeout=30)
+
+
+def press(app: AppTest, label: str) -> None:
+    next(button for button in app.button if button.label == label).click().run(timeout=30)
+    assert not app.exception
+
+
+def test_a_replay_is_played_by_the_clock_and_held(recorded: Path) -> None:
+    app = visit(recorded)
+    (slider,) = app.slider
+    assert slider.value == 199
+    press(app, "Play")  # from the start, for it stood at the end
+    began = time.monotonic()
+    speed = app.select_slider[0].value
+    time.sleep(0.4)
+    app.run(timeout=30)
+    assert 0.4 * speed - 2 <= app.slider[0].value <= (time.monotonic() - began) * speed + 2
+    press(app, "Hold")
+    held = app.slider[0].value
+    app.run(timeout=30)
+    assert app.slider[0].value == held
+
+
+def test_buttons_lead_to_where_a_phase_begins(recorded: Path) -> None:
+    app = visit(recorded)
+    for label, step in (("Projection", 20), ("Training", 80)):
+        press(app, label)
+        assert app.slider[0].value == step
