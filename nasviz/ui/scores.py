@@ -11,6 +11,7 @@ from nasviz import jobs
 from nasviz.catalog import SALIENCIES, NetworkSource
 from nasviz.graph import SearchSpace
 from nasviz.ui import controls, session, work
+from nasviz.ui.words import inert
 
 __all__ = ["choose", "scored"]
 
@@ -63,7 +64,7 @@ def scored(
 
 
 def choose(key: str, default: str) -> str:
-    """A choice among all saliencies; what one of them sees, and what not, stands below it."""
+    """A choice among all saliencies, with what the chosen one sees, and what it cannot see."""
     known = controls.kept(key, default)
     names = list(SALIENCIES)
     name = st.selectbox(
@@ -77,5 +78,5 @@ def choose(key: str, default: str) -> str:
     if name != default or known != default:
         controls.keep(key, name)
     entry = SALIENCIES[name]
-    st.caption(f"{entry.summary} {entry.caution}")
+    st.caption(entry.summary, help=f"{inert(entry.formula)}\n\n{entry.caution}")
     return str(name)
