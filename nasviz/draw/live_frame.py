@@ -172,16 +172,17 @@ def _facts(tail: Tail) -> tuple[tuple[str, str], ...]:
         facts.append(("examples a second", count(round(speed))))
     if np.isfinite(last["memory_mb"]):
         facts.append(("memory", f"{last['memory_mb']:,.0f} MB"))
-    if isinstance(gpu := tail.facts.get("gpu"), Mapping):
-        facts.append(("GPU", _gpu(gpu)))
+    gpu = tail.facts.get("gpu")
+    if isinstance(gpu, Mapping) or str(tail.facts.get("device", "")).startswith("cuda"):
+        facts.append(("GPU", _gpu(gpu) if isinstance(gpu, Mapping) else "-"))
     return (*facts, ("zero structures", str(int(last["zero_groups"]))))
 
 
 def _gpu(found: Mapping[str, Any]) -> str:
-    """How busy a GPU is."""
+    """How busy a GPU is; a dash for what its driver does not tell."""
     names = ("memory_used_mb", "memory_total_mb", "utilisation")
     used, total, share = (x if isinstance(x := found.get(name), int | float) else None for name in names)
-    busy = [] if share is None else [f"{share:.0%} busy"]
+    busy = ["- busy" if share is None else f"{share:.0%} busy"]
     memory = [] if used is None or total is None else [f"{used / 1024:.1f} of {total / 1024:.0f} GB"]
     return ", ".join(busy + memory)
 

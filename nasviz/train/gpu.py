@@ -42,6 +42,15 @@ class GpuGauge:
         if self._has_utilisation:
             try:
                 found["utilisation"] = torch.cuda.utilization(self._device) / 100
-            except (ImportError, RuntimeError):  # no such package, or a driver that does not tell
+            except _refusals():  # no such package, or a driver that does not tell
                 self._has_utilisation = False
         return found
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """What torch raises, or lets through, where the share cannot be told: NVML has errors of its own."""
+    try:
+        from pynvml import NVMLError
+    except ImportError:
+        return (ImportError, RuntimeError)
+    return (ImportError, RuntimeError, NVMLError)

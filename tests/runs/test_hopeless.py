@@ -30,7 +30,8 @@ def test_a_run_below_the_median_at_the_same_step_is_hopeless(tmp_path: Path) -> 
 
 def test_there_is_hope_early_and_where_too_little_is_known() -> None:
     assert judge(evaluations(0.0), OTHERS, 40) is None  # not half of its steps
-    assert judge(evaluations(0.0, 0.0, 0.0), OTHERS, 40) is None  # one other came as far
+    assert judge(evaluations(0.0, 0.0, 0.0), OTHERS, 60) is None  # one other came as far
+    assert judge(evaluations(0.0, 0.0, 0.0), OTHERS, 40).step == 19  # where enough others were
     assert judge(evaluations(0.0, 0.0), OTHERS[:1], 40) is None
     assert judge([], OTHERS, 40) is None
     assert judge(evaluations(0.0, 0.0), OTHERS, None) is None
