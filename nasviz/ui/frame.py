@@ -50,6 +50,12 @@ button[kind^="primary"]:disabled { color: inherit; }
 [data-testid="stCode"] .token.keyword { color: #6cb6ff; }
 """
 """White on the bright buttons of the dark, and its blue for keywords, lie below that contrast too."""
+LIGHT_STYLE = """
+[data-testid="stCode"] .token:is(.keyword, .boolean) { color: #00549b; }
+[data-testid="stCode"] .token.string { color: #116329; }
+[data-testid="stCode"] .token.comment { color: #57606a; }
+"""
+"""So do its colours for code in the light."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +161,7 @@ def open_page(title: str) -> None:
     """
     page = PAGES[title]
     st.set_page_config(f"{title} · nasviz", page_icon=str(ICON), layout="wide", initial_sidebar_state=260)
-    st.html(f"<style>{STYLE}{DARK_STYLE if st.context.theme.type == 'dark' else ''}</style>")
+    st.html(f"<style>{STYLE}{DARK_STYLE if st.context.theme.type == 'dark' else LIGHT_STYLE}</style>")
     try:
         jobs.trust_only(options().trust)
     except NasvizError as error:

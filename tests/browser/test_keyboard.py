@@ -74,7 +74,7 @@ def try_a_structure(page: Page) -> None:
     expect(page.locator(".nasviz-graph .node").first).to_be_visible()
     tab_to(page, "stage")
     page.keyboard.press("/")
-    page.keyboard.type("conv2\n")
+    page.keyboard.type("^conv2-\n")
     expect(page.get_by_role("heading", name="conv2-bn2")).to_be_visible()
     settle(page)
     tab_to(page, "Erase it, as a trial")
