@@ -13,6 +13,7 @@ import logging
 import os
 import runpy
 import sys
+from collections import Counter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,13 +23,17 @@ from nasviz.jobs import launch
 from nasviz.jobs.scheduling import Listener, Scheduler
 from nasviz.jobs.slots import Slot, count_cpus
 from nasviz.runs import Run, Sweep
-from nasviz.runs.files import LOG
+from nasviz.runs.files import LOG, PID, read_json
 
 __all__ = ["RayScheduler", "be_worker"]
 
 ADDRESS = "RAY_ADDRESS"
 STORE_BYTES = 80 * 2**20
 """Of Ray's object store, the least that it takes: nothing passes through it but the names of folders."""
+
+
+MOST_LOST = 50
+"""How often in a row Ray may lose a task before it began; there are 0.2 s at least from one to the next."""
 
 
 class RayScheduler(Scheduler):
@@ -57,6 +62,10 @@ class RayScheduler(Scheduler):
         self._limit = limit
         self._tasks: dict[str, Any] = {}
         """What Ray knows each run at work by."""
+        self._signed: dict[str, Any] = {}
+        """Who had signed in last when the task of a run was handed to Ray."""
+        self._lost: Counter[str] = Counter()
+        """How often in a row Ray has lost the task of a run before it began."""
         super().__init__(sweep, (), retry_failed=retry_failed, listener=listener)
 
     def __enter__(self) -> Self:
@@ -106,6 +115,7 @@ class RayScheduler(Scheduler):
         # No retry by Ray itself: the scheduler knows whether a run got any further. One process a run, and a
         # new one for the next: nothing of a user's network is left behind.
         task = self._ray.remote(max_retries=0, max_calls=1, **self._needs)(be_worker)
+        self._signed[run.id] = read_json(run.folder / PID)
         self._tasks[run.id] = task.remote(launch.WORKER, str(run.folder))
 
     def _is_at_work(self, run: Run) -> bool:
@@ -115,7 +125,28 @@ class RayScheduler(Scheduler):
             if not done:
                 return True
             del self._tasks[run.id]
+            self._hear(run, task)
         return run.is_active
+
+    def _hear(self, run: Run, task: Any) -> None:
+        """How a task ended: Ray may lose one before it has begun, which is no death of a run's worker."""
+        is_lost = False
+        try:
+            self._ray.get(task)
+        except self._ray.exceptions.RayError as error:
+            is_told = isinstance(
+                error, self._ray.exceptions.RayTaskError
+            )  # by Python, as of a missing module
+            is_lost = not is_told and read_json(run.folder / PID) == self._signed[run.id]
+            with (run.folder / LOG).open("a", encoding="utf-8") as log:
+                log.write(f"Ray: {str(error).strip()}\n")
+        self._lost[run.id] = self._lost[run.id] + 1 if is_lost else 0
+
+    def _bring_back(self, index: int, run: Run) -> None:
+        if 0 < self._lost[run.id] <= MOST_LOST:  # no death of a worker of this run
+            self._left.appendleft(index)
+        else:
+            super()._bring_back(index, run)
 
 
 def be_worker(module: str, folder: str) -> None:
