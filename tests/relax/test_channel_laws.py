@@ -46,7 +46,7 @@ LINEAR = ("residual", "transformer")
 
 def filters(net: nn.Module, space: SearchSpace) -> Method:
     chosen = {"groups": "channels", "lr": 0.9, "mu": 0.5}
-    return create_gsparsity(net, space, projection_steps=SEARCH, threshold=0.05, **chosen)
+    return create_gsparsity(net, space, projection_steps=SEARCH, **chosen)
 
 
 def widths(net: nn.Module, space: SearchSpace) -> Method:
@@ -89,6 +89,8 @@ def train(net: nn.Module, method: Method, first: int, last: int) -> None:
             return functional.cross_entropy(net(x[chosen]), labels[chosen])
 
         if isinstance(method, FilterSparsity):
+            if step == SEARCH:  # so few steps kill nothing: the shorter half goes
+                method.threshold = float(method.norm_vector().median())
             method.zero_grad()
             loss(slice(0, 8)).backward()
             method.step()
