@@ -242,6 +242,7 @@ def _checked_shape(shape: object) -> tuple[int, ...]:
     if len(parts) != 3 or not all(_is_whole(part, 1, _LARGEST_SIDE) for part in parts):
         raise InvalidSettingError(
             f"input_shape must be (channels, height, width), whole numbers from 1 to {_LARGEST_SIDE}; got"
-            f" {shape!r} instead, write (3, 32, 32)"
+            f" {shape!r} instead, write (3, 32, 32); for other inputs, let the callable return a pair of the"
+            " module and its example inputs"
         )
     return parts

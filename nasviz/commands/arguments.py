@@ -68,7 +68,7 @@ def add_network(parser: argparse.ArgumentParser, name: str, more: str = "", **op
         f" or the folder of a saved sub-network{more}",
         **options,
     )
-    parser.add_argument("--input", type=_shape, metavar="C,H,W", help="shape of one image")
+    parser.add_argument("--input", type=_shape, metavar="[N,]C,H,W", help="shape of one image")
     parser.add_argument("--classes", type=int, metavar="N", help="number of classes")
     parser.add_argument("--weights", metavar="FILE", help="trained weights: .safetensors, .pt")
     parser.add_argument(
@@ -139,8 +139,10 @@ def add_download(parser: argparse.ArgumentParser) -> None:
 
 
 def _shape(text: str) -> tuple[int, ...]:
+    """Shape of one image; the batch may stand before it, as people print the shapes of tensors."""
     try:
-        return tuple(int(part) for part in text.replace("x", ",").split(","))
+        sizes = tuple(int(part) for part in text.replace("x", ",").split(","))
+        return sizes[1:] if len(sizes) == 4 else sizes
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no shape; write C,H,W, such as 3,32,32") from None
 

@@ -62,7 +62,7 @@ def test_user_code_is_analyzed_from_a_trusted_folder(nasviz: Command, tmp_path: 
         "        return x + self.branch(x)\n"
     )
     name = "command_line_network:Residual"
-    said = nasviz("analyze", name, "--trust", tmp_path, "--input", "3,8,8", "--json")
+    said = nasviz("analyze", name, "--trust", tmp_path, "--input", "1,3,8,8", "--json")
     assert [s["name"] for s in json.loads(said.out)["structures"] if not s["reason"]] == ["branch"]
     said = nasviz("analyze", name, "--input", "3,8,8")
     assert said.code == 2
