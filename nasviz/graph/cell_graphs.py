@@ -141,9 +141,11 @@ def _cell(
                 reads.append((end, node, end, None))
             else:
                 reads.append((branch.origin, node, end, branch.structure))
-    inputs = [origin for origin in dict.fromkeys(origin for origin, *_ in reads) if origin not in nodes]
-    numbers = {origin: number for number, origin in enumerate(inputs)}
-    numbers |= {node: len(inputs) + number for node, number in nodes.items()}
+    origins = {origin: _node_before(trace, origin, nodes) for origin, *_ in reads}
+    inputs = [origin for origin, node in origins.items() if node is None]
+    numbers = {node: len(inputs) + number for node, number in nodes.items()}
+    numbers |= {origin: numbers[node] for origin, node in origins.items() if node is not None}
+    numbers |= {origin: number for number, origin in enumerate(inputs)}
     edges = tuple(
         CellEdge(numbers[origin], nodes[node], _operation(trace, origin, end, additions), end, structure)
         for origin, node, end, structure in reads
@@ -158,6 +160,13 @@ def _cell(
     elif len(inputs) == 2:
         type_of = "reduce" if any(_stride(trace[v]) == 2 for v in walked) else "normal"
     return CellGraph(path, kind, type_of, len(inputs), len(nodes), edges, outputs)
+
+
+def _node_before(trace: TraceGraph, origin: str, nodes: Mapping[str, int]) -> str | None:
+    """The node that a value is, or that it is a norm or the like of; None for an input of the cell."""
+    while origin in trace and origin not in nodes and len(trace[origin].inputs) == 1:
+        origin = trace[origin].inputs[0]
+    return origin if origin in nodes else None
 
 
 def _walk(trace: TraceGraph, vertex: str, states: set[str]) -> list[str]:

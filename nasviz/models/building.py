@@ -141,7 +141,8 @@ def from_catalog(entry: Entry, source: NetworkSource, shape: tuple[int, ...], nu
         InvalidSettingError: It does not compute on images of this shape.
     """
     if entry.family == TEXT:
-        return RecurrentStep(num_classes, **dict(entry.complete(dict(source.settings))))  # type: ignore[arg-type]
+        step: dict[str, Any] = entry.complete(dict(source.settings))
+        return RecurrentStep(num_classes, **step)
     if entry.name not in _ZOO:
         return build_torchvision(entry, shape, num_classes)
     if min(shape[1:]) < entry.least_size:

@@ -14,7 +14,12 @@ __all__ = ["ACTIVATIONS", "Highway", "RecurrentCell", "RecurrentStep"]
 
 ACTIVATIONS = ("tanh", "relu", "sigmoid", "identity")
 """The four of DARTS; its fifth, `none`, adds nothing to a plain sum."""
-_MODULES = {"tanh": nn.Tanh, "relu": nn.ReLU, "sigmoid": nn.Sigmoid, "identity": nn.Identity}
+_MODULES: dict[str, type[nn.Module]] = {
+    "tanh": nn.Tanh,
+    "relu": nn.ReLU,
+    "sigmoid": nn.Sigmoid,
+    "identity": nn.Identity,
+}
 SPREAD = 0.04
 """Weights begin evenly distributed up to this size (public code of DARTS)."""
 
