@@ -36,7 +36,7 @@ from nasviz.catalog import FACTS, DataFacts, NetworkSource
 from nasviz.errors import ExportError
 from nasviz.graph import SearchSpace, search_space
 from nasviz.runs import Run
-from nasviz.subnet.feed import example_inputs
+from nasviz.subnet.feed import example_inputs, known_inputs
 from nasviz.subnet.source import source_of
 from nasviz.subnet.third_party import imports_of
 from nasviz.switches import settle_switches
@@ -149,7 +149,7 @@ def reopen(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Read a sub-network back from its folder, and trace it."""
     report(0.2, "reading and tracing the sub-network")
     network = nasviz.subnet.load(arguments["folder"])
-    traced = nasviz.trace.trace(network, _noise(arguments["inputs"], 2))
+    traced = nasviz.trace.trace(network, _noise(network, arguments["inputs"], 2))
     return {"space": search_space(traced).to_json()}
 
 
@@ -184,26 +184,26 @@ def export(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
 
 def _write_onnx(network: fx.GraphModule, folder: Path, inputs: Inputs) -> dict[str, Any]:
     """ONNX with a free batch size; the export itself reads it back and runs it by onnxruntime."""
-    exported = nasviz.subnet.export_onnx(network, folder / "model.onnx", inputs=_noise(inputs, 2))
+    exported = nasviz.subnet.export_onnx(network, folder / "model.onnx", inputs=_noise(network, inputs, 2))
     return _facts(exported.path, exported.max_relative_error) | {"nodes": exported.num_nodes}
 
 
 def _write_plain_onnx(network: fx.GraphModule, folder: Path, inputs: Inputs) -> dict[str, Any]:
     """The same with a node for every operator of the network."""
-    path, fed = folder / "model-plain.onnx", _noise(inputs, 2)
+    path, fed = folder / "model-plain.onnx", _noise(network, inputs, 2)
     exported = nasviz.subnet.export_onnx(network, path, inputs=fed, simplify=False)
     return _facts(exported.path, exported.max_relative_error) | {"nodes": exported.num_nodes}
 
 
 def _write_pt2(network: fx.GraphModule, folder: Path, inputs: Inputs) -> dict[str, Any]:
     """The program of torch.export; it is read back and run by the export itself."""
-    exported = nasviz.subnet.export_pt2(network, folder / "model.pt2", inputs=_noise(inputs, 2))
+    exported = nasviz.subnet.export_pt2(network, folder / "model.pt2", inputs=_noise(network, inputs, 2))
     return _facts(exported.path, exported.max_relative_error)
 
 
 def _write_source(network: fx.GraphModule, folder: Path, inputs: Inputs) -> dict[str, Any]:
     """Python source and weights in one archive; what was packed is unpacked, run and compared."""
-    path, images = folder / "model.zip", _noise(inputs, 3)
+    path, images = folder / "model.zip", _noise(network, inputs, 3)
     # Written anew from the network that was read as data: no code that lies in the folder is run.
     source = source_of(network)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -287,8 +287,10 @@ def _fed(network: nasviz.trace.TracedNetwork, batch_size: int) -> tuple[Any, ...
     return example_inputs(network, network.trace_graph.inputs, batch=batch_size)
 
 
-def _noise(inputs: Inputs, batch: int) -> tuple[torch.Tensor, ...]:
-    """Random inputs of these shapes; the first axis is the batch."""
+def _noise(network: fx.GraphModule, inputs: Inputs, batch: int) -> tuple[Any, ...]:
+    """Random inputs, as the network knows them or of these shapes; the first axis is the batch."""
+    if known := known_inputs(network):  # with their types: a text is read as whole numbers
+        return example_inputs(network, known, batch=batch)
     generator = torch.Generator().manual_seed(0)
     return tuple(torch.randn(batch, *shape[1:], generator=generator) for shape in inputs)
 

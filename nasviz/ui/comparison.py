@@ -74,7 +74,7 @@ def _numbers(cut: Cut) -> None:
                 delta_arrow="auto" if small != full else "off",
                 help="Sub-network straight after construction.",
             )
-            accuracy.caption(f"Full network {full:.1%}, on the validation images; no fine-tuning in between.")
+            accuracy.caption(f"Full network {full:.1%}, on the validation data; no fine-tuning in between.")
             if "perplexity_subnet" in cut.report:  # of a text
                 words = (
                     "Perplexity {perplexity_full:.2f} → {perplexity_subnet:.2f}, from a state of zeros on."

@@ -49,7 +49,7 @@ def _card(entry: Entry) -> None:
 
 def _printed(entry: Entry) -> str:
     """The sizes that a document prints, in one line."""
-    figures = entry.configurations[0].printed
+    figures = entry.configurations[0].printed if entry.configurations else ()
     sizes = {f.what: f for f in reversed(figures) if f.what in ("params", "macs")}
     first = {"params": "", "macs": " MACs"}
     if not sizes:
