@@ -1,0 +1,76 @@
+"""A day's work on a network of torchvision: find a vertex, protect it, train down to K, compare, export."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import onnxruntime
+import pytest
+from playwright.sync_api import Page, expect
+
+from nasviz.runs import Store
+from tests.browser.conftest import Server, settle, show, wait_for
+from tests.browser.test_journey import download, go_to
+
+SMALL = "model=resnet50&input=3x32x32"
+PATIENCE_MS = 180_000
+"""For children with 25 million parameters."""
+
+
+@pytest.mark.slow
+def test_from_resnet50_to_two_runs_and_an_onnx_file(fresh_server: Server, page: Page, tmp_path: Path) -> None:
+    page.set_default_timeout(PATIENCE_MS)
+    find_and_protect(fresh_server, page)
+    preview(page)
+    train(page, "2", fresh_server, 1)
+    page.get_by_role("button", name="Set up another run").click()
+    train(page, "1", fresh_server, 2)
+    compare_the_runs(page)
+    go_to(page, "Export")
+    expect(page.get_by_text("Run by onnxruntime and compared")).to_be_visible(timeout=PATIENCE_MS)
+    session = onnxruntime.InferenceSession(download(page, "model.onnx", tmp_path))
+    assert session.get_inputs()[0].shape[1:] == [3, 32, 32]
+
+
+def find_and_protect(server: Server, page: Page) -> None:
+    """A regular expression finds the branch; what is protected is in the address."""
+    show(page, server, f"Segment_graph?{SMALL}")
+    box = page.locator(".nasviz-graph input[type=search]")
+    box.fill(r"layer2\.0\.(downsample|shortcut)")
+    box.press("Enter")
+    expect(page.get_by_role("heading", name=re.compile(r"layer2\.0\.downsample"))).to_be_visible()
+    page.get_by_role("button", name="Protect", exact=True).click()
+    expect(page.get_by_role("button", name="Release")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"protect=\d+"))
+
+
+def preview(page: Page) -> None:
+    """What would go, before any training."""
+    go_to(page, "Search and train")
+    expect(page.get_by_text("Scored on one batch before any training")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.locator(".nasviz-graph g.s-protected")).not_to_have_count(0)
+    assert page.locator(".nasviz-graph g.s-protected.s-erased").count() == 0
+
+
+def train(page: Page, epochs: str, server: Server, number: int) -> None:
+    """In large batches: what is tried here is the way, not the learning."""
+    for name, value in (("Epochs", epochs), ("Batch size", "512")):
+        field = page.get_by_role("spinbutton", name=name, exact=True)
+        field.fill(value)
+        field.press("Enter")
+        settle(page)
+    page.get_by_role("button", name="Start training").click()
+    store = Store(server.runs)
+    assert wait_for(lambda: [s.state for s in store.list()] == ["done"] * number, 300)
+    expect(page.get_by_text("Replay to step")).to_be_visible()
+
+
+def compare_the_runs(page: Page) -> None:
+    go_to(page, "Runs")
+    table = page.get_by_test_id("stDataFrame")
+    for row in (0, 1):
+        table.click(position={"x": 16, "y": 54 + 36 * row})
+        settle(page)
+    expect(page.get_by_text("2 runs", exact=True)).to_be_visible()
+    expect(page.locator(".js-plotly-plot").first).to_be_visible()
