@@ -16,6 +16,7 @@ __all__ = [
     "InvalidSparsityError",
     "JobError",
     "LayoutError",
+    "LostProcessError",
     "NasvizError",
     "NonFiniteLossError",
     "OnnxError",
@@ -127,6 +128,10 @@ class NonFiniteLossError(NasvizError, ArithmeticError):
 
 class ProcessesError(NasvizError, RuntimeError):
     """Processes that train one run together no longer hold the same network, or one of them ended."""
+
+
+class LostProcessError(ProcessesError):
+    """Another process of the run has ended; who starts them again goes on from the last checkpoint."""
 
 
 class JobError(NasvizError, RuntimeError):

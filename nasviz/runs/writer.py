@@ -20,7 +20,7 @@ import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
 
-from nasviz.errors import DataError, NasvizError, RunStateError
+from nasviz.errors import DataError, LostProcessError, NasvizError, RunStateError
 from nasviz.runs import lock
 from nasviz.runs.database import VECTOR_TABLES, open_writer
 from nasviz.runs.ending import EndState, read_end, write_end
@@ -50,7 +50,7 @@ class Writer:
     """Holds the lock of a run and records it, as a context manager.
 
     Leaving the block on an exception ends the run as failed, on an interrupt as cancelled; leaving it without
-    `finish` lets it read as crashed, ready to be resumed.
+    `finish`, or on the death of another process, lets it read as crashed, ready to be resumed.
 
     Args:
         run: The run; nobody else may be writing it.
@@ -246,11 +246,14 @@ class Writer:
     def _end_on(self, error: BaseException) -> None:
         """Put on record that the block was left on `error`, even where its last rows cannot be written.
 
-        On a disk that takes not even this, the run reads as crashed.
+        On a disk that takes not even this, the run reads as crashed. So it does where another process of it
+        ended: that one knows why, and whoever watches them all starts them again.
         """
         state: EndState = "failed" if isinstance(error, Exception) else "cancelled"
         with contextlib.suppress(NasvizError, sqlite3.Error, ArithmeticError):
             self.flush()
+        if isinstance(error, LostProcessError):
+            return
         if isinstance(error, NasvizError):
             words: str | None = str(error)
         else:

@@ -78,15 +78,17 @@ def execute(
     Raises:
         NonFiniteLossError: The loss became NaN or infinite; the last good checkpoint is kept.
         ProcessesError: The processes do not hold the same parameters; the last good checkpoint is kept.
+        LostProcessError: Another process ended; the run reads as crashed and may be resumed.
         NasvizError: The settings cannot be carried out.
     """
-    session = open_session(run.settings, processes)
-    name = restore(session, run.folder)
-    settle(run.folder)
-    writer.rewind(session.step - 1)
-    _introduce(run, session, writer, name)
     try:
-        return _Execution(session, run.folder, writer, listener).to_the_end()
+        with processes.telling_of_deaths():
+            session = open_session(run.settings, processes)
+            name = restore(session, run.folder)
+            settle(run.folder)
+            writer.rewind(session.step - 1)
+            _introduce(run, session, writer, name)
+            return _Execution(session, run.folder, writer, listener).to_the_end()
     except RuntimeError as error:
         if "deterministic implementation" not in str(error):
             raise
@@ -103,9 +105,10 @@ def take_part(settings: RunSettings, processes: Processes) -> EndState:
     Raises:
         NasvizError: As `execute` does.
     """
-    session = open_session(settings, processes)
-    restore(session, None)
-    return _Execution(session, None, Silent(), None).to_the_end()
+    with processes.telling_of_deaths():
+        session = open_session(settings, processes)
+        restore(session, None)
+        return _Execution(session, None, Silent(), None).to_the_end()
 
 
 def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | None) -> None:

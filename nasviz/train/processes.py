@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from nasviz.errors import ProcessesError
+from nasviz.errors import LostProcessError, ProcessesError
 
 if TYPE_CHECKING:
     from nasviz.train.session import Session
@@ -49,6 +50,23 @@ class Processes:
     def is_alone(self) -> bool:
         """Whether there is no other one."""
         return self.count == 1
+
+    @contextmanager
+    def telling_of_deaths(self) -> Iterator[None]:
+        """Tell the death of another process from an error of this one.
+
+        Raises:
+            LostProcessError: A message broke off, for the process at its other end is gone.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            # Torch has a class for what nccl says; gloo says it with the place in its source alone.
+            is_broken = isinstance(error, distributed.DistError) or "/gloo/" in str(error)
+            if self.is_alone or not is_broken:
+                raise
+            words = f"another of the {self.count} processes ended; the last good checkpoint is kept ({error})"
+            raise LostProcessError(words) from error
 
     def agree(self, value: T) -> T:
         """What the first process says, on all of them."""

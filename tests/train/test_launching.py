@@ -79,7 +79,7 @@ def test_any_process_may_be_killed_and_the_end_is_the_same(store: Store, start: 
     assert start(*worker(straight)).wait(timeout=240) == 0
 
     process = start(*worker(killed))
-    for number, step in enumerate((5, 150, 300)):
+    for number, step in enumerate((30, 150, 300)):
         wait_until(lambda step=step: is_at(killed, step), limit_s=120)
         ranks_of(process)[number % count].kill()
         wait_until(lambda n=number: sum(e.kind == "resume" for e in killed.tail().events) > n, limit_s=120)
