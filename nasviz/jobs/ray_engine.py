@@ -3,8 +3,9 @@
 What is kept is what the files say, as on one machine: the folder of the runs has to lie where all machines
 see it under the same path, and nasviz has to be installed on them. A task that is lost, with its process or
 its machine, leaves a run that reads as crashed; it is started again from its checkpoint, by the same rules as
-a local one. The cluster is that of RAY_ADDRESS, else one of this machine alone, without dashboard; usage
-statistics are off.
+a local one. Ray ends tasks by itself while a machine has less than a twentieth of its memory left, whoever
+has taken it: such a run waits until there is room again. The cluster is that of RAY_ADDRESS, else one of this
+machine alone, without dashboard; usage statistics are off.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import logging
 import os
 import runpy
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from types import TracebackType
@@ -30,10 +32,10 @@ __all__ = ["RayScheduler", "be_worker"]
 ADDRESS = "RAY_ADDRESS"
 STORE_BYTES = 80 * 2**20
 """Of Ray's object store, the least that it takes: nothing passes through it but the names of folders."""
-
-
 MOST_LOST = 50
-"""How often in a row Ray may lose a task before it began; there are 0.2 s at least from one to the next."""
+"""How often in a row Ray may lose the task of a run before that counts as a death of its worker."""
+MOST_WAIT_S = 10.0
+"""Between a loss and the next try; the first waits are shorter."""
 
 
 class RayScheduler(Scheduler):
@@ -65,7 +67,9 @@ class RayScheduler(Scheduler):
         self._signed: dict[str, Any] = {}
         """Who had signed in last when the task of a run was handed to Ray."""
         self._lost: Counter[str] = Counter()
-        """How often in a row Ray has lost the task of a run before it began."""
+        """How often in a row Ray has lost the task of a run."""
+        self._again: dict[str, float] = {}
+        """When a run whose task was lost is tried again; it keeps its slot until then."""
         super().__init__(sweep, (), retry_failed=retry_failed, listener=listener)
 
     def __enter__(self) -> Self:
@@ -111,6 +115,10 @@ class RayScheduler(Scheduler):
             self._ray.shutdown()
 
     def _start(self, run: Run, slot: Slot) -> None:
+        self._hand_over(run)
+
+    def _hand_over(self, run: Run) -> None:
+        """Let a task begin, or go on with, a run."""
         launch.make_ready(run)
         # No retry by Ray itself: the scheduler knows whether a run got any further. One process a run, and a
         # new one for the next: nothing of a user's network is left behind.
@@ -125,28 +133,42 @@ class RayScheduler(Scheduler):
             if not done:
                 return True
             del self._tasks[run.id]
-            self._hear(run, task)
-        return run.is_active
+            if self._has_lost(run, task):
+                count = self._lost[run.id] = self._lost[run.id] + 1
+                if count <= MOST_LOST:
+                    self._again[run.id] = time.monotonic() + min(count, MOST_WAIT_S)
+            else:
+                self._lost[run.id] = 0
+        return self._is_tried_again(run) or run.is_active
 
-    def _hear(self, run: Run, task: Any) -> None:
-        """How a task ended: Ray may lose one before it has begun, which is no death of a run's worker."""
+    def _is_tried_again(self, run: Run) -> bool:
+        """Whether a run waits for its next task, which begins once it is time."""
+        due = self._again.get(run.id)
+        if due is None:
+            return False
+        if run.is_active:  # its process is on its way out still
+            return True
+        if self.sweep.is_asked_to_stop or run.state not in ("crashed", "created"):
+            del self._again[run.id]  # a person does not want it now
+            return False
+        if time.monotonic() >= due:
+            del self._again[run.id]
+            self._hand_over(run)
+        return True
+
+    def _has_lost(self, run: Run, task: Any) -> bool:
+        """Whether Ray has lost a task that ended: before it began, or for want of memory on its machine."""
         is_lost = False
+        errors = self._ray.exceptions
         try:
             self._ray.get(task)
-        except self._ray.exceptions.RayError as error:
-            is_told = isinstance(
-                error, self._ray.exceptions.RayTaskError
-            )  # by Python, as of a missing module
-            is_lost = not is_told and read_json(run.folder / PID) == self._signed[run.id]
+        except errors.RayError as error:
+            is_told = isinstance(error, errors.RayTaskError)  # by Python, as of a missing module
+            has_begun = read_json(run.folder / PID) != self._signed[run.id]
+            is_lost = isinstance(error, errors.OutOfMemoryError) or not (is_told or has_begun)
             with (run.folder / LOG).open("a", encoding="utf-8") as log:
                 log.write(f"Ray: {str(error).strip()}\n")
-        self._lost[run.id] = self._lost[run.id] + 1 if is_lost else 0
-
-    def _bring_back(self, index: int, run: Run) -> None:
-        if 0 < self._lost[run.id] <= MOST_LOST:  # no death of a worker of this run
-            self._left.appendleft(index)
-        else:
-            super()._bring_back(index, run)
+        return is_lost
 
 
 def be_worker(module: str, folder: str) -> None:
