@@ -53,7 +53,7 @@ snapshots: $(VENV)/.dev
 pictures: $(VENV)/.dev
 	rm -rf build/pictures && mkdir -p build/pictures
 	NASVIZ_PICTURES=build/pictures $(PYTEST) tests/browser/test_journey.py
-	cp build/pictures/replay.png build/pictures/sub-network.png build/pictures/segment-graph.png assets/
+	cp build/pictures/sub-network.png build/pictures/segment-graph.png assets/
 	$(BIN)/python assets/animate.py build/pictures/frames assets/tour.webp
 
 networks: $(VENV)/.dev

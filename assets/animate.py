@@ -16,6 +16,10 @@ WIDTH = 1000
 LARGEST = 1_500_000
 """Bytes: what a README may ask of its readers."""
 QUALITIES = (70, 55, 40, 25)
+MOST_MOVING = 60
+"""Frames of things that move; on a slow machine training gives more, and only some are taken."""
+HELD_MS = 1000
+"""Frames that are shown for so long are all taken."""
 
 
 def animate(folder: Path, target: Path) -> int:
@@ -27,8 +31,11 @@ def animate(folder: Path, target: Path) -> int:
     paths = sorted(folder.glob("*.png"))
     if not paths:
         raise SystemExit(f"no frames in {folder}: run `make pictures`")
+    moving = [path for path in paths if _time_ms(path) < HELD_MS]
+    taken = set(moving[:: 1 + len(moving) // MOST_MOVING])
+    paths = [path for path in paths if path in taken or _time_ms(path) >= HELD_MS]
     frames = [_shrunk(path) for path in paths]
-    times = [int(path.stem.partition("-")[2]) for path in paths]
+    times = [_time_ms(path) for path in paths]
     for quality in QUALITIES:
         frames[0].save(
             target,
@@ -43,6 +50,10 @@ def animate(folder: Path, target: Path) -> int:
         if (size := target.stat().st_size) <= LARGEST:
             return size
     raise SystemExit(f"{target} has {size:,} bytes, more than {LARGEST:,}: take fewer frames")
+
+
+def _time_ms(path: Path) -> int:
+    return int(path.stem.partition("-")[2])
 
 
 def _shrunk(path: Path) -> Image.Image:

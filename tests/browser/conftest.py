@@ -134,6 +134,7 @@ def show(page: Page, server: Server, path: str) -> None:
 def picture(page: Page, name: str) -> None:
     """Keep a screenshot where NASVIZ_PICTURES names a folder."""
     if folder := os.environ.get("NASVIZ_PICTURES"):
+        page.wait_for_timeout(600)  # until colours have faded in
         page.screenshot(path=Path(folder) / f"{name}.png")
 
 

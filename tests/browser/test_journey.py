@@ -81,8 +81,10 @@ def train_down_to_three(page: Page) -> None:
     page.get_by_role("button", name="Start training").click()
     live = page.locator(".nasviz-live")
     expect(live).to_contain_text("running")
+    if "NASVIZ_PICTURES" in os.environ:
+        expect(live).to_contain_text("warm-up", timeout=120_000)
     while "NASVIZ_PICTURES" in os.environ and page.get_by_role("button", name="Cancel").count():
-        film(page, 160)
+        film(page, 120)
         page.wait_for_timeout(900)
     if "NASVIZ_PICTURES" not in os.environ:
         expect(live).to_contain_text("projection", timeout=120_000)
@@ -92,6 +94,10 @@ def train_down_to_three(page: Page) -> None:
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
     picture(page, "replay")
     film(page, 1800)
+    speed = page.get_by_role("slider", name="Steps a second")
+    speed.focus()
+    speed.press("Home")  # one step a second: it cannot come to the end before it is held
+    settle(page)
     page.get_by_role("button", name="Play", exact=True).click()
     expect(live).to_contain_text("warm-up")
     page.get_by_role("button", name="Hold", exact=True).click()
@@ -103,8 +109,10 @@ def compare(page: Page) -> None:
     expect(page.locator(".nasviz-graph")).to_have_count(2)
     expect(page.get_by_text("no fine-tuning in between")).to_be_visible()
     settle(page)
+    film(page, 2000)
+    page.locator(".nasviz-graph").last.scroll_into_view_if_needed()
     picture(page, "sub-network")
-    film(page, 2500)
+    film(page, 3000)
 
 
 def run_what_was_downloaded(page: Page, folder: Path) -> None:
