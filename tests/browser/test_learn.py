@@ -59,5 +59,5 @@ def test_the_point_of_the_half_space_is_dragged_and_the_sliders_follow(server: S
     page.mouse.up()
     expect(page.get_by_role("slider", name="First weight")).to_have_value("1")
     expect(page.get_by_role("slider", name="Second weight")).to_have_value("1")
-    expect(page.get_by_text("it becomes zero")).to_be_visible()
+    expect(page.get_by_text("< ε‖x‖² = 0: it becomes zero")).to_be_visible()
     picture(page, "half-space")

@@ -60,7 +60,7 @@ def test_pages_without_a_run_point_to_the_page_before(fresh_server: Server, page
 
 def test_a_wrong_input_shape_is_told_and_the_network_stays(server: Server, page: Page) -> None:
     show(page, server, "Model")
-    expect(page.get_by_text("817,010")).to_be_visible()
+    expect(page.get_by_role("paragraph").filter(has_text="817,010")).to_be_visible()
     page.get_by_text("Other width, input or classes").click()
     shape = page.get_by_role("textbox", name="Input of one image as C,H,W")
     shape.fill("3,32")
@@ -68,7 +68,7 @@ def test_a_wrong_input_shape_is_told_and_the_network_stays(server: Server, page:
     settle(page)
     page.get_by_role("button", name="Open DemoNet").click()
     alert(page, "it must be three whole numbers")
-    expect(page.get_by_text("817,010")).to_be_visible()
+    expect(page.get_by_role("paragraph").filter(has_text="817,010")).to_be_visible()
 
 
 def test_warm_up_longer_than_the_run_is_told_before_anything_starts(server: Server, page: Page) -> None:
