@@ -28,6 +28,7 @@ class FilterSparsity(PenaltySearch):
         threshold: Groups of at most this length are pruned at its end.
 
     Examples:
+        >>> import torch
         >>> from nasviz.optim.row_grouping import RowGrouping
         >>> weight = torch.tensor([[2.0, 0.0], [0.1, 0.1]])
         >>> index = RowIndex((0, 1), [(weight, 0, [0, 1])])

@@ -33,6 +33,7 @@ class GSparsity(PenaltySearch):
         tied: For each structure the id of its group in `inner`; itself when left out.
 
     Examples:
+        >>> import torch
         >>> weak, strong = torch.tensor([0.1]), torch.tensor([2.0])
         >>> inner = ProxSGD([weak, strong], {1: [weak], 2: [strong]}, lr=0.5, mu=0.2)
         >>> groups = {1: TensorGroup((weak,)), 2: TensorGroup((strong,))}

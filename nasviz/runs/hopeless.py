@@ -59,7 +59,7 @@ def judge(
         >>> at = lambda step, accuracy: Evaluation(step, 0, "full", 1.0, accuracy, 360)
         >>> str(judge([at(9, 0.5)], [[at(9, 0.8)], [at(9, 0.9)]], 20))
         'hopeless at step 9: 50.0% at best, and 85.0% is the median of 2 others'
-        >>> judge([at(9, 0.85)], [[at(9, 0.8)], [at(9, 0.9)]], 20) is None
+        >>> judge([at(9, 0.9)], [[at(9, 0.8)], [at(9, 0.9)]], 20) is None
         True
     """
     mine = {e.step: e.accuracy for e in own if e.network == "full"}
