@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import fx
 
+from nasviz.errors import ExportError
+
 __all__ = ["call_source", "literal", "variable"]
 
 _FUNCTIONAL = frozenset(
@@ -59,6 +61,9 @@ def literal(value: Any) -> str:
 def call_source(node: fx.Node) -> str:
     """Source of a call of an operator.
 
+    Raises:
+        ExportError: It is no operator of aten, so that torch alone could not run the line.
+
     Examples:
         >>> graph = fx.Graph()
         >>> x = graph.placeholder("x")
@@ -71,7 +76,11 @@ def call_source(node: fx.Node) -> str:
         return f"{arguments[0]}[{arguments[1]}]"
     if node.target in _ARITHMETIC:
         return f" {_ARITHMETIC[node.target]} ".join(arguments)  # type: ignore[index]
-    assert isinstance(node.target, torch._ops.OpOverload)
+    if not isinstance(node.target, torch._ops.OpOverload) or node.target.namespace != "aten":
+        raise ExportError(
+            f"{node.target} cannot be written as Python source: it is no operator of torch's own; "
+            "export to ONNX instead, or save the state_dict"
+        )
     name = str(node.target).removeprefix("aten.")
     packet = name.split(".")[0]
     if name in _INFIX and not keywords:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision  # noqa: F401  brings its operators
 from torch import nn
 
 import nasviz
@@ -64,6 +65,16 @@ def test_an_older_description_in_the_folder_goes(tmp_path: Path) -> None:
     assert (tmp_path / "graph.json").is_file()
     nasviz.save(cut(DropPath(0.25)), tmp_path)
     assert not (tmp_path / "graph.json").exists()
+
+
+@pytest.mark.parametrize("function", [torch.linalg.pinv, torch.ops.torchvision.nms.default])
+def test_an_operator_that_is_not_torchs_own_is_refused_beside_it(function: object, tmp_path: Path) -> None:
+    sub = cut(DropPath(0.25))
+    node = next(n for n in sub.module.graph.nodes if n.op == "call_function")
+    node.target = function
+    with pytest.raises(ExportError, match="no operator of torch's own"):
+        nasviz.save(sub, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 class Forgetful(nn.Module):
