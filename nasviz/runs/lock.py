@@ -8,6 +8,7 @@ again.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
 from pathlib import Path
@@ -17,14 +18,12 @@ from filelock import FileLock, Timeout
 
 from nasviz.errors import RunBusyError, RunNotFoundError
 from nasviz.runs.files import LOCK, PID, read_json, require_folder, write_json
-from nasviz.runs.storage import FORBIDDEN, storage_error
+from nasviz.runs.storage import storage_error
 
 __all__ = ["acquire", "is_held", "is_worker_alive", "write_pid"]
 
 START_PATIENCE_S = 1.0
 """How long a start waits for the lock: longer than any look at it lasts."""
-LOOKS = 5
-LOOK_PAUSE_S = 0.005
 
 
 def acquire(folder: Path, kind: str = "run", holder: str = "worker") -> FileLock:
@@ -54,39 +53,19 @@ def acquire(folder: Path, kind: str = "run", holder: str = "worker") -> FileLock
 def is_held(folder: Path) -> bool:
     """Whether a worker holds the lock of the run in `folder`.
 
-    Looking takes the lock for some microseconds, so another look may find it taken: where no living worker is
-    on record, look again before saying yes.
+    Any number of processes look at once, also those that may read the folder only: looks share the lock among
+    them for some microseconds, and only who works on the run has it for itself.
+
+    Raises:
+        StorageError: This user may not read the lock.
     """
-    if not (folder / LOCK).exists():
-        return False
-    lock = FileLock(folder / LOCK, thread_local=False)
-    for look in range(LOOKS):
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            if is_worker_alive(folder):
-                return True
-            if look + 1 < LOOKS:
-                time.sleep(LOOK_PAUSE_S)
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            if error.errno not in FORBIDDEN:
-                raise storage_error(folder / LOCK, error) from error
-            return _is_held_by_another(folder / LOCK)
-        else:
-            lock.release()
-            return False
-    return True
-
-
-def _is_held_by_another(path: Path) -> bool:
-    """Whether a process holds the lock at `path`, asked by a user who may read it only."""
-    import fcntl
-
+    path = folder / LOCK
     try:
         with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough where a child was forked meanwhile
+    except FileNotFoundError:
+        return False
     except BlockingIOError:
         return True
     except OSError as error:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from nasviz.errors import StorageError
 
-__all__ = ["FORBIDDEN", "storage_error", "told"]
+__all__ = ["storage_error", "told"]
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _SQLITE_FORBIDDEN = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
 _PRIMARY = 0xFF
 """The part of a code of SQLite that tells what failed; the rest tells where."""
@@ -32,7 +32,7 @@ def storage_error(path: Path, error: OSError | sqlite3.Error) -> StorageError:
         return StorageError(
             f"{path} cannot be written: the disk is full; free some space there, then resume the run"
         )
-    if number in FORBIDDEN or code in _SQLITE_FORBIDDEN:
+    if number in _FORBIDDEN or code in _SQLITE_FORBIDDEN:
         return StorageError(
             f"{path} may not be read or written by this user; give it the right to, or choose another folder"
             " of runs with --runs DIR"

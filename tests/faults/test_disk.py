@@ -171,7 +171,7 @@ def test_who_may_only_read_sees_the_runs_and_is_told_what_they_may_not(tmp_path:
     locked.folder.chmod(0o000)
     tmp_path.chmod(0o555)
     asked = [sys.executable, "-c", LOOK, str(tmp_path)]
-    found = subprocess.run(asked, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+    found = subprocess.run(asked, cwd=REPOSITORY, capture_output=True, text=True, timeout=240, check=False)
     for path in (tmp_path, locked.folder, crashed.folder, tmp_path / "open" / "shut"):
         path.chmod(0o755)
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from nasviz.errors import TraceError
 from nasviz.jobs.serving import Channel, serve
@@ -38,6 +39,13 @@ def sleep(arguments, report):
     return {}
 
 
+def wait(arguments, report):
+    report(None, f"waiting in {os.getpid()}")
+    while not Path(arguments["path"]).exists():
+        time.sleep(0.01)
+    return {}
+
+
 def spawn(arguments, report):
     inner = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     report(None, str(inner.pid))
@@ -54,7 +62,7 @@ def grow(arguments, report):
     hoard = []
     while True:
         hoard.append(b"x" * 2**24)
-        time.sleep(0.001)
+        time.sleep(0.01)  # its limit is looked at ten times a second
 
 
 def leave(arguments, report):
@@ -78,6 +86,6 @@ if __name__ == "__main__":
         Channel(),
         {
             f.__name__: f
-            for f in (echo, count, chatter, sleep, spawn, vanish, leave, grow, refuse, stumble, nan)
+            for f in (echo, count, chatter, sleep, wait, spawn, vanish, leave, grow, refuse, stumble, nan)
         },
     )

@@ -2,7 +2,8 @@
 
 It keeps the last step in the folder as a worker keeps its checkpoint, and does what `weight_decay` of its run
 says: 1 is killed at step 3 the first time, 2 every time, 3 fails, 4 ends before it takes the lock, 5 is
-evaluated at every step, with its learning rate as the accuracy.
+evaluated at every step, with its learning rate as the accuracy. One half more, and it waits after step 4
+until it is let go (`let_go`) or cancelled: so nothing depends on who is how fast.
 """
 
 import os
@@ -15,10 +16,27 @@ from nasviz.errors import DataError
 from nasviz.runs import Evaluation, Run, Writer
 from tests.runs.run_writing import record
 
+GO = "go"
+PATIENCE_S = 120.0
+
+
+def let_go(run: Run | None) -> None:
+    """Let the worker of a run that waits pass, now and later."""
+    if run is not None:
+        (run.folder / GO).touch()
+
+
+def wait_to_go(writer: Writer) -> None:
+    writer.flush()
+    end = time.monotonic() + PATIENCE_S
+    while not (writer.folder / GO).exists() and writer.request is None:
+        assert time.monotonic() < end, "nobody let it go"
+        time.sleep(0.01)
+
 
 def main(folder: Path) -> None:
     run = Run(folder)
-    temper = int(run.settings.weight_decay)
+    temper, half = divmod(run.settings.weight_decay, 1)
     if temper == 4:
         raise SystemExit("no such library")
     with Writer(run) as writer:
@@ -28,6 +46,8 @@ def main(folder: Path) -> None:
         total = run.settings.epochs
         writer.describe(total_steps=total)
         for step in range(first, total):
+            if half == 0.5 and step == 5:
+                wait_to_go(writer)
             if writer.request == "cancel":
                 writer.finish("cancelled")
                 return
@@ -40,7 +60,8 @@ def main(folder: Path) -> None:
             if temper == 5:
                 writer.evaluation(Evaluation(step, step, "full", 1.0, run.settings.lr, 10))
             writer.step(record(step))
-            start.write_text(str(step + 1))
+            (folder / "position.new").write_text(str(step + 1))
+            (folder / "position.new").replace(start)  # whole, whenever it is killed
             time.sleep(0.01)
         result = {"accuracy_subnet": run.settings.lr, "slot": os.environ.get("SLOT")}
         if run.settings.mu is not None:  # GSparsity: fewer groups survive a larger mu

@@ -17,6 +17,7 @@ from nasviz.commands.sweeping import sweep_lines
 from nasviz.errors import RunBusyError, RunStateError
 from nasviz.jobs import Scheduler, Slot, launch, local_slots, slots
 from nasviz.runs import BisectionSettings, RunSettings, Sweep, SweepSettings, SweepStore, axis, cells
+from tests.jobs.quick_worker import let_go
 from tests.runs.conftest import wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,11 @@ def sweeps(tmp_path: Path) -> Iterator[SweepStore]:
 def grid(sweeps: SweepStore, *axes: Any, **settings: Any) -> Sweep:
     base = RunSettings(network=NetworkSource("demonet"), device="cpu", **{"epochs": 8, **settings})
     return sweeps.create(SweepSettings(base, axes))
+
+
+def let_all_go(sweep: Sweep) -> None:
+    for run in sweep.runs():
+        let_go(run)
 
 
 def states(sweep: Sweep) -> list[str]:
@@ -84,7 +90,7 @@ def test_a_worker_that_dies_again_and_again_is_given_up_and_the_rest_goes_on(swe
 
 
 def test_a_sweep_that_is_stopped_is_resumed_where_it_was(sweeps: SweepStore) -> None:
-    sweep = grid(sweeps, axis("seed", range(3)), epochs=100)
+    sweep = grid(sweeps, axis("seed", range(3)), weight_decay=0.5)
 
     def stop_once_two_are_at_work() -> None:
         if states(sweep).count("running") == 2 and not sweep.is_asked_to_stop:
@@ -95,11 +101,11 @@ def test_a_sweep_that_is_stopped_is_resumed_where_it_was(sweeps: SweepStore) -> 
     assert states(sweep) == ["cancelled", "cancelled", "waiting"]
     assert sweep.state == "stopped"
 
-    with Scheduler(sweep, TWO) as scheduler:
+    with Scheduler(sweep, TWO, listener=lambda: let_all_go(sweep)) as scheduler:
         assert scheduler.run() == "done"
     for run in sweep.runs():
         assert run is not None
-        assert run.tail().steps.step.tolist() == list(range(100))
+        assert run.tail().steps.step.tolist() == list(range(8))
 
 
 def bisection(sweeps: SweepStore, target: int, **settings: Any) -> Sweep:
@@ -129,16 +135,18 @@ def test_a_bisection_goes_on_run_by_run_until_its_target_is_found(sweeps: SweepS
 
 
 def test_a_bisection_that_is_stopped_goes_on_with_the_same_trial(sweeps: SweepStore) -> None:
-    sweep = bisection(sweeps, 12, epochs=30)
+    sweep = bisection(sweeps, 12, epochs=8, weight_decay=0.5)
 
     def stop_in_the_third_trial() -> None:
+        for run in sweep.runs()[:2]:
+            let_go(run)
         if len(sweep.runs()) == 3 and states(sweep)[-1] == "running" and not sweep.is_asked_to_stop:
             sweep.ask_to_stop()
 
     with Scheduler(sweep, TWO, listener=stop_in_the_third_trial) as scheduler:
         assert scheduler.run() == "stopped"
     assert (sweep.state, states(sweep)) == ("stopped", ["done", "done", "cancelled"])
-    with Scheduler(sweep, TWO) as scheduler:
+    with Scheduler(sweep, TWO, listener=lambda: let_all_go(sweep)) as scheduler:
         assert scheduler.run() == "done"
     assert len(sweep.trials) == 6
     assert states(sweep) == ["done"] * 6
@@ -154,16 +162,21 @@ def test_a_bisection_ends_at_a_trial_that_fails(sweeps: SweepStore) -> None:
 def test_the_hopeless_are_stopped_only_where_asked_and_stay_so(sweeps: SweepStore) -> None:
     slots = tuple(Slot(name) for name in "abcd")
     axes = (axis("lr", (0.8, 0.9, 0.1)), axis("target_sparsity", (1,)))
-    settings = {"weight_decay": 5, "epochs": 60}
+    settings = {"weight_decay": 5.5, "epochs": 10}
     patient = grid(sweeps, *axes, **settings)
-    with Scheduler(patient, slots) as scheduler:
+    with Scheduler(patient, slots, listener=lambda: let_all_go(patient)) as scheduler:
         assert scheduler.run() == "done"
     assert states(patient) == ["done"] * 3
 
     base = RunSettings(network=NetworkSource("demonet"), device="cpu", **settings)
     strict = sweeps.create(SweepSettings(base, (*axes,), stop_hopeless=True))
     assert strict.settings.stop_hopeless
-    with Scheduler(strict, slots) as scheduler:
+
+    def let_the_promising_go() -> None:
+        for run in strict.runs()[:2]:
+            let_go(run)
+
+    with Scheduler(strict, slots, listener=let_the_promising_go) as scheduler:
         scheduler._judge._clock = iter(range(10**6)).__next__  # at every look
         assert scheduler.run() == "done"
     assert states(strict) == ["done", "done", "cancelled"]
@@ -180,6 +193,7 @@ def test_the_hopeless_are_stopped_only_where_asked_and_stay_so(sweeps: SweepStor
 
     run = strict.run(2)
     assert run is not None
+    let_go(run)
     jobs.start_run(run)  # a person may want it nevertheless
     wait_until(lambda: run.state == "done")
     assert strict.summaries()[2].verdict is None
@@ -199,9 +213,10 @@ def test_failed_runs_are_tried_again_when_asked(sweeps: SweepStore) -> None:
 def test_a_run_that_a_person_cancels_is_left_and_one_deleted_is_made_anew_by_a_resume(
     sweeps: SweepStore,
 ) -> None:
-    sweep = grid(sweeps, axis("seed", range(2)), epochs=60)
+    sweep = grid(sweeps, axis("seed", range(2)), weight_decay=0.5)
 
     def cancel_the_first() -> None:
+        let_go(sweep.run(1))
         run = sweep.run(0)
         if run is not None and run.state == "running" and run.tail().last_step > 2:
             jobs.cancel_run(run)
@@ -212,7 +227,7 @@ def test_a_run_that_a_person_cancels_is_left_and_one_deleted_is_made_anew_by_a_r
 
     sweeps.runs.delete(sweep.run_id(0))
     assert (states(sweep), sweep.state) == (["waiting", "done"], "stopped")
-    with Scheduler(sweep, TWO) as scheduler:
+    with Scheduler(sweep, TWO, listener=lambda: let_all_go(sweep)) as scheduler:
         assert scheduler.run() == "done"
     assert states(sweep) == ["done", "done"]
 
@@ -230,7 +245,7 @@ def test_a_second_scheduler_is_refused_by_the_lock(sweeps: SweepStore) -> None:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
         )
         assert (second.returncode, "RunBusyError: sweep" in second.stderr) == (1, True)
         with pytest.raises(RunBusyError, match="at work already"):
@@ -241,7 +256,7 @@ def test_workers_outlive_a_killed_scheduler_and_the_next_one_waits_for_them(
     sweeps: SweepStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nasviz.jobs.sweeping.SCHEDULER", "tests.jobs.quick_scheduler")
-    sweep = grid(sweeps, axis("seed", range(4)), epochs=150)
+    sweep = grid(sweeps, axis("seed", range(4)), weight_decay=0.5)
     jobs.start_sweep(sweep, slots=2)
     wait_until(lambda: states(sweep).count("running") == 2)
     scheduler = launch._WORKERS[sweep.folder]
@@ -251,7 +266,12 @@ def test_workers_outlive_a_killed_scheduler_and_the_next_one_waits_for_them(
     assert (sweep.state, states(sweep).count("running")) == ("stopped", 2)
     before = [run.environments for run in sweep.runs() if run]
     seen: list[int] = []
-    with Scheduler(sweep, TWO, listener=lambda: seen.append(states(sweep).count("running"))) as second:
+
+    def count_then_let_go() -> None:
+        seen.append(states(sweep).count("running"))
+        let_all_go(sweep)
+
+    with Scheduler(sweep, TWO, listener=count_then_let_go) as second:
         assert second.run() == "done"
     assert max(seen) <= 2
     assert [run.environments for run in sweep.runs() if run][:2] == before

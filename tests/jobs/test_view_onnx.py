@@ -22,7 +22,7 @@ def door() -> Iterator[None]:
     before = set(psutil.Process().children(recursive=True))  # a browser of other tests, say
     yield
     jobs.close()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (left := set(psutil.Process().children(recursive=True)) - before) and time.monotonic() < deadline:
         time.sleep(0.05)  # a child of its own ends just after its answer
     assert not left
@@ -49,7 +49,7 @@ def test_a_file_becomes_a_search_space_in_the_form_of_an_analysis(tmp_path: Path
     assert result["parity"] == {}
     assert "to look at, not to train or cut" in result["rung"]
     assert result["warnings"] == ["axis 2 of x is open and shown as 224"]
-    assert result["seconds"] < 10
+    assert 0 < result["seconds"] < 60
 
 
 def test_a_hostile_file_fails_its_job_with_one_sentence_and_opens_nothing(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_hostile_file_fails_its_job_with_one_sentence_and_opens_nothing(tmp_pa
     onnx.external_data_helper.set_external_data(tensor, location="$(touch canary)")
     tensor.ClearField("raw_data")
     job = jobs.view_onnx(written(tmp_path, net))
-    assert job.wait(60)
+    assert job.wait(120)
     assert (job.state, job.error_kind, job.result) == ("failed", "OnnxError", None)
     assert job.error.startswith("this file keeps its weights in another file")
     assert [item.name for item in tmp_path.iterdir()] == ["net.onnx"]
@@ -67,8 +67,8 @@ def test_a_hostile_file_fails_its_job_with_one_sentence_and_opens_nothing(tmp_pa
 def test_a_child_that_takes_too_much_is_stopped_and_the_next_file_is_read(tmp_path: Path) -> None:
     """Torch alone takes more than this limit."""
     path = written(tmp_path, branches())
-    job = jobs.view_onnx(path, limits=jobs.Limits(time_s=60, memory_mb=60))
-    assert job.wait(60)
+    job = jobs.view_onnx(path, limits=jobs.Limits(time_s=120, memory_mb=60))
+    assert job.wait(120)
     assert job.state == "failed"
     assert "more than its limit of 60 MiB" in job.error
     assert jobs.view_onnx(path).require()["space"]

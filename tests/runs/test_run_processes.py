@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -12,7 +13,7 @@ import pytest
 
 from nasviz.errors import RunBusyError, RunNotFoundError, RunStateError
 from nasviz.runs import Run, Store, Writer
-from tests.runs.conftest import Start, wait_until
+from tests.runs.conftest import REPOSITORY, Start, wait_until
 
 
 def running(run: Run, start: Start) -> subprocess.Popen[bytes]:
@@ -141,6 +142,36 @@ def test_many_looks_at_once_never_mistake_a_run_without_worker_for_one_at_work(
         thread.join()
 
     assert set(states) == {"crashed"}
+
+
+LOOK = """
+import sys
+from pathlib import Path
+from nasviz.runs import lock
+folder = Path(sys.argv[1])
+lock.is_held(folder)
+print("looking", flush=True)
+while True:
+    lock.is_held(folder)
+"""
+
+
+def test_servers_that_look_without_pause_hinder_neither_each_other_nor_a_start(run: Run) -> None:
+    with Writer(run) as writer:
+        writer.flush()
+    command = [sys.executable, "-c", LOOK, str(run.folder)]
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    servers = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) for _ in range(2)]
+    try:
+        assert [server.stdout.readline() for server in servers] == [b"looking\n"] * 2
+        for _ in range(20):
+            assert [run.state for _ in range(20)] == ["crashed"] * 20
+            with Writer(run):
+                assert run.state == "running"
+    finally:
+        for server in servers:
+            server.kill()
+            server.communicate()
 
 
 def test_a_paused_run_goes_on_or_ends_when_asked(run: Run) -> None:
