@@ -17,9 +17,8 @@ def trace_graph() -> None:
     state, analysis = session.current(), session.require_analysis()
     space = session.space()
     place = f"opened {analysis.key}"
-    opened = state.choices.get(place, opening(space.trace))
-    colour, opened = _toolbar(space, opened)
-    state.choices[place] = opened
+    opened = state.choices.setdefault(place, opening(space.trace))
+    colour = _toolbar(space, place)
     plan = erasing.plan_of(space, state.marked, state.gates)
     view = graphs.trace_of(session.key_of(space), opened, space)
     overlay = colours.painted(view, space, colour, plan)
@@ -34,13 +33,28 @@ def trace_graph() -> None:
     )
 
 
-def _toolbar(space: SearchSpace, opened: frozenset[str]) -> tuple[str, frozenset[str]]:
+def _toolbar(space: SearchSpace, place: str) -> str:
+    choices = session.current().choices
     modules = frozenset(path for vertex in space.trace for path in vertex.scope if path)
+
+    def leave_open(opened: frozenset[str]) -> None:
+        choices[place] = opened
+
     with st.container(horizontal=True, vertical_alignment="bottom"):
         colour = colours.choose()
-        if modules:
-            if st.button("Open all", icon=":material/unfold_more:", disabled=modules <= opened):
-                opened = modules
-            if st.button("Close all", icon=":material/unfold_less:", disabled=not opened):
-                opened = frozenset()
-    return colour, opened
+        if modules:  # set before the script runs again, so that each button knows what the other one did
+            st.button(
+                "Open all",
+                icon=":material/unfold_more:",
+                disabled=modules <= choices[place],
+                on_click=leave_open,
+                args=(modules,),
+            )
+            st.button(
+                "Close all",
+                icon=":material/unfold_less:",
+                disabled=not choices[place],
+                on_click=leave_open,
+                args=(frozenset(),),
+            )
+    return colour

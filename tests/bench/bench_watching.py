@@ -38,11 +38,10 @@ if TYPE_CHECKING:
 
 NUM_RUNS, NUM_STEPS, NUM_PAGES = 20, 100_000, 5
 STEP_S = 0.005
-SAMPLE = """() => {
+SAMPLE = """(live) => {
     window.ages = [];
     window.sampler = setInterval(() => {
-        const said = document.querySelector(".nasviz-live .said");
-        const found = said && /step (\\d+)/.exec(said.textContent);
+        const found = /step (\\d+)/.exec(live.querySelector(".said").textContent);
         if (found) window.ages.push([Date.now() / 1000, +found[1] - 1]);
     }, 50);
 }"""
@@ -155,7 +154,8 @@ def five_pages(folder: Path, seconds: float) -> None:
     """Five pages of real Chromium follow one run; how old is what they show?"""
     run, times, writer = steady_run(folder / "runs", 40_000)
     with Pages(folder, run) as pages:
-        pages.evaluate(SAMPLE)
+        for page in pages.pages:  # the live view lives under a shadow root, which locators look through
+            page.locator(".nasviz-live").evaluate(SAMPLE)
         time.sleep(seconds)
         ages = [
             at - times[step]
@@ -178,7 +178,7 @@ class Pages:
     def __enter__(self) -> Pages:
         from playwright.sync_api import sync_playwright
 
-        from tests.browser.conftest import start_server
+        from tests.browser.conftest import settle, start_server
 
         self.server = start_server(self.folder)
         self.playwright = sync_playwright().start()
@@ -188,6 +188,7 @@ class Pages:
             page.goto(self.server.url(f"Search_and_train?run={self.run.id}"))
         for page in self.pages:
             page.locator(".nasviz-live .said").filter(has_text="step").wait_for(timeout=120_000)
+            settle(page)
         return self
 
     def evaluate(self, script: str) -> list[Any]:

@@ -29,6 +29,9 @@ def test_a_grid_is_trained_from_the_page_and_a_point_of_its_front_opens_the_sub_
     expect(page.get_by_text("A click opens its sub-network")).to_be_visible()
     settle(page)
     picture(page, "sweep")
-    page.locator(".js-plotly-plot .scatterlayer .points path").first.click(force=True)
+    point = page.locator(".js-plotly-plot .scatterlayer .points path").first
+    point.hover(force=True)  # a click picks what the pointer has found
+    expect(page.locator(".js-plotly-plot .hoverlayer .hovertext")).to_be_visible()
+    point.click(force=True)
     expect(page).to_have_url(re.compile(r"Sub-network\?.*run=.*-sweep-"))
     expect(page.get_by_text("Difference from the zeroed full network")).to_be_visible()
