@@ -5,7 +5,9 @@ import streamlit as st
 from nasviz.ui import frame, network
 
 frame.open_page("Model")
+above = st.container()
 network.choose()
-st.divider()
-network.facts()
-frame.next_steps("Trace graph", "Segment graph", "Search and train")
+with above:
+    network.facts()
+    frame.next_steps("Trace graph", "Segment graph", "Search and train")
+    st.divider()

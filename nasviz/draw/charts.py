@@ -5,6 +5,7 @@ Live curves are drawn by the live view instead: a Plotly chart that is replaced 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,15 @@ from nasviz.draw.palette import CIVIDIS, STATES, to_bins
 from nasviz.graph import ConstructionPlan, SearchSpace
 from nasviz.runs import Tail, pareto_front
 
-__all__ = ["Point", "curves_chart", "empty_chart", "pareto_chart", "saliency_chart", "savings_chart"]
+__all__ = [
+    "Point",
+    "around",
+    "curves_chart",
+    "empty_chart",
+    "pareto_chart",
+    "saliency_chart",
+    "savings_chart",
+]
 
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b7280")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "x")
@@ -73,8 +82,19 @@ def pareto_chart(points: Sequence[Point], *, cost: str, gain: str, title: str = 
                 "line": {"width": 1, "color": "#ffffff"},
             },
         )
-    figure.update_yaxes(tickformat=",.1~%")
+    figure.update_xaxes(tickformat="~s", range=around([p.cost for p in shown]))
+    figure.update_yaxes(tickformat=",.1~%", range=around([p.gain for p in shown], most=1.0))
     return figure
+
+
+def around(values: Sequence[float], most: float = math.inf) -> list[float] | None:
+    """A range with room on both sides, also around a single value; none below zero or far above `most`."""
+    known = [value for value in values if math.isfinite(value)]
+    if not known:
+        return None
+    low, high = min(known), max(known)
+    room = max(0.12 * (high - low), 0.04 * abs(high), 1e-9)
+    return [max(0.0, low - room), min(high + room, 1.02 * most)]
 
 
 def savings_chart(plan: ConstructionPlan) -> go.Figure:

@@ -108,7 +108,7 @@ def live_frame(
         phase=str(last["phase"]) if last is not None else "",
         step=int(last["step"]) if last is not None else -1,
         total_steps=tail.total_steps or 0,
-        facts=(*_facts(tail), *more),
+        facts=(*_facts(tail), *_left(tail, state), *more),
         phases=_phases(tail),
         curves=tuple(_curve(tail, name) for name in CURVES),
         structures=structure_states(tail, names or {}, measure),
@@ -176,6 +176,31 @@ def _facts(tail: Tail) -> tuple[tuple[str, str], ...]:
     if isinstance(gpu, Mapping) or str(tail.facts.get("device", "")).startswith("cuda"):
         facts.append(("GPU", _gpu(gpu) if isinstance(gpu, Mapping) else "-"))
     return (*facts, ("zero structures", str(int(last["zero_groups"]))))
+
+
+def _left(tail: Tail, state: str) -> tuple[tuple[str, str], ...]:
+    """About how long the steps that are left take, at the pace of the latest; none where nobody waits."""
+    steps = tail.steps
+    if state != "running" or not tail.total_steps or not len(steps):
+        return ()
+    # A thinned tail keeps every n-th step; each row has the seconds of its own step only.
+    recent = steps["seconds"][-50:]
+    num_left = tail.total_steps - 1 - int(steps["step"][-1])
+    if num_left <= 0 or not np.isfinite(recent).any():
+        return ()
+    return (("left", about_so_long(num_left * float(np.nanmean(recent)))),)
+
+
+def about_so_long(seconds: float) -> str:
+    """A duration as people say it.
+
+    Examples:
+        >>> about_so_long(42), about_so_long(400), about_so_long(9000)
+        ('about 42 s', 'about 7 min', 'about 2.5 h')
+    """
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
 
 
 def _gpu(found: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from nasviz.draw.charts import DASHES, SERIES, SYMBOLS, Point, pareto_chart
+from nasviz.draw.charts import DASHES, SERIES, SYMBOLS, Point, around, pareto_chart
 from nasviz.draw.labels import clean
 from nasviz.runs import Tail
 
@@ -73,6 +73,8 @@ def sweep_chart(
                 "line": {"width": 2},
             },
         )
+    figure.update_xaxes(range=around([p.cost for p in (*points, *printed)]))
+    figure.update_yaxes(range=around([p.gain for p in (*points, *printed)], most=1.0))
     return figure
 
 

@@ -251,7 +251,7 @@ def _html(cut: Cut) -> str:
 
 def _show(offer: Offer) -> None:
     with st.container(border=True):
-        words, button = st.columns([1.6, 1], vertical_alignment="center")
+        words, button = st.columns([3, 1.1], vertical_alignment="center")
         words.markdown(f"**{offer.title}**")
         words.caption(offer.says)
         try:
@@ -267,6 +267,7 @@ def _show(offer: Offer) -> None:
             key=f"download.{offer.name}",
             icon=":material/download:",
             on_click="ignore",
+            width="stretch",
         )
         if offer.code:
             st.code(offer.code, language="python", wrap_lines=True)

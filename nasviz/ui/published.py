@@ -30,8 +30,8 @@ def compare(source: NetworkSource, trace: TraceGraph) -> None:
         return
     here = source.form
     if here is not None and here.printed:
-        st.markdown(f"##### As published: {here.title}")
-        st.dataframe([_row(figure, trace) for figure in here.printed], hide_index=True)
+        with st.expander(f"As published: {here.title}", icon=":material/menu_book:"):
+            st.dataframe([_row(figure, trace) for figure in here.printed], hide_index=True)
     others = [form for form in entry.configurations if form is not here and form.printed]
     if not others:
         return

@@ -189,7 +189,7 @@ def _values(source: NetworkSource) -> tuple[dict[str, Any], ChosenData]:
             "Device", DEVICES, "device", help_text="auto: the first CUDA device, else the processor."
         )
         is_deterministic = device != "cpu" and controls.yes(
-            "The same bits each time on CUDA",
+            "Same bits on CUDA",
             "deterministic",
             help_text="A resumed run then ends to the bit as one that was never stopped. Often slower; a"
             " network with an operator that cannot do it is refused. The processor needs no such choice.",

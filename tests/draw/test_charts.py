@@ -21,6 +21,17 @@ def test_the_line_of_a_pareto_chart_joins_what_no_other_point_beats() -> None:
     assert list(markers.customdata) == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize("gains", [[0.814], [0.5, 1.0], [0.0, 0.2]])
+def test_points_have_room_around_them_and_no_share_is_far_above_one(gains: list[float]) -> None:
+    points = [Point(str(i), 470_698, gain) for i, gain in enumerate(gains)]
+    layout = pareto_chart(points, cost="MACs", gain="accuracy").layout
+    low, high = layout.xaxis.range
+    assert low < 0.97 * 470_698 < 1.03 * 470_698 < high
+    low, high = layout.yaxis.range
+    assert 0 <= low <= min(gains) <= max(gains) < high <= 1.02
+    assert high - low < 1.0 or len(gains) > 1
+
+
 def test_series_differ_by_symbol_and_not_by_colour_alone() -> None:
     points = [Point(str(i), i, 0.5, series=f"optimizer {i}") for i in range(5)]
     figure = pareto_chart(points, cost="MACs", gain="accuracy")

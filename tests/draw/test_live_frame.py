@@ -112,6 +112,16 @@ def test_a_run_without_a_step_is_a_frame_that_waits() -> None:
     json.dumps(frame.payload(), allow_nan=False)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.5, "about 25 s"), (10.0, "about 8 min"), (200.0, "about 2.8 h"), (np.nan, None)]
+)
+def test_a_run_at_work_tells_how_long_the_rest_takes(seconds: float, words: str | None) -> None:
+    tail = replace(run(50), total_steps=100)
+    tail.steps["seconds"] = seconds
+    assert dict(live_frame(tail).facts).get("left") == words
+    assert "left" not in dict(live_frame(tail, state="done").facts)
+
+
 def test_names_of_structures_are_shown_without_what_does_not_print() -> None:
     frame = live_frame(run(100, num_structures=1), names={0: "a\u202e\x00b"})
     assert frame.structures[0].name == "ab"

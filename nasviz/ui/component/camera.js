@@ -36,18 +36,27 @@ class Camera {
     this.apply();
   }
   fit(limit = 1.4) {
-    const { width, height } = this.room;
-    const k = clamp(Math.min((width - 32) / this.size.width, (height - 32) / this.size.height), 0.02, limit);
-    this.at = { x: (width - k * this.size.width) / 2, y: (height - k * this.size.height) / 2, k };
+    // Graphs that move in step are all to be seen: the one that needs the smallest scale sets it.
+    const asked = { group: this.data?.sync, from: this, limit, at: this.fitting(limit) };
+    if (asked.group) window.dispatchEvent(new CustomEvent("nasviz:fit", { detail: asked }));
+    this.at = { ...asked.at };
     this.apply();
   }
+  fitting(limit) {
+    const { width, height } = this.room;
+    const k = clamp(Math.min((width - 32) / this.size.width, (height - 32) / this.size.height), 0.02, limit);
+    return { x: (width - k * this.size.width) / 2, y: (height - k * this.size.height) / 2, k };
+  }
+  // All of it, where its words can still be read; else all of its width, as far as that goes.
   readable() {
     this.fit(1.15);
     if (this.at.k >= 0.72 || !this.vertices.length) return;
-    const first = this.vertices[Math.max(this.chosen, 0)];
-    this.at.k = 0.9;
-    if (this.chosen >= 0) this.centre(first);
-    else this.moveTo({ point: [first.x + first.w / 2, first.y], px: this.room.width / 2, py: 24 });
+    const first = this.vertices[Math.max(this.chosen, 0)], { width } = this.room;
+    this.at.k = clamp((width - 32) / this.size.width, 0.72, 0.9);
+    if (this.chosen >= 0) return this.centre(first);
+    const isWhole = this.at.k * this.size.width <= width;
+    const x = isWhole ? this.size.width / 2 : first.x + first.w / 2;
+    this.moveTo({ point: [x, first.y], px: width / 2, py: 24 });
   }
   moveTo({ point, name, px, py }) {
     const all = [...this.vertices, ...this.clusters.values()];

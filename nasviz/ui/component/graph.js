@@ -322,6 +322,11 @@ class GraphView extends Camera {
       this.at = { ...e.detail.at };
       this.apply(true);
     };
+    this.fitted = ({ detail }) => {
+      if (detail.from === this || !this.size || !this.data?.sync || detail.group !== this.data.sync) return;
+      const mine = this.fitting(detail.limit);
+      if (mine.k < detail.at.k) detail.at = mine;
+    };
     this.called = (e) => {
       const index = e.detail.graph === this.data?.graph ? this.vertices.findIndex((v) => v.key === e.detail.key) : -1;
       if (index < 0) return;
@@ -330,7 +335,7 @@ class GraphView extends Camera {
       this.root.scrollIntoView({ block: "nearest" });
     };
     on(window, "nasviz:paint", this.heard); on(window, "nasviz:view", this.moved);
-    on(window, "nasviz:choose", this.called);
+    on(window, "nasviz:fit", this.fitted); on(window, "nasviz:choose", this.called);
     this.watch = new ResizeObserver(([{ contentRect }]) => { this.room = contentRect; this.later(); });
     this.watch.observe(this.stage);
   }
@@ -364,6 +369,7 @@ class GraphView extends Camera {
   end() {
     window.removeEventListener("nasviz:paint", this.heard);
     window.removeEventListener("nasviz:view", this.moved);
+    window.removeEventListener("nasviz:fit", this.fitted);
     window.removeEventListener("nasviz:choose", this.called);
     this.watch.disconnect();
   }

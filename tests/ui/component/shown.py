@@ -72,7 +72,7 @@ def pair() -> None:
     view = segment_view(demo)
     left, right = st.columns(2)
     with left:
-        graph_view(view, key="full", sync="pair")
+        graph_view(trace_view(demo.trace, space=demo), key="full", sync="pair")
     with right:
         graph_view(view, key="sub", overlay=plan_overlay(view, demo.plan([1])), sync="pair")
 

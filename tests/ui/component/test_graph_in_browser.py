@@ -232,12 +232,22 @@ def test_modules_open_and_close_by_mouse_and_by_keys_and_stay_in_place(visit: Vi
 
 def test_two_graphs_move_in_step(visit: Visit) -> None:
     page = visit("pair")
-    page.locator(".nasviz-graph .node").nth(20).wait_for()
+    page.locator(".nasviz-graph .node").nth(30).wait_for()
+    assert transform(page, 0)[2] == transform(page, 1)[2]
+    page.locator('.nasviz-graph [data-do="fit"]').last.click()
+    assert transform(page, 0)[2] == transform(page, 1)[2]
     stage = page.locator(".nasviz-graph .stage").first
+    large, room = page.locator(".nasviz-graph .graph").first.bounding_box(), stage.bounding_box()
+    assert large is not None
+    assert room is not None
+    assert room["y"] <= large["y"]  # the larger graph is all to be seen
+    assert large["y"] + large["height"] <= room["y"] + room["height"]
     stage.focus()
+    before = transform(page, 1)
     stage.press("+")
     stage.press("+")
-    assert transform(page, 0) == pytest.approx(transform(page, 1))
+    assert transform(page, 1)[2] == pytest.approx(before[2] * 1.25**2, rel=1e-3)
+    assert transform(page, 0)[2] == transform(page, 1)[2]
     expect(page.locator(".nasviz-graph").nth(0).locator(".node.s-erased")).to_have_count(0)
     expect(page.locator(".nasviz-graph").nth(1).locator(".node.s-erased")).to_have_count(1)
 
