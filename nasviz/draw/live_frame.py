@@ -127,6 +127,7 @@ def until(tail: Tail, step: int) -> Tail:
         steps=rows.view(np.recarray),
         scores=_vectors_until(tail.scores, step),
         norms=_vectors_until(tail.norms, step),
+        cosines=_vectors_until(tail.cosines, step),
         evaluations=tuple(e for e in tail.evaluations if e.step <= step),
         events=tuple(e for e in tail.events if e.step <= step),
         last_step=min(step, tail.last_step),

@@ -88,6 +88,10 @@ class Forwarding(GroupOptimizer):
         """||x_g|| of each structure as it is now, on the device."""
         return self.inner.norm_vector()
 
+    def cosine_vector(self) -> Tensor:
+        """cos(x_g, grad f_g) of each structure before a step, on the device."""
+        return self.inner.cosine_vector()
+
     def _own_state(self) -> dict[str, Any]:
         return {"search": self.inner.own_state()}
 

@@ -17,7 +17,7 @@ from nasviz.optim.checks import not_negative, positive_steps
 from nasviz.optim.group_optimizer import GroupOptimizer
 from nasviz.optim.groups import TensorGroup
 from nasviz.optim.proxsgd import ProxSGD
-from nasviz.saliency import StructureIndex
+from nasviz.saliency import StructureIndex, gradient_cosine
 
 __all__ = ["THRESHOLD", "PenaltySearch"]
 
@@ -119,6 +119,11 @@ class PenaltySearch(GroupOptimizer):
     def norm_vector(self) -> Tensor:
         """||x_g|| of all that may go as it is now, on the device."""
         return self._index.norm(self._index.tensors)
+
+    @torch.no_grad()
+    def cosine_vector(self) -> Tensor:
+        """cos(x_g, grad f_g) of all that may go before a step, on the device; without the penalty's part."""
+        return gradient_cosine(self._index)
 
     @torch.no_grad()
     def shorter_than(self, threshold: float) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from nasviz.optim.group_optimizer import GroupOptimizer
 from nasviz.optim.groups import TensorGroup, merge
 from nasviz.optim.reach import Reach
 from nasviz.optim.redundant import RedundantGroups
-from nasviz.saliency import StructureIndex
+from nasviz.saliency import StructureIndex, gradient_cosine
 
 __all__ = ["ProjectingOptimizer"]
 
@@ -73,6 +73,11 @@ class ProjectingOptimizer(GroupOptimizer):
     def norm_vector(self) -> Tensor:
         """||x_g|| of each structure as it is now, on the device, in the order of `structure_ids`."""
         return self._index.norm(self._index.tensors)
+
+    @torch.no_grad()
+    def cosine_vector(self) -> Tensor:
+        """cos(x_g, grad f_g) of each structure before a step, on the device, in that order."""
+        return gradient_cosine(self._index)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain types and tensors only: the inner optimizer's state, and our own under the key `nasviz`."""

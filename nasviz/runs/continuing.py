@@ -21,7 +21,17 @@ from typing import Any
 
 from nasviz.errors import CheckpointError, RunStateError
 from nasviz.runs.database import open_reader
-from nasviz.runs.files import CHECKPOINT, DATABASE, PREVIOUS_CHECKPOINT, START, SUMS, read_json, write_bytes
+from nasviz.runs.files import (
+    CHECKPOINT,
+    DATABASE,
+    PREVIOUS_CHECKPOINT,
+    START,
+    START_SUM,
+    SUMS,
+    read_json,
+    write_bytes,
+    write_json,
+)
 from nasviz.runs.run import Run
 from nasviz.runs.settings import RunSettings
 from nasviz.runs.store import Store
@@ -61,6 +71,7 @@ def continue_run(store: Store, run: Run, epochs: int, *, lr: float | None = None
     )
     content = _last_checkpoint(run)
     continued = store.create(settings, continues=run.id)
+    write_json(continued.folder / START_SUM, {"sha256": hashlib.sha256(content).hexdigest()})
     write_bytes(continued.folder / START, content)
     _copy_record(run, continued, settings, facts)
     return continued

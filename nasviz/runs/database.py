@@ -21,7 +21,7 @@ from nasviz.runs.storage import storage_error
 __all__ = ["VECTOR_TABLES", "open_reader", "open_writer"]
 
 VERSION = 1
-VECTOR_TABLES = ("scores", "norms")
+VECTOR_TABLES = ("scores", "norms", "cosines")
 
 SCHEMA = f"""
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -38,6 +38,8 @@ CREATE TABLE evaluations (
 CREATE TABLE events (id INTEGER PRIMARY KEY, step INTEGER, kind TEXT, text TEXT, structure INTEGER);
 PRAGMA user_version = {VERSION};
 """
+ADDED = "CREATE TABLE IF NOT EXISTS cosines (step INTEGER PRIMARY KEY, vector BLOB NOT NULL)"
+"""What runs of earlier versions lack; who only reads does without it."""
 
 
 def open_writer(folder: Path) -> sqlite3.Connection:
@@ -55,6 +57,7 @@ def open_writer(folder: Path) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous = NORMAL")
             if _version(connection, folder) == 0:
                 connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
+            connection.execute(ADDED)
     except NasvizError:
         connection.close()
         raise

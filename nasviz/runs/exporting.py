@@ -83,6 +83,7 @@ def to_document(run: Run) -> dict[str, Any]:
         "steps": columns,
         "scores": _vectors(tail.scores),
         "norms": _vectors(tail.norms),
+        "cosines": _vectors(tail.cosines),
         "evaluations": [{k: _plain(v) for k, v in asdict(e).items()} for e in tail.evaluations],
         "events": [asdict(event) for event in tail.events],
         "end": asdict(end) if end else None,

@@ -33,8 +33,10 @@ __all__ = [
     "SEARCHED",
     "SPACE",
     "START",
+    "START_SUM",
     "SUBNET",
     "SUMS",
+    "TRASH",
     "place",
     "read_json",
     "require_folder",
@@ -59,6 +61,10 @@ CHECKPOINT = "checkpoint.pt"
 PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
 SUMS = "checkpoint.json"
 """SHA-256 sums of the checkpoints, the last one first."""
+START_SUM = "start.json"
+"""SHA-256 of what a continued run begins with."""
+TRASH = ".trash"
+"""Holds deleted runs, beside the others."""
 START = "start.pt"
 """Last checkpoint of the run that this one continues."""
 PID = "pid.json"

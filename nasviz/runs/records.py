@@ -1,4 +1,7 @@
-"""What a run records: a row per step, score and norm vectors, evaluations, events; and what readers get."""
+"""What a run records: a row per step, vectors of scores, norms and cosines, evaluations, events.
+
+And what readers get.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any, NamedTuple, SupportsFloat
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["STEP_TYPE", "Evaluation", "Event", "StepRecord", "Tail", "Vectors"]
+__all__ = ["NO_VECTORS", "STEP_TYPE", "Evaluation", "Event", "StepRecord", "Tail", "Vectors"]
 
 STEP_TYPE = np.dtype(
     [
@@ -91,6 +94,9 @@ class Vectors(NamedTuple):
     """Structure ids of the columns."""
 
 
+NO_VECTORS = Vectors(np.empty(0, np.int64), np.empty((0, 0), np.float32), ())
+
+
 @dataclass(frozen=True, slots=True)
 class Tail:
     """What a run has recorded past some step.
@@ -110,3 +116,5 @@ class Tail:
     """Steps that the run will take; None before it has started."""
     facts: Mapping[str, Any]
     """What the worker said about the whole run: lengths of the phases, K, number of structures."""
+    cosines: Vectors = NO_VECTORS
+    """Of the weights and the gradient of each structure, where a step begins; earlier versions kept none."""

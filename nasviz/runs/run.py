@@ -15,6 +15,7 @@ from nasviz.runs.labels import Labels, read_labels, write_labels
 from nasviz.runs.records import Tail
 from nasviz.runs.requests import Request, forget_request, write_request
 from nasviz.runs.settings import RunSettings
+from nasviz.runs.subnets import located
 from nasviz.runs.tail import read_position, read_tail
 
 __all__ = ["Run", "State"]
@@ -62,7 +63,7 @@ class Run:
         Raises:
             InvalidSettingError: The settings come from a later version, or were changed by hand.
         """
-        return RunSettings.from_json(self.config["settings"])
+        return located(self.folder.parent, self.config["settings"])
 
     @property
     def state(self) -> State:

@@ -15,16 +15,15 @@ from typing import Any
 
 from nasviz.errors import RunBusyError, RunNotFoundError, RunStateError, StorageError
 from nasviz.runs import lock
-from nasviz.runs.files import CONFIG, require_folder, sync_folder, write_json
+from nasviz.runs.files import CONFIG, TRASH, require_folder, sync_folder, write_json
 from nasviz.runs.listing import RunSummary, summarize
 from nasviz.runs.run import Run
 from nasviz.runs.settings import RunSettings
 from nasviz.runs.storage import storage_error, told
-from nasviz.runs.subnets import keep_subnet, origin_of
+from nasviz.runs.subnets import keep_subnet, origin_of, portable
 
-__all__ = ["TRASH", "Store", "create_folder", "open_run"]
+__all__ = ["Store", "create_folder", "open_run"]
 
-TRASH = ".trash"
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _DELETED = re.compile(r"[A-Za-z0-9_-]{1,64}(\.[0-9a-f]{6})?")
 
@@ -79,7 +78,9 @@ class Store:
         if settings.network.subnet is not None:
             settings = replace(settings, network=keep_subnet(self.folder, settings.network))
         origin = {"parent": parent, "continues": continues, "cut_from": origin_of(settings.network)}
-        document = {"settings": settings.to_json()} | {n: v for n, v in origin.items() if v is not None}
+        document = {"settings": portable(self.folder, settings)} | {
+            n: v for n, v in origin.items() if v is not None
+        }
         return Run(create_folder(self.folder, word, document, name=run_id))
 
     def open(self, run_id: str) -> Run:

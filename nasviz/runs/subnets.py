@@ -1,7 +1,8 @@
 """Sub-networks that became networks of their own: kept beside the runs, with the run that they come from.
 
 A folder `.subnets` holds them by content, so that a run which trains one, or searches in one, outlives the
-run that has left it.
+run that has left it. Runs name theirs as seen from the folder of the runs, so that a copy of that folder on
+another machine holds all that its runs need.
 """
 
 from __future__ import annotations
@@ -11,14 +12,26 @@ import json
 import re
 import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from nasviz.catalog import NetworkSource
 from nasviz.errors import NasvizError, WeightsError
-from nasviz.runs.files import CONFIG, SUBNET, read_json, write_json
+from nasviz.runs.files import CONFIG, SUBNET, TRASH, read_json, write_json
+from nasviz.runs.settings import RunSettings
 
-__all__ = ["SUBNETS", "find_subnet", "is_subnet", "keep_subnet", "origin_of"]
+__all__ = [
+    "SUBNETS",
+    "find_subnet",
+    "is_subnet",
+    "keep_subnet",
+    "located",
+    "origin_of",
+    "placeless",
+    "portable",
+]
 
 SUBNETS = ".subnets"
 FILES = ("graph.json", "weights.safetensors")
@@ -64,6 +77,51 @@ def keep_subnet(place: Path, source: NetworkSource, *, run_id: str | None = None
         except OSError:  # somebody else was faster
             shutil.rmtree(beside)
     return replace(source, subnet=str(target))
+
+
+def portable(place: Path, settings: RunSettings) -> dict[str, Any]:
+    """Settings as they are written into a folder of runs: a sub-network kept there has no absolute path.
+
+    Args:
+        place: The folder of the runs.
+        settings: Of one of them.
+    """
+    subnet = settings.network.subnet
+    if subnet is not None and Path(subnet).parent == place / SUBNETS:
+        settings = _with_subnet(settings, f"{SUBNETS}/{Path(subnet).name}")
+    return settings.to_json()
+
+
+def located(place: Path, settings: Mapping[str, Any]) -> RunSettings:
+    """The settings that `portable` wrote, with the path that a kept sub-network has now.
+
+    Earlier versions wrote absolute paths: they hold; where they lead nowhere, the copy in `place` is meant.
+
+    Args:
+        place: The folder of the runs, or its trash.
+        settings: Plain data.
+
+    Raises:
+        InvalidSettingError: Something is unknown here, or out of its range.
+    """
+    found = RunSettings.from_json(settings)
+    subnet = found.network.subnet
+    if subnet is None or (written := Path(subnet)).parent.name != SUBNETS:
+        return found
+    if written.is_absolute() and is_subnet(written):
+        return found
+    home = place.parent if place.name == TRASH else place
+    return _with_subnet(found, str(home / SUBNETS / written.name))
+
+
+def placeless(settings: RunSettings) -> RunSettings:
+    """The same with the key of its sub-network in place of a path: equal wherever the runs lie."""
+    subnet = settings.network.subnet
+    return settings if subnet is None else _with_subnet(settings, Path(subnet).name)
+
+
+def _with_subnet(settings: RunSettings, subnet: str) -> RunSettings:
+    return replace(settings, network=replace(settings.network, subnet=subnet))
 
 
 def find_subnet(place: Path, key: str) -> NetworkSource:

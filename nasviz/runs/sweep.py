@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from nasviz.runs.listing import RunSummary, summarize
 from nasviz.runs.requests import forget_request, read_request, write_request
 from nasviz.runs.run import Run
 from nasviz.runs.settings import RunSettings
+from nasviz.runs.subnets import located
 
 __all__ = ["SWEEPS", "Sweep", "SweepSettings", "SweepState", "is_over"]
 
@@ -161,7 +162,8 @@ class Sweep:
         Raises:
             InvalidSettingError: It comes from a later version, or was changed by hand.
         """
-        return SweepSettings.from_json(self.config["sweep"])
+        found = SweepSettings.from_json(self.config["sweep"])
+        return replace(found, base=located(self.runs_folder, found.base.to_json()))
 
     @property
     def points(self) -> tuple[Point, ...]:

@@ -8,14 +8,15 @@ import re
 import time
 from builtins import list as builtin_list
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nasviz.errors import NasvizError, RunBusyError, RunNotFoundError, RunStateError
 from nasviz.runs import lock
-from nasviz.runs.files import CONFIG, sync_folder
+from nasviz.runs.files import CONFIG, TRASH, sync_folder
 from nasviz.runs.labels import Labels
-from nasviz.runs.store import TRASH, Store, create_folder
+from nasviz.runs.store import Store, create_folder
+from nasviz.runs.subnets import keep_subnet, portable
 from nasviz.runs.sweep import SWEEPS, Sweep, SweepSettings, SweepState
 
 __all__ = ["SweepStore", "SweepSummary"]
@@ -52,8 +53,15 @@ class SweepStore:
         self.folder = self.runs.folder / SWEEPS
 
     def create(self, settings: SweepSettings) -> Sweep:
-        """A new sweep; nothing is started, and its runs come into being one by one as they begin."""
-        return Sweep(create_folder(self.folder, "sweep", {"sweep": settings.to_json()}))
+        """A new sweep; nothing is started, and its runs come into being one by one as they begin.
+
+        Raises:
+            WeightsError: It is to train a sub-network that is gone.
+        """
+        place = self.runs.folder
+        network = keep_subnet(place, settings.base.network)
+        base = portable(place, replace(settings.base, network=network))
+        return Sweep(create_folder(self.folder, "sweep", {"sweep": settings.to_json() | {"base": base}}))
 
     def open(self, sweep_id: str) -> Sweep:
         """The sweep with the id `sweep_id`.

@@ -13,7 +13,7 @@ import numpy as np
 from nasviz.errors import DataError
 from nasviz.runs.database import open_reader
 from nasviz.runs.files import DATABASE, require_folder
-from nasviz.runs.records import STEP_TYPE, Evaluation, Event, Tail, Vectors
+from nasviz.runs.records import NO_VECTORS, STEP_TYPE, Evaluation, Event, Tail, Vectors
 
 __all__ = ["read_evaluations", "read_position", "read_tail"]
 
@@ -99,11 +99,14 @@ def _read(connection: sqlite3.Connection, after_step: int, every: int) -> Tail:
         last_step=last_step,
         total_steps=_total_steps(facts.get("total_steps")),
         facts=facts,
+        cosines=_vectors(connection, "cosines", after_step),
     )
 
 
 def _vectors(connection: sqlite3.Connection, table: str, after_step: int) -> Vectors:
     structures = tuple(_fact(connection, f"{table}.structures") or ())
+    if not structures:
+        return NO_VECTORS
     statement = f"SELECT step, vector FROM {table} WHERE step > ? ORDER BY step"
     rows = connection.execute(statement, (after_step,)).fetchall()
     joined = b"".join(vector for _, vector in rows)
@@ -134,5 +137,4 @@ def _total_steps(fact: Any) -> int | None:
 
 
 def _empty(after_step: int) -> Tail:
-    nothing = Vectors(np.empty(0, np.int64), np.empty((0, 0), np.float32), ())
-    return Tail(_table([]), nothing, nothing, (), (), after_step, None, {})
+    return Tail(_table([]), NO_VECTORS, NO_VECTORS, (), (), after_step, None, {})

@@ -165,7 +165,7 @@ class Writer:
             connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", fact)
 
     def step(self, record: StepRecord) -> list[tuple[int, float]]:
-        """Record a step; scores, norms and events of the same step come before it.
+        """Record a step; scores, norms, cosines and events of the same step come before it.
 
         Returns what `flush` returns where it is time for one, else nothing.
         """
@@ -181,6 +181,10 @@ class Writer:
     def norms(self, step: int, structures: Sequence[int], norms: Any) -> None:
         """Record the norms of the own groups of the removal structures with these ids."""
         self._vector("norms", step, structures, norms)
+
+    def cosines(self, step: int, structures: Sequence[int], cosines: Any) -> None:
+        """Record the cosines of weights and gradient of the removal structures with these ids."""
+        self._vector("cosines", step, structures, cosines)
 
     def evaluation(self, evaluation: Evaluation) -> None:
         """Record an evaluation, and show it at once."""

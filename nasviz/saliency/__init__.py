@@ -3,7 +3,7 @@
 from nasviz.saliency.preview import score
 from nasviz.saliency.probe import Probe, Proxy
 from nasviz.saliency.reductions import Reductions, StructureIndex
-from nasviz.saliency.scores import Saliency, documents, magnitude, random, taylor
+from nasviz.saliency.scores import Saliency, documents, gradient_cosine, magnitude, random, taylor
 from nasviz.saliency.table import SALIENCIES, AnySaliency, find, find_for_steps
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "documents",
     "find",
     "find_for_steps",
+    "gradient_cosine",
     "magnitude",
     "random",
     "score",

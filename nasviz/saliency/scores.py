@@ -15,13 +15,14 @@ import torch
 from torch import Generator, Tensor
 
 from nasviz.errors import InvalidSettingError
-from nasviz.saliency.reductions import Reductions
+from nasviz.saliency.reductions import Reductions, StructureIndex, gradients
 
 __all__ = [
     "Saliency",
     "Score",
     "cosine",
     "documents",
+    "gradient_cosine",
     "hesso",
     "magnitude",
     "random",
@@ -71,6 +72,21 @@ def random(reductions: Reductions, *, generator: Generator) -> Tensor:
 def cosine(reductions: Reductions) -> Tensor:
     """-cos(x_g, d_g): lowest where a step already points from the structure to zero (OTOv3, section 3.2)."""
     return -_cosine(reductions)
+
+
+def gradient_cosine(index: StructureIndex) -> Tensor:
+    """cos(x_g, grad f_g) of each structure as both are now, 0 where one of both is zero.
+
+    To be asked between a backward pass and the step; behind a normalisation it is nearly zero.
+
+    Examples:
+        >>> x = torch.tensor([3.0, 4.0], requires_grad=True)
+        >>> x.grad = torch.tensor([4.0, 3.0])
+        >>> gradient_cosine(StructureIndex({1: [x]})).tolist()
+        [0.96]
+    """
+    values, grads = index.tensors, gradients(index.tensors)
+    return _cosine(Reductions(index, values, grads, grads))
 
 
 def snip(reductions: Reductions) -> Tensor:

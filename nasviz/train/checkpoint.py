@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import pickle
 import random
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,7 @@ from nasviz.runs.files import (
     CHECKPOINT,
     PREVIOUS_CHECKPOINT,
     START,
+    START_SUM,
     SUMS,
     place,
     read_json,
@@ -31,6 +33,7 @@ from nasviz.runs.files import (
     unstage,
     write_json,
 )
+from nasviz.runs.subnets import placeless
 from nasviz.train.processes import Processes
 from nasviz.train.session import Session
 
@@ -118,7 +121,10 @@ def restore(session: Session, folder: Path | None) -> str | None:
     if found is None:
         return None
     path, content = found
-    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path} is damaged and cannot be read: restore it from a copy") from error
     (_begin_from if path.name == START else _load)(session, state, path)
     return str(path.name)
 
@@ -138,13 +144,29 @@ def _find(settings: RunSettings, folder: Path) -> tuple[Path, bytes] | None:
                 f"trained_epochs={settings.trained_epochs} says that this run goes on from another, but"
                 f" {path} is missing: let nasviz.runs.continue_run make it, or set trained_epochs=0"
             )
-        return path, path.read_bytes()
+        return path, _whole_start(path)
     if found:
         raise CheckpointError(
             f"{' and '.join(found)} in {folder} are damaged: their contents do not have the sums on record;"
             " restore one from a copy, or start a new run with the same settings"
         )
     return None
+
+
+def _whole_start(path: Path) -> bytes:
+    """What a run that continues another begins with, if it is as it was put there.
+
+    Raises:
+        CheckpointError: It is damaged.
+    """
+    content = path.read_bytes()
+    document = read_json(path.with_name(START_SUM)) or {}  # earlier versions kept no sum of it
+    if document.get("sha256", found := hashlib.sha256(content).hexdigest()) != found:
+        raise CheckpointError(
+            f"{path} is damaged: its contents do not have the sum on record; restore it from a copy, or"
+            " continue the first run once more"
+        )
+    return content
 
 
 def require_finite(session: Session) -> None:
@@ -181,7 +203,7 @@ def _load(session: Session, state: Mapping[str, Any], path: Path) -> None:
     if state.get("version") != VERSION:
         raise CheckpointError(f"{path} has version {state.get('version')}, this nasviz reads {VERSION}")
     # What an older nasviz did not know takes its default, as when the run itself is opened.
-    if RunSettings.from_json(state["settings"]) != session.settings:
+    if placeless(RunSettings.from_json(state["settings"])) != placeless(session.settings):
         raise CheckpointError(f"{path} belongs to a run with other settings; it cannot be resumed with these")
     session.network.load_state_dict(state["network"])
     session.optimizer.load_state_dict(state["optimizer"])

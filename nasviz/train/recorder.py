@@ -18,7 +18,7 @@ from nasviz.train.session import Session
 __all__ = ["MAX_VECTORS", "Recorder", "read_back"]
 
 MAX_VECTORS = 256
-"""Score and norm vectors recorded in each phase, at most: as many columns as a heat map can show."""
+"""Score, norm and cosine vectors recorded in each phase, at most: as many columns as a heat map can show."""
 
 
 def read_back(values: list[Any]) -> list[NDArray[np.floating[Any]]]:
@@ -56,6 +56,7 @@ class Recorder:
         self._selected = set(session.optimizer.selected)
         self._scores = session.optimizer.score_vector
         schedule = session.schedule
+        session.optimizer.register_step_pre_hook(self._look_ahead)
         self._every = {
             "warm-up": max(1, schedule.warmup_steps // MAX_VECTORS),
             "projection": max(1, schedule.projection_steps // MAX_VECTORS),
@@ -108,6 +109,21 @@ class Recorder:
         if is_due and (weights := optimizer.score_vector) is not None:
             self.writer.scores(step, optimizer.structure_ids, weights)
 
+    def _look_ahead(self, *_: object) -> None:
+        """Record cosines where it is time: weights and gradient belong together only before a step."""
+        optimizer, step = self.session.optimizer, self.session.step
+        if isinstance(optimizer, RelaxedOptimizer) or not optimizer.structure_ids:
+            return
+        if self._is_due(step, optimizer.phase):
+            self.writer.cosines(step, optimizer.structure_ids, optimizer.cosine_vector())
+
+    def _is_due(self, step: int, phase: str) -> bool:
+        """Whether vectors are recorded at this step, of a phase in which groups are still decided on."""
+        if phase == "training":
+            return False
+        start = 0 if phase == "warm-up" else self.session.schedule.warmup_steps
+        return (step - start) % self._every[phase] == 0
+
     def _vectors(
         self, optimizer: SearchOptimizer | PenaltySearch, record: StepRecord, *, is_last: bool
     ) -> bool:
@@ -116,8 +132,7 @@ class Recorder:
         ids, scores = optimizer.structure_ids, optimizer.score_vector
         if not ids or record.phase == "training":
             return False
-        start = 0 if record.phase == "warm-up" else self.session.schedule.warmup_steps
-        is_due = is_last or (step - start) % self._every[record.phase] == 0
+        is_due = is_last or self._is_due(step, record.phase)
         # Later portions of the structures are scored anew, in single steps of the projection.
         is_new = scores is not None and scores is not self._scores and record.phase == "projection"
         if (is_due and record.phase == "warm-up" and scores is not None) or is_new:

@@ -36,6 +36,9 @@ class Silent(Writer):
     def norms(self, step: int, structures: Sequence[int], norms: Any) -> None:
         """Nothing happens."""
 
+    def cosines(self, step: int, structures: Sequence[int], cosines: Any) -> None:
+        """Nothing happens."""
+
     def evaluation(self, evaluation: Evaluation) -> None:
         """Nothing happens."""
 

@@ -15,7 +15,7 @@ from nasviz.runs import Run, Tail
 from nasviz.ui import run_facts, scores, session
 from nasviz.ui.controls import keep, kept
 
-__all__ = ["choose", "painted", "states"]
+__all__ = ["COSINE", "NORM", "choose", "painted", "states"]
 
 PLAIN, CAN_GO, SALIENCY, COSINE = "What it is", "What can go", "Saliency", "Gradient cosine"
 NORM, MACS, PARAMETERS = "Norm", "MACs", "Parameters"
@@ -82,9 +82,10 @@ def _values(space: SearchSpace, colour: str, run: Run | None) -> dict[int, float
     source = session.current().source
     if not isinstance(source, NetworkSource) or not space.structures:
         return None
-    if run is not None and colour in (SALIENCY, NORM):
+    if run is not None:
         tail = run_facts.read(run)
-        if measured := last_scores(tail, None if colour == SALIENCY else tail.norms):
+        vectors = {SALIENCY: tail.scores, COSINE: tail.cosines, NORM: tail.norms}
+        if measured := last_scores(tail, vectors[colour]):
             return measured
     names = {SALIENCY: kept("preview.saliency", "snip"), COSINE: "cosine", NORM: "magnitude"}
     found = scores.scored(source, space, names[colour], seed=kept("seed", 0))

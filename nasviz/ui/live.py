@@ -126,4 +126,5 @@ def _follow(scene: Scene, shown: str) -> None:
             replay.offer_look_back(scene)
         else:
             st.progress(0.0, text="The worker loads torch and traces the network …")
+        scene.choose(tail)
     scene.show(tail, shown)

@@ -38,6 +38,7 @@ def _replay(scene: Scene) -> None:
             offer_look_back(scene)
         if last > 0:
             step = _player(scene, tail, last)
+        scene.choose(tail)
     scene.show(tail if step == last else until(tail, step), state)
 
 

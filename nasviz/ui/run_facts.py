@@ -20,6 +20,7 @@ from nasviz.ui import session
 
 __all__ = [
     "AT_WORK",
+    "LENGTH",
     "RESUMABLE",
     "badge",
     "current_on",
@@ -37,6 +38,8 @@ __all__ = [
 ]
 
 AT_WORK = ("starting", "running", "paused")
+LENGTH = "Length"
+"""What the scores of a search by a penalty are."""
 RESUMABLE = ("created", "cancelled", "crashed", "failed")
 
 ROWS = 1500
@@ -123,7 +126,7 @@ def read(run: Run) -> Tail:
 def measure_of(settings: RunSettings) -> str:
     """What the scores of a run are, in a word or two."""
     entry = OPTIMIZERS[settings.optimizer]
-    return {RELAXED: WEIGHT, PROXIMAL: "Length"}.get(entry.family, "Saliency")
+    return {RELAXED: WEIGHT, PROXIMAL: LENGTH}.get(entry.family, "Saliency")
 
 
 def current_on(space: SearchSpace) -> Run | None:

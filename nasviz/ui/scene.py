@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import streamlit as st
+
 from nasviz.draw import GraphView, Overlay, saliency_overlay
 from nasviz.draw.about import About
 from nasviz.draw.live_frame import WEIGHT, last_scores, live_frame
 from nasviz.graph import SearchSpace
 from nasviz.graph.paths import count_paths, strongest
 from nasviz.runs import Run, Tail
+from nasviz.runs.records import Vectors
 from nasviz.ui import colours, graphs, run_facts
 from nasviz.ui.component import chosen_in, live_view, paint_message
+from nasviz.ui.controls import keep, kept
 
 __all__ = ["GRAPH", "Scene"]
 
 GRAPH = "live-graph"
+SHOWN = "shown-of-structures"
 
 
 @dataclass(frozen=True)
@@ -32,10 +37,43 @@ class Scene:
         """What its scores are."""
         return run_facts.measure_of(self.run.settings)
 
+    def choose(self, tail: Tail) -> None:
+        """Let a person choose which numbers the heat map and the graph show, where there are several."""
+        measures = list(self._measured(tail))
+        if len(measures) < 2:
+            return
+        known = kept(SHOWN, self.measure)
+        chosen = st.segmented_control(
+            "Heat map and graph show",
+            measures,
+            default=known if known in measures else self.measure,
+            required=True,
+            key=f"live.{SHOWN}",
+            help="What is measured of each structure: its score, the cosine of its weights and their gradient"
+            " where a step begins, or its length after the step.",
+        )
+        keep(SHOWN, chosen)
+
+    def _measured(self, tail: Tail) -> dict[str, Vectors]:
+        """What is on record of each structure, by what it is."""
+        named = {self.measure: tail.scores, colours.COSINE: tail.cosines}
+        if self.measure != run_facts.LENGTH:
+            named[colours.NORM] = tail.norms
+        return {name: found for name, found in named.items() if len(found.steps)}
+
+    def shown(self, tail: Tail) -> tuple[Tail, str]:
+        """The same moment with what was chosen in place of the scores, and what that is."""
+        measured, chosen = self._measured(tail), kept(SHOWN, self.measure)
+        return (
+            (replace(tail, scores=measured[chosen]), chosen) if chosen in measured else (tail, self.measure)
+        )
+
     def show(self, tail: Tail, state: str) -> None:
         """Draw one moment, and recolour the graph with it."""
+        paths = self._paths(tail)
         names = {s.id: s.name for s in self.space.structures} if self.space is not None else {}
-        now = live_frame(tail, state=state, names=names, measure=self.measure, more=self._paths(tail))
+        shown, measure = self.shown(tail)
+        now = live_frame(shown, state=state, names=names, measure=measure, more=paths)
         messages = []
         if self.view is not None:
             messages.append(paint_message(self.view, GRAPH, self.overlay(tail), about=self.about(tail)))
@@ -45,8 +83,9 @@ class Scene:
         """Scores as colours; what was selected, and what is zero already."""
         assert self.view is not None
         assert self.space is not None
-        found = saliency_overlay(self.view, self.space, last_scores(tail), self.measure)
-        return found | colours.states(self.view, self.space, tail, self.measure)
+        shown, measure = self.shown(tail)
+        found = saliency_overlay(self.view, self.space, last_scores(shown), measure)
+        return found | colours.states(self.view, self.space, shown, measure)
 
     def _paths(self, tail: Tail) -> tuple[tuple[str, str], ...]:
         """What a search by architecture parameters would leave now: how many operations on an edge."""
@@ -67,5 +106,6 @@ class Scene:
         """What is told of the vertex that is chosen in the graph, its history up to that moment."""
         if self.view is None or self.space is None or (chosen := chosen_in(self.view, GRAPH)) is None:
             return []
-        found = graphs.facts_of(self.view, chosen, self.space).scored(tail.scores, self.measure)
+        shown, measure = self.shown(tail)
+        found = graphs.facts_of(self.view, chosen, self.space).scored(shown.scores, measure)
         return [replace(found, is_protected=None)]  # what a run protects was settled when it began

@@ -33,10 +33,10 @@ def record(step: int) -> StepRecord:
 
 
 def cost_of_recording(run: Run) -> None:
-    """Rows with scores and norms of 300 structures, one flush at 64 steps or a quarter second."""
+    """Rows with scores, norms and cosines of 300 structures, one flush at 64 steps or a quarter second."""
     ids = tuple(range(NUM_STRUCTURES))
     vector = torch.rand(NUM_STRUCTURES)
-    for label, with_vectors in (("row, scores and norms", True), ("row alone", False)):
+    for label, with_vectors in (("row, scores, norms and cosines", True), ("row alone", False)):
         spent = []
         with Writer(run, read_back=read_back) as writer:
             for step in range(NUM_STEPS):
@@ -44,6 +44,7 @@ def cost_of_recording(run: Run) -> None:
                 if with_vectors:
                     writer.scores(step, ids, vector)
                     writer.norms(step, ids, vector)
+                    writer.cosines(step, ids, vector)
                 writer.step(line)
                 _ = writer.request
                 spent.append(time.perf_counter() - start)

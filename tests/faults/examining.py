@@ -64,6 +64,7 @@ def assert_ends_alike(expected: Run, found: Run) -> None:
         np.testing.assert_array_equal(one.steps[name], other.steps[name], err_msg=name)
     np.testing.assert_array_equal(one.scores.values, other.scores.values)
     np.testing.assert_array_equal(one.norms.values, other.norms.values)
+    np.testing.assert_array_equal(one.cosines.values, other.cosines.values)
     assert one.evaluations == other.evaluations
     events = [[(e.step, e.kind, e.text) for e in t.events if e.kind != "resume"] for t in (one, other)]
     assert events[0] == events[1]

@@ -3,6 +3,7 @@
 import math
 import sqlite3
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -37,6 +38,24 @@ def test_rows_come_back_as_they_were_written(run: Run) -> None:
         assert tail.events[0].text == "warm-up ended"
         assert (tail.last_step, tail.total_steps, run.progress) == (99, 200, 0.5)
         assert tail.facts["warmup_steps"] == 10
+
+
+def test_a_run_of_a_version_without_cosines_is_read_and_goes_on(run: Run) -> None:
+    with Writer(run) as writer:
+        write(writer, 0)
+    with closing(sqlite3.connect(run.folder / "run.db")) as connection:
+        connection.execute("DROP TABLE cosines")
+    tail = run.tail()
+    assert (len(tail.scores.steps), len(tail.cosines.steps), tail.cosines.structures) == (1, 0, ())
+    assert to_document(run)["cosines"] == {"steps": [], "structures": [], "values": []}
+
+    with Writer(run) as writer:
+        writer.rewind(0)
+        writer.cosines(1, (7, 3), [0.5, -1.0])
+        write(writer, 1)
+    tail = run.tail(0)
+    assert (tail.cosines.steps.tolist(), tail.cosines.structures) == ([1], (7, 3))
+    assert tail.cosines.values.tolist() == [[0.5, -1.0]]
 
 
 def test_a_tail_holds_only_what_is_new(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,17 @@ import pytest
 
 from nasviz.catalog import NetworkSource
 from nasviz.errors import WeightsError
-from nasviz.runs import Run, RunSettings, Store, find_subnet, keep_subnet, origin_of
+from nasviz.runs import (
+    Run,
+    RunSettings,
+    Store,
+    SweepSettings,
+    SweepStore,
+    find_subnet,
+    is_subnet,
+    keep_subnet,
+    origin_of,
+)
 
 
 def left_by(run: Run, graph: str = "{}") -> NetworkSource:
@@ -38,6 +49,33 @@ def test_a_run_in_a_sub_network_outlives_the_run_that_has_left_it(store: Store, 
     assert again.settings.network == kept
     assert again.cut_from == run.id
     assert {summary.id for summary in store.list()} == {child.id, again.id}
+
+
+def test_a_run_finds_its_sub_network_in_the_trash_and_where_its_folder_was_moved_to(
+    store: Store, run: Run, tmp_path: Path
+) -> None:
+    child = store.create(RunSettings(network=left_by(run)))
+    key = Path(str(child.settings.network.subnet)).name
+    assert child.config["settings"]["network"]["subnet"] == f".subnets/{key}"
+    assert is_subnet(Path(str(Run(store.delete(child.id)).settings.network.subnet)))
+    store.restore(child.id)
+
+    old = child.config | {"settings": child.settings.to_json()}  # an absolute path, as it once was
+    (child.folder / "config.json").write_text(json.dumps(old))
+    assert Run(child.folder).settings == child.settings
+    moved = store.folder.rename(tmp_path / "moved")
+    assert Run(moved / child.id).settings.network.subnet == str(moved / ".subnets" / key)
+
+
+def test_a_sweep_in_a_sub_network_outlives_the_run_that_has_left_it_and_a_move(
+    store: Store, run: Run, tmp_path: Path
+) -> None:
+    sweep = SweepStore(store.folder).create(SweepSettings(RunSettings(network=left_by(run)), ()))
+    store.erase(store.delete(run.id).name)
+    moved = SweepStore(store.folder.rename(tmp_path / "moved")).open(sweep.id)
+    kept = Path(str(moved.settings.base.network.subnet))
+    assert kept.parent == tmp_path / "moved" / ".subnets"
+    assert is_subnet(kept)
 
 
 def test_equal_sub_networks_are_kept_once_and_found_by_their_key(store: Store, run: Run) -> None:

@@ -74,3 +74,15 @@ def test_only_a_run_that_is_done_and_whole_is_continued(done: Run, store: Store,
             continue_run(store, done, 1)
     finally:
         (done.folder / "checkpoint.pt").write_bytes(content)
+
+
+@pytest.mark.parametrize("has_sum", [True, False], ids=["", "of an earlier version"])
+def test_a_torn_start_is_told_in_words(done: Run, store: Store, has_sum: bool) -> None:
+    torn = continue_run(store, done, 1)
+    if not has_sum:
+        (torn.folder / "start.json").unlink()
+    path = torn.folder / "start.pt"
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(CheckpointError, match=r"start\.pt is damaged"):
+        work(torn)
+    assert "start.pt is damaged" in torn.end.error

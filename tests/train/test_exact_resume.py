@@ -78,6 +78,7 @@ def test_three_kills_change_no_bit_and_another_seed_does(context: Any, store: St
         np.testing.assert_array_equal(expected.steps[name], found.steps[name], err_msg=name)
     np.testing.assert_array_equal(expected.scores.values, found.scores.values)
     np.testing.assert_array_equal(expected.norms.values, found.norms.values)
+    np.testing.assert_array_equal(expected.cosines.values, found.cosines.values)
     assert expected.evaluations == found.evaluations
     assert timeless(straight) == timeless(killed)
     told = [(e.step, e.kind, e.text) for e in found.events if e.kind != "resume"]

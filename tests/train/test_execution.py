@@ -1,7 +1,9 @@
 """A run from start to end: what is recorded, what is written, how it is paused, and how it fails."""
 
 import hashlib
+import itertools
 import json
+import shutil
 import subprocess
 import threading
 from dataclasses import replace
@@ -11,16 +13,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import cosine_similarity
 
 from nasviz import models, subnet
 from nasviz.catalog import OPTIMIZERS, NetworkSource
 from nasviz.data import load
 from nasviz.errors import InvalidSparsityError, NonFiniteLossError, RunStateError
 from nasviz.graph import SearchSpace
-from nasviz.runs import Run, Store
-from nasviz.train import Progress, evaluate, work
+from nasviz.runs import Run, Store, Writer
+from nasviz.train import Progress, evaluate, open_session, train, work
+from nasviz.train.recorder import Recorder, read_back
 from tests.runs.conftest import wait_until
 from tests.train.conftest import short_settings, timeless
+
+GSPARSITY = {"optimizer": "gsparsity", "target_sparsity": 0, "warmup_steps": None, "mu": 2.0}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +74,7 @@ def test_every_step_score_and_norm_is_on_record(done: Run) -> None:
 
     assert tail.steps.step.tolist() == list(range(22))
     assert tail.scores.steps.tolist() == list(range(8))
-    assert tail.norms.steps.tolist() == list(range(16))
+    assert tail.norms.steps.tolist() == tail.cosines.steps.tolist() == list(range(16))
     assert tail.scores.structures == tail.norms.structures
     assert np.isfinite(tail.scores.values).all()
     gone = [tail.norms.structures.index(i) for i in done.end.result["selected"]]
@@ -76,6 +82,34 @@ def test_every_step_score_and_norm_is_on_record(done: Run) -> None:
     assert (np.delete(tail.norms.values[-1], gone) > 0).all()
     assert tail.facts["warmup_steps"] == tail.facts["projection_steps"] == 8
     assert tail.facts["max_sparsity"] == 4
+
+
+@pytest.mark.parametrize("changes", [{}, {"slim": 0.3}, GSPARSITY], ids=["h2spg", "slim", "gsparsity"])
+def test_cosines_on_record_are_those_of_weights_and_gradient_before_each_step(
+    store: Store, changes: dict[str, Any]
+) -> None:
+    run = store.create(short_settings(**changes))
+    session = open_session(run.settings)
+    groups = {
+        s.id: [session.network.get_parameter(name) for name in s.parameter_names]
+        for s in session.space.structures
+        if s.id in session.optimizer.structure_ids
+    }
+    expected, owned = [], groups.values()
+
+    def look(*_: object) -> None:
+        flat = [[torch.cat([t.flatten() for t in ts]) for ts in (xs, [x.grad for x in xs])] for xs in owned]
+        expected.append([cosine_similarity(x, grad, 0).item() for x, grad in flat])
+
+    session.optimizer.register_step_pre_hook(look)
+    with Writer(run, read_back=read_back) as writer:
+        recorder = Recorder(session, writer)
+        for record in itertools.islice(train(session), 5):
+            recorder.observe(record)
+    found = run.tail().cosines
+    assert (found.steps.tolist(), found.structures) == (list(range(5)), tuple(groups))
+    np.testing.assert_allclose(found.values, np.array(expected), rtol=1e-3, atol=1e-6)
+    assert np.abs(found.values).max() > 1e-3
 
 
 def test_the_sub_network_answers_like_the_full_one(done: Run) -> None:
@@ -239,6 +273,30 @@ def test_a_cancelled_run_goes_on_where_it_was_cancelled(store: Store, done: Run)
 
     assert run.tail().steps.loss.tolist() == done.tail().steps.loss.tolist()
     assert (heard[-1].step, heard[-1].total_steps, heard[-1].phase) == (22, 22, "construction")
+
+
+def test_runs_in_a_kept_sub_network_go_on_where_their_folder_was_copied_to(
+    store: Store, done: Run, tmp_path: Path
+) -> None:
+    cut = NetworkSource("demonet_subnet", subnet=str(done.folder / "subnet"))
+    chosen = replace(done.settings, network=cut, target_sparsity=0)
+    straight, stopped = store.create(chosen), store.create(chosen)
+    assert work(straight) == "done"
+
+    def cancel(progress: Progress) -> None:
+        if progress.accuracy is not None:
+            stopped.request("cancel")
+
+    assert work(stopped, cancel) == "cancelled"
+    assert str(tmp_path) not in (stopped.folder / "config.json").read_text()
+    shutil.copytree(store.folder, tmp_path / "another disk" / "runs")
+    store.folder.rename(tmp_path / "gone")
+
+    copied = Store(tmp_path / "another disk" / "runs").open(stopped.id)
+    assert Path(copied.settings.network.subnet).is_relative_to(tmp_path / "another disk")
+    assert work(copied) == "done"
+    gone = Store(tmp_path / "gone").open(straight.id)
+    assert copied.tail().steps.loss.tolist() == gone.tail().steps.loss.tolist()
 
 
 def test_a_cancel_during_an_evaluation_loses_no_step(store: Store, done: Run) -> None:

@@ -37,11 +37,15 @@ def visit(folder: Path) -> AppTest:
     def script(folder: str) -> None:
         from pathlib import Path
 
+        import streamlit as st
+
         from nasviz.runs import Run
         from nasviz.ui import replay
         from nasviz.ui.scene import Scene
 
-        replay.replay(Scene(Run(Path(folder)), None, None))
+        scene = Scene(Run(Path(folder)), None, None)
+        replay.replay(scene)
+        st.session_state["shown"] = scene.shown(scene.run.tail())
 
     return AppTest.from_function(script, args=(str(folder),)).run(timeout=30)
 
@@ -65,6 +69,25 @@ def test_a_replay_is_played_by_the_clock_and_held(recorded: Path) -> None:
     held = app.slider[0].value
     app.run(timeout=30)
     assert app.slider[0].value == held
+
+
+def test_heat_map_and_graph_show_scores_cosines_or_norms_as_chosen(tmp_path: Path) -> None:
+    run = Store(tmp_path).create(RunSettings(network=NetworkSource("demonet"), target_sparsity=1))
+    with Writer(run) as writer:
+        writer.describe(total_steps=2)
+        for step in range(2):
+            writer.scores(step, (1, 2), [0.1, 0.2])
+            writer.norms(step, (1, 2), [3.0, 4.0])
+            writer.cosines(step, (1, 2), [-0.5, 0.25])
+            writer.step(StepRecord(step, 0, "warm-up", 1.0, 0.5, 0.1))
+    app = visit(run.folder)
+    (chooser,) = (control for control in app.segmented_control if "Heat map" in control.label)
+    assert (chooser.options, chooser.value) == (["Saliency", "Gradient cosine", "Norm"], "Saliency")
+    for name, numbers in (("Gradient cosine", [-0.5, 0.25]), ("Norm", [3.0, 4.0])):
+        chooser.set_value(name).run(timeout=30)
+        assert not app.exception
+        shown, measure = app.session_state["shown"]
+        assert (shown.scores.values[-1].tolist(), measure) == (numbers, name)
 
 
 def test_buttons_lead_to_where_a_phase_begins(recorded: Path) -> None:
