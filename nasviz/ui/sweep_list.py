@@ -64,10 +64,11 @@ def sweep_list() -> None:
 
 
 def _title(summary: SweepSummary) -> str:
+    """Nothing that changes while it runs: the browser goes on showing what was chosen, in the old words."""
     settings = summary.settings
     name = summary.labels.name or (settings.title if settings else "") or "Grid"
     when = time.strftime("%d %b %H:%M", time.localtime(summary.created))
-    return f"{name} · {summary.counts['done']} of {summary.counts.total()} done · {summary.state} · {when}"
+    return f"{name} · {summary.counts.total()} runs · {when}"
 
 
 def _buttons(sweep: Sweep) -> None:

@@ -26,6 +26,7 @@ def test_a_grid_is_trained_from_the_page_and_a_point_of_its_front_opens_the_sub_
     store = SweepStore(fresh_server.runs)
     assert wait_for(lambda: [s.counts["done"] for s in store.list()] == [3], 240)
     expect(page.get_by_text("3 of 3 runs over")).to_be_visible()
+    expect(page.get_by_text("done", exact=True)).to_be_visible()  # the page will not draw another chart
     expect(page.get_by_text("A click opens its sub-network")).to_be_visible()
     settle(page)
     picture(page, "sweep")
