@@ -6,14 +6,11 @@ concatenation. They are scaled and zeroed with their structure, but not scored.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
-
-from nasviz.saliency.flat import FlatBuffer, are_small
 
 __all__ = ["GroupScaler", "Rows", "TensorGroup", "merge"]
 
@@ -71,23 +68,16 @@ class GroupScaler:
     def __init__(self, group: TensorGroup) -> None:
         self.group: TensorGroup = merge([group])
         self._tensors = list(self.group.tensors)
+        self._factor = _number_like(self._tensors)
         self._row_tensors = list({id(rows.tensor): rows.tensor for rows in self.group.rows}.values())
         self._others = [_others(tensor, self.group.rows) for tensor in self._row_tensors]
         self._chosen = [1 - others for others in self._others]
 
-    @cached_property
-    def _flat(self) -> FlatBuffer | None:
-        """Where many small tensors are multiplied at one go."""
-        return FlatBuffer(self._tensors) if are_small(self._tensors) else None
-
     @torch.no_grad()
     def scale_(self, factor: float) -> None:
         """Multiply every variable of the group by `factor`, and no other."""
-        if self._flat is not None:
-            self._flat.gather(self._tensors).mul_(factor)
-            self._flat.scatter_(self._tensors)
-        elif self._tensors:
-            torch._foreach_mul_(self._tensors, factor)
+        if self._tensors:
+            torch._foreach_mul_(self._tensors, factor if self._factor is None else self._factor.fill_(factor))
         if self._row_tensors:
             factors = torch._foreach_mul(self._chosen, factor)
             torch._foreach_add_(factors, self._others)
@@ -133,6 +123,14 @@ def _buffers(tensor: Tensor, state: dict[Tensor, dict[str, object]]) -> list[Ten
     """What an optimizer keeps for each variable of a tensor, such as momentum; not its count of steps."""
     kept = state[tensor].items() if tensor in state else ()
     return [b for name, b in kept if isinstance(b, Tensor) and b.shape == tensor.shape and name != "step"]
+
+
+def _number_like(tensors: Sequence[Tensor]) -> Tensor | None:
+    """Room for a factor: on the CPU torch makes a plain number a tensor anew each time it multiplies."""
+    kinds = {(tensor.dtype, tensor.device.type) for tensor in tensors}
+    # Coarser types are multiplied in single precision, and would round a factor of their own type.
+    is_exact = len(kinds) == 1 and kinds <= {(torch.float32, "cpu"), (torch.float64, "cpu")}
+    return torch.ones((), dtype=tensors[0].dtype) if is_exact else None
 
 
 def _others(tensor: Tensor, rows: Iterable[Rows]) -> Tensor:

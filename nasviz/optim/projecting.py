@@ -86,6 +86,11 @@ class ProjectingOptimizer(GroupOptimizer):
 
     def _trial_step(self) -> None:
         """Step of the inner optimizer with the half-space test, which is left out where it cannot fail."""
+        if self._reach.looks_back:
+            self._inner_step()
+            if not self._reach.was_short(self.epsilon):
+                self._halfspace(self._reach.origins())
+            return
         if self._reach.is_short(self.epsilon):
             self._inner_step()
             return

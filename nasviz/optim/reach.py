@@ -3,19 +3,22 @@
 A trial point x - s leaves the half-space of x only where <s, x> > (1 - epsilon) ||x||^2, so only a step with
 ||s|| > (1 - epsilon) ||x|| can. For the optimizers of the documents ||s|| is bounded before the step is made:
 that of SGD by the lengths of its gradient and its buffer, that of Adam by its settings alone, whatever the
-gradients were. As long as the bound holds, x is neither copied nor multiplied, and no decision differs.
+gradients were. Where many small tensors keep a momentum, s is told from that once the step has been made. As
+long as the bound holds, x is neither copied nor multiplied, and no decision differs.
 """
 
 from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
-from torch.optim.optimizer import _global_optimizer_pre_hooks
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
+from nasviz.optim.momenta import Momenta
 from nasviz.saliency import StructureIndex
 
 __all__ = ["Reach", "adam_bound"]
@@ -45,6 +48,7 @@ class Reach:
 
     def __init__(self, inner: Optimizer, index: StructureIndex) -> None:
         self._inner, self._index = inner, index
+        self._momenta: Momenta | None = None
         dtypes = {tensor.dtype for tensor in index.tensors}
         self._is_known = (
             bool(index.ids)
@@ -57,11 +61,13 @@ class Reach:
         places = {id(p): number for number, group in enumerate(inner.param_groups) for p in group["params"]}
         owners = [places.get(id(tensor)) for tensor in index.tensors]
         self._is_known = None not in owners
-        self._owners = torch.tensor([owner or 0 for owner in owners])
-        self._roots = torch.tensor(
-            [math.sqrt(tensor.numel()) for tensor in index.tensors], dtype=torch.float64
-        )
+        self._own_groups = sorted({owner for owner in owners if owner is not None})
+        self._roots = index.num_parameters.sqrt()
         self._shortest = self._longest = self._buffer = torch.empty(0, dtype=torch.float64)
+        self._is_whole = True
+        """Whether every tensor had a gradient when they were last looked at."""
+        if self._is_known:
+            self._momenta = Momenta.found(inner, index)
         self._age, self._pause = MEASURE_EVERY, 0
 
     @torch.no_grad()
@@ -72,9 +78,7 @@ class Reach:
         if self._pause:
             self._pause -= 1
             return False
-        gradient = (
-            self._index.lengths([t.grad for t in self._index.tensors]) if type(self._inner) is SGD else None
-        )
+        gradient = self._gradient() if type(self._inner) is SGD else None
         if self._age < MEASURE_EVERY and self._holds(epsilon, gradient):
             return True
         self._measure()
@@ -83,6 +87,34 @@ class Reach:
         self._age, self._pause = MEASURE_EVERY, PAUSE
         return False
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether it is asked after the step whether that was short, not before."""
+        if self._momenta is None or self._pause or self._has_hooks():
+            return False
+        return self._momenta.tell_steps(self._groups())
+
+    @torch.no_grad()
+    def was_short(self, epsilon: float) -> bool:
+        """Whether the step that was just made left every structure in its half-space, for certain."""
+        assert self._momenta is not None
+        self._buffer = self._momenta.norm() * (1 + MARGIN)
+        step = self._largest("lr") * self._buffer
+        if self._age >= MEASURE_EVERY or not self._is_within(step, epsilon):
+            length = self._index.norm(self._index.tensors)
+            self._shortest, self._longest = length * (1 - MARGIN) - step, length * (1 + MARGIN)
+            self._age = 0
+        is_short = self._is_within(step, epsilon)
+        self._carry_on(step)
+        if not is_short:
+            self._age, self._pause = MEASURE_EVERY, PAUSE
+        return is_short
+
+    def origins(self) -> list[Tensor]:
+        """Where the step began that was just made and was not short, tensor by tensor."""
+        assert self._momenta is not None
+        return self._momenta.origins()
+
     def scaled(self, factor: float) -> None:
         """Note that all structures were multiplied by `factor` after the step."""
         if self._is_known:
@@ -90,49 +122,67 @@ class Reach:
 
     def _holds(self, epsilon: float, gradient: Tensor | None) -> bool:
         """Whether the bounds exclude that a structure leaves; they are carried on past the step."""
-        step = (self._steps_of_adam() if gradient is None else self._steps_of_sgd(gradient)) * (1 + MARGIN)
-        length, moved = (self._index.per_structure(v.square()).sqrt() for v in (self._shortest, step))
-        self._shortest = (self._shortest - step).clamp(min=0)
+        step = (self._step_of_adam() if gradient is None else self._step_of_sgd(gradient)) * (1 + MARGIN)
+        is_short = self._is_within(step, epsilon)
+        self._carry_on(step)
+        return is_short
+
+    def _is_within(self, step: Tensor, epsilon: float) -> bool:
+        return bool((step < (1 - epsilon) * self._shortest).all())
+
+    def _carry_on(self, step: Tensor) -> None:
+        """Take the bounds on lengths past a step."""
+        self._shortest = (self._shortest - step).clamp_(min=0)
         self._longest = self._longest + step
         self._age += 1
-        return bool((moved < (1 - epsilon) * length).all())
 
     def _measure(self) -> None:
-        """Lengths of the tensors, and of the buffers of SGD."""
-        length = self._index.lengths(self._index.tensors)
+        """Lengths of the structures, and of the buffers of SGD."""
+        length = self._index.norm(self._index.tensors)
         self._shortest, self._longest = length * (1 - MARGIN), length * (1 + MARGIN)
-        buffers = [self._inner.state.get(t, {}).get("momentum_buffer") for t in self._index.tensors]
-        self._buffer = self._index.lengths(buffers) * (1 + MARGIN)
+        if type(self._inner) is SGD:
+            buffers = [self._inner.state.get(t, {}).get("momentum_buffer") for t in self._index.tensors]
+            self._buffer = self._index.norm(buffers) * (1 + MARGIN)
         self._age = 0
 
-    def _steps_of_sgd(self, gradient: Tensor) -> Tensor:
-        """For each tensor a length that its step does not exceed."""
-        momentum, nesterov = self._setting("momentum"), self._setting("nesterov")
-        pull = gradient + self._setting("weight_decay") * self._longest
-        share = (1 - self._setting("dampening")).abs().clamp(min=1.0)  # a new buffer is the gradient itself
-        # A tensor without gradient is passed over, and keeps its buffer: hence the maximum.
-        self._buffer = torch.maximum(self._buffer, momentum * self._buffer + share * pull)
-        direction = torch.where(momentum == 0, pull, self._buffer) + nesterov * pull
-        return self._setting("lr") * direction
+    def _gradient(self) -> Tensor:
+        """The length of each structure's gradient."""
+        grads = [tensor.grad for tensor in self._index.tensors]
+        self._is_whole = all(grad is not None for grad in grads)  # `in` would compare tensors
+        return self._index.norm(grads)
 
-    def _steps_of_adam(self) -> Tensor:
+    def _step_of_sgd(self, gradient: Tensor) -> Tensor:
+        """For each structure a length that its step does not exceed."""
+        momentum, nesterov = self._largest("momentum"), self._largest("nesterov")
+        pull = gradient + self._largest("weight_decay") * self._longest
+        # A tensor without gradient is passed over, and keeps its buffer.
+        keep = momentum if self._is_whole or not momentum else max(1.0, momentum)
+        # A new buffer is the gradient itself, whatever the dampening.
+        share = max(1.0, *(abs(1 - float(group["dampening"])) for group in self._groups()))
+        self._buffer = keep * self._buffer + share * pull
+        return self._largest("lr") * (max(1.0, momentum) * self._buffer + nesterov * pull)
+
+    def _step_of_adam(self) -> Tensor:
         """The same, from the settings alone."""
-        groups = self._inner.param_groups
-        bounds = torch.tensor(
-            [adam_bound(*map(float, group["betas"])) for group in groups], dtype=torch.float64
-        )
-        is_decoupled = isinstance(self._inner, AdamW)
-        decay = self._setting("weight_decay") if is_decoupled else torch.zeros_like(self._roots)
-        return self._setting("lr") * (bounds[self._owners] * self._roots + decay * self._longest)
+        bound = max(adam_bound(*map(float, group["betas"])) for group in self._groups())
+        step = bound * self._roots
+        if isinstance(self._inner, AdamW):
+            step = step + self._largest("weight_decay") * self._longest
+        return self._largest("lr") * step
 
-    def _setting(self, name: str) -> Tensor:
-        """A setting of the parameter groups, once for each tensor."""
-        values = [float(group[name]) for group in self._inner.param_groups]
-        return torch.tensor(values, dtype=torch.float64)[self._owners]
+    def _groups(self) -> list[dict[str, Any]]:
+        """The parameter groups that structures lie in."""
+        return [self._inner.param_groups[number] for number in self._own_groups]
+
+    def _largest(self, name: str) -> float:
+        """A setting, where it is largest: all bounds rise with it."""
+        return max(float(group[name]) for group in self._groups())
 
     def _has_hooks(self) -> bool:
-        """Hooks may change gradients after they were measured."""
-        return bool(self._inner._optimizer_step_pre_hooks or _global_optimizer_pre_hooks)
+        """Hooks may change gradients after they were measured, or move what the step has moved."""
+        own = self._inner
+        hooks = (own._optimizer_step_pre_hooks, own._optimizer_step_post_hooks)
+        return any(hooks) or bool(_global_optimizer_pre_hooks or _global_optimizer_post_hooks)
 
 
 @lru_cache(maxsize=64)

@@ -42,13 +42,13 @@ class FlatBuffer:
         sizes = [tensor.numel() for tensor in like]
         self.vector = torch.empty(sum(sizes), dtype=like[0].dtype, device=like[0].device)
         pieces = torch.split(self.vector, sizes)
-        self._views = [piece.view(tensor.shape) for piece, tensor in zip(pieces, like, strict=True)]
+        self.views = [piece.view(tensor.shape) for piece, tensor in zip(pieces, like, strict=True)]
 
     def gather(self, tensors: Sequence[Tensor]) -> Tensor:
         """The vector, holding these tensors now."""
-        torch._foreach_copy_(self._views, list(tensors))
+        torch._foreach_copy_(self.views, list(tensors))
         return self.vector
 
     def scatter_(self, tensors: Sequence[Tensor]) -> None:
         """Write the vector back into tensors."""
-        torch._foreach_copy_(list(tensors), self._views)
+        torch._foreach_copy_(list(tensors), self.views)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import pytest
 import torch
 
+from nasviz.optim import H2SPG, Selection
+from nasviz.optim.groups import TensorGroup
+from nasviz.optim.momenta import Momenta
 from nasviz.optim.projecting import ProjectingOptimizer
 from nasviz.optim.reach import MARGIN, MEASURE_EVERY, Reach, adam_bound
 from nasviz.saliency import StructureIndex
@@ -36,20 +40,25 @@ def test_no_step_is_longer_than_its_bound(name):
     inner = KNOWN[name](own)
     reach = Reach(inner, StructureIndex({1: own[:2], 2: own[2:]}))
     generator = torch.Generator().manual_seed(1)
-    closest, longest = 0.0, torch.zeros(3)
+    closest, longest = 0.0, torch.zeros(2)
+    structures = own[:2], own[2:]
+
+    def lengths(tensors):
+        whole = [torch.cat([tensors[id(t)].flatten() for t in owned]).double() for owned in structures]
+        return torch.stack([vector.norm() for vector in whole])
+
     for step in range(3 * MEASURE_EVERY):
         for i, tensor in enumerate(own):
             grad = torch.randn(tensor.shape, generator=generator) * 10.0 ** float((step % 7) - 5)
             tensor.grad = grad if (step + i) % 5 else None
-        before = [tensor.detach().clone() for tensor in own]
+        before = {id(t): t.detach().clone() for t in own}
         assert reach.is_short(-1e9)  # no step is as long as that
-        start = (
-            torch.stack([b.double().norm() for b in before]) * (1 + MARGIN) if reach._age == 1 else longest
-        )
+        start = lengths(before) * (1 + MARGIN) if reach._age == 1 else longest
         longest = reach._longest
         inner.step()
-        moved = torch.stack([(t.detach().double() - b).norm() for t, b in zip(own, before, strict=True)])
-        norms = torch.stack([t.detach().double().norm() for t in own])
+        after = {id(t): t.detach() for t in own}
+        moved = lengths({i: after[i].double() - before[i] for i in after})
+        norms = lengths(after)
         assert (reach._shortest <= norms).all()
         assert (norms <= longest).all()
         assert (moved <= longest - start + 1e-6 * norms).all()  # positions are rounded
@@ -102,6 +111,73 @@ def test_every_decision_is_that_of_a_test_at_every_step(base, epsilon, monkeypat
         assert any(answers), "every step was tested: the comparison says nothing"
     if base in ("rmsprop", "nadam", "asgd"):
         assert not any(answers)
+
+
+def many(count=40):
+    """Small tensors, two a structure, all with a momentum."""
+    generator = torch.Generator().manual_seed(0)
+    own = [torch.randn(3, 2, generator=generator).requires_grad_() for _ in range(count)]
+    sgd = torch.optim.SGD(own, lr=0.1, momentum=0.9, weight_decay=1e-4)
+    for tensor in own:
+        tensor.grad = torch.zeros_like(tensor)
+    sgd.step()
+    return own, sgd, StructureIndex({i: own[2 * i : 2 * i + 2] for i in range(count // 2)})
+
+
+def test_momenta_in_one_vector_are_what_they_were_and_tell_the_step():
+    (own, sgd, index), (others, plain, _) = many(), many()
+    momenta = Momenta.found(sgd, index)
+    generator = torch.Generator().manual_seed(1)
+    for step in range(5):
+        before = [tensor.detach().clone() for tensor in own]
+        for number, (tensor, other) in enumerate(zip(own, others, strict=True)):
+            grad = torch.randn(tensor.shape, generator=generator)
+            tensor.grad = other.grad = grad if (step + number) % 7 else None
+        sgd.step()
+        plain.step()
+        assert momenta.tell_steps(sgd.param_groups)
+        assert all(torch.equal(a, b) for a, b in zip(own, others, strict=True))
+        torch.testing.assert_close(momenta.origins(), before)
+        moved = index.norm([a.detach() - b for a, b in zip(own, before, strict=True)])
+        assert (moved <= 0.1 * momenta.norm() * (1 + 1e-5)).all()
+    sgd.param_groups[0]["nesterov"] = True
+    assert not momenta.tell_steps(sgd.param_groups)
+    sgd.param_groups[0]["nesterov"] = False
+    sgd.load_state_dict(copy.deepcopy(sgd.state_dict()))
+    assert not momenta.tell_steps(sgd.param_groups), "these are other buffers"
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.9, 0.998])
+def test_a_look_back_decides_as_a_test_at_every_step(epsilon, monkeypatch):
+    zeroed, looks = [], []
+    was_short = Reach.was_short
+
+    def noted(reach, at):
+        looks.append(was_short(reach, at))
+        return looks[-1]
+
+    monkeypatch.setattr(Reach, "was_short", noted)
+    for is_testing in (False, True):
+        if is_testing:
+            monkeypatch.setattr(Momenta, "found", classmethod(lambda *_: None))
+            monkeypatch.setattr(Reach, "is_short", lambda reach, at: False)
+        own, sgd, _ = many()
+        groups = {i: TensorGroup(tuple(own[2 * i : 2 * i + 2])) for i in range(20)}
+        chosen = {i: groups[i] for i in range(0, 20, 2)}
+        select = lambda scores, chosen=chosen: Selection(tuple(chosen), members=chosen)  # noqa: E731
+        optimizer = H2SPG(
+            sgd, groups, select, warmup_steps=2, projection_steps=40, epsilon=epsilon, saliency="magnitude"
+        )
+        generator = torch.Generator().manual_seed(2)
+        for step in range(41):
+            for tensor in own:
+                tensor.grad = torch.randn(tensor.shape, generator=generator) * (20.0 if step == 30 else 1e-4)
+            optimizer.step()
+        zeroed.append((optimizer.zeroed_by, optimizer.zeroed_at, [tensor.tolist() for tensor in own]))
+    assert zeroed[0] == zeroed[1]
+    assert any(looks)
+    assert not all(looks), "no step was long: the comparison says nothing"
+    assert "half-space" in zeroed[0][0].values()
 
 
 def test_nothing_is_claimed_where_gradients_may_change_or_rounding_is_coarse():
