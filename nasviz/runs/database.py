@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,9 +19,10 @@ from nasviz.errors import DataError, NasvizError, StorageError
 from nasviz.runs.files import DATABASE, require_folder
 from nasviz.runs.storage import storage_error
 
-__all__ = ["VECTOR_TABLES", "open_reader", "open_writer"]
+__all__ = ["VECTOR_TABLES", "open_reader", "open_writer", "stamp"]
 
 VERSION = 1
+YOUNG_NS = 20_000_000
 VECTOR_TABLES = ("scores", "norms", "cosines")
 
 SCHEMA = f"""
@@ -88,6 +90,21 @@ def open_reader(folder: Path) -> closing[sqlite3.Connection] | None:
         connection.close()
         return None
     return closing(connection)
+
+
+def stamp(folder: Path) -> tuple[int, ...] | None:
+    """Changes with every commit, at the price of a look at two files; None while that cannot be told.
+
+    Files bear the time of their last change to some milliseconds, so what was written just now may be
+    written once more under the same stamp.
+    """
+    found: list[int] = []
+    for path in (folder / DATABASE, folder / f"{DATABASE}-wal"):
+        with suppress(FileNotFoundError):
+            state = path.stat()
+            found += [state.st_mtime_ns, state.st_size]
+    is_old = bool(found) and time.time_ns() - max(found[::2]) > YOUNG_NS
+    return tuple(found) if is_old else None
 
 
 def _address(path: Path) -> str:

@@ -97,9 +97,9 @@ class Vectors(NamedTuple):
 NO_VECTORS = Vectors(np.empty(0, np.int64), np.empty((0, 0), np.float32), ())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Tail:
-    """What a run has recorded past some step.
+    """What a run has recorded past some step; equal to nothing but itself.
 
     Evaluations and events are few and are always complete: replace them. Rows and vectors are appended.
     """

@@ -14,8 +14,8 @@ from nasviz.errors import RunNotFoundError
 from nasviz.graph import SearchSpace
 from nasviz.runs import Run, RunSettings, Tail
 from nasviz.runs.files import SEARCHED, SPACE, read_json
+from nasviz.runs.following import Follower
 from nasviz.runs.records import Vectors
-from nasviz.runs.tail import read_position
 from nasviz.ui import session
 
 __all__ = [
@@ -118,9 +118,16 @@ def same_words(first: RunSettings, second: RunSettings) -> bool:
 
 
 def read(run: Run) -> Tail:
-    """All that a short run has recorded, every n-th step of a long one."""
-    last_step, _ = read_position(run.folder)
-    return run.tail(every=max(1, last_step // ROWS))
+    """All that a short run has recorded, every n-th step of a long one; to be looked at only.
+
+    Read once for all who watch the run.
+    """
+    return _follower(str(run.folder)).read()
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _follower(folder: str) -> Follower:
+    return Follower(Path(folder), ROWS)
 
 
 def measure_of(settings: RunSettings) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import streamlit as st
 
 from nasviz.draw import GraphView, Overlay, saliency_overlay
 from nasviz.draw.about import About
-from nasviz.draw.live_frame import WEIGHT, last_scores, live_frame
+from nasviz.draw.live_frame import WEIGHT, LiveFrame, last_scores, live_frame
 from nasviz.graph import SearchSpace
 from nasviz.graph.paths import count_paths, strongest
 from nasviz.runs import Run, Tail
-from nasviz.runs.records import Vectors
 from nasviz.ui import colours, graphs, run_facts
 from nasviz.ui.component import chosen_in, live_view, paint_message
 from nasviz.ui.controls import keep, kept
@@ -21,6 +21,20 @@ __all__ = ["GRAPH", "Scene"]
 
 GRAPH = "live-graph"
 SHOWN = "shown-of-structures"
+
+
+@lru_cache(maxsize=16)
+def _frame(
+    tail: Tail,
+    vectors: str,
+    measure: str,
+    state: str,
+    names: tuple[tuple[int, str], ...],
+    more: tuple[tuple[str, str], ...],
+) -> LiveFrame:
+    """One frame for all pages that show the same moment of a run."""
+    shown = replace(tail, scores=getattr(tail, vectors))
+    return live_frame(shown, state=state, names=dict(names), measure=measure, more=more)
 
 
 @dataclass(frozen=True)
@@ -54,26 +68,28 @@ class Scene:
         )
         keep(SHOWN, chosen)
 
-    def _measured(self, tail: Tail) -> dict[str, Vectors]:
-        """What is on record of each structure, by what it is."""
-        named = {self.measure: tail.scores, colours.COSINE: tail.cosines}
+    def _measured(self, tail: Tail) -> dict[str, str]:
+        """Which vectors there are, by what they are."""
+        named = {self.measure: "scores", colours.COSINE: "cosines"}
         if self.measure != run_facts.LENGTH:
-            named[colours.NORM] = tail.norms
-        return {name: found for name, found in named.items() if len(found.steps)}
+            named[colours.NORM] = "norms"
+        return {name: vectors for name, vectors in named.items() if len(getattr(tail, vectors).steps)}
 
     def shown(self, tail: Tail) -> tuple[Tail, str]:
         """The same moment with what was chosen in place of the scores, and what that is."""
+        vectors, measure = self._chosen(tail)
+        return replace(tail, scores=getattr(tail, vectors)), measure
+
+    def _chosen(self, tail: Tail) -> tuple[str, str]:
+        """Which vectors were chosen to be shown, and what they are."""
         measured, chosen = self._measured(tail), kept(SHOWN, self.measure)
-        return (
-            (replace(tail, scores=measured[chosen]), chosen) if chosen in measured else (tail, self.measure)
-        )
+        return (measured[chosen], chosen) if chosen in measured else ("scores", self.measure)
 
     def show(self, tail: Tail, state: str) -> None:
         """Draw one moment, and recolour the graph with it."""
         paths = self._paths(tail)
         names = {s.id: s.name for s in self.space.structures} if self.space is not None else {}
-        shown, measure = self.shown(tail)
-        now = live_frame(shown, state=state, names=names, measure=measure, more=paths)
+        now = _frame(tail, *self._chosen(tail), state, tuple(names.items()), paths)
         messages = []
         if self.view is not None:
             messages.append(paint_message(self.view, GRAPH, self.overlay(tail), about=self.about(tail)))

@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from nasviz.errors import DataError, RunBusyError, RunNotFoundError, RunStateError
 from nasviz.runs import Evaluation, Run, RunSettings, StepRecord, Store, Writer, steps_to_csv, to_document
+from nasviz.runs.database import stamp
 from nasviz.runs.writer import FLUSH_ROWS
+from tests.runs.conftest import wait_until
 from tests.runs.run_writing import record, write
 
 
@@ -56,6 +58,19 @@ def test_a_run_of_a_version_without_cosines_is_read_and_goes_on(run: Run) -> Non
     tail = run.tail(0)
     assert (tail.cosines.steps.tolist(), tail.cosines.structures) == ([1], (7, 3))
     assert tail.cosines.values.tolist() == [[0.5, -1.0]]
+
+
+def test_a_stamp_lasts_until_the_next_commit(run: Run) -> None:
+    assert stamp(run.folder) is None
+    with Writer(run) as writer:
+        seen = set()
+        for step in range(3):
+            write(writer, step)
+            writer.flush()
+            wait_until(lambda: stamp(run.folder) is not None)
+            assert stamp(run.folder) == stamp(run.folder)
+            seen.add(stamp(run.folder))
+    assert len(seen) == 3
 
 
 def test_a_tail_holds_only_what_is_new(run: Run) -> None:

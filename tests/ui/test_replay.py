@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from nasviz.catalog import NetworkSource
-from nasviz.runs import RunSettings, StepRecord, Store, Writer
+from nasviz.runs import Run, RunSettings, StepRecord, Store, Writer
+from nasviz.ui import run_facts
 from nasviz.ui.replay import SPEEDS, pace
+from tests.runs.conftest import wait_until
 
 
 @pytest.mark.parametrize("last", [1, 43, 700, 15_000, 10**6])
@@ -88,6 +92,15 @@ def test_heat_map_and_graph_show_scores_cosines_or_norms_as_chosen(tmp_path: Pat
         assert not app.exception
         shown, measure = app.session_state["shown"]
         assert (shown.scores.values[-1].tolist(), measure) == (numbers, name)
+
+
+def test_pages_that_follow_one_run_read_it_once_for_all_until_there_is_more(recorded: Path) -> None:
+    run = Run(recorded)
+    wait_until(lambda: run_facts.read(run) is run_facts.read(Run(recorded)))
+    with closing(sqlite3.connect(recorded / "run.db")) as connection:
+        connection.execute("DELETE FROM steps WHERE step > 9")
+        connection.commit()
+    assert run_facts.read(run).last_step == 9
 
 
 def test_buttons_lead_to_where_a_phase_begins(recorded: Path) -> None:
