@@ -1,7 +1,8 @@
 """What a running or finished run looks like at one moment: thinned curves, phases, a heat map of scores.
 
-A frame holds everything that is on screen, small enough to be sent twice a second (below 50 KB for any run),
-so a frame that gets lost costs nothing and a time slider replays a run by making frames of its past.
+A frame holds everything that moves on screen, small enough to be sent twice a second (below 50 KB for any
+run, with the colours of its graph), so a frame that gets lost costs nothing and a time slider replays a run
+by making frames of its past. Names of structures stay, and are sent once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from nasviz.draw.labels import clean, count, shorten
 from nasviz.draw.palette import BINS
@@ -65,8 +66,14 @@ class LiveFrame:
     measure: str = "Saliency"
     """What the scores are."""
 
+    def rows(self) -> list[tuple[int, str]]:
+        """Id and name of each structure: what stays the same from frame to frame."""
+        return [(s.id, s.name) for s in self.structures]
+
     def payload(self) -> dict[str, Any]:
-        """Everything for the browser."""
+        """Everything for the browser but the rows; numbers in base64, two bins of the heat map a byte."""
+        scores = [np.nan if s.score is None else s.score for s in self.structures]
+        bins = np.minimum(np.frombuffer(self.heat + b"\0" * (len(self.heat) % 2), np.uint8), 15)
         return {
             "state": self.state,
             "phase": self.phase,
@@ -74,13 +81,23 @@ class LiveFrame:
             "total": self.total_steps,
             "facts": self.facts,
             "phases": self.phases,
-            "curves": self.curves,
-            "structures": [(s.id, s.name, s.state, s.score) for s in self.structures],
+            "curves": [_packed_curve(curve) for curve in self.curves],
+            "states": "".join(s.state[0] for s in self.structures),
+            "scores": _packed(scores, "<f4"),
             "columns": self.heat_steps,
-            "heat": base64.b64encode(self.heat).decode(),
+            "heat": _packed(bins[::2] << 4 | bins[1::2], "u1"),
             "events": self.events,
             "measure": self.measure,
         }
+
+
+def _packed(numbers: ArrayLike, kind: str) -> str:
+    return base64.b64encode(np.asarray(numbers, kind).tobytes()).decode()
+
+
+def _packed_curve(curve: Mapping[str, Any]) -> dict[str, Any]:
+    steps, values = zip(*curve["points"], strict=True) if curve["points"] else ((), ())
+    return {**curve, "points": [_packed(steps, "<i4"), _packed(values, "<f4")]}
 
 
 def live_frame(

@@ -1,8 +1,8 @@
 """A network and what became of it, for Model Explorer: a graph, and node data that colour it.
 
-Model Explorer reads the graph from a JSON file of collections, and node data from files with one value for
-each node, by graph and node. The archive holds one graph and several such files. What was written is read
-again, and every key of the data must be a node of the graph.
+Model Explorer reads the graph from a JSON file of one collection of graphs, and node data from files with one
+value for each node, by graph and node. The archive holds one graph and several such files. What was written
+is read again, and every key of the data must be a node of the graph.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def model_explorer_archive(
     costs["macs"] = {v.id: float(v.macs) for v in trace}
     if scores:
         costs["saliency"] = {v: s for i, s in scores.items() for v in space.structure(i).vertices}
-    documents = {GRAPH: [graph_document(trace)], "fate.json": _fates(trace, plan)}
+    documents = {GRAPH: graph_document(trace), "fate.json": _fates(trace, plan)}
     documents |= {f"{name}.json": node_data(trace, values) for name, values in costs.items()}
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -144,7 +144,7 @@ def _read_back(content: io.BytesIO) -> None:
     """Every edge must start at a node, and every value belong to one."""
     with zipfile.ZipFile(content) as archive:
         documents = {name: json.loads(archive.read(name)) for name in archive.namelist()}
-    (graph,) = documents.pop(GRAPH)[0]["graphs"]
+    (graph,) = documents.pop(GRAPH)["graphs"]
     nodes = {node["id"] for node in graph["nodes"]}
     named = {edge["sourceNodeId"] for node in graph["nodes"] for edge in node.get("incomingEdges", ())}
     for document in documents.values():

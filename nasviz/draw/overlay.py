@@ -6,8 +6,9 @@ view only, and changes nothing of the layout.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, Literal
 
 from nasviz.draw.captions import num_parameters
@@ -66,6 +67,30 @@ class Overlay:
             },
             "notes": dict(self.notes),
             "legend": self.legend,
+        }
+
+    def packed(self, ids: Sequence[str]) -> dict[str, Any]:
+        """The payload in a third of its room, for what is sent twice a second.
+
+        Bins are a letter a vertex, `.` where there is none; notes of coloured vertices follow each other
+        without what they all begin with; states name their vertices.
+
+        Args:
+            ids: Of all vertices of the view, in its order.
+        """
+        binned = [self.notes.get(i) for i in ids if i in self.bins]
+        prefix = _beginning([note for note in binned if note is not None])
+        marked: dict[str, list[str]] = {}
+        for key, states in self.states.items():
+            marked.setdefault(" ".join(f"s-{state}" for state in states), []).append(key)
+        return self.payload() | {
+            "bins": "".join(str(self.bins.get(i, ".")) for i in ids),
+            "states": {words: " ".join(found) for words, found in marked.items()},
+            "notes": {
+                "prefix": prefix,
+                "binned": [None if note is None else note.removeprefix(prefix) for note in binned],
+                "others": {key: note for key, note in self.notes.items() if key not in self.bins},
+            },
         }
 
 
@@ -169,6 +194,13 @@ def _changes(
     if vertex in filled:
         changes["materialised"] = "zeros are written back before it"
     return changes
+
+
+def _beginning(texts: Sequence[str]) -> str:
+    """What all of them begin with."""
+    first, last = min(texts, default=""), max(texts, default="")
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    return "".join(letter for letter, _ in same)
 
 
 def _axis(dim: int) -> str:

@@ -11,7 +11,7 @@ from nasviz.draw.palette import CIVIDIS, ROLES, STATES, VIRIDIS
 
 __all__ = ["GRAPH_SCRIPTS", "script", "style_sheet"]
 
-GRAPH_SCRIPTS = ("svg.js", "camera.js", "panel.js", "graph.js")
+GRAPH_SCRIPTS = ("svg.js", "camera.js", "panel.js", "packed.js", "graph.js")
 """In this order they make up the graph viewer."""
 
 _FOLDER = Path(__file__).parents[1] / "ui" / "component"

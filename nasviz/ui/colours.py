@@ -35,6 +35,7 @@ def choose() -> str:
         default=known if known in options else PLAIN,
         required=True,
         key="colour",
+        wrap=True,
         help="Scores come from the open run, where it trains this network; else from one batch, untrained.",
     )
     keep("view", colour)

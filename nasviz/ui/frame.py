@@ -30,7 +30,10 @@ ICON = Path(nasviz.__file__).parents[1] / "assets" / "icon.svg"
 
 STYLE = """
 .stMainBlockContainer { padding: 2.2rem 3rem 4rem; max-width: 1700px; }
-@media (max-width: 640px) { .stMainBlockContainer { padding: 2.6rem 1rem 3rem; } }
+@media (max-width: 640px) {
+  .stMainBlockContainer { padding: 2.6rem 1rem 3rem; }
+  [class*="st-key-facts-"] [data-testid="stColumn"] { min-width: calc(50% - 1rem); flex: 1 1 0; }
+}
 [data-testid="stSidebarHeader"] { height: 1.5rem; }
 [data-testid="stSidebarUserContent"] { padding-top: 0; }
 [data-testid="stMetricValue"] { font-variant-numeric: tabular-nums; font-size: 1.7rem; }

@@ -101,7 +101,9 @@ def facts() -> None:
 
 
 def _metrics(values: Mapping[str, tuple[str, str]]) -> None:
-    for column, (label, (value, said)) in zip(st.columns(len(values)), values.items(), strict=True):
+    with st.container(key=f"facts-{next(iter(values)).lower()}"):
+        columns = st.columns(len(values))
+    for column, (label, (value, said)) in zip(columns, values.items(), strict=True):
         column.metric(label, value, help=said)
 
 

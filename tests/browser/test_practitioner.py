@@ -1,4 +1,4 @@
-"""A day's work on a network of torchvision: find a vertex, protect it, train down to K, compare, export."""
+"""A day's work on a network of torchvision: see what would go, protect it, train, compare, export."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ from pathlib import Path
 
 import onnxruntime
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from nasviz.runs import Store
 from tests.browser.conftest import Server, settle, show, wait_for
 from tests.browser.test_journey import download, go_to
 
-SMALL = "model=resnet50&input=3x32x32"
 PATIENCE_MS = 180_000
 """For children with 25 million parameters."""
 
 
-@pytest.mark.slow
-def test_from_resnet50_to_two_runs_and_an_onnx_file(fresh_server: Server, page: Page, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "network", ["squeezenet1_1", *(pytest.param(n, marks=pytest.mark.slow) for n in ("resnet18", "resnet50"))]
+)
+def test_from_a_network_of_torchvision_to_two_runs_and_an_onnx_file(
+    network: str, fresh_server: Server, page: Page, tmp_path: Path
+) -> None:
     page.set_default_timeout(PATIENCE_MS)
-    find_and_protect(fresh_server, page)
-    preview(page)
+    title = preview(page, fresh_server, f"model={network}&input=3x32x32&classes=10")
+    find_and_protect(page, title)
+    look_again(page, title)
     train(page, "2", fresh_server, 1)
     page.get_by_role("button", name="Set up another run").click()
     train(page, "1", fresh_server, 2)
@@ -33,24 +37,39 @@ def test_from_resnet50_to_two_runs_and_an_onnx_file(fresh_server: Server, page: 
     assert session.get_inputs()[0].shape[1:] == [3, 32, 32]
 
 
-def find_and_protect(server: Server, page: Page) -> None:
-    """A regular expression finds the branch; what is protected is in the address."""
-    show(page, server, f"Segment_graph?{SMALL}")
+def preview(page: Page, server: Server, link: str) -> str:
+    """What would go before any training: the title of the first structure of it."""
+    show(page, server, f"Search_and_train?{link}")
+    expect(page.get_by_text("Scored on one batch before any training")).to_be_visible(timeout=PATIENCE_MS)
+    erased = page.locator(".nasviz-graph g.node.s-erased").first
+    expect(erased).to_be_attached()
+    expect(page.locator(".nasviz-graph g.s-protected")).to_have_count(0)
+    return (erased.get_attribute("aria-label") or "").split(", ")[0]
+
+
+def find_and_protect(page: Page, title: str) -> None:
+    """A regular expression finds the structure; what is protected is in the address."""
+    go_to(page, "Segment graph")
     box = page.locator(".nasviz-graph input[type=search]")
-    box.fill(r"layer2\.0\.(downsample|shortcut)")
+    box.fill(re.escape(title))
     box.press("Enter")
-    expect(page.get_by_role("heading", name=re.compile(r"layer2\.0\.downsample"))).to_be_visible()
+    expect(page.get_by_role("heading", name=title, exact=True).first).to_be_visible()
     page.get_by_role("button", name="Protect", exact=True).click()
     expect(page.get_by_role("button", name="Release")).to_be_visible()
     expect(page).to_have_url(re.compile(r"protect=\d+"))
 
 
-def preview(page: Page) -> None:
-    """What would go, before any training."""
+def look_again(page: Page, title: str) -> None:
+    """Another one would go now."""
     go_to(page, "Search and train")
     expect(page.get_by_text("Scored on one batch before any training")).to_be_visible(timeout=PATIENCE_MS)
-    expect(page.locator(".nasviz-graph g.s-protected")).not_to_have_count(0)
-    assert page.locator(".nasviz-graph g.s-protected.s-erased").count() == 0
+    expect(vertex(page, title)).to_have_class(re.compile("s-protected"))
+    expect(page.locator(".nasviz-graph g.node.s-erased")).not_to_have_count(0)
+    expect(vertex(page, title)).not_to_have_class(re.compile("s-erased"))
+
+
+def vertex(page: Page, title: str) -> Locator:
+    return page.locator(f'.nasviz-graph g.node[aria-label^="{title},"]')
 
 
 def train(page: Page, epochs: str, server: Server, number: int) -> None:

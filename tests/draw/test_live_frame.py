@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nasviz.draw import last_scores, live_frame, until
+from nasviz.draw import Overlay, last_scores, live_frame, until
 from nasviz.runs import Evaluation, Event, Tail
 from nasviz.runs.records import STEP_TYPE, Vectors
 
@@ -43,9 +43,25 @@ def run(num_steps: int, num_structures: int = 6, scored: int | None = None) -> T
     )
 
 
-def test_a_frame_of_any_run_is_below_fifty_kilobytes() -> None:
-    frame = live_frame(run(50_000, num_structures=100, scored=5_000))
-    assert len(json.dumps(frame.payload())) < 50_000
+@pytest.mark.parametrize("num_structures", [100, 838])
+def test_a_frame_of_any_run_and_the_colours_of_its_graph_are_below_fifty_kilobytes(
+    num_structures: int,
+) -> None:
+    tail = run(50_000, num_structures, scored=5_000)
+    tail.norms.values[-1] = 0  # every row has its mark
+    frame = live_frame(tail)
+    ids = [f"n{i}" for i in range(3 * num_structures)]
+    scored, scores = ids[::3], last_scores(tail).values()
+    overlay = Overlay(
+        "Saliency",
+        "cividis",
+        {i: n % 9 for n, i in enumerate(scored)},
+        ("0", "1"),
+        dict.fromkeys(scored, ("selected", "zero")),
+        {i: f"saliency {score:.3g}" for i, score in zip(scored, scores, strict=True)},
+    )
+    assert {s.state for s in frame.structures} == {"zero"}
+    assert len(json.dumps(frame.payload())) + len(json.dumps(overlay.packed(ids))) < 50_000
 
 
 def test_phases_follow_each_other_without_a_gap() -> None:

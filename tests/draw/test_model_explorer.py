@@ -26,7 +26,7 @@ def documents(content: bytes) -> dict[str, Any]:
 
 
 def test_every_operator_and_every_edge_is_in_the_graph() -> None:
-    (collection,) = documents(model_explorer_archive(SPACE, PLAN))["graph.json"]
+    collection = documents(model_explorer_archive(SPACE, PLAN))["graph.json"]
     (graph,) = collection["graphs"]
     nodes = {node["id"]: node for node in graph["nodes"]}
     assert nodes.keys() >= {v.id for v in SPACE.trace}
@@ -43,7 +43,7 @@ def test_node_data_tell_what_becomes_of_every_operator_and_what_it_costs() -> No
     scores = {s.id: float(s.id) for s in SPACE.removable}
     found = documents(model_explorer_archive(SPACE, PLAN, scores=scores))
     assert list(found) == ["graph.json", "fate.json", "parameters.json", "macs.json", "saliency.json"]
-    (graph,) = found["graph.json"][0]["graphs"]
+    (graph,) = found["graph.json"]["graphs"]
     fates = found["fate.json"][graph["id"]]["results"]
     assert fates.keys() == {v.id for v in SPACE.trace}
     assert {v for v in fates if fates[v]["value"] == "selected"} == {
@@ -58,7 +58,7 @@ def test_node_data_tell_what_becomes_of_every_operator_and_what_it_costs() -> No
 
 def test_modules_nest_as_namespaces() -> None:
     space = search_space(staged())
-    (collection,) = documents(model_explorer_archive(space, space.plan([])))["graph.json"]
+    collection = documents(model_explorer_archive(space, space.plan([])))["graph.json"]
     names = {node["id"]: node.get("namespace", "") for node in collection["graphs"][0]["nodes"]}
     assert any(name.startswith("stages/") or name.startswith("stages.") for name in names.values())
 

@@ -105,6 +105,18 @@ def test_an_overlay_of_a_large_graph_is_a_few_kilobytes(cache: LayoutCache) -> N
     assert len(json.dumps(overlay.payload()["bins"])) < 10 * len(view.drawing)
 
 
+def test_a_packed_overlay_names_every_colour_state_and_note(segments: GraphView) -> None:
+    scores = saliency_overlay(segments, SPACE, {1: 0.1, 2: 0.2})
+    overlay = scores | state_overlay(segments, ["conv2", "conv3"], "selected")
+    ids = [v.id for v in segments.drawing.vertices]
+    packed = overlay.packed(ids)
+    assert {i: int(b) for i, b in zip(ids, packed["bins"], strict=True) if b != "."} == overlay.bins
+    binned = [i for i in ids if i in overlay.bins]
+    notes = [packed["notes"]["prefix"] + text for text in packed["notes"]["binned"]]
+    assert dict(zip(binned, notes, strict=True)) | packed["notes"]["others"] == overlay.notes
+    assert set(packed["states"]["s-selected"].split()) == set(overlay.states)
+
+
 def test_an_unknown_state_is_refused(segments: GraphView) -> None:
     with pytest.raises(KeyError):
         state_overlay(segments, ["conv2"], "no such state")

@@ -68,16 +68,23 @@ class Camera {
     if (point) { this.at.x = px - point[0] * this.at.k; this.at.y = py - point[1] * this.at.k; }
     this.apply();
   }
-  centre(v) {
+  // What the panel leaves free: it stands at the side, on a phone at the bottom.
+  get free() {
     const { width, height } = this.room;
-    this.moveTo({ point: middle(v), px: (width - (this.panel.hidden ? 0 : 320)) / 2, py: height / 2 });
+    if (this.panel.hidden) return { width, height };
+    const isPhone = window.matchMedia("(max-width: 640px)").matches;
+    return isPhone ? { width, height: height * 0.52 } : { width: width - 320, height };
+  }
+  centre(v) {
+    const { width, height } = this.free;
+    this.moveTo({ point: middle(v), px: width / 2, py: height / 2 });
   }
   show(index) {
     const v = this.vertices[index];
-    const { width, height } = this.room;
-    const right = width - (this.panel.hidden ? 24 : 330);
+    const { width, height } = this.free;
     const [x, y] = [this.at.x + v.x * this.at.k, this.at.y + v.y * this.at.k];
-    if (x < 24 || y < 24 || x + v.w * this.at.k > right || y + v.h * this.at.k > height - 24) this.centre(v);
+    const isSeen = x >= 24 && y >= 24 && x + v.w * this.at.k <= width - 10 && y + v.h * this.at.k <= height - 24;
+    if (!isSeen) this.centre(v);
   }
   // Colours of the small map: read once a theme, because reading them makes the browser settle all styles.
   readColours() {

@@ -109,7 +109,7 @@ class GraphView extends Camera {
   paint(message) {
     if (!message || !this.data || message.view !== this.data.view) return;
     this.painted = message;
-    const overlay = message.overlay ?? {};
+    const overlay = unpacked(message.overlay ?? {}, this.vertices);
     const { bins = {}, states = {}, notes = {}, scale = "", limits = ["", ""], legend = [], title = "" } = overlay;
     this.root.dataset.scale = scale;
     for (const v of this.vertices) {

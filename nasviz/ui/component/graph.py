@@ -122,7 +122,7 @@ def paint_message(
     return {
         "graph": key,
         "view": view.fingerprint,
-        "overlay": overlay.payload() if overlay else None,
+        "overlay": overlay.packed([v.id for v in view.drawing.vertices]) if overlay else None,
         "selected": chosen,
         "about": [a.payload() for a in about],
     }

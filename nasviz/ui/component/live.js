@@ -10,6 +10,9 @@ const SKELETON = `
 const ROW = 21, HEAD = 26, MARKS = { selected: "--s-selected", orphaned: "--s-dead-end", zero: "--s-erased" };
 const COLOURS = { loss: "--c-loss", accuracy: "--c-accuracy", lr: "--c-lr", zero_groups: "--c-zero" };
 
+const STATES = { a: "alive", s: "selected", o: "orphaned", z: "zero" };
+
+const bytesOf = (text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
 const number = (value) => {
   const size = Math.abs(value);
   return size && (size < 0.001 || size >= 1e5) ? value.toExponential(1) : String(+value.toPrecision(3));
@@ -43,8 +46,19 @@ class LiveView {
     this.watch.observe(root);
   }
 
-  show(data) {
-    this.data = data;
+  // A frame tells what moves; the rows tell, once, which structures there are.
+  show({ frame }, known) {
+    const scores = new Float32Array(bytesOf(frame.scores).buffer);
+    const structures = [...frame.states].map((letter, i) => {
+      const [id, name] = known[i] ?? [i, ""];
+      return [id, name, STATES[letter], Number.isNaN(scores[i]) ? null : +scores[i].toPrecision(5)];
+    });
+    const curves = frame.curves.map((curve) => {
+      const [steps, values] = curve.points.map((text) => bytesOf(text).buffer);
+      const heights = new Float32Array(values);
+      return { ...curve, points: [...new Int32Array(steps)].map((step, i) => [step, +heights[i].toPrecision(5)]) };
+    });
+    const data = this.data = { ...frame, structures, curves };
     while (this.charts.length < data.curves.length) {
       const canvas = make("canvas", "curve");
       canvas.setAttribute("role", "img");
@@ -81,7 +95,8 @@ class LiveView {
     const rows = data.structures.slice(0, 40).map(row);
     const told = `${data.measure} of ${data.structures.length} structures over time; ${zero} are zero. ${rows.join("; ")}`;
     this.heat.setAttribute("aria-label", told);
-    this.bytes = Uint8Array.from(atob(data.heat), (c) => c.charCodeAt(0));
+    const pairs = bytesOf(data.heat), size = data.structures.length * data.columns.length;
+    this.bytes = Uint8Array.from({ length: size }, (_, i) => (i % 2 ? pairs[i >> 1] & 15 : pairs[i >> 1] >> 4));
     this.draw();
   }
 
@@ -300,7 +315,10 @@ class LiveView {
     const x = Math.min(event.clientX - left + 14, width - 220);
     this.tip.style.transform = `translate(${x}px,${event.clientY - top + 16}px)`;
   }
-  end() { this.watch.disconnect(); }
+  end() {
+    this.watch.disconnect();
+    window.removeEventListener("nasviz:live", this.heard);
+  }
 }
 
 const views = new WeakMap();
@@ -309,13 +327,16 @@ export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement.querySelector(".nasviz-live");
   const view = views.get(root) ?? views.set(root, new LiveView(root)).get(root);
   view.send = setStateValue;
-  const [r, g, b] = (getComputedStyle(root).backgroundColor.match(/[\d.]+/g) ?? [255, 255, 255]).map(Number);
-  root.classList.toggle("dark", 0.3 * r + 0.59 * g + 0.11 * b < 110);
-  view.show(data.frame);
-  view.graphs = data.paint.map((message) => message.graph);
-  for (const message of data.paint) {
-    (window.nasvizPainted ??= {})[message.graph] = message;
-    window.dispatchEvent(new CustomEvent("nasviz:paint", { detail: message }));
-  }
+  const hear = (message) => {
+    if (message?.live !== data.live) return;
+    const [r, g, b] = (getComputedStyle(root).backgroundColor.match(/[\d.]+/g) ?? [255, 255, 255]).map(Number);
+    root.classList.toggle("dark", 0.3 * r + 0.59 * g + 0.11 * b < 110);
+    view.graphs = message.paint.map((painted) => painted.graph);
+    view.show(message, data.rows);
+  };
+  window.removeEventListener("nasviz:live", view.heard);
+  view.heard = ({ detail }) => hear(detail);
+  window.addEventListener("nasviz:live", view.heard);
+  hear(window.nasvizLive?.[data.live]);
   return () => { view.end(); views.delete(root); };
 }

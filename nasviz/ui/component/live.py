@@ -18,6 +18,7 @@ _live = st.components.v2.component(
     css=style_sheet("nasviz-live", "live.css"),
     js=script("live.js"),
 )
+_feed = st.components.v2.component("nasviz_feed", js=script("feed.js"))
 
 
 def live_view(frame: LiveFrame, *, key: str, paint: Iterable[dict[str, Any]] = ()) -> int | None:
@@ -32,9 +33,9 @@ def live_view(frame: LiveFrame, *, key: str, paint: Iterable[dict[str, Any]] = (
     Returns:
         Id of the structure whose row was clicked last.
     """
-    answer = _live(
-        key=key, data={"frame": frame.payload(), "paint": list(paint)}, on_structure_change=_nothing
-    )
+    # What is large and stays the same is a message of its own, which Streamlit sends once and then refers to.
+    answer = _live(key=key, data={"live": key, "rows": frame.rows()}, on_structure_change=_nothing)
+    _feed(key=f"{key}-feed", data={"live": key, "frame": frame.payload(), "paint": list(paint)})
     chosen = answer.structure
     return chosen if isinstance(chosen, int) else None
 

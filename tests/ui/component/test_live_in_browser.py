@@ -43,7 +43,7 @@ def test_a_run_is_followed_without_flicker_and_colours_the_graph(visit: Visit) -
     expect(live.locator(".said")).to_have_text("warm-up · step 1 of 400")
     go(page)
     expect(graph.locator(".node.binned")).to_have_count(6)
-    expect(live.locator(".said")).to_have_text(END)
+    expect(live.locator(".said")).to_have_text(END, timeout=30_000)
     assert mutations(graph) == 0
     # Facts and events have come into being: a refresh changes texts and pixels from now on, and no element.
     live.evaluate(COUNT)
@@ -67,7 +67,7 @@ def test_curves_are_drawn_and_say_their_value_to_readers(visit: Visit) -> None:
 def test_a_row_of_the_heat_map_leads_to_the_vertex_on_the_graph(visit: Visit) -> None:
     page = visit("live")
     go(page)
-    expect(page.locator(".nasviz-live .said")).to_have_text(END)
+    expect(page.locator(".nasviz-live .said")).to_have_text(END, timeout=30_000)
     heat = page.locator(".nasviz-live .heat canvas")
     place = {"x": 200, "y": 26 + 21 * 2 + 8}
     heat.hover(position=place)
