@@ -17,9 +17,8 @@ PATIENCE_MS = 180_000
 """For children with 25 million parameters."""
 
 
-@pytest.mark.parametrize(
-    "network", ["squeezenet1_1", *(pytest.param(n, marks=pytest.mark.slow) for n in ("resnet18", "resnet50"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("network", ["squeezenet1_1", "resnet50"])
 def test_from_a_network_of_torchvision_to_two_runs_and_an_onnx_file(
     network: str, fresh_server: Server, page: Page, tmp_path: Path
 ) -> None:
