@@ -6,6 +6,7 @@ from nasviz.catalog.entry import Entry, Setting
 from nasviz.catalog.proximal import proximal_entries
 from nasviz.catalog.relaxed import relaxed_entries
 from nasviz.catalog.saliencies import SALIENCIES, STEP
+from nasviz.catalog.shared import amount, steps
 from nasviz.catalog.widths import width_entries
 
 __all__ = ["OPTIMIZERS"]
@@ -34,30 +35,15 @@ _SELECTION = (
         choices=tuple(name for name, entry in SALIENCIES.items() if entry.family == STEP),
         help="Score that ranks the structures; the smallest are redundant.",
     ),
-    Setting(
-        "warmup_steps",
-        "int",
-        None,
-        minimum=1,
-        maximum=10**9,
-        help="Plain steps over which the scores are averaged; empty: 10 % of all steps.",
-    ),
-    Setting(
+    steps("warmup_steps", "Plain steps over which the scores are averaged; empty: 10 % of all steps."),
+    steps(
         "score_every",
-        "int",
-        None,
-        minimum=1,
-        maximum=10**9,
-        help="Steps from one scoring of the warm-up to the next, 1 for every step; empty: about 32 scorings"
+        "Steps from one scoring of the warm-up to the next, 1 for every step; empty: about 32 scorings"
         " in all.",
     ),
-    Setting(
+    steps(
         "projection_steps",
-        "int",
-        None,
-        minimum=1,
-        maximum=10**9,
-        help="Steps over which the redundant structures are brought to zero; empty: 20 % of all steps.",
+        "Steps over which the redundant structures are brought to zero; empty: 20 % of all steps.",
     ),
 )
 _EPSILON = Setting(
@@ -159,21 +145,11 @@ OPTIMIZERS: dict[str, Entry] = {
             "Draws all structures towards zero with one regulariser; the half-space test decides which go.",
             settings=(
                 *_BASE,
-                Setting(
-                    "warmup_steps",
-                    "int",
-                    None,
-                    minimum=1,
-                    maximum=10**9,
-                    help="Steps before the half-space test begins; empty: 10 % of all steps.",
-                ),
-                Setting(
+                steps("warmup_steps", "Steps before the half-space test begins; empty: 10 % of all steps."),
+                amount(
                     "regularization",
-                    "float",
                     1e-3,
-                    minimum=0.0,
-                    maximum=1e6,
-                    help="Weight of the lengths of all structures in the loss; more of it removes more.",
+                    "Weight of the lengths of all structures in the loss; more of it removes more.",
                 ),
                 _EPSILON,
             ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nasviz.catalog.entry import Entry, Setting
+from nasviz.catalog.shared import amount, steps
 
 __all__ = ["PROXIMAL", "proximal_entries"]
 
@@ -26,9 +27,7 @@ _SETTINGS = (
         help="What lives or dies as one: whole operations; filters, channels that one operator alone makes;"
         " or all channels, also those that residual sums tie.",
     ),
-    Setting(
-        "mu", "float", 1.0, minimum=0.0, maximum=1e6, help="Weight of the penalty; more of it removes more."
-    ),
+    amount("mu", 1.0, "Weight of the penalty; more of it removes more."),
     Setting(
         "rho", "float", 0.8, minimum=1e-6, maximum=1.0, help="Weight of the new gradient in the momentum."
     ),
@@ -47,21 +46,10 @@ _SETTINGS = (
         help="Whether the step sizes of a group follow its gradients (published for filters); with constant"
         " ones tau is 1.",
     ),
-    Setting(
-        "threshold",
-        "float",
-        1e-6,
-        minimum=0.0,
-        maximum=1e6,
-        help="Groups of at most this length are pruned at the end of the search.",
-    ),
-    Setting(
+    amount("threshold", 1e-6, "Groups of at most this length are pruned at the end of the search."),
+    steps(
         "projection_steps",
-        "int",
-        None,
-        minimum=1,
-        maximum=10**9,
-        help="Steps of the search; what is left then trains on without the penalty; empty: 60 % of all.",
+        "Steps of the search; what is left then trains on without the penalty; empty: 60 % of all.",
     ),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nasviz.catalog.entry import Entry, Setting
+from nasviz.catalog.shared import CLIP, COPIES, amount, steps
 
 __all__ = ["RELAXED", "relaxed_entries"]
 
@@ -17,14 +18,7 @@ _ORDER = Setting(
     help="Second order looks one step of the weights ahead, at about four times the cost.",
 )
 _ARCHITECTURE = (
-    Setting(
-        "warmup_steps",
-        "int",
-        None,
-        minimum=1,
-        maximum=10**9,
-        help="Steps at the start in which only the weights learn; empty: 10 % of all steps.",
-    ),
+    steps("warmup_steps", "Steps at the start in which only the weights learn; empty: 10 % of all steps."),
     Setting(
         "architecture_lr",
         "float",
@@ -41,9 +35,7 @@ _ARCHITECTURE = (
         maximum=100.0,
         help="Pull of the architecture parameters towards zero, where all operations count alike.",
     ),
-    Setting(
-        "clip", "float", 5.0, minimum=1e-6, maximum=1e9, help="Longest gradient of the weights in a step."
-    ),
+    CLIP,
     Setting(
         "over",
         "choice",
@@ -83,15 +75,12 @@ _SPARSE = (
         maximum=1.0,
         help="Alpha: 1 silences single operations, 0 whole nodes; published: 0.5.",
     ),
-    Setting(
+    amount(
         "penalty_step",
-        "float",
         0.01,
-        minimum=0.0,
-        maximum=1e6,
-        help="By how much lambda, the weight of the penalty, rises with each epoch; published: 0.01.",
+        "By how much lambda, the weight of the penalty, rises with each epoch; published: 0.01.",
     ),
-    Setting("penalty_cap", "float", 1.0, minimum=0.0, maximum=1e6, help="Largest lambda; not published."),
+    amount("penalty_cap", 1.0, "Largest lambda; not published."),
 )
 
 
@@ -120,13 +109,10 @@ def relaxed_entries(base: tuple[Setting, ...]) -> tuple[Entry, ...]:
             "As first-order DARTS, but the architecture learns from both halves of the images.",
             settings=(
                 *base,
-                Setting(
+                amount(
                     "validation_weight",
-                    "float",
                     1.0,
-                    minimum=0.0,
-                    maximum=1e6,
-                    help="Lambda: how much the second half counts for the architecture, beside the first.",
+                    "Lambda: how much the second half counts for the architecture, beside the first.",
                 ),
                 *_ARCHITECTURE,
             ),
@@ -144,29 +130,11 @@ def relaxed_entries(base: tuple[Setting, ...]) -> tuple[Entry, ...]:
             " one architecture.",
             settings=(
                 *base,
-                Setting(
-                    "auxiliary_weight",
-                    "float",
-                    1.0,
-                    minimum=0.0,
-                    maximum=1e6,
-                    help="Lambda: how much the auxiliary copy counts; not published for networks.",
-                ),
-                Setting(
-                    "coupling",
-                    "float",
-                    1.0,
-                    minimum=0.0,
-                    maximum=1e6,
-                    help="Beta: strength of the spring between the copies; not published for networks.",
-                ),
-                Setting(
+                *COPIES,
+                amount(
                     "latency_weight",
-                    "float",
                     0.0,
-                    minimum=0.0,
-                    maximum=1e6,
-                    help="Gamma: price of a millisecond, measured on the device; published: 0.002.",
+                    "Gamma: price of a millisecond, measured on the device; published: 0.002.",
                 ),
                 *_ARCHITECTURE,
             ),

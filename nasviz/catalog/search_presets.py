@@ -211,7 +211,7 @@ def _nb201(name: str, data: str, printed: Printed, others: Any) -> Preset:
         data,
         "nas_bench_201",
         rows=(Row("GSparsity", {"mu": 200.0}, printed),),
-        base=_gsparsity(200.0, 100, cells=["NasBench201Cell"], normalisation="div"),
+        base=_gsparsity(200.0, 100, cells=["NasBench201Cell"], normalisation="div", collapse=[]),
         stand_in=_FAST | {"network": _SMALL_NB201},
         others=tuple((system, Printed(*figures)) for system, figures in others),
         notes=(
@@ -339,6 +339,7 @@ def _nats(name: str, data: str, errors: tuple[float, float, float], *notes: str)
         | {
             "lr": 0.1,
             "weight_decay": 5e-4,
+            "collapse": [],
             "network": {"name": "nas_bench_201", "settings": {"none": True}},
         },
         stand_in=_ON_DIGITS | {"network": small("nas_bench_201", 16, channels=4, cells=1, none=True)},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nasviz.catalog.entry import Entry, Setting
+from nasviz.catalog.shared import CLIP, COPIES, amount, steps
 
 __all__ = ["WIDTH", "width_entries"]
 
@@ -42,14 +43,7 @@ def _settings(base: tuple[Setting, ...], groups: tuple[str, ...]) -> tuple[Setti
             if len(groups) > 1
             else []
         ),
-        Setting(
-            "sparsity",
-            "float",
-            1e-4,
-            minimum=0.0,
-            maximum=1e6,
-            help="Gamma: weight of the l1 norm of the scores; published: 0.0001.",
-        ),
+        amount("sparsity", 1e-4, "Gamma: weight of the l1 norm of the scores; published: 0.0001."),
         Setting(
             "scores_lr",
             "float",
@@ -58,41 +52,14 @@ def _settings(base: tuple[Setting, ...], groups: tuple[str, ...]) -> tuple[Setti
             maximum=1000.0,
             help="Learning rate of the scores; not published.",
         ),
-        Setting(
-            "auxiliary_weight",
-            "float",
-            1.0,
-            minimum=0.0,
-            maximum=1e6,
-            help="Lambda: how much the auxiliary copy counts; not published for networks.",
-        ),
-        Setting(
-            "coupling",
-            "float",
-            1.0,
-            minimum=0.0,
-            maximum=1e6,
-            help="Beta: strength of the spring between the copies; not published for networks.",
-        ),
-        Setting(
+        *COPIES,
+        amount(
             "distillation",
-            "float",
             1.0,
-            minimum=0.0,
-            maximum=1e6,
-            help="Weight of the distillation, at temperature 4, from the network before pruning; 0: none.",
+            "Weight of the distillation, at temperature 4, from the network before pruning; 0: none.",
         ),
-        Setting(
-            "clip", "float", 5.0, minimum=1e-6, maximum=1e9, help="Longest gradient of the weights in a step."
-        ),
-        Setting(
-            "projection_steps",
-            "int",
-            None,
-            minimum=1,
-            maximum=10**9,
-            help="Steps of the search; what is left is tuned then; empty: 60 % of all.",
-        ),
+        CLIP,
+        steps("projection_steps", "Steps of the search; what is left is tuned then; empty: 60 % of all."),
     )
 
 

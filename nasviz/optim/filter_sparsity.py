@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from nasviz.optim.groups import TensorGroup
-from nasviz.optim.penalty_search import THRESHOLD, PenaltySearch
+from nasviz.optim.penalty_search import REASON, THRESHOLD, PenaltySearch
 from nasviz.optim.proxsgd import ProxSGD
 from nasviz.optim.row_grouping import group_of_rows
 from nasviz.saliency.rows import RowIndex
@@ -60,29 +60,19 @@ class FilterSparsity(PenaltySearch):
         return self.pruned
 
     @property
-    def structure_ids(self) -> tuple[int, ...]:
-        """None: every operation stays."""
-        return ()
-
-    @property
-    def selected(self) -> tuple[int, ...]:
-        """None, likewise."""
-        return ()
-
-    @property
     def is_valid(self) -> bool:
         """Always: every operator keeps a channel."""
         return True
 
     @property
-    def zeroed_by(self) -> dict[int, str]:
-        """No structure."""
-        return {}
+    def channels_zeroed_by(self) -> dict[int, str]:
+        """What made each channel group zero that is so for good."""
+        return dict.fromkeys(self.channels, REASON)
 
     @property
-    def zeroed_at(self) -> dict[int, int]:
-        """No structure."""
-        return {}
+    def channels_zeroed_at(self) -> dict[int, int]:
+        """The step at which each of them became zero for good: the last one of the search."""
+        return dict.fromkeys(self.channels, self.projection_steps - 1)
 
     def group_of(self, ids: Sequence[int]) -> TensorGroup:
         """The rows of these channel groups."""

@@ -16,8 +16,6 @@ from nasviz.saliency import StructureIndex
 
 __all__ = ["GSparsity"]
 
-REASON = "group sparsity"
-
 
 class GSparsity(PenaltySearch):
     """ProxSGD for a search, pruning at its end, and then the same steps without a penalty.
@@ -76,16 +74,6 @@ class GSparsity(PenaltySearch):
     def is_valid(self) -> bool:
         """Whether the network stays connected without what was pruned."""
         return self._check(self.selected)
-
-    @property
-    def zeroed_by(self) -> dict[int, str]:
-        """What made each structure zero that is so for good."""
-        return dict.fromkeys(self.selected, REASON)
-
-    @property
-    def zeroed_at(self) -> dict[int, int]:
-        """The step at which each structure became zero for good: the last one of the search."""
-        return dict.fromkeys(self.selected, self.projection_steps - 1)
 
     def group_of(self, structures: Sequence[int]) -> TensorGroup:
         """All that must be zero when these structures go; what they own where they cut the network apart."""

@@ -19,8 +19,9 @@ from nasviz.optim.groups import TensorGroup
 from nasviz.optim.proxsgd import ProxSGD
 from nasviz.saliency import StructureIndex, gradient_cosine
 
-__all__ = ["THRESHOLD", "PenaltySearch"]
+__all__ = ["REASON", "THRESHOLD", "PenaltySearch"]
 
+REASON = "group sparsity"
 THRESHOLD = 1e-6
 
 
@@ -70,14 +71,14 @@ class PenaltySearch(GroupOptimizer):
         return self._pruned or ()
 
     @property
-    @abstractmethod
     def structure_ids(self) -> tuple[int, ...]:
-        """The removal structures under the penalty."""
+        """The removal structures under the penalty: none, where what may go is inside of them."""
+        return ()
 
     @property
-    @abstractmethod
     def selected(self) -> tuple[int, ...]:
         """The structures that were pruned; empty until then."""
+        return ()
 
     @property
     def orphaned(self) -> tuple[int, ...]:
@@ -85,14 +86,14 @@ class PenaltySearch(GroupOptimizer):
         return ()
 
     @property
-    @abstractmethod
     def zeroed_by(self) -> dict[int, str]:
         """What made each structure zero that is so for good."""
+        return dict.fromkeys(self.selected, REASON)
 
     @property
-    @abstractmethod
     def zeroed_at(self) -> dict[int, int]:
-        """The step at which each structure became zero for good."""
+        """The step at which each structure became zero for good: the last one of the search."""
+        return dict.fromkeys(self.selected, self.projection_steps - 1)
 
     @property
     def known_zero(self) -> frozenset[int]:

@@ -81,8 +81,10 @@ class Slim(Forwarding):
         self._trail = Trail(index.tensors)
         self._chosen: Tensor | None = None
         """Which groups are selected, on the device; `None` before the warm-up has ended."""
-        self._is_zero = torch.zeros(len(index.ids), dtype=torch.bool, device=index.device)
-        self._is_done = False
+        self._left_at = torch.full((len(index.ids),), -1, dtype=torch.int64, device=index.device)
+        """Step at which each group left its half-space, on the device; -1 where it has not."""
+        self._ended_at: int | None = None
+        """Step at whose end all selected groups are held at zero."""
         self._is_lazy: bool = index.device.type != "cpu"
         """Whether reading a decision would make the host wait."""
         super().__init__(inner, index.tensors)
@@ -110,6 +112,17 @@ class Slim(Forwarding):
         return self._is_zero.sum()
 
     @property
+    def channels_zeroed_by(self) -> dict[int, str]:
+        """What made each channel group zero that is so for good; on a GPU, reading it waits for a step."""
+        reason = "progressive" if self._rule is None else "end of projection"
+        return {i: "half-space" if left >= 0 else reason for i, left in self._zeroed()}
+
+    @property
+    def channels_zeroed_at(self) -> dict[int, int]:
+        """The step at which each of `channels_zeroed_by` became zero, counted from 0; waits as that does."""
+        return {i: left if left >= 0 else self._ended_at or 0 for i, left in self._zeroed()}
+
+    @property
     def slim_phase(self) -> str:
         """`warm-up`, `projection` as long as something selected is not known to be zero, then `training`."""
         if self._chosen is None:
@@ -121,6 +134,23 @@ class Slim(Forwarding):
         """What made each structure zero that is so for good; on a GPU, reading it waits for the last step."""
         self._settle()
         return super().zeroed_by
+
+    @property
+    def _is_done(self) -> bool:
+        return self._ended_at is not None
+
+    @property
+    def _is_zero(self) -> Tensor:
+        """Which groups have been made zero, on the device."""
+        if self._chosen is not None and self._is_done:
+            return self._chosen
+        return self._left_at >= 0
+
+    def _zeroed(self) -> list[tuple[int, int]]:
+        """The groups that are zero, each with the step at which it left its half-space, or -1."""
+        self._settle()
+        found = zip(self._index.ids, self._left_at.tolist(), self._is_zero.tolist(), strict=True)
+        return [(i, left) for i, left, is_zero in found if is_zero]
 
     @property
     def _is_forced(self) -> bool:
@@ -143,7 +173,7 @@ class Slim(Forwarding):
             chosen = set(self._select(self._scores.final(), (*self.inner.selected, *self.inner.orphaned)))
             mask = torch.tensor([i in chosen for i in self._index.ids], dtype=torch.bool)
             self._chosen = mask.to(self._index.device)
-            self._is_done = not chosen
+            self._ended_at = None if chosen else self.num_steps - 1
 
     def _project(self, step: int) -> None:
         """Trial step, pull, half-space test, shrink."""
@@ -155,7 +185,8 @@ class Slim(Forwarding):
             self._pull(before, self._rule)
         if tests:
             dot, square = (self._index.dot(side, before) for side in (self._index.tensors, before))
-            self._is_zero |= self._chosen & has_left_halfspace(dot, square, self.epsilon)
+            has_left = self._chosen & has_left_halfspace(dot, square, self.epsilon) & (self._left_at < 0)
+            self._left_at = torch.where(has_left, self.num_steps, self._left_at)
         last = self.slim_projection_steps if self._is_forced else None
         if last is not None and step >= last - 1:
             self._hold()
@@ -191,7 +222,7 @@ class Slim(Forwarding):
     def _hold(self) -> None:
         """Set all selected groups to zero for good."""
         assert self._chosen is not None
-        self._is_zero, self._is_done = self._chosen.clone(), True
+        self._ended_at = self.num_steps
         rows = zip(self._index.tensors, self._index.dims, self._index.rows_of(self._chosen), strict=True)
         self._hold_at_zero(TensorGroup((), tuple(Rows(t, d, i) for t, d, i in rows if len(i))))
 
@@ -203,9 +234,9 @@ class Slim(Forwarding):
         return super()._own_state() | {
             "channel_scores": self._scores.state(),
             "channels": None if self._chosen is None else list(self.channels),
-            "zero_channels": list(self._ids(self._is_zero)),
+            "channels_left_at": self._left_at,
+            "channels_ended_at": self._ended_at,
             "num_channels": len(self._index.ids),
-            "is_slim": self._is_done,
         }
 
     def _check_own_state(self, own: dict[str, Any]) -> None:
@@ -221,10 +252,10 @@ class Slim(Forwarding):
         super()._load_own_state(own)
         self._scores.load(own["channel_scores"])
         device = self._index.device
-
-        def mask(ids: Collection[int]) -> Tensor:
-            known = set(ids)
-            return torch.tensor([i in known for i in self._index.ids], dtype=torch.bool).to(device)
-
-        self._chosen = None if own["channels"] is None else mask(own["channels"])
-        self._is_zero, self._is_done = mask(own["zero_channels"]), own["is_slim"]
+        channels = None if own["channels"] is None else set(own["channels"])
+        if channels is None:
+            self._chosen = None
+        else:
+            self._chosen = torch.tensor([i in channels for i in self._index.ids], dtype=torch.bool).to(device)
+        self._left_at = own["channels_left_at"].to(device, copy=True)
+        self._ended_at = own["channels_ended_at"]

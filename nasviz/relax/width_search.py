@@ -87,6 +87,16 @@ class WidthSearch(RARTS):
         return self._pruned or ()
 
     @property
+    def channels_zeroed_by(self) -> dict[int, str]:
+        """What made each channel group zero that is so for good."""
+        return dict.fromkeys(self.channels, "lowest scores")
+
+    @property
+    def channels_zeroed_at(self) -> dict[int, int]:
+        """The step at which each of them became zero: the last one of the search."""
+        return dict.fromkeys(self.channels, self.search_steps - 1)
+
+    @property
     def num_zero(self) -> Tensor:  # type: ignore[override]  # on the device, for a record at every step
         """How many groups were pruned; before that, how many scores are 0."""
         if self._pruned is not None:

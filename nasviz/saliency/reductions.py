@@ -111,7 +111,7 @@ class StructureIndex:
             sums = self._sums(products.abs_() if is_absolute else products)
         elif self._is_flat:
             products = _flatten(torch._foreach_mul(xs, ys))
-            lengths = self._sizes if is_whole else self._sizes[[i for i, pair in enumerate(pairs) if pair]]
+            lengths = self._sizes if is_whole else self._sizes[self._places(pairs)]
             sums = torch.segment_reduce(
                 products.abs_() if is_absolute else products, "sum", lengths=lengths, initial=0
             )
@@ -146,9 +146,13 @@ class StructureIndex:
         if len(values) == len(self.tensors):
             return values.double()
         whole = torch.zeros(len(self.tensors), dtype=torch.float64, device=self.device)
-        places = [i for i, something in enumerate(found) if something is not None]
-        whole[torch.tensor(places, dtype=torch.int64, device=self.device)] = values.double()
+        whole[self._places(found)] = values.double()
         return whole
+
+    def _places(self, found: Sequence[object | None]) -> Tensor:
+        """Where something was found, on the device, for which the host does not wait."""
+        places = [i for i, something in enumerate(found) if something is not None]
+        return torch.tensor(places, dtype=torch.int64).to(self.device, non_blocking=True)
 
     def per_structure(self, values: Tensor) -> Tensor:
         """Sums over the tensors of each structure, shape `(num_structures,)`.

@@ -98,6 +98,6 @@ def _given(scores: Mapping[int, float]) -> Saliency:
                 f"the scores that were passed as saliency lack the structures {lost[:10]}"
             )
         found = [float(scores[i]) for i in reductions.index.ids]
-        return torch.tensor(found, dtype=torch.float64).to(reductions.index.device)
+        return torch.tensor(found, dtype=torch.float64).to(reductions.index.device, non_blocking=True)
 
     return Saliency("given", given, needs_gradient=False)

@@ -10,7 +10,7 @@ from torch import nn
 
 from nasviz import relax, subnet
 from nasviz.errors import ExportError
-from nasviz.optim import FilterSparsity, PenaltySearch
+from nasviz.optim import FilterSparsity, PenaltySearch, Slim
 from nasviz.relax import Derived, RelaxedOptimizer, SparseNAS, WidthSearch
 from nasviz.runs import Evaluation, Run, Writer
 from nasviz.runs.files import SEARCHED, SPACE, SUBNET, require_folder, write_json
@@ -55,6 +55,8 @@ def conclude(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
         "best_accuracy": session.best_accuracy,
         "is_valid": session.space.is_valid(erased),
     }
+    if isinstance(optimizer, Slim | FilterSparsity | WidthSearch):
+        result |= _zeroed_channels(optimizer)
     if isinstance(optimizer, PenaltySearch):
         result["pruning"] = optimizer.pruning
         result["survivors"] = len(optimizer.unit_ids) - len(optimizer.pruned)
@@ -71,6 +73,17 @@ def conclude(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
     channels = zero_channels(network, session.space, erased) if is_narrowed else ()
     sub = subnet.construct(network, session.space, erased, channels=channels)
     return _reported(result | _save(session, sub, folder / SUBNET, writer), accuracy, session, writer)
+
+
+def _zeroed_channels(optimizer: Slim | FilterSparsity | WidthSearch) -> dict[str, Any]:
+    """What made channel groups zero, and when: there may be thousands, so by reason and by step."""
+    reasons: dict[str, list[int]] = {}
+    steps: dict[str, list[int]] = {}
+    for group, reason in optimizer.channels_zeroed_by.items():
+        reasons.setdefault(reason, []).append(group)
+    for group, step in optimizer.channels_zeroed_at.items():
+        steps.setdefault(str(step), []).append(group)
+    return {"channels_zeroed_by": reasons, "channels_zeroed_at": steps}
 
 
 def _derive(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:

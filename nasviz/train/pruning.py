@@ -11,6 +11,7 @@ from nasviz.optim import FilterSparsity, PenaltySearch
 from nasviz.optim.groups import GroupScaler
 from nasviz.relax import WidthSearch
 from nasviz.runs import Writer
+from nasviz.train.channel_words import most_in
 from nasviz.train.evaluation import evaluate
 from nasviz.train.session import Session
 
@@ -67,12 +68,7 @@ def _end_width_search(session: Session, optimizer: WidthSearch, writer: Writer) 
 
 def _tell_channels(session: Session, channels: Sequence[int], total: int, writer: Writer) -> None:
     """How many channels of which operators go."""
-    space = session.space
-    narrowed = space.channels.narrowed(channels)
-    most = sorted(narrowed, key=lambda v: -len(narrowed[v]))[:3]
-    words = f"{len(channels)} of {total} channel groups go"
-    if most:
-        words += ", most in " + ", ".join(f"{space.trace[v].name} ({len(narrowed[v])})" for v in most)
+    words = f"{len(channels)} of {total} channel groups go{most_in(session.space, channels)}"
     writer.event(session.step - 1, "selected", words)
 
 

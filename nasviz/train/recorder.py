@@ -13,6 +13,7 @@ from torch import Tensor
 from nasviz.optim import PenaltySearch, SearchOptimizer, Slim
 from nasviz.relax import RelaxedOptimizer
 from nasviz.runs import StepRecord, Writer
+from nasviz.train.channel_words import most_in
 from nasviz.train.session import Session
 
 __all__ = ["MAX_VECTORS", "Recorder", "read_back"]
@@ -52,11 +53,13 @@ class Recorder:
         self.session = session
         self.writer = writer
         self._names = {s.id: s.name for s in session.space.structures}
-        self._zeroed = set(session.optimizer.zeroed_by)
-        self._selected = set(session.optimizer.selected)
-        self._scores = session.optimizer.score_vector
+        optimizer = session.optimizer
+        self._zeroed = set(optimizer.zeroed_by)
+        self._zeroed_channels = set(optimizer.channels_zeroed_by) if isinstance(optimizer, Slim) else set()
+        self._selected = set(optimizer.selected)
+        self._scores = optimizer.score_vector
         schedule = session.schedule
-        session.optimizer.register_step_pre_hook(self._look_ahead)
+        optimizer.register_step_pre_hook(self._look_ahead)
         self._every = {
             "warm-up": max(1, schedule.warmup_steps // MAX_VECTORS),
             "projection": max(1, schedule.projection_steps // MAX_VECTORS),
@@ -83,7 +86,7 @@ class Recorder:
             self._selected.update(selected)
         if is_warm and isinstance(optimizer, Slim):
             self._tell_channels(optimizer, step)
-        if len(optimizer.known_zero) > len(self._zeroed):
+        if len(optimizer.known_zero) > len(self._zeroed) or (has_changed and isinstance(optimizer, Slim)):
             self.tell_zero()
         if has_changed and optimizer.phase == "training" and optimizer.selected:
             words = "projection ended: every selected group is zero; training goes on with what is left"
@@ -94,7 +97,7 @@ class Recorder:
         return read
 
     def tell_zero(self) -> None:
-        """Tell which structures have become zero since this was last told; the host waits for the device."""
+        """Tell what has become zero since this was last told; the host waits for the device."""
         optimizer = self.session.optimizer
         reasons, steps = optimizer.zeroed_by, optimizer.zeroed_at
         for structure, reason in reasons.items():
@@ -102,6 +105,20 @@ class Recorder:
                 words = f"the group of {self._names[structure]} became zero ({reason})"
                 self.writer.event(steps[structure], "zero", words, structure)
         self._zeroed = set(reasons)
+        if isinstance(optimizer, Slim):
+            self._tell_zero_channels(optimizer)
+
+    def _tell_zero_channels(self, optimizer: Slim) -> None:
+        """The same for channel groups, all together that have become zero by one reason."""
+        reasons, steps = optimizer.channels_zeroed_by, optimizer.channels_zeroed_at
+        new = [group for group in reasons if group not in self._zeroed_channels]
+        for reason in dict.fromkeys(reasons[group] for group in new):
+            groups = [group for group in new if reasons[group] == reason]
+            words = (
+                f"{len(groups)} channel groups became zero ({reason}){most_in(self.session.space, groups)}"
+            )
+            self.writer.event(max(steps[group] for group in groups), "zero", words)
+        self._zeroed_channels.update(new)
 
     def _weights(self, optimizer: RelaxedOptimizer, step: int) -> None:
         """What the architecture gives each operation."""
@@ -163,11 +180,8 @@ class Recorder:
     def _tell_channels(self, optimizer: Slim, step: int) -> None:
         """How many channels of which operators were selected."""
         space = self.session.space
-        narrowed = space.channels.narrowed(optimizer.channels)
-        most = sorted(narrowed, key=lambda v: -len(narrowed[v]))[:3]
         words = f"{len(optimizer.channels)} of {len(space.channels)} channel groups will be cut"
-        if most:
-            words += ", most in " + ", ".join(f"{space.trace[v].name} ({len(narrowed[v])})" for v in most)
+        words += most_in(space, optimizer.channels)
         self.writer.event(step, "selected", words)
 
     def _tell_kept(self, step: int) -> None:

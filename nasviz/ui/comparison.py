@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import streamlit as st
 
@@ -19,6 +21,12 @@ __all__ = ["compare"]
 VIEWS = ("Segments", "Operators")
 STEPS = ("At zero", "1 · Erase", "2 · Slice", "3 · Clear up")
 """What is zero, and the state of the full network after each pass of construction."""
+REASONS = {
+    "progressive": "by progressive projection",
+    "half-space": "by half-space projection",
+    "end of projection": "at the end of the projection",
+}
+"""What made groups zero, in words; any other reason is told as it is."""
 
 
 @frame.tell_errors
@@ -35,12 +43,31 @@ def compare() -> None:
     with left:
         st.markdown("##### What was done")
         erasing.plan_story(cut.space, cut.plan)
+        if words := zeroed_words(cut.report):
+            st.caption(words)
     with right:
         _checks(cut)
         latency.before_and_after(cut)
     _widths(cut)
     going_on.go_on(cut)
     frame.next_steps("Export")
+
+
+def zeroed_words(report: Mapping[str, Any]) -> str:
+    """What made structures and channel groups zero in the run of a report; empty where nothing was.
+
+    Examples:
+        >>> zeroed_words({"zeroed_by": {"3": "progressive"}, "channels_zeroed_by": {"half-space": [1, 2]}})
+        'Became zero: 1 structure by progressive projection, 2 channel groups by half-space projection.'
+    """
+    structures = Counter(report.get("zeroed_by", {}).values())
+    channels = {reason: len(groups) for reason, groups in report.get("channels_zeroed_by", {}).items()}
+    counted = [
+        f"{count:,} {what}{'s' * (count > 1)} {REASONS.get(reason, f'by {reason}')}"
+        for what, reasons in (("structure", structures), ("channel group", channels))
+        for reason, count in reasons.items()
+    ]
+    return f"Became zero: {', '.join(counted)}." if counted else ""
 
 
 def _numbers(cut: Cut) -> None:

@@ -71,6 +71,15 @@ def test_exactly_the_selected_rows_are_zero(name: str, settings: dict[str, objec
     assert isinstance(optimizer, Slim)
     assert len(optimizer.channels) == len(space.channels) // 2 == int(optimizer.num_zero_channels)
     assert optimizer.phase == "training"
+    assert optimizer.channels_zeroed_by.keys() == optimizer.channels_zeroed_at.keys() == {*optimizer.channels}
+    forced = "progressive" if name == "h2spg" else "end of projection"
+    assert set(optimizer.channels_zeroed_by.values()) <= {forced, "half-space"}
+    assert set(optimizer.channels_zeroed_at.values()) <= set(range(3, 8))
+    assert all(
+        optimizer.channels_zeroed_at[i] == 7
+        for i, how in optimizer.channels_zeroed_by.items()
+        if how == forced
+    )
     tensors = dict(net.named_parameters())
     zero = {name: torch.zeros_like(p, dtype=torch.bool) for name, p in tensors.items()}
     for piece in space.channels.slices(optimizer.channels):
@@ -150,6 +159,8 @@ def test_a_state_goes_on_bit_by_bit(steps: int) -> None:
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), other.parameters(), strict=True))
     assert resumed.channels == straight.channels
     assert resumed.zeroed_by == straight.zeroed_by
+    assert resumed.channels_zeroed_by == straight.channels_zeroed_by != {}
+    assert resumed.channels_zeroed_at == straight.channels_zeroed_at
 
 
 def test_states_of_others_are_refused() -> None:
@@ -219,7 +230,7 @@ def test_no_step_waits_for_a_value_from_the_device(name: str, settings: dict[str
 
 
 def test_decisions_that_stay_on_the_device_end_as_those_read_at_once() -> None:
-    ends = []
+    ends, steps_of = [], []
     for is_lazy in (False, True):
         net, space, _ = made()
         steps = {"warmup_steps": 2, "projection_steps": 100}
@@ -232,5 +243,8 @@ def test_decisions_that_stay_on_the_device_end_as_those_read_at_once() -> None:
         assert optimizer.slim_phase == ("projection" if is_lazy else "training")
         _ = optimizer.zeroed_by
         assert optimizer.slim_phase == "training"
+        assert set(optimizer.channels_zeroed_by.values()) == {"half-space"}
+        steps_of.append(optimizer.channels_zeroed_at)
         ends.append([p.detach().clone() for p in net.parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
+    assert steps_of[0] == steps_of[1]

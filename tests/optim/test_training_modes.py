@@ -174,16 +174,29 @@ def test_on_a_gpu_every_path_and_precision_ends_at_exact_zeros(path, precision):
     assert_exact_zeros(net)
 
 
+WATCHED = {
+    "both": {},
+    "halfspace": {"projection": "halfspace", "epsilon": 0.9},
+    "progressive": {"projection": "progressive"},
+    "documents": {"saliency": "documents"},
+    "taylor": {"saliency": "taylor"},
+}
+
+
 @pytest.mark.gpu
-def test_on_a_gpu_no_step_waits_for_a_value():
+@pytest.mark.parametrize("settings", WATCHED.values(), ids=list(WATCHED))
+@pytest.mark.parametrize("is_partial", [False, True], ids=["all gradients", "one is missing"])
+def test_on_a_gpu_no_step_waits_for_a_value(settings, is_partial):
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     net = build().cuda()
-    optimizer = h2spg(net, warmup_steps=4, projection_steps=50)
+    optimizer = h2spg(net, warmup_steps=4, projection_steps=50, **settings)
     for step in range(12):
         x, y = (t.cuda() for t in batch(step))
         optimizer.zero_grad()
         nn.functional.cross_entropy(net(x), y).backward()
+        if is_partial:
+            net.a.weight.grad = None
         is_selecting = step == 3
         torch.cuda.set_sync_debug_mode("default" if is_selecting else "error")
         try:
@@ -191,3 +204,21 @@ def test_on_a_gpu_no_step_waits_for_a_value():
         finally:
             torch.cuda.set_sync_debug_mode("default")
     assert optimizer.phase == "projection"
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_no_step_after_the_projection_waits_either():
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    net = build().cuda()
+    optimizer = h2spg(net, warmup_steps=2, projection_steps=2)
+    for step in range(8):
+        x, y = (t.cuda() for t in batch(step))
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(net(x), y).backward()
+        torch.cuda.set_sync_debug_mode("error" if step > 3 else "default")
+        try:
+            optimizer.step()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert optimizer.phase == "training"

@@ -1,7 +1,9 @@
 """Published tables as sweeps: every one can be made, and its printed figures find their line."""
 
 import pytest
+import torch
 
+import nasviz
 from nasviz.catalog import NETWORKS, PRESETS, NetworkSource, find_preset
 from nasviz.errors import InvalidSettingError, UnknownNameError
 from nasviz.runs import SweepStore, axis, cells, is_stand_in, preset_sweep, row_of
@@ -16,6 +18,18 @@ def test_every_preset_makes_a_sweep_on_digits_whose_cells_find_their_line(preset
     assert "digits stand in" in settings.title
     found = cells(SweepStore(tmp_path).create(settings))
     assert [row_of(preset, cell) for cell in found] == list(preset.rows)
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
+def test_the_modules_that_a_preset_names_are_in_its_networks(preset) -> None:
+    named: dict[NetworkSource, set[str]] = {}
+    for run in preset_sweep(preset).runs:
+        named.setdefault(run.network, set()).update(run.collapse, run.cells)
+    for source, classes in named.items():
+        if classes:
+            with torch.device("meta"):
+                model, _ = nasviz.zoo.build(source)
+            assert classes <= {type(module).__name__ for module in model.modules()}
 
 
 def test_the_ablation_of_h2spg_has_the_figures_of_table_4() -> None:

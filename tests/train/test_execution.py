@@ -327,6 +327,11 @@ def test_a_run_that_slims_records_what_it_cuts(store: Store) -> None:
     assert all(after % 2 == 0 for _, after in plan.widths.values())
     assert result["accuracy_subnet"] == result["accuracy_full"]
     assert any("channel groups will be cut" in event.text for event in tail.events)
+    by_reason, by_step = result["channels_zeroed_by"], result["channels_zeroed_at"]
+    assert {i for groups in by_reason.values() for i in groups} == {*result["channels"]}
+    assert {i for groups in by_step.values() for i in groups} == {*result["channels"]}
+    told = [event.text for event in tail.events if "channel groups became zero" in event.text]
+    assert sum(int(text.split()[0]) for text in told) == len(result["channels"])
 
 
 def test_a_run_that_slims_resumes_to_the_bit(store: Store) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import torch
 
 from nasviz.errors import InvalidSettingError
 from nasviz.runs import RunSettings, Store
 from nasviz.train import open_session, train, work
-from nasviz.train.checkpoint import restore, save
 from tests.train.conftest import short_settings
+from tests.train.resuming import ended_straight_and_resumed
 
 
 def settings(**changes: Any) -> RunSettings:
@@ -38,23 +37,9 @@ def test_a_run_prunes_filters_without_a_change_of_outputs(tmp_path) -> None:
 
 @pytest.mark.parametrize("pause", [5, 14, 17])
 def test_it_resumes_to_the_bit(tmp_path, pause: int) -> None:
-    chosen = settings(adaptive=True, normalisation="div")
-    straight = open_session(chosen)
-    for _ in train(straight):
-        pass
-    folder = Store(tmp_path).create(chosen).folder
-    first = open_session(chosen)
-    steps = train(first)
-    for _ in range(pause):
-        next(steps)
-    save(first, folder)
-    steps.close()
-    resumed = open_session(chosen)
-    assert restore(resumed, folder)
-    for _ in train(resumed):
-        pass
-    wanted = straight.network.state_dict()
-    assert all(torch.equal(value, wanted[key]) for key, value in resumed.network.state_dict().items())
+    straight, resumed = ended_straight_and_resumed(
+        settings(adaptive=True, normalisation="div"), pause, tmp_path
+    )
     assert resumed.optimizer.channels == straight.optimizer.channels
 
 
