@@ -66,10 +66,15 @@ def model_explorer_archive(
 
 def graph_document(trace: TraceGraph) -> dict[str, Any]:
     """A collection of one graph: every operator with its shapes, its module and its inputs."""
+    # A node without a namespace keeps Model Explorer waiting for ever.
     virtual = [
-        {"id": i.id, "label": "input", "attrs": [_pair("shape", plain_shape(i.shape))]} for i in trace.inputs
+        {"id": i.id, "label": "input", "namespace": "", "attrs": [_pair("shape", plain_shape(i.shape))]}
+        for i in trace.inputs
     ]
-    leaving = [{"id": o.id, "label": "output", "incomingEdges": [_edge(o.source, 0)]} for o in trace.outputs]
+    leaving = [
+        {"id": o.id, "label": "output", "namespace": "", "incomingEdges": [_edge(o.source, 0)]}
+        for o in trace.outputs
+    ]
     nodes = [*virtual, *(_node(trace, vertex) for vertex in trace), *leaving]
     return {"label": clean(trace.name), "graphs": [{"id": _graph_id(trace), "nodes": nodes}]}
 

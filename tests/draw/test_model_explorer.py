@@ -28,6 +28,8 @@ def documents(content: bytes) -> dict[str, Any]:
 def test_every_operator_and_every_edge_is_in_the_graph() -> None:
     collection = documents(model_explorer_archive(SPACE, PLAN))["graph.json"]
     (graph,) = collection["graphs"]
+    assert collection.keys() == {"label", "graphs"}  # a list of collections is refused by Model Explorer
+    assert all({"id", "label", "namespace"} <= node.keys() for node in graph["nodes"])  # without, it waits
     nodes = {node["id"]: node for node in graph["nodes"]}
     assert nodes.keys() >= {v.id for v in SPACE.trace}
     edges = [
@@ -59,7 +61,7 @@ def test_node_data_tell_what_becomes_of_every_operator_and_what_it_costs() -> No
 def test_modules_nest_as_namespaces() -> None:
     space = search_space(staged())
     collection = documents(model_explorer_archive(space, space.plan([])))["graph.json"]
-    names = {node["id"]: node.get("namespace", "") for node in collection["graphs"][0]["nodes"]}
+    names = {node["id"]: node["namespace"] for node in collection["graphs"][0]["nodes"]}
     assert any(name.startswith("stages/") or name.startswith("stages.") for name in names.values())
 
 
