@@ -251,7 +251,8 @@ def _html(cut: Cut) -> str:
 
 def _show(offer: Offer) -> None:
     with st.container(border=True):
-        words, button = st.columns([3, 1.1], vertical_alignment="center")
+        with st.container(horizontal=True, vertical_alignment="center", wrap=False):
+            words, button = st.container(), st.container(width="content")
         words.markdown(f"**{offer.title}**")
         words.caption(offer.says)
         try:
@@ -267,7 +268,6 @@ def _show(offer: Offer) -> None:
             key=f"download.{offer.name}",
             icon=":material/download:",
             on_click="ignore",
-            width="stretch",
         )
         if offer.code:
             st.code(offer.code, language="python", wrap_lines=True)

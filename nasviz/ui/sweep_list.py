@@ -53,7 +53,7 @@ def sweep_list() -> None:
         return
     sweep = session.sweeps().open(chosen)
     _buttons(sweep)
-    is_busy = sweep.is_active or jobs.is_starting(sweep) or any(run and run.is_active for run in sweep.runs())
+    is_busy = _is_busy(sweep)
     st.fragment(_watch, run_every=REFRESH_S if is_busy else None)(sweep.id, is_busy)
     runs = [run for run in sweep.summaries() if run is not None]
     _front(sweep, runs)
@@ -61,6 +61,11 @@ def sweep_list() -> None:
     if begun:
         with st.expander("Curves of its runs", icon=":material/show_chart:"):
             run_comparison.curves(begun)
+
+
+def _is_busy(sweep: Sweep) -> bool:
+    """Whether its scheduler or one of its runs lives, a paused one too: the page and its table must agree."""
+    return sweep.is_active or jobs.is_starting(sweep) or any(run and run.is_active for run in sweep.runs())
 
 
 def _title(summary: SweepSummary) -> str:
@@ -110,7 +115,7 @@ def _watch(sweep_id: str, was_busy: bool) -> None:
     sweep = session.sweeps().open(sweep_id)
     runs = sweep.summaries()
     num_done = sum(run is not None and _share(run) == 1.0 for run in runs)
-    is_busy = sweep.is_active or jobs.is_starting(sweep) or any(r and r.state == "running" for r in runs)
+    is_busy = _is_busy(sweep)
     before = kept(f"sweep.seen.{sweep_id}", num_done)
     keep(f"sweep.seen.{sweep_id}", num_done)
     if before != num_done or is_busy != was_busy:

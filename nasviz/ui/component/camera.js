@@ -37,9 +37,10 @@ class Camera {
   }
   fit(limit = 1.4) {
     // Graphs that move in step are all to be seen: the one that needs the smallest scale sets it.
-    const asked = { group: this.data?.sync, from: this, limit, at: this.fitting(limit) };
+    const asked = { group: this.data?.sync, from: this, limit, at: this.fitting(limit), widest: this.size.width };
     if (asked.group) window.dispatchEvent(new CustomEvent("nasviz:fit", { detail: asked }));
     this.at = { ...asked.at };
+    this.widest = asked.widest;
     this.apply();
   }
   fitting(limit) {
@@ -50,12 +51,12 @@ class Camera {
   // All of it, where its words can still be read; else all of its width, as far as that goes.
   readable() {
     this.fit(1.15);
-    if (this.at.k >= 0.72 || !this.vertices.length) return;
+    if (this.at.k >= 0.66 || !this.vertices.length) return;
     const first = this.vertices[Math.max(this.chosen, 0)], { width } = this.room;
-    this.at.k = clamp((width - 32) / this.size.width, 0.72, 0.9);
+    this.at.k = clamp((width - 32) / this.widest, 0.66, 0.9);
     if (this.chosen >= 0) return this.centre(first);
-    const isWhole = this.at.k * this.size.width <= width;
-    const x = isWhole ? this.size.width / 2 : first.x + first.w / 2;
+    const isWhole = this.at.k * this.widest <= width;
+    const x = isWhole ? this.widest / 2 : first.x + first.w / 2;
     this.moveTo({ point: [x, first.y], px: width / 2, py: 24 });
   }
   moveTo({ point, name, px, py }) {

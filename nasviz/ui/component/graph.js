@@ -326,6 +326,7 @@ class GraphView extends Camera {
       if (detail.from === this || !this.size || !this.data?.sync || detail.group !== this.data.sync) return;
       const mine = this.fitting(detail.limit);
       if (mine.k < detail.at.k) detail.at = mine;
+      detail.widest = Math.max(detail.widest, this.size.width);
     };
     this.called = (e) => {
       const index = e.detail.graph === this.data?.graph ? this.vertices.findIndex((v) => v.key === e.detail.key) : -1;

@@ -242,6 +242,8 @@ def test_two_graphs_move_in_step(visit: Visit) -> None:
     assert room is not None
     assert room["y"] <= large["y"]  # the larger graph is all to be seen
     assert large["y"] + large["height"] <= room["y"] + room["height"]
+    assert room["x"] <= large["x"]
+    assert large["x"] + large["width"] <= room["x"] + room["width"]
     stage.focus()
     before = transform(page, 1)
     stage.press("+")
