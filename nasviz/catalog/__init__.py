@@ -6,6 +6,7 @@ Each is one `Entry`: a row with its settings, its source and its published numbe
 
 from nasviz.catalog.datasets import DATASETS, FACTS, IMAGE_FOLDER, DataFacts, data_title
 from nasviz.catalog.entry import Configuration, Entry, Figure, Setting, Value
+from nasviz.catalog.inputs import HOW_TO_WRITE, InputSpec, image_and_others, read_inputs
 from nasviz.catalog.lookup import KINDS, find
 from nasviz.catalog.networks import NETWORKS
 from nasviz.catalog.optimizers import OPTIMIZERS
@@ -21,6 +22,7 @@ __all__ = [
     "CALLABLE",
     "DATASETS",
     "FACTS",
+    "HOW_TO_WRITE",
     "IMAGE_FOLDER",
     "KINDS",
     "NETWORKS",
@@ -35,6 +37,7 @@ __all__ = [
     "DataFacts",
     "Entry",
     "Figure",
+    "InputSpec",
     "NetworkSource",
     "Preset",
     "Printed",
@@ -44,4 +47,6 @@ __all__ = [
     "data_title",
     "find",
     "find_preset",
+    "image_and_others",
+    "read_inputs",
 ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from nasviz.catalog.entry import Configuration, Entry, Value
+from nasviz.catalog.inputs import InputSpec
 from nasviz.catalog.lookup import find
 from nasviz.catalog.networks import NETWORKS
 from nasviz.errors import InvalidSettingError
@@ -50,6 +51,8 @@ class NetworkSource:
     """Of the network, such as `width`; kept as pairs sorted by name, so that a source can be hashed."""
     subnet: str | None = None
     """Folder of a saved sub-network, which then is the network; `name` is what it is called."""
+    inputs: tuple[InputSpec, ...] = ()
+    """What a callable's network takes where that is not one image; empty: what `input_shape` says."""
 
     def __post_init__(self) -> None:
         if self.subnet is not None:
@@ -58,6 +61,8 @@ class NetworkSource:
         self._check_name()
         if self.input_shape is not None:
             object.__setattr__(self, "input_shape", _checked_shape(self.input_shape))
+        if self.inputs:
+            self._check_inputs()
         if self.num_classes is not None and not _is_whole(self.num_classes, 1, 10**6):
             raise InvalidSettingError(
                 f"num_classes must be a whole number from 1 to 1,000,000; got {self.num_classes!r} instead"
@@ -146,12 +151,26 @@ class NetworkSource:
                 f"a saved sub-network needs its folder and a name of letters, digits and underscores; got"
                 f" {str(self.subnet)[:120]!r} and {str(self.name)[:60]!r}"
             )
-        if self.input_shape or self.num_classes or self.weights or self.trust or dict(self.settings):
+        given = self.input_shape, self.inputs, self.num_classes, self.weights, self.trust, dict(self.settings)
+        if any(given):
             raise InvalidSettingError(
                 f"{self.name} is a saved sub-network: its input, classes, weights and settings are those"
                 " that it was saved with; leave them out"
             )
         object.__setattr__(self, "settings", ())
+
+    def _check_inputs(self) -> None:
+        if not isinstance(self.inputs, tuple) or not all(isinstance(i, InputSpec) for i in self.inputs):
+            raise InvalidSettingError(f"inputs must be a tuple of InputSpec; got {self.inputs!r} instead")
+        words = " and ".join(map(str, self.inputs))
+        if self.input_shape is not None:
+            raise InvalidSettingError(
+                f"the inputs were given as {words} and as an image of {self.input_shape}; leave one out"
+            )
+        if not self.is_callable:
+            raise InvalidSettingError(
+                f"{self.name} reads one image; got the input {words} instead, write C,H,W such as 3,32,32"
+            )
 
     def _check_name(self) -> None:
         if not isinstance(self.name, str) or len(self.name) > _LONGEST:
@@ -207,7 +226,12 @@ class NetworkSource:
             "weights": self.weights,
             "trust": list(self.trust),
             "settings": dict(self.settings),
-        } | ({} if self.subnet is None else {"subnet": self.subnet})
+        } | self._rare()
+
+    def _rare(self) -> dict[str, Any]:
+        """What most networks do not have."""
+        subnet = {} if self.subnet is None else {"subnet": self.subnet}
+        return subnet | ({"inputs": [str(spec) for spec in self.inputs]} if self.inputs else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> NetworkSource:
@@ -226,6 +250,10 @@ class NetworkSource:
         for name in ("input_shape", "trust"):
             if isinstance(values.get(name), list):
                 values[name] = tuple(values[name])
+        texts = values.get("inputs", ())
+        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+            raise InvalidSettingError(f"inputs must be a list of texts; got {str(texts)[:120]!r} instead")
+        values["inputs"] = tuple(map(InputSpec.parse, texts))
         return cls(**values)
 
 
@@ -242,7 +270,7 @@ def _checked_shape(shape: object) -> tuple[int, ...]:
     if len(parts) != 3 or not all(_is_whole(part, 1, _LARGEST_SIDE) for part in parts):
         raise InvalidSettingError(
             f"input_shape must be (channels, height, width), whole numbers from 1 to {_LARGEST_SIDE}; got"
-            f" {shape!r} instead, write (3, 32, 32); for other inputs, let the callable return a pair of the"
-            " module and its example inputs"
+            f" {shape!r} instead, write (3, 32, 32); for other inputs, give `inputs`, or let the"
+            " callable return a pair of the module and its example inputs"
         )
     return parts

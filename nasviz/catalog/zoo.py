@@ -8,9 +8,8 @@ another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from nasviz.catalog.entry import Configuration, Entry, Figure, Setting, Value
+from nasviz.catalog.entry import Configuration, Entry, Figure, Setting
+from nasviz.catalog.figures import counted, million, network, percent
 
 __all__ = ["DOCUMENTS", "RECURRENT"]
 
@@ -71,59 +70,8 @@ def _stem(default: str, factor: str = "eight") -> Setting:
     return Setting("stem", "choice", default, choices=_STEM, help=words)
 
 
-def _million(what: str, text: str, source: str, note: str = "") -> Figure:
-    return Figure(what, f"{text} M", float(text) * 1e6, source, note)
-
-
-def _percent(what: str, number: float, source: str, note: str = "") -> Figure:
-    return Figure(what, f"{number:g} %", number, source, note)
-
-
-def _counted(params: int, macs: int, num_structures: int, max_sparsity: int, **more: int) -> dict[str, int]:
-    return {
-        "params": params,
-        "macs": macs,
-        "num_structures": num_structures,
-        "max_sparsity": max_sparsity,
-    } | more
-
-
-def _network(
-    name: str,
-    title: str,
-    summary: str,
-    citation: str,
-    *configurations: Configuration,
-    settings: tuple[Setting, ...] = (),
-    input_shape: tuple[int, int, int] = (3, 32, 32),
-    least_size: int = 1,
-    num_classes: int = 10,
-    collapse: tuple[str, ...] = (),
-    cells: tuple[str, ...] = (),
-    edges_per_node: int = 2,
-    recipe: Mapping[str, Value] | None = None,
-) -> Entry:
-    return Entry(
-        name,
-        title,
-        summary,
-        settings=settings,
-        citation=citation,
-        published=configurations[0].counted,
-        configurations=configurations,
-        recipe=recipe or {},
-        collapse=collapse,
-        cells=cells,
-        edges_per_node=edges_per_node,
-        family="documents",
-        input_shape=input_shape,
-        least_size=least_size,
-        num_classes=num_classes,
-    )
-
-
 _T1 = "ASGNAS, table 1"
-_DEMONET = _network(
+_DEMONET = network(
     "demonet",
     "DemoNet",
     "The documents' example: six removable structures around one concatenation and two additions.",
@@ -131,20 +79,20 @@ _DEMONET = _network(
     Configuration(
         "Fashion-MNIST",
         (
-            _million("params", "0.82", _T1),
-            _million("macs", "209", _T1),
-            _percent("top1", 84.9, _T1),
-            _million("sub_params", "0.45", _T1, "Without conv2, conv3 and conv8."),
-            _million("sub_macs", "107", _T1),
-            _percent("sub_top1", 84.7, _T1),
+            million("params", "0.82", _T1),
+            million("macs", "209", _T1),
+            percent("top1", 84.9, _T1),
+            million("sub_params", "0.45", _T1, "Without conv2, conv3 and conv8."),
+            million("sub_macs", "107", _T1),
+            percent("sub_top1", 84.7, _T1),
         ),
-        _counted(817_010, 208_871_584, 6, 4, sub_params=447_410, sub_macs=106_813_600),
+        counted(817_010, 208_871_584, 6, 4, sub_params=447_410, sub_macs=106_813_600),
     ),
     settings=(_WIDTH,),
     input_shape=(1, 28, 28),
     recipe={"lr": 0.1, "epochs": 300},
 )
-_STACKED_UNETS = _network(
+_STACKED_UNETS = network(
     "stacked_unets",
     "StackedUnets",
     "Two U-Nets side by side on one image, one pools and one strides; six removable structures.",
@@ -152,22 +100,22 @@ _STACKED_UNETS = _network(
     Configuration(
         "SVHN",
         (
-            _million("params", "0.80", _T1),
-            _million("macs", "184", _T1),
-            _percent("top1", 95.3, _T1),
-            _million(
+            million("params", "0.80", _T1),
+            million("macs", "184", _T1),
+            percent("top1", 95.3, _T1),
+            million(
                 "sub_params", "0.37", _T1, "Without the right U-Net and the deepest path of the left one."
             ),
-            _million("sub_macs", "115", _T1),
-            _percent("sub_top1", 96.1, _T1),
+            million("sub_macs", "115", _T1),
+            percent("sub_top1", 96.1, _T1),
         ),
-        _counted(795_466, 183_915_136, 6, 5, sub_params=369_370, sub_macs=114_573_952),
+        counted(795_466, 183_915_136, 6, 5, sub_params=369_370, sub_macs=114_573_952),
     ),
     settings=(_WIDTH,),
     least_size=8,
     recipe={"lr": 0.1, "epochs": 300},
 )
-_DARTS_8 = _network(
+_DARTS_8 = network(
     "darts_8",
     "DARTS, 8 cells",
     "Cells whose edges carry seven operations each, all summed, without architecture weights.",
@@ -175,19 +123,19 @@ _DARTS_8 = _network(
     Configuration(
         "STL-10, resized to 32x32",
         (
-            _million(
+            million(
                 "params",
                 "4.05",
                 _T1,
                 "Here 4.05 M too, if a norm counts one variable a channel, as after export.",
             ),
-            _million("macs", "614", _T1, _MORE_IN_PRINT),
-            _percent("top1", 74.6, _T1),
-            _million("sub_params", "0.64", _T1),
-            _million("sub_macs", "127", _T1),
-            _percent("sub_top1", 75.1, _T1),
+            million("macs", "614", _T1, _MORE_IN_PRINT),
+            percent("top1", 74.6, _T1),
+            million("sub_params", "0.64", _T1),
+            million("sub_macs", "127", _T1),
+            percent("sub_top1", 75.1, _T1),
         ),
-        _counted(4_083_058, 600_002_304, 464, 464),
+        counted(4_083_058, 600_002_304, 464, 464),
     ),
     settings=(_channels(24), _cells(8), _stem("cifar"), _SPACE, _NONE, _AFFINE_POOLS),
     recipe={"lr": 0.01, "lr_periods": 2, "epochs": 50},
@@ -195,7 +143,7 @@ _DARTS_8 = _network(
     cells=("SearchCell",),
 )
 _T3 = "ASGNAS, table 3"
-_DARTS_14 = _network(
+_DARTS_14 = network(
     "darts_14",
     "DARTS, 14 cells",
     "The same for ImageNet: three convolutions divide the image by eight before the first cell.",
@@ -203,12 +151,12 @@ _DARTS_14 = _network(
     Configuration(
         "ImageNet",
         (
-            _million("sub_params", "4.8", _T3),
-            _million("sub_macs", "547", _T3),
-            _percent("sub_top1", 75.3, _T3),
-            _percent("sub_top5", 92.5, _T3),
+            million("sub_params", "4.8", _T3),
+            million("sub_macs", "547", _T3),
+            percent("sub_top1", 75.3, _T3),
+            percent("sub_top5", 92.5, _T3),
         ),
-        _counted(25_532_896, 2_835_022_080, 800, 800),
+        counted(25_532_896, 2_835_022_080, 800, 800),
     ),
     settings=(
         _channels(
@@ -226,7 +174,7 @@ _DARTS_14 = _network(
     collapse=_DARTS_OPERATIONS,
     cells=("SearchCell",),
 )
-_DARTS_V2 = _network(
+_DARTS_V2 = network(
     "darts_v2",
     "DARTS_V2",
     "The network that second-order DARTS derived on CIFAR-10, two operations for each node.",
@@ -234,22 +182,22 @@ _DARTS_V2 = _network(
     Configuration(
         "CIFAR-10",
         (
-            _million("params", "3.3", "DARTS, table 1"),
-            _percent("error", 2.76, "DARTS, table 1"),
-            _million("params", "3.1", "ASGNAS, table 2", "DARTS itself prints 3.3 M."),
-            _percent("top1", 97.2, "ASGNAS, table 2"),
+            million("params", "3.3", "DARTS, table 1"),
+            percent("error", 2.76, "DARTS, table 1"),
+            million("params", "3.1", "ASGNAS, table 2", "DARTS itself prints 3.3 M."),
+            percent("top1", 97.2, "ASGNAS, table 2"),
         ),
-        _counted(3_349_342, 528_359_040, 108, 108),
+        counted(3_349_342, 528_359_040, 108, 108),
     ),
     Configuration(
         "ImageNet",
         (
-            _million("params", "4.7", _T3),
-            _million("macs", "574", _T3, _MORE_IN_PRINT),
-            _percent("top1", 73.3, _T3),
-            _percent("top5", 91.3, _T3),
+            million("params", "4.7", _T3),
+            million("macs", "574", _T3, _MORE_IN_PRINT),
+            percent("top1", 73.3, _T3),
+            percent("top5", 91.3, _T3),
         ),
-        _counted(4_718_752, 529_911_552, 72, 72),
+        counted(4_718_752, 529_911_552, 72, 72),
         settings={"channels": 48, "cells": 14, "stem": "imagenet"},
         input_shape=(3, 224, 224),
         num_classes=1000,
@@ -262,7 +210,7 @@ _DARTS_V2 = _network(
 def _super_resnet(
     size: str, full: dict[str, int], best: dict[str, int], printed: tuple[Figure, ...], *zen: Figure
 ) -> Entry:
-    return _network(
+    return network(
         f"super_resnet_{size[0]}m",
         f"SuperResNet-{size}",
         "ResNet with 3x3, 5x5 and 7x7 convolutions side by side; ZenNAS's optimum is among its sub-networks.",
@@ -277,23 +225,23 @@ def _super_resnet(
 
 _SUPER_RESNET_1M = _super_resnet(
     "1M",
-    _counted(3_201_442, 295_114_752, 134, 128),
-    _counted(993_762, 159_213_568, 38, 32),
-    (_million("sub_params", "1.0", "OTOv3, table 2"), _percent("sub_top1", 96.3, "OTOv3, table 2")),
-    _million("params", "1.0", "OTOv3, table 2"),
-    _percent("top1", 96.2, "OTOv3, table 2"),
+    counted(3_201_442, 295_114_752, 134, 128),
+    counted(993_762, 159_213_568, 38, 32),
+    (million("sub_params", "1.0", "OTOv3, table 2"), percent("sub_top1", 96.3, "OTOv3, table 2")),
+    million("params", "1.0", "OTOv3, table 2"),
+    percent("top1", 96.2, "OTOv3, table 2"),
 )
 _SUPER_RESNET_2M = _super_resnet(
     "2M",
-    _counted(7_763_322, 1_808_610_304, 151, 144),
-    _counted(1_980_602, 481_432_576, 43, 36),
-    (_million("sub_params", "2.0", "ASGNAS, table 2"), _percent("sub_top1", 97.5, "ASGNAS, table 2")),
-    _million("params", "2.0", "ASGNAS, table 2"),
-    _percent("top1", 97.5, "ASGNAS, table 2"),
+    counted(7_763_322, 1_808_610_304, 151, 144),
+    counted(1_980_602, 481_432_576, 43, 36),
+    (million("sub_params", "2.0", "ASGNAS, table 2"), percent("sub_top1", 97.5, "ASGNAS, table 2")),
+    million("params", "2.0", "ASGNAS, table 2"),
+    percent("top1", 97.5, "ASGNAS, table 2"),
 )
 _T4 = "ASGNAS, table 4"
 _TV = "torchvision"
-_REGNET_800M = _network(
+_REGNET_800M = network(
     "regnet_800m",
     "RegNet-800M",
     "The network of ASGNAS's ablation: 16 residual branches and 4 shortcuts, of which 16 can go together.",
@@ -301,9 +249,9 @@ _REGNET_800M = _network(
     Configuration(
         "CIFAR-10",
         (
-            _percent("top1", 95.01, _T4),
+            percent("top1", 95.01, _T4),
             *(
-                _million("sub_params", params, _T4, f"H2SPG at a target sparsity of {share:g}: {top1} %.")
+                million("sub_params", params, _T4, f"H2SPG at a target sparsity of {share:g}: {top1} %.")
                 for share, params, top1 in (
                     (0.1, "5.58", "95.30"),
                     (0.3, "3.54", "95.08"),
@@ -313,20 +261,20 @@ _REGNET_800M = _network(
                 )
             ),
         ),
-        _counted(6_593_386, 65_233_472, 20, 16),
+        counted(6_593_386, 65_233_472, 20, 16),
     ),
     Configuration(
         "RegNetX-800MF on ImageNet",
-        (_million("params", "7.26", _TV), _million("macs", "800", _TV), _percent("top1", 75.21, _TV)),
-        _counted(7_259_656, 799_699_712, 20, 16),
+        (million("params", "7.26", _TV), million("macs", "800", _TV), percent("top1", 75.21, _TV)),
+        counted(7_259_656, 799_699_712, 20, 16),
         settings={"stem": "imagenet"},
         input_shape=(3, 224, 224),
         num_classes=1000,
     ),
     Configuration(
         "RegNetY-800MF on ImageNet",
-        (_million("params", "6.43", _TV), _million("macs", "834", _TV), _percent("top1", 76.42, _TV)),
-        _counted(6_432_512, 833_856_256, 18, 14),
+        (million("params", "6.43", _TV), million("macs", "834", _TV), percent("top1", 76.42, _TV)),
+        counted(6_432_512, 833_856_256, 18, 14),
         settings={"family": "y", "stem": "imagenet"},
         input_shape=(3, 224, 224),
         num_classes=1000,
@@ -339,12 +287,12 @@ _REGNET_800M = _network(
     ),
     recipe={"lr": 0.1, "epochs": 50},
 )
-_NAS_BENCH_201 = _network(
+_NAS_BENCH_201 = network(
     "nas_bench_201",
     "NAS-Bench-201",
     "The skeleton of NAS-Bench-201 with four operations on each of the six edges of a cell, all summed.",
     "Dong and Yang, NAS-Bench-201, ICLR 2020, arXiv:2001.00326",
-    Configuration("CIFAR-10", (), _counted(1_699_546, 243_712_640, 184, 182)),
+    Configuration("CIFAR-10", (), counted(1_699_546, 243_712_640, 184, 182)),
     settings=(
         _channels(16, "C of the first stage; the others have twice and four times as many."),
         _cells(5, "Cells of each of the three stages."),
@@ -354,20 +302,20 @@ _NAS_BENCH_201 = _network(
     edges_per_node=0,
 )
 _T41 = "RARTS dissertation, table 4.1"
-_PRERESNET_164 = _network(
+_PRERESNET_164 = network(
     "preresnet_164",
     "PreResNet-164",
     "54 bottlenecks in which norm and ReLU come before each convolution; each can go, if a shortcut stays.",
     "He et al., Identity Mappings in Deep Residual Networks, ECCV 2016, arXiv:1603.05027",
     Configuration(
         "CIFAR-10",
-        (_million("params", "1.7", _T41), _million("macs", "248", _T41), _percent("error", 4.22, _T41)),
-        _counted(1_703_258, 247_646_720, 57, 54),
+        (million("params", "1.7", _T41), million("macs", "248", _T41), percent("error", 4.22, _T41)),
+        counted(1_703_258, 247_646_720, 57, 54),
     ),
     Configuration(
         "CIFAR-100",
-        (_million("params", "1.7", _T41), _million("macs", "248", _T41), _percent("error", 21.83, _T41)),
-        _counted(1_726_388, 247_669_760, 57, 54),
+        (million("params", "1.7", _T41), million("macs", "248", _T41), percent("error", 21.83, _T41)),
+        counted(1_726_388, 247_669_760, 57, 54),
         num_classes=100,
     ),
     settings=(
@@ -382,12 +330,12 @@ _PRERESNET_164 = _network(
         ),
     ),
 )
-_MLP_DIGITS = _network(
+_MLP_DIGITS = network(
     "mlp_digits",
     "Perceptron for digits",
     "64-40-20-10, of SparseNAS's ablation. Without branches, nothing in it can be erased as a whole.",
     "SparseNAS (2020), after Scardapane et al., Group Sparse Regularization for Deep Neural Networks, 2017",
-    Configuration("Digits", (), _counted(3_630, 3_560, 0, 0)),
+    Configuration("Digits", (), counted(3_630, 3_560, 0, 0)),
     input_shape=(1, 8, 8),
 )
 

@@ -8,7 +8,19 @@ from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
-from nasviz.catalog import DATASETS, NETWORKS, OPTIMIZERS, RECIPE, SALIENCIES, NetworkSource, Value
+from nasviz.catalog import (
+    DATASETS,
+    HOW_TO_WRITE,
+    NETWORKS,
+    OPTIMIZERS,
+    RECIPE,
+    SALIENCIES,
+    InputSpec,
+    NetworkSource,
+    Value,
+    image_and_others,
+)
+from nasviz.errors import InvalidSettingError
 from nasviz.runs import Run, RunSettings, is_subnet
 from nasviz.runs.files import CONFIG, SUBNET
 
@@ -34,25 +46,22 @@ def source_of(args: argparse.Namespace, name: str) -> NetworkSource:
     folder = Path(name).expanduser().resolve()
     if len(Path(name).parts) > 1 and is_subnet(folder):
         return subnet_source(folder, args)
+    shape, inputs = image_and_others(args.input)
     return NetworkSource(
-        name,
-        args.input,
-        args.classes,
-        args.weights,
-        _trusted(args),
-        dict(args.set),
+        name, shape, args.classes, args.weights, _trusted(args), dict(args.set), inputs=inputs
     )
 
 
 def subnet_source(folder: Path, args: argparse.Namespace) -> NetworkSource:
     """The sub-network in a folder; that of a run is called after the network that the run has trained."""
-    words = (args.input, args.classes, args.weights)
+    shape, inputs = image_and_others(args.input)
+    words = (shape, args.classes, args.weights)
     is_of_run = folder.name == SUBNET and (folder.parent / CONFIG).is_file()
     if is_of_run:
         name = Run(folder.parent).settings.network.name_of_subnet
     else:
         name = re.sub(r"\W+", "_", folder.name, flags=re.ASCII)[:64] or "subnet"
-    return NetworkSource(name, *words, settings=dict(args.set), subnet=str(folder))
+    return NetworkSource(name, *words, settings=dict(args.set), subnet=str(folder), inputs=inputs)
 
 
 def _trusted(args: argparse.Namespace) -> tuple[str, ...]:
@@ -68,7 +77,14 @@ def add_network(parser: argparse.ArgumentParser, name: str, more: str = "", **op
         f" or the folder of a saved sub-network{more}",
         **options,
     )
-    parser.add_argument("--input", type=_shape, metavar="[N,]C,H,W", help="shape of one image")
+    parser.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        type=_input,
+        metavar="SIZES",
+        help=f"what the network takes: {HOW_TO_WRITE}; NAME=... for an argument by name; again for the next",
+    )
     parser.add_argument("--classes", type=int, metavar="N", help="number of classes")
     parser.add_argument("--weights", metavar="FILE", help="trained weights: .safetensors, .pt")
     parser.add_argument(
@@ -138,13 +154,11 @@ def add_download(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _shape(text: str) -> tuple[int, ...]:
-    """Shape of one image; the batch may stand before it, as people print the shapes of tensors."""
+def _input(text: str) -> InputSpec:
     try:
-        sizes = tuple(int(part) for part in text.replace("x", ",").split(","))
-        return sizes[1:] if len(sizes) == 4 else sizes
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no shape; write C,H,W, such as 3,32,32") from None
+        return InputSpec.parse(text)
+    except InvalidSettingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _sparsity(text: str) -> int | float:

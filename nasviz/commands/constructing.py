@@ -44,7 +44,7 @@ def construct(
     model, example_inputs = models.build(source, seed=0)
     network = trace(model, example_inputs)
     space = search_space(network, protect, collapse)
-    sub = subnet.construct(network, space, erased, gates=gates)
+    sub = subnet.construct(network, space, erased, gates=gates, thorough=True)
     subnet.save(sub, folder)
     names = {s.id: s.name for s in space.structures}
     return {

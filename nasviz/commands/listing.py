@@ -83,6 +83,7 @@ def _network_words(source: NetworkSource) -> str:
     words = [f"{name}={value}" for name, value in dict(source.settings).items()]
     if source.input_shape is not None:
         words.append(f"input {'x'.join(map(str, source.input_shape))}")
+    words += [f"input {spec}" for spec in source.inputs]
     if source.num_classes is not None:
         words.append(f"{source.num_classes} classes")
     if source.weights is not None:

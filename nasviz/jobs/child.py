@@ -136,7 +136,8 @@ def _cut(
     network: nasviz.trace.TracedNetwork, space: SearchSpace, arguments: Mapping[str, Any], report: Report
 ) -> nasviz.subnet.Subnetwork:
     report(0.6, "cutting, and comparing both networks")
-    return nasviz.subnet.construct(network, space, arguments["erased"], gates=arguments["gates"])
+    erased, gates = arguments["erased"], arguments["gates"]
+    return nasviz.subnet.construct(network, space, erased, gates=gates, thorough=True)
 
 
 def _constructed(sub: nasviz.subnet.Subnetwork, folder: Path | str, facts: dict[str, Any]) -> dict[str, Any]:

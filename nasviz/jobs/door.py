@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from nasviz.catalog import NetworkSource
-from nasviz.errors import OnnxError, WeightsError
+from nasviz.errors import OnnxError
 from nasviz.jobs.cache import ResultCache, key_of
 from nasviz.jobs.job import Job
+from nasviz.jobs.kept_files import files_of, saved_files
 from nasviz.jobs.process import ChildProcess, Limits
 from nasviz.jobs.trust import require_trusted
 from nasviz.jobs.warm import WarmChild
@@ -43,7 +44,6 @@ FRESH_AT_ONCE = 2
 """How many children with user Python may work at the same time; more wait."""
 DOWNLOAD_TIME_S = 6 * 3600.0
 """STL-10 is 2.6 GB."""
-LARGEST_WEIGHTS = 16 * 2**30
 VIEW_LIMITS = Limits(time_s=60, memory_mb=4096)
 """Of looking at a file that somebody has handed in."""
 
@@ -177,7 +177,7 @@ def analyze(source: NetworkSource, protect: Iterable[str] = (), collapse: Iterab
         WeightsError: The file of weights cannot be read.
     """
     arguments = {"source": source.to_json(), "protect": list(protect), "collapse": list(collapse)}
-    return _DOOR.submit("analyze", arguments, is_user_code=source.is_callable, files=_files(source))
+    return _DOOR.submit("analyze", arguments, is_user_code=source.is_callable, files=files_of(source))
 
 
 def preview(
@@ -223,7 +223,7 @@ def preview(
     }
     is_user_code = source.is_callable or ":" in data
     # What lies in a folder of data may change: only what comes with the package is kept.
-    files = _files(source) if data_folder is None else None
+    files = files_of(source) if data_folder is None else None
     return _DOOR.submit("preview", arguments, is_user_code=is_user_code, files=files)
 
 
@@ -286,7 +286,7 @@ def export(
     """
     arguments = {"folder": str(folder), "inputs": [list(shape) for shape in inputs], "kinds": list(kinds)}
     limits = Limits(time_s=900, memory_mb=_DOOR.limits.memory_mb)
-    return _DOOR.submit("export", arguments, files=_saved(folder), limits=limits)
+    return _DOOR.submit("export", arguments, files=saved_files(folder), limits=limits)
 
 
 def lesson(name: str, **numbers: Any) -> Job:
@@ -300,7 +300,7 @@ def reopen(folder: Path | str, inputs: Sequence[Sequence[int]]) -> Job:
     The result holds `space`.
     """
     arguments = {"folder": str(folder), "inputs": [list(shape) for shape in inputs]}
-    return _DOOR.submit("reopen", arguments, files=_saved(folder))
+    return _DOOR.submit("reopen", arguments, files=saved_files(folder))
 
 
 def time_vertices(
@@ -343,7 +343,7 @@ def time_subnet(
     Raises:
         WeightsError: The sub-network is gone.
     """
-    _saved(folder)
+    saved_files(folder)
     arguments = {"source": source.to_json(), "data": data, "batch_size": batch_size, "device": device}
     return _DOOR.submit("time_subnet", arguments | {"folder": str(folder)}, is_user_code=source.is_callable)
 
@@ -382,37 +382,3 @@ def view_onnx(
     wishes = {"protect": list(protect), "collapse": list(collapse)}
     arguments = {"path": str(file.resolve()), "name": name or file.name} | wishes
     return _DOOR.submit("view_onnx", arguments, is_user_code=True, limits=limits)
-
-
-def _saved(folder: Path | str) -> list[str]:
-    """Files that decide what a saved sub-network is.
-
-    Raises:
-        WeightsError: They are gone.
-    """
-    paths = [Path(folder) / name for name in ("graph.json", "weights.safetensors")]
-    if (Path(folder) / "model.py").is_file() and not paths[0].is_file():
-        raise WeightsError(
-            "the sub-network holds modules of a third party, which are imported by name and cannot be read"
-            f" back as data: its Python source and weights lie in {folder}"
-        )
-    if lost := [path.name for path in paths if not path.is_file()]:
-        raise WeightsError(
-            f"no {' and '.join(lost)} in {folder}: the sub-network was deleted; construct it again"
-        )
-    return [str(path) for path in paths]
-
-
-def _files(source: NetworkSource) -> list[str]:
-    """Files that decide what the network is."""
-    if source.subnet is not None:
-        return _saved(source.subnet)
-    if source.weights is None:
-        return []
-    if not Path(source.weights).is_file():
-        raise WeightsError(f"no file of weights at {source.weights}; choose one again")
-    if (size := Path(source.weights).stat().st_size) > LARGEST_WEIGHTS:
-        # Said here, because a sum of the file is the name of its result: it would be read to the end.
-        name = ascii(Path(source.weights).name)[1:-1][:80]
-        raise WeightsError(f"{name} is {size:,} bytes; at most {LARGEST_WEIGHTS:,} are read")
-    return [source.weights]

@@ -9,11 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nasviz.catalog import DataFacts, Entry, NetworkSource, Value
+from nasviz.catalog import HOW_TO_WRITE, DataFacts, Entry, NetworkSource, Value
 from nasviz.errors import InvalidSettingError
 from nasviz.models.darts import Darts
 from nasviz.models.darts_v2 import DartsV2
 from nasviz.models.demonet import DemoNet
+from nasviz.models.example_inputs import EXAMPLE_BATCH, drawn_inputs
 from nasviz.models.mlp_digits import MlpDigits
 from nasviz.models.nas_bench_201 import NasBench201
 from nasviz.models.preresnet_164 import PreResNet
@@ -45,7 +46,6 @@ _ZOO: Mapping[str, Callable[..., nn.Module]] = {
 }
 TEXT = "text"
 """Family of the networks that take one step along a text."""
-_EXAMPLE_BATCH = 2
 
 
 def names() -> tuple[str, ...]:
@@ -121,8 +121,10 @@ def _build(source: NetworkSource, facts: DataFacts | None) -> tuple[nn.Module, t
         model = from_catalog(entry, source, shape, num_classes or entry.num_classes)
     if source.weights is not None:
         load_weights(model, source.weights)
-    if isinstance(model, RecurrentStep):
-        inputs = (torch.arange(_EXAMPLE_BATCH), torch.zeros(_EXAMPLE_BATCH, model.hidden))
+    if source.inputs:
+        inputs = drawn_inputs(model, source.inputs)
+    elif isinstance(model, RecurrentStep):
+        inputs = (torch.arange(EXAMPLE_BATCH), torch.zeros(EXAMPLE_BATCH, model.hidden))
     elif inputs is None or source.input_shape is not None:
         inputs = _example_inputs(source, shape)
     return model.train(), inputs if isinstance(inputs, tuple) else (inputs,)
@@ -131,7 +133,7 @@ def _build(source: NetworkSource, facts: DataFacts | None) -> tuple[nn.Module, t
 def _saved(folder: str) -> tuple[nn.Module, tuple[Any, ...]]:
     """A sub-network with the weights it was saved with, and inputs of the shapes it was traced with."""
     model = load(folder)
-    return model.train(), example_inputs(model, known_inputs(model) or (), batch=_EXAMPLE_BATCH)
+    return model.train(), example_inputs(model, known_inputs(model) or (), batch=EXAMPLE_BATCH)
 
 
 def from_catalog(entry: Entry, source: NetworkSource, shape: tuple[int, ...], num_classes: int) -> nn.Module:
@@ -159,8 +161,8 @@ def from_catalog(entry: Entry, source: NetworkSource, shape: tuple[int, ...], nu
 def _example_inputs(source: NetworkSource, shape: tuple[int, ...] | None) -> tuple[Tensor]:
     if shape is None:
         raise InvalidSettingError(
-            f"{source.name} brings no example inputs, and no input shape is given; give one as C,H,W, or"
-            " return a pair of the module and its example inputs"
+            f"{source.name} brings no example inputs, and no input is given; give {HOW_TO_WRITE}; or return a"
+            " pair of the module and its example inputs"
         )
     generator = torch.Generator().manual_seed(0)
-    return (torch.randn(_EXAMPLE_BATCH, *shape, generator=generator),)
+    return (torch.randn(EXAMPLE_BATCH, *shape, generator=generator),)

@@ -24,6 +24,7 @@ _FURTHER = frozenset(
         "feature_alpha_dropout channel_shuffle native_channel_shuffle upsample_nearest_exact2d grid_sampler "
         "affine_grid_generator linalg_norm cosine_similarity pairwise_distance cdist bucketize one_hot isnan "
         "isinf frac trunc hypot atan2 xlogy logaddexp softmax log_softmax true_divide floor_divide conv_tbc "
+        "lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell "
         "local_response_norm adaptive_max_pool2d max_pool2d_with_indices max_unpool2d unsafe_chunk mT hstack"
     ).split()
 )

@@ -7,52 +7,31 @@ network with its sub-network costs little more than running the sub-network.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Collection, Sequence
+import copy
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
+from torch.utils import _pytree as pytree
 
-from nasviz.trace.calls import is_in_place, is_random
-from nasviz.trace.leaves import BatchNormCall, ScaledDotProductAttention
+from nasviz.subnet.program import Program, Step
 
 __all__ = ["Memory", "run"]
-
-_CHEAP = (operator.getitem, operator.mul, operator.add, operator.sub, operator.floordiv, getattr)
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One call with its result."""
+    """One call with its result, and the module as it was when it was called."""
 
-    target: Any
-    literals: Any
+    step: Step
     operands: tuple[Any, ...]
-    module: _Module | None
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class _Module:
-    """A module as it was when it was called."""
-
-    kind: type[nn.Module]
-    settings: tuple[bool, str]
-    parameters: tuple[Tensor, ...]
+    is_training: bool
     buffers: tuple[Tensor, ...]
-
-    @classmethod
-    def of(cls, module: nn.Module, *, is_kept: bool) -> _Module | None:
-        """What there is to compare; `None` where class, settings and tensors do not say all it does."""
-        ours = (BatchNormCall, ScaledDotProductAttention)
-        if not isinstance(module, ours) and not type(module).__module__.startswith("torch.nn.modules"):
-            return None
-        buffers = tuple(b.clone() if is_kept else b for b in module.buffers())
-        settings = (module.training, module.extra_repr())
-        return cls(type(module), settings, tuple(module.parameters()), buffers)
+    value: Any
 
 
 @dataclass
@@ -72,106 +51,140 @@ class Memory:
 
 
 def run(
-    net: fx.GraphModule,
+    program: Program,
     inputs: Sequence[Any],
     memory: Memory | None = None,
     *,
     remember: bool = False,
-    zeros: Collection[str] = (),
 ) -> Any:
-    """What `net` returns for `inputs`.
+    """What a network returns for `inputs`.
+
+    What linear maps of zeros read is not computed: its shape says what they give.
 
     Args:
-        net: A network; one that writes in place to what it computed is run without looking anything up.
+        program: Its calls; a network that writes in place to what it computed is run without looking
+            anything up.
         inputs: Its arguments by position; finite numbers.
         memory: Calls of an earlier run of a similar network, in which nodes have the same names.
         remember: Whether this run adds its calls to `memory`.
-        zeros: Parameters that are known to be zero: what they are to multiply is not multiplied.
     """
-    if memory is None or not _is_functional(net):
-        return net(*inputs)
-    return _Run(net, memory, remember, frozenset(zeros)).run(*inputs)
+    if memory is None or not program.is_functional:
+        return program.net(*inputs)
+    try:
+        return _run(program, inputs, memory, remember=remember)
+    except _NoShapeError:
+        return _run(program.without_shadows(), inputs, memory, remember=remember)
 
 
-def _is_functional(net: fx.GraphModule) -> bool:
-    """Whether no call writes to a value that was computed before."""
-    if any(getattr(module, "inplace", False) for module in net.modules()):
-        return False
-    return all(
-        node.target in _CHEAP or (isinstance(node.target, torch._ops.OpOverload) and not is_in_place(node))
-        for node in net.graph.nodes
-        if node.op in ("call_function", "call_method")
-    )
+class _NoShapeError(Exception):
+    """An operator does not tell the shape of its result without computing it."""
 
 
-class _Run(fx.Interpreter):
-    """Interprets a graph node by node, with a look at what is known."""
-
-    def __init__(self, net: fx.GraphModule, memory: Memory, remember: bool, zeros: frozenset[str]) -> None:
-        super().__init__(net)
-        self.extra_traceback = False
-        self.memory = memory
-        self.remember = remember
-        self.zeros = zeros
-
-    def run_node(self, n: fx.Node) -> Any:
-        """The value of one node."""
-        if n.op not in ("call_function", "call_module") or is_random(n):
-            return super().run_node(n)
-        operands = n.all_input_nodes
-        places = {operand: f"%{place}" for place, operand in enumerate(operands)}
-        literals = fx.map_arg((n.args, n.kwargs), places.__getitem__)
-        values = tuple(self.env[operand] for operand in operands)
-        module = self.module.get_submodule(str(n.target)) if n.op == "call_module" else None
-        known = self.memory.calls.get(n.name)
-        if known is not None and _is_same(known, n.target, literals, values, module):
-            return known.value
-        now = _Module.of(module, is_kept=True) if module is not None and self.remember else None
-        value = self._product_with_zeros(n, values, module)
-        if value is None:
-            value = super().run_node(n)
-        if self.remember and (module is None or now is not None):
-            self.memory.keep(n.name, _Call(n.target, literals, values, now, value))
-        return value
-
-    def _product_with_zeros(
-        self, node: fx.Node, values: tuple[Any, ...], module: nn.Module | None
-    ) -> Tensor | None:
-        """Zeros, where all that a linear map holds is known to be zero."""
-        if not isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
-            return None
-        names = [f"{node.target}.{name}" for name, _ in module.named_parameters()]
-        if not self.zeros or not self.zeros.issuperset(names):
-            return None
-        x, weight = values[0].to("meta"), module.weight.to("meta")
-        if isinstance(module, nn.Linear):
-            shape = functional.linear(x, weight).shape
-        elif module.padding_mode == "zeros":
-            conv = (functional.conv1d, functional.conv2d, functional.conv3d)[weight.dim() - 3]
-            geometry: Any = (module.stride, module.padding, module.dilation, module.groups)
-            shape = conv(x, weight, None, *geometry).shape
+def _run(program: Program, inputs: Sequence[Any], memory: Memory, *, remember: bool) -> Any:
+    known, given = memory.calls, iter(inputs)
+    sizes = program.sizes_for(inputs)
+    is_sized = all(step.node.name in sizes for step in program.steps if step.is_zero)
+    values: dict[fx.Node, Any] = {}
+    for step in program.steps:
+        node = step.node
+        if node.op == "placeholder":
+            values[node] = next(given, *node.args[:1])
+        elif node.op == "get_attr":
+            values[node] = program.attribute(node)
+        elif node.op == "output":
+            return fx.map_arg(node.args[0], values.__getitem__)
+        elif step.is_shadow:
+            values[node] = None if is_sized else _shape_only(step, values)
         else:
-            return None
-        zeros: Tensor = values[0].new_zeros(shape)
-        return zeros
+            operands = tuple(values[operand] for operand in step.operands)
+            call = known.get(node.name) if step.is_repeatable else None
+            if step.is_zero:
+                if node.name not in sizes:
+                    sizes[node.name] = _size_of_product(step, operands[0])
+                shape, dtype = sizes[node.name]
+                values[node] = torch.zeros(shape, dtype=dtype, device=step.parameters[0].device)
+            elif call is not None and _is_same(call, step, operands):
+                values[node] = call.value
+            elif remember and step.is_repeatable and (step.module is None or step.about is not None):
+                before = _as_it_is(step)
+                values[node] = _called(step, step.module, values)
+                memory.keep(node.name, _Call(step, operands, *before, values[node]))
+            else:
+                values[node] = _called(step, step.module, values)
+        for read in step.frees:
+            del values[read]
+    raise AssertionError("a graph ends in its output")
 
 
-def _is_same(
-    known: _Call, target: Any, literals: Any, values: tuple[Any, ...], module: nn.Module | None
-) -> bool:
+def _as_it_is(step: Step) -> tuple[bool, tuple[Tensor, ...]]:
+    """Mode and buffers of a module before a call that may change them."""
+    if step.module is None:
+        return False, ()
+    is_training = step.module.training
+    return is_training, tuple(b.clone() if is_training else b.detach() for b in step.buffers)
+
+
+def _called(step: Step, module: nn.Module | None, values: Mapping[fx.Node, Any]) -> Any:
+    """The result of a call."""
+    args, kwargs = fx.map_arg((step.node.args, step.node.kwargs), values.__getitem__)
+    if module is not None:
+        return module(*args, **kwargs)
+    target: Any = step.node.target
+    return target(*args, **kwargs)
+
+
+def _shape_only(step: Step, values: Mapping[fx.Node, Any]) -> Any:
+    """The result of a call without its numbers."""
+    try:
+        shapes = {operand: pytree.tree_map(_without_numbers, values[operand]) for operand in step.operands}
+        return _called(step, None if step.module is None else _bare(step.module), shapes)
+    except Exception as error:  # operators without shapes of their own fail in many ways
+        raise _NoShapeError from error
+
+
+def _bare(module: nn.Module) -> nn.Module:
+    """A module that holds the shapes of its tensors, and no hooks, which would look for numbers."""
+    bare = copy.copy(module)
+    for hooks in ("_forward_hooks", "_forward_pre_hooks"):
+        setattr(bare, hooks, OrderedDict())
+    for table in ("_parameters", "_buffers"):
+        setattr(bare, table, {name: _without_numbers(t) for name, t in getattr(module, table).items()})
+    bare._modules = {name: child and _bare(child) for name, child in module._modules.items()}
+    return bare
+
+
+def _without_numbers(value: Any) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    bare = value.detach().to("meta")
+    return nn.Parameter(bare, requires_grad=False) if isinstance(value, nn.Parameter) else bare
+
+
+def _size_of_product(step: Step, operand: Tensor) -> tuple[torch.Size, torch.dtype]:
+    """Shape and type of what a linear map gives."""
+    module: Any = step.module
+    x, weight = operand.to("meta"), module.weight.to("meta")
+    if isinstance(module, nn.Linear):
+        return functional.linear(x, weight).shape, operand.dtype
+    conv = (functional.conv1d, functional.conv2d, functional.conv3d)[weight.dim() - 3]
+    geometry: Any = (module.stride, module.padding, module.dilation, module.groups)
+    return conv(x, weight, None, *geometry).shape, operand.dtype
+
+
+def _is_same(known: _Call, step: Step, operands: tuple[Any, ...]) -> bool:
     """Whether a call is the one that is known: nothing in it differs."""
-    if known.target != target or known.literals != literals or len(known.operands) != len(values):
+    was = known.step
+    if was.node.target != step.node.target or was.literals != step.literals:
         return False
-    if not all(map(_are_equal, known.operands, values)):
+    if was.about != step.about or not _are_equal(known.operands, operands):
         return False
-    if module is None or known.module is None:
-        return module is None and known.module is None
-    now = _Module.of(module, is_kept=False)
+    if step.module is None or was.module is None:
+        return step.module is was.module
     return (
-        now is not None
-        and (now.kind, now.settings) == (known.module.kind, known.module.settings)
-        and _are_equal(known.module.parameters, now.parameters)
-        and _are_equal(known.module.buffers, now.buffers)
+        step.about is not None
+        and known.is_training == step.module.training
+        and _are_equal(was.parameters, step.parameters)
+        and _are_equal(known.buffers, step.buffers)
     )
 
 

@@ -4,7 +4,8 @@ Three checks, each over every output and relative to its largest value: evaluati
 statistics as they are; evaluation mode with statistics drawn at random, the same in both, because statistics
 that were never trained hide wrong channels; training mode with dropouts off. The effect is the same distance
 between the full network and the zeroed one: where it is tiny, agreement says little. It is measured in the
-first check, and in the others only where it is faint there.
+first check, and in the others only where it is faint there. In a network of much work it is first tried with
+one structure back, the one nearest to the outputs, whose way is short; unless that moves them, all come back.
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from math import inf, isfinite, prod
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from math import inf, isfinite
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -24,17 +24,16 @@ from torch.utils import _pytree as pytree
 
 from nasviz.errors import ConstructionError
 from nasviz.graph import ConstructionPlan, Slice, TraceGraph
-from nasviz.subnet.feed import arguments, example_inputs
 from nasviz.subnet.lockstep import Memory, run
+from nasviz.subnet.probes import Probe, probes
+from nasviz.subnet.program import Program, Sizes
 from nasviz.subnet.slice import cut
-from nasviz.subnet.zero import named_tensors
+from nasviz.subnet.zero import drawn_weights, named_tensors
 from nasviz.trace.leaves import BatchNormCall, OutputForm
 from nasviz.trace.state import borrowed
 
-__all__ = ["Check", "Networks", "check_parity", "precision", "tolerance"]
+__all__ = ["Check", "Networks", "Return", "check_parity", "precision", "tolerance"]
 
-_FEW = 8
-"""Batch statistics are taken over so many numbers at least, where the batch has a say in it."""
 _FAINT = 1e-3
 """An effect below this is looked for in all checks: an auxiliary head shows in training mode only."""
 
@@ -48,30 +47,53 @@ class Check:
     """Zeroed full network against sub-network, over the largest value of the former."""
     effect: float | None
     """Full network against zeroed full network, over the largest value of the former, where measured."""
+    effect_of: tuple[int, ...] = ()
+    """Structures that came back to measure the effect; empty: everything that went."""
 
 
-class Networks(NamedTuple):
+@dataclass(frozen=True)
+class Return:
+    """A part of what went that comes back, to see whether it moves the outputs."""
+
+    structures: tuple[int, ...]
+    still: Mapping[str, Tensor]
+    """What stays at zero in the full network, by name; empty: everything comes back."""
+
+
+@dataclass(frozen=True)
+class Networks:
     """What is compared; tensors may be shared."""
 
-    full: fx.GraphModule
-    zeroed: fx.GraphModule
+    net: fx.GraphModule
+    """The full network, its redundant groups as they are."""
+    zeros: Mapping[str, Tensor]
+    """What replaces its tensors in the zeroed network, by name."""
     small: fx.GraphModule
-    zeros: tuple[str, ...] = ()
-    """Parameters that are zero in `zeroed`, by name."""
+    lively: fx.GraphModule
+    """The full network, its redundant groups anything but zero."""
+    returns: tuple[Return, ...] = (Return((), {}),)
+    """What comes back into it to measure the effect: the next one where the first moves nothing."""
+    silent: tuple[str, ...] = ()
+    """Those of `zeros` that are zero from end to end."""
+    drawn: Mapping[str, Tensor] = field(default_factory=dict)
+    """What replaces tensors in all of them, by name."""
 
     def double(self) -> Networks:
         """Copies in double precision."""
-        full, zeroed, small = (copy.deepcopy(net).double() for net in self[:3])
-        return Networks(full, zeroed, small, self.zeros)
+        net, small = (copy.deepcopy(net).double() for net in (self.net, self.small))
+        lively = net if self.lively is self.net else copy.deepcopy(self.lively).double()
+        returns = tuple(Return(r.structures, _doubled(dict(r.still))) for r in self.returns)
+        drawn = _doubled(dict(self.drawn))
+        return Networks(net, _doubled(dict(self.zeros)), small, lively, returns, self.silent, drawn)
 
-
-class _Mode(NamedTuple):
-    """In which state networks are compared, and for which arguments."""
-
-    name: str
-    fed: tuple[Any, ...]
-    is_training: bool = False
-    statistics: Mapping[str, Tensor] = MappingProxyType({})
+    def with_weights(self, plan: ConstructionPlan, trace: TraceGraph, seed: int) -> Networks:
+        """The same with random weights for every matrix of zeros that the plan leaves as it is."""
+        touched = {piece.tensor for piece in plan.slices} | self.zeros.keys()
+        touched |= {name for fold in plan.folds for name in trace[fold.vertex].parameters}
+        drawn = drawn_weights(self.net, touched, seed)
+        return replace(
+            self, drawn={name: t for name, t in drawn.items() if name in named_tensors(self.small)}
+        )
 
 
 def precision(net: nn.Module) -> torch.dtype:
@@ -91,24 +113,30 @@ def check_parity(
     *,
     inputs: Any = None,
     seed: int = 0,
+    thorough: bool = False,
 ) -> tuple[Check, ...]:
     """Compare three networks; weights, buffers and modes of all of them stay as they were.
 
-    Batch statistics over few, nearly equal values blow rounding up. So where single precision disagrees by
+    A network that returns zeros alone, such as a fresh ViT, whose head is zero, would agree with anything:
+    it gets random weights in the place of its matrices of zeros. Batch statistics over few, nearly equal
+    values blow rounding up. So where single precision disagrees by
     more than its tolerance, double precision decides, and the checks carry its numbers.
 
     Raises:
         ConstructionError: Outputs differ in number or shape, or are not finite.
     """
-    modes = _modes(networks.full, trace, inputs, seed)
-    checks = _checks(networks, modes, plan.slices)
-    dtype = precision(networks.full)
+    modes = probes(networks.net, trace, inputs=inputs, seed=seed, thorough=thorough)
+    memory = Memory()
+    if _says_nothing(networks, modes[0], memory):
+        networks = networks.with_weights(plan, trace, seed)
+    checks = _checks(networks, modes, plan.slices, memory)
+    dtype = precision(networks.net)
     if dtype != torch.float32 or max(c.relative_error for c in checks) <= tolerance(dtype):
         return checks
     wide = [
-        _Mode(f"{mode.name} in double precision", *(_doubled(part) for part in mode[1:])) for mode in modes
+        Probe(f"{mode.name} in double precision", *(_doubled(part) for part in mode[1:])) for mode in modes
     ]
-    decided = _checks(networks.double(), wide, plan.slices)
+    decided = _checks(networks.double(), wide, plan.slices, Memory())
     is_rounding = max(c.relative_error for c in decided) <= tolerance(torch.float64)
     return decided if is_rounding else checks
 
@@ -117,31 +145,23 @@ def _doubled(value: Any) -> Any:
     return pytree.tree_map_only(Tensor, lambda t: t.double() if t.is_floating_point() else t, value)
 
 
-def _modes(full: fx.GraphModule, trace: TraceGraph, inputs: Any, seed: int) -> list[_Mode]:
-    """The checks to be made, and what they feed."""
-    statistics = _random_statistics(full, seed)
-    few = many = inputs
-    if inputs is None:
-        few, many = (example_inputs(full, trace.inputs, batch=n, seed=seed) for n in _batches(trace))
-    modes = [_Mode("evaluation", arguments(full, few))]
-    if statistics:
-        modes.append(_Mode("evaluation with random statistics", arguments(full, few), False, statistics))
-    return [*modes, _Mode("training", arguments(full, many), True)]
+def _says_nothing(networks: Networks, mode: Probe, memory: Memory) -> bool:
+    """Whether all that the sub-network returns is zero."""
+    answers = _answers(Program(networks.small), mode, memory, {}, remember=True)
+    return not any(bool(answer.any()) for answer in answers if isinstance(answer, Tensor))
 
 
-def _batches(trace: TraceGraph) -> tuple[int, int]:
-    """Samples to feed in evaluation and in training: one, or two where one would be a case of its own."""
-    if any(v.operator == "squeeze" for v in trace):
-        return 2, 2
-    sizes = [prod(abs(size) for size in v.shape[2:]) for v in trace if v.operator == "batch_norm"]
-    return 1, 2 if min(sizes, default=_FEW) < _FEW else 1
-
-
-def _checks(networks: Networks, modes: Sequence[_Mode], slices: Sequence[Slice]) -> tuple[Check, ...]:
+def _checks(
+    networks: Networks, modes: Sequence[Probe], slices: Sequence[Slice], memory: Memory
+) -> tuple[Check, ...]:
+    """The comparisons; `memory` may hold calls of the sub-network in the first mode."""
+    sizes: Sizes = {}
+    small = Program(networks.small, networks.drawn)
+    zeroed = Program(networks.net, {**networks.drawn, **networks.zeros}, networks.silent, sizes)
     checks: list[Check] = []
-    memory, effect = Memory(), 0.0
+    effect = 0.0
     for mode in modes:
-        if mode.is_training and not _knows_mode(networks.full):  # then training is evaluation
+        if mode.is_training and not _knows_mode(networks.net):  # then training is evaluation
             checks.append(replace(checks[0], name=mode.name))
             continue
         if checks:  # with other statistics nearly everything comes out differently
@@ -150,14 +170,31 @@ def _checks(networks: Networks, modes: Sequence[_Mode], slices: Sequence[Slice])
             name: cut(value, [piece for piece in slices if piece.tensor == name])
             for name, value in mode.statistics.items()
         }
-        got = _answers(networks.small, mode, memory, pieces, remember=True)
-        wanted = _answers(networks.zeroed, mode, memory, mode.statistics, zeros=networks.zeros)
-        found = None
-        if effect < _FAINT:
-            found = _distance(mode.name, _answers(networks.full, mode, memory, mode.statistics), wanted)
+        try:
+            got = _answers(small, mode, memory, pieces, remember=True)
+            wanted = _answers(zeroed, mode, memory, mode.statistics)
+        except RuntimeError:
+            if mode.spare is None:
+                raise
+            mode, memory = mode._replace(fed=mode.spare), Memory()  # sizes stand in the graph
+            got = _answers(small, mode, memory, pieces, remember=True)
+            wanted = _answers(zeroed, mode, memory, mode.statistics)
+        found: float | None = None
+        of: tuple[int, ...] = ()
+        for back in networks.returns if effect < _FAINT else ():
+            answers = _answers(_with(networks, back, sizes), mode, memory, mode.statistics)
+            found, of = _distance(mode.name, answers, wanted), back.structures
             effect = max(effect, found)
-        checks.append(Check(mode.name, _distance(mode.name, wanted, got), found))
+            if effect >= _FAINT:
+                break
+        checks.append(Check(mode.name, _distance(mode.name, wanted, got), found, of))
     return tuple(checks)
+
+
+def _with(networks: Networks, back: Return, sizes: Sizes) -> Program:
+    """The full network with `back` back in it."""
+    silent = [name for name in networks.silent if name in back.still]
+    return Program(networks.lively, {**networks.drawn, **back.still}, silent, sizes)
 
 
 def _knows_mode(net: nn.Module) -> bool:
@@ -169,41 +206,24 @@ def _knows_mode(net: nn.Module) -> bool:
     )
 
 
-def _random_statistics(net: nn.Module, seed: int) -> dict[str, Tensor]:
-    """Running statistics by name: means moved by some half a deviation, variances scaled by 0.5 to 1.5."""
-    generator = torch.Generator().manual_seed(seed)
-    drawn: dict[str, Tensor] = {}
-    tensors = named_tensors(net)
-    for name in sorted(tensors):
-        variance_name = name.removesuffix("running_mean") + "running_var"
-        if not name.endswith("running_mean") or variance_name not in tensors:
-            continue
-        mean, variance = tensors[name], tensors[variance_name]
-        moved = torch.randn(mean.shape, generator=generator).to(mean)
-        drawn[name] = mean + 0.5 * variance.sqrt() * moved
-        drawn[variance_name] = variance * (0.5 + torch.rand(mean.shape, generator=generator).to(mean))
-    return drawn
-
-
 @torch.no_grad()
 def _answers(
-    net: fx.GraphModule,
-    mode: _Mode,
+    program: Program,
+    mode: Probe,
     memory: Memory,
     statistics: Mapping[str, Tensor],
     *,
     remember: bool = False,
-    zeros: tuple[str, ...] = (),
 ) -> list[Any]:
-    """Outputs of `net` in one mode."""
-    with borrowed(net), _full_precision():
-        for module in net.modules():  # what drops at random stays in evaluation mode
+    """Outputs of a network in one mode."""
+    with borrowed(program.net), _full_precision():
+        for module in program.modules():  # what drops at random stays in evaluation mode
             is_kept = isinstance(module, _NormBase | BatchNormCall | OutputForm | fx.GraphModule)
             module.training = mode.is_training and is_kept
-        for name, buffer in net.named_buffers():
+        for name, buffer in program.net.named_buffers() if statistics else ():
             if name in statistics:
                 buffer.copy_(statistics[name])
-        return pytree.tree_leaves(run(net, mode.fed, memory, remember=remember, zeros=zeros))
+        return pytree.tree_leaves(run(program, mode.fed, memory, remember=remember))
 
 
 @contextmanager

@@ -25,6 +25,8 @@ class Report:
     """Full network against zeroed full network, the largest of all checks: how much the removal matters.
 
     Where training had made the groups zero already, weights are drawn for them to measure this."""
+    effect_of: tuple[int, ...]
+    """Structures that came back to measure the effect: one in a large network; empty: all that went."""
     params_before: int
     params_after: int
     macs_before: int
@@ -73,9 +75,11 @@ def size_of(net: nn.Module) -> int:
 def report(plan: ConstructionPlan, checks: tuple[Check, ...], full: nn.Module, small: nn.Module) -> Report:
     """Put a plan and its measured checks together, with the sizes of both networks."""
     shapes = {name: tuple(tensor.shape) for name, tensor in named_tensors(small).items()}
+    effect, effect_of = max((c.effect, c.effect_of) for c in checks if c.effect is not None)
     return Report(
         max_relative_error=max(check.relative_error for check in checks),
-        effect=max(check.effect for check in checks if check.effect is not None),
+        effect=effect,
+        effect_of=effect_of,
         params_before=plan.params_before,
         params_after=plan.params_after,
         macs_before=plan.macs_before,

@@ -7,7 +7,7 @@ biases that must be zero with it; `SearchSpace.group` names them.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -17,6 +17,8 @@ from nasviz.errors import ConstructionError
 from nasviz.graph import Group, SearchSpace, Slice
 
 __all__ = [
+    "drawn_weights",
+    "memo_of",
     "named_tensors",
     "own_tensors_",
     "project_to_zero_",
@@ -24,7 +26,7 @@ __all__ = [
     "with_lively_group",
     "zero_channels",
     "zero_structures",
-    "zeroed_copy",
+    "zero_tensors",
 ]
 
 
@@ -63,38 +65,64 @@ def project_to_zero_(
 
 
 @torch.no_grad()
-def zeroed_copy(net: fx.GraphModule, group: Group) -> fx.GraphModule:
-    """A network that shares all tensors with `net` but those of `group`, which are zero in it.
+def zero_tensors(net: nn.Module, group: Group) -> dict[str, Tensor]:
+    """What stands in the place of the tensors of `group`, by name, when it is zero.
+
+    Whole tensors of zeros are one zero, spread out: nobody may write to them.
 
     Raises:
         ConstructionError: `net` lacks a parameter of the group.
     """
     tensors = _tensors_of(group, net)
-    fresh = {name: torch.zeros_like(tensors[name]) for name in group.tensors}
+    fresh = {name: tensors[name].new_zeros(()).expand(tensors[name].shape) for name in group.tensors}
     fresh |= {name: tensors[name].detach().clone() for name in {row.tensor for row in group.rows}}
     _zero_rows_(fresh, group.rows)
-    return shallow_copy(net, fresh)
+    return fresh
+
+
+def memo_of(net: nn.Module, fresh: Mapping[str, Tensor]) -> dict[int, Any]:
+    """For `copy.deepcopy`: each tensor of `net` stays itself, all but those of the names in `fresh`."""
+    tensors = named_tensors(net)
+    memo: dict[int, Any] = {id(tensor): tensor for tensor in tensors.values()}
+    for name, value in fresh.items():
+        tensor = tensors[name]
+        is_parameter = isinstance(tensor, nn.Parameter)
+        memo[id(tensor)] = nn.Parameter(value, tensor.requires_grad) if is_parameter else value
+    return memo
 
 
 def shallow_copy(net: fx.GraphModule, fresh: Mapping[str, Tensor] | None = None) -> fx.GraphModule:
     """A network with modules and a graph of its own that shares its tensors with `net`, all but `fresh`."""
-    tensors = named_tensors(net)
-    memo: dict[int, Any] = {id(tensor): tensor for tensor in tensors.values()}
-    for name, value in (fresh or {}).items():
-        tensor = tensors[name]
-        is_parameter = isinstance(tensor, nn.Parameter)
-        memo[id(tensor)] = nn.Parameter(value, tensor.requires_grad) if is_parameter else value
-    return copy.deepcopy(net, memo)
+    return copy.deepcopy(net, memo_of(net, fresh or {}))
 
 
 def own_tensors_(net: nn.Module, other: nn.Module) -> None:
-    """Copy the tensors that `net` shares with `other`, in place; what is tied stays tied."""
+    """Copy the tensors that `net` shares with `other` or spreads out, in place; what is tied stays tied."""
     shared = {id(tensor) for tensor in named_tensors(other).values()}
     memo: dict[int, Any] = {}
     for module in net.modules():
         tables: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
         for table in tables:
             table.update({k: copy.deepcopy(t, memo) for k, t in table.items() if id(t) in shared})
+            table.update({k: _dense(t, memo) for k, t in table.items() if t is not None and _is_spread(t)})
+        if isinstance(module, nn.RNNBase):
+            module._flat_weights = [getattr(module, name) for name in module._flat_weights_names]
+
+
+def _is_spread(tensor: Tensor) -> bool:
+    """Whether several of its numbers are one in memory."""
+    return tensor.layout == torch.strided and any(
+        stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True)
+    )
+
+
+def _dense(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
+    if id(tensor) not in memo:
+        own = tensor.detach().clone(memory_format=torch.contiguous_format)
+        is_parameter = isinstance(tensor, nn.Parameter)
+        memo[id(tensor)] = nn.Parameter(own, tensor.requires_grad) if is_parameter else own
+    found: Tensor = memo[id(tensor)]
+    return found
 
 
 def _tensors_of(group: Group, net: nn.Module) -> dict[str, Tensor]:
@@ -131,7 +159,7 @@ def with_lively_group(
     """
     erased, gates = tuple(erased), tuple(gates)
     group, tensors = space.group(erased, gates, channels), named_tensors(net)
-    silent = {name for name in group.tensors if not tensors[name].any()}
+    silent = {name for name in group.tensors if _is_zero(tensors[name])}
     rows = [] if group.tensors else [row for row in group.rows if not _rows_of(tensors, row).any()]
     is_off = bool(erased) and not gates and set(erased).issubset(zero_structures(net, space))
     is_zero = len(silent) == len(group.tensors) if group.tensors else len(rows) == len(group.rows) > 0
@@ -150,6 +178,16 @@ def with_lively_group(
     _forget_statistics_(lively, group.tensors)
     _forget_rows_(lively, rows)
     return lively
+
+
+def drawn_weights(net: nn.Module, touched: Collection[str], seed: int) -> dict[str, Tensor]:
+    """Random numbers for every matrix of zeros that is not in `touched`, by name."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: _drawn(parameter, generator)
+        for name, parameter in net.named_parameters()
+        if parameter.dim() > 1 and name not in touched and _is_zero(parameter.detach())
+    }
 
 
 def _drawn(like: Tensor, generator: torch.Generator) -> Tensor:
@@ -190,9 +228,14 @@ def zero_structures(net: nn.Module, space: SearchSpace) -> tuple[int, ...]:
     return tuple(
         s.id
         for s in space.removable
-        if (s.switch is not None and not tensors[s.switch].any())
-        or not any(bool(tensors[name].any()) for name in s.parameter_names)
+        if (s.switch is not None and _is_zero(tensors[s.switch]))
+        or all(_is_zero(tensors[name]) for name in s.parameter_names)
     )
+
+
+def _is_zero(tensor: Tensor) -> bool:
+    """Whether all of a tensor is zero; most are not, and show it in their first numbers."""
+    return not bool(tensor[:1].any()) and not bool(tensor.any()) if tensor.dim() else not bool(tensor)
 
 
 @torch.no_grad()

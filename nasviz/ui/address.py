@@ -11,7 +11,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from nasviz.catalog import NetworkSource
+from nasviz.catalog import NetworkSource, image_and_others, read_inputs
 from nasviz.errors import InvalidSettingError, NasvizError, OnnxError
 from nasviz.runs import find_subnet
 from nasviz.ui import session
@@ -51,6 +51,8 @@ def _source_link(source: session.Source) -> dict[str, str]:
     found = {"model": source.name}
     if source.input_shape:
         found["input"] = "x".join(map(str, source.input_shape))
+    elif source.inputs:
+        found["input"] = ";".join(map(str, source.inputs))
     if source.num_classes:
         found["classes"] = str(source.num_classes)
     return found | {f"{_SETTINGS}{name}": str(value) for name, value in dict(source.settings).items()}
@@ -97,9 +99,11 @@ def _uploaded(key: str) -> OnnxFile:
 
 
 def _source(asked: Mapping[str, str]) -> NetworkSource:
+    shape, inputs = image_and_others(read_inputs(asked.get("input", "")))
     return NetworkSource(
         asked["model"],
-        input_shape=tuple(int(part) for part in asked["input"].split("x")) if "input" in asked else None,
+        input_shape=shape,
+        inputs=inputs,
         num_classes=int(asked["classes"]) if "classes" in asked else None,
         trust=options().trust if ":" in asked["model"] else (),
         settings={

@@ -11,7 +11,7 @@ from pathlib import Path
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.catalog import NETWORKS, Entry, NetworkSource, Value
+from nasviz.catalog import HOW_TO_WRITE, NETWORKS, Entry, NetworkSource, Value, image_and_others, read_inputs
 from nasviz.draw.labels import count, plain_shape
 from nasviz.errors import InvalidSettingError, NasvizError
 from nasviz.graph import SearchSpace
@@ -28,6 +28,7 @@ __all__ = ["choose", "facts"]
 
 _UPLOAD = "onnx.file"
 
+_MORE_INPUTS = "Between two inputs stands a semicolon; NAME= before one is the argument's name."
 FIELDS_IN_A_ROW = 3
 ZOO, TORCHVISION, TIMM = "Zoo", "torchvision", "timm"
 OWN, ONNX = "Your own Python", "ONNX, to look at"
@@ -176,15 +177,22 @@ def _own() -> None:
     )
     st.code("\n".join(options().trust), language=None)
     name = st.text_input("Callable", placeholder="package.module:callable", key="own.name")
-    shape = st.text_input("Input of one image as C,H,W", placeholder="from the callable", key="own.shape")
+    text = st.text_input(
+        "Input",
+        placeholder="from the callable",
+        key="own.shape",
+        help=f"Write {HOW_TO_WRITE}. {_MORE_INPUTS}",
+    )
     classes = st.number_input(
         "Classes", 1, 1_000_000, None, placeholder="from the callable", key="own.classes"
     )
     weights = _weights("own")
     if st.button("Open", type="primary", key="own.open", disabled=not name):
-        session.open_network(
-            NetworkSource(name.strip(), _shape(shape), classes, weights=weights, trust=options().trust)
+        shape, inputs = image_and_others(read_inputs(text))
+        source = NetworkSource(
+            name.strip(), shape, classes, weights=weights, trust=options().trust, inputs=inputs
         )
+        session.open_network(source)
         st.rerun()
 
 

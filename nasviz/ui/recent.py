@@ -54,6 +54,7 @@ def name(source: Source) -> str:
     if isinstance(source, NetworkSource):
         words += [f"{key} {value}" for key, value in dict(source.settings).items()]
         words += ["×".join(map(str, source.input_shape))] if source.input_shape else []
+        words += map(str, source.inputs)
         words += [f"{source.num_classes} classes"] if source.num_classes else []
         words += ["own weights"] if source.weights else []
     return ", ".join(words)

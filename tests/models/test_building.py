@@ -151,7 +151,7 @@ def test_user_code_may_bring_its_own_inputs(trusted: Path) -> None:
         ("people_own_networks.small:broken", "raised OSError: no disk"),
         ("people_own_networks.small:text", "returned str"),
         ("people_own_networks.small:number", "is int"),
-        ("people_own_networks.small:Small", "no input shape"),
+        ("people_own_networks.small:Small", "no input is given; give 3,32,32"),
         ("people_own_networks.damaged:f", "raised SyntaxError"),
         ("people_own_networks.absent:f", r"no module.*people_own_networks/absent\.py"),
         ("json:loads", "no module json"),

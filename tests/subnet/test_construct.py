@@ -305,45 +305,6 @@ def test_an_optional_output_may_be_lost() -> None:
     assert main.shape == net(x)[0].shape
 
 
-def test_a_wrong_column_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    net, space, _ = small()
-    chosen = valid_sets(space)[0]
-    plan = space.plan(chosen)
-    shifted = [replace(s, rows=tuple(r + 1 for r in s.rows)) if s.dim == 1 else s for s in plan.slices]
-    monkeypatch.setattr(SearchSpace, "plan", lambda *_: replace(plan, slices=tuple(shifted)))
-    with pytest.raises(ConstructionError, match="differs from the network"):
-        nasviz.construct(net, space, chosen)
-
-
-def test_rows_of_norms_that_are_not_zeroed_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    net, space, _ = small()
-    chosen = valid_sets(space)[0]
-    group = space.group(chosen)
-    monkeypatch.setattr(SearchSpace, "group", lambda *_: replace(group, rows=()))
-    with pytest.raises(ConstructionError, match="differs from the network"):
-        nasviz.construct(net, space, chosen)
-
-
-def test_a_set_that_is_not_closed_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    net, space, _ = traced("orphan")
-    chosen = next(c for c in valid_sets(space) if space.plan(c).orphaned)
-    group = space.group(chosen)
-    own = {name for i in chosen for name in space.structure(i).parameter_names}
-    unclosed = replace(group, tensors=tuple(t for t in group.tensors if t in own))
-    assert unclosed != group
-    monkeypatch.setattr(SearchSpace, "group", lambda *_: unclosed)
-    with pytest.raises(ConstructionError, match="differs from the network"):
-        nasviz.construct(net, space, chosen)
-
-
-def test_a_broken_promise_of_the_plan_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    net, space, _ = small()
-    plan = space.plan(valid_sets(space)[0])
-    monkeypatch.setattr(SearchSpace, "plan", lambda *_: replace(plan, params_after=plan.params_after + 1))
-    with pytest.raises(ConstructionError, match="the plan promises"):
-        nasviz.construct(net, space, valid_sets(space)[0])
-
-
 def test_a_report_is_plain_data() -> None:
     net, space, _ = small()
     report = nasviz.construct(net, space, valid_sets(space)[0]).report

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, fx, nn
 
 import nasviz
-from nasviz.subnet.lockstep import Memory, run
+from nasviz.subnet.lockstep import Memory
+from nasviz.subnet.lockstep import run as run_program
+from nasviz.subnet.program import Program
 from nasviz.subnet.zero import shallow_copy
 from tests.subnet import networks
 
@@ -33,6 +36,10 @@ def calls(net: fx.GraphModule) -> dict[str, int]:
 
             module.register_forward_hook(count)
     return counts
+
+
+def run(net: fx.GraphModule, inputs: tuple[Tensor, ...], memory: Memory, *, remember: bool = False) -> Any:
+    return run_program(Program(net), inputs, memory, remember=remember)
 
 
 def remembered(net: fx.GraphModule) -> Memory:
@@ -97,7 +104,7 @@ def test_products_with_zeros_are_not_computed() -> None:
     for name in names:
         net.get_parameter(name).zero_()
     wanted, counts = net(X), calls(net)
-    assert torch.equal(run(net, (X,), Memory(), zeros=names), wanted)
+    assert torch.equal(run_program(Program(net, silent=names), (X,), Memory()), wanted)
     assert counts["b.0"] == 0
     assert counts["a.0"] == 1
 
@@ -128,3 +135,26 @@ def test_random_numbers_are_drawn_anew() -> None:
     net = nasviz.trace(Noisy(), X)
     memory = remembered(net)
     assert not torch.equal(run(net, (X,), memory), run(net, (X,), memory))
+
+
+@torch.no_grad()
+def test_what_zeros_read_is_not_computed() -> None:
+    net = traced()
+    names = [name for name, _ in net.named_parameters() if name.startswith("tail.0")]
+    for name in names:
+        net.get_parameter(name).zero_()
+    wanted, counts = net(X), calls(net)
+    program, shared = Program(net, silent=names), Memory()
+    for _ in range(2):  # the second time sizes are known
+        assert torch.equal(run_program(program, (X,), shared), wanted)
+    assert counts["b.0"] == counts["b.1"] == counts["tail.0"] == 0
+
+
+@torch.no_grad()
+def test_replaced_tensors_are_read_and_the_network_keeps_its_own() -> None:
+    net = traced()
+    before, fresh = net(X), torch.full_like(net.get_parameter("b.0.weight"), 0.5)
+    found = run_program(Program(net, {"b.0.weight": fresh}), (X,), remembered(net))
+    assert torch.equal(net(X), before)
+    net.get_parameter("b.0.weight").data = fresh
+    assert torch.equal(found, net(X))

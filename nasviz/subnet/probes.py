@@ -1,0 +1,106 @@
+"""What the networks of a parity check are fed, and in which state they are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import prod
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, fx, nn
+
+from nasviz.graph import Input, TraceGraph
+from nasviz.subnet.feed import arguments, example_inputs
+from nasviz.subnet.zero import named_tensors
+
+__all__ = ["MUCH_WORK", "Probe", "probes"]
+
+MUCH_WORK = 2 * 10**9
+"""Multiply-accumulates of one example that take some fifty milliseconds on one core."""
+_FEW = 8
+"""Batch statistics are taken over so many numbers at least, where the batch has a say in it."""
+_LARGE_SIDE = 64
+"""Images of at least this height and width may be halved."""
+
+
+class Probe(NamedTuple):
+    """In which state networks are compared, and for which arguments."""
+
+    name: str
+    fed: tuple[Any, ...]
+    is_training: bool = False
+    statistics: Mapping[str, Tensor] = MappingProxyType({})
+    spare: tuple[Any, ...] | None = None
+    """Arguments in full size, for a network that takes no smaller ones."""
+
+
+def probes(
+    full: fx.GraphModule, trace: TraceGraph, *, inputs: Any = None, seed: int = 0, thorough: bool = False
+) -> list[Probe]:
+    """The checks to be made, and what they feed.
+
+    The first takes what the network was traced with, or `inputs`. In a network of much work the others feed
+    images of half the height and width, unless `thorough`.
+    """
+    statistics = _random_statistics(full, seed)
+    if inputs is not None:
+        fed = arguments(full, inputs)
+        first, second, third = Probe("evaluation", fed), Probe("", fed), Probe("training", fed, True)
+    else:
+        shrink = trace.macs > MUCH_WORK and not thorough
+        few, many = _batches(full, trace)
+        first = Probe("evaluation", example_inputs(full, trace.inputs, batch=few, seed=seed))
+        second = _drawn(full, trace, few, seed, shrink=shrink)
+        third = _drawn(full, trace, many, seed, shrink=shrink)._replace(name="training", is_training=True)
+    second = second._replace(name="evaluation with random statistics", statistics=statistics)
+    return [first, second, third] if statistics else [first, third]
+
+
+def _drawn(full: fx.GraphModule, trace: TraceGraph, batch: int, seed: int, *, shrink: bool) -> Probe:
+    whole = example_inputs(full, trace.inputs, batch=batch, seed=seed)
+    smaller = [_halved(item) for item in trace.inputs]
+    if not shrink or smaller == list(trace.inputs):
+        return Probe("", whole)
+    return Probe("", example_inputs(full, smaller, batch=batch, seed=seed), spare=whole)
+
+
+def _halved(item: Input) -> Input:
+    """An image of half the height and width, where it is one and large."""
+    batch, *sizes = item.shape or (0,)
+    if len(sizes) != 3 or batch >= 0 or min(sizes[1:]) < _LARGE_SIDE:
+        return item
+    return replace(item, shape=(batch, sizes[0], sizes[1] // 2, sizes[2] // 2))
+
+
+def _batches(net: fx.GraphModule, trace: TraceGraph) -> tuple[int, int]:
+    """Samples to feed in evaluation and in training: one, or two where one would be a case of its own."""
+    squeezes = {vertex.id for vertex in trace if vertex.operator == "squeeze"}
+    if any(_may_squeeze_batch(node, trace) for node in net.graph.nodes if node.name in squeezes):
+        return 2, 2
+    sizes = [prod(abs(size) for size in v.shape[2:]) for v in trace if v.operator == "batch_norm"]
+    return 1, 2 if min(sizes, default=_FEW) < _FEW else 1
+
+
+def _may_squeeze_batch(node: fx.Node, trace: TraceGraph) -> bool:
+    """Whether the batch would go where it is one: no axis is named, or it is one that stayed for a batch."""
+    vertex = trace[node.name]
+    names_axis = len(node.args) + len(node.kwargs) > 1
+    return not names_axis or len(trace.shapes[vertex.inputs[0]]) == len(vertex.shape)
+
+
+def _random_statistics(net: nn.Module, seed: int) -> dict[str, Tensor]:
+    """Running statistics by name: means moved by some half a deviation, variances scaled by 0.5 to 1.5."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn: dict[str, Tensor] = {}
+    tensors = named_tensors(net)
+    for name in sorted(tensors):
+        variance_name = name.removesuffix("running_mean") + "running_var"
+        if not name.endswith("running_mean") or variance_name not in tensors:
+            continue
+        mean, variance = tensors[name], tensors[variance_name]
+        moved = torch.randn(mean.shape, generator=generator).to(mean)
+        drawn[name] = mean + 0.5 * variance.sqrt() * moved
+        drawn[variance_name] = variance * (0.5 + torch.rand(mean.shape, generator=generator).to(mean))
+    return drawn
