@@ -53,11 +53,12 @@ def unit_ball_chart(ball: Mapping[str, Any]) -> go.Figure:
     figure.update_layout(
         height=380,
         scene={
-            "xaxis": axis | {"title": {"text": "w₁, group"}},
-            "yaxis": axis | {"title": {"text": "w₂, group"}},
-            "zaxis": axis | {"title": {"text": "w₃, alone"}},
+            "xaxis": axis | {"title": {"text": "w₁"}},
+            "yaxis": axis | {"title": {"text": "w₂"}},
+            "zaxis": axis | {"title": {"text": "w₃"}},
             "aspectmode": "cube",
-            "camera": {"eye": {"x": 1.5, "y": 1.2, "z": 0.8}},
+            # So far away, and so low, that the words at the axes are seen in a narrow column too.
+            "camera": {"eye": {"x": 1.9, "y": 1.5, "z": 1.0}, "center": {"x": 0, "y": 0, "z": -0.15}},
         },
     )
     return figure

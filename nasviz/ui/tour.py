@@ -79,7 +79,7 @@ def box(title: str) -> None:
         return
     stop = STOPS[at]
     with st.container(border=True, key="tour"):
-        said, on, end = st.columns([8, 1.4, 1], vertical_alignment="center")
+        said, on, end = st.columns([6.5, 1.5, 1.35], vertical_alignment="center")
         away = "" if stop.title == title else f" *(on the page {stop.title})*"
         said.markdown(f":material/tour: **{at + 1} of {len(STOPS)}**{away} {stop.text}")
         if at + 1 < len(STOPS) and on.button("Next stop", type="primary", key="tour.next"):
