@@ -222,12 +222,14 @@ def about_so_long(seconds: float) -> str:
 
 
 def _gpu(found: Mapping[str, Any]) -> str:
-    """How busy a GPU is; a dash for what its driver does not tell."""
+    """Which GPU it is and how busy; a dash for what its driver does not tell."""
     names = ("memory_used_mb", "memory_total_mb", "utilisation")
     used, total, share = (x if isinstance(x := found.get(name), int | float) else None for name in names)
     busy = ["- busy" if share is None else f"{share:.0%} busy"]
     memory = [] if used is None or total is None else [f"{used / 1024:.1f} of {total / 1024:.0f} GB"]
-    return ", ".join(busy + memory)
+    name = found.get("name")
+    known = [shorten(clean(name), 30)] if isinstance(name, str) and name else []
+    return ", ".join(known + busy + memory)
 
 
 def _phases(tail: Tail) -> tuple[tuple[str, int, int], ...]:

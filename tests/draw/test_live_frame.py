@@ -147,14 +147,19 @@ def test_names_of_structures_are_shown_without_what_does_not_print() -> None:
     ("gpu", "words"),
     [
         (
-            {"memory_used_mb": 12_595, "memory_total_mb": 81_920, "utilisation": 0.93},
-            "93% busy, 12.3 of 80 GB",
+            {
+                "name": "A\x00 GPU",
+                "memory_used_mb": 12_595,
+                "memory_total_mb": 81_920,
+                "utilisation": 0.93,
+            },
+            "A GPU, 93% busy, 12.3 of 80 GB",
         ),
         ({"memory_used_mb": 1229, "memory_total_mb": 8192}, "- busy, 1.2 of 8 GB"),
         ({"utilisation": "<b>", "memory_used_mb": []}, "- busy"),
     ],
 )
-def test_a_gpu_tells_how_busy_it_is(gpu: dict[str, object], words: str) -> None:
+def test_a_gpu_tells_its_name_and_how_busy_it_is(gpu: dict[str, object], words: str) -> None:
     facts = dict(live_frame(replace(run(10), facts={"gpu": gpu})).facts)
     assert facts["GPU"] == words
     assert "GPU" not in dict(live_frame(run(10)).facts)
