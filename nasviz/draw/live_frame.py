@@ -20,7 +20,17 @@ from nasviz.draw.palette import BINS
 from nasviz.runs import Tail
 from nasviz.runs.records import Vectors
 
-__all__ = ["WEIGHT", "LiveFrame", "StructureState", "last_scores", "live_frame", "structure_states", "until"]
+__all__ = [
+    "COSINE",
+    "NORM",
+    "WEIGHT",
+    "LiveFrame",
+    "StructureState",
+    "last_scores",
+    "live_frame",
+    "structure_states",
+    "until",
+]
 
 POINTS = 320
 """Points a curve keeps: about as many as there are pixels to tell them apart."""
@@ -30,6 +40,8 @@ CELLS = 14_000
 EVENTS = 40
 WEIGHT = "Weight"
 """What the scores of a search by architecture parameters are: one that is zero silences its operation."""
+COSINE, NORM = "Gradient cosine", "Norm"
+"""Nobody is chosen by these: low and high mean no more than that."""
 NOT_MEASURED = 255
 CURVES = ("loss", "accuracy", "lr", "zero_groups")
 TITLES = {"loss": "Loss", "accuracy": "Accuracy", "lr": "Learning rate", "zero_groups": "Zero structures"}
@@ -88,6 +100,7 @@ class LiveFrame:
             "heat": _packed(bins[::2] << 4 | bins[1::2], "u1"),
             "events": self.events,
             "measure": self.measure,
+            "ends": ("low", "high") if self.measure in (COSINE, NORM) else ("redundant", "important"),
         }
 
 

@@ -8,17 +8,17 @@ import streamlit as st
 
 from nasviz.catalog import NetworkSource
 from nasviz.draw import GraphView, Overlay, cost_overlay, plan_overlay, saliency_overlay, state_overlay
-from nasviz.draw.live_frame import WEIGHT, last_scores, structure_states
+from nasviz.draw.live_frame import COSINE, NORM, WEIGHT, last_scores, structure_states
 from nasviz.graph import ConstructionPlan, SearchSpace
 from nasviz.graph.paths import strongest
 from nasviz.runs import Run, Tail
 from nasviz.ui import run_facts, scores, session
 from nasviz.ui.controls import keep, kept
 
-__all__ = ["COSINE", "NORM", "choose", "painted", "states"]
+__all__ = ["choose", "painted", "states"]
 
-PLAIN, CAN_GO, SALIENCY, COSINE = "What it is", "What can go", "Saliency", "Gradient cosine"
-NORM, MACS, PARAMETERS = "Norm", "MACs", "Parameters"
+PLAIN, CAN_GO, SALIENCY = "What it is", "What can go", "Saliency"
+MACS, PARAMETERS = "MACs", "Parameters"
 SCORED = (SALIENCY, COSINE, NORM)
 MARKS = {"selected": "selected", "orphaned": "selected", "zero": "zero"}
 """State of a structure while training, and how it is painted."""

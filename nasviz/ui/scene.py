@@ -9,7 +9,7 @@ import streamlit as st
 
 from nasviz.draw import GraphView, Overlay, saliency_overlay
 from nasviz.draw.about import About
-from nasviz.draw.live_frame import WEIGHT, LiveFrame, last_scores, live_frame
+from nasviz.draw.live_frame import COSINE, NORM, WEIGHT, LiveFrame, last_scores, live_frame
 from nasviz.graph import SearchSpace
 from nasviz.graph.paths import count_paths, strongest
 from nasviz.runs import Run, Tail
@@ -70,9 +70,9 @@ class Scene:
 
     def _measured(self, tail: Tail) -> dict[str, str]:
         """Which vectors there are, by what they are."""
-        named = {self.measure: "scores", colours.COSINE: "cosines"}
+        named = {self.measure: "scores", COSINE: "cosines"}
         if self.measure != run_facts.LENGTH:
-            named[colours.NORM] = "norms"
+            named[NORM] = "norms"
         return {name: vectors for name, vectors in named.items() if len(getattr(tail, vectors).steps)}
 
     def shown(self, tail: Tail) -> tuple[Tail, str]:

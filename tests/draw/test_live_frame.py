@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nasviz.draw import Overlay, last_scores, live_frame, until
+from nasviz.draw.live_frame import COSINE, NORM
 from nasviz.runs import Evaluation, Event, Tail
 from nasviz.runs.records import STEP_TYPE, Vectors
 
@@ -141,6 +142,12 @@ def test_a_run_at_work_tells_how_long_the_rest_takes(seconds: float, words: str 
 def test_names_of_structures_are_shown_without_what_does_not_print() -> None:
     frame = live_frame(run(100, num_structures=1), names={0: "a\u202e\x00b"})
     assert frame.structures[0].name == "ab"
+
+
+def test_only_scores_tell_what_is_redundant() -> None:
+    ends = {m: live_frame(run(10), measure=m).payload()["ends"] for m in ("Saliency", "Weight", COSINE, NORM)}
+    assert ends["Saliency"] == ends["Weight"] == ("redundant", "important")
+    assert ends[COSINE] == ends[NORM] == ("low", "high")
 
 
 @pytest.mark.parametrize(

@@ -248,14 +248,14 @@ class LiveView {
     pen.font = `12px ${this.font}`;
     pen.fillStyle = this.colour("--faint");
     pen.textAlign = "right";
-    pen.fillText("redundant", box.right - 132, 13);
+    pen.fillText(this.data.ends[0], box.right - 132, 13);
     for (let bin = 0; bin < 9; bin++) {
       pen.fillStyle = this.colour("--cividis-b" + bin);
       pen.fillRect(box.right - 126 + bin * 7, 7, 7, 11);
     }
     pen.fillStyle = this.colour("--faint");
     pen.textAlign = "left";
-    pen.fillText("important", box.right - 58, 13);
+    pen.fillText(this.data.ends[1], box.right - 58, 13);
     const picture = this.picture(shown, columns.length);
     if (picture) {
       pen.imageSmoothingEnabled = false;
