@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from nasviz.catalog import NetworkSource
+from nasviz.catalog import NetworkSource, image_and_others, read_inputs
 from nasviz.runs import RunSettings, Store
-from nasviz.ui import session
+from nasviz.ui import address, session
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,6 +47,14 @@ def test_an_address_comes_back_as_it_went_in(address: dict[str, str]) -> None:
     app = visit(**address)
     assert app.session_state["link"] == address
     assert not app.exception
+
+
+def test_inputs_of_an_own_network_stand_in_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(address, "options", lambda: SimpleNamespace(trust=("/somewhere",)))
+    for text in ("N,1,24", "3,8,8", "N,3,8,8; mask=bool:N,24", "int64:N,16<1000"):
+        shape, inputs = image_and_others(read_inputs(text))
+        source = NetworkSource("m:f", shape, trust=("/somewhere",), inputs=inputs)
+        assert address._source(address._source_link(source)) == source
 
 
 def test_settings_are_read_as_numbers() -> None:
