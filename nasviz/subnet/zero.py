@@ -181,12 +181,15 @@ def with_lively_group(
 
 
 def drawn_weights(net: nn.Module, touched: Collection[str], seed: int) -> dict[str, Tensor]:
-    """Random numbers for every matrix of zeros that is not in `touched`, by name."""
+    """Random numbers for every weight of zeros that is not in `touched`, by name.
+
+    A weight multiplies what a network computes; zeros that are added, such as a class token, hide nothing.
+    """
     generator = torch.Generator().manual_seed(seed)
     return {
         name: _drawn(parameter, generator)
         for name, parameter in net.named_parameters()
-        if parameter.dim() > 1 and name not in touched and _is_zero(parameter.detach())
+        if name.endswith("weight") and parameter.dim() > 1 and name not in touched and _is_zero(parameter)
     }
 
 
