@@ -74,6 +74,7 @@ def cosine(reductions: Reductions) -> Tensor:
     return -_cosine(reductions)
 
 
+@torch.no_grad()
 def gradient_cosine(index: StructureIndex) -> Tensor:
     """cos(x_g, grad f_g) of each structure as both are now, 0 where one of both is zero.
 
