@@ -148,6 +148,7 @@ def _darts(page: Page, server: Server) -> None:
     _nodes(page)()
     settle(page)
     frames = page.locator(".nasviz-graph .cluster").count()
+    page.locator(".nasviz-graph").get_by_role("button", name="Fit").click()
     cell = page.locator(".nasviz-graph .node.stack").last
     frame = page.locator(".nasviz-graph .cluster").nth(frames)
     seconds = timed(lambda: cell.dblclick(force=True), lambda: frame.wait_for(state="attached"))
