@@ -28,7 +28,7 @@ run: $(VENV)/.base
 	$(BIN)/python -m streamlit run app.py -- $(ARGS)
 
 test: $(VENV)/.dev
-	$(PYTEST) $(SPREAD) -m "not slow and not gpu" $(ARGS)
+	$(PYTEST) $(SPREAD) -r fER -m "not slow and not gpu" $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

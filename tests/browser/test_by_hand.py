@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from nasviz.catalog import NetworkSource
 from nasviz.runs import RunSettings, Store
-from tests.browser.conftest import Server, picture, settle, show
+from tests.browser.conftest import Server, on_page, picture, settle, show
 
 
 def test_any_structures_are_cut_by_hand_and_compared(server: Server, page: Page) -> None:
@@ -45,7 +45,7 @@ def step_through_the_passes(page: Page) -> None:
 
 def search_again_in_it(page: Page) -> None:
     page.get_by_role("button", name="Search again in it").click()
-    expect(page.get_by_role("heading", name="Segment graph")).to_be_visible()
+    on_page(page, "Segment graph")
     expect(page.get_by_text("At most 3 of 5 can go together")).to_be_visible()
     expect(page).to_have_url(re.compile(r"Segment_graph\?subnet=[0-9a-f]{32}$"))
     page.reload()  # the address names what is kept beside the runs

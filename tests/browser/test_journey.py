@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Server, film, picture, settle, show
+from tests.browser.conftest import Server, film, on_page, picture, settle, show
 
 
 def test_from_demonet_to_an_onnx_file_that_runs(server: Server, page: Page, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def run_what_was_downloaded(page: Page, folder: Path) -> None:
 
 def go_to(page: Page, title: str) -> None:
     page.get_by_test_id("stSidebarUserContent").get_by_role("link", name=title, exact=True).click()
-    expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
+    on_page(page, title)
     settle(page)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnxruntime
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Server, settle, show
+from tests.browser.conftest import Server, on_page, settle, show
 
 MOST_STOPS = 120
 FOCUSED = """() => {
@@ -34,7 +34,7 @@ def follow(page: Page, words: str, title: str) -> None:
     """Go by a link to another page."""
     tab_to(page, words)
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
+    on_page(page, title)
     settle(page)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Server, picture, settle, show
+from tests.browser.conftest import Server, on_page, picture, settle, show
 
 
 def test_a_lesson_is_stepped_through_and_paints_the_graph(server: Server, page: Page) -> None:
@@ -23,10 +23,10 @@ def test_a_lesson_is_stepped_through_and_paints_the_graph(server: Server, page: 
 def test_the_tour_leads_through_the_pages_and_ends_when_asked(server: Server, page: Page) -> None:
     show(page, server, "Learn?model=demonet")
     page.get_by_role("button", name="Start the tour").click()
-    expect(page.get_by_role("heading", name="Model")).to_be_visible()
+    on_page(page, "Model")
     settle(page)
     page.get_by_role("button", name="Next stop").click()
-    expect(page.get_by_role("heading", name="Trace graph")).to_be_visible()
+    on_page(page, "Trace graph")
     settle(page)
     page.get_by_role("button", name="End tour").click()
     expect(page.get_by_role("button", name="End tour")).to_have_count(0)

@@ -6,14 +6,14 @@ from playwright.sync_api import Page, expect
 
 from nasviz.runs import Run
 from nasviz.ui.tour import STOPS
-from tests.browser.conftest import Server, settle, show
+from tests.browser.conftest import Server, on_page, settle, show
 
 
 def test_the_tour_is_gone_through_and_a_run_is_replayed(server: Server, page: Page, done: Run) -> None:
     show(page, server, "Learn?model=demonet")
     page.get_by_role("button", name="Start the tour").click()
     for number, stop in enumerate(STOPS, 1):
-        expect(page.get_by_role("heading", name=stop.title, exact=True)).to_be_visible()
+        on_page(page, stop.title)
         expect(page.locator(".st-key-tour")).to_contain_text(f"{number} of {len(STOPS)}")
         settle(page)
         if stop is not STOPS[-1]:

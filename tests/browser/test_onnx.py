@@ -9,7 +9,7 @@ import onnx
 from onnx import helper
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Server, picture, settle, show
+from tests.browser.conftest import Server, on_page, picture, settle, show
 from tests.trace.onnx_models import conv_tensors, model, weight, written
 
 EVIL = (
@@ -76,7 +76,7 @@ def test_a_strangers_file_is_looked_at_on_every_page_and_goes_no_further(
 
     for title in ("Dependency graph", "Trace graph"):
         page.get_by_role("link", name=title, exact=True).first.click()
-        expect(page.get_by_role("heading", name=title)).to_be_visible()
+        on_page(page, title)
         expect(page.locator(".nasviz-graph .node")).not_to_have_count(0)
         settle(page)
     page.get_by_role("link", name="Search and train", exact=True).click()
