@@ -1,8 +1,8 @@
 """What a step of each relaxed method costs beside a plain training step, and how much more memory it takes.
 
 Prints milliseconds of the fastest step (of this process, on a processor), the ratio to forward, backward and
-SGD on one batch, the numbers kept for each parameter, and the peak of what tensors hold beyond the plain step
-(CUDA only). Every relaxed step takes two batches.
+SGD on one batch, numbers kept for each parameter, and the peak that a step allocates beyond what is kept
+between steps. Every relaxed step takes two batches.
 
     python tests/bench/bench_relax.py [--device cuda] [--threads 1]
 """
@@ -10,6 +10,7 @@ SGD on one batch, the numbers kept for each parameter, and the peak of what tens
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # runs on a bare clone, too
 
@@ -37,22 +39,35 @@ METHODS = {
 NETWORKS = {"demonet": (1, 28), "resnet18": (3, 32)}
 
 
-def fastest(step: Callable[[], object], device: torch.device, repeats: int) -> tuple[float, float]:
-    """Milliseconds of the fastest step, and the peak of allocated MiB (0 where it is not counted)."""
+def fastest(step: Callable[[], object], device: torch.device, repeats: int) -> float:
+    """Milliseconds of the fastest step."""
     is_cuda = device.type == "cuda"
+    clock = time.perf_counter if is_cuda else time.process_time  # others may be at work here
     best = float("inf")
     for repeat in range(repeats + 2):
         if is_cuda:
             torch.cuda.synchronize()
-            torch.cuda.reset_peak_memory_stats()
-        clock = time.perf_counter if is_cuda else time.process_time  # others may be at work here
         start = clock()
         step()
         if is_cuda:
             torch.cuda.synchronize()
         if repeat >= 2:
             best = min(best, 1e3 * (clock() - start))
-    return best, torch.cuda.max_memory_allocated() / 2**20 if is_cuda else 0.0
+    return best
+
+
+def peak_mb(step: Callable[[], object], device: torch.device) -> float:
+    """MiB that a step allocates at its peak, beyond what was there when it began."""
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        step()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        step()
+    events = [e for e in profiled.profiler.kineto_results.events() if e.name() == "[memory]"]
+    sizes = [e.nbytes() for e in sorted(events, key=lambda event: event.start_ns())]
+    return max(itertools.accumulate(sizes)) / 2**20
 
 
 def closures(net: nn.Module, x: Tensor, y: Tensor) -> tuple[Callable[[], Tensor], Callable[[], Tensor]]:
@@ -72,23 +87,25 @@ def measure(name: str, channels: int, size: int, batch: int, repeats: int, devic
     sgd = torch.optim.SGD(traced.parameters(), lr=1e-4, momentum=0.9)
 
     def plain() -> None:
-        sgd.zero_grad()
         nn.functional.cross_entropy(traced(x), y).backward()
         sgd.step()
+        sgd.zero_grad()
 
-    alone, before = fastest(plain, device, repeats)
-    print(f"{name}, batch {batch}: plain step {alone:.1f} ms")
+    alone, least = fastest(plain, device, repeats), peak_mb(plain, device)
+    print(f"{name}, batch {batch}: plain step {alone:.1f} ms, allocates {least:.1f} MiB")
     for title, (method, settings) in METHODS.items():
         optimizer, net = made(method, traced, space, settings)
         net.to(device).train()
         train, validation = closures(net, x, y)
-        taken, peak = fastest(
-            lambda optimizer=optimizer, train=train, validation=validation: optimizer.step(train, validation),
-            device,
-            repeats,
+
+        def step(optimizer: Any = optimizer, closures: Any = (train, validation)) -> None:
+            optimizer.step(*closures)
+
+        taken = fastest(step, device, repeats)
+        print(
+            f"  {title:24} {taken:8.1f} ms  {taken / alone:5.2f} x  keeps {kept(optimizer):.1f},"
+            f" allocates {peak_mb(step, device) / least:.2f} x"
         )
-        more = f", {peak - before:+.1f} MiB" if peak else ""
-        print(f"  {title:24} {taken:8.1f} ms  {taken / alone:5.2f} x  keeps {kept(optimizer):.1f}{more}")
 
 
 def made(

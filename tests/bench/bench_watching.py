@@ -12,6 +12,7 @@ import argparse
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -205,9 +206,17 @@ def slowdown(folder: Path, turns: int, seconds: float) -> None:
     source = NetworkSource("demonet", input_shape=(1, 28, 28), settings={"width": 0.25})
     run = Store(folder / "runs").create(RunSettings(network=source, target_sparsity=3, epochs=10_000))
     start_run(run, {"OMP_NUM_THREADS": "1"})
-    while run.tail().last_step < 20:
-        time.sleep(0.2)
-    readers(run, turns, seconds)
+    try:
+        while run.tail().last_step < 20:
+            time.sleep(0.2)
+        readers(run, turns, seconds)
+        watched_by_pages(folder, run, turns, seconds)
+    finally:  # a worker outlives whoever started it
+        cancel_run(run, wait_s=10)
+
+
+def watched_by_pages(folder: Path, run: Run, turns: int, seconds: float) -> None:
+    """Five pages of real Chromium, looking and looking away."""
     with Pages(folder, run) as pages:
         hidden = [page.url for page in pages.pages]
 
@@ -221,7 +230,6 @@ def slowdown(folder: Path, turns: int, seconds: float) -> None:
                 page.goto("about:blank")
 
         in_turns(run, f"{NUM_PAGES} browser pages on the same cores", look, look_away, turns, seconds)
-    cancel_run(run, wait_s=10)
 
 
 def readers(run: Run, turns: int, seconds: float) -> None:
@@ -284,6 +292,7 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"some of {', '.join(parts)} (default: all)")
     parser.add_argument("--quick", action="store_true", help="shorter turns")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     torch.set_num_threads(1)
     for name in asked.parts or parts:
         print(f"load of the machine before {name}: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
