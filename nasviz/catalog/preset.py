@@ -33,6 +33,8 @@ class Row:
     printed: Printed
     data: str = ""
     """Data set of this line, where the lines of a table have different ones."""
+    small: Mapping[str, Any] | None = None
+    """Network of this line where digits stand in; None for that of `changes`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -295,7 +295,6 @@ _FILTERS = Preset(
     notes=(
         "Printed accuracies are those after retraining for 90 epochs. The document divides the rate by ten"
         " every 30 epochs; here it is constant, and 60 % of the epochs are the search.",
-        "Digits are learnt by ResNet-18 instead.",
         _NOT_TUNED,
     ),
 )

@@ -17,7 +17,18 @@ from nasviz import jobs
 from nasviz.catalog import PRESETS, Preset
 from nasviz.commands.text import plain, table
 from nasviz.errors import RunStateError
-from nasviz.runs import Cell, RunSummary, Spread, Sweep, SweepState, SweepSummary, cells, row_of
+from nasviz.runs import (
+    Cell,
+    RunSummary,
+    Spread,
+    Sweep,
+    SweepState,
+    SweepSummary,
+    cells,
+    is_stand_in,
+    row_of,
+    what_differs,
+)
 from nasviz.runs.files import LOG
 
 __all__ = ["follow_sweep", "start_sweep_detached", "sweep_here", "sweep_lines", "sweep_list_lines"]
@@ -111,6 +122,9 @@ def sweep_lines(sweep: Sweep, summaries: Sequence[RunSummary | None] | None = No
             (*line[:-1], _printed(preset, cell), line[-1]) for line, cell in zip(lines, rows, strict=True)
         ]
     yield from table(header, lines)
+    if sweep.settings.preset in PRESETS and is_stand_in(preset, sweep.settings):
+        yield f"digits stand in for {preset.data}: compare the pattern, not the numbers"
+        yield what_differs(preset, sweep.settings)
     yield from bisection_lines(sweep)
 
 

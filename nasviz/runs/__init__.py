@@ -13,7 +13,7 @@ from nasviz.runs.exporting import steps_to_csv, to_document
 from nasviz.runs.grid import Axis, Point, axis, expand, parse_axis
 from nasviz.runs.labels import Labels
 from nasviz.runs.listing import RunSummary
-from nasviz.runs.presets import is_stand_in, preset_sweep, row_of
+from nasviz.runs.presets import is_stand_in, preset_sweep, row_of, what_differs
 from nasviz.runs.records import Evaluation, Event, StepRecord, Tail, Vectors
 from nasviz.runs.requests import Request
 from nasviz.runs.run import Run, State
@@ -78,4 +78,5 @@ __all__ = [
     "spread",
     "steps_to_csv",
     "to_document",
+    "what_differs",
 ]

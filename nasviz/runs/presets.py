@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nasviz.catalog import DATASETS, IMAGE_FOLDER
+from nasviz.catalog import DATASETS, IMAGE_FOLDER, NetworkSource
 from nasviz.catalog.presets import Preset, Row
 from nasviz.errors import InvalidSettingError
 from nasviz.runs.aggregating import Cell
@@ -13,10 +13,12 @@ from nasviz.runs.grid import Axis, axis
 from nasviz.runs.settings import RunSettings
 from nasviz.runs.sweep import SweepSettings
 
-__all__ = ["STAND_IN", "data_name", "is_stand_in", "preset_sweep", "row_of"]
+__all__ = ["STAND_IN", "data_name", "is_stand_in", "preset_sweep", "row_of", "what_differs"]
 
 STAND_IN = "digits"
 """The data set that comes with nasviz."""
+_WORDS = {"lr": "learning rate", "batch_size": "batches of"}
+"""What a setting is called in a sentence, where that is not its name."""
 
 
 def data_name(printed: str) -> str:
@@ -85,9 +87,54 @@ def is_stand_in(preset: Preset, settings: SweepSettings) -> bool:
     return settings.base.data == STAND_IN and not any("data" in p for p in settings.points)
 
 
+def what_differs(preset: Preset, settings: SweepSettings) -> str:
+    """What else differs from the document in a sweep on other data, as a sentence; empty where nothing does.
+
+    Examples:
+        >>> from nasviz.catalog import find_preset
+        >>> preset = find_preset("super_networks")
+        >>> what_differs(preset, preset_sweep(preset, data="published", changes={"epochs": 4}))
+        'Different here: epochs 4 instead of 50.'
+    """
+    own = {source["name"]: source for row in preset.rows if (source := row.changes.get("network"))}
+    shared = own.get(preset.network) or preset.base.get("network", {"name": preset.network})
+    found = [point["network"] for points in settings.axes for point in points if "network" in point]
+    sources = dict.fromkeys(map(NetworkSource.from_json, found)) or {settings.base.network: None}
+    words = [_of_network(source, NetworkSource.from_json(own.get(source.name, shared))) for source in sources]
+    for name, wanted in preset.base.items():
+        actual = getattr(settings.base, name)
+        if isinstance(wanted, int | float | str) and actual != wanted:
+            words.append(f"{_WORDS.get(name, name)} {_shown(actual)} instead of {_shown(wanted)}")
+    words = [text for text in words if text]
+    return f"Different here: {'; '.join(words)}." if words else ""
+
+
+def _of_network(here: NetworkSource, published: NetworkSource) -> str:
+    """What tells a network from that of the document."""
+    if here.name != published.name:
+        return f"{here.title} in place of {published.title}"
+    if here.entry is None:
+        return ""
+    ours, theirs = (here.entry.complete(dict(source.settings)) for source in (here, published))
+    words = [
+        f"{name} {_shown(ours[name])} instead of {_shown(theirs[name])}"
+        for name in ours
+        if ours[name] != theirs[name]
+    ]
+    if here.input_shape not in (None, published.input_shape):
+        words.append("images of " + " x ".join(map(str, here.input_shape[1:])))
+    return f"{here.title} with {', '.join(words)}" if words else ""
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _changes(row: Row, preset: Preset, is_published: bool, changes: Mapping[str, Any]) -> dict[str, Any]:
     own = {name: value for name, value in row.changes.items() if name not in changes or name == "network"}
-    return own | ({"data": _readable(row.data)} if is_published and row.data else {})
+    if is_published:
+        return own | ({"data": _readable(row.data)} if row.data else {})
+    return own | ({} if row.small is None else {"network": row.small})
 
 
 def _readable(printed: str) -> str:

@@ -19,6 +19,7 @@ from nasviz.runs import (
     axis,
     parse_axis,
     preset_sweep,
+    what_differs,
 )
 from nasviz.runs.estimating import estimate
 from nasviz.runs.presets import STAND_IN, data_name
@@ -76,9 +77,11 @@ def _preset() -> SweepSettings | None:
     if problem is not None:
         st.info(f"Before training: {problem}.", icon=":material/info:")
         return None
-    return preset_sweep(
+    settings = preset_sweep(
         preset, data=stand_in, data_folder=folder, changes=changes, axes=(axis("seed", range(seeds)),)
     )
+    st.caption(what_differs(preset, settings))
+    return settings
 
 
 def _published_folder(preset: Preset) -> tuple[str | None, str | None]:

@@ -15,7 +15,17 @@ from nasviz.draw.bisection_chart import bisection_chart
 from nasviz.draw.charts import Point
 from nasviz.draw.labels import count
 from nasviz.draw.run_charts import sweep_chart
-from nasviz.runs import Cell, RunSummary, Spread, Sweep, SweepSummary, cells, is_stand_in, row_of
+from nasviz.runs import (
+    Cell,
+    RunSummary,
+    Spread,
+    Sweep,
+    SweepSummary,
+    cells,
+    is_stand_in,
+    row_of,
+    what_differs,
+)
 from nasviz.runs.exporting import summaries_to_csv
 from nasviz.ui import frame, run_actions, run_comparison, session
 from nasviz.ui.controls import keep, kept
@@ -158,7 +168,7 @@ def _tell_preset(preset: Preset, sweep: Sweep) -> None:
     words = [f"Printed figures: {preset.document}, {preset.table}, on {preset.data}."]
     if is_stand_in(preset, sweep.settings):
         words.insert(0, f"**Digits stand in for {preset.data}**: compare the pattern, not the numbers.")
-    st.caption(" ".join([*words, *preset.notes]))
+    st.caption(" ".join([*words, what_differs(preset, sweep.settings), *preset.notes]))
     if preset.others:
         with st.expander("What the table prints of other systems"):
             rows = [

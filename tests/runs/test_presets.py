@@ -6,7 +6,7 @@ import torch
 import nasviz
 from nasviz.catalog import NETWORKS, PRESETS, NetworkSource, find_preset
 from nasviz.errors import InvalidSettingError, UnknownNameError
-from nasviz.runs import SweepStore, axis, cells, is_stand_in, preset_sweep, row_of
+from nasviz.runs import SweepStore, axis, cells, is_stand_in, preset_sweep, row_of, what_differs
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
@@ -69,3 +69,24 @@ def test_what_tells_the_lines_apart_being_set_a_result_belongs_to_none(tmp_path)
     (found,) = cells(SweepStore(tmp_path).create(preset_sweep(preset, changes={"target_sparsity": 2})))
     assert found.num_runs == 3
     assert row_of(preset, found) is None
+
+
+def test_a_network_that_would_take_minutes_an_epoch_is_smaller_on_digits_alone() -> None:
+    preset = find_preset("super_networks")
+    on_digits, published = preset_sweep(preset), preset_sweep(preset, data="published", data_folder="/data")
+    small = NetworkSource("darts_8", (3, 16, 16))
+    assert {run.network for run in on_digits.runs if run.network.name == "darts_8"} == {small}
+    assert NetworkSource("darts_8") in {run.network for run in published.runs}
+    assert what_differs(preset, on_digits) == (
+        "Different here: DARTS, 8 cells with images of 16 x 16; epochs 4 instead of 50."
+    )
+    assert what_differs(preset, published) == ""
+
+
+def test_what_differs_is_told_as_it_was_run() -> None:
+    preset = find_preset("gsparsity_filters")
+    settings = preset_sweep(preset, changes={"epochs": 3})
+    assert what_differs(preset, settings) == (
+        "Different here: ResNet-18 in place of ResNet-50; learning rate 0.1 instead of 0.001; epochs 3"
+        " instead of 150; batches of 64 instead of 256; augmentation none instead of resized_crop."
+    )
