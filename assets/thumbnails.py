@@ -10,8 +10,9 @@ from pathlib import Path
 
 import nasviz
 from nasviz.catalog import find
-from nasviz.draw import segment_dot, segment_view
-from nasviz.draw.layout import layout
+from nasviz.draw import segment_view
+from nasviz.draw.dot_segment import segment_drawing
+from nasviz.draw.stitch import lay_out
 from nasviz.draw.thumbnail import thumbnail
 
 FOLDER = Path(__file__).parent / "zoo"
@@ -29,7 +30,8 @@ def draw(name: str) -> None:
     shape = (channels, *(min(side, SIDE) for side in sides)) if sides else None
     network = nasviz.trace(*nasviz.zoo.create(name, input_shape=shape, **settings))
     space = nasviz.search_space(network, collapse=entry.collapse)
-    layout(segment_dot(space), limit_s=PATIENCE_S)  # kept, so that the view below finds it
+    drawing = segment_drawing(space)
+    lay_out(drawing, drawing.to_dot(), limit_s=PATIENCE_S)  # kept, so that the view below finds it
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / f"{name}.svg").write_text(thumbnail(segment_view(space)) + "\n")
 

@@ -104,6 +104,13 @@ class DrawnEdge:
     multiplicity: int = 1
     role: str = ""
 
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What Graphviz is told of it."""
+        extra = {"label": f"×{self.multiplicity}"} if self.multiplicity > 1 else {}
+        css = " ".join(filter(None, (self.role, "many" if self.multiplicity > 1 else "")))
+        return {"id": self.id} | extra | ({"class": css} if css else {})
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -130,14 +137,16 @@ class Drawing:
 
     def to_dot(self) -> str:
         """Graphviz source: the same text for the same drawing, byte for byte."""
+        return str(self.to_graph().source)
+
+    def to_graph(self) -> graphviz.Digraph:
+        """What `to_dot` writes, for others to add to."""
         limits = _LIMITS if max(len(self), len(self.edges) / 1.5) > LARGE else {}
         dot = graphviz.Digraph(graph_attr=_GRAPH | limits, node_attr=_VERTEX, edge_attr=_EDGE)
         self._fill(dot, None)
         for edge in self.edges:
-            extra = {"label": f"×{edge.multiplicity}"} if edge.multiplicity > 1 else {}
-            css = " ".join(filter(None, (edge.role, "many" if edge.multiplicity > 1 else "")))
-            dot.edge(edge.source, edge.target, id=edge.id, **extra, **({"class": css} if css else {}))
-        return str(dot.source)
+            dot.edge(edge.source, edge.target, **edge.attributes)
+        return dot
 
     def _fill(self, dot: graphviz.Digraph, parent: str | None) -> None:
         """Write what lies directly in a cluster, then the clusters inside it."""

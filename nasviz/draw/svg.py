@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 from nasviz.errors import LayoutError
 
-__all__ = ["sanitise"]
+__all__ = ["NAMESPACE", "parse", "sanitise", "write"]
 
 NAMESPACE = "http://www.w3.org/2000/svg"
 
@@ -32,6 +32,15 @@ def sanitise(svg: str) -> str:
         >>> sanitise('<svg xmlns="http://www.w3.org/2000/svg" onload="x()"><script>x()</script><g/></svg>')
         '<svg xmlns="http://www.w3.org/2000/svg"><g /></svg>'
     """
+    return write(parse(svg))
+
+
+def parse(svg: str) -> ElementTree.Element:
+    """The shapes and text of an SVG as a tree, without name spaces.
+
+    Raises:
+        LayoutError: The text is not XML, is not an SVG, or declares entities.
+    """
     if "<!ENTITY" in svg:
         raise LayoutError("this SVG declares entities, which no layout needs; it is not shown")
     try:
@@ -40,11 +49,14 @@ def sanitise(svg: str) -> str:
         raise LayoutError(f"the layout engine did not return an SVG: {error}") from error
     if _name(root) != "svg":
         raise LayoutError(f"the layout engine returned <{_name(root)}> where <svg> was asked for")
-    kept = _kept(root)
-    kept.set("xmlns", NAMESPACE)
+    return _kept(root)
+
+
+def write(svg: ElementTree.Element) -> str:
+    """A tree of `parse` as text."""
     # The name space has to come first: it is an attribute here, and attributes keep their order.
-    kept.attrib = {"xmlns": NAMESPACE} | {k: v for k, v in kept.attrib.items() if k != "xmlns"}
-    return ElementTree.tostring(kept, encoding="unicode")
+    svg.attrib = {"xmlns": NAMESPACE} | svg.attrib
+    return ElementTree.tostring(svg, encoding="unicode")
 
 
 def _kept(element: ElementTree.Element) -> ElementTree.Element:

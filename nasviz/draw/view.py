@@ -16,10 +16,10 @@ from nasviz.draw.dot_dependency import dependency_drawing
 from nasviz.draw.dot_segment import segment_drawing
 from nasviz.draw.dot_trace import cell_drawing, trace_drawing
 from nasviz.draw.drawing import Drawing, DrawnVertex
-from nasviz.draw.layout import layout
 from nasviz.draw.layout_cache import LayoutCache
 from nasviz.draw.palette import ROLES
 from nasviz.draw.records import Record, Row, record
+from nasviz.draw.stitch import lay_out
 from nasviz.errors import LayoutError
 from nasviz.graph import SearchSpace, TraceGraph
 
@@ -129,7 +129,7 @@ def _view(
 ) -> GraphView:
     dot = drawing.to_dot()
     try:
-        svg, note = layout(dot, cache=cache), ""
+        svg, note = lay_out(drawing, dot, cache=cache), ""
     except LayoutError as error:
         # A page without a picture still has its table, so this is told and not raised.
         svg, note = "", str(error)
