@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nasviz.jobs.kept_files import key_of_network
 from nasviz.jobs.process import WARM
 from nasviz.jobs.serving import Channel, Report, serve
 
@@ -44,6 +45,9 @@ from nasviz.trace.parity import relative_error
 
 Inputs = Sequence[Sequence[int]]
 Writer = Callable[[fx.GraphModule, Path, Inputs], dict[str, Any]]
+MOST_KEPT = 100_000_000
+"""Parameters up to which the network that was traced last stays in memory."""
+_KEPT: dict[str, nasviz.trace.TracedNetwork] = {}
 MOST_DIFFERENT = 1e-4
 """Relative difference up to which the Python source counts as computing the same."""
 
@@ -67,7 +71,7 @@ def analyze(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Build a network, trace it, generate its search space."""
     start = time.perf_counter()
     source = NetworkSource.from_json(arguments["source"])
-    network, space = _traced(source, None, arguments, report)
+    network, space = _looked_at(source, None, arguments, report)
     return {
         "space": space.to_json(),
         "parity": dict(network.parity.max_relative_error),
@@ -91,7 +95,7 @@ def preview(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
         image_shape=source.input_shape,
         seed=arguments["seed"],
     )
-    network, space = _traced(source, opened.facts, arguments, report)
+    network, space = _looked_at(source, opened.facts, arguments, report)
     report(0.7, "scoring every structure")
     batch = _batch(opened, arguments, network.trace_graph.inputs[0].shape[1:])
     generator = torch.Generator().manual_seed(arguments["seed"])
@@ -325,6 +329,20 @@ def _traced(
     network = nasviz.trace.trace(model, inputs)
     report(0.6, "finding what could go")
     return network, search_space(network, wishes["protect"], wishes["collapse"])
+
+
+def _looked_at(
+    source: NetworkSource, facts: DataFacts | None, wishes: Mapping[str, Any], report: Report
+) -> tuple[nasviz.trace.TracedNetwork, SearchSpace]:
+    """The same for who leaves the network as it is: protecting, or another saliency, costs no trace."""
+    key = key_of_network(source, facts)
+    if key not in _KEPT:
+        _KEPT.clear()
+        network, space = _traced(source, facts, wishes, report)
+        if space.trace.num_parameters <= MOST_KEPT:
+            _KEPT[key] = network
+        return network, space
+    return _KEPT[key], search_space(_KEPT[key], wishes["protect"], wishes["collapse"])
 
 
 def _batch(

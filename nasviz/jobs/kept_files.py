@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nasviz.catalog import NetworkSource
+from nasviz.catalog import DataFacts, NetworkSource
 from nasviz.errors import WeightsError
+from nasviz.jobs.cache import key_of
 
-__all__ = ["files_of", "saved_files"]
+__all__ = ["files_of", "key_of_network", "saved_files"]
 
 LARGEST_WEIGHTS = 16 * 2**30
 
@@ -48,3 +49,23 @@ def files_of(source: NetworkSource) -> list[str]:
         name = ascii(Path(source.weights).name)[1:-1][:80]
         raise WeightsError(f"{name} is {size:,} bytes; at most {LARGEST_WEIGHTS:,} are read")
     return [source.weights]
+
+
+def key_of_network(source: NetworkSource, facts: DataFacts | None = None) -> str:
+    """One name for a network as it is built for some data, or for none.
+
+    Raises:
+        WeightsError: Files that decide what it is are gone, or too large.
+
+    Examples:
+        >>> from nasviz.catalog import FACTS
+        >>> demonet = NetworkSource("demonet")  # ten classes, as many as there are digits
+        >>> key_of_network(demonet) == key_of_network(demonet, FACTS["digits"])
+        True
+    """
+    entry = source.entry
+    own = entry.num_classes if entry is not None else 0
+    classes = source.num_classes or (facts.num_classes if facts is not None else 0) or own
+    kind = "text" if entry is not None and entry.family == "text" else "images"
+    wanted = {"source": source.to_json(), "classes": classes, "kind": facts.kind if facts else kind}
+    return key_of("network", wanted, files_of(source))

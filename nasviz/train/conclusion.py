@@ -9,7 +9,6 @@ import numpy as np
 from torch import nn
 
 from nasviz import relax, subnet
-from nasviz.errors import ExportError
 from nasviz.optim import FilterSparsity, PenaltySearch, Slim
 from nasviz.relax import Derived, RelaxedOptimizer, SparseNAS, WidthSearch
 from nasviz.runs import Evaluation, Run, Writer
@@ -33,8 +32,8 @@ def conclude(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
     """Write the sub-network into the run's folder; return the final report, plain data.
 
     The sub-network is made of the structures that were selected and have become zero; where these cut the
-    network apart, there is none. Its accuracy is that straight after construction. An ONNX export that fails
-    is reported, and does not fail the run.
+    network apart, there is none. Its accuracy is that straight after construction. Forms for other programs
+    are written when somebody asks for them: an ONNX export takes longer than a construction.
     """
     optimizer, step = session.optimizer, session.step - 1
     if isinstance(optimizer, RelaxedOptimizer) and not isinstance(optimizer, WidthSearch):
@@ -158,21 +157,15 @@ def _search_seconds(folder: Path) -> float:
 
 
 def _save(session: Session, sub: Subnetwork, target: Path, writer: Writer) -> dict[str, Any]:
-    """Save, export and judge the sub-network; its part of the report."""
+    """Save and judge the sub-network; its part of the report."""
     require_folder(target.parent)  # not made again where it was deleted meanwhile
     subnet.save(sub, target)
-    onnx_error = None
-    try:
-        subnet.export_onnx(sub, target / "model.onnx")
-    except (ExportError, ImportError) as error:  # a training machine may have torch alone
-        onnx_error = str(error)
-        writer.event(session.step - 1, "warning", f"the sub-network was not exported to ONNX: {error}")
     loss, accuracy = _judge(session, writer, "subnet", sub.module)
     # Which vertex went and which tensor was cut is in report.json; lists of runs need not read that.
     left_out = ("erased", "sliced", "widths")
     report = {name: value for name, value in sub.report.to_json().items() if name not in left_out}
     report |= {"imports": list(imports_of(sub.module))}
-    return report | {"loss_subnet": loss, "accuracy_subnet": accuracy, "onnx_error": onnx_error}
+    return report | {"loss_subnet": loss, "accuracy_subnet": accuracy}
 
 
 def _judge(session: Session, writer: Writer, name: str, module: nn.Module) -> tuple[float, float]:

@@ -41,10 +41,12 @@ def scored(
     protect = [str(i) for i in space.protect]
     place = dict(data or {"data": "digits"})
     name, folder, trust = place["data"], place.get("data_folder"), place.get("trust", ())
-    key = f"preview {source} {name} {folder} {saliency} {seed} {protect} {space.collapse}"
+    asked = f"preview {source} {name} {folder}"
+    key = f"{asked} {saliency} {seed} {protect} {space.collapse}"
     if key not in cache:
         is_small = space.trace.macs <= SMALL_MACS and name == "digits"
-        if not is_small and not st.button(
+        is_known = any(other.startswith(f"{asked} ") for other in cache)  # asked once, shown from then on
+        if not (is_small or is_known) and not st.button(
             "Score the structures now", icon=":material/calculate:", key=f"score.{key}"
         ):
             return None

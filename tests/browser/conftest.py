@@ -24,6 +24,8 @@ from nasviz.runs import Run, RunSettings, Store
 ROOT = Path(__file__).parents[2]
 PATIENCE_MS = 60_000
 """For what needs a child with torch on a busy machine."""
+SLOWER = float(os.environ.get("NASVIZ_SLOW_BROWSER", "1"))
+"""How many times slower than it is Chromium shall be: what waits for too little fails then."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -121,6 +123,8 @@ def page(browser: Browser) -> Iterator[Page]:
     page.set_default_timeout(PATIENCE_MS)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
+    if SLOWER > 1:
+        context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
     yield page
     context.close()
     assert errors == []
@@ -141,6 +145,16 @@ def show(page: Page, server: Server, path: str) -> None:
 def on_page(page: Page, title: str) -> None:
     """Wait for a page by its own heading: sections below may be called the same."""
     expect(page.get_by_role("heading", name=title, exact=True, level=2)).to_be_visible()
+
+
+def click_row(page: Page, row: int) -> None:
+    """Click the box before a row of the page's first table, a canvas that loads after the page."""
+    table = page.get_by_test_id("stDataFrame").first
+    expect(table.locator(f"canvas tr[aria-rowindex='{row + 2}']")).to_be_attached()  # the head is row 1
+    settle(page)
+    table.click(position={"x": 16, "y": 54 + 36 * row})
+    expect(table.locator(f"canvas tr[aria-rowindex='{row + 2}'][aria-selected=true]")).to_be_attached()
+    settle(page)
 
 
 def picture(page: Page, name: str) -> None:

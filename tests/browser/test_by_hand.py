@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from nasviz.catalog import NetworkSource
 from nasviz.runs import RunSettings, Store
-from tests.browser.conftest import Server, on_page, picture, settle, show
+from tests.browser.conftest import Server, click_row, on_page, picture, settle, show
 
 
 def test_any_structures_are_cut_by_hand_and_compared(server: Server, page: Page) -> None:
@@ -85,17 +85,14 @@ def test_a_run_is_opened_from_the_list_and_deleted_to_the_trash(server: Server, 
     store = Store(server.runs)
     run = store.create(RunSettings(network=NetworkSource("stacked_unets"), target_sparsity=1, seed=77))
     show(page, server, "Runs")
-    settle(page)
-    # The newest run stands first; a table of Streamlit is a canvas, so its box is clicked by place.
-    page.get_by_test_id("stDataFrame").click(position={"x": 16, "y": 54})
+    click_row(page, 0)  # the newest run stands first
     expect(page.get_by_text("StackedUnets · K = 1")).to_be_visible()
     page.get_by_role("button", name="Open run", exact=True).click()
     expect(page.get_by_text("never started")).to_be_visible()
     expect(page).to_have_url(server.url(f"Search_and_train?model=stacked_unets&run={run.id}"))
 
     show(page, server, "Runs")
-    settle(page)
-    page.get_by_test_id("stDataFrame").click(position={"x": 16, "y": 54})
+    click_row(page, 0)
     page.get_by_role("button", name="Delete", exact=True).click()
     page.get_by_role("button", name="Delete it").click()
     expect(page.get_by_text("StackedUnets · K = 1")).to_have_count(0)

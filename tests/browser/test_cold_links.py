@@ -20,8 +20,8 @@ def test_a_cold_link_shows_its_page(title: str, browser: Browser, page: Page, tm
     server = start_server(tmp_path)
     try:
         show(page, server, ADDRESSES[title])
-        heading = "What could your network lose?" if title == "Start" else title
-        expect(page.get_by_role("heading", name=heading, exact=True)).to_be_visible()
+        name, level = ("What could your network lose?", 1) if title == "Start" else (title, 2)
+        expect(page.get_by_role("heading", name=name, exact=True, level=level)).to_be_visible()
         sidebar = page.get_by_test_id("stSidebarUserContent")
         for other in ADDRESSES:
             expect(sidebar.get_by_role("link", name=other, exact=True)).to_be_visible()

@@ -12,6 +12,7 @@ from nasviz import jobs
 from nasviz.catalog import NetworkSource
 from nasviz.errors import WeightsError
 from nasviz.graph import LatencyTable, SearchSpace, search_space
+from nasviz.jobs import child
 from nasviz.trace import trace
 from tests import mixed_network
 
@@ -92,6 +93,19 @@ def test_a_preview_scores_every_structure_once_and_again_the_same() -> None:
     assert sorted(scores[0]) == [1, 2, 5, 6, 9, 10]
     assert scores[0] == scores[1]
     assert dict(jobs.preview(DEMONET, "digits", saliency="magnitude").require()["scores"]) != scores[0]
+
+
+def test_what_was_traced_last_is_not_traced_again() -> None:
+    told: list[str] = []
+    asked = {"source": DEMONET.to_json(), "data": "digits", "data_folder": None, "trust": [], "seed": 0}
+    asked |= {"saliency": "snip", "collapse": [], "batch_size": 8}
+    first, again = (
+        dict(child.preview(asked | {"protect": names}, lambda share, words: told.append(words))["scores"])
+        for names in ([], ["1"])
+    )
+    assert again == {i: first[i] for i in first if i != 1}
+    assert told.count("tracing and comparing with your network") == 1
+    assert told.count("scoring every structure") == 2
 
 
 def test_a_cut_by_hand_is_exact_reopens_and_exports(tmp_path: Path) -> None:

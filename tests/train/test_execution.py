@@ -123,7 +123,7 @@ def test_the_sub_network_answers_like_the_full_one(done: Run) -> None:
     assert len(result["selected"]) == result["target_sparsity"] == 3
     assert set(by_network) == {("full", 0), ("full", 1), ("subnet", 1)}
     files = {path.name for path in (done.folder / "subnet").iterdir()}
-    assert {"graph.json", "weights.safetensors", "model.py", "report.json", "model.onnx"} <= files
+    assert {"graph.json", "weights.safetensors", "model.py", "report.json"} <= files
 
 
 def test_the_search_cost_is_the_time_of_warm_up_and_projection(done: Run) -> None:
@@ -239,7 +239,7 @@ def test_a_paused_run_stands_still_and_ends_as_if_it_had_not(store: Store, done:
     stood: list[int] = []
 
     def pause_and_go_on() -> None:
-        wait_until(lambda: run.state == "running")
+        wait_until(lambda: bool(run.environments))  # the worker has swept its folder by then
         run.request("pause")
         wait_until(lambda: run.state == "paused")
         stood.append(run.tail().last_step)
