@@ -5,7 +5,7 @@ import streamlit as st
 from nasviz.ui import frame, network
 
 frame.open_page("Model")
-above = st.container()
+above = st.container(key="model-facts")
 network.choose()
 with above:
     network.facts()

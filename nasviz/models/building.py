@@ -14,7 +14,7 @@ from nasviz.errors import InvalidSettingError
 from nasviz.models.darts import Darts
 from nasviz.models.darts_v2 import DartsV2
 from nasviz.models.demonet import DemoNet
-from nasviz.models.example_inputs import EXAMPLE_BATCH, drawn_inputs
+from nasviz.models.example_inputs import EXAMPLE_BATCH, drawn_inputs, returned_inputs
 from nasviz.models.mlp_digits import MlpDigits
 from nasviz.models.nas_bench_201 import NasBench201
 from nasviz.models.preresnet_164 import PreResNet
@@ -127,7 +127,7 @@ def _build(source: NetworkSource, facts: DataFacts | None) -> tuple[nn.Module, t
         inputs = (torch.arange(EXAMPLE_BATCH), torch.zeros(EXAMPLE_BATCH, model.hidden))
     elif inputs is None or source.input_shape is not None:
         inputs = _example_inputs(source, shape)
-    return model.train(), inputs if isinstance(inputs, tuple) else (inputs,)
+    return model.train(), returned_inputs(model, inputs)
 
 
 def _saved(folder: str) -> tuple[nn.Module, tuple[Any, ...]]:

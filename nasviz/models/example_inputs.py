@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nasviz.catalog import InputSpec
 from nasviz.errors import InvalidSettingError
 
-__all__ = ["EXAMPLE_BATCH", "drawn_inputs"]
+__all__ = ["EXAMPLE_BATCH", "drawn_inputs", "returned_inputs"]
 
 EXAMPLE_BATCH = 2
 
@@ -42,6 +42,26 @@ def drawn_inputs(model: nn.Module, specs: Sequence[InputSpec]) -> tuple[Any, ...
         else:
             places.append(value)
     return _by_place(model, places, named)
+
+
+def returned_inputs(model: nn.Module, inputs: Any) -> tuple[Any, ...]:
+    """Arguments of `model`, by place, from what a callable returned beside it.
+
+    A dict of the names of arguments gives each its value, as in `nasviz.trace`; any other is one argument.
+
+    Raises:
+        InvalidSettingError: An argument is taken by name only.
+
+    Examples:
+        >>> returned_inputs(nn.Linear(2, 1), {"input": 1}), returned_inputs(nn.Linear(2, 1), {"rgb": 1})
+        ((1,), ({'rgb': 1},))
+    """
+    if isinstance(inputs, tuple):
+        return inputs
+    names = inspect.signature(model.forward).parameters
+    if isinstance(inputs, Mapping) and inputs and names.keys() >= inputs.keys():
+        return _by_place(model, (), dict(inputs))
+    return (inputs,)
 
 
 def _drawn(spec: InputSpec, table: int, generator: torch.Generator) -> Tensor:
@@ -81,8 +101,8 @@ def _by_place(model: nn.Module, places: Sequence[Any], named: dict[str, Any]) ->
     for name, parameter in signature.parameters.items():
         if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             raise InvalidSettingError(
-                f"{type(model).__name__} takes {last} by name only; return a pair of the module and its"
-                " example inputs from your callable"
+                f"{type(model).__name__} takes {last} by name only: {signature}; inputs go by place here, so"
+                " take the * out of its forward, or wrap it in a network that passes them on"
             )
         found.append(bound.arguments.get(name, parameter.default))
         if name == last:

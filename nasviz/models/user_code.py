@@ -102,7 +102,12 @@ def _import(module_name: str, file: Path) -> ModuleType:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # the user's code may raise anything
-        raise InvalidSettingError(f"importing {module_name} raised {_described(error)}") from error
+        remedy = (
+            f"; install what it needs where nasviz runs, or put it beside {file.name}"
+            if isinstance(error, ImportError)
+            else ""
+        )
+        raise InvalidSettingError(f"importing {module_name} raised {_described(error)}{remedy}") from error
     if Path(module.__file__ or "").resolve() != file:
         raise InvalidSettingError(
             f"{module_name} is already the name of another module, {module.__file__ or 'a built-in one'};"
@@ -128,6 +133,11 @@ def _call(target: Any, source: NetworkSource, num_classes: int | None) -> Any:
             f"{source.name} is {type(target).__name__}; name a class or a function that returns a module"
         )
     offered = {} if num_classes is None else {"num_classes": num_classes}
+    if lacking := _lacking(target, {*dict(source.settings), *offered}):
+        raise InvalidSettingError(
+            f"{source.name} needs {', '.join(lacking)}, which nobody gives; write a function that calls it"
+            " with these and returns the network, and name that"
+        )
     return call_with(target, source.name, dict(source.settings), offered)
 
 
@@ -136,6 +146,17 @@ def _takes(target: Callable[..., Any], name: str) -> bool:
         return name in inspect.signature(target).parameters
     except (TypeError, ValueError):
         return False
+
+
+def _lacking(target: Callable[..., Any], given: set[str]) -> list[str]:
+    """Arguments without a default that are not in `given`."""
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    several = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
+    needed = (p for p in parameters if p.default is p.empty and p.kind not in several)
+    return [parameter.name for parameter in needed if parameter.name not in given]
 
 
 def _described(error: Exception) -> str:

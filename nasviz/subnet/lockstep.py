@@ -16,11 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _NormBase
 from torch.utils import _pytree as pytree
 
 from nasviz.subnet.program import Program, Step
 
 __all__ = ["Memory", "run"]
+
+aten = torch.ops.aten
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +140,31 @@ def _shape_only(step: Step, values: Mapping[fx.Node, Any]) -> Any:
     """The result of a call without its numbers."""
     try:
         shapes = {operand: pytree.tree_map(_without_numbers, values[operand]) for operand in step.operands}
+        if (known := _plain_shape(step, shapes)) is not None:
+            return known
         return _called(step, None if step.module is None else _bare(step.module), shapes)
     except Exception as error:  # operators without shapes of their own fail in many ways
         raise _NoShapeError from error
+
+
+def _plain_shape(step: Step, shapes: Mapping[fx.Node, Any]) -> Tensor | None:
+    """The result of a call that is surely shaped like an operand, or as a linear map; else nothing.
+
+    Torch tells such shapes slowly: it works out what a norm, GELU or attention is made of.
+    """
+    operands: list[Tensor] = [shapes[operand] for operand in step.operands]
+    if not operands or not all(isinstance(x, Tensor) and x.is_floating_point() for x in operands):
+        return None
+    first, target = operands[0], step.node.target
+    if isinstance(step.module, nn.Linear):
+        return first.new_empty((*first.shape[:-1], step.module.out_features))
+    if step.module is not None:
+        return first if isinstance(step.module, nn.LayerNorm | nn.GroupNorm | _NormBase) else None
+    if target is aten.scaled_dot_product_attention.default:
+        is_plain = len(operands) >= 3 and len({x.shape[:-2] for x in operands[:3]}) == 1
+        return first.new_empty((*first.shape[:-1], operands[2].shape[-1])) if is_plain else None
+    is_pointwise = isinstance(target, torch._ops.OpOverload) and torch.Tag.pointwise in target.tags
+    return first if is_pointwise and all(x.shape == first.shape for x in operands) else None
 
 
 def _bare(module: nn.Module) -> nn.Module:
@@ -165,10 +190,10 @@ def _size_of_product(step: Step, operand: Tensor) -> tuple[torch.Size, torch.dty
     module: Any = step.module
     x, weight = operand.to("meta"), module.weight.to("meta")
     if isinstance(module, nn.Linear):
-        return functional.linear(x, weight).shape, operand.dtype
+        return functional.linear(x, weight).shape, weight.dtype
     conv = (functional.conv1d, functional.conv2d, functional.conv3d)[weight.dim() - 3]
     geometry: Any = (module.stride, module.padding, module.dilation, module.groups)
-    return conv(x, weight, None, *geometry).shape, operand.dtype
+    return conv(x, weight, None, *geometry).shape, weight.dtype
 
 
 def _is_same(known: _Call, step: Step, operands: tuple[Any, ...]) -> bool:

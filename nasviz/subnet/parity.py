@@ -26,7 +26,7 @@ from nasviz.errors import ConstructionError
 from nasviz.graph import ConstructionPlan, Slice, TraceGraph
 from nasviz.subnet.lockstep import Memory, run
 from nasviz.subnet.probes import Probe, probes
-from nasviz.subnet.program import Program, Sizes
+from nasviz.subnet.program import Program
 from nasviz.subnet.slice import cut
 from nasviz.subnet.zero import drawn_weights, named_tensors
 from nasviz.trace.leaves import BatchNormCall, OutputForm
@@ -127,16 +127,19 @@ def check_parity(
     """
     modes = probes(networks.net, trace, inputs=inputs, seed=seed, thorough=thorough)
     memory = Memory()
-    if _says_nothing(networks, modes[0], memory):
+    small = Program(networks.small)
+    if _says_nothing(small, modes[0], memory):
         networks = networks.with_weights(plan, trace, seed)
-    checks = _checks(networks, modes, plan.slices, memory)
+        small = Program(networks.small, networks.drawn, like=small)
+    checks = _checks(networks, small, modes, plan.slices, memory)
     dtype = precision(networks.net)
     if dtype != torch.float32 or max(c.relative_error for c in checks) <= tolerance(dtype):
         return checks
     wide = [
         Probe(f"{mode.name} in double precision", *(_doubled(part) for part in mode[1:])) for mode in modes
     ]
-    decided = _checks(networks.double(), wide, plan.slices, Memory())
+    networks = networks.double()
+    decided = _checks(networks, Program(networks.small, networks.drawn), wide, plan.slices, Memory())
     is_rounding = max(c.relative_error for c in decided) <= tolerance(torch.float64)
     return decided if is_rounding else checks
 
@@ -145,19 +148,17 @@ def _doubled(value: Any) -> Any:
     return pytree.tree_map_only(Tensor, lambda t: t.double() if t.is_floating_point() else t, value)
 
 
-def _says_nothing(networks: Networks, mode: Probe, memory: Memory) -> bool:
+def _says_nothing(small: Program, mode: Probe, memory: Memory) -> bool:
     """Whether all that the sub-network returns is zero."""
-    answers = _answers(Program(networks.small), mode, memory, {}, remember=True)
+    answers = _answers(small, mode, memory, {}, remember=True)
     return not any(bool(answer.any()) for answer in answers if isinstance(answer, Tensor))
 
 
 def _checks(
-    networks: Networks, modes: Sequence[Probe], slices: Sequence[Slice], memory: Memory
+    networks: Networks, small: Program, modes: Sequence[Probe], slices: Sequence[Slice], memory: Memory
 ) -> tuple[Check, ...]:
-    """The comparisons; `memory` may hold calls of the sub-network in the first mode."""
-    sizes: Sizes = {}
-    small = Program(networks.small, networks.drawn)
-    zeroed = Program(networks.net, {**networks.drawn, **networks.zeros}, networks.silent, sizes)
+    """The comparisons; `memory` may hold calls of the sub-network `small` in the first mode."""
+    zeroed = Program(networks.net, {**networks.drawn, **networks.zeros}, networks.silent)
     checks: list[Check] = []
     effect = 0.0
     for mode in modes:
@@ -182,7 +183,7 @@ def _checks(
         found: float | None = None
         of: tuple[int, ...] = ()
         for back in networks.returns if effect < _FAINT else ():
-            answers = _answers(_with(networks, back, sizes), mode, memory, mode.statistics)
+            answers = _answers(_with(networks, back, zeroed), mode, memory, mode.statistics)
             found, of = _distance(mode.name, answers, wanted), back.structures
             effect = max(effect, found)
             if effect >= _FAINT:
@@ -191,10 +192,10 @@ def _checks(
     return tuple(checks)
 
 
-def _with(networks: Networks, back: Return, sizes: Sizes) -> Program:
+def _with(networks: Networks, back: Return, zeroed: Program) -> Program:
     """The full network with `back` back in it."""
     silent = [name for name in networks.silent if name in back.still]
-    return Program(networks.lively, {**networks.drawn, **back.still}, silent, sizes)
+    return Program(networks.lively, {**networks.drawn, **back.still}, silent, zeroed)
 
 
 def _knows_mode(net: nn.Module) -> bool:

@@ -42,9 +42,9 @@ class Step:
     """Whether equal operands give equal results."""
     frees: tuple[fx.Node, ...]
     """Nodes whose values nobody reads afterwards."""
-    is_zero: bool
+    is_zero: bool = False
     """Whether it is a linear map of zeros without a bias but zeros: whatever it reads, zeros come out."""
-    is_shadow: bool
+    is_shadow: bool = False
     """Whether only the shape of its value is asked for, since linear maps of zeros alone read it."""
 
 
@@ -58,7 +58,7 @@ class Program:
         net: The network; it must not change its graph or settings while the program is in use.
         fresh: Tensors to take in the place of those of these names, and of all that are tied to them.
         silent: Parameters that are known to be zero.
-        sizes: Of what linear maps of zeros give, by inputs and by node; programs of one network share it.
+        like: A program of this network, or of a copy of it: what is known of the graph is taken from there.
     """
 
     def __init__(
@@ -66,20 +66,22 @@ class Program:
         net: fx.GraphModule,
         fresh: Mapping[str, Tensor] = MappingProxyType({}),
         silent: Collection[str] = (),
-        sizes: Sizes | None = None,
+        like: Program | None = None,
     ) -> None:
-        self._sizes: Sizes = {} if sizes is None else sizes
-        self.is_functional = _is_functional(net)
-        buffers = dict(net.named_buffers(remove_duplicate=False))
-        if fresh and (not self.is_functional or buffers.keys() & fresh.keys()):
+        self._sizes: Sizes = {} if like is None else like._sizes
+        self.is_functional: bool = _is_functional(net) if like is None else like.is_functional
+        tensors = named_tensors(net) if fresh else {}
+        if fresh and not (self.is_functional and all(isinstance(tensors[n], nn.Parameter) for n in fresh)):
             net, fresh = shallow_copy(net, fresh), {}
         self.net = net
-        self._memo = memo_of(net, fresh) if fresh else {}
-        self._replaced = (
-            {id(tensor) for name, tensor in named_tensors(net).items() if name in fresh} if fresh else set()
-        )
+        self._memo = memo_of(tensors, fresh) if fresh else {}
+        self._replaced = {id(tensors[name]) for name in fresh}
         self._modules: dict[str, nn.Module] = {}
-        self.steps = list(self._steps(frozenset(silent))) if self.is_functional else []
+        self._plain: list[Step] = []
+        """The steps of the network itself."""
+        if self.is_functional:
+            self._plain = like._plain if like is not None and like.net is net else list(_plain_steps(net))
+        self.steps = list(self._steps(frozenset(silent)))
 
     def modules(self) -> Iterator[nn.Module]:
         """All modules of the network, and the copies."""
@@ -105,48 +107,60 @@ class Program:
         return self
 
     def _steps(self, silent: frozenset[str]) -> Iterator[Step]:
-        nodes = list(self.net.graph.nodes)
-        last = {operand: node for node in nodes for operand in node.all_input_nodes}
-        frees: dict[fx.Node, list[fx.Node]] = {}
-        for operand, node in last.items():
-            frees.setdefault(node, []).append(operand)
-        modules = {node: self._module(str(node.target)) for node in nodes if node.op == "call_module"}
-        zero = {node for node, module in modules.items() if silent and _is_zero(module, node, silent)}
-        shadows = _only_read_by(zero, nodes) if zero else set()
-        for node in nodes:
-            operands = tuple(node.all_input_nodes)
-            places = {operand: f"%{place}" for place, operand in enumerate(operands)}
-            module = modules.get(node)
-            yield Step(
-                node,
-                operands,
-                fx.map_arg((node.args, node.kwargs), places.__getitem__),
-                module,
-                _about(module) if module is not None else None,
-                _tensors_of(module, "_parameters"),
-                _tensors_of(module, "_buffers"),
-                node.op in ("call_function", "call_module") and not is_random(node),
-                tuple(frees.get(node, ())),
-                node in zero,
-                node in shadows,
-            )
+        """The plain steps, with what is replaced and what is known to be zero."""
+        zero = {step.node for step in self._plain if silent and _is_zero(step, silent)}
+        shadows = _only_read_by(zero, [step.node for step in self._plain]) if zero else set()
+        for step in self._plain:
+            module = self._own(step)
+            if module is not step.module:
+                tensors = _tensors_of(module, "_parameters"), _tensors_of(module, "_buffers")
+                step = replace(step, module=module, parameters=tensors[0], buffers=tensors[1])
+            if step.node in zero or step.node in shadows:
+                step = replace(step, is_zero=step.node in zero, is_shadow=step.node in shadows)
+            yield step
 
-    def _module(self, path: str) -> nn.Module:
-        """The module of that path, or a copy that holds the tensors which replace its own."""
-        module = self.net.get_submodule(path)
-        if not self._replaced or self._replaced.isdisjoint(map(id, _tensors_of(module, "_parameters"))):
-            return module
+    def _own(self, step: Step) -> nn.Module | None:
+        """The module that is called, or a copy that holds the tensors which replace its own."""
+        if step.module is None or self._replaced.isdisjoint(map(id, step.parameters)):
+            return step.module
+        path = str(step.node.target)
         if path not in self._modules:
-            self._modules[path] = copy.deepcopy(module, dict(self._memo))
+            self._modules[path] = copy.deepcopy(step.module, dict(self._memo))
         return self._modules[path]
 
 
-def _is_zero(module: nn.Module, node: fx.Node, silent: frozenset[str]) -> bool:
-    """Whether a module is a linear map of which all is known to be zero."""
-    if not isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+def _plain_steps(net: fx.GraphModule) -> Iterator[Step]:
+    """The calls of a network as it is."""
+    nodes = list(net.graph.nodes)
+    last = {operand: node for node in nodes for operand in node.all_input_nodes}
+    frees: dict[fx.Node, list[fx.Node]] = {}
+    for operand, node in last.items():
+        frees.setdefault(node, []).append(operand)
+    for node in nodes:
+        operands = tuple(node.all_input_nodes)
+        places = {operand: f"%{place}" for place, operand in enumerate(operands)}
+        module = net.get_submodule(str(node.target)) if node.op == "call_module" else None
+        yield Step(
+            node,
+            operands,
+            fx.map_arg((node.args, node.kwargs), places.__getitem__),
+            module,
+            _about(module) if module is not None else None,
+            _tensors_of(module, "_parameters"),
+            _tensors_of(module, "_buffers"),
+            node.op in ("call_function", "call_module") and not is_random(node),
+            tuple(frees.get(node, ())),
+        )
+
+
+def _is_zero(step: Step, silent: frozenset[str]) -> bool:
+    """Whether a call is a linear map of which all is known to be zero."""
+    module = step.module
+    if not isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) or module._modules:
         return False
     is_padded = isinstance(module, nn.Linear) or module.padding_mode == "zeros"
-    return is_padded and all(f"{node.target}.{name}" in silent for name, _ in module.named_parameters())
+    own = (name for name, parameter in module._parameters.items() if parameter is not None)
+    return is_padded and all(f"{step.node.target}.{name}" in silent for name in own)
 
 
 def _only_read_by(zero: set[fx.Node], nodes: Sequence[fx.Node]) -> set[fx.Node]:

@@ -80,9 +80,8 @@ def zero_tensors(net: nn.Module, group: Group) -> dict[str, Tensor]:
     return fresh
 
 
-def memo_of(net: nn.Module, fresh: Mapping[str, Tensor]) -> dict[int, Any]:
-    """For `copy.deepcopy`: each tensor of `net` stays itself, all but those of the names in `fresh`."""
-    tensors = named_tensors(net)
+def memo_of(tensors: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[int, Any]:
+    """For `copy.deepcopy`: each of `tensors` stays itself, all but those of the names in `fresh`."""
     memo: dict[int, Any] = {id(tensor): tensor for tensor in tensors.values()}
     for name, value in fresh.items():
         tensor = tensors[name]
@@ -93,7 +92,7 @@ def memo_of(net: nn.Module, fresh: Mapping[str, Tensor]) -> dict[int, Any]:
 
 def shallow_copy(net: fx.GraphModule, fresh: Mapping[str, Tensor] | None = None) -> fx.GraphModule:
     """A network with modules and a graph of its own that shares its tensors with `net`, all but `fresh`."""
-    return copy.deepcopy(net, memo_of(net, fresh or {}))
+    return copy.deepcopy(net, memo_of(named_tensors(net), fresh or {}))
 
 
 def own_tensors_(net: nn.Module, other: nn.Module) -> None:

@@ -95,10 +95,11 @@ def input_dependent(graph: fx.Graph) -> set[fx.Node]:
 
 
 def is_random(node: fx.Node) -> bool:
-    """Whether a call draws random numbers."""
-    return isinstance(node.target, torch._ops.OpOverload) and (
-        torch.Tag.nondeterministic_seeded in node.target.tags
-    )
+    """Whether a call draws random numbers; attention that drops nothing draws none."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return False
+    draws = torch.Tag.nondeterministic_seeded in node.target.tags
+    return draws and arguments(node).get("dropout_p") != 0.0
 
 
 def is_in_place(node: fx.Node) -> bool:

@@ -57,7 +57,7 @@ def expected_answers(model: nn.Module, probe: Probe) -> Answers:
     except Exception as error:  # the user's code
         raise TraceError(
             f"{type(model).__name__} does not run on inputs of shape {_shapes(probe)}: {first_line(error)}"
-            f"{place_of_error(error, model)}; pass example_inputs of the shape that it was made for"
+            f"{place_of_error(error, model)}; give it inputs of the shapes and types that it was made for"
         ) from error
     with suppress(Exception):  # the user's code, at another batch size
         answers.batch = ask(model, model, probe, train=False).batch

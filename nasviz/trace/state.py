@@ -17,8 +17,9 @@ def borrowed(model: nn.Module) -> Iterator[None]:
 
     Buffers are swapped for copies, so that not even their memory is written to.
     """
-    attributes = [(module, dict(vars(module))) for module in model.modules()]
-    registered = [(module._buffers, dict(module._buffers)) for module in model.modules()]
+    modules = list(model.modules())
+    attributes = [(module, dict(vars(module))) for module in modules]
+    registered = [(module._buffers, dict(module._buffers)) for module in modules]
     buffers = [(buffer, buffer.data) for buffer in model.buffers()]
     devices = {t.device for t in (*model.parameters(), *model.buffers()) if t.device.type == "cuda"}
     with torch.random.fork_rng(devices=[device.index for device in devices]):

@@ -29,6 +29,7 @@ P = ParamSpec("P")
 ICON = Path(nasviz.__file__).parents[1] / "assets" / "icon.svg"
 
 STYLE = """
+[data-testid="stMain"]:has(.st-key-model-facts) { overflow-anchor: none; }
 .stMainBlockContainer { padding: 2.2rem 3rem 4rem; max-width: 1700px; }
 @media (max-width: 640px) {
   .stMainBlockContainer { padding: 2.6rem 1rem 3rem; }
@@ -45,8 +46,9 @@ STYLE = """
 [data-testid="stMetricLabel"] p { white-space: normal; }
 [data-testid="stCaptionContainer"] { color: inherit; opacity: 0.76; }
 """
-"""Room for graphs: Streamlit's own margins take a third of a projector's height. And captions that are read
-easily: its own lie below a contrast of 4.5."""
+"""Room for graphs: Streamlit's own margins take a third of a projector's height. Captions that are read
+easily: its own lie below a contrast of 4.5. And what is told above a form, such as an error, is seen: a
+browser keeps the form where it was, and what comes in above it out of sight."""
 DARK_STYLE = """
 button[kind^="primary"], button[kind^="primary"]:is(:hover, :focus, :active) { color: #0b1220; }
 button[kind^="primary"]:disabled { color: inherit; }

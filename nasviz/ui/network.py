@@ -11,7 +11,7 @@ from pathlib import Path
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.catalog import HOW_TO_WRITE, NETWORKS, Entry, NetworkSource, Value, image_and_others, read_inputs
+from nasviz.catalog import NETWORKS, Entry, NetworkSource, Value, image_and_others, read_inputs
 from nasviz.draw.labels import count, plain_shape
 from nasviz.errors import InvalidSettingError, NasvizError
 from nasviz.graph import SearchSpace
@@ -28,7 +28,11 @@ __all__ = ["choose", "facts"]
 
 _UPLOAD = "onnx.file"
 
-_MORE_INPUTS = "Between two inputs stands a semicolon; NAME= before one is the argument's name."
+_INPUTS = (
+    "`3,32,32` is one image; else the batch comes first: `N,1,16000`, or `int64:N,16<1000` for whole numbers"
+    " below 1000. Several inputs: `tokens=int64:N,16<1000; mask=bool:N,16`. Empty where the callable returns"
+    " a pair of the network and its example inputs."
+)
 FIELDS_IN_A_ROW = 3
 ZOO, TORCHVISION, TIMM = "Zoo", "torchvision", "timm"
 OWN, ONNX = "Your own Python", "ONNX, to look at"
@@ -66,7 +70,7 @@ def facts() -> None:
         {
             "Parameters": (f"{trace.num_parameters:,}", "Trainable numbers; shared tensors count once."),
             "MACs": (f"{trace.macs:,}", "Multiply-accumulates of convolutions and linears for one image."),
-            "Input": (", ".join(plain_shape(i.shape) for i in trace.inputs), "Shape of one image."),
+            "Input": (", ".join(plain_shape(i.shape) for i in trace.inputs), "Shape of one example."),
             "Operators": (f"{len(trace):,}", "Vertices of the trace graph."),
             "Edges": (f"{trace.num_edges:,}", "Data edges between operators."),
         }
@@ -177,12 +181,8 @@ def _own() -> None:
     )
     st.code("\n".join(options().trust), language=None)
     name = st.text_input("Callable", placeholder="package.module:callable", key="own.name")
-    text = st.text_input(
-        "Input",
-        placeholder="from the callable",
-        key="own.shape",
-        help=f"Write {HOW_TO_WRITE}. {_MORE_INPUTS}",
-    )
+    text = st.text_input("Input", placeholder="what the callable returns beside the network", key="own.shape")
+    st.caption(_INPUTS)
     classes = st.number_input(
         "Classes", 1, 1_000_000, None, placeholder="from the callable", key="own.classes"
     )

@@ -115,6 +115,24 @@ def broken():
 
 def text():
     return "network"
+
+class Joined(nn.Module):
+    def forward(self, x, mask):
+        return torch.cat([x, mask], 1)
+
+class Strict(nn.Module):
+    def forward(self, x, *, mask):
+        return x
+
+def named():
+    return Joined(), {"mask": torch.ones(3, 5), "x": torch.ones(3, 4)}
+
+def by_name_only():
+    return Strict(), {"mask": torch.ones(3, 5), "x": torch.ones(3, 4)}
+
+class Wide(nn.Module):
+    def __init__(self, width, depth, *rest, bias=True):
+        super().__init__()
 """
 
 
@@ -124,6 +142,7 @@ def trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     package.mkdir(parents=True)
     (package / "small.py").write_text(USER_CODE)
     (package / "damaged.py").write_text("def f(:\n")
+    (package / "lacking.py").write_text("import absent\n")
     monkeypatch.delitem(__import__("sys").modules, "people_own_networks", raising=False)
     monkeypatch.delitem(__import__("sys").modules, "people_own_networks.small", raising=False)
     return package.parent
@@ -144,15 +163,25 @@ def test_user_code_may_bring_its_own_inputs(trusted: Path) -> None:
     assert isinstance(model, nn.Linear)
 
 
+def test_inputs_that_user_code_brings_may_go_by_the_names_of_arguments(trusted: Path) -> None:
+    model, inputs = build(NetworkSource("people_own_networks.small:named", trust=(str(trusted),)))
+    assert [tuple(value.shape) for value in inputs] == [(3, 4), (3, 5)], "in the order of the network"
+    assert model(*inputs).shape == (3, 9)
+    with pytest.raises(InvalidSettingError, match=r"takes mask by name only.*take the \*"):
+        build(NetworkSource("people_own_networks.small:by_name_only", trust=(str(trusted),)))
+
+
 @pytest.mark.parametrize(
     ("name", "word"),
     [
         ("people_own_networks.small:absent", "has no 'absent'"),
         ("people_own_networks.small:broken", "raised OSError: no disk"),
         ("people_own_networks.small:text", "returned str"),
+        ("people_own_networks.small:Wide", "needs width, depth, which nobody gives; write a function"),
         ("people_own_networks.small:number", "is int"),
         ("people_own_networks.small:Small", "no input is given; give 3,32,32"),
         ("people_own_networks.damaged:f", "raised SyntaxError"),
+        ("people_own_networks.lacking:f", r"No module named 'absent'; install what it needs"),
         ("people_own_networks.absent:f", r"no module.*people_own_networks/absent\.py"),
         ("json:loads", "no module json"),
     ],

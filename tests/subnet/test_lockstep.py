@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, fx, nn
+from torch.nn import functional
 
 import nasviz
+from nasviz.subnet import lockstep
 from nasviz.subnet.lockstep import Memory
 from nasviz.subnet.lockstep import run as run_program
 from nasviz.subnet.program import Program
@@ -158,3 +160,57 @@ def test_replaced_tensors_are_read_and_the_network_keeps_its_own() -> None:
     assert torch.equal(net(X), before)
     net.get_parameter("b.0.weight").data = fresh
     assert torch.equal(found, net(X))
+
+
+class Attention(nn.Module):
+    """A block as transformers have it: norm, projections, attention, GELU."""
+
+    def __init__(self, p: float = 0.0) -> None:
+        super().__init__()
+        self.norm, self.qkv, self.out = nn.LayerNorm(8), nn.Linear(8, 24), nn.Linear(8, 8)
+        self.wide, self.narrow = nn.Linear(8, 5), nn.Linear(5, 8)
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(self.norm(x.flatten(1, 2))).unflatten(2, (2, 12)).transpose(1, 2).chunk(3, dim=-1)
+        drops = self.p if self.training else 0.0
+        seen = functional.scaled_dot_product_attention(q, k, v, dropout_p=drops)
+        seen = self.out(seen.transpose(1, 2).flatten(2))
+        return seen + self.narrow(functional.gelu(self.wide(seen)) * 2)
+
+
+@pytest.mark.parametrize("p", [0.0, 0.5])
+@torch.no_grad()
+def test_attention_that_drops_nothing_is_computed_once(monkeypatch: pytest.MonkeyPatch, p: float) -> None:
+    torch.manual_seed(0)
+    net = nasviz.trace(Attention(p), X).eval()
+    memory, made = remembered(net), []
+    call = lockstep._called
+    monkeypatch.setattr(lockstep, "_called", lambda *given: made.append(given[0].node) or call(*given))
+    assert torch.equal(run(net, (X,), memory), net(X))
+    assert not made
+
+
+@torch.no_grad()
+def test_shapes_of_attention_norms_and_activations_are_known() -> None:
+    torch.manual_seed(0)
+    net = nasviz.trace(Attention(), X).eval()
+    values = values_in(net)
+    program = Program(net, silent=["out.weight", "out.bias", "narrow.weight", "narrow.bias"])
+    found = {step.node: lockstep._shape_only(step, values) for step in program.steps if step.is_shadow}
+    shapes = {node: value.shape for node, value in found.items() if isinstance(value, Tensor)}
+    assert len(shapes) > 8
+    assert shapes == {node: values[node].shape for node in shapes}
+
+
+def values_in(net: fx.GraphModule) -> dict[fx.Node, Any]:
+    """What every node of a network is for `X`."""
+    values: dict[fx.Node, Any] = {}
+
+    class Watching(fx.Interpreter):
+        def run_node(self, n: fx.Node) -> Any:
+            values[n] = super().run_node(n)
+            return values[n]
+
+    Watching(net).run(X)
+    return values
