@@ -22,6 +22,8 @@ def clean(text: str) -> str:
         >>> clean("block\n\u202e1\x00")
         'block 1'
     """
+    if text.isprintable():  # as nearly all names are: looked at whole, a hundred times as fast
+        return text
     return "".join(c if c.isprintable() else " " if c.isspace() else "" for c in text)
 
 

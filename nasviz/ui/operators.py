@@ -7,8 +7,11 @@ import streamlit as st
 from nasviz.draw.collapse import opening
 from nasviz.graph import SearchSpace
 from nasviz.ui import colours, erasing, frame, graphs, session
+from nasviz.ui.component import toggled_in
 
 __all__ = ["trace_graph"]
+
+GRAPH = "trace-graph"
 
 
 @frame.tell_errors
@@ -17,16 +20,19 @@ def trace_graph() -> None:
     state, analysis = session.current(), session.require_analysis()
     space = session.space()
     place = f"opened {analysis.key}"
-    opened = state.choices.setdefault(place, opening(space.trace))
+    if place not in state.choices:
+        state.choices[place] = opening(space.trace)
+    view = graphs.trace_of(session.key_of(space), state.choices[place], space)
+    if path := toggled_in(
+        view, GRAPH
+    ):  # before anything is drawn: to run the script again takes twice as long
+        state.choices[place] = graphs.toggle(state.choices[place], path)
+        view = graphs.trace_of(session.key_of(space), state.choices[place], space)
     colour = _toolbar(space, place)
     plan = erasing.plan_of(space, state.marked, state.gates)
-    view = graphs.trace_of(session.key_of(space), opened, space)
     overlay = colours.painted(view, space, colour, plan)
-    selection = graphs.show(view, space, key="trace-graph", overlay=overlay, selected=state.linked)
+    selection = graphs.show(view, space, key=GRAPH, overlay=overlay, selected=state.linked)
     graphs.remember(selection)
-    if selection.toggled:
-        state.choices[place] = graphs.toggle(opened, selection.toggled)
-        st.rerun()
     st.caption(
         f"{len(space.trace):,} operators, {space.trace.num_edges:,} edges. Double-click a module to open it,"
         " the title of an open one to close it."

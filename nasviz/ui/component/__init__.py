@@ -1,7 +1,16 @@
 """Components of the pages that need JavaScript: graph view, live view, and the plane of a group."""
 
-from nasviz.ui.component.graph import GraphSelection, chosen_in, graph_view, paint, paint_message
+from nasviz.ui.component.graph import GraphSelection, chosen_in, graph_view, paint, paint_message, toggled_in
 from nasviz.ui.component.live import live_view
 from nasviz.ui.component.plane import plane
 
-__all__ = ["GraphSelection", "chosen_in", "graph_view", "live_view", "paint", "paint_message", "plane"]
+__all__ = [
+    "GraphSelection",
+    "chosen_in",
+    "graph_view",
+    "live_view",
+    "paint",
+    "paint_message",
+    "plane",
+    "toggled_in",
+]

@@ -108,7 +108,7 @@ class Camera {
       Object.assign(this.map.style, { width: sizes.width / 2 + "px", height: sizes.height / 2 + "px" });
       const pen = this.thumb.getContext("2d");
       for (const v of this.vertices) {
-        const [, bin, state] = /^(?:binned (b\d))? ?(s-[a-z-]+)?/.exec(v.paint);
+        const [, bin, state] = (v.looks ??= /^(?:binned (b\d))? ?(s-[a-z-]+)?/.exec(v.paint));
         pen.fillStyle = this.colours[state ? "--" + state : bin ? `--${this.root.dataset.scale}-${bin}` : "--map"];
         pen.fillRect(v.x * k, v.y * k, Math.max(v.w * k, 1.5), Math.max(v.h * k, 1.5));
       }

@@ -117,6 +117,7 @@ class GraphView extends Camera {
       v.note = notes[v.id] ?? "";
       if (wanted === v.paint) continue;
       v.paint = wanted;
+      v.looks = null;
       dress(v);
     }
     const present = new Set(legend.map(([state]) => state));

@@ -13,7 +13,7 @@ from nasviz.draw.drawing import DrawnVertex
 from nasviz.draw.palette import STATES
 from nasviz.draw.viewer import GRAPH_SCRIPTS, script, style_sheet
 
-__all__ = ["GraphSelection", "chosen_in", "graph_view", "paint", "paint_message"]
+__all__ = ["GraphSelection", "chosen_in", "graph_view", "paint", "paint_message", "toggled_in"]
 
 _ON_TRACES = ("ancestor", "descendant")
 _PLAIN_LIMIT = 300
@@ -33,8 +33,6 @@ class GraphSelection:
     """What a person chose in a graph view."""
 
     vertex: DrawnVertex | None = None
-    toggled: str | None = None
-    """Path of the module that is to be opened or closed; set for one run of the script only."""
     protected: DrawnVertex | None = None
     """Whose switch for protection was turned; set for one run of the script only."""
 
@@ -84,18 +82,26 @@ def graph_view(
             on_toggled_change=_nothing,
             on_protected_change=_nothing,
         )
-    toggled, protected = _once(key, "toggled", answer.toggled), _once(key, "protected", answer.protected)
-    return GraphSelection(
-        _named(view, answer.selected),
-        view.modules.get(toggled) if toggled else None,
-        view.by_id.get(protected) if protected else None,
-    )
+    protected = _once(key, "protected", answer.protected)
+    return GraphSelection(_named(view, answer.selected), view.by_id.get(protected) if protected else None)
 
 
 def chosen_in(view: GraphView, key: str) -> DrawnVertex | None:
     """The vertex that is chosen in the graph view `key`, before it is shown again."""
     state = st.session_state.get(key)
     return _named(view, state.get("selected")) if isinstance(state, Mapping) else None
+
+
+def toggled_in(view: GraphView, key: str) -> str | None:
+    """Path of the module that was opened or closed in the graph view `key`, before it is shown again; once.
+
+    Args:
+        view: What was shown when it happened.
+        key: Of the widget.
+    """
+    state = st.session_state.get(key)
+    name = _once(key, "toggled", state.get("toggled")) if isinstance(state, Mapping) else None
+    return view.modules.get(name) if name else None
 
 
 def paint(

@@ -120,7 +120,8 @@ class LiveView {
     if (!this.data) return;
     const style = getComputedStyle(this.root);
     this.font = style.fontFamily;
-    this.colour = (name) => style.getPropertyValue(name).trim();
+    const read = new Map(); // a large run asks for a colour thousands of times
+    this.colour = (name) => read.get(name) ?? read.set(name, style.getPropertyValue(name).trim()).get(name);
     this.span = [0, Math.max(this.data.total - 1, this.data.step, 1)];
     this.drawPhases(); this.drawCurves(); this.drawHeat();
   }
@@ -232,7 +233,7 @@ class LiveView {
     if (!canvas) return;
     const { pen, width } = canvas;
     pen.font = `12.5px ${this.font}`;
-    const name = Math.min(Math.max(...structures.map((s) => pen.measureText(s[1]).width)) + 18, width * 0.34);
+    const name = Math.min(this.widest(pen, structures) + 18, width * 0.34);
     const box = { left: name, right: width - 92, row };
     this.heatBox = box;
     pen.fillStyle = this.colour("--ink");
@@ -261,11 +262,11 @@ class LiveView {
       pen.imageSmoothingEnabled = false;
       pen.drawImage(picture, box.left, HEAD, box.right - box.left, shown * row - 1);
     }
+    pen.fillStyle = this.colour("--page");
+    structures.forEach((_, i) => pen.fillRect(0, HEAD + i * row + row - 1, width, 1));
+    if (row < ROW) return;
     structures.forEach(([, text, state, score], i) => {
       const y = HEAD + i * row;
-      pen.fillStyle = this.colour("--page");
-      pen.fillRect(0, y + row - 1, width, 1);
-      if (row < ROW) return;
       pen.fillStyle = this.colour(state === "zero" ? "--faint" : "--ink");
       pen.font = `12.5px ${this.font}`;
       pen.fillText(text, 10, y + row / 2, name - 16);
@@ -286,16 +287,23 @@ class LiveView {
       pen.textAlign = "left";
     });
   }
+  // Width of the longest name: names stay, so they are measured once.
+  widest(pen, structures) {
+    const names = pen.font + structures.map((s) => s[1]).join("\n");
+    if (names !== this.measured) {
+      this.measured = names;
+      this.longest = Math.max(...structures.map((s) => pen.measureText(s[1]).width));
+    }
+    return this.longest;
+  }
   picture(rows, columns) {
     if (!columns || this.bytes.length !== rows * columns) return null;
     this.sheet ??= document.createElement("canvas");
     Object.assign(this.sheet, { width: columns, height: rows });
     const pen = this.sheet.getContext("2d"), image = pen.createImageData(columns, rows);
-    const colours = Array.from({ length: 9 }, (_, i) => parseInt(this.colour("--cividis-b" + i).slice(1), 16));
-    this.bytes.forEach((bin, i) => {
-      if (bin > 8) return;
-      image.data.set([colours[bin] >> 16, (colours[bin] >> 8) & 255, colours[bin] & 255, 255], i * 4);
-    });
+    const pixels = new DataView(image.data.buffer); // red, green, blue, opaque, whatever the machine's order
+    const colours = Array.from({ length: 9 }, (_, i) => parseInt(this.colour("--cividis-b" + i).slice(1) + "ff", 16));
+    this.bytes.forEach((bin, i) => { if (bin < 9) pixels.setUint32(4 * i, colours[bin]); });
     pen.putImageData(image, 0, 0);
     return this.sheet;
   }

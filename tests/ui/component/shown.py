@@ -21,7 +21,7 @@ from nasviz.draw import (
 from nasviz.draw.about import about
 from nasviz.graph import search_space
 from nasviz.runs.records import Vectors
-from nasviz.ui.component import chosen_in, graph_view, live_view, paint_message
+from nasviz.ui.component import chosen_in, graph_view, live_view, paint_message, toggled_in
 from tests.draw.networks import staged
 from tests.draw.test_live_frame import run
 from tests.graph.networks import demonet
@@ -61,11 +61,12 @@ def graph() -> None:
 
 def modules() -> None:
     opened = st.session_state.setdefault("opened", {"stages"})
-    chosen = graph_view(trace_view(deep.trace, opened, space=deep), key="deep")
+    view = trace_view(deep.trace, opened, space=deep)
+    if path := toggled_in(view, "deep"):
+        opened.symmetric_difference_update({path})
+        view = trace_view(deep.trace, opened, space=deep)
+    chosen = graph_view(view, key="deep")
     st.text(f"selected {chosen.selected}")
-    if chosen.toggled:
-        opened.symmetric_difference_update({chosen.toggled})
-        st.rerun()
 
 
 def pair() -> None:
