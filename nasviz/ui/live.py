@@ -5,10 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from nasviz import jobs
+from nasviz.draw import state_overlay
 from nasviz.errors import StorageError
 from nasviz.runs import Run
 from nasviz.runs.files import LOG
-from nasviz.ui import frame, genotypes, graphs, pruning, replay, run_facts
+from nasviz.ui import frame, genotypes, graphs, pruning, replay, run_facts, session
 from nasviz.ui.component import graph_view
 from nasviz.ui.run_facts import AT_WORK
 from nasviz.ui.scene import GRAPH, Scene
@@ -17,6 +18,8 @@ from nasviz.ui.words import inert
 __all__ = ["watch"]
 
 REFRESH_S = 0.5
+HEIGHT = 700
+"""Of the graph, in pixels."""
 
 
 def watch(run: Run) -> None:
@@ -31,7 +34,9 @@ def watch(run: Run) -> None:
         if space is not None:
             view = graphs.segments_of(f"run {run.id}", space)
             scene = Scene(run, space, view)
-            graph_view(view, key=GRAPH, overlay=scene.overlay(tail), about=scene.about(tail), height=700)
+            graph_view(view, key=GRAPH, overlay=scene.overlay(tail), about=scene.about(tail), height=HEIGHT)
+        elif state in AT_WORK:
+            _graph_to_come(run)
     scene = Scene(run, space, view)
     with left:
         if state in AT_WORK and not replay.looks_back(scene):
@@ -47,6 +52,28 @@ def watch(run: Run) -> None:
         if words := run_facts.equality(tail):
             st.caption(inert(words))
         st.json(run.settings.to_json(), expanded=False)
+
+
+def _graph_to_come(run: Run) -> None:
+    """While the worker traces: the network as this visitor has seen it before the start, else what comes."""
+    state, settings = session.current(), run.settings
+    wishes = tuple(str(i) for i in sorted(state.protect)), state.collapse
+    if state.analysis is None or (state.source, *wishes) != (
+        settings.network,
+        settings.protect,
+        settings.collapse,
+    ):
+        st.info(
+            "The segment graph will be here, coloured by what is measured of each structure, once the worker"
+            " has traced the network.",
+            icon=":material/hourglass_top:",
+        )
+        return
+    space = session.space()
+    view = graphs.segments_of(session.key_of(space), space)
+    protected = [v for i in space.protected for v in space.segments[i].vertices]
+    graph_view(view, key=GRAPH, overlay=state_overlay(view, protected, "protected"), height=HEIGHT)
+    st.caption("Colours appear with the first scores, once the worker has traced the network for itself.")
 
 
 def _head(run: Run, state: str) -> None:

@@ -20,10 +20,10 @@ GATES = (
 )
 SWITCHABLE = (
     "Pooling and identity edges have no variables that could become zero, so no training marks them"
-    " redundant. With a switch on each, a number that scales it, they are structures too (in Python:"
-    " `nasviz.add_switches`); until then K does not count them."
+    " redundant. With a switch on each, a number that scales it, they are structures too: GSparsity puts them"
+    " in by itself, and `nasviz.add_switches` does in Python. No other search counts them in its K."
 )
-COUNTED = "As if each had a switch. What is trained here has none, so the K of a search stays as it is."
+COUNTED = "Counted only: the network and the K of a search stay as they are."
 
 
 def other_kinds(space: SearchSpace) -> None:
@@ -38,7 +38,7 @@ def other_kinds(space: SearchSpace) -> None:
         title = f"{_number(len(operations), 'operation')} without variables: pooling and identity edges"
         with st.expander(title, icon=":material/toggle_on:"):
             st.caption(SWITCHABLE)
-            if st.toggle("Count them in K", key="other_kinds.count", help=COUNTED):
+            if st.toggle("How far K would go with them", key="other_kinds.count", help=COUNTED):
                 removable, most = _counted(session.key_of(space), space)
                 st.markdown(
                     f"With a switch on each: **{removable}** structures, at most **{most}** together."

@@ -30,9 +30,9 @@ def test_gates_and_switchable_operations_are_listed_with_what_they_are() -> None
     assert list(operations["operation"]) == ["pool", "identity add_1 → add_2"]
     said = " ".join(caption.value for caption in app.caption)
     assert "no search does it, and K does not count it" in said
-    assert "until then K does not count them" in said
+    assert "No other search counts them in its K" in said
     assert not [text for text in app.markdown if "With a switch on each" in text.value]
-    (toggle,) = (toggle for toggle in app.toggle if toggle.label == "Count them in K")
+    (toggle,) = (toggle for toggle in app.toggle if toggle.label == "How far K would go with them")
     toggle.set_value(True).run()
     (counted,) = (text.value for text in app.markdown if "With a switch on each" in text.value)
     space = analyses.mixed().space
