@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -13,7 +15,9 @@ from nasviz.runs.ablation import MEASURES, AblationPoint, curve
 __all__ = ["ablation_chart"]
 
 NAMES = {"sgd": "SGD", "adam": "Adam", "hapg": "HAPG", "adamhapg": "AdamHAPG"}
-NAMES |= {"lasso": "Lasso", "gl": "group lasso", "sgl": "sparse group lasso"}
+NAMES |= {"lasso": "lasso", "gl": "group lasso", "sgl": "sparse group lasso"}
+TOTALS = {"features": 64, "neurons": 60}
+"""Of what is counted in whole numbers."""
 
 
 def ablation_chart(
@@ -25,7 +29,7 @@ def ablation_chart(
         points: Of any number of seeds; lines join means, bars are standard deviations.
         thresholds: At which proximal methods, and SGD and Adam, are judged.
     """
-    figure = make_subplots(2, 2, subplot_titles=list(MEASURES.values()), vertical_spacing=0.14)
+    figure = make_subplots(2, 2, subplot_titles=[*map(_in_two, MEASURES.values())], vertical_spacing=0.2)
     for number, series in enumerate(dict.fromkeys(point.series for point in points)):
         optimizer, regulariser = series.split(", ")
         threshold = thresholds[optimizer in ("sgd", "adam")]
@@ -45,11 +49,29 @@ def ablation_chart(
                 col=place % 2 + 1,
             )
     figure.update_xaxes(type="log", exponentformat="power", dtick=1)
-    figure.update_xaxes(title_text="λ", row=2)
-    for row, col in ((1, 1), (2, 2)):
-        figure.update_yaxes(tickformat=".0%", row=row, col=col)
+    figure.update_xaxes(title={"text": "λ", "standoff": 4}, row=2)
+    for place, measure in enumerate(MEASURES):
+        row, col = place // 2 + 1, place % 2 + 1
+        if measure in TOTALS:
+            fewest = min((getattr(point, measure) for point in points), default=TOTALS[measure])
+            figure.update_yaxes(**_counting(fewest, TOTALS[measure]), row=row, col=col)
+        else:
+            figure.update_yaxes(tickformat=".0%", row=row, col=col)
     figure.update_layout(
-        template="plotly_white", height=680, margin={"l": 50, "r": 20, "t": 50, "b": 40}, font={"size": 13}
+        template="plotly_white", height=720, margin={"l": 50, "r": 20, "t": 50, "b": 40}, font={"size": 13}
     )
-    figure.update_layout(legend={"orientation": "h", "y": -0.1})
+    figure.update_layout(legend={"orientation": "h", "y": -0.16})
     return figure
+
+
+def _counting(fewest: int, total: int) -> dict[str, Any]:
+    """An axis of whole numbers up to all there are, with a handful of ticks."""
+    stride = max(1, math.ceil((total - fewest) / 5))
+    return {"range": [fewest - stride, total + 0.3 * stride], "dtick": stride, "tick0": total}
+
+
+def _in_two(title: str) -> str:
+    """The title in two lines: side by side, longer ones run into each other on a phone."""
+    words = title.split()
+    at = min(range(1, len(words)), key=lambda i: abs(len(" ".join(words[:i])) - len(title) / 2))
+    return "<br>".join((" ".join(words[:at]), " ".join(words[at:])))

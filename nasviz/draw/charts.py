@@ -88,13 +88,14 @@ def pareto_chart(points: Sequence[Point], *, cost: str, gain: str, title: str = 
 
 
 def around(values: Sequence[float], most: float = math.inf) -> list[float] | None:
-    """A range with room on both sides, also around a single value; none below zero or far above `most`."""
+    """A range with room on both sides, also around one value; none below zero, and no tick above `most`."""
     known = [value for value in values if math.isfinite(value)]
     if not known:
         return None
     low, high = min(known), max(known)
     room = max(0.12 * (high - low), 0.04 * abs(high), 1e-9)
-    return [max(0.0, low - room), min(high + room, 1.02 * most)]
+    start, end = max(0.0, low - room), high + room
+    return [start, end if end <= most else most + 0.05 * (most - start)]
 
 
 def savings_chart(plan: ConstructionPlan) -> go.Figure:

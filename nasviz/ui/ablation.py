@@ -70,6 +70,8 @@ def _watch(seeds: int, epochs: int, was_busy: bool) -> None:
         words = f"{done} of {total} trainings"
     if done or was_busy:
         st.progress(min(1.0, done / total), text=words)
+    else:
+        st.caption(f"{total} trainings, one after the other.")
     points = [point for point in place.points if point.seed < seeds]
     if not points:
         return

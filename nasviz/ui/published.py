@@ -1,14 +1,16 @@
-"""What documents print of the current network, beside what it is here."""
+"""What documents print: of the current network, beside what it is here, and of a line of their tables."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from nasviz.catalog import Configuration, Entry, Figure, NetworkSource
+from nasviz.catalog import Configuration, Entry, Figure, NetworkSource, Printed
 from nasviz.graph import TraceGraph
 from nasviz.ui import session
 
-__all__ = ["compare"]
+__all__ = ["NO_PATH", "compare", "printed_accuracy"]
+
+NO_PATH = "✗ no path left"
 
 WORDS = {
     "params": "Parameters",
@@ -44,6 +46,20 @@ def compare(source: NetworkSource, trace: TraceGraph) -> None:
                 on_click=session.open_network,
                 args=(_source(entry, form),),
             )
+
+
+def printed_accuracy(found: Printed) -> str:
+    """The accuracy of a line; a cross where none of the document's runs left a network.
+
+    Examples:
+        >>> printed_accuracy(Printed(94.61, 0.19, num_valid=3)), printed_accuracy(Printed(num_valid=0))
+        ('94.61 ±0.19 % (3 valid)', '✗ no path left')
+    """
+    if found.num_valid == 0:
+        return NO_PATH
+    spread = "" if found.top1_std is None else f" ±{found.top1_std:g}"
+    valid = f" ({found.num_valid} valid)" if found.num_valid is not None else ""
+    return "" if found.top1 is None else f"{found.top1:g}{spread} %{valid}"
 
 
 def _source(entry: Entry, form: Configuration) -> NetworkSource:

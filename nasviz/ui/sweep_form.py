@@ -26,6 +26,7 @@ from nasviz.runs.presets import STAND_IN, data_name
 from nasviz.ui import session, view_only
 from nasviz.ui.controls import keep, kept
 from nasviz.ui.data import ask_data, ask_folder, kind_of
+from nasviz.ui.published import printed_accuracy
 from nasviz.ui.words import inert
 
 __all__ = ["new_sweep"]
@@ -72,15 +73,16 @@ def _preset() -> SweepSettings | None:
     seeds = int(second.number_input("Seeds", 1, 100, len(preset.seeds), key=f"form.seeds.{name}"))
     device = third.selectbox("Device", ("auto", "cpu"), key="form.device")
     changes = {"epochs": epochs, "device": device}
-    rows = [{"line": row.label, "printed accuracy %": row.printed.top1} for row in preset.rows]
-    st.dataframe(rows, hide_index=True, height=min(400, 38 + 35 * len(rows)))
-    if problem is not None:
+    settings = None
+    if problem is None:
+        settings = preset_sweep(
+            preset, data=stand_in, data_folder=folder, changes=changes, axes=(axis("seed", range(seeds)),)
+        )
+        st.caption(what_differs(preset, settings))
+    else:
         st.info(f"Before training: {problem}.", icon=":material/info:")
-        return None
-    settings = preset_sweep(
-        preset, data=stand_in, data_folder=folder, changes=changes, axes=(axis("seed", range(seeds)),)
-    )
-    st.caption(what_differs(preset, settings))
+    rows = [{"line": row.label, "printed accuracy": printed_accuracy(row.printed)} for row in preset.rows]
+    st.dataframe(rows, hide_index=True)
     return settings
 
 
@@ -164,9 +166,9 @@ def _bisection() -> SweepSettings | None:
         " until a mu leaves no more groups than wanted, then between the last two. The larger mu, the fewer"
         " survive."
     )
-    first, second, third = st.columns(3)
+    first, second, third = st.columns(3, vertical_alignment="bottom")
     groups = first.selectbox("Groups", GROUPS, key="form.groups", help="What lives or dies as one.")
-    target = int(second.number_input("Groups that shall survive", 0, 10**6, 4, key="form.survivors"))
+    target = int(second.number_input("Groups to survive", 0, 10**6, 4, key="form.survivors"))
     trials = int(third.number_input("Runs at most", 1, 100, 10, key="form.trials"))
     first, second, third = st.columns(3)
     epochs = int(first.number_input("Epochs", 1, 10**6, kept("epochs", 4), key="form.own.epochs"))

@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.catalog import OPTIMIZERS, PRESETS, Preset
+from nasviz.catalog import OPTIMIZERS, PRESETS, Preset, Printed
 from nasviz.draw.bisection_chart import bisection_chart
 from nasviz.draw.charts import Point
 from nasviz.draw.labels import count
@@ -29,6 +29,7 @@ from nasviz.runs import (
 from nasviz.runs.exporting import summaries_to_csv
 from nasviz.ui import frame, run_actions, run_comparison, session
 from nasviz.ui.controls import keep, kept
+from nasviz.ui.published import NO_PATH, printed_accuracy
 from nasviz.ui.words import inert
 
 __all__ = ["sweep_list"]
@@ -37,7 +38,6 @@ REFRESH_S = 2.0
 COLOURS = {"running": "green", "done": "blue", "stopped": "orange", "created": "gray"}
 PRINTED_COST = {"Parameters": "params", "MACs": "macs"}
 TITLES = {"target_sparsity": "K"}
-NO_PATH = "✗ no path left"
 
 
 def sweep_list() -> None:
@@ -184,29 +184,23 @@ def _row(cell: Cell, runs: Sequence[RunSummary | None], preset: Preset | None) -
     printed = row_of(preset, cell) if preset else None
     if printed is not None:
         row = {"": printed.label}
+    is_printed = preset is not None
+    shown = printed.printed if printed is not None else Printed()
+    # What is printed stands beside ours; what a phone has no room for comes last.
     row |= {
-        "runs": f"{cell.counts['done']}/{cell.num_runs}",
-        "valid": f"{cell.num_valid}/{cell.counts['done']}" if cell.counts["done"] else "",
         **({"left": _counted(found["survivors"])} if "survivors" in found else {}),
         "accuracy": NO_PATH if is_crossed else _percent(found.get("accuracy_subnet")),
+        **({"printed accuracy": printed_accuracy(shown)} if is_printed else {}),
         "parameters": _counted(found.get("params_after")),
+        **({"printed parameters": _sized(shown.params)} if is_printed else {}),
         "MACs": _counted(found.get("macs_after")),
         "full network": _percent(found.get("accuracy_full")),
+        "valid": f"{cell.num_valid}/{cell.counts['done']}" if cell.counts["done"] else "",
+        "runs": f"{cell.counts['done']}/{cell.num_runs}",
     }
-    if preset is not None:
-        row |= _printed(printed.printed) if printed else {}
     errors = [run.error for i in cell.indices if (run := runs[i]) is not None and run.error]
     notes = errors[:1] + ([f"{cell.num_hopeless} stopped as hopeless"] if cell.num_hopeless else [])
     return row | ({"note": "; ".join(notes)} if notes else {})
-
-
-def _printed(found: Any) -> dict[str, str]:
-    if found.num_valid == 0:
-        return {"printed accuracy": NO_PATH, "printed parameters": ""}
-    spread = "" if found.top1_std is None else f" ±{found.top1_std:g}"
-    valid = f" ({found.num_valid} valid)" if found.num_valid is not None else ""
-    top1 = "" if found.top1 is None else f"{found.top1:g}{spread} %{valid}"
-    return {"printed accuracy": top1, "printed parameters": _sized(found.params)}
 
 
 def _front(sweep: Sweep, runs: Sequence[RunSummary]) -> None:

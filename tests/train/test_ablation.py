@@ -76,7 +76,7 @@ def test_the_table_comes_back_and_is_drawn_in_four_plots(points: list[AblationPo
     write_points(points, tmp_path / "points.csv")
     assert read_points(tmp_path / "points.csv") == points
     figure = ablation_chart(points)
-    assert [note.text for note in figure.layout.annotations] == list(MEASURES.values())
+    assert [note.text.replace("<br>", " ") for note in figure.layout.annotations] == list(MEASURES.values())
     assert len(figure.data) == 4 * len(PAIRS)
     zeros = next(t for t in figure.data if t.legendgroup == "hapg, sgl" and t.yaxis == "y4")
     assert list(zeros.y) == [mean for _, mean, _ in curve(points, "hapg, sgl", "zeros", 0.0)]
@@ -85,3 +85,12 @@ def test_the_table_comes_back_and_is_drawn_in_four_plots(points: list[AblationPo
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(UnknownNameError, match="no 'rmsprop' in this comparison"):
         train_sparse("rmsprop", "sgl", 1e-3)
+
+
+def test_features_and_neurons_are_counted_in_whole_numbers_up_to_all(points: list[AblationPoint]) -> None:
+    layout = ablation_chart(points).layout
+    for axis, measure, total in ((layout.yaxis2, "features", 64), (layout.yaxis3, "neurons", 60)):
+        assert isinstance(axis.dtick, int)
+        low, high = axis.range
+        assert low < min(getattr(point, measure) for point in points) <= total < high < total + axis.dtick
+        assert axis.tick0 == total
