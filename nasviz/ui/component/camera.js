@@ -5,7 +5,8 @@ const BINS = Array.from({ length: 9 }, (_, i) => "b" + i);
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const middle = (v) => [v.x + v.w / 2, v.y + v.h / 2];
 const write = (element, text) => {
-  (element.firstChild ?? element.appendChild(document.createTextNode(""))).data = text;
+  const node = element.firstChild ?? element.appendChild(document.createTextNode(""));
+  if (node.data !== String(text)) node.data = text; // text that stays is not laid out again
 };
 
 class Camera {

@@ -111,7 +111,7 @@ class GraphView extends Camera {
     this.painted = message;
     const overlay = unpacked(message.overlay ?? {}, this.vertices);
     const { bins = {}, states = {}, notes = {}, scale = "", limits = ["", ""], legend = [], title = "" } = overlay;
-    this.root.dataset.scale = scale;
+    if (this.root.dataset.scale !== scale) this.root.dataset.scale = scale;
     for (const v of this.vertices) {
       const wanted = `${v.id in bins ? "binned b" + bins[v.id] : ""} ${states[v.id] ?? ""}`;
       v.note = notes[v.id] ?? "";
