@@ -25,6 +25,9 @@ _FURTHER = frozenset(
         "affine_grid_generator linalg_norm cosine_similarity pairwise_distance cdist bucketize one_hot isnan "
         "isinf frac trunc hypot atan2 xlogy logaddexp softmax log_softmax true_divide floor_divide conv_tbc "
         "lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell "
+        "fft_fft fft_ifft fft_rfft fft_irfft fft_fft2 fft_ifft2 fft_rfft2 fft_irfft2 fft_fftn fft_ifftn "
+        "fft_rfftn fft_irfftn fft_fftshift fft_ifftshift view_as_complex view_as_real real imag complex "
+        "polar angle conj "
         "local_response_norm adaptive_max_pool2d max_pool2d_with_indices max_unpool2d unsafe_chunk mT hstack"
     ).split()
 )

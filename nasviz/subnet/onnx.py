@@ -142,8 +142,14 @@ def _write(
                 verbose=False,
             )
     except Exception as error:  # torch.onnx and the converters raise whatever they like
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ExportError(f"torch.onnx cannot export {type(module).__name__}: {reason}") from error
+        raise ExportError(f"torch.onnx cannot export {type(module).__name__}: {_reason(error)}") from error
+
+
+def _reason(error: BaseException) -> str:
+    """What the first of a chain of errors says in a line; those that follow tell how to report it."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 @contextlib.contextmanager

@@ -259,7 +259,8 @@ def _relative(name: str, wanted: Any, got: Any) -> float:
         raise ConstructionError(
             f"{name}: the full network's own output is not finite for random inputs; pass `inputs=`"
         )
-    difference = float((wanted.double() - got.double()).abs().max())
+    wide = torch.complex128 if wanted.is_complex() else torch.float64
+    difference = float((wanted.to(wide) - got.to(wide)).abs().max())
     if not isfinite(difference):
         return inf
     return difference / scale if scale else difference

@@ -73,11 +73,15 @@ def largest_difference(wanted: Sequence[Tensor], got: Sequence[Tensor], what: st
             f" the network {[tuple(t.shape) for t in wanted]}"
         )
     pairs = zip(wanted, got, strict=True)
-    return max((_relative(w.cpu().double(), g.cpu().double()) for w, g in pairs), default=0.0)
+    return max((_relative(_wide(w), _wide(g)) for w, g in pairs), default=0.0)
 
 
 def _follows_batch(leaf: Any, given: tuple[Any, ...]) -> bool:
     return isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == tensors(given)[0].shape[0]
+
+
+def _wide(value: Tensor) -> Tensor:
+    return value.cpu().to(torch.complex128 if value.is_complex() else torch.float64)
 
 
 def _relative(wanted: Tensor, got: Tensor) -> float:

@@ -186,8 +186,7 @@ def relative_error(expected: Tensor, found: Tensor) -> float:
     if not isinstance(found, Tensor) or expected.shape != found.shape or expected.dtype != found.dtype:
         return float("inf")
     a, b = (
-        expected.to(torch.complex128 if expected.is_complex() else torch.float64),
-        found.to(torch.float64),
+        value.to(torch.complex128 if value.is_complex() else torch.float64) for value in (expected, found)
     )
     finite = a.isfinite()
     if not torch.equal(finite, b.isfinite()):

@@ -21,6 +21,7 @@ import nasviz
 from nasviz.errors import ExportError, GraphError, NasvizError, WeightsError
 from nasviz.subnet import Subnetwork
 from nasviz.subnet.description import build
+from tests.laws.complex_networks import NETWORKS as COMPLEX
 from tests.subnet import networks
 
 
@@ -144,6 +145,17 @@ def test_trained_weights_are_saved(tmp_path: Path) -> None:
     with torch.no_grad():
         sub.module.head.weight.fill_(7)
     assert (nasviz.load(nasviz.save(sub, tmp_path)).head.weight == 7).all()
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+@torch.no_grad()
+def test_complex_numbers_are_kept(name: str, tmp_path: Path) -> None:
+    create, feed = COMPLEX[name]
+    net = nasviz.trace(create(), feed())
+    space = nasviz.search_space(net)
+    sub = nasviz.construct(net, space, [space.removable[0].id])
+    wanted, got = sub.module.eval()(x := feed()), nasviz.load(nasviz.save(sub, tmp_path)).eval()(x)
+    torch.testing.assert_close(got, wanted, rtol=0, atol=0)
 
 
 def test_double_precision_is_kept(tmp_path: Path) -> None:

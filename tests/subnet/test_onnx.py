@@ -69,7 +69,7 @@ def test_a_failed_export_leaves_an_older_file_alone(tmp_path: Path) -> None:
             return torch.linalg.matrix_exp(x)
 
     (tmp_path / "model.onnx").write_bytes(b"older")
-    with pytest.raises(ExportError, match="cannot export Odd"):
+    with pytest.raises(ExportError, match=r"cannot export Odd: .*matrix_exp"):
         nasviz.export_onnx(Odd(), tmp_path / "model.onnx", inputs=torch.randn(2, 3, 3))
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"older"]
 

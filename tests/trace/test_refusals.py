@@ -259,6 +259,7 @@ def test_a_failed_trace_leaves_the_model_as_it_was() -> None:
 
 def test_errors_are_measured_by_the_scale_of_the_output() -> None:
     assert relative_error(torch.tensor([0.0, 200.0]), torch.tensor([1.0, 200.0])) == 0.005
+    assert relative_error(torch.tensor([3j, 4.0]), torch.tensor([2j, 4.0])) == 0.25
     assert relative_error(torch.ones(2), torch.ones(3)) == float("inf")
     assert relative_error(torch.tensor([float("nan"), 1.0]), torch.tensor([1.0, 1.0])) == float("inf")
     with pytest.raises(ParityError, match="another form"):
