@@ -20,13 +20,10 @@ from nasviz.optim.checks import below_one, positive_steps
 from nasviz.optim.groups import TensorGroup
 from nasviz.optim.projecting import ProjectingOptimizer
 from nasviz.optim.selection import Select, Selection
-from nasviz.optim.warm_up import Share, WarmUpScores
+from nasviz.optim.warm_up import Share, WarmUpScores, steps_between_scores
 from nasviz.saliency import AnySaliency
 
 __all__ = ["SelectingOptimizer"]
-
-SAMPLES = 32
-"""How often a warm-up of at least so many steps is scored where nothing is said, and up to twice as often."""
 
 
 class SelectingOptimizer(ProjectingOptimizer):
@@ -67,9 +64,7 @@ class SelectingOptimizer(ProjectingOptimizer):
         self._scores = WarmUpScores(
             groups,
             saliency,
-            every=max(1, warmup_steps // SAMPLES)
-            if score_every is None
-            else positive_steps("score_every", score_every),
+            every=steps_between_scores(score_every, warmup_steps),
             momentum=below_one("score_momentum", score_momentum),
             generator=generator,
         )

@@ -22,7 +22,7 @@ from nasviz.optim.halfspace import has_left_halfspace
 from nasviz.optim.progressive import progressive_factor
 from nasviz.optim.regularization import Regularization
 from nasviz.optim.selecting import SelectingOptimizer
-from nasviz.optim.warm_up import Share, WarmUpScores
+from nasviz.optim.warm_up import Share, WarmUpScores, steps_between_scores
 from nasviz.saliency import AnySaliency
 from nasviz.saliency.rows import RowIndex
 
@@ -45,7 +45,7 @@ class Slim(Forwarding):
         regularization: How groups are pulled to zero before the test (DHSPG), instead of shrinking.
         epsilon: Offset of the half-space in [0, 1).
         saliency: A score that can be read from a step.
-        score_every: Score at every n-th step of the warm-up.
+        score_every: Score at every n-th step of the warm-up; `None`: about 32 times in all.
         score_momentum: Weight of the past in the running average of the scores.
         generator: Where a random saliency draws from.
     """
@@ -62,7 +62,7 @@ class Slim(Forwarding):
         regularization: Regularization | None = None,
         epsilon: float = 0.0,
         saliency: AnySaliency = "snip",
-        score_every: int = 1,
+        score_every: int | None = None,
         score_momentum: float = 0.9,
         generator: Generator | None = None,
     ) -> None:
@@ -74,7 +74,7 @@ class Slim(Forwarding):
         self._scores = WarmUpScores(
             index,
             saliency,
-            every=positive_steps("score_every", score_every),
+            every=steps_between_scores(score_every, warmup_steps),
             momentum=below_one("score_momentum", score_momentum),
             generator=generator,
         )

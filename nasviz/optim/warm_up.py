@@ -10,15 +10,30 @@ import torch
 from torch import Generator, Tensor
 
 from nasviz.errors import CheckpointError, InvalidSettingError, NonFiniteLossError
+from nasviz.optim.checks import positive_steps
 from nasviz.optim.directions import Trail, learning_rates
 from nasviz.optim.groups import TensorGroup
 from nasviz.saliency import AnySaliency, Reductions, StructureIndex, find_for_steps
 from nasviz.saliency.reductions import gradients
 from nasviz.saliency.scores import running_average
 
-__all__ = ["Share", "WarmUpScores"]
+__all__ = ["Share", "WarmUpScores", "steps_between_scores"]
 
 Share = Callable[[Sequence[Tensor]], None]
+SAMPLES = 32
+"""How often a warm-up of at least so many steps is scored where nothing is said, and up to twice as often."""
+
+
+def steps_between_scores(score_every: int | None, warmup_steps: int) -> int:
+    """`score_every`, or where nothing is said what scores a warm-up about 32 times.
+
+    Examples:
+        >>> steps_between_scores(None, 1000), steps_between_scores(None, 10), steps_between_scores(3, 1000)
+        (31, 1, 3)
+    """
+    if score_every is None:
+        return max(1, warmup_steps // SAMPLES)
+    return positive_steps("score_every", score_every)
 
 
 class WarmUpScores:

@@ -185,6 +185,14 @@ def test_too_much_and_the_impossible_are_refused() -> None:
         nasviz.optim.create("hspg", net, space, slim=0.5, lr=0.1, warmup_steps=2)
 
 
+@pytest.mark.parametrize(("score_every", "every"), [(None, 3), (1, 1)])
+def test_channels_are_scored_as_often_as_structures(score_every: int | None, every: int) -> None:
+    net, space, _ = made()
+    settings = {"lr": 0.1, "warmup_steps": 96, "projection_steps": 2, "score_every": score_every}
+    optimizer = nasviz.optim.create("h2spg", net, space, slim=0.5, **settings)
+    assert (optimizer._scores.every, optimizer.inner._scores.every) == (every, every)
+
+
 def test_kept_widths_are_multiples() -> None:
     net, space, x = made()
     optimizer = nasviz.optim.create(
