@@ -51,14 +51,14 @@ def unit_ball_chart(ball: Mapping[str, Any]) -> go.Figure:
     )
     axis = {"range": [-1.15, 1.15], "dtick": 1, "backgroundcolor": "rgba(0,0,0,0)"}
     figure.update_layout(
-        height=380,
+        height=285,  # the scale follows the height: in a narrow column more of it would be cut at the sides
         scene={
             "xaxis": axis | {"title": {"text": "w₁"}},
             "yaxis": axis | {"title": {"text": "w₂"}},
             "zaxis": axis | {"title": {"text": "w₃"}},
             "aspectmode": "cube",
             # So far away, and so low, that the words at the axes are seen in a narrow column too.
-            "camera": {"eye": {"x": 1.9, "y": 1.5, "z": 1.0}, "center": {"x": 0, "y": 0, "z": -0.15}},
+            "camera": {"eye": {"x": 2.13, "y": 1.68, "z": 1.12}, "center": {"x": 0, "y": 0, "z": -0.12}},
         },
     )
     return figure

@@ -14,7 +14,7 @@ from nasviz.draw.lessons import construction_frames
 from nasviz.graph import SearchSpace
 from nasviz.ui import cuts, erasing, frame, genotypes, going_on, graphs, latency
 from nasviz.ui.cuts import Cut
-from nasviz.ui.numbers import power_of_ten
+from nasviz.ui.numbers import power_of_ten, size
 
 __all__ = ["compare"]
 
@@ -89,7 +89,7 @@ def _numbers(cut: Cut) -> None:
         _size(sizes, "Parameters", cut.plan.params_before, cut.plan.params_after)
         _size(work_done, "MACs", cut.plan.macs_before, cut.plan.macs_after)
         if cut.sizes is not None:
-            _size(weights, "Weights file", *cut.sizes, in_words=_megabytes, exact=_megabytes)
+            _size(weights, "Weights file", *cut.sizes, in_words=size, exact=size)
         if cut.accuracies is not None:
             full, small = cut.accuracies
             points = f"{(small - full) * 100:+.2f} points" if small != full else "as before"
@@ -130,10 +130,6 @@ def _size(
         delta_arrow="auto" if after != before else "off",
     )
     column.caption(f"{exact(before)} → {exact(after)}")
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e3:,.0f} kB" if size < 1e6 else f"{size / 1e6:,.1f} MB"
 
 
 def _graphs(cut: Cut) -> None:

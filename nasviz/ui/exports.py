@@ -22,7 +22,7 @@ from nasviz.errors import NasvizError
 from nasviz.ui import cuts, frame, graphs, session, work
 from nasviz.ui.controls import keep, kept
 from nasviz.ui.cuts import Cut
-from nasviz.ui.numbers import power_of_ten
+from nasviz.ui.numbers import power_of_ten, size
 from nasviz.ui.words import inert
 
 __all__ = ["export"]
@@ -115,7 +115,8 @@ def _network_offers(cut: Cut) -> list[Offer]:
 
 def _imported(cut: Cut) -> Offer:
     """The files that were written when the sub-network was constructed, where nothing else can be."""
-    said = f"It imports {inert(', '.join(cut.imports))}, which no rule could write down."
+    said = f"It imports {inert(', '.join(cut.imports))}, which no rule could write down,"
+    said += " so there is no ONNX and no .pt2 of it."
 
     def pack() -> bytes:
         content = io.BytesIO()
@@ -173,7 +174,7 @@ def _source(cut: Cut, facts: dict[str, Any]) -> Offer:
 def _checked(facts: dict[str, Any], how: str) -> str:
     error = float(facts["max_relative_error"])
     difference = "no difference" if error == 0 else f"a difference of {power_of_ten(error)}"
-    return f"{how} and compared with the sub-network: {difference}. {facts['bytes'] / 1e6:.2f} MB."
+    return f"{how} and compared with the sub-network: {difference}. {size(facts['bytes'])}."
 
 
 def _paper_offers(cut: Cut) -> list[Offer]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import isfinite
 
-__all__ = ["power_of_ten"]
+__all__ = ["power_of_ten", "size"]
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -22,3 +22,15 @@ def power_of_ten(number: float | None) -> str:
         return f"{number:.2g}"
     figures, exponent = f"{number:.1e}".split("e")
     return f"{figures} · 10{str(int(exponent)).translate(_RAISED)}"
+
+
+def size(num_bytes: int) -> str:
+    """The size of a file with enough figures that none reads as nothing.
+
+    Examples:
+        >>> size(812), size(51_400), size(1_760_000)
+        ('812 B', '51 kB', '1.8 MB')
+    """
+    if num_bytes < 1e4:
+        return f"{num_bytes:,} B"
+    return f"{num_bytes / 1e3:,.0f} kB" if num_bytes < 1e6 else f"{num_bytes / 1e6:,.1f} MB"
