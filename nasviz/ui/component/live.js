@@ -236,27 +236,31 @@ class LiveView {
     const name = Math.min(this.widest(pen, structures) + 18, width * 0.34);
     const box = { left: name, right: width - 92, row };
     this.heatBox = box;
-    pen.fillStyle = this.colour("--ink");
+    const [low, high] = this.data.ends;
+    const steps = columns.length ? `steps ${columns[0]} to ${columns.at(-1)}` : "";
+    pen.font = `12px ${this.font}`;
+    const scale = 146 + pen.measureText(low).width, told = pen.measureText(steps).width;
     pen.font = `600 13px ${this.font}`;
-    const heading = `${this.data.measure} of each structure`;
-    pen.fillText(heading, 10, 13);
-    if (columns.length) {
-      const wide = pen.measureText(heading).width;
-      pen.font = `12px ${this.font}`;
-      pen.fillStyle = this.colour("--faint");
-      pen.fillText(`steps ${columns[0]} to ${columns.at(-1)}`, 20 + wide, 13);
+    let heading = `${this.data.measure} of each structure`, edge = box.right;
+    if (10 + pen.measureText(heading).width > edge - scale) {  // a phone
+      heading = this.data.measure;
+      edge = width - 4;
     }
+    const after = 20 + pen.measureText(heading).width;
+    pen.fillStyle = this.colour("--ink");
+    pen.fillText(heading, 10, 13, edge - scale - 10);
     pen.font = `12px ${this.font}`;
     pen.fillStyle = this.colour("--faint");
+    if (after + told < edge - scale) pen.fillText(steps, after, 13);
     pen.textAlign = "right";
-    pen.fillText(this.data.ends[0], box.right - 132, 13);
+    pen.fillText(low, edge - 132, 13);
     for (let bin = 0; bin < 9; bin++) {
       pen.fillStyle = this.colour("--cividis-b" + bin);
-      pen.fillRect(box.right - 126 + bin * 7, 7, 7, 11);
+      pen.fillRect(edge - 126 + bin * 7, 7, 7, 11);
     }
     pen.fillStyle = this.colour("--faint");
     pen.textAlign = "left";
-    pen.fillText(this.data.ends[1], box.right - 58, 13);
+    pen.fillText(high, edge - 58, 13);
     const picture = this.picture(shown, columns.length);
     if (picture) {
       pen.imageSmoothingEnabled = false;
