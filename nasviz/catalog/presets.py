@@ -16,7 +16,7 @@ _ASGNAS = "Chen et al., Automated Search-Space Generation Neural Architecture Se
 _SEARCH = {"epochs": 50, "lr": 0.1, "batch_size": 64}
 """Of ASGNAS, appendix: 50 epochs of search, a cosine from 0.1, batches of 64."""
 _ON_DIGITS = {"data": "digits", "epochs": 8, "lr": 0.01}
-"""At the documents' rates RegNet diverges on so few steps."""
+"""At half of the documents' rate RegNet diverges on so few steps."""
 _NO_K = "The document does not print K: here it is the one whose sub-network has the printed parameters."
 
 
