@@ -36,6 +36,20 @@ class Camera {
     this.at = { x: cx - (cx - this.at.x) * f, y: cy - (cy - this.at.y) * f, k };
     this.apply();
   }
+  // Whoever scrolls down a page is not to be caught by the graph under the pointer: until it is clicked, the page scrolls.
+  wheel(event) {
+    const isMeant = event.ctrlKey || event.metaKey || this.root.matches(":focus-within");
+    this.stage.classList.toggle("passed", !isMeant);
+    clearTimeout(this.passed);
+    if (!isMeant) {
+      this.passed = setTimeout(() => this.stage.classList.remove("passed"), 1500);
+      return;
+    }
+    event.preventDefault();
+    const { left, top } = this.stage.getBoundingClientRect();
+    const turned = clamp(event.deltaY * (event.deltaMode ? 18 : 1), -240, 240);
+    this.zoom(Math.exp(-turned * 0.0022), event.clientX - left, event.clientY - top);
+  }
   fit(limit = 1.4) {
     // Graphs that move in step are all to be seen: the one that needs the smallest scale sets it.
     const asked = { group: this.data?.sync, from: this, limit, at: this.fitting(limit), widest: this.size.width };

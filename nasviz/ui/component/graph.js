@@ -285,12 +285,7 @@ class GraphView extends Camera {
       else return;
       e.preventDefault();
     });
-    on(this.paper, "wheel", (e) => {
-      e.preventDefault();
-      const { left, top } = this.stage.getBoundingClientRect();
-      const turned = clamp(e.deltaY * (e.deltaMode ? 18 : 1), -240, 240);
-      this.zoom(Math.exp(-turned * 0.0022), e.clientX - left, e.clientY - top);
-    }, { passive: false });
+    on(this.paper, "wheel", (e) => this.wheel(e), { passive: false });
     on(this.paper, "pointerdown", (e) => {
       if (e.button) return;
       this.pointers.set(e.pointerId, [e.clientX, e.clientY]);
