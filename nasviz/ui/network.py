@@ -11,7 +11,7 @@ from pathlib import Path
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.catalog import NETWORKS, Entry, NetworkSource, Value, image_and_others, read_inputs
+from nasviz.catalog import CALLABLE, NETWORKS, Entry, NetworkSource, Value, image_and_others, read_inputs
 from nasviz.draw.labels import count, plain_shape
 from nasviz.errors import InvalidSettingError, NasvizError
 from nasviz.graph import SearchSpace
@@ -43,7 +43,7 @@ def choose() -> None:
     """Offer the ways to a network."""
     choices = session.current().choices
     recent.offer()
-    places = [ZOO, TORCHVISION, TIMM, *([OWN] if options().trust else []), ONNX]
+    places = [ZOO, TORCHVISION, TIMM, OWN, ONNX]
     place = st.segmented_control(
         "Where from", places, default=choices.get("place", ZOO), required=True, label_visibility="collapsed"
     )
@@ -179,15 +179,34 @@ def _own() -> None:
         "Name a class or function that returns a network, or a network and its example inputs. It is loaded"
         " in a process of its own, only from the folders that this app was started with."
     )
+    if not options().trust:
+        st.info(
+            "It was started with none, so no code of yours is run. Start it again, and name the folder that"
+            " your file lies in:",
+            icon=":material/lock:",
+        )
+        st.code(".venv/bin/streamlit run app.py -- --trust FOLDER", language="sh")
+        return
     st.code("\n".join(options().trust), language=None)
-    name = st.text_input("Callable", placeholder="package.module:callable", key="own.name")
-    text = st.text_input("Input", placeholder="what the callable returns beside the network", key="own.shape")
+    name = st.text_input(
+        "Callable",
+        placeholder="my_model:MyNet, for MyNet in my_model.py",
+        key="own.name",
+    )
+    text = st.text_input(
+        "Input", placeholder="3,32,32 · empty where the callable returns its inputs too", key="own.shape"
+    )
     st.caption(_INPUTS)
     classes = st.number_input(
         "Classes", 1, 1_000_000, None, placeholder="from the callable", key="own.classes"
     )
     weights = _weights("own")
-    if st.button("Open", type="primary", key="own.open", disabled=not name):
+    # Never disabled: a field hands its text over when it is left, which the click on the button does.
+    if not st.button("Open", type="primary", key="own.open"):
+        return
+    if not CALLABLE.fullmatch(name.strip()):
+        st.error("Name file and class, as `my_model:MyNet` for the class or function MyNet in my_model.py.")
+    else:
         shape, inputs = image_and_others(read_inputs(text))
         source = NetworkSource(
             name.strip(), shape, classes, weights=weights, trust=options().trust, inputs=inputs

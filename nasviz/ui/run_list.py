@@ -22,7 +22,9 @@ from nasviz.ui import (
     sweep_list,
 )
 from nasviz.ui.controls import keep, kept
+from nasviz.ui.onnx_files import OnnxFile
 from nasviz.ui.options import options
+from nasviz.ui.words import inert
 
 __all__ = ["choose_run", "line", "run_list"]
 
@@ -146,21 +148,30 @@ def _table(ids: Sequence[str]) -> None:
 
 
 def choose_run(summaries: Sequence[RunSummary], key: str) -> str | None:
-    """A choice among runs, the current one first."""
+    """A choice among runs: the current one is chosen, else the first of the network that is open."""
     ids = [summary.id for summary in summaries]
     if not ids:
         return None
-    known = session.current().run_id
+    state = session.current()
+    known = state.run_id
     by_id = {summary.id: summary for summary in summaries}
+    networks = [summary.settings.network if summary.settings else None for summary in summaries]
+    nearest = networks.index(state.source) if state.source in networks else 0
     chosen = st.selectbox(
         "Run",
         ids,
-        ids.index(known) if known in ids else 0,
+        ids.index(known) if known in ids else nearest,
         format_func=lambda run_id: line(by_id[run_id]),
         key=f"{key}.{known}",
     )
-    session.current().run_id = chosen
+    state.run_id = chosen
     address.write_link()
+    if state.source not in networks and not isinstance(state.source, OnnxFile):
+        st.info(
+            f"No run here is of {inert(session.title(state.source))}, which is open. Train it first, or"
+            " choose **Cut by hand** to cut it as it is.",
+            icon=":material/info:",
+        )
     return chosen
 
 
