@@ -139,7 +139,8 @@ def _refuse_elsewhere(message: str, number: int, value: int) -> None:
     if message == "TensorProto" and (number == 13 or (number == 14 and value == 1)):
         raise OnnxError(
             "this file keeps its weights in another file (external data), which is not opened; save it again"
-            " as a single file"
+            " as a single file: torch.onnx.export(..., external_data=False), or"
+            " onnx.save(onnx.load(path), new_path)"
         )
 
 

@@ -84,7 +84,8 @@ def _numbers(cut: Cut) -> None:
             exact.caption("Nothing was cut out that could move the outputs.")
         elif effect is not None:
             exact.caption(
-                f"With weights in it, what was cut out moves the outputs by {effect:.2g} of their size."
+                f"For comparison: not at zero, what was cut out changes the outputs by {effect:.2g} of"
+                " their size."
             )
         _size(sizes, "Parameters", cut.plan.params_before, cut.plan.params_after)
         _size(work_done, "MACs", cut.plan.macs_before, cut.plan.macs_after)
