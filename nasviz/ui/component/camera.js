@@ -2,6 +2,7 @@
 
 const STATES = "erased dead-end zero sliced bypassed materialised selected current leading protected".split(" ").map((s) => "s-" + s);
 const BINS = Array.from({ length: 9 }, (_, i) => "b" + i);
+const LEAST = 0.005; // a graph of thousands is fitted whole
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 const middle = (v) => [v.x + v.w / 2, v.y + v.h / 2];
 const write = (element, text) => {
@@ -31,7 +32,7 @@ class Camera {
   zoom(factor, px, py) {
     const { width, height } = this.room;
     const [cx, cy] = [px ?? width / 2, py ?? height / 2];
-    const k = clamp(this.at.k * factor, 0.02, 6);
+    const k = clamp(this.at.k * factor, LEAST, 6);
     const f = k / this.at.k;
     this.at = { x: cx - (cx - this.at.x) * f, y: cy - (cy - this.at.y) * f, k };
     this.apply();
@@ -60,7 +61,7 @@ class Camera {
   }
   fitting(limit) {
     const { width, height } = this.room;
-    const k = clamp(Math.min((width - 32) / this.size.width, (height - 32) / this.size.height), 0.02, limit);
+    const k = clamp(Math.min((width - 32) / this.size.width, (height - 32) / this.size.height), LEAST, limit);
     return { x: (width - k * this.size.width) / 2, y: (height - k * this.size.height) / 2, k };
   }
   // All of it, where its words can still be read; else all of its width, as far as that goes.
