@@ -67,9 +67,11 @@ class Camera {
   // All of it, where its words can still be read; else all of its width, as far as that goes.
   readable() {
     this.fit(1.15);
-    if (this.at.k >= 0.66 || !this.vertices.length) return;
-    const first = this.vertices[Math.max(this.chosen, 0)], { width } = this.room;
-    this.at.k = clamp((width - 32) / this.widest, 0.66, 0.9);
+    const { width } = this.room;
+    const least = width < 420 ? 0.52 : 0.66; // a phone is held closer
+    if (this.at.k >= least || !this.vertices.length) return;
+    const first = this.vertices[Math.max(this.chosen, 0)];
+    this.at.k = clamp((width - 32) / this.widest, least, 0.9);
     if (this.chosen >= 0) return this.centre(first);
     const isWhole = this.at.k * this.widest <= width;
     const x = isWhole ? this.widest / 2 : first.x + first.w / 2;
