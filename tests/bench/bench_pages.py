@@ -1,6 +1,6 @@
 """How long people wait for pages, beside the budgets: `python -m tests.bench.bench_pages [PART ...]`.
 
-Parts are first, resnet, darts and live; all where none is named. Prints only.
+Parts are first, resnet, darts, live and large; all where none is named. Prints only.
 
 A real server and a headless Chromium that rasters in software; every line carries the load of the machine,
 without which its numbers say little. Layouts are kept in a folder of their own, so that "cold" means cold.
@@ -8,19 +8,24 @@ without which its numbers say little. Layouts are kept in a folder of their own,
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import psutil
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from nasviz import jobs
 from nasviz.catalog import NetworkSource
-from nasviz.runs import Run, RunSettings, Store
+from nasviz.graph import SearchSpace
+from nasviz.runs import Run, RunSettings, StepRecord, Store, Writer
+from nasviz.runs.files import SPACE, write_json
 from tests.browser.conftest import Server, settle, start_server
 from tests.conftest import ARGUMENTS, CHROMIUM
 
@@ -78,7 +83,7 @@ def main() -> None:
 
 def _page(browser: Browser) -> Page:
     page = browser.new_page(viewport={"width": 1400, "height": 900})
-    page.set_default_timeout(280_000)
+    page.set_default_timeout(100_000)
     return page
 
 
@@ -175,36 +180,79 @@ def _select(page: Page) -> None:
 
 
 def _live(page: Page, server: Server) -> None:
-    """A minute beside a run: blank frames, bytes and time of each refresh, and what it costs the training."""
+    """A minute beside a run, and what that costs the training."""
     source = NetworkSource("demonet", settings={"width": 0.25})
     run = Store(server.runs).create(_settings(source))
     jobs.start_run(run)
-    received: list[int] = []
-    page.on("websocket", lambda socket: socket.on("framereceived", lambda data: received.append(len(data))))
     page.goto(server.url(f"Search_and_train?model=demonet&set.width=0.25&run={run.id}"))
     page.locator(".nasviz-live .said").filter(has_text="training").wait_for()
+    page.wait_for_timeout(3000)
+    process = run.tail().last_step
+    _watch(page, server, "live", WATCHED_S)
+    steps = run.tail().last_step - process
+    page.goto("about:blank")
+    _cost(run, steps / WATCHED_S)
+
+
+def _large(page: Page, server: Server) -> None:
+    """Half a minute beside a record that grows as that of DARTS with 14 cells would, all scores changing."""
+    source = NetworkSource("darts_14")
+    space = SearchSpace.from_json(jobs.analyze(source).require()["space"])
+    run = Store(server.runs).create(RunSettings(network=source))
+    write_json(run.folder / SPACE, space.to_json())
+    stop = threading.Event()
+    writer = threading.Thread(target=_record, args=(run, [s.id for s in space.removable], stop))
+    writer.start()
+    try:
+        page.goto(server.url(f"Search_and_train?model=darts_14&run={run.id}"))
+        page.locator(".nasviz-live .said").filter(has_text="step").wait_for()
+        _nodes(page, 800)()
+        settle(page)
+        page.wait_for_timeout(5000)
+        _watch(page, server, f"{len(space.removable)} structures", WATCHED_S / 2)
+    finally:
+        stop.set()
+        writer.join()
+
+
+def _record(run: Run, structures: list[int], stop: threading.Event) -> None:
+    """Two steps a second, each with scores and norms."""
+    random = np.random.default_rng(0)
+    with Writer(run) as writer:
+        writer.describe(total_steps=10_000, warmup_steps=5_000, projection_steps=1_000)
+        for step in itertools.takewhile(lambda _: not stop.wait(0.5), itertools.count()):
+            writer.scores(step, structures, random.random(len(structures)))
+            writer.norms(step, structures, random.random(len(structures)))
+            writer.step(StepRecord(step, 0, "warm-up", 1.0, 0.5, 0.05))
+        writer.finish("cancelled")
+
+
+def _watch(page: Page, server: Server, what: str, seconds: float) -> None:
+    """Blank frames, bytes and time of each refresh."""
+    received: list[int] = []
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda data: received.append(len(data))))
+    page.reload()  # so that the socket is heard
+    page.locator(".nasviz-live .said").filter(has_text="step").wait_for()
+    settle(page)
     page.wait_for_timeout(3000)
     live = page.locator(".nasviz-live").element_handle()
     page.locator(".nasviz-graph").evaluate(FRAMES, live)
     browser = page.context.new_cdp_session(page)
     browser.send("Performance.enable")
-    before, spent, process = _busy(browser), _cpu(server), run.tail().last_step
+    before, spent = _busy(browser), _cpu(server)
     received.clear()
-    page.wait_for_timeout(WATCHED_S * 1000)
+    page.wait_for_timeout(seconds * 1000)
     seen = page.evaluate("() => window.seen")
     # A refresh brings one large message with the live view's data; a look at the pixels costs time too.
-    large = [size for size in received if size > 2000]
-    turns = max(1, len(large))
-    steps = run.tail().last_step - process
-    tell("live: blank frames in 60 s", f"{seen['blank']} of {seen['frames']}", "0")
-    tell("live: childList mutations in 60 s", f"{seen['mutations']}", "0")
-    tell("live: bytes of a refresh", f"{sum(received) / turns / 1024:.0f} KiB", "50 KB")
+    turns = max(1, sum(size > 2000 for size in received))
+    tell(f"{what}: refreshes in {seconds:.0f} s", f"{turns}", "")
+    tell(f"{what}: blank frames in {seconds:.0f} s", f"{seen['blank']} of {seen['frames']}", "0")
+    tell(f"{what}: childList mutations", f"{seen['mutations']}", "0")
+    tell(f"{what}: bytes of a refresh", f"{sum(received) / turns / 1024:.0f} KiB", "50 KB")
     cost = (_cpu(server) - spent) / turns
-    tell("live: server, processor time of a refresh", f"{cost * 1e3:.0f} ms", "15 ms")
+    tell(f"{what}: server, processor time of a refresh", f"{cost * 1e3:.1f} ms", "15 ms")
     busy = (_busy(browser) - before) / turns
-    tell("live: browser, main thread of a refresh", f"{busy * 1e3:.0f} ms", "60 ms")
-    page.goto("about:blank")
-    _cost(run, steps / WATCHED_S)
+    tell(f"{what}: browser, main thread of a refresh", f"{busy * 1e3:.0f} ms", "60 ms")
 
 
 def _settings(source: NetworkSource) -> RunSettings:
@@ -239,6 +287,7 @@ PARTS: dict[str, Callable[[Page, Server], None]] = {
     "resnet": _resnet,
     "darts": _darts,
     "live": _live,
+    "large": _large,
 }
 
 if __name__ == "__main__":

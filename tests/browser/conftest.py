@@ -28,13 +28,6 @@ SLOWER = float(os.environ.get("NASVIZ_SLOW_BROWSER", "1"))
 """How many times slower than it is Chromium shall be: what waits for too little fails then."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Try a browser test that fails once more, and say so: two cores carry server, children and Chromium."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.flaky(reruns=1))
-
-
 @dataclass
 class Server:
     """A running app."""
