@@ -76,5 +76,5 @@ def constructed_lines(result: dict[str, Any]) -> Iterator[str]:
         places = len(report["materialised"])
         yield f"  filled      zeros are written back before {places} vertices, for want of a slicing rule"
     yield f"  exactness   largest relative difference {report['max_relative_error']:.2g}"
-    yield f"  effect      what went moves the outputs by {report['effect']:.2g} of their size"
+    yield f"  effect      what went, not at zero, changes the outputs by {report['effect']:.2g} of their size"
     yield f"  folder      {result['folder']}; nasviz.load reads it"

@@ -25,7 +25,7 @@ def test_a_sub_network_is_timed_beside_the_full_network(server: Server, page: Pa
     page.keyboard.press("Escape")
     settle(page)
     page.get_by_role("button", name="Cut it").click()
-    expect(page.get_by_text("what was cut out moves the outputs")).to_be_visible()
+    expect(page.get_by_text("what was cut out changes the outputs")).to_be_visible()
     page.get_by_role("button", name="Measure latency").click()
     expect(page.get_by_text("median and half the interquartile range")).to_be_visible()
     expect(page.get_by_text("Adding up measured operators had estimated")).to_be_visible()
