@@ -16,7 +16,8 @@ from tests.browser.conftest import Server, click_row, on_page, picture, settle, 
 
 def test_any_structures_are_cut_by_hand_and_compared(server: Server, page: Page) -> None:
     show(page, server, "Sub-network?model=demonet&set.width=0.1")
-    page.get_by_text("Cut by hand", exact=True).click()
+    settle(page)  # a run in the list may take its place on the page first
+    page.get_by_test_id("stButtonGroup").get_by_text("Cut by hand", exact=True).click()
     page.get_by_role("combobox", name="Structures to erase").click()
     page.get_by_role("option", name="2 · maxpool-conv3-bn3").click()
     page.keyboard.press("Escape")
@@ -55,7 +56,8 @@ def search_again_in_it(page: Page) -> None:
 
 def fine_tune_it(page: Page) -> None:
     page.get_by_role("link", name="Sub-network", exact=True).click()
-    page.get_by_text("Cut by hand", exact=True).click()
+    settle(page)  # a run in the list may take its place on the page first
+    page.get_by_test_id("stButtonGroup").get_by_text("Cut by hand", exact=True).click()
     page.get_by_role("combobox", name="Structures to erase").click()
     page.get_by_role("option", name="conv2-bn2").click()
     page.keyboard.press("Escape")

@@ -19,7 +19,8 @@ def test_k_is_found_for_a_share_of_the_measured_latency(server: Server, page: Pa
 
 def test_a_sub_network_is_timed_beside_the_full_network(server: Server, page: Page) -> None:
     show(page, server, "Sub-network?model=demonet&set.width=0.1")
-    page.get_by_text("Cut by hand", exact=True).click()
+    settle(page)  # a run in the list may take its place on the page first
+    page.get_by_test_id("stButtonGroup").get_by_text("Cut by hand", exact=True).click()
     page.get_by_role("combobox", name="Structures to erase").click()
     page.get_by_role("option", name="2 · maxpool-conv3-bn3").click()
     page.keyboard.press("Escape")
