@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,9 @@ def sweeps(tmp_path: Path) -> Iterator[SweepStore]:
     store = SweepStore(tmp_path / "runs")
     yield store
     for process in psutil.Process().children(recursive=True):
-        if str(tmp_path) in " ".join(process.cmdline()):
-            process.kill()
+        with suppress(psutil.NoSuchProcess):  # one that has just ended is a zombie for a moment
+            if str(tmp_path) in " ".join(process.cmdline()):
+                process.kill()
 
 
 def grid(sweeps: SweepStore, *axes: Any, **settings: Any) -> Sweep:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import onnx
@@ -17,13 +18,23 @@ from nasviz.graph import SearchSpace
 from tests.trace.onnx_models import conv, conv_tensors, model, written
 
 
+def children_beside(before: set[psutil.Process]) -> set[psutil.Process]:
+    """Processes below this one that neither were there before, nor come from one that was."""
+    found = set()
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if before.isdisjoint([process, *process.parents()]):
+                found.add(process)
+    return found
+
+
 @pytest.fixture(autouse=True)
 def door() -> Iterator[None]:
     before = set(psutil.Process().children(recursive=True))  # a browser of other tests, say
     yield
     jobs.close()
     deadline = time.monotonic() + 60
-    while (left := set(psutil.Process().children(recursive=True)) - before) and time.monotonic() < deadline:
+    while (left := children_beside(before)) and time.monotonic() < deadline:
         time.sleep(0.05)  # a child of its own ends just after its answer
     assert not left
 
