@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import Any
 
 __all__ = [
+    "NasvizError",
+    "NasvizWarning",
     "add_switches",
     "construct",
     "export_onnx",
@@ -28,6 +30,8 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
+    "NasvizError": ("nasviz.errors", "NasvizError"),
+    "NasvizWarning": ("nasviz.errors", "NasvizWarning"),
     "trace": ("nasviz.trace", None),
     "trace_submodule": ("nasviz.trace", "trace_submodule"),
     "splice": ("nasviz.trace", "splice"),

@@ -18,6 +18,7 @@ __all__ = [
     "LayoutError",
     "LostProcessError",
     "NasvizError",
+    "NasvizWarning",
     "NonFiniteLossError",
     "OnnxError",
     "ParityError",
@@ -27,6 +28,7 @@ __all__ = [
     "RunStateError",
     "StorageError",
     "TraceError",
+    "TrainingChangedWarning",
     "UnknownNameError",
     "UnknownVertexError",
     "WeightsError",
@@ -52,6 +54,14 @@ class NasvizError(Exception):
         text = str(self.args[0]) if len(self.args) == 1 else super().__str__()
         text = _LONG_WORD.sub(lambda word: f"{word[0][:120]}…{word[0][-40:]}", text)
         return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
+
+
+class NasvizWarning(UserWarning):
+    """Base of all warnings that nasviz issues."""
+
+
+class TrainingChangedWarning(NasvizWarning):
+    """A traced network computes in training mode something other than the model it was traced from."""
 
 
 class GraphError(NasvizError, ValueError):
