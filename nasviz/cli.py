@@ -22,10 +22,13 @@ from nasviz.runs import open as open_run
 
 __all__ = ["main"]
 
+TRUST_HELP = "folder that the run may import Python from, where it is not this user's own (default: ask)"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; what it returns is the exit code of the process."""
     args = _parser().parse_args(arguments)
+    args.typed = sys.argv[1:] if arguments is None else list(arguments)
     try:
         code: int = args.command(args)
         sys.stdout.flush()
@@ -75,9 +78,10 @@ def _construct(args: argparse.Namespace) -> int:
 
 def _train(args: argparse.Namespace) -> int:
     settings = commands.settings_of(args)
+    trust = commands.require_typed([settings], args)
     if args.download:
         commands.download_data([settings], None if args.quiet else sys.stdout)
-    return _work(Store(args.runs).create(settings), args)
+    return _work(Store(args.runs).create(settings), args, trust)
 
 
 def _sweep(args: argparse.Namespace) -> int:
@@ -88,12 +92,13 @@ def _sweep(args: argparse.Namespace) -> int:
             "a sweep needs a network or a preset: --model demonet, or --preset h2spg_against_dhspg"
         )
     if args.survivors is not None:
-        return commands.run_sweep(commands.bisection_settings(commands.settings_of(args), args), args)
+        return _run_sweep(commands.bisection_settings(commands.settings_of(args), args), args)
     settings = SweepSettings(commands.settings_of(args), tuple(args.grid), args.title)
     return _run_sweep(settings, args)
 
 
 def _run_sweep(settings: SweepSettings, args: argparse.Namespace) -> int:
+    commands.require_typed(settings.runs, args)
     if args.download:
         commands.download_data(settings.runs, None if args.quiet else sys.stdout)
     return commands.run_sweep(settings, args)
@@ -105,18 +110,18 @@ def _resume(args: argparse.Namespace) -> int:
         run.request("resume")
         print(f"{run.id} goes on")
         return 0
-    return _work(run, args)
+    return _work(run, args, commands.consent(run, args))
 
 
-def _work(run: Run, args: argparse.Namespace) -> int:
+def _work(run: Run, args: argparse.Namespace, trust: Iterable[str]) -> int:
     place = shlex.join([run.id, "--runs", str(args.runs)])
     if args.detach:
-        commands.start_detached(run)
+        commands.start_detached(run, trust)
         print(f"{run.id} is training; watch it: nasviz runs show {place} --follow")
         return 0
     if not args.quiet:
         print(f"{run.id} in {run.folder}", flush=True)
-    state = commands.train_here(run, None if args.quiet else sys.stdout)
+    state = commands.train_here(run, None if args.quiet else sys.stdout, trust)
     if state != "done":
         print(f"stopped, {run.progress or 0:.0%} done; go on with: nasviz runs resume {place}")
         return 130
@@ -126,7 +131,10 @@ def _work(run: Run, args: argparse.Namespace) -> int:
 
 
 def _continue(args: argparse.Namespace) -> int:
-    return _work(continue_run(Store(args.runs), _open(args), args.epochs, lr=args.lr), args)
+    run = _open(args)
+    trust = commands.consent(run, args)
+    further = continue_run(Store(args.runs), run, args.epochs, lr=args.lr, is_confirmed=True)
+    return _work(further, args, trust)
 
 
 def _list(args: argparse.Namespace) -> int:
@@ -312,11 +320,13 @@ def _add_runs_commands(subparsers: Any) -> None:
 
     resume = subparsers.add_parser("resume", help="go on from the latest checkpoint")
     _add_run(resume)
+    commands.add_trust(resume, TRUST_HELP)
     _add_work(resume, has_folder=True)
     resume.set_defaults(command=_resume)
 
     further = subparsers.add_parser("continue", help="train a run that is done for more epochs, as a new run")
     _add_run(further)
+    commands.add_trust(further, TRUST_HELP)
     further.add_argument("--epochs", type=int, required=True, metavar="N", help="how many more")
     further.add_argument("--lr", type=float, help="learning rate at the first of them (default: the run's)")
     _add_work(further, has_folder=True)

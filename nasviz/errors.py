@@ -31,6 +31,7 @@ __all__ = [
     "TrainingChangedWarning",
     "UnknownNameError",
     "UnknownVertexError",
+    "UntrustedCodeError",
     "WeightsError",
 ]
 
@@ -78,6 +79,10 @@ class UnknownNameError(NasvizError, KeyError):
 
 class InvalidSettingError(NasvizError, ValueError):
     """A setting is out of range or does not fit another one."""
+
+
+class UntrustedCodeError(InvalidSettingError):
+    """Settings name user code that lies outside the trusted folders."""
 
 
 class InvalidSparsityError(InvalidSettingError):

@@ -5,9 +5,11 @@ Where NASVIZ_NO_SKIP is set (CI installs all that is needed), a skip fails.
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,9 @@ ARGUMENTS = (
     "--disable-sync --no-first-run"
 ).split()
 
+# Tests, and the processes that they start, have a key of their own to mark runs with.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="nasviz-tests-state-")
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests side by side, and their children, share the cores
 # Two busy cores make any deadline a matter of luck.

@@ -14,6 +14,7 @@ from nasviz.commands.arguments import (
     settings_of,
     source_of,
 )
+from nasviz.commands.consent import add_trust, consent, require_typed
 from nasviz.commands.constructing import construct, constructed_lines
 from nasviz.commands.downloading import download_data
 from nasviz.commands.exporting import FORMS
@@ -38,9 +39,11 @@ __all__ = [
     "add_network",
     "add_settings",
     "add_sweep_arguments",
+    "add_trust",
     "analysis_lines",
     "analyze",
     "bisection_settings",
+    "consent",
     "construct",
     "constructed_lines",
     "document_of",
@@ -49,6 +52,7 @@ __all__ = [
     "list_lines",
     "plain",
     "preset_settings",
+    "require_typed",
     "result_lines",
     "run_ablation",
     "run_lines",

@@ -14,6 +14,7 @@ from typing import Any
 from nasviz import jobs
 from nasviz.catalog import OPTIMIZERS, PRESETS, find_preset
 from nasviz.commands.arguments import OPTIONS
+from nasviz.commands.consent import add_trust, consent
 from nasviz.commands.sweeping import (
     follow_sweep,
     start_sweep_detached,
@@ -96,6 +97,7 @@ def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
 
     resume = _add_command(subparsers, "resume", "go on with what is left, from the checkpoints", _resume)
     resume.add_argument("--retry-failed", action="store_true", help="try runs again that failed")
+    add_trust(resume, "folder that its runs may import Python from, where it is not this user's own")
     _add_work(resume)
 
     stop = _add_command(subparsers, "stop", "stop its runs at a checkpoint; it can be resumed", _stop)
@@ -144,13 +146,14 @@ def run_sweep(settings: SweepSettings, args: argparse.Namespace) -> int:
 
 
 def _work(sweep: Sweep, args: argparse.Namespace, *, retry_failed: bool = False) -> int:
+    trust = consent(sweep, args)
     place = shlex.join([sweep.id, "--runs", str(args.runs)])
     if args.detach:
-        start_sweep_detached(sweep, args.slots, retry_failed=retry_failed, engine=args.engine)
+        start_sweep_detached(sweep, args.slots, retry_failed=retry_failed, engine=args.engine, trust=trust)
         print(f"{sweep.id} is at work; watch it: nasviz sweep show {place} --follow")
         return 0
     out = None if args.quiet else sys.stdout
-    state = sweep_here(sweep, args.slots, out, retry_failed=retry_failed, engine=args.engine)
+    state = sweep_here(sweep, args.slots, out, retry_failed=retry_failed, engine=args.engine, trust=trust)
     if state != "done":
         print(f"stopped; go on with: nasviz sweep resume {place}")
         return 130

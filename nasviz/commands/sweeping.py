@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from shutil import get_terminal_size
 from types import FrameType
@@ -38,7 +38,13 @@ _START_PATIENCE_S = 30.0
 
 
 def sweep_here(
-    sweep: Sweep, slots: int | None, out: TextIO | None, *, retry_failed: bool, engine: str = "local"
+    sweep: Sweep,
+    slots: int | None,
+    out: TextIO | None,
+    *,
+    retry_failed: bool,
+    engine: str = "local",
+    trust: Iterable[str] | None = None,
 ) -> SweepState:
     """See to the runs of a sweep in this process until none is left; how it stands then.
 
@@ -51,13 +57,17 @@ def sweep_here(
         out: Where the table is printed; None for nowhere.
         retry_failed: Whether runs that failed are tried again.
         engine: "local", or "ray" for the machines of a Ray cluster.
+        trust: Folders that user code may be imported from; None: those that the sweep names itself, where
+            this user has made it.
 
     Raises:
         RunBusyError: It has a scheduler already.
         InvalidSettingError: The engine is not installed.
     """
     screen = _Screen(sweep, out)
-    wanted = jobs.scheduler_of(sweep, engine, slots=slots, retry_failed=retry_failed, listener=screen.look)
+    wanted = jobs.scheduler_of(
+        sweep, engine, slots=slots, retry_failed=retry_failed, listener=screen.look, trust=trust
+    )
     with (
         wanted as scheduler,
         _stop_on_interrupt(sweep, out),
@@ -68,7 +78,12 @@ def sweep_here(
 
 
 def start_sweep_detached(
-    sweep: Sweep, slots: int | None, *, retry_failed: bool, engine: str = "local"
+    sweep: Sweep,
+    slots: int | None,
+    *,
+    retry_failed: bool,
+    engine: str = "local",
+    trust: Iterable[str] | None = None,
 ) -> None:
     """Start the scheduler as a process of its own, and wait until it is at work.
 
@@ -76,7 +91,7 @@ def start_sweep_detached(
         RunBusyError: The sweep has a scheduler already.
         RunStateError: It is done, or its scheduler ended before it began.
     """
-    jobs.start_sweep(sweep, slots=slots, retry_failed=retry_failed, engine=engine)
+    jobs.start_sweep(sweep, slots=slots, retry_failed=retry_failed, engine=engine, trust=trust)
     deadline = time.monotonic() + _START_PATIENCE_S
     while jobs.is_starting(sweep) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TextIO
@@ -20,7 +20,7 @@ __all__ = ["start_detached", "train_here"]
 _START_PATIENCE_S = 30.0
 
 
-def train_here(run: Run, out: TextIO | None) -> EndState:
+def train_here(run: Run, out: TextIO | None, trust: Iterable[str] | None = None) -> EndState:
     """Train a run to its end in this process, from its latest checkpoint where it has one; how it ended.
 
     Ctrl-C saves a checkpoint and ends the run as cancelled, ready to be resumed; another ends it at once.
@@ -28,6 +28,8 @@ def train_here(run: Run, out: TextIO | None) -> EndState:
     Args:
         run: Nobody else may be at work on it.
         out: Where progress is printed; None for nowhere.
+        trust: Folders that user code may be imported from; None: those that the run names itself, where this
+            user has made it.
 
     Raises:
         RunBusyError: The run has a worker already.
@@ -39,7 +41,7 @@ def train_here(run: Run, out: TextIO | None) -> EndState:
     watch = None if out is None else Watch(run, out)
     try:
         with _cancel_on_interrupt(run, out):
-            return work(run, None if watch is None else lambda progress: watch.look())
+            return work(run, None if watch is None else lambda progress: watch.look(), trust=trust)
     except KeyboardInterrupt:
         return "cancelled"
     finally:
@@ -48,7 +50,7 @@ def train_here(run: Run, out: TextIO | None) -> EndState:
             watch.close()
 
 
-def start_detached(run: Run) -> None:
+def start_detached(run: Run, trust: Iterable[str] | None = None) -> None:
     """Start the worker of a run as a process of its own, and wait until it is at work.
 
     Raises:
@@ -57,7 +59,7 @@ def start_detached(run: Run) -> None:
     """
     from nasviz import jobs
 
-    jobs.start_run(run)
+    jobs.start_run(run, trust=trust)
     deadline = time.monotonic() + _START_PATIENCE_S
     while jobs.is_starting(run) and time.monotonic() < deadline:
         time.sleep(0.05)

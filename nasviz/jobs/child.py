@@ -15,13 +15,14 @@ import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
 from nasviz.jobs.kept_files import key_of_network
 from nasviz.jobs.process import WARM
-from nasviz.jobs.serving import Channel, Report, serve
+from nasviz.jobs.serving import Channel, Report, Task, serve
+from nasviz.jobs.trust import require_allowed
 
 if __name__ == "__main__":
     CHANNEL = Channel()
@@ -377,6 +378,17 @@ class _Seldom:
             self._report(share, words)
 
 
+def _only_trusted(task: Task) -> Task:
+    """Return a task that first checks all code which its request names: this is the process that imports."""
+
+    @wraps(task)
+    def checked(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
+        require_allowed(arguments)
+        return task(arguments, report)
+
+    return checked
+
+
 _TASKS = (
     analyze,
     preview,
@@ -390,7 +402,7 @@ _TASKS = (
     download,
     timm_names,
 )
-TASKS = {task.__name__: task for task in _TASKS}
+TASKS = {task.__name__: _only_trusted(task) for task in _TASKS}
 
 if __name__ == "__main__":
     if WARM in sys.argv:

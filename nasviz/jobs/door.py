@@ -19,9 +19,8 @@ from nasviz.jobs.cache import ResultCache, key_of
 from nasviz.jobs.job import Job
 from nasviz.jobs.kept_files import files_of, saved_files
 from nasviz.jobs.process import ChildProcess, Limits
-from nasviz.jobs.trust import require_trusted
+from nasviz.jobs.trust import TRUSTED, allow
 from nasviz.jobs.warm import WarmChild
-from nasviz.runs import Run
 
 __all__ = [
     "Door",
@@ -84,23 +83,24 @@ class Door:
         is_user_code: bool = False,
         files: Iterable[str] | None = None,
         limits: Limits | None = None,
+        trust: Iterable[str | Path] | None = None,
     ) -> Job:
         """Hand in a task of the child.
 
         Args:
             task: Name in the child's table of tasks.
             arguments: Plain data.
-            is_user_code: Give it a fresh child, and forget the result.
+            is_user_code: Give it a fresh child, and forget the result; so is all that imports user code.
             files: Files whose content decides the result; None where it must not be kept.
             limits: Others than the door's own.
+            trust: Folders that a run in the arguments may import from; None: those of this process.
 
         Raises:
-            InvalidSettingError: It would run Python of a folder that this process does not trust.
+            UntrustedCodeError: It would import user code that this process does not trust.
         """
-        if "source" in arguments:
-            require_trusted(NetworkSource.from_json(arguments["source"]))
-        if "run" in arguments:
-            require_trusted(Run(Path(arguments["run"])).settings)
+        trusted = allow(arguments, trust)
+        if trusted is not None:
+            is_user_code, arguments = True, dict(arguments) | {TRUSTED: trusted}
         key = None if files is None or is_user_code else key_of(task, arguments, files)
         if key is not None and (known := self.cache.get(key)) is not None:
             job = Job(task)
@@ -177,7 +177,7 @@ def analyze(source: NetworkSource, protect: Iterable[str] = (), collapse: Iterab
         WeightsError: The file of weights cannot be read.
     """
     arguments = {"source": source.to_json(), "protect": list(protect), "collapse": list(collapse)}
-    return _DOOR.submit("analyze", arguments, is_user_code=source.is_callable, files=files_of(source))
+    return _DOOR.submit("analyze", arguments, files=files_of(source))
 
 
 def preview(
@@ -221,10 +221,9 @@ def preview(
         "batch_size": batch_size,
         "seed": seed,
     }
-    is_user_code = source.is_callable or ":" in data
     # What lies in a folder of data may change: only what comes with the package is kept.
     files = files_of(source) if data_folder is None else None
-    return _DOOR.submit("preview", arguments, is_user_code=is_user_code, files=files)
+    return _DOOR.submit("preview", arguments, files=files)
 
 
 def construct(
@@ -235,7 +234,7 @@ def construct(
     folder: Path | str | None = None,
     protect: Iterable[str] = (),
     collapse: Iterable[str] = (),
-    is_user_code: bool = False,
+    trust: Iterable[str | Path] | None = None,
 ) -> Job:
     """Set structures to zero, cut them out, compare the two networks, write the smaller one to a folder.
 
@@ -246,19 +245,19 @@ def construct(
         folder: Where the sub-network is written; `by-hand` in the run's folder when it is left out.
         protect: Of the search space of a source; a run has its own.
         collapse: Likewise.
-        is_user_code: Whether a run's network is user Python; a source says it itself.
+        trust: Folders that a run's code may be imported from; None: those of this process, or those that the
+            run names itself where this user has made it.
 
     The result holds `report`, `plan` and `folder`.
     """
     arguments: dict[str, Any] = {"erased": sorted(erased), "gates": sorted(gates)}
     arguments |= {"folder": None if folder is None else str(folder)}
     if isinstance(network, NetworkSource):
-        is_user_code = network.is_callable
         wishes = {"protect": list(protect), "collapse": list(collapse)}
         arguments |= {"source": network.to_json()} | wishes
     else:
         arguments |= {"run": str(network)}
-    return _DOOR.submit("construct", arguments, is_user_code=is_user_code)
+    return _DOOR.submit("construct", arguments, trust=trust)
 
 
 def download(data: str, folder: Path | str) -> Job:
@@ -317,7 +316,7 @@ def time_vertices(
     The result holds `table`, which `LatencyTable.from_json` reads. It is measured anew each time.
     """
     arguments = {"source": source.to_json(), "data": data, "batch_size": batch_size, "device": device}
-    return _DOOR.submit("time_vertices", arguments, is_user_code=source.is_callable)
+    return _DOOR.submit("time_vertices", arguments)
 
 
 def time_subnet(
@@ -345,7 +344,7 @@ def time_subnet(
     """
     saved_files(folder)
     arguments = {"source": source.to_json(), "data": data, "batch_size": batch_size, "device": device}
-    return _DOOR.submit("time_subnet", arguments | {"folder": str(folder)}, is_user_code=source.is_callable)
+    return _DOOR.submit("time_subnet", arguments | {"folder": str(folder)})
 
 
 def timm_names() -> Job:

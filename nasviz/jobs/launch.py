@@ -7,20 +7,28 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from nasviz.errors import RunBusyError, RunStateError
 from nasviz.jobs.process import environment
-from nasviz.jobs.trust import require_trusted
-from nasviz.runs import Run, Sweep
+from nasviz.jobs.trust import folders_for
+from nasviz.runs import Run, Sweep, admit
 from nasviz.runs.ablation_folder import AblationFolder
 from nasviz.runs.files import LOG, PID, read_json
 from nasviz.runs.hopeless import clear_hopeless
 from nasviz.runs.storage import told
 
-__all__ = ["cancel_run", "detach", "is_starting", "make_ready", "start_ablation", "start_run"]
+__all__ = [
+    "cancel_run",
+    "detach",
+    "is_starting",
+    "make_ready",
+    "start_ablation",
+    "start_run",
+    "trust_options",
+]
 
 WORKER = "nasviz.train.worker"
 ABLATION_WORKER = "nasviz.train.ablation_worker"
@@ -29,7 +37,12 @@ _WORKERS: dict[Path, subprocess.Popen[bytes]] = {}
 """Workers and schedulers that this process has started and that still live, by their folder."""
 
 
-def start_run(run: Run, variables: Mapping[str, str] = MappingProxyType({})) -> None:
+def start_run(
+    run: Run,
+    variables: Mapping[str, str] = MappingProxyType({}),
+    *,
+    trust: Iterable[str | Path] | None = None,
+) -> None:
     """Start the worker of a run, or resume one that was cancelled, failed or crashed.
 
     The worker is detached: it survives a refresh, a rerun and the end of the server.
@@ -37,30 +50,46 @@ def start_run(run: Run, variables: Mapping[str, str] = MappingProxyType({})) -> 
     Args:
         run: The run.
         variables: Added to the environment of the worker.
+        trust: Folders that user code may be imported from. None: those of this process (`trust_only`), and
+            where it has no limit, those that the run names itself if this user has made it.
 
     Raises:
         RunBusyError: It has a worker already.
-        RunStateError: It is done.
-        InvalidSettingError: Its network is Python of a folder that this process does not trust.
+        RunStateError: It is done, or is not what its sweep asks for.
+        UntrustedCodeError: It would import code that is not trusted.
     """
-    make_ready(run)
-    detach(run.folder, [WORKER, str(run.folder)], variables)
+    folders = make_ready(run, trust)
+    detach(run.folder, [WORKER, str(run.folder), *trust_options(folders)], variables)
 
 
-def make_ready(run: Run) -> None:
+def trust_options(folders: Iterable[str]) -> list[str]:
+    """Return the trusted folders as options of a worker or scheduler."""
+    return [f"--trust={folder}" for folder in folders]
+
+
+def make_ready(run: Run, trust: Iterable[str | Path] | None = None) -> tuple[str, ...]:
     """Check that a worker of a run may begin, and forget what was asked of an earlier one.
 
+    Args:
+        run: The run.
+        trust: As for `start_run`.
+
+    Returns:
+        The folders that the worker may import from, to be handed to it.
+
     Raises:
         RunBusyError: It has a worker already.
-        RunStateError: It is done.
+        RunStateError: It is done, or is not what its sweep asks for.
+        UntrustedCodeError: It would import code that is not trusted.
     """
     if run.is_active or is_starting(run):
         raise RunBusyError(f"run {run.id} is at work already; cancel it before you start it again")
     if run.state == "done":
         raise RunStateError(f"run {run.id} is done; start a new run with its settings to repeat it")
-    require_trusted(run.settings)
+    folders = admit(run, folders_for(run, trust))
     run.forget_request()
     clear_hopeless(run.folder)
+    return folders
 
 
 def detach(folder: Path, command: Sequence[str], variables: Mapping[str, str]) -> None:

@@ -16,6 +16,7 @@ import runpy
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -46,6 +47,7 @@ class RayScheduler(Scheduler):
         limit: Runs at the same time; None for as many as the cluster has room for.
         retry_failed: Whether runs that failed are tried again, from their last checkpoint.
         listener: Called at every look.
+        trust: As for `Scheduler`; the tasks of Ray get it as arguments.
 
     Raises:
         InvalidSettingError: Ray is not installed.
@@ -59,6 +61,7 @@ class RayScheduler(Scheduler):
         *,
         retry_failed: bool = False,
         listener: Listener = lambda: None,
+        trust: Iterable[str | Path] | None = None,
     ) -> None:
         self._ray = _import_ray()
         self._limit = limit
@@ -70,7 +73,7 @@ class RayScheduler(Scheduler):
         """How often in a row Ray has lost the task of a run."""
         self._again: dict[str, float] = {}
         """When a run whose task was lost is tried again; it keeps its slot until then."""
-        super().__init__(sweep, (), retry_failed=retry_failed, listener=listener)
+        super().__init__(sweep, (), retry_failed=retry_failed, listener=listener, trust=trust)
 
     def __enter__(self) -> Self:
         super().__enter__()
@@ -119,12 +122,12 @@ class RayScheduler(Scheduler):
 
     def _hand_over(self, run: Run) -> None:
         """Let a task begin, or go on with, a run."""
-        launch.make_ready(run)
+        folders = launch.make_ready(run, self._trust)
         # No retry by Ray itself: the scheduler knows whether a run got any further. One process a run, and a
         # new one for the next: nothing of a user's network is left behind.
         task = self._ray.remote(max_retries=0, max_calls=1, **self._needs)(be_worker)
         self._signed[run.id] = read_json(run.folder / PID)
-        self._tasks[run.id] = task.remote(launch.WORKER, str(run.folder))
+        self._tasks[run.id] = task.remote(launch.WORKER, str(run.folder), launch.trust_options(folders))
 
     def _is_at_work(self, run: Run) -> bool:
         task = self._tasks.get(run.id)
@@ -171,12 +174,12 @@ class RayScheduler(Scheduler):
         return is_lost
 
 
-def be_worker(module: str, folder: str) -> None:
+def be_worker(module: str, folder: str, options: Sequence[str] = ()) -> None:
     """In a process of Ray: become the worker of a run, as if started by name; its log is that of the run."""
     with (Path(folder) / LOG).open("ab") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-    sys.argv = [module, folder]
+    sys.argv = [module, folder, *options]
     try:
         runpy.run_module(module, run_name="__main__")
     except SystemExit as end:

@@ -20,10 +20,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--slots", type=int, help="runs at the same time")
     parser.add_argument("--engine", choices=ENGINES, default="local", help="where they work")
     parser.add_argument("--retry-failed", action="store_true", help="try runs again that failed")
+    parser.add_argument(
+        "--trust", action="append", default=[], metavar="DIR", help="folder that runs may import from"
+    )
     args = parser.parse_args(arguments)
     try:
         sweep = Sweep(args.folder.resolve())
-        wanted = scheduler_of(sweep, args.engine, slots=args.slots, retry_failed=args.retry_failed)
+        wanted = scheduler_of(
+            sweep, args.engine, slots=args.slots, retry_failed=args.retry_failed, trust=args.trust
+        )
         with wanted as scheduler:
             scheduler.run()
     except NasvizError as error:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from filelock import FileLock
 
-from nasviz.errors import NasvizError, RunBusyError, RunNotFoundError, RunStateError
+from nasviz.errors import NasvizError, RunBusyError, RunNotFoundError, RunStateError, UntrustedCodeError
 from nasviz.jobs.judging import Judge
 from nasviz.jobs.launch import cancel_run, is_starting, start_run
 from nasviz.jobs.slots import Slot
-from nasviz.runs import Run, Store, Sweep, SweepState, lock
+from nasviz.runs import Run, Store, Sweep, SweepState, admit, lock, own_folders
 from nasviz.runs.ending import write_end
 from nasviz.runs.files import LOG, read_json, write_json
 from nasviz.runs.sweep import OVER, is_over
@@ -42,6 +43,8 @@ class Scheduler:
         retry_failed: Whether runs that failed are tried again, from their last checkpoint.
         listener: Called at every look.
         sleep: Waits between two looks, so many seconds.
+        trust: Folders that user code of the runs may be imported from; None: those that the sweep names
+            itself, where this user has made it.
 
     Raises:
         RunBusyError: On entering: the sweep already has a scheduler.
@@ -55,8 +58,10 @@ class Scheduler:
         retry_failed: bool = False,
         listener: Listener = lambda: None,
         sleep: Callable[[float], None] = time.sleep,
+        trust: Iterable[str | Path] | None = None,
     ) -> None:
         self.sweep = sweep
+        self._trust = own_folders(sweep) if trust is None else tuple(map(str, trust))
         self._slots = {slot.name: slot for slot in slots}
         self._retry_failed = retry_failed
         self._listener = listener
@@ -136,6 +141,11 @@ class Scheduler:
 
     def _begin(self, index: int, slot: Slot) -> None:
         run = self.sweep.run(index) or self._create(index)
+        try:
+            admit(run, self._trust)
+        except (UntrustedCodeError, RunStateError) as error:
+            self._refuse(run, error)
+            return
         write_json(run.folder / SLOT, {"slot": slot.name})
         try:
             self._start(run, slot)
@@ -145,16 +155,26 @@ class Scheduler:
             return  # done meanwhile
         self._at_work[index] = slot.name
 
+    def _refuse(self, run: Run, error: NasvizError) -> None:
+        """Count a run that may not start as failed; the others go on."""
+        try:
+            with lock.acquire(run.folder):
+                write_end(run.folder, "failed", error=str(error))
+        except RunBusyError:
+            return  # somebody has started it by hand
+
     def _start(self, run: Run, slot: Slot) -> None:
         """Let a worker begin, or go on."""
-        start_run(run, slot.variables)
+        start_run(run, slot.variables, trust=self._trust)
 
     def _is_at_work(self, run: Run) -> bool:
         return run.is_active or is_starting(run)
 
     def _create(self, index: int) -> Run:
         store, sweep = Store(self.sweep.runs_folder), self.sweep
-        return store.create(sweep.settings_at(index), run_id=sweep.run_id(index), parent=sweep.id)
+        return store.create(
+            sweep.settings_at(index), run_id=sweep.run_id(index), parent=sweep.id, taken_from=sweep
+        )
 
     def _look(self) -> None:
         """Free the slots of runs whose worker has ended."""

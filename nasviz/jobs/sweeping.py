@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterable
+from pathlib import Path
 
 from nasviz.errors import RunBusyError, RunStateError
-from nasviz.jobs.launch import cancel_run, detach, is_starting
-from nasviz.jobs.trust import require_trusted
-from nasviz.runs import Sweep
+from nasviz.jobs.launch import cancel_run, detach, is_starting, trust_options
+from nasviz.jobs.trust import folders_for
+from nasviz.runs import Sweep, admit_sweep
 
 __all__ = ["start_sweep", "stop_sweep"]
 
@@ -16,7 +18,12 @@ SCHEDULER = "nasviz.jobs.scheduler"
 
 
 def start_sweep(
-    sweep: Sweep, *, slots: int | None = None, retry_failed: bool = False, engine: str = "local"
+    sweep: Sweep,
+    *,
+    slots: int | None = None,
+    retry_failed: bool = False,
+    engine: str = "local",
+    trust: Iterable[str | Path] | None = None,
 ) -> None:
     """Start the scheduler of a sweep, or one that goes on where the last one ended.
 
@@ -25,20 +32,21 @@ def start_sweep(
         slots: How many runs work at the same time; None for one a GPU, or one a core.
         retry_failed: Whether runs that failed are tried again.
         engine: Where they work, a name in `nasviz.jobs.engines.ENGINES`.
+        trust: Folders that user code may be imported from; as for `start_run`.
 
     Raises:
         RunBusyError: It has a scheduler already.
         RunStateError: Nothing is left to do.
-        InvalidSettingError: A network is Python of a folder that this process does not trust.
+        UntrustedCodeError: A run of its grid would import code that is not trusted.
     """
     if sweep.is_active or is_starting(sweep):
         raise RunBusyError(f"sweep {sweep.id} is at work already; stop it before you start it again")
     if sweep.state == "done" and not (retry_failed and _has_failed(sweep)):
         raise RunStateError(f"sweep {sweep.id} is done: none of its {len(sweep.points)} runs is left to do")
-    for settings in sweep.settings.runs:
-        require_trusted(settings)
+    folders = admit_sweep(sweep, folders_for(sweep, trust))
     sweep.forget_request()
-    command = [SCHEDULER, str(sweep.folder), f"--engine={engine}", *([f"--slots={slots}"] if slots else [])]
+    command = [SCHEDULER, str(sweep.folder), f"--engine={engine}", *trust_options(folders)]
+    command += [f"--slots={slots}"] if slots else []
     detach(sweep.folder, command + (["--retry-failed"] if retry_failed else []), {})
 
 

@@ -1,60 +1,122 @@
-"""Whose Python may run: in a server, only what lies in folders that its operator has named.
+"""Whose Python the children and workers of this process may import.
 
-A run keeps the folder that its network was imported from. Somebody else's run, copied among one's own, would
-name a folder of their choice; a server that obeyed it would run their code at the first click.
+In a server, only code in folders that its operator named at the start. In a script or on the command line
+nobody calls `trust_only`: a network that is handed over as an object was named by the person who wrote that,
+and of a run folder only what this user has marked is followed (see `nasviz.runs.marks`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nasviz.catalog import NetworkSource
-from nasviz.errors import InvalidSettingError
-from nasviz.runs import RunSettings
+from nasviz.runs import Run, RunSettings, Sweep, UserImport, imports_of, own_folders
+from nasviz.runs.trust import home_of, require_imports
 
-__all__ = ["require_trusted", "trust_only"]
+__all__ = ["TRUSTED", "allow", "folders_for", "require_allowed", "require_trusted", "trust_only"]
 
-_named: tuple[Path, ...] | None = None
-"""None in a process that a person has started by hand: what a source names, that person has named."""
+TRUSTED = "trusted"
+"""Argument of a request to a child: what it may import, as `allow` writes it."""
 
 
-def trust_only(folders: Iterable[str | Path] | None) -> None:
-    """From here on, let this process start work with user Python of these folders alone.
+@dataclass(frozen=True, slots=True)
+class _Policy:
+    folders: tuple[str, ...]
+    runs: Path | None
+
+
+_policy: _Policy | None = None
+
+
+def trust_only(folders: Iterable[str | Path] | None, runs: Path | None = None) -> None:
+    """From here on, let this process start work with user code of these folders alone.
 
     Args:
-        folders: Those that the operator has named; None lifts the limit.
+        folders: Those that the operator named; None lifts the limit.
+        runs: Runs folder of the server, whose content is never trusted.
     """
-    global _named
-    _named = None if folders is None else tuple(Path(folder).expanduser().resolve() for folder in folders)
+    global _policy
+    _policy = None if folders is None else _Policy(tuple(map(str, folders)), runs)
 
 
 def require_trusted(asked: NetworkSource | RunSettings) -> None:
-    """Check that the code of a network, or the network, data and loss of a run, may run where it is any.
+    """Check that this process may start work with the user code of a network, or of a run's settings.
 
     Raises:
-        InvalidSettingError: It lies in a folder that nobody has named.
+        UntrustedCodeError: It lies in a folder that the operator did not name.
 
     Examples:
         >>> require_trusted(NetworkSource("demonet"))
     """
-    if isinstance(asked, NetworkSource):
-        if asked.is_callable:
-            _require(asked.name, asked.trust)
-        return
-    require_trusted(asked.network)
-    for name in (asked.data, asked.loss):
-        if name is not None and ":" in name:
-            _require(name, asked.trust)
+    if _policy is not None:
+        require_imports(imports_of(asked), _policy.folders, runs=_policy.runs)
 
 
-def _require(name: str, folders: Iterable[str]) -> None:
-    if _named is None:
-        return
-    meant = [Path(folder).expanduser().resolve() for folder in folders]
-    strange = [folder for folder in meant if not any(folder.is_relative_to(known) for known in _named)]
-    if strange:
-        raise InvalidSettingError(
-            f"{name} would run Python from {', '.join(map(str, strange))}, which this app was not started to"
-            f" trust; if you do, start it again with -- --trust {strange[0]}"
-        )
+def folders_for(asked: Run | Sweep, trust: Iterable[str | Path] | None = None) -> tuple[str, ...]:
+    """Return the folders from which the processes of a run or sweep may import.
+
+    Args:
+        asked: The run or sweep.
+        trust: Named for this start; None: those of this process, and in a process without a limit those that
+            the run names itself, where it carries this user's mark.
+    """
+    if trust is not None:
+        return tuple(map(str, trust))
+    return own_folders(asked) if _policy is None else _policy.folders
+
+
+def allow(arguments: Mapping[str, Any], trust: Iterable[str | Path] | None = None) -> dict[str, Any] | None:
+    """Check everything that a request would import, and return what its child may import; None for nothing.
+
+    Args:
+        arguments: Of the request.
+        trust: Named for a run in it; see `folders_for`.
+
+    Raises:
+        UntrustedCodeError: It would import code that is not trusted.
+    """
+    imports = _imports(arguments)
+    if not imports:
+        return None
+    runs = _policy.runs if _policy is not None else None
+    if _policy is not None:
+        folders = _policy.folders
+    elif "run" in arguments:
+        folders = folders_for(Run(Path(arguments["run"])), trust)
+    else:
+        folders = tuple(folder for item in imports for folder in item.folders)
+    found = {"folders": list(folders), "runs": None if runs is None else str(runs)}
+    require_allowed(dict(arguments) | {TRUSTED: found})
+    return found
+
+
+def require_allowed(arguments: Mapping[str, Any]) -> None:
+    """Check, in the process that imports, that a request names code of the folders in `TRUSTED` alone.
+
+    Raises:
+        UntrustedCodeError: It names other code. A request that names no folders may import none.
+    """
+    trusted = arguments.get(TRUSTED) or {}
+    runs = [Path(trusted["runs"])] if trusted.get("runs") else []
+    runs += [home_of(Path(arguments["run"]))] if "run" in arguments else []
+    imports = _imports(arguments)
+    for place in (None, *runs):
+        require_imports(imports, trusted.get("folders", ()), runs=place)
+
+
+def _imports(arguments: Mapping[str, Any]) -> tuple[UserImport, ...]:
+    """Every callable that a request names: of its network, its data, its loss and its run."""
+    found: list[UserImport] = []
+    if "source" in arguments:
+        found += imports_of(NetworkSource.from_json(arguments["source"]))
+    if "run" in arguments:
+        found += imports_of(Run(Path(arguments["run"])).settings)
+    # Tasks that can import data or a loss say where from; to the others the name of the data is only a name.
+    for role in ("data", "loss"):
+        name = arguments.get(role)
+        if "trust" in arguments and isinstance(name, str) and ":" in name:
+            found.append(UserImport(role, name, tuple(arguments["trust"])))
+    return tuple(found)

@@ -17,6 +17,7 @@ from typing import Any
 from torch import nn
 
 from nasviz.catalog import NetworkSource
+from nasviz.catalog.user_modules import find_module
 from nasviz.errors import InvalidSettingError
 
 __all__ = ["build_from_user_code", "call_with", "import_callable"]
@@ -50,9 +51,9 @@ def import_callable(name: str, trust: Sequence[str]) -> Iterator[Any]:
         InvalidSettingError: Nothing of that name lies in the trusted folders, or importing it fails.
     """
     module_name, _, attribute = name.partition(":")
-    folder, file = _locate(module_name, trust)
-    with _importable(folder):
-        yield _attribute(_import(module_name, file), attribute, name)
+    found = find_module(module_name, trust)
+    with _importable(found.folder):
+        yield _attribute(_import(module_name, found.file), attribute, name)
 
 
 def call_with(target: Any, name: str, keywords: Mapping[str, Any], offered: Mapping[str, Any]) -> Any:
@@ -66,26 +67,6 @@ def call_with(target: Any, name: str, keywords: Mapping[str, Any], offered: Mapp
         return target(**keywords, **taken)
     except Exception as error:  # the user's code may raise anything
         raise InvalidSettingError(f"calling {name} raised {_described(error)}") from error
-
-
-def _locate(module_name: str, trust: Sequence[str]) -> tuple[Path, Path]:
-    """The trusted folder and the file in it that holds the module."""
-    parts = module_name.split(".")
-    for folder in (Path(name).expanduser().resolve() for name in trust):
-        base = folder.joinpath(*parts)
-        for file in (base / "__init__.py", base.with_name(base.name + ".py")):
-            if not file.is_file():
-                continue
-            if not file.resolve().is_relative_to(folder):
-                raise InvalidSettingError(
-                    f"{module_name} leads out of the trusted folder {folder}, to {file.resolve()}; name the"
-                    " folder that really holds it"
-                )
-            return folder, file.resolve()
-    raise InvalidSettingError(
-        f"no module {module_name} in the trusted folders {', '.join(trust)}; expected {'/'.join(parts)}.py in"
-        " one of them"
-    )
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 A worker writes through one `Writer`; everybody else reads files. Nothing here needs torch.
 """
 
+from nasviz.runs.admission import admit, admit_sweep, own_folders
 from nasviz.runs.aggregating import METRICS, Cell, Spread, cells, spread
 from nasviz.runs.bisection import Bisection, BisectionSettings, Trial, bisect_mu
 from nasviz.runs.comparing import differing_settings, pareto_front
@@ -24,6 +25,7 @@ from nasviz.runs.store import open_run as open  # noqa: A004 (read as nasviz.run
 from nasviz.runs.subnets import find_subnet, is_subnet, keep_subnet, origin_of
 from nasviz.runs.sweep import Sweep, SweepSettings, SweepState
 from nasviz.runs.sweep_store import SweepStore, SweepSummary
+from nasviz.runs.trust import UserImport, imports_of, require_trusted
 from nasviz.runs.writer import Writer
 
 __all__ = [
@@ -54,8 +56,11 @@ __all__ = [
     "SweepSummary",
     "Tail",
     "Trial",
+    "UserImport",
     "Vectors",
     "Writer",
+    "admit",
+    "admit_sweep",
     "axis",
     "bisect_mu",
     "cells",
@@ -64,16 +69,19 @@ __all__ = [
     "differing_settings",
     "expand",
     "find_subnet",
+    "imports_of",
     "is_stand_in",
     "is_subnet",
     "keep_subnet",
     "open",
     "origin_of",
+    "own_folders",
     "pareto_front",
     "parse_axis",
     "plan_steps",
     "preset_sweep",
     "record_environment",
+    "require_trusted",
     "row_of",
     "spread",
     "steps_to_csv",

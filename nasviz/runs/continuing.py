@@ -39,7 +39,9 @@ from nasviz.runs.store import Store
 __all__ = ["continue_run"]
 
 
-def continue_run(store: Store, run: Run, epochs: int, *, lr: float | None = None) -> Run:
+def continue_run(
+    store: Store, run: Run, epochs: int, *, lr: float | None = None, is_confirmed: bool = False
+) -> Run:
     """A new run that trains `run` for so many more epochs; nothing is started.
 
     Its record begins with that of `run`.
@@ -49,6 +51,8 @@ def continue_run(store: Store, run: Run, epochs: int, *, lr: float | None = None
         run: It must be done.
         epochs: How many are added.
         lr: Learning rate at the first added step; that of `run` where it is left out.
+        is_confirmed: Whether this user was shown the code that `run` imports and agreed to it. Otherwise the
+            new run counts as this user's own only where `run` does.
 
     Raises:
         RunStateError: `run` is not done.
@@ -70,7 +74,7 @@ def continue_run(store: Store, run: Run, epochs: int, *, lr: float | None = None
         lr=old.lr if lr is None else lr,
     )
     content = _last_checkpoint(run)
-    continued = store.create(settings, continues=run.id)
+    continued = store.create(settings, continues=run.id, taken_from=None if is_confirmed else run)
     write_json(continued.folder / START_SUM, {"sha256": hashlib.sha256(content).hexdigest()})
     write_bytes(continued.folder / START, content)
     _copy_record(run, continued, settings, facts)

@@ -12,6 +12,7 @@ from nasviz.runs import lock
 from nasviz.runs.ending import Ending, read_end, write_end
 from nasviz.runs.files import CONFIG, ENVIRONMENT, PAUSED, PID, read_json, require_folder
 from nasviz.runs.labels import Labels, read_labels, write_labels
+from nasviz.runs.marks import is_marked
 from nasviz.runs.records import Tail
 from nasviz.runs.requests import Request, forget_request, write_request
 from nasviz.runs.settings import RunSettings
@@ -64,6 +65,11 @@ class Run:
             InvalidSettingError: The settings come from a later version, or were changed by hand.
         """
         return located(self.folder.parent, self.config["settings"])
+
+    @property
+    def is_own(self) -> bool:
+        """Whether its settings were written by this user on this machine, and not changed since."""
+        return is_marked("run", self.config["settings"], self.config.get("mark"))
 
     @property
     def state(self) -> State:

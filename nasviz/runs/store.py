@@ -11,16 +11,21 @@ from builtins import list as builtin_list
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nasviz.errors import RunBusyError, RunNotFoundError, RunStateError, StorageError
 from nasviz.runs import lock
 from nasviz.runs.files import CONFIG, TRASH, require_folder, sync_folder, write_json
 from nasviz.runs.listing import RunSummary, summarize
+from nasviz.runs.marks import make_mark
 from nasviz.runs.run import Run
 from nasviz.runs.settings import RunSettings
 from nasviz.runs.storage import storage_error, told
 from nasviz.runs.subnets import keep_subnet, origin_of, portable
+from nasviz.runs.trust import imports_of
+
+if TYPE_CHECKING:
+    from nasviz.runs.sweep import Sweep
 
 __all__ = ["Store", "create_folder", "open_run"]
 
@@ -56,6 +61,7 @@ class Store:
         run_id: str | None = None,
         parent: str | None = None,
         continues: str | None = None,
+        taken_from: Run | Sweep | None = None,
     ) -> Run:
         """A new run; nothing is started. It appears complete, or not at all.
 
@@ -67,6 +73,8 @@ class Store:
             run_id: Its id; None for a new one.
             parent: Id of the sweep that it belongs to.
             continues: Id of the run that it goes on from.
+            taken_from: The run or sweep that the settings come from, so that a new run with a stranger's
+                settings stays a stranger's; None where the caller's own user has written them.
 
         Raises:
             RunStateError: There is a run with this id.
@@ -77,10 +85,16 @@ class Store:
         word = re.sub(r"[^A-Za-z0-9]+", "-", settings.network.name).strip("-")[:24] or "network"
         if settings.network.subnet is not None:
             settings = replace(settings, network=keep_subnet(self.folder, settings.network))
-        origin = {"parent": parent, "continues": continues, "cut_from": origin_of(settings.network)}
-        document = {"settings": portable(self.folder, settings)} | {
-            n: v for n, v in origin.items() if v is not None
+        origin: dict[str, Any] = {
+            "parent": parent,
+            "continues": continues,
+            "cut_from": origin_of(settings.network),
         }
+        document = {"settings": portable(self.folder, settings)}
+        # Only user code needs a mark: everything else in a run is treated as data wherever it comes from.
+        if imports_of(settings) and (taken_from is None or taken_from.is_own):
+            origin["mark"] = make_mark("run", document["settings"])
+        document |= {n: v for n, v in origin.items() if v is not None}
         return Run(create_folder(self.folder, word, document, name=run_id))
 
     def open(self, run_id: str) -> Run:

@@ -23,10 +23,11 @@ from nasviz.runs.grid import Axis, Point, expand, settings_of
 from nasviz.runs.hopeless import verdict_on
 from nasviz.runs.labels import Labels, read_labels, write_labels
 from nasviz.runs.listing import RunSummary, summarize
+from nasviz.runs.marks import is_marked
 from nasviz.runs.requests import forget_request, read_request, write_request
 from nasviz.runs.run import Run
 from nasviz.runs.settings import RunSettings
-from nasviz.runs.subnets import located
+from nasviz.runs.subnets import located, placeless
 
 __all__ = ["SWEEPS", "Sweep", "SweepSettings", "SweepState", "is_over"]
 
@@ -166,6 +167,11 @@ class Sweep:
         return replace(found, base=located(self.runs_folder, found.base.to_json()))
 
     @property
+    def is_own(self) -> bool:
+        """Whether it was written by this user on this machine, and not changed since."""
+        return is_marked("sweep", self.config["sweep"], self.config.get("mark"))
+
+    @property
     def points(self) -> tuple[Point, ...]:
         """What each run changes; of a bisection as far as it is known, so that they become more."""
         search = self.settings.bisection
@@ -232,15 +238,37 @@ class Sweep:
         """All runs, in the order of the grid; None where one has not begun, or was deleted."""
         return tuple(self.run(index) for index in range(len(self.points)))
 
+    def problem_at(self, index: int, run: Run) -> str | None:
+        """Return why `run` cannot stand at this place of the grid; None where its settings are those of it.
+
+        A run folder can be copied in under the id of any place. It would then be started, and counted, as
+        what the grid asked for.
+        """
+        points = self.points
+        if index >= len(points):
+            return None
+        wanted, found = placeless(self.settings_at(index)).to_json(), placeless(run.settings).to_json()
+        names = sorted(name for name in wanted if wanted[name] != found.get(name))
+        if not names:
+            return None
+        return (
+            f"run {run.id} is not what the grid of sweep {self.id} asks for at this place: it differs in"
+            f" {', '.join(names)}; delete the run, then resume the sweep to train it anew"
+        )
+
     def summaries(self) -> tuple[RunSummary | None, ...]:
         """One summary a run, in the order of the grid; None where it has not begun, or was deleted."""
-        found: list[RunSummary | None] = []
-        for run in self.runs():
-            try:
-                found.append(None if run is None else summarize(run))
-            except RunNotFoundError:  # deleted between the two looks
-                found.append(None)
-        return tuple(found)
+        return tuple(self._summary(index, run) for index, run in enumerate(self.runs()))
+
+    def _summary(self, index: int, run: Run | None) -> RunSummary | None:
+        try:
+            found = None if run is None else summarize(run)
+        except RunNotFoundError:  # deleted between the two looks
+            return None
+        if run is None or found is None or found.settings is None:
+            return found
+        problem = self.problem_at(index, run)
+        return found if problem is None else replace(found, state="failed", problem=problem)
 
     @property
     def is_active(self) -> bool:

@@ -10,14 +10,18 @@ from builtins import list as builtin_list
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from nasviz.errors import NasvizError, RunBusyError, RunNotFoundError, RunStateError
 from nasviz.runs import lock
 from nasviz.runs.files import CONFIG, TRASH, sync_folder
 from nasviz.runs.labels import Labels
+from nasviz.runs.marks import make_mark
+from nasviz.runs.run import Run
 from nasviz.runs.store import Store, create_folder
 from nasviz.runs.subnets import keep_subnet, portable
 from nasviz.runs.sweep import SWEEPS, Sweep, SweepSettings, SweepState
+from nasviz.runs.trust import imports_of
 
 __all__ = ["SweepStore", "SweepSummary"]
 
@@ -52,8 +56,12 @@ class SweepStore:
         self.runs = Store(folder)
         self.folder = self.runs.folder / SWEEPS
 
-    def create(self, settings: SweepSettings) -> Sweep:
+    def create(self, settings: SweepSettings, *, taken_from: Run | Sweep | None = None) -> Sweep:
         """A new sweep; nothing is started, and its runs come into being one by one as they begin.
+
+        Args:
+            settings: What it is asked to do.
+            taken_from: The run or sweep that the settings come from; see `Store.create`.
 
         Raises:
             WeightsError: It is to train a sub-network that is gone.
@@ -61,7 +69,12 @@ class SweepStore:
         place = self.runs.folder
         network = keep_subnet(place, settings.base.network)
         base = portable(place, replace(settings.base, network=network))
-        return Sweep(create_folder(self.folder, "sweep", {"sweep": settings.to_json() | {"base": base}}))
+        document: dict[str, Any] = {"sweep": settings.to_json() | {"base": base}}
+        is_user_code = any(imports_of(run) for run in settings.runs)
+        if is_user_code and (taken_from is None or taken_from.is_own):
+            mark = make_mark("sweep", document["sweep"])
+            document |= {} if mark is None else {"mark": mark}
+        return Sweep(create_folder(self.folder, "sweep", document))
 
     def open(self, sweep_id: str) -> Sweep:
         """The sweep with the id `sweep_id`.

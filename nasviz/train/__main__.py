@@ -20,7 +20,7 @@ import psutil
 
 from nasviz import commands
 from nasviz.errors import InvalidSettingError, NasvizError
-from nasviz.runs import Run, RunSettings, Store, Writer
+from nasviz.runs import Run, RunSettings, Store, Writer, own_folders
 from nasviz.runs.files import read_json, write_json
 from nasviz.train.member import end_with_parent
 from nasviz.train.worker import read_back
@@ -52,20 +52,28 @@ def _train(args: argparse.Namespace) -> None:
     from nasviz.train.execution import execute, take_part
 
     given = None if args.run is not None else _settings(args)
+    # A run that is there may be anybody's: without --trust it imports only where this user has made it.
+    typed = commands.require_typed([] if given is None else [given], args) or None
     own = processes.join()
     run = _run(args, given) if own.is_first else None
-    told = own.agree(None if run is None else (run.settings, run.has_ended_in(OVER)))
-    assert told is not None, "the first process says what is trained"
-    settings, is_over = told
+    told = None if run is None else [run.settings.to_json(), run.has_ended_in(OVER)]
+    document, is_over = own.agree(told)
     if is_over and _num_restarts():
         return  # it ended on purpose before the restart, and its last words are on record
     if run is None:
-        take_part(settings, own)
+        take_part(RunSettings.from_json(document), own, trust=_trust_of_further(args, typed))
     else:
         with Writer(run, read_back=read_back) as writer:
             print(f"{run.id} in {run.folder}", flush=True)  # noqa: T201 (this is a command line)
-            execute(run, writer, processes=own)
+            execute(run, writer, processes=own, trust=typed)
     processes.leave()
+
+
+def _trust_of_further(args: argparse.Namespace, typed: Sequence[str] | None) -> Sequence[str]:
+    """Folders that a process other than the first may import from: its machine may lack the run's folder."""
+    if typed is not None:
+        return typed
+    return own_folders(Run(args.run.resolve())) if args.run is not None and args.run.is_dir() else ()
 
 
 def _settings(args: argparse.Namespace) -> RunSettings:

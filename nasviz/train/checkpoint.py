@@ -64,7 +64,7 @@ def save(session: Session, folder: Path | None) -> str | None:
     require_finite(session)
     processes = session.processes
     common = None if processes.is_alone else processes.require_equal(session)
-    drawn_from = processes.gather(_random_state())
+    drawn_from = [_random_state()] if processes.is_alone else _gathered(processes)
     if folder is None:
         return common
     require_folder(folder)
@@ -117,10 +117,11 @@ def restore(session: Session, folder: Path | None) -> str | None:
     Raises:
         CheckpointError: There are checkpoints, but none is whole, or they are those of another run.
     """
-    found = session.processes.agree(None if folder is None else _find(session.settings, folder))
-    if found is None:
+    found = None if folder is None else _find(session.settings, folder)
+    path_text = session.processes.agree(None if found is None else str(found[0]))
+    if path_text is None:
         return None
-    path, content = found
+    path, content = Path(path_text), session.processes.share(b"" if found is None else found[1])
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
@@ -261,6 +262,14 @@ def _random_state() -> dict[str, Any]:
             "gauss": float(numpy_state["gauss"]),
         },
     }
+
+
+def _gathered(processes: Processes) -> list[dict[str, Any]]:
+    """The random states of all processes, by rank."""
+    buffer = io.BytesIO()
+    torch.save(_random_state(), buffer)
+    contents = processes.gather(buffer.getvalue())
+    return [torch.load(io.BytesIO(content), map_location="cpu", weights_only=True) for content in contents]
 
 
 def _set_random_state(state: Mapping[str, Any]) -> None:

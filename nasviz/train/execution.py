@@ -17,7 +17,16 @@ import torch
 from nasviz.errors import InvalidSettingError, NonFiniteLossError
 from nasviz.optim import PenaltySearch
 from nasviz.relax import RelaxedOptimizer, WidthSearch
-from nasviz.runs import EndState, Evaluation, Run, RunSettings, Writer, record_environment
+from nasviz.runs import (
+    EndState,
+    Evaluation,
+    Run,
+    RunSettings,
+    Writer,
+    admit,
+    record_environment,
+    require_trusted,
+)
 from nasviz.runs.files import SPACE, write_bytes, write_json
 from nasviz.runs.requests import Request
 from nasviz.train.checkpoint import restore, save, settle
@@ -62,7 +71,12 @@ class _Cancelled(Exception):  # noqa: N818 (a cancel is no error)
 
 
 def execute(
-    run: Run, writer: Writer, listener: Listener | None = None, processes: Processes = ALONE
+    run: Run,
+    writer: Writer,
+    listener: Listener | None = None,
+    processes: Processes = ALONE,
+    *,
+    trust: Iterable[str | Path] | None = None,
 ) -> EndState:
     """Train `run` to its end and write its sub-network; return how it ended.
 
@@ -74,13 +88,17 @@ def execute(
         writer: Of this run, entered.
         listener: Called in this thread.
         processes: Those that train the run together, of which this is the first; the others `take_part`.
+        trust: Folders that user code may be imported from; None: those that the run names itself, where this
+            user has made it.
 
     Raises:
         NonFiniteLossError: The loss became NaN or infinite; the last good checkpoint is kept.
         ProcessesError: The processes do not hold the same parameters; the last good checkpoint is kept.
         LostProcessError: Another process ended; the run reads as crashed and may be resumed.
+        UntrustedCodeError: The run would import other code.
         NasvizError: The settings cannot be carried out.
     """
+    admit(run, trust)
     try:
         with processes.telling_of_deaths():
             session = open_session(run.settings, processes)
@@ -99,12 +117,19 @@ def execute(
         ) from error
 
 
-def take_part(settings: RunSettings, processes: Processes) -> EndState:
+def take_part(settings: RunSettings, processes: Processes, *, trust: Iterable[str | Path] = ()) -> EndState:
     """Train a run as one of its processes but the first, which records, saves and exports; how it ended.
 
+    Args:
+        settings: Of the run.
+        processes: Those that train it together.
+        trust: Folders that user code may be imported from.
+
     Raises:
+        UntrustedCodeError: The run would import other code.
         NasvizError: As `execute` does.
     """
+    require_trusted(settings, trust)
     with processes.telling_of_deaths():
         session = open_session(settings, processes)
         restore(session, None)
@@ -241,7 +266,7 @@ class _Execution:
         session = self.session
         if not session.is_evaluation_due:
             return
-        while not self.processes.agree(self.folder is None or self._judge(self.folder)):
+        while not self.processes.agree_on_number(self.folder is None or self._judge(self.folder)):
             self._obey()  # a cancel: the checkpoint knows that the evaluation is still due
         session.is_evaluation_due = False
         self.gauge.restart()

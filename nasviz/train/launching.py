@@ -1,117 +1,174 @@
-"""Several processes for one run, started and started again by torch's own elastic launcher.
+"""Several processes for one run, started, watched and started again by this one.
 
-This process holds the run's lock and trains nothing. Where a process dies, the launcher ends the others and
-starts all of them anew, and they go on from the last good checkpoint. Where they ended on purpose, `end.json`
-says so, and what is started after that ends at once: so a failure is told once and not tried again.
+This process holds the run's lock and trains nothing. Where a process dies, the others are ended and all are
+started again, from the last good checkpoint. Where they ended on purpose, `end.json` says so and nothing is
+started again.
+
+The processes find each other through a file in a folder that only this user can enter, and talk over the
+loopback interface. torch's own launcher would open a key-value server on all interfaces instead, and unpickle
+what anybody writes to it.
 """
 
 from __future__ import annotations
 
-import logging
 import os
+import shutil
+import socket
+import subprocess
 import sys
-import tempfile
-import threading
-import uuid
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 import nasviz
 from nasviz.errors import NasvizError, ProcessesError
 from nasviz.runs import EndState, Run
-from nasviz.runs.ending import write_end
 from nasviz.runs.tail import read_position
 from nasviz.train.execution import Listener, Progress
+from nasviz.train.member import read_failure
+from nasviz.train.processes import MEETING
 
-__all__ = ["RESTARTS", "launch"]
+__all__ = ["RESTARTS", "launch", "loopback"]
 
 MEMBER = "nasviz.train.member"
+FOLDER = ".processes"
+"""Folder of the run in which its processes find each other, while they train."""
 RESTARTS = 3
-"""How often dead processes are started again, before the run fails."""
+"""How often dead processes are started again before the run fails."""
 LOOK_EVERY_S = 0.25
-END_PATIENCE_S = 10.0
+GRACE_S = 3.0
+"""How long the others have to end by themselves after a death: the first one may be recording why."""
 
 
-def launch(run: Run, listener: Listener | None = None) -> EndState:
-    """Train `run` on the processes that its settings ask for; how it ended.
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """How one of the processes ended that was not asked to."""
+
+    rank: int
+    exit_code: int
+    message: str
+
+
+def launch(run: Run, listener: Listener | None = None, trust: Iterable[str] = ()) -> EndState:
+    """Train `run` on the processes that its settings ask for, and return how it ended.
 
     Args:
         run: This process holds its lock.
         listener: Hears of the progress, about four times a second.
+        trust: Folders that the processes may import user code from.
 
     Raises:
         NasvizError: The run failed; the reason is on record.
         ProcessesError: One of the processes died again and again.
     """
-    agent = _Agent(run)
-    agent.start()
-    try:
-        while agent.is_alive():
-            agent.join(LOOK_EVERY_S)
-            _tell(run, listener)
-    except KeyboardInterrupt:
-        write_end(run.folder, "cancelled")
-        _kill_members(run)
-        agent.join(END_PATIENCE_S)
-        raise
+    failure: _Failure | None = None
+    with _private_folder(run.folder / FOLDER) as place:
+        for start in range(RESTARTS + 1):
+            meeting = place / str(start)
+            meeting.mkdir(mode=0o700)
+            failure = _train_once(run, meeting, tuple(trust), lambda: _tell(run, listener))
+            if failure is None or run.end is not None:
+                break
     if (end := run.end) is None:
-        raise agent.error or ProcessesError(f"the {run.settings.processes} processes ended without a word")
+        if failure is not None:
+            raise ProcessesError(_in_words(failure))
+        raise ProcessesError(f"the {run.settings.processes} processes ended and left no result")
     if end.state == "failed":
         raise NasvizError(end.error or "the run failed")
     return end.state
 
 
-class _Agent(threading.Thread):
-    """Torch's launcher, in a thread so that this process goes on hearing signals and requests."""
+def loopback() -> str | None:
+    """Return the name of this machine's loopback interface; None where it has no usual one."""
+    for name, addresses in psutil.net_if_addrs().items():
+        if any(one.family == socket.AF_INET and one.address == "127.0.0.1" for one in addresses):
+            return str(name)
+    return None
 
-    def __init__(self, run: Run) -> None:
-        super().__init__(daemon=True)
-        self.run_folder, self.count = run.folder, run.settings.processes
-        self.error: NasvizError | None = None
 
-    def run(self) -> None:
-        # It warns that it cannot hear signals from here: that is what the thread is for.
-        logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
-        with tempfile.TemporaryDirectory() as log_folder, _environment(self.count):
-            config = LaunchConfig(
-                min_nodes=1,
-                max_nodes=1,
-                nproc_per_node=self.count,
-                rdzv_backend="c10d",
-                rdzv_endpoint="127.0.0.1:0",
-                local_addr="127.0.0.1",
-                run_id=uuid.uuid4().hex,
-                max_restarts=RESTARTS,
-                logs_specs=DefaultLogsSpecs(log_dir=log_folder),
+def _train_once(run: Run, meeting: Path, trust: tuple[str, ...], tell: Callable[[], None]) -> _Failure | None:
+    """Start all processes and wait for their end; the first failure among them."""
+    count = run.settings.processes
+    options = [f"--trust={folder}" for folder in trust]
+    command = [sys.executable, "-P", "-m", MEMBER, str(run.folder), *options]
+    members: list[subprocess.Popen[bytes]] = []
+    try:
+        for rank in range(count):
+            environment = _environment(rank, count, meeting)
+            # A session of its own: Ctrl-C in a terminal reaches this process alone, which asks politely.
+            members.append(
+                subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
             )
-            try:
-                elastic_launch(config, sys.executable)("-P", "-m", MEMBER, str(self.run_folder))
-            except ChildFailedError as error:
-                self.error = ProcessesError(_in_words(error))
+        while any(member.poll() is None for member in members):
+            if (failure := _failure_among(members, meeting)) is not None:
+                _wait_for_all(members)
+                return failure
+            time.sleep(LOOK_EVERY_S)
+            tell()
+        return _failure_among(members, meeting)
+    finally:
+        for member in members:
+            member.kill()
+            member.wait()
+
+
+def _failure_among(members: Iterable[subprocess.Popen[bytes]], meeting: Path) -> _Failure | None:
+    """The process that ended on its own account: others that lost it end with an error too, but later."""
+    codes = {rank: member.poll() for rank, member in enumerate(members)}
+    failed = {rank: code for rank, code in codes.items() if code}
+    if not failed:
+        return None
+    words = {rank: read_failure(meeting, rank) for rank in failed}
+    # A killed process leaves no words, and comes first: what the others say is that they lost it.
+    rank = min(failed, key=lambda rank: (failed[rank] >= 0, words[rank].time, rank))
+    return _Failure(rank, failed[rank], words[rank].text)
+
+
+def _wait_for_all(members: Iterable[subprocess.Popen[bytes]]) -> None:
+    deadline = time.monotonic() + GRACE_S
+    while any(member.poll() is None for member in members) and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 @contextmanager
-def _environment(count: int) -> Iterator[None]:
-    """What the processes inherit: this package on their path, and their share of the processor cores."""
+def _private_folder(place: Path) -> Iterator[Path]:
+    """A new folder for this user alone; what a killed launcher has left in its place is removed."""
+    if place.is_symlink() or place.is_file():
+        place.unlink()
+    elif place.exists():
+        shutil.rmtree(place)
+    place.mkdir(mode=0o700)
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _environment(rank: int, count: int, meeting: Path) -> Mapping[str, str]:
+    """Environment of a process: who it is, this package on its path, and its share of the processor cores."""
     home = str(Path(nasviz.__file__).parents[1])
     path = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH", ""))))
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // count))
-    # Torch would tell everybody that looking for unused parameters, and finding none, costs something.
-    quiet = os.environ.get("TORCH_CPP_LOG_LEVEL", "ERROR")
-    own = {"PYTHONPATH": path, "OMP_NUM_THREADS": threads, "TORCH_CPP_LOG_LEVEL": quiet}
-    before = {name: os.environ.get(name) for name in own}
-    os.environ |= own
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+    defaults = {
+        "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // count)),
+        # DistributedDataParallel warns that looking for unused parameters, and finding none, costs time.
+        "TORCH_CPP_LOG_LEVEL": "ERROR",
+    }
+    if (interface := loopback()) is not None:
+        # Without these, both listen on the address that the host's name resolves to.
+        defaults |= {"GLOO_SOCKET_IFNAME": interface, "NCCL_SOCKET_IFNAME": f"={interface}"}
+    own = {
+        "PYTHONPATH": path,
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        MEETING: str(meeting),
+    }
+    return defaults | os.environ | own
 
 
 def _tell(run: Run, listener: Listener | None) -> None:
@@ -121,24 +178,12 @@ def _tell(run: Run, listener: Listener | None) -> None:
         listener(Progress(last_step + 1, total, phase))
 
 
-def _kill_members(run: Run) -> None:
-    """End the processes of the run at once; what is started after them finds the end on record."""
-    for child in psutil.Process().children():
-        try:
-            if {MEMBER, str(run.folder)} <= set(child.cmdline()):
-                child.kill()
-        except psutil.Error:
-            continue  # it has ended by itself
-
-
-def _in_words(error: ChildFailedError) -> str:
+def _in_words(failure: _Failure) -> str:
     """Which process died last, how, and its last words."""
-    rank, failure = error.get_first_failure()
-    how = f"was killed by signal {-failure.exitcode}" if failure.exitcode < 0 else "failed"
-    message = failure.message.get("message", "") if isinstance(failure.message, dict) else failure.message
-    last = str(message).strip().splitlines()[-1:] if failure.exitcode >= 0 else []
-    words = f": {last[0][:300]}" if last else ""
+    is_killed = failure.exit_code < 0
+    how = f"was killed by signal {-failure.exit_code}" if is_killed else "failed"
+    words = f": {failure.message}" if failure.message and not is_killed else ""
     return (
-        f"the process of rank {rank} {how}, after {RESTARTS} new starts of all processes{words}; resume the"
-        " run once the reason is gone, or set processes=1"
+        f"the process of rank {failure.rank} {how}, after all processes were started again {RESTARTS}"
+        f" times{words}; resume the run once the reason is gone, or set processes=1"
     )

@@ -1,44 +1,57 @@
-"""One of the processes of a run: `python -m nasviz.train.member RUN_FOLDER`, started by torch's launcher."""
+"""One of the processes of a run: `python -m nasviz.train.member RUN_FOLDER`, started by `launching`."""
 
 from __future__ import annotations
 
+import argparse
+import math
 import os
 import signal
-import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from nasviz.runs import Run, Writer
+from nasviz.errors import NasvizError
+from nasviz.runs import Run, Writer, admit
 from nasviz.train.worker import read_back
 
-__all__ = ["end_with_parent", "main"]
+__all__ = ["Words", "end_with_parent", "main", "read_failure"]
 
 LOOK_EVERY_S = 0.2
+LONGEST_WORDS = 300
 
 
-def main(folder: str) -> None:
-    """Train the run with the others that were started beside; an error ends the process."""
-    run = Run(Path(folder))
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train the run with the others that were started with this one; an error ends the process."""
+    parser = argparse.ArgumentParser(prog="python -m nasviz.train.member")
+    parser.add_argument("folder", type=Path, help="folder of the run")
+    parser.add_argument("--trust", action="append", default=[], metavar="DIR", help="as for the worker")
+    args = parser.parse_args(arguments)
+    run = Run(args.folder)
     end_with_parent()
     if run.end is not None:  # the others ended on purpose: nothing is to be tried again
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the launcher, which asks politely
-    from torch.distributed.elastic.multiprocessing.errors import record
+    try:
+        _train(run, admit(run, args.trust))
+    except Exception as error:
+        _leave_words(error)
+        if isinstance(error, NasvizError):
+            raise SystemExit(f"{type(error).__name__}: {error}") from error
+        raise
 
-    record(_train)(run)
 
-
-def _train(run: Run) -> None:
+def _train(run: Run, trust: Sequence[str]) -> None:
     from nasviz.train import processes
     from nasviz.train.execution import execute, take_part
 
     own = processes.join()
     if own.is_first:
         with Writer(run, read_back=read_back, is_locked=True) as writer:
-            execute(run, writer, processes=own)
+            execute(run, writer, processes=own, trust=trust)
     else:
-        take_part(run.settings, own)
+        take_part(run.settings, own, trust=trust)
     processes.leave()
 
 
@@ -54,5 +67,26 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+class Words(NamedTuple):
+    """Why a process ended, and when it said so."""
+
+    time: float = math.inf
+    text: str = ""
+
+
+def read_failure(meeting: Path, rank: int) -> Words:
+    """Return the last words of the process of this rank; none where it was killed."""
+    path = meeting / f"failure.{rank}"
+    return Words(path.stat().st_mtime, path.read_text(errors="replace")) if path.exists() else Words()
+
+
+def _leave_words(error: Exception) -> None:
+    from nasviz.train.processes import MEETING
+
+    lines = str(error).strip().splitlines() or [""]
+    words = f"{type(error).__name__}: {lines[-1]}"[:LONGEST_WORDS]
+    (Path(os.environ[MEETING]) / f"failure.{os.environ['RANK']}").write_text(words, errors="replace")
+
+
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

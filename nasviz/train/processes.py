@@ -8,12 +8,14 @@ own, so that nobody waits for a GPU, and nobody loses patience while a run is pa
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -24,9 +26,10 @@ from nasviz.errors import LostProcessError, ProcessesError
 if TYPE_CHECKING:
     from nasviz.train.session import Session
 
-__all__ = ["ALONE", "Processes", "digest", "join", "leave", "running_statistics"]
+__all__ = ["ALONE", "MEETING", "Processes", "digest", "join", "leave", "running_statistics"]
 
-T = TypeVar("T")
+MEETING = "NASVIZ_MEETING"
+"""Environment variable: the folder in which the processes of one launcher find each other."""
 PATIENCE = timedelta(days=365)
 """Of those who wait for the first process: a pause has no limit, and a death is noticed at once."""
 
@@ -68,13 +71,20 @@ class Processes:
             words = f"another of the {self.count} processes ended; the last good checkpoint is kept ({error})"
             raise LostProcessError(words) from error
 
-    def agree(self, value: T) -> T:
-        """What the first process says, on all of them."""
+    def agree(self, value: Any) -> Any:
+        """Return the first process's value on all of them. It is JSON data: what arrives is never code."""
         if self.is_alone:
             return value
-        box = [value]
-        distributed.broadcast_object_list(box, src=0, group=self.control)
-        return box[0]
+        return json.loads(self.share(json.dumps(value).encode() if self.is_first else b""))
+
+    def share(self, content: bytes) -> bytes:
+        """Return the first process's bytes on all of them; those of the others are ignored."""
+        if self.is_alone:
+            return content
+        size = self.agree_on_number(len(content))
+        box = _tensor_of(content) if self.is_first else torch.empty(size, dtype=torch.uint8)
+        distributed.broadcast(box, src=0, group=self.control)
+        return bytes(box.numpy())
 
     def agree_on_number(self, number: int) -> int:
         """The same for a number: one message, cheap enough for every step."""
@@ -84,13 +94,17 @@ class Processes:
         distributed.broadcast(box, src=0, group=self.control)
         return int(box)
 
-    def gather(self, value: T) -> list[T]:
-        """The values of all processes by rank, on all of them."""
+    def gather(self, content: bytes) -> list[bytes]:
+        """Return the bytes of all processes by rank, on all of them."""
         if self.is_alone:
-            return [value]
-        found: list[T] = [value] * self.count
-        distributed.all_gather_object(found, value, group=self.control)
-        return found
+            return [content]
+        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.count)]
+        distributed.all_gather(sizes, torch.tensor([len(content)]), group=self.control)
+        # Gloo gathers tensors of one size only.
+        longest = max(int(size) for size in sizes)
+        boxes = [torch.empty(longest, dtype=torch.uint8) for _ in range(self.count)]
+        distributed.all_gather(boxes, _tensor_of(content.ljust(longest, b"\0")), group=self.control)
+        return [bytes(box.numpy()[: int(size)]) for box, size in zip(boxes, sizes, strict=True)]
 
     @torch.no_grad()
     def average_(self, tensors: Sequence[Tensor]) -> None:
@@ -112,7 +126,7 @@ class Processes:
             ProcessesError: Some differ from the first one; the message names their ranks.
         """
         mine = digest(session)
-        found = self.gather(mine)
+        found = [content.decode() for content in self.gather(mine.encode())]
         if odd := [rank for rank, other in enumerate(found) if other != found[0]]:
             who = ", ".join(f"{rank} ({found[rank][:12]})" for rank in odd)
             raise ProcessesError(
@@ -127,21 +141,37 @@ ALONE = Processes()
 
 
 def join() -> Processes:
-    """Meet the processes that a launcher such as torchrun has started, as its environment says.
+    """Meet the processes that a launcher has started, as its environment says.
 
-    Tensors of a CUDA device go through nccl, those of the CPU through gloo.
+    The launcher of this package names a folder in which they find each other. Under an external torchrun it
+    is the key-value server that torchrun has opened. Tensors of a CUDA device go through nccl, those of the
+    CPU through gloo.
     """
     rank, count, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
-    c10d: Any = distributed  # torch exports these two names, but not to type checkers
-    store, _, _ = next(c10d.rendezvous("env://"))
-    if os.environ.get("LOCAL_WORLD_SIZE") == str(count):
-        # Torch's launcher keeps its store from one start to the next, with the addresses of dead processes.
-        store = c10d.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    store = _store(count)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
     control = distributed.new_group(backend="gloo", timeout=PATIENCE)
     assert isinstance(control, distributed.ProcessGroup), "this process is a member of all"
     return Processes(rank, count, local, control)
+
+
+def _store(count: int) -> Any:
+    """Where the processes leave their addresses for each other."""
+    c10d: Any = distributed  # torch exports these names, but not to type checkers
+    if (meeting := os.environ.get(MEETING)) is not None:
+        return c10d.FileStore(str(Path(meeting) / "store"), count)
+    store, _, _ = next(c10d.rendezvous("env://"))
+    if os.environ.get("LOCAL_WORLD_SIZE") == str(count):
+        # Torch's launcher keeps its store from one start to the next, with the addresses of dead processes.
+        store = c10d.PrefixStore(f"start {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    return store
+
+
+def _tensor_of(content: bytes) -> Tensor:
+    if not content:  # which `frombuffer` refuses
+        return torch.empty(0, dtype=torch.uint8)
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8)
 
 
 def leave() -> None:

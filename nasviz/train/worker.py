@@ -11,12 +11,12 @@ import argparse
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nasviz.errors import NasvizError
-from nasviz.runs import EndState, Run, Writer
+from nasviz.runs import EndState, Run, Writer, admit
 from nasviz.runs.requests import read_request
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ AGAIN_S = 1.0
 """How long an interrupted run has to write down its end before it is interrupted again."""
 
 
-def work(run: Run, listener: Listener | None = None) -> EndState:
+def work(
+    run: Run, listener: Listener | None = None, *, trust: Iterable[str | Path] | None = None
+) -> EndState:
     """Train `run` to its end, here and now; return how it ended.
 
     A run on several processes is trained by children of this one, which starts and watches them.
@@ -40,34 +42,46 @@ def work(run: Run, listener: Listener | None = None) -> EndState:
     Args:
         run: Nobody else may be at work on it.
         listener: Hears of the progress.
+        trust: Folders that user code may be imported from; None: those that the run names itself, where this
+            user has made it.
 
     Raises:
+        UntrustedCodeError: The run would import other code; nothing of it was touched.
         RunBusyError: The run has a worker already.
-        RunStateError: The run is done.
+        RunStateError: The run is done, or is not what its sweep asks for.
         NasvizError: The run failed; the reason is on record.
     """
+    folders = admit(run, trust)
     with Writer(run, read_back=read_back) as writer:
         if run.settings.processes > 1:
             from nasviz.train.launching import launch
 
-            return launch(run, listener)
+            return launch(run, listener, folders)
         from nasviz.train.execution import execute
 
-        return execute(run, writer, listener)
+        return execute(run, writer, listener, trust=folders)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry of the detached process; ends it with status 0, or 1 and the reason on standard error."""
     parser = argparse.ArgumentParser(prog="python -m nasviz.train.worker", description="Train one run.")
     parser.add_argument("folder", type=Path, help="folder of the run")
-    folder: Path = parser.parse_args(arguments).folder
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder that the run may import Python from (default: none)",
+    )
+    args = parser.parse_args(arguments)
+    folder: Path = args.folder
     # A polite end from outside reads as cancelled, not as crashed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run = Run(folder.resolve())
         watch = _Watch(run)
         watch.start()
-        work(run, watch.hear)
+        work(run, watch.hear, trust=args.trust)
     except NasvizError as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from error
     except KeyboardInterrupt:

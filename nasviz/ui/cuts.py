@@ -210,7 +210,6 @@ def _constructed(run: Run | None, space: SearchSpace, plan: ConstructionPlan) ->
             folder=_folder(name),
             protect=[str(i) for i in space.protect],
             collapse=space.collapse,
-            is_user_code=source.is_callable if run is None else run.settings.is_user_code,
         )
         st.rerun()  # without the button, whose place the rest of the page would move into later
     result = work.shown(name, "Cutting", cache=state.jobs)

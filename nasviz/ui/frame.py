@@ -168,7 +168,7 @@ def open_page(title: str) -> None:
     st.set_page_config(f"{title} · nasviz", page_icon=str(ICON), layout="wide", initial_sidebar_state=260)
     st.html(f"<style>{STYLE}{DARK_STYLE if st.context.theme.type == 'dark' else LIGHT_STYLE}</style>")
     try:
-        jobs.trust_only(options().trust)
+        jobs.trust_only(options().trust, options().runs)
     except NasvizError as error:
         st.error(f"The app was started with options that it cannot use: {error}")
         st.stop()

@@ -67,7 +67,8 @@ def _fine_tune(cut: Cut) -> None:
         settings = RunSettings(network=cut.as_network(), data=data)
         if before is not None:
             settings = replace(settings, **{name: getattr(before, name) for name in KEPT})
-        run = session.store().create(replace(settings, epochs=epochs, lr=lr, from_scratch=is_fresh))
+        settings = replace(settings, epochs=epochs, lr=lr, from_scratch=is_fresh)
+        run = session.store().create(settings, taken_from=cut.run)
     except NasvizError as error:
         st.error(inert(str(error)), icon=":material/error:")
         return

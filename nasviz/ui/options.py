@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from nasviz.errors import InvalidSettingError
+from nasviz.runs.trust import warn_of_runs_inside
 
 __all__ = ["Options", "options", "parse"]
 
@@ -65,5 +66,8 @@ def parse(arguments: Sequence[str]) -> Options:
 
 @lru_cache(maxsize=1)
 def options() -> Options:
-    """The options of this server."""
-    return parse(sys.argv[1:])
+    """The options of this server; warns once where the runs folder lies inside a trusted folder."""
+    found = parse(sys.argv[1:])
+    if (words := warn_of_runs_inside(found.trust, found.runs)) is not None:
+        print(f"nasviz: {words}", file=sys.stderr, flush=True)  # noqa: T201 (to the operator's terminal)
+    return found

@@ -43,7 +43,7 @@ def actions(summary: RunSummary, title: str) -> None:
                 _continue(run, summary.settings)
         if summary.settings is not None:
             with st.popover("Duplicate", icon=":material/content_copy:"):
-                _duplicate(summary.settings)
+                _duplicate(run, summary.settings)
         with st.popover("Label", icon=":material/label:"):
             labels = edit_labels(summary.labels, f"run.{summary.id}")
             if labels is not None:
@@ -163,7 +163,7 @@ def _continue(run: Run, settings: RunSettings) -> None:
         st.rerun()
 
 
-def _duplicate(settings: RunSettings) -> None:
+def _duplicate(origin: Run, settings: RunSettings) -> None:
     """A new run with the settings of this one and some changes."""
     left, right = st.columns(2)
     changes: dict[str, Any] = {
@@ -179,7 +179,7 @@ def _duplicate(settings: RunSettings) -> None:
             for word in more.split():
                 (point,) = parse_axis(word)
                 changes |= point
-            run = session.store().create(settings_of(settings, changes))
+            run = session.store().create(settings_of(settings, changes), taken_from=origin)
         except (NasvizError, ValueError) as error:
             st.error(inert(str(error)))
             return

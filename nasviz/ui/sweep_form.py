@@ -253,6 +253,8 @@ def _start_bisection(settings: SweepSettings, search: BisectionSettings) -> None
 
 def _begin(settings: SweepSettings, slots: int) -> None:
     """Start it, and show it."""
+    for run in settings.runs:
+        jobs.require_trusted(run)
     sweep = session.sweeps().create(settings)
     jobs.start_sweep(sweep, slots=slots)
     keep("sweep", sweep.id)

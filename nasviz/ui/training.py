@@ -291,6 +291,9 @@ def _start(source: NetworkSource, space: SearchSpace, values: Mapping[str, Any])
         st.error(inert(str(error)), icon=":material/error:")
         return
     if st.button("Start training", type="primary", icon=":material/play_arrow:", key="start"):
+        jobs.require_trusted(
+            settings
+        )  # before the run exists: what is created here counts as this user's own
         run = session.store().create(settings)
         jobs.start_run(run)
         session.open_run(run)

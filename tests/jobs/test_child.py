@@ -173,7 +173,6 @@ def test_user_code_that_hoards_is_stopped(trust: tuple[str]) -> None:
     job = jobs.shared_door().submit(
         "analyze",
         {"source": source, "protect": [], "collapse": []},
-        is_user_code=True,
         limits=jobs.Limits(240, 2500),
     )
     assert job.wait(240)
