@@ -35,7 +35,7 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(PYTEST) --doctest-modules nasviz
-	$(BIN)/codespell nasviz pages tests app.py README.md CHANGELOG.md
+	$(BIN)/codespell nasviz pages tests app.py start.py README.md CHANGELOG.md
 
 slow: $(VENV)/.dev
 	$(PYTEST) -m slow $(ARGS)

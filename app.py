@@ -1,6 +1,10 @@
-"""nasviz in the browser: `streamlit run app.py -- --runs DIR --trust DIR`."""
+"""nasviz in the browser: `streamlit run app.py -- --runs DIR --trust DIR`.
 
-from nasviz.ui import frame, welcome
+The server: Streamlit behind the gate of nasviz. Its first page is start.py, the others lie under pages/.
+"""
 
-frame.open_page("Start")
-welcome.greet()
+import streamlit as st
+
+from nasviz.ui import serving
+
+app = st.App("start.py", middleware=serving.middleware(), lifespan=serving.lifespan)

@@ -17,7 +17,7 @@ import streamlit as st
 import nasviz
 from nasviz import jobs
 from nasviz.errors import NasvizError
-from nasviz.ui import address, session, tour
+from nasviz.ui import address, serving, session, tour
 from nasviz.ui.onnx_files import OnnxFile
 from nasviz.ui.options import options
 from nasviz.ui.words import inert
@@ -80,7 +80,7 @@ class Page:
 PAGES = {
     page.title: page
     for page in (
-        Page("app.py", "Start", ":material/home:", "What this is", ""),
+        Page("start.py", "Start", ":material/home:", "What this is", ""),
         Page(
             "pages/Model.py",
             "Model",
@@ -168,9 +168,10 @@ def open_page(title: str) -> None:
     st.set_page_config(f"{title} · nasviz", page_icon=str(ICON), layout="wide", initial_sidebar_state=260)
     st.html(f"<style>{STYLE}{DARK_STYLE if st.context.theme.type == 'dark' else LIGHT_STYLE}</style>")
     try:
+        serving.require_gate()
         jobs.trust_only(options().trust, options().runs)
     except NasvizError as error:
-        st.error(f"The app was started with options that it cannot use: {error}")
+        st.error(f"The app cannot be used as it was started: {error}")
         st.stop()
     jobs.warm()
     address.read_link()

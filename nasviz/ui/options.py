@@ -1,38 +1,54 @@
-"""What the operator says when the app is started: `streamlit run app.py -- --runs DIR --trust DIR`."""
+"""Options of the app, given at its start: `streamlit run app.py -- --runs DIR --trust DIR`."""
 
 from __future__ import annotations
 
 import argparse
+import re
+import secrets
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn
 
+from nasviz.catalog import CALLABLE
+from nasviz.catalog.user_modules import find_module
 from nasviz.errors import InvalidSettingError
 from nasviz.runs.trust import warn_of_runs_inside
 
-__all__ = ["Options", "options", "parse"]
+__all__ = ["HOST", "Options", "options", "parse"]
+
+HOST = re.compile(r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?")
+"""A host as browsers write it in the Host header: a name, an IPv4 address, or an IPv6 address in brackets."""
+SHORTEST_TOKEN = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Places on the operator's machine."""
+    """What the operator has decided for this server."""
 
     runs: Path
-    """Holds the runs; made when the first one is created."""
+    """Folder of the runs, created with the first run."""
     trust: tuple[str, ...] = ()
-    """Folders from which networks may be loaded as Python."""
+    """Folders from which Python may be imported, once a person in the app has agreed to it."""
+    open: tuple[str, ...] = ()
+    """Callables of those folders that may be imported without asking."""
+    hosts: tuple[str, ...] = ()
+    """Names under which browsers reach this server, besides those of this machine itself."""
+    token: str | None = field(default=None, repr=False)
+    """Secret that the first address of a browser must hold; None: no token."""
+    is_behind_proxy: bool = False
+    """A proxy that authenticates people stands in front of this server."""
 
     @property
     def uploads(self) -> Path:
-        """Holds the weights that people upload."""
+        """Folder of uploaded weights."""
         return self.runs / ".uploads"
 
 
 class _Parser(argparse.ArgumentParser):
-    """Raises where argparse would end the server."""
+    """Raise an error where argparse would end the process."""
 
     def error(self, message: str) -> NoReturn:
         raise InvalidSettingError(f"{message}; {self.format_usage().strip()}")
@@ -42,13 +58,16 @@ def parse(arguments: Sequence[str]) -> Options:
     """Read the arguments behind `--`.
 
     Raises:
-        InvalidSettingError: One is unknown, or a folder to trust is not there.
+        InvalidSettingError: An option is unknown or malformed, a folder to trust does not exist, or a
+            callable to open is in none of them.
 
     Examples:
         >>> parse(["--runs", "/tmp/runs", "--trust", "/tmp"]).trust
         ('/tmp',)
+        >>> parse(["--host", "Nasviz.Example.org"]).hosts
+        ('nasviz.example.org',)
     """
-    parser = _Parser("streamlit run app.py --", add_help=False)
+    parser = _Parser("streamlit run app.py --", add_help=False, allow_abbrev=False)
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs")
     parser.add_argument(
         "--trust",
@@ -57,16 +76,78 @@ def parse(arguments: Sequence[str]) -> Options:
         metavar="DIR",
         help="folder from which networks may be loaded as Python code; may be given several times",
     )
+    parser.add_argument(
+        "--open",
+        action="append",
+        default=[],
+        metavar="PACKAGE.MODULE:CALLABLE",
+        help="network of a trusted folder that is opened without asking; may be given several times",
+    )
+    parser.add_argument(
+        "--host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name or address under which browsers reach this server; may be given several times",
+    )
+    parser.add_argument(
+        "--token", metavar="auto|VALUE", help="secret that the address of the app must hold; auto draws one"
+    )
+    parser.add_argument(
+        "--behind-proxy",
+        action="store_true",
+        help="a proxy that authenticates people stands in front, so this server may listen without a token",
+    )
     found = parser.parse_args(arguments)
     trust = [Path(folder).expanduser().resolve() for folder in found.trust]
     if lost := [str(folder) for folder in trust if not folder.is_dir()]:
         raise InvalidSettingError(f"--trust names {', '.join(lost)}: no such folder; name one that exists")
-    return Options(found.runs.expanduser().resolve(), tuple(str(folder) for folder in trust))
+    return Options(
+        found.runs.expanduser().resolve(),
+        tuple(map(str, trust)),
+        tuple(_callable(name, trust) for name in found.open),
+        tuple(map(_host, found.host)),
+        _token(found.token),
+        found.behind_proxy,
+    )
+
+
+def _callable(name: str, trust: Sequence[Path]) -> str:
+    if not CALLABLE.fullmatch(name):
+        raise InvalidSettingError(
+            f"--open {name[:80]!r} names no callable; write package.module:callable, such as nets:MyNet"
+        )
+    if not trust:
+        raise InvalidSettingError(f"--open {name} needs the folder that it lies in: add --trust DIR")
+    find_module(name.partition(":")[0], trust)
+    return name
+
+
+def _host(name: str) -> str:
+    if not HOST.fullmatch(name):
+        raise InvalidSettingError(
+            f"--host {name[:80]!r} is no host name; write it without scheme, port and path, such as"
+            " nasviz.example.org, 192.0.2.7 or [2001:db8::7]"
+        )
+    return name.lower()
+
+
+def _token(text: str | None) -> str | None:
+    if text is None:
+        return None
+    if text == "auto":
+        return secrets.token_urlsafe(32)
+    if len(text) < SHORTEST_TOKEN or not re.fullmatch(r"[A-Za-z0-9._~-]+", text):
+        raise InvalidSettingError(
+            f"--token must be 'auto' or at least {SHORTEST_TOKEN} letters, digits and any of . _ ~ -;"
+            f" got {len(text)} characters"
+        )
+    return text
 
 
 @lru_cache(maxsize=1)
 def options() -> Options:
-    """The options of this server; warns once where the runs folder lies inside a trusted folder."""
+    """Return the options of this server, after a warning where the runs folder lies in a trusted folder."""
     found = parse(sys.argv[1:])
     if (words := warn_of_runs_inside(found.trust, found.runs)) is not None:
         print(f"nasviz: {words}", file=sys.stderr, flush=True)  # noqa: T201 (to the operator's terminal)

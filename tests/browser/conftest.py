@@ -57,15 +57,16 @@ class Server:
         assert not [child for child in alive if "nasviz.train.worker" not in str(child)]
 
 
-def start_server(folder: Path, *options: str) -> Server:
+def start_server(folder: Path, *options: str, script: str = "app.py", address: str | None = None) -> Server:
     """Start the app on a free port, as from a bare clone, and wait until it answers."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     runs, trusted = folder / "runs", folder / "trusted"
     trusted.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--"]
-    command += ["--runs", str(runs), "--trust", str(trusted), *options]
+    command = [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port)]
+    command += ["--server.address", address] if address else []
+    command += ["--", "--runs", str(runs), "--trust", str(trusted), *options]
     log = folder / "server.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
@@ -116,6 +117,9 @@ def page(browser: Browser) -> Iterator[Page]:
     page.set_default_timeout(PATIENCE_MS)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on(
+        "console", lambda said: errors.append(said.text) if "Content Security Policy" in said.text else None
+    )
     if SLOWER > 1:
         context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
     yield page

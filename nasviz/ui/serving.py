@@ -1,0 +1,103 @@
+"""How the app is served: the gate around Streamlit, and when the server refuses to start."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import streamlit
+from starlette.middleware import Middleware
+from streamlit import config, runtime
+
+from nasviz import jobs
+from nasviz.errors import InvalidSettingError, NasvizError
+from nasviz.ui.gate import Gate, Rules
+from nasviz.ui.options import Options, options
+
+__all__ = ["lifespan", "middleware", "require_gate", "require_guarded"]
+
+_has_gate = False
+
+
+def middleware() -> list[Middleware]:
+    """Return what stands between the network and Streamlit.
+
+    Raises:
+        SystemExit: The options cannot be used, or the server would answer anybody on the network.
+    """
+    address = config.get_option("server.address")
+    try:
+        require_guarded(options(), address)
+        index = Path(streamlit.__file__).with_name("static") / "index.html"
+        rules = Rules.of(
+            options(),
+            address,
+            base=config.get_option("server.baseUrlPath") or "",
+            index=index.read_text(encoding="utf-8"),
+        )
+    except NasvizError as error:
+        raise SystemExit(f"nasviz: {error}") from None
+    global _has_gate
+    _has_gate = True
+    return [Middleware(Gate, rules=rules)]
+
+
+def require_gate() -> None:
+    """Check that this page is served from behind the gate, not by a start of its own script.
+
+    Raises:
+        InvalidSettingError: It is not.
+    """
+    is_served = runtime.exists() and isinstance(runtime.get_instance(), runtime.Runtime)
+    if is_served and not _has_gate:
+        raise InvalidSettingError(
+            "this page was started by itself, without the checks of who may reach it; start the app instead:"
+            " streamlit run app.py"
+        )
+
+
+def require_guarded(chosen: Options, address: str | None) -> None:
+    """Check that a server which other machines can reach has a token, or a proxy in front.
+
+    Raises:
+        InvalidSettingError: It has neither.
+
+    Examples:
+        >>> require_guarded(Options(runs=None), "127.0.0.1")
+    """
+    if _is_loopback(address) or chosen.token is not None or chosen.is_behind_proxy:
+        return
+    where = "all addresses of this machine" if address is None else address
+    raise InvalidSettingError(
+        f"the app would listen on {where}, where other machines can reach it, and anybody who does can run"
+        " and delete work here. Add -- --token auto to ask for a secret in the address, -- --behind-proxy if"
+        " a proxy in front of it authenticates people, or --server.address 127.0.0.1 to serve this machine"
+        " only"
+    )
+
+
+@asynccontextmanager
+async def lifespan(app: Any) -> AsyncIterator[None]:
+    """Print the address that holds the token once the port is known; end all children with the server."""
+    if (token := options().token) is not None:
+        address = config.get_option("server.address") or "localhost"
+        scheme = "https" if config.get_option("server.sslCertFile") else "http"
+        base = (config.get_option("server.baseUrlPath") or "").strip("/")
+        place = f"{scheme}://{address}:{config.get_option('server.port')}/{f'{base}/' if base else ''}"
+        print(f"  Open nasviz at: {place}?token={token}\n", flush=True)  # noqa: T201 (for whoever starts it)
+    try:
+        yield
+    finally:
+        jobs.close()  # the server ends by the signal that stopped it, which runs no exit handlers
+
+
+def _is_loopback(address: str | None) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        return address is not None and ipaddress.ip_address(address.strip("[]")).is_loopback
+    except ValueError:
+        return False
