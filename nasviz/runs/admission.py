@@ -29,9 +29,9 @@ def admit(run: Run, trust: Iterable[str | Path] | None = None) -> tuple[str, ...
         UntrustedCodeError: It would import code from elsewhere.
         RunStateError: It belongs to a sweep whose grid asks for other settings.
     """
+    require_grid_point(run)
     folders = own_folders(run) if trust is None else tuple(map(str, trust))
     require_trusted(run.settings, folders, runs=home_of(run.folder))
-    require_grid_point(run)
     return folders
 
 

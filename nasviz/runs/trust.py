@@ -84,7 +84,7 @@ def require_imports(
     never = None if runs is None else resolved(runs)
     for item in imports:
         # Both the folder and the files: a link inside a trusted folder may lead into the runs folder.
-        for place in (*map(resolved, item.folders), *map(resolved, item.places)):
+        for place in map(resolved, (*item.places, *item.folders)):
             if never is not None and place.is_relative_to(never):
                 raise UntrustedCodeError(
                     f"the {item.role} {item.name} would run Python from {place}, inside the runs folder"

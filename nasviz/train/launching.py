@@ -29,8 +29,7 @@ from nasviz.errors import NasvizError, ProcessesError
 from nasviz.runs import EndState, Run
 from nasviz.runs.tail import read_position
 from nasviz.train.execution import Listener, Progress
-from nasviz.train.member import read_failure
-from nasviz.train.processes import MEETING
+from nasviz.train.member import MEETING, read_failure
 
 __all__ = ["RESTARTS", "launch", "loopback"]
 

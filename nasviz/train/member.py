@@ -16,8 +16,10 @@ from nasviz.errors import NasvizError
 from nasviz.runs import Run, Writer, admit
 from nasviz.train.worker import read_back
 
-__all__ = ["Words", "end_with_parent", "main", "read_failure"]
+__all__ = ["MEETING", "Words", "end_with_parent", "main", "read_failure"]
 
+MEETING = "NASVIZ_MEETING"
+"""Environment variable: the folder in which the processes of one launcher find each other."""
 LOOK_EVERY_S = 0.2
 LONGEST_WORDS = 300
 
@@ -28,13 +30,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="folder of the run")
     parser.add_argument("--trust", action="append", default=[], metavar="DIR", help="as for the worker")
     args = parser.parse_args(arguments)
+    if MEETING not in os.environ:
+        raise SystemExit("this is one process of several: `nasviz train --nproc N` starts all of them")
     run = Run(args.folder)
     end_with_parent()
     if run.end is not None:  # the others ended on purpose: nothing is to be tried again
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the launcher, which asks politely
     try:
-        _train(run, admit(run, args.trust))
+        admit(run, args.trust)
+        _train(run, args.trust)
     except Exception as error:
         _leave_words(error)
         if isinstance(error, NasvizError):
@@ -81,8 +86,6 @@ def read_failure(meeting: Path, rank: int) -> Words:
 
 
 def _leave_words(error: Exception) -> None:
-    from nasviz.train.processes import MEETING
-
     lines = str(error).strip().splitlines() or [""]
     words = f"{type(error).__name__}: {lines[-1]}"[:LONGEST_WORDS]
     (Path(os.environ[MEETING]) / f"failure.{os.environ['RANK']}").write_text(words, errors="replace")

@@ -22,14 +22,13 @@ from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from nasviz.errors import LostProcessError, ProcessesError
+from nasviz.train.member import MEETING
 
 if TYPE_CHECKING:
     from nasviz.train.session import Session
 
-__all__ = ["ALONE", "MEETING", "Processes", "digest", "join", "leave", "running_statistics"]
+__all__ = ["ALONE", "Processes", "digest", "join", "leave", "running_statistics"]
 
-MEETING = "NASVIZ_MEETING"
-"""Environment variable: the folder in which the processes of one launcher find each other."""
 PATIENCE = timedelta(days=365)
 """Of those who wait for the first process: a pause has no limit, and a death is noticed at once."""
 

@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import torch
+from torch.distributed import distributed_c10d
 
 from nasviz.runs import Run
 from nasviz.train import loop, processes
@@ -21,6 +22,7 @@ def train_as(rank: int, count: int, port: int, folder: str, harm: str = "", step
     torch.set_num_threads(1)
     place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "MASTER_PORT": port}
     os.environ |= {name: str(value) for name, value in place.items()} | {"MASTER_ADDR": "127.0.0.1"}
+    distributed_c10d._tensor_to_object = refuse_to_unpickle
     run = Run(Path(folder))
     write_digests(run.folder / f"digests.{rank}")
     if harm and rank == count - 1:
@@ -32,6 +34,11 @@ def train_as(rank: int, count: int, port: int, folder: str, harm: str = "", step
     else:
         take_part(run.settings, own)
     processes.leave()
+
+
+def refuse_to_unpickle(*anything: object) -> object:
+    """Stand in for what torch does with objects that another process has sent."""
+    raise AssertionError("a process unpickled what another one sent")
 
 
 def write_digests(path: Path) -> None:
