@@ -51,7 +51,7 @@ def test_nothing_listens_off_loopback_while_two_processes_train(tmp_path: Path) 
             path.lstat().st_mode & 0o777 for path in meetings if path.is_dir() and not path.is_symlink()
         }
         shared |= {path.name for path in (run.folder / PLANTED / "0").glob("*")}
-        time.sleep(0.05)
+        time.sleep(0.2)
     assert worker.returncode == 0
     assert run.state == "done"
     assert found, "the processes talk to each other, so they were not seen"
@@ -69,7 +69,7 @@ def test_the_look_finds_a_listener_on_all_interfaces() -> None:
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        assert listeners(psutil.Process(process.pid)) == {"0.0.0.0"}  # noqa: S104
+        assert listeners(psutil.Process(process.pid)) == {"0.0.0.0"}
 
 
 def test_what_a_killed_launcher_left_is_removed_at_the_next_start(tmp_path: Path) -> None:
@@ -99,12 +99,13 @@ def test_processes_that_die_again_and_again_are_given_up_with_the_last_words(
     monkeypatch.setattr(launching, "MEMBER", "dying_member")
     monkeypatch.setattr(launching, "GRACE_S", 0.1)
     run: Run = Store(tmp_path / "runs").create(short_settings(processes=2))
+    before = psutil.Process().children()
     with pytest.raises(
         ProcessesError, match="rank 1 failed, after all processes were started again 3 times: Val"
     ):
         launching.launch(run)
     assert sorted((run.folder / "starts").read_text()) == ["0"] * 4 + ["1"] * 4
-    assert not psutil.Process().children()
+    assert set(psutil.Process().children()) <= set(before)
     assert not (run.folder / PLANTED).exists()
 
 
