@@ -38,7 +38,7 @@ class UserImport:
         try:
             return find_module(self.name.partition(":")[0], self.folders).files
         except InvalidSettingError:
-            return tuple(Path(folder) for folder in self.folders)
+            return tuple(map(resolved, self.folders))
 
 
 def imports_of(asked: NetworkSource | RunSettings) -> tuple[UserImport, ...]:
@@ -84,7 +84,7 @@ def require_imports(
     never = None if runs is None else resolved(runs)
     for item in imports:
         # Both the folder and the files: a link inside a trusted folder may lead into the runs folder.
-        for place in map(resolved, (*item.places, *item.folders)):
+        for place in (*item.places, *map(resolved, item.folders)):
             if never is not None and place.is_relative_to(never):
                 raise UntrustedCodeError(
                     f"the {item.role} {item.name} would run Python from {place}, inside the runs folder"
