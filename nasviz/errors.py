@@ -31,6 +31,7 @@ __all__ = [
     "TrainingChangedWarning",
     "UnknownNameError",
     "UnknownVertexError",
+    "UnsafeFileError",
     "UntrustedCodeError",
     "WeightsError",
 ]
@@ -115,6 +116,10 @@ class WeightsError(NasvizError, ValueError):
 
 class DataError(NasvizError, ValueError):
     """A data set is missing, damaged or laid out differently from what is expected."""
+
+
+class UnsafeFileError(DataError):
+    """A link, a pipe, a device or a huge file lies where a regular file is expected; it was not opened."""
 
 
 class CheckpointError(NasvizError, RuntimeError):

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from nasviz.draw.model_explorer import model_explorer_archive
 from nasviz.draw.report import subnetwork_report
+from nasviz.draw.run_space import read_space
 from nasviz.errors import ExportError
 from nasviz.graph import ConstructionPlan, SearchSpace
+from nasviz.guarded_files import exists, require_real_folder
 from nasviz.runs import Run, steps_to_csv, to_document
-from nasviz.runs.files import SPACE, SUBNET, read_json
+from nasviz.runs.files import SPACE, SUBNET
 from nasviz.runs.trackers import steps_to_parquet, to_mlflow, to_tensorboard
 
 __all__ = ["FORMS"]
@@ -80,7 +82,7 @@ def _constructed(run: Run) -> tuple[SearchSpace, ConstructionPlan, list[tuple[st
     _subnet_folder(run)
     assert run.end is not None, "a sub-network is written at the end"
     result = run.end.result
-    space = SearchSpace.from_json(read_json(run.folder / SPACE))
+    space = read_space(run.folder / SPACE)
     plan = space.plan(result["selected"], (), result.get("channels", ()))
     facts = [("Difference from the zeroed full network", f"{result['max_relative_error']:.1e}")]
     full, small = result.get("accuracy_full"), result.get("accuracy_subnet")
@@ -147,11 +149,12 @@ def _subnet_folder(run: Run) -> Path:
             f"run {run.id} is done and has no sub-network: what became zero cuts the outputs off; choose a"
             " smaller target_sparsity, or h2spg, which keeps a path"
         )
-    if not folder.is_dir():
+    if not exists(folder):
         raise ExportError(
             f"run {run.id} is {run.state} and has no sub-network: it is constructed at the end;"
             " resume the run"
         )
+    require_real_folder(folder)
     return folder
 
 

@@ -10,9 +10,10 @@ from typing import Any
 from nasviz.catalog import NetworkSource
 from nasviz.commands.text import table
 from nasviz.commands.watching import progress_line
-from nasviz.graph import SearchSpace
+from nasviz.draw.run_space import read_space
 from nasviz.runs import Run, RunSettings, RunSummary, to_document
-from nasviz.runs.files import SPACE, read_json
+from nasviz.runs.damage import as_damage
+from nasviz.runs.files import SPACE
 
 __all__ = ["document_of", "list_lines", "result_lines", "run_lines", "summary_document"]
 
@@ -28,7 +29,8 @@ def list_lines(summaries: Sequence[RunSummary]) -> Iterator[str]:
 def _row(summary: RunSummary) -> tuple[object, ...]:
     settings, result = summary.settings, summary.result
     share = "" if summary.progress is None else f"{summary.progress:.0%}"
-    kept = f"{result['params_after'] / result['params_before']:.1%}" if "params_after" in result else ""
+    after, before = result.get("params_after"), result.get("params_before")
+    kept = "" if after is None or not before else f"{after / before:.1%}"
     accuracy = f"{result['accuracy_subnet']:.1%}" if "accuracy_subnet" in result else ""
     what = (settings.network.name, settings.target_sparsity) if settings else ("?", "?")
     outcome = summary.result.get("outcome", "") if summary.is_invalid else ""
@@ -49,12 +51,27 @@ def summary_document(summary: RunSummary) -> dict[str, Any]:
 
 
 def document_of(run: Run) -> dict[str, Any]:
-    """A run with its state and everything on record, as plain data."""
-    return {"state": run.state, "folder": str(run.folder)} | to_document(run)
+    """A run with its state and everything on record, as plain data.
+
+    Raises:
+        DataError: It is damaged.
+    """
+    with as_damage(run.folder):
+        return {"state": run.state, "folder": str(run.folder)} | to_document(run)
 
 
 def run_lines(run: Run) -> Iterator[str]:
-    """What a person wants to know of a run."""
+    """What a person wants to know of a run.
+
+    Raises:
+        DataError: It is damaged.
+    """
+    with as_damage(run.folder):
+        lines = list(_run_lines(run))  # all or none: half a description reads as if it were whole
+    yield from lines
+
+
+def _run_lines(run: Run) -> Iterator[str]:
     tail, settings = run.tail(), run.settings
     yield f"{run.id}: {run.state}, {run.progress or 0:.0%} done"
     yield f"  folder      {run.folder}"
@@ -96,10 +113,10 @@ def _network_words(source: NetworkSource) -> str:
 def result_lines(run: Run) -> Iterator[str]:
     """Before and after, of a run that is done; nothing of another."""
     result = run.end.result if run.end is not None else {}
-    if not result:
+    if not result or "is_valid" not in result:
         return
     yield from _pruning_lines(result.get("pruning"))
-    space = SearchSpace.from_json(read_json(run.folder / SPACE))
+    space = read_space(run.folder / SPACE)
     erased = ", ".join(space.structure(i).name for i in result["selected"])
     if not result["is_valid"]:
         yield f"  result      {result.get('outcome', 'no sub-network')}"

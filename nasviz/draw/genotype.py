@@ -10,12 +10,13 @@ import graphviz
 from nasviz.catalog import OPTIMIZERS, PROXIMAL, RELAXED
 from nasviz.draw.labels import label
 from nasviz.draw.live_frame import last_scores
+from nasviz.draw.run_space import read_space
 from nasviz.errors import RunStateError
 from nasviz.graph import SearchSpace
 from nasviz.graph.cell_graphs import CellEdge, CellGraph, cell_graphs, cells_by_type
 from nasviz.graph.genotypes import ChosenCell, alive, strongest, without
 from nasviz.runs import Run, RunSettings, Tail
-from nasviz.runs.files import SPACE, read_json
+from nasviz.runs.files import SPACE, is_file
 
 __all__ = ["cells_of", "chosen_cells", "genotype_dot", "summary"]
 
@@ -65,8 +66,8 @@ def cells_of(run: Run) -> tuple[ChosenCell, ...]:
     """
     path = run.folder / SPACE
     cells: tuple[ChosenCell, ...] = ()
-    if path.exists():
-        space, end = SearchSpace.from_json(read_json(path)), run.end
+    if is_file(path):
+        space, end = read_space(path), run.end
         cells = chosen_cells(space, run.settings, run.tail(), end.result if end else None)
     if not cells:
         raise RunStateError(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nasviz.catalog import DataFacts, NetworkSource
 from nasviz.errors import WeightsError
+from nasviz.guarded_files import exists, require_real_folder, require_regular
 from nasviz.jobs.cache import key_of
 
 __all__ = ["files_of", "key_of_network", "saved_files"]
@@ -18,14 +19,22 @@ def saved_files(folder: Path | str) -> list[str]:
 
     Raises:
         WeightsError: They are gone.
+        UnsafeFileError: The folder or one of them is a link, or no regular file.
     """
-    paths = [Path(folder) / name for name in ("graph.json", "weights.safetensors")]
-    if (Path(folder) / "model.py").is_file() and not paths[0].is_file():
+    folder = Path(folder)
+    folder = folder.parent.resolve() / folder.name
+    if exists(folder):
+        require_real_folder(folder)
+    paths = [folder / name for name in ("graph.json", "weights.safetensors")]
+    for path in (*paths, folder / "report.json", folder / "model.py"):
+        if exists(path):
+            require_regular(path)
+    if exists(folder / "model.py") and not exists(paths[0]):
         raise WeightsError(
             "the sub-network holds modules of a third party, which are imported by name and cannot be read"
             f" back as data: its Python source and weights lie in {folder}"
         )
-    if lost := [path.name for path in paths if not path.is_file()]:
+    if lost := [path.name for path in paths if not exists(path)]:
         raise WeightsError(
             f"no {' and '.join(lost)} in {folder}: the sub-network was deleted; construct it again"
         )

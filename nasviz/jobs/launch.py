@@ -12,11 +12,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 from nasviz.errors import RunBusyError, RunStateError
+from nasviz.guarded_files import append_to
 from nasviz.jobs.process import environment
 from nasviz.jobs.trust import folders_for
 from nasviz.runs import Run, Sweep, admit
 from nasviz.runs.ablation_folder import AblationFolder
-from nasviz.runs.files import LOG, PID, read_json
+from nasviz.runs.files import LOG, PID, read_table
 from nasviz.runs.hopeless import clear_hopeless
 from nasviz.runs.storage import told
 
@@ -94,7 +95,7 @@ def make_ready(run: Run, trust: Iterable[str | Path] | None = None) -> tuple[str
 
 def detach(folder: Path, command: Sequence[str], variables: Mapping[str, str]) -> None:
     """Run a module as a process of its own that writes to the log of `folder` and outlives this one."""
-    with told(folder / LOG), (folder / LOG).open("ab") as log:
+    with told(folder / LOG), append_to(folder / LOG) as log:
         worker = subprocess.Popen(
             [sys.executable, "-P", "-m", *command],
             stdin=subprocess.DEVNULL,
@@ -113,7 +114,7 @@ def is_starting(run: Run | Sweep | AblationFolder) -> bool:
     if worker is None or run.is_active:
         return False
     # The worker signs in as it takes the lock: one that has signed is on its way out.
-    record = read_json(run.folder / PID) or {}
+    record = read_table(run.folder / PID) or {}
     return record.get("pid") != worker.pid
 
 

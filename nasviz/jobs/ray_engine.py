@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from nasviz.errors import InvalidSettingError, JobError
+from nasviz.guarded_files import append_to
 from nasviz.jobs import launch
 from nasviz.jobs.scheduling import Listener, Scheduler
 from nasviz.jobs.slots import Slot, count_cpus
@@ -169,14 +170,14 @@ class RayScheduler(Scheduler):
             is_told = isinstance(error, errors.RayTaskError)  # by Python, as of a missing module
             has_begun = read_json(run.folder / PID) != self._signed[run.id]
             is_lost = isinstance(error, errors.OutOfMemoryError) or not (is_told or has_begun)
-            with (run.folder / LOG).open("a", encoding="utf-8") as log:
-                log.write(f"Ray: {str(error).strip()}\n")
+            with append_to(run.folder / LOG) as log:
+                log.write(f"Ray: {str(error).strip()}\n".encode())
         return is_lost
 
 
 def be_worker(module: str, folder: str, options: Sequence[str] = ()) -> None:
     """In a process of Ray: become the worker of a run, as if started by name; its log is that of the run."""
-    with (Path(folder) / LOG).open("ab") as log:
+    with append_to(Path(folder) / LOG) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     sys.argv = [module, folder, *options]

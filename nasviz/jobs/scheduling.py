@@ -21,7 +21,8 @@ from nasviz.jobs.launch import cancel_run, is_starting, start_run
 from nasviz.jobs.slots import Slot
 from nasviz.runs import Run, Store, Sweep, SweepState, admit, lock, own_folders
 from nasviz.runs.ending import write_end
-from nasviz.runs.files import LOG, read_json, write_json
+from nasviz.runs.files import read_table, write_json
+from nasviz.runs.log import last_line
 from nasviz.runs.sweep import OVER, is_over
 
 __all__ = ["ATTEMPTS", "LOOK_EVERY_S", "Scheduler"]
@@ -125,7 +126,7 @@ class Scheduler:
 
     def _slot_of(self, run: Run) -> str:
         """Where a run that an earlier scheduler has started works; a name of its own where that is gone."""
-        name = str((read_json(run.folder / SLOT) or {}).get("slot"))
+        name = str((read_table(run.folder / SLOT) or {}).get("slot"))
         return name if name in self._slots and name not in self._at_work.values() else f"found {run.id}"
 
     def _fill(self) -> None:
@@ -201,9 +202,8 @@ class Scheduler:
             self._left.appendleft(index)
 
     def _give_up(self, run: Run, step: int) -> None:
-        log = run.folder / LOG
-        lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-        last = f"; the last line of its log: {lines[-1][:300]}" if lines else ""
+        line = last_line(run.folder)
+        last = f"; the last line of its log: {line[:300]}" if line else ""
         where = "before its first step" if step < 0 else f"after step {step}"
         words = f"{ATTEMPTS} workers died one after the other {where}, killed or out of memory{last}"
         with lock.acquire(run.folder):

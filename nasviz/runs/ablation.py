@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
-__all__ = ["MEASURES", "TRAININGS_A_SEED", "AblationPoint", "curve", "read_points", "write_points"]
+from nasviz.errors import DataError
+
+__all__ = ["MEASURES", "TRAININGS_A_SEED", "AblationPoint", "curve", "points_to_csv", "read_points"]
 
 MEASURES = {
     "accuracy": "Accuracy of the sparse network alone",
@@ -61,22 +63,29 @@ def curve(
     return [(strength, fmean(values), pstdev(values)) for strength, values in sorted(found.items())]
 
 
-def write_points(points: Sequence[AblationPoint], path: Path) -> None:
-    """Write a table with a head, one row a point."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, [field.name for field in fields(AblationPoint)])
-        table.writeheader()
-        table.writerows(asdict(point) for point in points)
+def points_to_csv(points: Sequence[AblationPoint]) -> str:
+    """Return a table with a head, one row per point."""
+    text = io.StringIO()
+    table = csv.DictWriter(text, [field.name for field in fields(AblationPoint)])
+    table.writeheader()
+    table.writerows(asdict(point) for point in points)
+    return text.getvalue()
 
 
-def read_points(path: Path) -> list[AblationPoint]:
-    """The points that `write_points` wrote."""
+def read_points(content: bytes) -> list[AblationPoint]:
+    """Return the points of a table that `points_to_csv` wrote.
+
+    Raises:
+        DataError: It is no such table.
+    """
     kinds: dict[str, Callable[[str], Any]] = dict.fromkeys(
         ("strength", "threshold", "accuracy", "zeros"), float
     )
     kinds |= dict.fromkeys(("seed", "features", "neurons"), int)
-    with path.open(newline="", encoding="utf-8") as file:
+    try:
         return [
             AblationPoint(**{name: kinds.get(name, str)(text) for name, text in row.items()})
-            for row in csv.DictReader(file)
+            for row in csv.DictReader(io.StringIO(content.decode()))
         ]
+    except (ValueError, TypeError, csv.Error) as error:
+        raise DataError(f"the table of results cannot be read ({str(error)[:120]}); delete it") from error

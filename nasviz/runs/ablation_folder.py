@@ -10,13 +10,16 @@ from pathlib import Path
 
 from nasviz.errors import RunStateError
 from nasviz.runs import lock
-from nasviz.runs.ablation import AblationPoint, read_points, write_points
-from nasviz.runs.files import CONFIG, write_json
+from nasviz.runs.ablation import AblationPoint, points_to_csv, read_points
+from nasviz.runs.files import CONFIG, is_file, make_folder, read_bytes, write_bytes, write_json
 from nasviz.runs.requests import forget_request, read_request, write_request
+from nasviz.runs.storage import told
 
 __all__ = ["ABLATIONS", "AblationFolder"]
 
 ABLATIONS = ".ablations"
+LARGEST_TABLE = 64 * 2**20
+"""Bytes of a table of results that are read."""
 
 
 class AblationFolder:
@@ -27,10 +30,13 @@ class AblationFolder:
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = folder.parent.resolve() / folder.name
+        with told(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self.folder = folder
         self.table = folder / "ablation.csv"
-        if not (folder / CONFIG).exists():
+        if not is_file(folder / CONFIG):
             write_json(folder / CONFIG, {"ablation": "digits"})
 
     @classmethod
@@ -41,13 +47,12 @@ class AblationFolder:
     @property
     def points(self) -> list[AblationPoint]:
         """All results so far."""
-        return read_points(self.table) if self.table.exists() else []
+        content = read_bytes(self.table, LARGEST_TABLE)
+        return [] if content is None else read_points(content)
 
     def write(self, points: list[AblationPoint]) -> None:
         """Replace the table as a whole: a reader finds the old one or the new one."""
-        fresh = self.table.with_suffix(".new")
-        write_points(points, fresh)
-        fresh.replace(self.table)
+        write_bytes(self.table, points_to_csv(points).encode())
 
     @property
     def is_active(self) -> bool:

@@ -13,22 +13,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 from nasviz.errors import CheckpointError, RunStateError
-from nasviz.runs.database import open_reader
+from nasviz.runs.database import open_reader, open_writer
 from nasviz.runs.files import (
     CHECKPOINT,
-    DATABASE,
     PREVIOUS_CHECKPOINT,
     START,
     START_SUM,
     SUMS,
-    read_json,
+    read_bytes,
+    read_table,
     write_bytes,
     write_json,
 )
@@ -82,11 +81,12 @@ def continue_run(
 
 
 def _last_checkpoint(run: Run) -> bytes:
-    document = read_json(run.folder / SUMS)
-    sums = document.get("sha256", []) if isinstance(document, dict) else []
+    sums = (read_table(run.folder / SUMS) or {}).get("sha256")
     for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
-        path = run.folder / name
-        if path.exists() and hashlib.sha256(content := path.read_bytes()).hexdigest() in sums[:1]:
+        content = read_bytes(run.folder / name)
+        if content is None or not isinstance(sums, list):
+            continue
+        if hashlib.sha256(content).hexdigest() in sums[:1]:
             return content
     raise CheckpointError(
         f"the last checkpoint of run {run.id} is missing or damaged; it cannot be continued"
@@ -99,7 +99,8 @@ def _copy_record(run: Run, continued: Run, settings: RunSettings, facts: Mapping
     if reader is None:
         return
     total = settings.epochs * int(facts["steps_per_epoch"])
-    with reader as source, closing(sqlite3.connect(continued.folder / DATABASE)) as target:
+    with reader as source, closing(open_writer(continued.folder)) as target:
+        target.execute("PRAGMA journal_mode = DELETE")
         source.backup(target)
         target.execute("DELETE FROM events WHERE kind IN ('end', 'constructed')")
         target.execute("DELETE FROM evaluations WHERE network = 'subnet'")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from nasviz.errors import DataError
-from nasviz.runs.files import END, read_json, write_json
+from nasviz.runs.documents import RESULT, Is, first_wrong, is_number, is_table, is_text, or_none
+from nasviz.runs.files import END, read_table, write_json
 
 __all__ = ["EndState", "Ending", "read_end", "write_end"]
 
@@ -42,10 +43,26 @@ def read_end(folder: Path) -> Ending | None:
     Raises:
         DataError: The document is damaged.
     """
-    document = read_json(folder / END)
+    document = read_table(folder / END)
     if document is None:
         return None
-    if not isinstance(document, dict) or document.get("state") not in get_args(EndState):
-        raise DataError(f"{folder / END} does not say how the run ended; delete it to resume the run")
-    known = {name: document[name] for name in ("state", "error", "time", "result") if name in document}
-    return Ending(**known)
+    # Earlier versions wrote fewer parts; what is missing takes its default.
+    ending = Ending(**({"state": ""} | {name: document[name] for name in _KINDS if name in document}))
+    wrong = first_wrong({name: getattr(ending, name) for name in _KINDS}, _KINDS)
+    if wrong is None and (part := first_wrong(ending.result, RESULT, only_present=True)) is not None:
+        wrong = f"result.{part}"
+    if wrong is not None:
+        raise DataError(
+            f"{folder / END} does not say how the run ended: its {wrong} is not what belongs there; restore"
+            " it from a copy, or delete it to resume the run"
+        )
+    return ending
+
+
+_KINDS: dict[str, Is] = {
+    "state": lambda value: value in get_args(EndState),
+    "error": or_none(is_text),
+    "time": is_number,
+    "result": is_table,
+}
+"""What each part of the document is."""

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from nasviz.runs.files import ENVIRONMENT, read_json, write_json
+from nasviz.runs.files import ENVIRONMENT, read_table, write_json
 
 __all__ = ["PACKAGES", "describe_environment", "record_environment"]
 
@@ -43,8 +43,7 @@ def describe_environment() -> dict[str, Any]:
 def record_environment(folder: Path, **facts: Any) -> dict[str, Any]:
     """Add an entry for this start to the run in `folder`; `facts` are what only the worker knows."""
     entry = describe_environment() | facts
-    document = read_json(folder / ENVIRONMENT)
-    before = document.get("starts") if isinstance(document, dict) else None
+    before = (read_table(folder / ENVIRONMENT) or {}).get("starts")
     starts = [*(before if isinstance(before, list) else []), entry]
     write_json(folder / ENVIRONMENT, {"starts": starts})
     return entry

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from nasviz.runs.database import stamp
-from nasviz.runs.files import DATABASE
+from nasviz.runs.files import DATABASE, is_file
 from nasviz.runs.records import Tail, Vectors
 from nasviz.runs.tail import read_position, read_tail
 
@@ -55,7 +55,7 @@ class Follower:
 
     def _number(self) -> int | None:
         path = self.folder / DATABASE
-        return path.stat().st_ino if path.exists() else None
+        return path.lstat().st_ino if is_file(path) else None
 
     def _newer(self, before: Tail | None) -> Tail:
         last_step, _ = read_position(self.folder)

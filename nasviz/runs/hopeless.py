@@ -10,11 +10,13 @@ it, the caller says: a run that gives up more structures is not hopeless for bei
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from nasviz.runs.files import read_json, write_json
+from nasviz.errors import DataError
+from nasviz.runs.documents import first_wrong, is_count, is_number
+from nasviz.runs.files import read_table, write_json
 from nasviz.runs.records import Evaluation
 
 __all__ = ["FEWEST_OTHERS", "HOPELESS", "Verdict", "clear_hopeless", "judge", "mark_hopeless", "verdict_on"]
@@ -22,6 +24,7 @@ __all__ = ["FEWEST_OTHERS", "HOPELESS", "Verdict", "clear_hopeless", "judge", "m
 HOPELESS = "hopeless.json"
 """There where a run was stopped by the rule."""
 FEWEST_OTHERS = 2
+_KINDS = {"step": is_count, "accuracy": is_number, "median": is_number, "num_others": is_count}
 GRACE = 0.5
 """Share of the steps that every run may take before it is judged."""
 
@@ -90,8 +93,12 @@ def verdict_on(folder: Path) -> Verdict | None:
     Raises:
         DataError: The document is damaged.
     """
-    document = read_json(folder / HOPELESS)
-    return Verdict(**document) if isinstance(document, Mapping) else None
+    document = read_table(folder / HOPELESS)
+    if document is None:
+        return None
+    if document.keys() != _KINDS.keys() or first_wrong(document, _KINDS) is not None:
+        raise DataError(f"{folder / HOPELESS} does not say why the run was stopped; delete it")
+    return Verdict(**document)
 
 
 def clear_hopeless(folder: Path) -> None:

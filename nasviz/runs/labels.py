@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from nasviz.errors import InvalidSettingError
-from nasviz.runs.files import read_json, require_folder, write_json
+from nasviz.runs.files import read_table, require_folder, write_json
 
 __all__ = ["Labels", "read_labels", "write_labels"]
 
@@ -49,8 +48,8 @@ def read_labels(folder: Path) -> Labels:
         DataError: The document is not JSON.
         InvalidSettingError: It holds something else.
     """
-    document = read_json(folder / LABELS)
-    if not isinstance(document, Mapping):
+    document = read_table(folder / LABELS)
+    if document is None:
         return Labels()
     tags = document.get("tags", ())
     return Labels(

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nasviz.errors import NasvizError
+from nasviz.errors import NasvizError, RunNotFoundError
+from nasviz.runs.damage import as_damage, described
 from nasviz.runs.hopeless import verdict_on
 from nasviz.runs.labels import Labels
 from nasviz.runs.run import Run, State
@@ -64,19 +65,24 @@ def summarize(run: Run) -> RunSummary:
     parent, labels, verdict = None, Labels(), None
     state: State = "failed"
     try:
-        written = run.config.get("created")
-        created = float(written) if isinstance(written, int | float) else 0.0
-        parent, settings = run.parent, run.settings
+        with as_damage(run.folder):
+            created = float(run.config.get("created") or 0.0)
+            parent, settings = run.parent, run.settings
+    except RunNotFoundError:
+        raise
     except NasvizError as error:
-        problems.append(str(error))
+        problems.append(described(error))
     try:
-        step, total_steps = read_position(run.folder)
-        end = run.end
-        state = run.state
-        labels = run.labels
-        verdict = verdict_on(run.folder) if state == "cancelled" else None
+        with as_damage(run.folder):
+            step, total_steps = read_position(run.folder)
+            end = run.end
+            state = run.state
+            labels = run.labels
+            verdict = verdict_on(run.folder) if state == "cancelled" else None
+    except RunNotFoundError:
+        raise
     except NasvizError as error:
-        problems.append(str(error))
+        problems.append(described(error))
     return RunSummary(
         id=run.id,
         state=state,

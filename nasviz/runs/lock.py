@@ -16,8 +16,9 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-from nasviz.errors import RunBusyError, RunNotFoundError
-from nasviz.runs.files import LOCK, PID, read_json, require_folder, write_json
+from nasviz import guarded_files
+from nasviz.errors import DataError, RunBusyError, RunNotFoundError
+from nasviz.runs.files import LOCK, PID, is_file, read_table, require_folder, write_json
 from nasviz.runs.storage import storage_error
 
 __all__ = ["acquire", "is_held", "is_worker_alive", "write_pid"]
@@ -35,7 +36,8 @@ def acquire(folder: Path, kind: str = "run", holder: str = "worker") -> FileLock
         StorageError: The disk is full, or this user may not write there.
     """
     require_folder(folder, kind)
-    lock = FileLock(folder / LOCK, thread_local=False)
+    is_file(folder / LOCK)
+    lock = FileLock(folder / LOCK, mode=guarded_files.PRIVATE_FILE, thread_local=False)
     try:
         lock.acquire(timeout=START_PATIENCE_S, poll_interval=0.02)
     except Timeout:
@@ -61,7 +63,7 @@ def is_held(folder: Path) -> bool:
     """
     path = folder / LOCK
     try:
-        with path.open("rb") as file:
+        with guarded_files.open_regular(path) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             fcntl.flock(file, fcntl.LOCK_UN)  # closing is not enough where a child was forked meanwhile
     except FileNotFoundError:
@@ -82,19 +84,31 @@ def write_pid(folder: Path) -> None:
 
 def is_worker_alive(folder: Path) -> bool:
     """Whether the process on record still runs: same id, same creation time, no zombie."""
-    record = read_json(folder / PID)
+    record = _read_pid(folder)
     if record is None:
         return False
+    pid, create_time = record
     try:
-        process = psutil.Process(record["pid"])
-        is_same = abs(process.create_time() - record["create_time"]) < 2.0
+        process = psutil.Process(pid)
+        is_same = abs(process.create_time() - create_time) < 2.0
         return bool(is_same and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
 
 
 def _describe_worker(folder: Path) -> str:
-    record = read_json(folder / PID)
+    record = _read_pid(folder)
     if record is None:
         return "it is just starting"
-    return "this process" if record["pid"] == os.getpid() else f"process {record['pid']}"
+    return "this process" if record[0] == os.getpid() else f"process {record[0]}"
+
+
+def _read_pid(folder: Path) -> tuple[int, float] | None:
+    """Process id and creation time on record; None where there are none."""
+    record = read_table(folder / PID)
+    if record is None:
+        return None
+    pid, create_time = record.get("pid"), record.get("create_time")
+    if not isinstance(pid, int) or not 0 < pid < 2**31 or not isinstance(create_time, int | float):
+        raise DataError(f"{folder / PID} names no process; delete it")
+    return pid, float(create_time)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from nasviz.errors import InvalidSettingError
-from nasviz.runs.files import PAUSED, REQUEST, read_json, write_json
+from nasviz.runs.files import PAUSED, REQUEST, read_table, write_json
 
 __all__ = ["Request", "forget_request", "read_request", "wait_while_paused", "write_request"]
 
@@ -33,9 +33,8 @@ def read_request(folder: Path) -> Request | None:
     path = folder / REQUEST
     if not path.exists():
         return None
-    document = read_json(path) or {}
-    request = document.get("request")
-    return request if request in get_args(Request) else None
+    asked = (read_table(path) or {}).get("request")
+    return next((request for request in get_args(Request) if request == asked), None)
 
 
 def forget_request(folder: Path) -> None:

@@ -9,8 +9,19 @@ from typing import Any, Literal
 
 from nasviz.errors import DataError, RunStateError
 from nasviz.runs import lock
+from nasviz.runs.damage import as_damage
+from nasviz.runs.documents import first_wrong, is_number, is_table, is_text, or_none
 from nasviz.runs.ending import Ending, read_end, write_end
-from nasviz.runs.files import CONFIG, ENVIRONMENT, PAUSED, PID, read_json, require_folder
+from nasviz.runs.files import (
+    CONFIG,
+    ENVIRONMENT,
+    PAUSED,
+    PID,
+    has_config,
+    is_file,
+    read_table,
+    require_folder,
+)
 from nasviz.runs.labels import Labels, read_labels, write_labels
 from nasviz.runs.marks import is_marked
 from nasviz.runs.records import Tail
@@ -22,6 +33,11 @@ from nasviz.runs.tail import read_position, read_tail
 __all__ = ["Run", "State"]
 
 State = Literal["created", "running", "paused", "done", "cancelled", "failed", "crashed"]
+_CONFIG = {
+    "settings": is_table,
+    "created": or_none(is_number),
+    **dict.fromkeys(("id", "nasviz", "parent", "continues", "cut_from"), or_none(is_text)),
+}
 
 
 class Run:
@@ -35,8 +51,10 @@ class Run:
     """
 
     def __init__(self, folder: Path) -> None:
-        require_folder(folder)
-        self.folder = folder
+        # Links on the way to the runs are a person's own; the run's folder itself must be none.
+        self.folder = folder = folder.parent.resolve() / folder.name
+        if not has_config(folder):
+            require_folder(folder)
         self.id = folder.name
 
     def __repr__(self) -> str:
@@ -50,10 +68,11 @@ class Run:
             DataError: The document is damaged.
         """
         require_folder(self.folder)
-        config = read_json(self.folder / CONFIG)
-        if not isinstance(config, dict) or not isinstance(config.get("settings"), dict):
+        config = read_table(self.folder / CONFIG) or {}
+        if (wrong := first_wrong(config, _CONFIG)) is not None:
             raise DataError(
-                f"{self.folder / CONFIG} holds no settings; restore it from a copy or delete the run"
+                f"{self.folder / CONFIG} holds no settings: its {wrong} is not what belongs there; restore it"
+                " from a copy or delete the run"
             )
         return config
 
@@ -64,7 +83,8 @@ class Run:
         Raises:
             InvalidSettingError: The settings come from a later version, or were changed by hand.
         """
-        return located(self.folder.parent, self.config["settings"])
+        with as_damage(self.folder / CONFIG):
+            return located(self.folder.parent, self.config["settings"])
 
     @property
     def is_own(self) -> bool:
@@ -73,13 +93,21 @@ class Run:
 
     @property
     def state(self) -> State:
-        """Where the run stands, read from its files."""
-        require_folder(self.folder)
-        if lock.is_held(self.folder):
-            return "paused" if (self.folder / PAUSED).exists() else "running"
-        if (end := self.end) is not None:
-            return end.state
-        return "crashed" if (self.folder / PID).exists() else "created"
+        """Where the run stands, read from its files; a damaged one counts as failed.
+
+        Raises:
+            RunNotFoundError: The folder is gone.
+            StorageError: This user may not read it.
+        """
+        try:
+            require_folder(self.folder)
+            if lock.is_held(self.folder):
+                return "paused" if is_file(self.folder / PAUSED) else "running"
+            if (end := self.end) is not None:
+                return end.state
+            return "crashed" if is_file(self.folder / PID) else "created"
+        except DataError:
+            return "failed"
 
     @property
     def is_active(self) -> bool:
@@ -87,8 +115,11 @@ class Run:
         return lock.is_held(self.folder)
 
     def has_ended_in(self, states: Collection[str]) -> bool:
-        """Whether the run has ended in one of `states`; asks for no lock."""
-        return (end := self.end) is not None and end.state in states
+        """Whether the run has ended in one of `states`; asks for no lock. A damaged one has failed."""
+        try:
+            return (end := self.end) is not None and end.state in states
+        except DataError:
+            return "failed" in states
 
     @property
     def parent(self) -> str | None:
@@ -119,8 +150,7 @@ class Run:
     @property
     def environments(self) -> list[dict[str, Any]]:
         """Versions and device of each start, oldest first."""
-        document = read_json(self.folder / ENVIRONMENT)
-        starts = document.get("starts") if isinstance(document, dict) else None
+        starts = (read_table(self.folder / ENVIRONMENT) or {}).get("starts")
         return [start for start in starts if isinstance(start, dict)] if isinstance(starts, list) else []
 
     @property

@@ -8,14 +8,17 @@ import secrets
 import shutil
 import time
 from builtins import list as builtin_list
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nasviz.errors import RunBusyError, RunNotFoundError, RunStateError, StorageError
+from nasviz.errors import DataError, NasvizError, RunBusyError, RunNotFoundError, RunStateError, StorageError
+from nasviz.guarded_files import PRIVATE_FOLDER, exists, sync_folder
 from nasviz.runs import lock
-from nasviz.runs.files import CONFIG, TRASH, require_folder, sync_folder, write_json
+from nasviz.runs.damage import described
+from nasviz.runs.files import CONFIG, TRASH, has_config, make_folder, require_folder, write_json
 from nasviz.runs.listing import RunSummary, summarize
 from nasviz.runs.marks import make_mark
 from nasviz.runs.run import Run
@@ -121,14 +124,11 @@ class Store:
             RunNotFoundError: There is no such run.
         """
         folder = self._locate(run_id)
-        require_folder(folder)
-        if lock.is_held(folder):
-            raise RunBusyError(f"run {run_id} is running: cancel it first, then delete it")
-        with told(self.folder / TRASH), lock.acquire(folder):
-            trash = self.folder / TRASH
-            trash.mkdir(exist_ok=True)
+        trash = self.folder / TRASH
+        make_folder(trash)
+        with told(trash), _held(folder, run_id):
             target = trash / run_id
-            while target.exists():
+            while exists(target):
                 target = trash / f"{run_id}.{secrets.token_hex(3)}"
             folder.rename(target)
         sync_folder(self.folder)
@@ -136,7 +136,8 @@ class Store:
 
     def trash(self) -> builtin_list[RunSummary]:
         """A summary of every deleted run, newest first; its id is its name in the trash."""
-        return _summaries(_folders(self.folder / TRASH, _DELETED))
+        trash = self.folder / TRASH
+        return [] if trash.is_symlink() else _summaries(_folders(trash, _DELETED))
 
     def restore(self, name: str) -> Run:
         """Bring a deleted run back.
@@ -150,7 +151,7 @@ class Store:
         """
         source, run_id = self._locate_deleted(name), name.partition(".")[0]
         target = self.folder / run_id
-        if target.exists():
+        if exists(target):
             raise RunStateError(f"cannot bring run {run_id} back: a run with this id is there already")
         with told(target):
             source.rename(target)
@@ -168,20 +169,19 @@ class Store:
             shutil.rmtree(folder)
 
     def _locate_deleted(self, name: str) -> Path:
-        folder = self.folder / TRASH / name
-        if not _DELETED.fullmatch(name) or not (folder / CONFIG).is_file():
+        trash = self.folder / TRASH
+        folder = trash / name
+        if not _DELETED.fullmatch(name) or trash.is_symlink() or not has_config(folder):
             raise RunNotFoundError(f"no run {name!r} in the trash of {self.folder}")
         return folder
 
     def _locate(self, run_id: str) -> Path:
         if not _ID.fullmatch(run_id):
             raise _no_id(run_id)
-        folder = (self.folder / run_id).resolve()
-        if folder.parent != self.folder:
+        folder = self.folder / run_id
+        if folder.is_symlink():
             raise RunNotFoundError(f"{run_id!r} leads out of the runs folder {self.folder}")
-        with told(folder):
-            is_there = (folder / CONFIG).is_file()
-        if not is_there:
+        if not has_config(folder):
             raise RunNotFoundError(
                 f"no run {run_id!r} in {self.folder}; see the list of runs for what is there"
             )
@@ -234,7 +234,7 @@ def create_folder(place: Path, word: str, document: Mapping[str, Any], *, name: 
         chosen = f"{stamp}-{word}-{secrets.token_hex(3)}"
     hidden = place / f".new-{chosen}-{secrets.token_hex(3)}"
     with told(place):
-        hidden.mkdir()
+        hidden.mkdir(mode=PRIVATE_FOLDER)
     try:
         write_json(hidden / CONFIG, {"id": chosen, "created": now, "nasviz": __version__, **document})
     except StorageError:
@@ -244,11 +244,28 @@ def create_folder(place: Path, word: str, document: Mapping[str, Any], *, name: 
         hidden.rename(place / chosen)
     except OSError as error:
         shutil.rmtree(hidden)
-        if not (place / chosen).exists():
+        if not exists(place / chosen):
             raise
         raise RunStateError(f"{chosen} is there already in {place}; open it, or choose another id") from error
     sync_folder(place)
     return place / chosen
+
+
+@contextmanager
+def _held(folder: Path, run_id: str) -> Iterator[None]:
+    """Hold the lock of a run that is about to be moved; one too damaged to have a lock has no worker."""
+    try:
+        require_folder(folder)
+        if lock.is_held(folder):
+            raise RunBusyError(f"run {run_id} is running: cancel it first, then delete it")
+        taken = lock.acquire(folder)
+    except DataError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        taken.release()
 
 
 def _summaries(folders: Iterable[Path]) -> list[RunSummary]:
@@ -258,8 +275,8 @@ def _summaries(folders: Iterable[Path]) -> list[RunSummary]:
             summaries.append(summarize(Run(folder)))
         except RunNotFoundError:
             continue
-        except StorageError as error:
-            summaries.append(RunSummary(folder.name, "failed", 0.0, None, problem=str(error)))
+        except NasvizError as error:
+            summaries.append(RunSummary(folder.name, "failed", 0.0, None, problem=described(error)))
     return sorted(summaries, key=lambda summary: (-summary.created, summary.id))
 
 

@@ -19,8 +19,10 @@ from typing import Any
 
 from nasviz.catalog import NetworkSource
 from nasviz.errors import NasvizError, WeightsError
-from nasviz.runs.files import CONFIG, SUBNET, TRASH, read_json, write_json
+from nasviz.guarded_files import is_regular, read_regular
+from nasviz.runs.files import CONFIG, SUBNET, TRASH, make_folder, read_table, write_bytes, write_json
 from nasviz.runs.settings import RunSettings
+from nasviz.runs.storage import told
 
 __all__ = [
     "SUBNETS",
@@ -41,7 +43,7 @@ _KEY = re.compile(r"[0-9a-f]{32}")
 
 def is_subnet(folder: Path) -> bool:
     """Whether a saved sub-network lies in this folder."""
-    return all((folder / name).is_file() for name in FILES)
+    return all(is_regular(folder / name) for name in FILES)
 
 
 def keep_subnet(place: Path, source: NetworkSource, *, run_id: str | None = None) -> NetworkSource:
@@ -58,19 +60,23 @@ def keep_subnet(place: Path, source: NetworkSource, *, run_id: str | None = None
     if source.subnet is None or Path(source.subnet).parent == place / SUBNETS:
         return source
     folder = Path(source.subnet)
+    folder = folder.parent.resolve() / folder.name
     if not is_subnet(folder):
         raise WeightsError(f"no sub-network in {folder}: it was deleted; construct it again")
     origin = {"name": source.name, "run": run_id or origin_of(source)}
-    contents = [(folder / name).read_bytes() for name in FILES]
+    contents = [read_regular(folder / name) for name in FILES]
     key = hashlib.sha256(json.dumps(origin).encode())
     for content in contents:
         key.update(content)
     target = place / SUBNETS / key.hexdigest()[:32]
     if not target.is_dir():
         beside = target.with_name(f".new-{secrets.token_hex(6)}")
-        beside.mkdir(parents=True)
+        with told(place):
+            place.mkdir(parents=True, exist_ok=True)
+        make_folder(beside.parent)
+        make_folder(beside)
         for name, content in zip(FILES, contents, strict=True):
-            (beside / name).write_bytes(content)
+            write_bytes(beside / name, content)
         write_json(beside / _ORIGIN, origin)
         try:
             beside.rename(target)
@@ -135,7 +141,7 @@ def find_subnet(place: Path, key: str) -> NetworkSource:
         raise WeightsError(
             f"no sub-network {key[:40]!r} is kept here; open it again from the page Sub-network"
         )
-    name = (read_json(folder / _ORIGIN) or {}).get("name")
+    name = (read_table(folder / _ORIGIN) or {}).get("name")
     return NetworkSource(str(name), subnet=str(folder))
 
 
@@ -145,9 +151,9 @@ def origin_of(source: NetworkSource) -> str | None:
         return None
     folder = Path(source.subnet)
     try:
-        known = (read_json(folder / _ORIGIN) or {}).get("run")
+        known = (read_table(folder / _ORIGIN) or {}).get("run")
     except NasvizError:
         return None
-    if known is None and folder.name == SUBNET and (folder.parent / CONFIG).is_file():
+    if known is None and folder.name == SUBNET and is_regular(folder.parent / CONFIG):
         known = folder.parent.name
     return known if isinstance(known, str) else None

@@ -18,7 +18,9 @@ from nasviz.catalog import NetworkSource
 from nasviz.errors import DataError, InvalidSettingError, RunNotFoundError, RunStateError
 from nasviz.runs import lock
 from nasviz.runs.bisection import Bisection, BisectionSettings, Trial
-from nasviz.runs.files import CONFIG, PID, read_json, require_folder
+from nasviz.runs.damage import as_damage
+from nasviz.runs.documents import is_number, is_table, or_none
+from nasviz.runs.files import CONFIG, PID, has_config, is_file, read_table, require_folder
 from nasviz.runs.grid import Axis, Point, expand, settings_of
 from nasviz.runs.hopeless import verdict_on
 from nasviz.runs.labels import Labels, read_labels, write_labels
@@ -136,8 +138,9 @@ class Sweep:
     """
 
     def __init__(self, folder: Path) -> None:
-        require_folder(folder, "sweep")
-        self.folder = folder
+        self.folder = folder = folder.parent.parent.resolve() / folder.parent.name / folder.name
+        if not has_config(folder):
+            require_folder(folder, "sweep")
         self.id = folder.name
         self.runs_folder = folder.parent.parent
 
@@ -151,8 +154,12 @@ class Sweep:
         Raises:
             DataError: The document is damaged.
         """
-        config = read_json(self.folder / CONFIG)
-        if not isinstance(config, dict) or not isinstance(config.get("sweep"), dict):
+        config = read_table(self.folder / CONFIG)
+        if (
+            config is None
+            or not is_table(config.get("sweep"))
+            or not or_none(is_number)(config.get("created"))
+        ):
             raise DataError(f"{self.folder / CONFIG} holds no sweep; restore it from a copy, or delete it")
         return config
 
@@ -163,8 +170,9 @@ class Sweep:
         Raises:
             InvalidSettingError: It comes from a later version, or was changed by hand.
         """
-        found = SweepSettings.from_json(self.config["sweep"])
-        return replace(found, base=located(self.runs_folder, found.base.to_json()))
+        with as_damage(self.folder / CONFIG):
+            found = SweepSettings.from_json(self.config["sweep"])
+            return replace(found, base=located(self.runs_folder, found.base.to_json()))
 
     @property
     def is_own(self) -> bool:
@@ -284,7 +292,7 @@ class Sweep:
         runs = self.runs()
         if all(run is not None and is_over(run) for run in runs):
             return "done"
-        has_begun = (self.folder / PID).exists() or any(run is not None for run in runs)
+        has_begun = is_file(self.folder / PID) or any(run is not None for run in runs)
         return "stopped" if has_begun else "created"
 
     @property

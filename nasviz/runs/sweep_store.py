@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import time
 from builtins import list as builtin_list
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -13,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from nasviz.errors import NasvizError, RunBusyError, RunNotFoundError, RunStateError
+from nasviz.guarded_files import exists, require_real_folder, sync_folder
 from nasviz.runs import lock
-from nasviz.runs.files import CONFIG, TRASH, sync_folder
+from nasviz.runs.damage import as_damage, described
+from nasviz.runs.files import TRASH, has_config, make_folder
 from nasviz.runs.labels import Labels
 from nasviz.runs.marks import make_mark
 from nasviz.runs.run import Run
+from nasviz.runs.storage import told
 from nasviz.runs.store import Store, create_folder
 from nasviz.runs.subnets import keep_subnet, portable
 from nasviz.runs.sweep import SWEEPS, Sweep, SweepSettings, SweepState
@@ -74,6 +76,9 @@ class SweepStore:
         if is_user_code and (taken_from is None or taken_from.is_own):
             mark = make_mark("sweep", document["sweep"])
             document |= {} if mark is None else {"mark": mark}
+        with told(place):
+            place.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         return Sweep(create_folder(self.folder, "sweep", document))
 
     def open(self, sweep_id: str) -> Sweep:
@@ -82,14 +87,17 @@ class SweepStore:
         Raises:
             RunNotFoundError: There is none, or `sweep_id` is no id.
         """
-        if not _ID.fullmatch(sweep_id) or not (self.folder / sweep_id / CONFIG).is_file():
+        if not _ID.fullmatch(sweep_id) or not has_config(self.folder / sweep_id):
             raise RunNotFoundError(f"no sweep {sweep_id!r} in {self.runs.folder}; see `nasviz sweep list`")
         return Sweep(self.folder / sweep_id)
 
     def list(self) -> builtin_list[SweepSummary]:
         """A summary of every sweep, newest first; damaged ones say what is wrong with them."""
+        if self.folder.is_symlink():
+            return []
         try:
-            names = [e.name for e in os.scandir(self.folder) if _ID.fullmatch(e.name) and e.is_dir()]
+            with os.scandir(self.folder) as entries:
+                names = [e.name for e in entries if _ID.fullmatch(e.name) and e.is_dir(follow_symlinks=False)]
         except FileNotFoundError:
             return []
         summaries = []
@@ -112,13 +120,15 @@ class SweepStore:
             for run in runs:
                 self.runs.delete(run.id)
             trash = self.runs.folder / TRASH / SWEEPS
-            trash.mkdir(parents=True, exist_ok=True)
+            make_folder(trash.parent)
+            make_folder(trash)
             sweep.folder.rename(trash / sweep_id)
         sync_folder(self.folder)
 
     def trash(self) -> builtin_list[str]:
         """Ids of the deleted sweeps, newest first."""
         try:
+            require_real_folder(self.runs.folder / TRASH / SWEEPS)
             found = [e.name for e in os.scandir(self.runs.folder / TRASH / SWEEPS) if _ID.fullmatch(e.name)]
         except FileNotFoundError:
             return []
@@ -132,11 +142,11 @@ class SweepStore:
             RunStateError: A sweep with this id is there again.
         """
         source = self.runs.folder / TRASH / SWEEPS / sweep_id
-        if not _ID.fullmatch(sweep_id) or not (source / CONFIG).is_file():
+        if not _ID.fullmatch(sweep_id) or not has_config(source):
             raise RunNotFoundError(f"no sweep {sweep_id!r} in the trash of {self.runs.folder}")
-        if (self.folder / sweep_id).exists():
+        if exists(self.folder / sweep_id):
             raise RunStateError(f"cannot bring sweep {sweep_id} back: one with this id is there already")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         source.rename(self.folder / sweep_id)
         sweep = Sweep(self.folder / sweep_id)
         for index in range(len(sweep.points)):
@@ -150,12 +160,15 @@ def _summarize(sweep: Sweep) -> SweepSummary:
     counts, labels = Counter[str](), Labels()
     state: SweepState = "stopped"
     try:
-        created = float(sweep.config.get("created", time.time()))
-        settings = sweep.settings
-        counts = Counter("waiting" if run is None else run.state for run in sweep.runs())
-        labels, state = sweep.labels, sweep.state
+        with as_damage(sweep.folder):
+            created = float(sweep.config.get("created") or 0.0)
+            settings = sweep.settings
+            counts = Counter("waiting" if run is None else run.state for run in sweep.runs())
+            labels, state = sweep.labels, sweep.state
+    except RunNotFoundError:
+        raise
     except NasvizError as error:
-        problems.append(str(error))
+        problems.append(described(error))
     return SweepSummary(
         sweep.id, state, created, settings, counts, labels, problem="; ".join(problems) or None
     )

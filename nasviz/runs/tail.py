@@ -60,8 +60,8 @@ def read_evaluations(folder: Path) -> tuple[Evaluation, ...]:
             return ()
         with reader as connection:
             rows = connection.execute(EVALUATIONS)
-            return tuple(Evaluation(*_without_null(row)) for row in rows)
-    except sqlite3.Error as error:
+            return tuple(_evaluation(row) for row in rows)
+    except _UNREADABLE as error:
         require_folder(folder)
         raise DataError(f"{folder / DATABASE} cannot be read ({error})") from error
 
@@ -94,8 +94,8 @@ def _read(connection: sqlite3.Connection, after_step: int, every: int) -> Tail:
         steps=_table(rows),
         scores=_vectors(connection, "scores", after_step),
         norms=_vectors(connection, "norms", after_step),
-        evaluations=tuple(Evaluation(*_without_null(row)) for row in evaluations),
-        events=tuple(Event(*row) for row in events),
+        evaluations=tuple(_evaluation(row) for row in evaluations),
+        events=tuple(_event(row) for row in events),
         last_step=last_step,
         total_steps=_total_steps(facts.get("total_steps")),
         facts=facts,
@@ -107,6 +107,8 @@ def _vectors(connection: sqlite3.Connection, table: str, after_step: int) -> Vec
     structures = tuple(_fact(connection, f"{table}.structures") or ())
     if not structures:
         return NO_VECTORS
+    if not all(isinstance(structure, int) for structure in structures):
+        raise TypeError(f"the structures of {table} are {str(structures)[:60]}, not whole numbers")
     statement = f"SELECT step, vector FROM {table} WHERE step > ? ORDER BY step"
     rows = connection.execute(statement, (after_step,)).fetchall()
     joined = b"".join(vector for _, vector in rows)
@@ -125,14 +127,32 @@ def _without_null(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(math.nan if value is None else value for value in row)
 
 
+def _evaluation(row: tuple[Any, ...]) -> Evaluation:
+    step, epoch, network, loss, accuracy, num_examples = _without_null(row)
+    numbers = step, epoch, loss, accuracy, num_examples
+    if not isinstance(network, str) or not all(isinstance(number, int | float) for number in numbers):
+        raise TypeError(f"an evaluation holds {str(row)[:80]}")
+    return Evaluation(int(step), int(epoch), network, float(loss), float(accuracy), int(num_examples))
+
+
+def _event(row: tuple[Any, ...]) -> Event:
+    step, kind, text, structure = row
+    are_texts = isinstance(kind, str) and isinstance(text, str)
+    if not (isinstance(step, int) and are_texts and isinstance(structure, int | None)):
+        raise TypeError(f"an event holds {str(row)[:80]}")
+    return Event(step, kind, text, structure)
+
+
 def _fact(connection: sqlite3.Connection, name: str) -> Any:
     row = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
     return None if row is None else json.loads(row[0])
 
 
 def _total_steps(fact: Any) -> int | None:
-    if fact is not None and not isinstance(fact, int):
-        raise TypeError(f"total_steps is {str(fact)[:60]!r}, which is no number")
+    if fact is None:
+        return None
+    if not isinstance(fact, int) or not 0 <= fact < 2**63:
+        raise TypeError(f"total_steps is {str(fact)[:60]!r}, which is no number of steps")
     return fact
 
 

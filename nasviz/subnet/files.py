@@ -9,14 +9,22 @@ from __future__ import annotations
 
 import json
 import runpy
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from nasviz.errors import ExportError, GraphError, WeightsError
+from nasviz.errors import ExportError, GraphError, UnsafeFileError, WeightsError
+from nasviz.guarded_files import (
+    exists,
+    read_regular,
+    refusal,
+    require_regular,
+    stage,
+    staging_folder,
+    sync_folder,
+)
 from nasviz.subnet.construct import Subnetwork
 from nasviz.subnet.description import build, describe, distinct_tensors
 from nasviz.subnet.reading_back import fed, largest_difference, tolerance
@@ -30,15 +38,21 @@ __all__ = ["load", "save"]
 _LONGEST_DESCRIPTION = 64 << 20
 
 
-def save(sub: Subnetwork, folder: str | Path) -> Path:
+def save(sub: Subnetwork, folder: str | Path, *, mode: int = 0o666) -> Path:
     """Write a sub-network to `folder`, which is made where it is not there yet.
 
     Every file is complete or not there: it is written beside and moved into its place. Where the network
     holds a module of a third party that no rule writes down, `graph.json` is left out, for a file may not
     name it: `model.py` imports it, is run here and compared, and `report.json` says so under `imports`.
 
+    Args:
+        sub: What `construct` returned.
+        folder: Where its files go.
+        mode: Of the files, less the umask.
+
     Raises:
         ExportError: The network calls something that cannot be written down.
+        StorageError: The disk is full, or this user may not write there.
     """
     from safetensors.torch import save as to_bytes
 
@@ -53,15 +67,20 @@ def save(sub: Subnetwork, folder: str | Path) -> Path:
     if described is not None:
         files["graph.json"] = json.dumps(described, indent=1, allow_nan=False).encode()
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".saving-") as beside:
-        for name, content in files.items():
-            (Path(beside) / name).write_bytes(content)
-        if imports:
-            _run_source(sub.module, Path(beside))
-            (folder / "graph.json").unlink(missing_ok=True)
-        for name in files:
-            (Path(beside) / name).replace(folder / name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with staging_folder(folder, ".saving-") as beside:
+            staged = {name: stage(beside / name, content, mode) for name, content in files.items()}
+            for name, temporary in staged.items():
+                temporary.replace(beside / name)
+            if imports:
+                _run_source(sub.module, beside)
+                (folder / "graph.json").unlink(missing_ok=True)
+            for name in files:
+                (beside / name).replace(folder / name)
+            sync_folder(folder)
+    except OSError as error:
+        raise refusal(folder, error) from error
     return folder
 
 
@@ -92,7 +111,7 @@ def load(folder: str | Path) -> fx.GraphModule:
         GraphError: `graph.json` is missing, damaged, or asks for something that is not on the lists.
         WeightsError: `weights.safetensors` is missing, damaged, or does not fit `graph.json`.
     """
-    folder = Path(folder)
+    folder = Path(folder).expanduser().resolve()  # a link that the caller names is the caller's own
     if imports := _imports(folder):
         raise GraphError(
             f"the network in {folder} holds {', '.join(imports)}, which a file may not name: run its model.py"
@@ -107,20 +126,21 @@ def load(folder: str | Path) -> fx.GraphModule:
 def _imports(folder: Path) -> list[str]:
     """What keeps a network from being read as data, as its report says."""
     try:
-        report = json.loads((folder / "report.json").read_bytes())
+        report = json.loads(read_regular(folder / "report.json", _LONGEST_DESCRIPTION))
     except (OSError, ValueError, RecursionError):
         return []
     found = report.get("imports", []) if isinstance(report, dict) else []
-    return [str(name) for name in found] if not (folder / "graph.json").is_file() else []
+    is_whole = exists(folder / "graph.json") or not isinstance(found, list)
+    return [] if is_whole else [str(name) for name in found]
 
 
 def _read_description(path: Path) -> Any:
-    if not path.is_file():
-        raise GraphError(f"{path} is missing; a saved network is a folder with graph.json")
-    if (size := path.stat().st_size) > _LONGEST_DESCRIPTION:
-        raise GraphError(f"{path} has {size:,} bytes, more than the {_LONGEST_DESCRIPTION:,} that are read")
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(read_regular(path, _LONGEST_DESCRIPTION))
+    except FileNotFoundError as error:
+        raise GraphError(f"{path} is missing; a saved network is a folder with graph.json") from error
+    except UnsafeFileError as error:
+        raise GraphError(str(error)) from error
     except (ValueError, RecursionError) as error:
         raise GraphError(f"{path} is no JSON: {error}") from error
 
@@ -129,10 +149,15 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if not path.is_file():
-        raise WeightsError(f"{path} is missing; a saved network is a folder with weights.safetensors")
     try:
+        require_regular(path)
         # Copied, because a file's tensors lie at odd addresses, for which other kernels may be chosen.
         return {name: tensor.clone() for name, tensor in load_file(path).items()}
+    except FileNotFoundError as error:
+        raise WeightsError(
+            f"{path} is missing; a saved network is a folder with weights.safetensors"
+        ) from error
+    except UnsafeFileError as error:
+        raise WeightsError(str(error)) from error
     except (SafetensorError, ValueError, KeyError) as error:
         raise WeightsError(f"{path} cannot be read: {error}") from error

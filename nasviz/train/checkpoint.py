@@ -26,8 +26,10 @@ from nasviz.runs.files import (
     START,
     START_SUM,
     SUMS,
+    is_file,
     place,
-    read_json,
+    read_bytes,
+    read_table,
     require_folder,
     stage,
     unstage,
@@ -76,7 +78,7 @@ def save(session: Session, folder: Path | None) -> str | None:
     try:
         sums = [hashlib.sha256(content).hexdigest(), *_sums(folder)]
         write_json(folder / SUMS, {"sha256": sums[:3], "step": session.step})
-        if (folder / CHECKPOINT).exists():
+        if is_file(folder / CHECKPOINT):
             place(folder / CHECKPOINT, folder / PREVIOUS_CHECKPOINT)
         place(staged, folder / CHECKPOINT)
     except BaseException:
@@ -95,8 +97,8 @@ def settle(folder: Path) -> None:
     there = [
         found
         for name in (CHECKPOINT, PREVIOUS_CHECKPOINT)
-        if (folder / name).exists()
-        and (found := hashlib.sha256((folder / name).read_bytes()).hexdigest()) in known
+        if (content := read_bytes(folder / name)) is not None
+        and (found := hashlib.sha256(content).hexdigest()) in known
     ]
     if there != known:
         write_json(folder / SUMS, {"sha256": there})
@@ -132,15 +134,18 @@ def restore(session: Session, folder: Path | None) -> str | None:
 
 def _find(settings: RunSettings, folder: Path) -> tuple[Path, bytes] | None:
     """The latest whole checkpoint, else that of the run which this one continues, else None."""
-    found = [name for name in (CHECKPOINT, PREVIOUS_CHECKPOINT) if (folder / name).exists()]
+    found = []
     sums = _sums(folder)
-    for name in found:
-        content = (folder / name).read_bytes()
+    for name in (CHECKPOINT, PREVIOUS_CHECKPOINT):
+        content = read_bytes(folder / name)
+        if content is None:
+            continue
+        found.append(name)
         if hashlib.sha256(content).hexdigest() in sums:
             return folder / name, content
     if not found and settings.trained_epochs:
         path = folder / START
-        if not path.exists():
+        if not is_file(path):
             raise CheckpointError(
                 f"trained_epochs={settings.trained_epochs} says that this run goes on from another, but"
                 f" {path} is missing: let nasviz.runs.continue_run make it, or set trained_epochs=0"
@@ -160,8 +165,8 @@ def _whole_start(path: Path) -> bytes:
     Raises:
         CheckpointError: It is damaged.
     """
-    content = path.read_bytes()
-    document = read_json(path.with_name(START_SUM)) or {}  # earlier versions kept no sum of it
+    content = read_bytes(path) or b""
+    document = read_table(path.with_name(START_SUM)) or {}  # earlier versions kept no sum of it
     if document.get("sha256", found := hashlib.sha256(content).hexdigest()) != found:
         raise CheckpointError(
             f"{path} is damaged: its contents do not have the sum on record; restore it from a copy, or"
@@ -287,8 +292,7 @@ def _set_random_state(state: Mapping[str, Any]) -> None:
 
 def _sums(folder: Path) -> list[str]:
     try:
-        document = read_json(folder / SUMS)
+        sums = (read_table(folder / SUMS) or {}).get("sha256")
     except DataError:
         return []
-    sums = document.get("sha256") if isinstance(document, dict) else None
     return [s for s in sums if isinstance(s, str)] if isinstance(sums, list) else []

@@ -9,10 +9,11 @@ import numpy as np
 from torch import nn
 
 from nasviz import relax, subnet
+from nasviz.guarded_files import PRIVATE_FILE
 from nasviz.optim import FilterSparsity, PenaltySearch, Slim
 from nasviz.relax import Derived, RelaxedOptimizer, SparseNAS, WidthSearch
 from nasviz.runs import Evaluation, Run, Writer
-from nasviz.runs.files import SEARCHED, SPACE, SUBNET, require_folder, write_json
+from nasviz.runs.files import SEARCHED, SPACE, SUBNET, make_folder, require_folder, write_json
 from nasviz.subnet import Subnetwork
 from nasviz.subnet.third_party import imports_of
 from nasviz.subnet.zero import zero_channels
@@ -159,7 +160,8 @@ def _search_seconds(folder: Path) -> float:
 def _save(session: Session, sub: Subnetwork, target: Path, writer: Writer) -> dict[str, Any]:
     """Save and judge the sub-network; its part of the report."""
     require_folder(target.parent)  # not made again where it was deleted meanwhile
-    subnet.save(sub, target)
+    make_folder(target)
+    subnet.save(sub, target, mode=PRIVATE_FILE)
     loss, accuracy = _judge(session, writer, "subnet", sub.module)
     # Which vertex went and which tensor was cut is in report.json; lists of runs need not read that.
     left_out = ("erased", "sliced", "widths")

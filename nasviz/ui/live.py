@@ -8,7 +8,7 @@ from nasviz import jobs
 from nasviz.draw import state_overlay
 from nasviz.errors import StorageError
 from nasviz.runs import Run
-from nasviz.runs.files import LOG
+from nasviz.runs.log import last_line
 from nasviz.ui import frame, genotypes, graphs, pruning, replay, run_facts, session
 from nasviz.ui.component import graph_view
 from nasviz.ui.run_facts import AT_WORK
@@ -124,14 +124,8 @@ def _tell_start(run: Run) -> None:
 
 
 def _last_line(run: Run) -> str:
-    """What the worker has said last, from the end of a log that may be long."""
-    log = run.folder / LOG
-    if not log.exists():
-        return ""
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 4096))
-        lines = file.read().decode(errors="replace").strip().splitlines()
-    return lines[-1][:400] if lines else ""
+    """The last words of the worker."""
+    return last_line(run.folder)[:400]
 
 
 def _refusal(run: Run) -> str:

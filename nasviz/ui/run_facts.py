@@ -10,10 +10,11 @@ import streamlit as st
 from nasviz import jobs
 from nasviz.catalog import OPTIMIZERS, PROXIMAL, RELAXED, data_title
 from nasviz.draw.live_frame import WEIGHT
+from nasviz.draw.run_space import read_space
 from nasviz.errors import RunNotFoundError
 from nasviz.graph import SearchSpace
 from nasviz.runs import Run, RunSettings, Tail
-from nasviz.runs.files import SEARCHED, SPACE, read_json
+from nasviz.runs.files import SEARCHED, SPACE, is_file
 from nasviz.runs.following import Follower
 from nasviz.runs.records import Vectors
 from nasviz.ui import session
@@ -163,15 +164,15 @@ def _same(one: SearchSpace, other: SearchSpace) -> bool:
 def space_of(run: Run) -> SearchSpace | None:
     """The search space of a run; None until its worker has written it."""
     path = run.folder / SPACE
-    return _read(str(path), path.stat().st_mtime_ns) if path.exists() else None
+    return _read(str(path), path.lstat().st_mtime_ns) if is_file(path) else None
 
 
 def searched_space_of(run: Run) -> SearchSpace | None:
     """The search space that its scores are of; None until its worker has written it."""
     path = run.folder / SEARCHED
-    return _read(str(path), path.stat().st_mtime_ns) if path.exists() else space_of(run)
+    return _read(str(path), path.lstat().st_mtime_ns) if is_file(path) else space_of(run)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _read(path: str, changed: int) -> SearchSpace:
-    return SearchSpace.from_json(read_json(Path(path)))
+    return read_space(Path(path))

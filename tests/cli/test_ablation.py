@@ -20,7 +20,7 @@ def test_it_writes_a_table_and_four_plots(
         {**ablation.digits_ablation.__kwdefaults__, "strengths": (1e-3,), "compared": (("hapg", "sgl"),)},
     )
     assert main(["ablation", str(tmp_path), "--seeds", "1", "--epochs", "1"]) == 0
-    points = read_points(tmp_path / "ablation.csv")
+    points = read_points((tmp_path / "ablation.csv").read_bytes())
     assert [point.threshold for point in points] == [0.0, 1e-3]
     assert "plotly" in (tmp_path / "ablation.html").read_text().lower()
     assert "2 rows" in capsys.readouterr().out

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
 
 from nasviz.draw.ablation_chart import ablation_chart
 from nasviz.errors import UnknownNameError
-from nasviz.runs.ablation import MEASURES, AblationPoint, curve, read_points, write_points
+from nasviz.runs.ablation import MEASURES, AblationPoint, curve, points_to_csv, read_points
 from nasviz.train import ablation
 from nasviz.train.ablation import digits_ablation, train_sparse
 
@@ -72,9 +70,8 @@ def test_a_training_is_repeated_to_the_bit() -> None:
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
 
 
-def test_the_table_comes_back_and_is_drawn_in_four_plots(points: list[AblationPoint], tmp_path: Path) -> None:
-    write_points(points, tmp_path / "points.csv")
-    assert read_points(tmp_path / "points.csv") == points
+def test_the_table_comes_back_and_is_drawn_in_four_plots(points: list[AblationPoint]) -> None:
+    assert read_points(points_to_csv(points).encode()) == points
     figure = ablation_chart(points)
     assert [note.text.replace("<br>", " ") for note in figure.layout.annotations] == list(MEASURES.values())
     assert len(figure.data) == 4 * len(PAIRS)

@@ -1,0 +1,25 @@
+"""The search space that a run has left in its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nasviz.errors import DataError
+from nasviz.graph import SearchSpace
+from nasviz.runs.damage import as_damage
+from nasviz.runs.files import read_json
+
+__all__ = ["read_space"]
+
+
+def read_space(path: Path) -> SearchSpace:
+    """Return the search space in the document at `path`.
+
+    Raises:
+        DataError: There is none, or the document is damaged.
+    """
+    document = read_json(path)
+    if document is None:
+        raise DataError(f"{path} is missing, and with it the search space of the run; restore it from a copy")
+    with as_damage(path):
+        return SearchSpace.from_json(document)
