@@ -9,10 +9,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["RESULT", "Is", "are", "first_wrong", "is_count", "is_number", "is_table", "is_text", "or_none"]
+__all__ = [
+    "RESULT",
+    "Is",
+    "are",
+    "first_wrong",
+    "is_count",
+    "is_number",
+    "is_table",
+    "is_text",
+    "is_time",
+    "or_none",
+]
 
 Is = Callable[[Any], bool]
 _LARGEST = 2.0**1000
+_YEAR_9999 = 253e9
 
 
 def is_text(value: object) -> bool:
@@ -38,6 +50,11 @@ def are(is_right: Is) -> Is:
 def is_count(value: object) -> bool:
     """Return whether a value is a whole number from 0 on, of 63 bits."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def is_time(value: Any) -> bool:
+    """Return whether a value is a time in seconds since 1970 that a calendar can show."""
+    return is_number(value) and 0 <= value < _YEAR_9999
 
 
 def is_table(value: object) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from nasviz.errors import DataError
-from nasviz.runs.documents import RESULT, Is, first_wrong, is_number, is_table, is_text, or_none
+from nasviz.runs.documents import RESULT, Is, first_wrong, is_table, is_text, is_time, or_none
 from nasviz.runs.files import END, read_table, write_json
 
 __all__ = ["EndState", "Ending", "read_end", "write_end"]
@@ -62,7 +62,7 @@ def read_end(folder: Path) -> Ending | None:
 _KINDS: dict[str, Is] = {
     "state": lambda value: value in get_args(EndState),
     "error": or_none(is_text),
-    "time": is_number,
+    "time": is_time,
     "result": is_table,
 }
 """What each part of the document is."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,25 +65,16 @@ def summarize(run: Run) -> RunSummary:
     settings, created, step, total_steps, end = None, 0.0, -1, None, None
     parent, labels, verdict = None, Labels(), None
     state: State = "failed"
-    try:
-        with as_damage(run.folder):
-            created = float(run.config.get("created") or 0.0)
-            parent, settings = run.parent, run.settings
-    except RunNotFoundError:
-        raise
-    except NasvizError as error:
-        problems.append(described(error))
-    try:
-        with as_damage(run.folder):
-            step, total_steps = read_position(run.folder)
-            end = run.end
-            state = run.state
-            labels = run.labels
-            verdict = verdict_on(run.folder) if state == "cancelled" else None
-    except RunNotFoundError:
-        raise
-    except NasvizError as error:
-        problems.append(described(error))
+    with _noting(run, problems):
+        created = float(run.config.get("created") or 0.0)
+        parent, settings = run.parent, run.settings
+    with _noting(run, problems):
+        end = run.end
+        state = run.state
+        labels = run.labels
+        verdict = verdict_on(run.folder) if state == "cancelled" else None
+    with _noting(run, problems):
+        step, total_steps = read_position(run.folder)
     return RunSummary(
         id=run.id,
         state=state,
@@ -91,9 +83,21 @@ def summarize(run: Run) -> RunSummary:
         step=step,
         total_steps=total_steps,
         error=end.error if end else None,
-        problem="; ".join(problems) or None,
+        problem="; ".join(dict.fromkeys(problems)) or None,
         result=end.result if end else {},
         parent=parent,
         labels=labels,
         verdict=None if verdict is None else str(verdict),
     )
+
+
+@contextmanager
+def _noting(run: Run, problems: list[str]) -> Iterator[None]:
+    """Note what is damaged in place of raising it; what could be read before stays."""
+    try:
+        with as_damage(run.folder):
+            yield
+    except RunNotFoundError:
+        raise
+    except NasvizError as error:
+        problems.append(described(error))

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from nasviz.errors import DataError, RunStateError
 from nasviz.runs import lock
 from nasviz.runs.damage import as_damage
-from nasviz.runs.documents import first_wrong, is_number, is_table, is_text, or_none
+from nasviz.runs.documents import first_wrong, is_table, is_text, is_time, or_none
 from nasviz.runs.ending import Ending, read_end, write_end
 from nasviz.runs.files import (
     CONFIG,
@@ -35,7 +35,7 @@ __all__ = ["Run", "State"]
 State = Literal["created", "running", "paused", "done", "cancelled", "failed", "crashed"]
 _CONFIG = {
     "settings": is_table,
-    "created": or_none(is_number),
+    "created": or_none(is_time),
     **dict.fromkeys(("id", "nasviz", "parent", "continues", "cut_from"), or_none(is_text)),
 }
 

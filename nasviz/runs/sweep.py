@@ -19,7 +19,7 @@ from nasviz.errors import DataError, InvalidSettingError, RunNotFoundError, RunS
 from nasviz.runs import lock
 from nasviz.runs.bisection import Bisection, BisectionSettings, Trial
 from nasviz.runs.damage import as_damage
-from nasviz.runs.documents import is_number, is_table, or_none
+from nasviz.runs.documents import is_table, is_time, or_none
 from nasviz.runs.files import CONFIG, PID, has_config, is_file, read_table, require_folder
 from nasviz.runs.grid import Axis, Point, expand, settings_of
 from nasviz.runs.hopeless import verdict_on
@@ -155,11 +155,7 @@ class Sweep:
             DataError: The document is damaged.
         """
         config = read_table(self.folder / CONFIG)
-        if (
-            config is None
-            or not is_table(config.get("sweep"))
-            or not or_none(is_number)(config.get("created"))
-        ):
+        if config is None or not is_table(config.get("sweep")) or not or_none(is_time)(config.get("created")):
             raise DataError(f"{self.folder / CONFIG} holds no sweep; restore it from a copy, or delete it")
         return config
 

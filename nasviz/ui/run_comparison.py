@@ -109,9 +109,13 @@ def name_of(summary: RunSummary, among: Sequence[RunSummary]) -> str:
 
 
 def _tail(summary: RunSummary) -> Tail | None:
-    run = session.store().open(summary.id)
-    last_step, _ = read_position(run.folder)
-    return run.tail(every=max(1, last_step // ROWS)) if last_step >= 0 else None
+    """What a run has recorded; None where it has nothing, or is damaged, as the list says."""
+    try:
+        run = session.store().open(summary.id)
+        last_step, _ = read_position(run.folder)
+        return run.tail(every=max(1, last_step // ROWS)) if last_step >= 0 else None
+    except DataError:
+        return None
 
 
 def _differences(summaries: Sequence[RunSummary]) -> None:

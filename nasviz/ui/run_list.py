@@ -209,6 +209,5 @@ def _row(summary: RunSummary) -> dict[str, Any]:
 
 
 def _change(result: Any, what: str) -> str:
-    if f"{what}_after" not in result:
-        return ""
-    return f"{count(result[f'{what}_before'])} → {count(result[f'{what}_after'])}"
+    before, after = result.get(f"{what}_before"), result.get(f"{what}_after")
+    return "" if before is None or after is None else f"{count(before)} → {count(after)}"

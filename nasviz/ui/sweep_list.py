@@ -198,7 +198,8 @@ def _row(cell: Cell, runs: Sequence[RunSummary | None], preset: Preset | None) -
         "valid": f"{cell.num_valid}/{cell.counts['done']}" if cell.counts["done"] else "",
         "runs": f"{cell.counts['done']}/{cell.num_runs}",
     }
-    errors = [run.error for i in cell.indices if (run := runs[i]) is not None and run.error]
+    found_runs = [run for i in cell.indices if (run := runs[i]) is not None]
+    errors = [words for run in found_runs if (words := run.problem or run.error)]
     notes = errors[:1] + ([f"{cell.num_hopeless} stopped as hopeless"] if cell.num_hopeless else [])
     return row | ({"note": "; ".join(notes)} if notes else {})
 

@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from nasviz.errors import NasvizError, UnsafeFileError
+from nasviz.graph import search_space
 from nasviz.jobs import launch
 from nasviz.runs import Evaluation, Run, Store, Writer
+from tests.graph.networks import demonet
 from tests.runs.run_writing import record
 from tests.train.conftest import short_settings
 
@@ -83,7 +85,10 @@ ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELEC
 
 def view(table: str, columns: str) -> Make:
     chosen = ", ".join("x" for _ in columns.split(","))
-    return in_store(f"DROP TABLE {table}", f"CREATE VIEW {table}({columns}) AS {ENDLESS.replace('SELECT x F', f'SELECT {chosen} F')}")
+    return in_store(
+        f"DROP TABLE {table}",
+        f"CREATE VIEW {table}({columns}) AS {ENDLESS.replace('SELECT x F', f'SELECT {chosen} F')}",
+    )
 
 
 HUGE = 10**400
@@ -134,8 +139,13 @@ CASES: dict[str, Make] = {
         f"device {name}": link(name, "/dev/zero")
         for name in ("config.json", "end.json", "labels.json", "run.db", "run.lock", "space.json")
     },
-    **{f"sparse {name}": sparse(name) for name in ("config.json", "end.json", "labels.json", "hopeless.json")},
-    "view steps": view("steps", "step, epoch, phase, loss, accuracy, lr, seconds, examples_per_second, memory_mb, zero_groups"),
+    **{
+        f"sparse {name}": sparse(name) for name in ("config.json", "end.json", "labels.json", "hopeless.json")
+    },
+    "view steps": view(
+        "steps",
+        "step, epoch, phase, loss, accuracy, lr, seconds, examples_per_second, memory_mb, zero_groups",
+    ),
     "view facts": view("facts", "name, value"),
     "view events": view("events", "step, kind, text, structure, id"),
     "view evaluations": view("evaluations", "step, epoch, network, loss, accuracy, num_examples"),
@@ -163,6 +173,8 @@ def finished(store: Store, name: str) -> Run:
             writer.step(record(step))
         writer.evaluation(Evaluation(9, 0, "full", 1.0, 0.5, 10))
         writer.finish("done", result=RESULT)
+    space = search_space(demonet())
+    (run.folder / "space.json").write_text(json.dumps(space.to_json()))
     return run
 
 
@@ -222,7 +234,127 @@ def test_no_hostile_run_hides_another_and_each_is_told_in_one_sentence(
             assert (code == 0) != (code == 2 and err.count("\n") == 1 and not out), (case, out, err)
         if problem is None and all(code == 0 for code, _, _ in shown):
             quiet.append(case)
+    assert [code for code, _, _ in found["show"]["good"]] == [0, 0]
     assert found["threads"] == 1
     with capsys.disabled():
         print(f"\n{len(names)} hostile runs, {len(names) - len(quiet)} told; harmless: {', '.join(quiet)}")
     assert len(quiet) <= HARMLESS
+
+
+def test_the_rows_of_the_app_hold_for_every_hostile_run(tmp_path: Path) -> None:
+    from nasviz.ui.run_list import _row
+
+    good = finished(Store(tmp_path), "good")
+    for number, case in enumerate(CASES.values()):
+        shutil.copytree(good.folder, tmp_path / f"h{number:03}")
+        case(tmp_path / f"h{number:03}")
+    rows = [_row(summary) for summary in Store(tmp_path).list()]
+    assert len(rows) == 1 + len(CASES)
+    json.dumps(rows)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return finished(Store(tmp_path / "runs"), "r")
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """What a link leads to, and must stay as it is."""
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    for name in ("file", "model.py", "report.json"):
+        (folder / name).write_text("mine\n")
+    with closing(sqlite3.connect(folder / "other.sqlite")) as other:
+        other.execute("CREATE TABLE mine (x)")
+        other.commit()
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def write_again(run: Run) -> None:
+    (run.folder / "end.json").unlink(missing_ok=True)
+    with Writer(run) as writer:
+        writer.step(record(11))
+        writer.finish("done", result={})
+
+
+def log_to(run: Run) -> None:
+    launch.detach(run.folder, ["this_module_does_not_exist"], {})
+
+
+def save_subnet(run: Run) -> None:
+    from nasviz.runs.files import make_folder, write_bytes
+
+    make_folder(run.folder / "subnet")
+    write_bytes(run.folder / "subnet" / "report.json", b"ours")
+
+
+def delete(run: Run) -> None:
+    Store(run.folder.parent).delete(run.id)
+
+
+LINKS: dict[str, tuple[str, str, Callable[[Run], object]]] = {
+    "log": ("out.log", "file", log_to),
+    "store": ("run.db", "other.sqlite", write_again),
+    "store's log": ("run.db-wal", "file", write_again),
+    "store's index": ("run.db-shm", "file", write_again),
+    "lock": ("run.lock", "file", write_again),
+    "sub-network": ("subnet", "", save_subnet),
+    "trash": ("../.trash", "", delete),
+    "request": ("request.json", "file", lambda run: run.request("cancel")),
+}
+"""Name of the link in the run's folder, what it leads to outside, and what writes there."""
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_nothing_is_written_through_a_link(run: Run, outside: Path, name: str) -> None:
+    path, target, act = LINKS[name]
+    place = run.folder / path
+    if name == "request":  # of a run at work; a document is replaced, never written through
+        (run.folder / "end.json").unlink()
+    place.unlink(missing_ok=True)
+    place.symlink_to(outside / target)
+    before = contents(outside)
+    if name == "request":
+        act(run)
+    else:
+        with pytest.raises((UnsafeFileError, NasvizError), match=r"link"):
+            act(run)
+    assert contents(outside) == before
+
+
+def test_a_staged_name_that_leads_elsewhere_is_not_followed(run: Run, outside: Path) -> None:
+    from nasviz import guarded_files
+
+    number = next(guarded_files._NUMBERS) + 1
+    (run.folder / f".labels.json.{number}.{os.getpid()}.tmp").symlink_to(outside / "file")
+    before = contents(outside)
+    guarded_files.place(guarded_files.stage(run.folder / "labels.json", b"{}"), run.folder / "labels.json")
+    assert contents(outside) == before
+    assert (run.folder / "labels.json").read_text() == "{}"
+
+
+def test_a_view_in_a_sweep_counts_as_a_failed_run_and_the_others_are_shown(tmp_path: Path) -> None:
+    from nasviz.runs import SweepSettings, SweepStore, parse_axis
+
+    sweeps = SweepStore(tmp_path)
+    sweep = sweeps.create(SweepSettings(short_settings(), (parse_axis("seed=0..2"),)))
+    for index in range(3):
+        finished(sweeps.runs, sweep.run_id(index))
+    CASES["view steps"](tmp_path / sweep.run_id(0))
+    CASES["pipe config.json"](tmp_path / sweep.run_id(1))
+    summaries = sweep.summaries()
+    assert [s.state for s in summaries if s] == ["done", "failed", "done"]
+    assert [bool(s.problem) for s in summaries if s] == [True, True, False]
+    assert sweep.state == "done"
+    (listed,) = sweeps.list()
+    assert listed.problem is None
+    assert dict(listed.counts) == {"done": 2, "failed": 1}
