@@ -10,6 +10,7 @@ import streamlit as st
 from nasviz.catalog import OPTIMIZERS
 from nasviz.draw.charts import Point, pareto_chart
 from nasviz.draw.run_charts import comparison_chart
+from nasviz.errors import DataError
 from nasviz.runs import RunSummary, Tail, differing_settings
 from nasviz.runs.tail import read_position
 from nasviz.ui import run_actions, run_facts, session

@@ -18,7 +18,8 @@ import pytest
 from nasviz.errors import NasvizError, UnsafeFileError
 from nasviz.graph import search_space
 from nasviz.jobs import launch
-from nasviz.runs import Evaluation, Run, Store, Writer
+from nasviz.runs import Evaluation, Run, RunSettings, Store, Writer
+from nasviz.runs.records import STEP_TYPE
 from tests.graph.networks import demonet
 from tests.runs.run_writing import record
 from tests.train.conftest import short_settings
@@ -85,10 +86,8 @@ ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELEC
 
 def view(table: str, columns: str) -> Make:
     chosen = ", ".join("x" for _ in columns.split(","))
-    return in_store(
-        f"DROP TABLE {table}",
-        f"CREATE VIEW {table}({columns}) AS {ENDLESS.replace('SELECT x F', f'SELECT {chosen} F')}",
-    )
+    endless = ENDLESS.replace("SELECT x FROM", f"SELECT {chosen} FROM")
+    return in_store(f"DROP TABLE {table}", f"CREATE VIEW {table}({columns}) AS {endless}")
 
 
 HUGE = 10**400
@@ -142,10 +141,7 @@ CASES: dict[str, Make] = {
     **{
         f"sparse {name}": sparse(name) for name in ("config.json", "end.json", "labels.json", "hopeless.json")
     },
-    "view steps": view(
-        "steps",
-        "step, epoch, phase, loss, accuracy, lr, seconds, examples_per_second, memory_mb, zero_groups",
-    ),
+    "view steps": view("steps", ", ".join(STEP_TYPE.names or ())),
     "view facts": view("facts", "name, value"),
     "view events": view("events", "step, kind, text, structure, id"),
     "view evaluations": view("evaluations", "step, epoch, network, loss, accuracy, num_examples"),
@@ -164,9 +160,9 @@ HARMLESS = 25
 """Most cases that may pass without a word: what they hold is allowed, or read by nobody here."""
 
 
-def finished(store: Store, name: str) -> Run:
+def finished(store: Store, name: str, settings: RunSettings | None = None) -> Run:
     """A run that was recorded to its end, without training."""
-    run = store.create(short_settings(), run_id=name)
+    run = store.create(settings or short_settings(), run_id=name)
     with Writer(run) as writer:
         writer.describe(total_steps=10)
         for step in range(10):
@@ -192,7 +188,8 @@ def say(*words):
 found = {"list": say("runs", "list"), "json": say("runs", "list", "--json"), "show": {}}
 for folder in sorted(Path(sys.argv[1]).iterdir()):
     if not folder.name.startswith("."):
-        found["show"][folder.name] = [say("runs", "show", folder.name), say("runs", "show", folder.name, "--json")]
+        shows = ["runs", "show", folder.name], ["runs", "show", folder.name, "--json"]
+        found["show"][folder.name] = [say(*words) for words in shows]
 found["threads"] = threading.active_count()
 json.dump(found, sys.stdout)
 """
@@ -348,7 +345,7 @@ def test_a_view_in_a_sweep_counts_as_a_failed_run_and_the_others_are_shown(tmp_p
     sweeps = SweepStore(tmp_path)
     sweep = sweeps.create(SweepSettings(short_settings(), (parse_axis("seed=0..2"),)))
     for index in range(3):
-        finished(sweeps.runs, sweep.run_id(index))
+        finished(sweeps.runs, sweep.run_id(index), sweep.settings_at(index))
     CASES["view steps"](tmp_path / sweep.run_id(0))
     CASES["pipe config.json"](tmp_path / sweep.run_id(1))
     summaries = sweep.summaries()
