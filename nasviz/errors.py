@@ -8,6 +8,7 @@ import re
 
 __all__ = [
     "CheckpointError",
+    "ConsentNeededError",
     "ConstructionError",
     "DataError",
     "ExportError",
@@ -80,6 +81,18 @@ class UnknownNameError(NasvizError, KeyError):
 
 class InvalidSettingError(NasvizError, ValueError):
     """A setting is out of range or does not fit another one."""
+
+
+class ConsentNeededError(NasvizError):
+    """Nobody in this session has agreed yet to what would be imported or traced.
+
+    Attributes:
+        asked: What would be: a network source, or one import of a run's settings.
+    """
+
+    def __init__(self, message: str, asked: object) -> None:
+        super().__init__(message)
+        self.asked = asked
 
 
 class UntrustedCodeError(InvalidSettingError):

@@ -8,6 +8,7 @@ from nasviz.catalog.datasets import DATASETS, FACTS, IMAGE_FOLDER, DataFacts, da
 from nasviz.catalog.entry import Configuration, Entry, Figure, Setting, Value
 from nasviz.catalog.inputs import HOW_TO_WRITE, InputSpec, image_and_others, read_inputs
 from nasviz.catalog.lookup import KINDS, find
+from nasviz.catalog.modest import is_modest
 from nasviz.catalog.networks import NETWORKS
 from nasviz.catalog.optimizers import OPTIMIZERS
 from nasviz.catalog.presets import PRESETS, Preset, Printed, Row, find_preset
@@ -48,5 +49,6 @@ __all__ = [
     "find",
     "find_preset",
     "image_and_others",
+    "is_modest",
     "read_inputs",
 ]

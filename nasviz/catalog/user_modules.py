@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nasviz.errors import InvalidSettingError
 
-__all__ = ["UserModule", "find_module", "resolved"]
+__all__ = ["UserModule", "find_module", "is_own_file", "resolved"]
+
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,25 @@ def resolved(folder: str | Path) -> Path:
         raise InvalidSettingError(f"{str(folder)[:200]!r} is no folder of this machine: {error}") from error
 
 
+def is_own_file(file: str | Path, folder: Path) -> bool:
+    """Return whether a file belongs to what lies in a trusted folder.
+
+    Installed packages and Python's own library do not, even where their folder lies inside: who trusts a
+    project's folder does not mean the virtual environment in it.
+
+    Examples:
+        >>> is_own_file("/home/me/nets.py", Path("/home/me"))
+        True
+        >>> is_own_file("/home/me/.venv/lib/python3.12/site-packages/torch/hub.py", Path("/home/me"))
+        False
+    """
+    path = resolved(file)
+    if not path.is_relative_to(folder) or _INSTALLED.intersection(path.relative_to(folder).parts):
+        return False
+    library = resolved(sysconfig.get_path("stdlib"))
+    return not (library.is_relative_to(folder) and path.is_relative_to(library))
+
+
 def find_module(module_name: str, folders: Sequence[str | Path]) -> UserModule:
     """Return where a module lies in the first of `folders` that holds it.
 
@@ -56,7 +78,7 @@ def find_module(module_name: str, folders: Sequence[str | Path]) -> UserModule:
             packages = tuple(package.resolve() for package in above if package.is_file())
             found = UserModule(folder, file.resolve(), packages)
             for path in found.files:
-                if not path.is_relative_to(folder):
+                if not is_own_file(path, folder):
                     raise InvalidSettingError(
                         f"{module_name} leads out of the trusted folder {folder}, to {path}; name the folder"
                         " that really holds it"

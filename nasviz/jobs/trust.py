@@ -7,7 +7,7 @@ and of a run folder only what this user has marked is followed (see `nasviz.runs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,30 +16,39 @@ from nasviz.catalog import NetworkSource
 from nasviz.runs import Run, RunSettings, Sweep, UserImport, imports_of, own_folders
 from nasviz.runs.trust import home_of, require_imports
 
-__all__ = ["TRUSTED", "allow", "folders_for", "require_allowed", "require_trusted", "trust_only"]
+__all__ = ["TRUSTED", "Consent", "allow", "folders_for", "require_allowed", "require_trusted", "trust_only"]
 
 TRUSTED = "trusted"
 """Argument of a request to a child: what it may import, as `allow` writes it."""
+
+
+Consent = Callable[[NetworkSource | UserImport], None]
+"""Raise ConsentNeededError where nobody has agreed to a network, or to the data or loss of a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Policy:
     folders: tuple[str, ...]
     runs: Path | None
+    consent: Consent | None = None
 
 
 _policy: _Policy | None = None
 
 
-def trust_only(folders: Iterable[str | Path] | None, runs: Path | None = None) -> None:
+def trust_only(
+    folders: Iterable[str | Path] | None, runs: Path | None = None, consent: Consent | None = None
+) -> None:
     """From here on, let this process start work with user code of these folders alone.
 
     Args:
         folders: Those that the operator named; None lifts the limit.
         runs: Runs folder of the server, whose content is never trusted.
+        consent: Asked before work with a network, or with the data or loss of a run, begins; None where
+            the folders alone decide.
     """
     global _policy
-    _policy = None if folders is None else _Policy(tuple(map(str, folders)), runs)
+    _policy = None if folders is None else _Policy(tuple(map(str, folders)), runs, consent)
 
 
 def require_trusted(asked: NetworkSource | RunSettings) -> None:
@@ -47,12 +56,12 @@ def require_trusted(asked: NetworkSource | RunSettings) -> None:
 
     Raises:
         UntrustedCodeError: It lies in a folder that the operator did not name.
+        ConsentNeededError: Nobody has agreed to it yet.
 
     Examples:
         >>> require_trusted(NetworkSource("demonet"))
     """
-    if _policy is not None:
-        require_imports(imports_of(asked), _policy.folders, runs=_policy.runs)
+    _require((asked,))
 
 
 def folders_for(asked: Run | Sweep, trust: Iterable[str | Path] | None = None) -> tuple[str, ...]:
@@ -62,7 +71,13 @@ def folders_for(asked: Run | Sweep, trust: Iterable[str | Path] | None = None) -
         asked: The run or sweep.
         trust: Named for this start; None: those of this process, and in a process without a limit those that
             the run names itself, where it carries this user's mark.
+
+    Raises:
+        UntrustedCodeError: This process may not start work with its code.
+        ConsentNeededError: Nobody has agreed to it yet.
     """
+    if _policy is not None:
+        _require((asked.settings,) if isinstance(asked, Run) else asked.settings.runs)
     if trust is not None:
         return tuple(map(str, trust))
     return own_folders(asked) if _policy is None else _policy.folders
@@ -77,8 +92,13 @@ def allow(arguments: Mapping[str, Any], trust: Iterable[str | Path] | None = Non
 
     Raises:
         UntrustedCodeError: It would import code that is not trusted.
+        ConsentNeededError: Nobody has agreed yet to import that, or to work of that size.
     """
     imports = _imports(arguments)
+    networks = [NetworkSource.from_json(arguments["source"])] if "source" in arguments else []
+    if "run" in arguments and (network := Run(Path(arguments["run"])).settings.network).is_callable:
+        networks.append(network)
+    _require_consent(networks, imports)
     if not imports:
         return None
     runs = _policy.runs if _policy is not None else None
@@ -91,6 +111,25 @@ def allow(arguments: Mapping[str, Any], trust: Iterable[str | Path] | None = Non
     found = {"folders": list(folders), "runs": None if runs is None else str(runs)}
     require_allowed(dict(arguments) | {TRUSTED: found})
     return found
+
+
+def _require(asked: Iterable[NetworkSource | RunSettings]) -> None:
+    for one in asked:
+        # Of a run only code is asked about: its size was seen by the person who starts it.
+        network = one if isinstance(one, NetworkSource) else one.network
+        is_asked = isinstance(one, NetworkSource) or network.is_callable
+        _require_consent((network,) if is_asked else (), imports_of(one))
+
+
+def _require_consent(networks: Iterable[NetworkSource], imports: Iterable[UserImport]) -> None:
+    """Check trust, then consent: nobody is asked about what could not run anyway."""
+    if _policy is None:
+        return
+    imports = tuple(imports)
+    require_imports(imports, _policy.folders, runs=_policy.runs)
+    if _policy.consent is not None:
+        for asked in (*networks, *(item for item in imports if item.role != "network")):
+            _policy.consent(asked)
 
 
 def require_allowed(arguments: Mapping[str, Any]) -> None:

@@ -5,19 +5,20 @@ Importing runs the code, so this is called in a worker or on the command line, n
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from torch import nn
 
 from nasviz.catalog import NetworkSource
-from nasviz.catalog.user_modules import find_module
+from nasviz.catalog.user_modules import find_module, is_own_file
 from nasviz.errors import InvalidSettingError
 
 __all__ = ["build_from_user_code", "call_with", "import_callable"]
@@ -48,12 +49,12 @@ def import_callable(name: str, trust: Sequence[str]) -> Iterator[Any]:
     """What `package.module:callable` names; its folder can be imported from while the context is open.
 
     Raises:
-        InvalidSettingError: Nothing of that name lies in the trusted folders, or importing it fails.
+        InvalidSettingError: Nothing of that name is defined in the trusted folders, or importing it fails.
     """
     module_name, _, attribute = name.partition(":")
     found = find_module(module_name, trust)
     with _importable(found.folder):
-        yield _attribute(_import(module_name, found.file), attribute, name)
+        yield _attribute(_import(module_name, found.file), attribute, name, found.folder)
 
 
 def call_with(target: Any, name: str, keywords: Mapping[str, Any], offered: Mapping[str, Any]) -> Any:
@@ -97,17 +98,77 @@ def _import(module_name: str, file: Path) -> ModuleType:
     return module
 
 
-def _attribute(module: ModuleType, attribute: str, name: str) -> Any:
+def _attribute(module: ModuleType, attribute: str, name: str, folder: Path) -> Any:
+    """The object of this name, if it was defined in the trusted folder.
+
+    What a trusted module has imported is not its own: a name that others choose could otherwise reach
+    `os.system` through any module that imports torch.
+    """
+    holder: Any = module
     value: Any = module
     for part in attribute.split("."):
-        if not hasattr(value, part):
-            raise InvalidSettingError(f"{name}: {module.__file__} has no {attribute!r}")
-        value = getattr(value, part)
+        # From its own dictionary: no `__getattr__`, no base class, no walk into a module.
+        is_held = isinstance(holder, ModuleType | type) and part in vars(holder)
+        if not is_held or part.startswith("__"):
+            raise InvalidSettingError(f"{name}: {module.__file__} defines no {attribute!r}")
+        if (foreign := _foreign(vars(holder)[part], folder)) is not None:
+            raise InvalidSettingError(
+                f"{name}: {part!r} is {foreign}, not defined in the trusted folder {folder}; write a function"
+                " in your file that calls it and returns the result, and name that"
+            )
+        value = getattr(holder, part)
+        holder = value
     return value
+
+
+def _foreign(value: Any, folder: Path) -> str | None:
+    """What an object is that was not defined in the folder; None where it was, or is no code to call."""
+    if isinstance(value, ModuleType):
+        return "a module"
+    if isinstance(value, nn.Module):
+        return None  # built by the module that holds it; it is not called with anybody's arguments
+    if isinstance(value, staticmethod | classmethod | MethodType):
+        return _foreign(value.__func__, folder)
+    if isinstance(value, functools.partial):
+        return _foreign(value.func, folder)
+    if isinstance(value, type):
+        return _foreign_class(value, folder)
+    if not callable(value):
+        return None
+    inner = inspect.unwrap(value)  # below decorators, whose own code may lie anywhere
+    if isinstance(inner, FunctionType):
+        file = inner.__code__.co_filename
+        return None if is_own_file(file, folder) else f"code of {file}"
+    if inner is not value:
+        return _foreign(inner, folder)
+    if isinstance(value, BuiltinFunctionType):
+        return "built into Python or a library"
+    return _foreign_class(type(value), folder)
+
+
+def _foreign_class(kind: type, folder: Path) -> str | None:
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    if file is None or not is_own_file(file, folder):
+        return f"a class of {file or kind.__module__}"
+    for method in ("__new__", "__init__", "__call__", "forward"):
+        member = vars(kind).get(method)
+        code = getattr(inspect.unwrap(member), "__code__", None) if callable(member) else None
+        # Code without a file was generated, as by dataclasses, at the place where the class stands.
+        if code is not None and not code.co_filename.startswith("<"):
+            if not is_own_file(code.co_filename, folder):
+                return f"a class whose {method} is code of {code.co_filename}"
+        elif code is None and callable(member):
+            return f"a class whose {method} is {member!r:.80}"
+    return None
 
 
 def _call(target: Any, source: NetworkSource, num_classes: int | None) -> Any:
     if isinstance(target, nn.Module):
+        if source.settings:
+            names = ", ".join(dict(source.settings))
+            raise InvalidSettingError(
+                f"{source.name} is a network already, and takes no {names}; leave it out"
+            )
         return target
     if not callable(target):
         raise InvalidSettingError(

@@ -1,7 +1,9 @@
 """The address of a page: it names the network, what is collapsed and protected, the run, and a few choices.
 
-So it can be kept, or sent to somebody else. Whatever an address holds may come from anybody: what cannot be
-opened is told, and nothing of it is taken for more than a name.
+So it can be kept, or sent to somebody else. An address may come from anybody, so it only names: a callable of
+the user's own Python is imported, and a network larger than the catalog lists it is traced, once a person has
+agreed to it on the page (`nasviz.ui.consent`); settings in an address are for networks of the catalog, within
+their bounds. An address that cannot be opened is told.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ __all__ = ["link", "read_link", "write_link"]
 
 _CHOICES = {"K": "k", "optimizer": "optimizer", "seed": "seed", "view": "view"}
 """Names in the address of what widgets remember."""
+MOST_PARTS = 1000
+LONGEST_PATTERN = 200
 _SETTINGS = "set."
 """Before the names of a network's own settings in the address."""
 
@@ -55,6 +59,8 @@ def _source_link(source: session.Source) -> dict[str, str]:
         found["input"] = ";".join(map(str, source.inputs))
     if source.num_classes:
         found["classes"] = str(source.num_classes)
+    if source.is_callable:  # its settings are arguments of code: no address may hold them
+        return found
     return found | {f"{_SETTINGS}{name}": str(value) for name, value in dict(source.settings).items()}
 
 
@@ -79,10 +85,12 @@ def read_link() -> None:
             state.source = _source(asked)
         elif "run" in asked:
             session.adopt(session.store().open(asked["run"]).settings)
+        elif options().open:
+            state.source = NetworkSource(options().open[0], trust=options().trust)
         if "collapse" in asked:
-            state.collapse = tuple(part for part in asked["collapse"].split(",") if part)
+            state.collapse = _patterns(asked["collapse"])
         if "protect" in asked:
-            state.protect = frozenset(_whole("protect", part) for part in asked["protect"].split(","))
+            state.protect = frozenset(_whole("protect", part) for part in _parts("protect", asked["protect"]))
         for name in asked.keys() & _CHOICES.keys():
             state.choices[_CHOICES[name]] = _choice(name, asked[name])
     except (NasvizError, ValueError) as error:
@@ -99,19 +107,38 @@ def _uploaded(key: str) -> OnnxFile:
 
 
 def _source(asked: Mapping[str, str]) -> NetworkSource:
+    is_code = ":" in asked["model"]
+    settings = [name for name in asked if name.startswith(_SETTINGS)]
+    if is_code and settings:
+        raise InvalidSettingError(
+            f"{asked['model'][:80]} is Python code, and an address may not hold arguments for it; leave out"
+            f" {', '.join(settings)[:200]}, or write a function without arguments"
+        )
     shape, inputs = image_and_others(read_inputs(asked.get("input", "")))
     return NetworkSource(
         asked["model"],
         input_shape=shape,
         inputs=inputs,
-        num_classes=int(asked["classes"]) if "classes" in asked else None,
-        trust=options().trust if ":" in asked["model"] else (),
-        settings={
-            name.removeprefix(_SETTINGS): _value(text)
-            for name, text in asked.items()
-            if name.startswith(_SETTINGS)
-        },
+        num_classes=_whole("classes", asked["classes"]) if "classes" in asked else None,
+        trust=options().trust if is_code else (),
+        settings={name.removeprefix(_SETTINGS): _value(asked[name]) for name in settings},
     )
+
+
+def _patterns(text: str) -> tuple[str, ...]:
+    patterns = tuple(part for part in _parts("collapse", text) if part)
+    if long := [pattern for pattern in patterns if len(pattern) > LONGEST_PATTERN]:
+        raise InvalidSettingError(
+            f"collapse holds a pattern of {len(long[0]):,} characters; {LONGEST_PATTERN} are allowed"
+        )
+    return patterns
+
+
+def _parts(name: str, text: str) -> list[str]:
+    parts = text.split(",")
+    if len(parts) > MOST_PARTS:
+        raise InvalidSettingError(f"{name} holds {len(parts):,} parts; {MOST_PARTS:,} are allowed")
+    return parts
 
 
 def _choice(name: str, text: str) -> int | str:
@@ -121,8 +148,8 @@ def _choice(name: str, text: str) -> int | str:
 
 
 def _whole(name: str, text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 20):
-        raise InvalidSettingError(f"{name}={text!r} was asked for, but it must be a whole number from 0")
+    if not (text.isascii() and text.isdecimal() and len(text) < session.LONGEST_NUMBER):
+        raise InvalidSettingError(f"{name}={text[:40]!r} was asked for, but it must be a whole number from 0")
     return int(text)
 
 

@@ -10,14 +10,16 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ParamSpec
+from typing import ParamSpec, cast
 
 import streamlit as st
 
 import nasviz
 from nasviz import jobs
-from nasviz.errors import NasvizError
-from nasviz.ui import address, serving, session, tour
+from nasviz.catalog import NetworkSource
+from nasviz.errors import ConsentNeededError, NasvizError
+from nasviz.runs import UserImport
+from nasviz.ui import address, consent, serving, session, tour
 from nasviz.ui.onnx_files import OnnxFile
 from nasviz.ui.options import options
 from nasviz.ui.words import inert
@@ -169,7 +171,7 @@ def open_page(title: str) -> None:
     st.html(f"<style>{STYLE}{DARK_STYLE if st.context.theme.type == 'dark' else LIGHT_STYLE}</style>")
     try:
         serving.require_gate()
-        jobs.trust_only(options().trust, options().runs)
+        jobs.trust_only(options().trust, options().runs, consent.require)
     except NasvizError as error:
         st.error(f"The app cannot be used as it was started: {error}")
         st.stop()
@@ -188,12 +190,14 @@ def open_page(title: str) -> None:
 
 
 def tell_errors(body: Callable[P, None]) -> Callable[P, None]:
-    """Let a part of a page end with its error in words, instead of a traceback."""
+    """Let a part of a page end with its error in words, or with a question, instead of a traceback."""
 
     @functools.wraps(body)
     def told(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             body(*args, **kwargs)
+        except ConsentNeededError as error:
+            consent.ask(cast("NetworkSource | UserImport", error.asked))
         except NasvizError as error:
             st.error(inert(str(error)), icon=":material/error:")
 

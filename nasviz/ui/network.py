@@ -170,14 +170,16 @@ def _timm() -> None:
     classes = st.number_input("Classes", 1, 1_000_000, None, placeholder="1000", key="timm.classes")
     weights = _weights("timm")
     if st.button(f"Open {name}", type="primary", key="timm.open"):
-        session.open_network(NetworkSource(f"timm.{name}", _shape(shape), classes, weights=weights))
+        source = NetworkSource(f"timm.{name}", _shape(shape), classes, weights=weights)
+        session.open_network(source, is_chosen=True)
         st.rerun()
 
 
 def _own() -> None:
     st.write(
-        "Name a class or function that returns a network, or a network and its example inputs. It is loaded"
-        " in a process of its own, only from the folders that this app was started with."
+        "Name a class or function that returns a network, or a network and its example inputs. It is imported"
+        " in a process of its own, only from the folders that this app was started with, and only after you"
+        " have seen which files that are."
     )
     if not options().trust:
         st.info(
@@ -188,6 +190,10 @@ def _own() -> None:
         st.code(".venv/bin/streamlit run app.py -- --trust FOLDER", language="sh")
         return
     st.code("\n".join(options().trust), language=None)
+    with st.container(horizontal=True):
+        for listed in options().open:
+            listed_source = NetworkSource(listed, trust=options().trust)
+            st.button(listed, key=f"own.{listed}", on_click=session.open_network, args=(listed_source,))
     name = st.text_input(
         "Callable",
         placeholder="my_model:MyNet, for MyNet in my_model.py",
@@ -253,9 +259,8 @@ def _details(entry: Entry, key: str) -> None:
             settings[setting.name] = value
     weights = _weights(key)
     if st.button(f"Open {entry.title}", type="primary", key=f"{key}.open"):
-        session.open_network(
-            NetworkSource(entry.name, _shape(shape), classes, weights=weights, settings=settings)
-        )
+        source = NetworkSource(entry.name, _shape(shape), classes, weights=weights, settings=settings)
+        session.open_network(source, is_chosen=True)
         st.rerun()
 
 

@@ -19,7 +19,7 @@ from nasviz import jobs
 from nasviz.catalog import NetworkSource
 from nasviz.errors import NasvizError, RunNotFoundError, StorageError
 from nasviz.graph import SearchSpace, search_space
-from nasviz.runs import Run, RunSettings, Store, SweepStore
+from nasviz.runs import Run, RunSettings, Store, SweepStore, UserImport
 from nasviz.ui import work
 from nasviz.ui.onnx_files import OnnxFile, shelf
 from nasviz.ui.options import options
@@ -52,6 +52,8 @@ Source = NetworkSource | OnnxFile
 
 _KEY = "nasviz"
 MOST_RECENT = 12
+LONGEST_NUMBER = 20
+"""Digits of a number that somebody else has written: Python refuses to read very long ones."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ class Session:
     """Modules that count as one vertex each: classes, and patterns of paths."""
     protect: frozenset[int] = frozenset()
     """Structures that must stay."""
+    agreed: set[NetworkSource | UserImport] = field(default_factory=set)
+    """What this visitor has agreed to import, or to trace at an unusual size (see `nasviz.ui.consent`)."""
     run_id: str | None = None
     vertex: str | None = None
     """Chosen vertex of the trace graph."""
@@ -145,9 +149,16 @@ def sweeps() -> SweepStore:
     return SweepStore(options().runs)
 
 
-def open_network(source: Source) -> None:
-    """Make another network the current one; it is analysed when a page asks for it."""
+def open_network(source: Source, *, is_chosen: bool = False) -> None:
+    """Make another network the current one; it is analysed when a page asks for it.
+
+    Args:
+        source: The network.
+        is_chosen: This visitor has chosen its size in a form, so no page asks about it again.
+    """
     state = current()
+    if is_chosen and isinstance(source, NetworkSource) and not source.is_callable:
+        state.agreed.add(source)
     if source == state.source and state.analysis is not None:
         return
     state.recent = tuple(dict.fromkeys((state.source, *state.recent)))[:MOST_RECENT]
@@ -166,7 +177,8 @@ def adopt(settings: RunSettings) -> None:
     state = current()
     if state.collapse != settings.collapse:
         state.wishes, state.before = Wishes(settings.collapse), ()
-    state.protect = frozenset(int(name) for name in settings.protect if name.isdecimal())
+    numbers = (name for name in settings.protect if name.isascii() and name.isdecimal())
+    state.protect = frozenset(int(name) for name in numbers if len(name) < LONGEST_NUMBER)
 
 
 def open_run(run: Run) -> None:

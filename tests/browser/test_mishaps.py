@@ -94,5 +94,6 @@ def test_a_run_whose_folder_is_deleted_under_the_page_is_told(server: Server, pa
 def test_code_that_does_not_trace_is_told_with_its_line(server: Server, page: Page) -> None:
     (server.trusted / "branching.py").write_text(BRANCHING)
     show(page, server, "Model?model=branching:Net&input=1x8x8")
+    page.get_by_role("button", name="Import and trace it").click()
     alert(page, "cannot be traced")
     alert(page, "branching.py:12")
