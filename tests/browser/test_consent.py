@@ -1,4 +1,4 @@
-"""What an address can do in a real browser: name things. Nothing runs before a click or the operator's word."""
+"""What an address can do in a real browser: name things. Nothing runs before somebody has agreed to it."""
 
 from __future__ import annotations
 

@@ -115,7 +115,8 @@ FOREIGN = [
     "torch.os.system", "os.system", "os", "torch", "system", "system_alias", "load", "resnet18", "run",
     "getoutput", "torchvision.models.resnet18", "nn", "partial", "wrapped_system", "foreign_part",
     "Net.shell", "Net.part", "Net.forward", "Net.build.__func__", "net.__globals__", "Net.__init__",
-    "Borrowed", "borrowed", "path", "missing", "generated", "lru_cache", "Net.__class__", "__loader__", "__spec__",
+    "Borrowed", "borrowed", "path", "missing", "generated", "lru_cache", "Net.__class__",
+    "__loader__", "__spec__",
 ]  # fmt: skip
 
 
