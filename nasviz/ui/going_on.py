@@ -68,10 +68,11 @@ def _fine_tune(cut: Cut) -> None:
         if before is not None:
             settings = replace(settings, **{name: getattr(before, name) for name in KEPT})
         settings = replace(settings, epochs=epochs, lr=lr, from_scratch=is_fresh)
-        run = session.store().create(settings, taken_from=cut.run)
     except NasvizError as error:
         st.error(inert(str(error)), icon=":material/error:")
         return
+    jobs.require_trusted(settings)  # before a run exists that may not start
+    run = session.store().create(settings, taken_from=cut.run)
     jobs.start_run(run)
     session.adopt(run.settings)
     session.open_run(run)

@@ -153,6 +153,7 @@ def _continue(run: Run, settings: RunSettings) -> None:
     epochs = int(st.number_input("Epochs more", 1, 10**6, settings.epochs, key="more.epochs"))
     lr = st.number_input("Learning rate", value=settings.lr, format="%g", key="more.lr")
     if st.button("Train on", type="primary", icon=":material/play_arrow:", key="more.start"):
+        jobs.require_trusted(settings)  # before a run exists that may not start
         try:
             continued = continue_run(session.store(), run, epochs, lr=lr)
         except NasvizError as error:
@@ -179,11 +180,12 @@ def _duplicate(origin: Run, settings: RunSettings) -> None:
             for word in more.split():
                 (point,) = parse_axis(word)
                 changes |= point
-            run = session.store().create(settings_of(settings, changes), taken_from=origin)
+            copied = settings_of(settings, changes)
         except (NasvizError, ValueError) as error:
             st.error(inert(str(error)))
             return
-        jobs.start_run(run)
+        jobs.require_trusted(copied)  # before a run exists that may not start
+        jobs.start_run(session.store().create(copied, taken_from=origin))
         keep("runs.states", ())
         st.rerun()
 
