@@ -128,8 +128,11 @@ def _require_consent(networks: Iterable[NetworkSource], imports: Iterable[UserIm
     imports = tuple(imports)
     require_imports(imports, _policy.folders, runs=_policy.runs)
     if _policy.consent is not None:
-        for asked in (*networks, *(item for item in imports if item.role != "network")):
-            _policy.consent(asked)
+        for network in networks:
+            _policy.consent(network)
+        for item in imports:
+            if item.role != "network":
+                _policy.consent(item)
 
 
 def require_allowed(arguments: Mapping[str, Any]) -> None:
