@@ -95,7 +95,7 @@ def _code(asked: NetworkSource | UserImport, *, is_titled: bool) -> None:
     st.write(
         "This names a callable of a folder that the app was started to trust. Nothing of it has run yet."
         " Importing it runs the file below, and all that it imports, with your rights in another process."
-        " If you did not ask for it, leave it: addresses and runs can come from anybody."
+        " If you did not ask for this, do not import it: addresses and runs can come from anybody."
     )
     _facts(_described(asked, found, attribute))
     if (excerpt := _excerpt(found.file, attribute)) is not None:
