@@ -17,6 +17,7 @@ from typing import Any
 
 from nasviz import commands, jobs
 from nasviz.errors import InvalidSettingError, NasvizError
+from nasviz.guarded_files import replace_file
 from nasviz.runs import Run, Store, SweepSettings, continue_run
 from nasviz.runs import open as open_run
 
@@ -108,7 +109,7 @@ def _resume(args: argparse.Namespace) -> int:
     run = _open(args)
     if run.state == "paused":
         run.request("resume")
-        print(f"{run.id} goes on")
+        commands.say(f"{run.id} goes on")
         return 0
     return _work(run, args, commands.consent(run, args))
 
@@ -117,16 +118,16 @@ def _work(run: Run, args: argparse.Namespace, trust: Iterable[str]) -> int:
     place = shlex.join([run.id, "--runs", str(args.runs)])
     if args.detach:
         commands.start_detached(run, trust)
-        print(f"{run.id} is training; watch it: nasviz runs show {place} --follow")
+        commands.say(f"{run.id} is training; watch it: nasviz runs show {place} --follow")
         return 0
     if not args.quiet:
-        print(f"{run.id} in {run.folder}", flush=True)
+        commands.say(f"{run.id} in {run.folder}")
     state = commands.train_here(run, None if args.quiet else sys.stdout, trust)
     if state != "done":
-        print(f"stopped, {run.progress or 0:.0%} done; go on with: nasviz runs resume {place}")
+        commands.say(f"stopped, {run.progress or 0:.0%} done; go on with: nasviz runs resume {place}")
         return 130
     _print_lines(commands.result_lines(run))
-    print(f"export it: nasviz export {place} --onnx model.onnx")
+    commands.say(f"export it: nasviz export {place} --onnx model.onnx")
     return 0
 
 
@@ -144,7 +145,7 @@ def _list(args: argparse.Namespace) -> int:
     elif summaries:
         _print_lines(commands.list_lines(summaries))
     else:
-        print(f"no runs in {args.runs}")
+        commands.say(f"no runs in {args.runs}")
     return 0
 
 
@@ -164,7 +165,7 @@ def _cancel(args: argparse.Namespace) -> int:
 
     run = _open(args)
     has_ended = jobs.cancel_run(run, wait_s=args.wait)
-    print(f"{run.id} is {run.state}" if has_ended else f"{run.id} was asked to stop and still works")
+    commands.say(f"{run.id} is {run.state}" if has_ended else f"{run.id} was asked to stop and still works")
     return 0 if has_ended else 1
 
 
@@ -174,9 +175,11 @@ def _export(args: argparse.Namespace) -> int:
     if not wanted:
         options = ", ".join(f"--{form.replace('_', '-')} PATH" for form in commands.FORMS)
         raise InvalidSettingError(f"nothing to export: name at least one of {options}")
+    if words := commands.check_files(run):
+        commands.say(words)
     for form, path in wanted.items():
         words = commands.FORMS[form](run, path)
-        print(commands.plain(f"wrote {path}: {words}"))
+        commands.say(f"wrote {path}: {words}")
     return 0
 
 
@@ -190,8 +193,7 @@ def _genotype(args: argparse.Namespace) -> int:
         dot, stem = genotype_dot(cell), f"cell-{cell.name.replace(' ', '-')}"
         for folder, ending in ((args.dot, "dot"), (args.svg, "svg")):
             if folder is not None:
-                folder.mkdir(parents=True, exist_ok=True)
-                (folder / f"{stem}.{ending}").write_text(dot if ending == "dot" else layout(dot))
+                replace_file(folder / f"{stem}.{ending}", dot if ending == "dot" else layout(dot))
     if args.json:
         _print_json(genotype_json(cells))
     else:
@@ -212,7 +214,7 @@ def _ablation(args: argparse.Namespace) -> int:
 
     points = commands.run_ablation(args.folder, args.seeds, args.epochs, None if args.quiet else sys.stdout)
     chart = args.folder / "ablation.html"
-    ablation_chart(points).write_html(chart)
+    replace_file(chart, ablation_chart(points).to_html())
     _print_lines([f"{len(points)} rows in {args.folder / 'ablation.csv'}, four plots in {chart}"])
     return 0
 

@@ -10,6 +10,7 @@ __all__ = [
     "CheckpointError",
     "ConsentNeededError",
     "ConstructionError",
+    "DamagedFileError",
     "DataError",
     "ExportError",
     "GraphError",
@@ -30,6 +31,7 @@ __all__ = [
     "StorageError",
     "TraceError",
     "TrainingChangedWarning",
+    "UncheckedFilesWarning",
     "UnknownNameError",
     "UnknownVertexError",
     "UnsafeFileError",
@@ -61,6 +63,10 @@ class NasvizError(Exception):
 
 class NasvizWarning(UserWarning):
     """Base of all warnings that nasviz issues."""
+
+
+class UncheckedFilesWarning(NasvizWarning):
+    """A saved network has no checksums, so that damage to its files would not be noticed."""
 
 
 class TrainingChangedWarning(NasvizWarning):
@@ -129,6 +135,10 @@ class WeightsError(NasvizError, ValueError):
 
 class DataError(NasvizError, ValueError):
     """A data set is missing, damaged or laid out differently from what is expected."""
+
+
+class DamagedFileError(DataError):
+    """A file does not have the checksum that was recorded when it was written."""
 
 
 class UnsafeFileError(DataError):

@@ -30,6 +30,7 @@ __all__ = [
     "PRIVATE_FILE",
     "PRIVATE_FOLDER",
     "append_to",
+    "current_umask",
     "exists",
     "is_regular",
     "make_private_folder",
@@ -40,9 +41,11 @@ __all__ = [
     "replace_file",
     "require_real_folder",
     "require_regular",
+    "require_room",
     "scratch_folder",
     "stage",
     "staging_folder",
+    "sync_file",
     "sync_folder",
     "unstage",
 ]
@@ -267,6 +270,15 @@ def place(temporary: Path, path: Path) -> None:
         raise
 
 
+def current_umask() -> int:
+    """Return the umask of this process, which only Linux tells without changing it."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
+    return 0o022
+
+
 def unstage(temporary: Path) -> None:
     """Give up what was staged: a full disk needs the room."""
     with contextlib.suppress(OSError):  # a disk that takes nothing may not give up anything either
@@ -282,6 +294,29 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Force the content of a file that somebody else has written to disk.
+
+    Raises:
+        OSError: The system refuses it, as where the disk is full.
+    """
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def require_room(error: BaseException) -> None:
+    """Raise the refusal of the file system that lies behind `error`, if there is one.
+
+    Raises:
+        OSError: The disk is full, or this user may not write there.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _FULL | _FORBIDDEN:
+            raise cause
+        cause = cause.__cause__ or cause.__context__
 
 
 def replace_file(path: Path, content: bytes | str) -> None:

@@ -18,6 +18,7 @@ from nasviz.commands.consent import add_trust, consent, require_typed
 from nasviz.commands.constructing import construct, constructed_lines
 from nasviz.commands.downloading import download_data
 from nasviz.commands.exporting import FORMS
+from nasviz.commands.exporting import check as check_files
 from nasviz.commands.listing import document_of, list_lines, result_lines, run_lines, summary_document
 from nasviz.commands.sweep_command import (
     add_sweep_arguments,
@@ -25,7 +26,7 @@ from nasviz.commands.sweep_command import (
     preset_settings,
     run_sweep,
 )
-from nasviz.commands.text import plain, table
+from nasviz.commands.text import plain, say, table
 from nasviz.commands.training import start_detached, train_here
 from nasviz.commands.watching import Watch, follow
 
@@ -43,6 +44,7 @@ __all__ = [
     "analysis_lines",
     "analyze",
     "bisection_settings",
+    "check_files",
     "consent",
     "construct",
     "constructed_lines",
@@ -57,6 +59,7 @@ __all__ = [
     "run_ablation",
     "run_lines",
     "run_sweep",
+    "say",
     "settings_of",
     "source_of",
     "start_detached",

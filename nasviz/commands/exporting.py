@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import json
-import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nasviz.draw.model_explorer import model_explorer_archive
 from nasviz.draw.report import subnetwork_report
 from nasviz.draw.run_space import read_space
-from nasviz.errors import ExportError
+from nasviz.errors import ExportError, UncheckedFilesWarning
 from nasviz.graph import ConstructionPlan, SearchSpace
-from nasviz.guarded_files import exists, require_real_folder
+from nasviz.guarded_files import (
+    current_umask,
+    exists,
+    place,
+    read_regular,
+    refusal,
+    replace_file,
+    require_real_folder,
+    stage,
+    staging_folder,
+)
 from nasviz.runs import Run, steps_to_csv, to_document
-from nasviz.runs.files import SPACE, SUBNET
+from nasviz.runs.checking import UNCHECKED, check_run
+from nasviz.runs.files import SPACE, SUBNET, read_table
 from nasviz.runs.trackers import steps_to_parquet, to_mlflow, to_tensorboard
 
-__all__ = ["FORMS"]
+if TYPE_CHECKING:
+    from torch import fx
+
+__all__ = ["FORMS", "check"]
 
 
 def export_onnx(run: Run, path: Path) -> str:
@@ -31,9 +46,10 @@ def export_onnx(run: Run, path: Path) -> str:
     """
     from nasviz import subnet
 
-    module = subnet.load(_subnet_folder(run))
+    module, words = _loaded(run)
     written = subnet.export_onnx(module, path)
-    return f"{written.size_bytes:,} bytes, onnxruntime differs by at most {written.max_relative_error:.2g}"
+    said = f"{written.size_bytes:,} bytes, onnxruntime differs by at most {written.max_relative_error:.2g}"
+    return f"{said}; {words}"
 
 
 def export_plain_onnx(run: Run, path: Path) -> str:
@@ -44,8 +60,11 @@ def export_plain_onnx(run: Run, path: Path) -> str:
     """
     from nasviz import subnet
 
-    written = subnet.export_onnx(subnet.load(_subnet_folder(run)), path, simplify=False)
-    return f"{written.num_nodes} nodes, onnxruntime differs by at most {written.max_relative_error:.2g}"
+    module, words = _loaded(run)
+    written = subnet.export_onnx(module, path, simplify=False)
+    return (
+        f"{written.num_nodes} nodes, onnxruntime differs by at most {written.max_relative_error:.2g}; {words}"
+    )
 
 
 def export_pt2(run: Run, path: Path) -> str:
@@ -56,16 +75,29 @@ def export_pt2(run: Run, path: Path) -> str:
     """
     from nasviz import subnet
 
-    written = subnet.export_pt2(subnet.load(_subnet_folder(run)), path)
+    module, words = _loaded(run)
+    written = subnet.export_pt2(module, path)
     said = f"{written.size_bytes:,} bytes, differs by at most {written.max_relative_error:.2g}"
-    return f"{said}; torch.export.load reads it"
+    return f"{said}; torch.export.load reads it; {words}"
+
+
+def _loaded(run: Run) -> tuple[fx.GraphModule, str]:
+    """The sub-network, and how it compares with the full network that the run has stored."""
+    from nasviz import subnet
+    from nasviz.train.rechecking import compare_with_full
+
+    folder = _subnet_folder(run)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UncheckedFilesWarning)  # said in words by `check`
+        module = subnet.load(folder)
+    return module, str(compare_with_full(run, module))
 
 
 def export_html(run: Run, path: Path) -> str:
     """Write the report as one HTML file, with graphs that zoom."""
     space, plan, facts = _constructed(run)
     text = subnetwork_report(run.settings.network.title, space, plan, facts=facts)
-    _made_room(path).write_text(text, encoding="utf-8")
+    replace_file(path, text)
     return f"{len(text):,} characters, to be read without a network"
 
 
@@ -73,7 +105,7 @@ def export_model_explorer(run: Run, path: Path) -> str:
     """Write the full network and its node data for Model Explorer, in one archive."""
     space, plan, _ = _constructed(run)
     content = model_explorer_archive(space, plan)
-    _made_room(path).write_bytes(content)
+    replace_file(path, content)
     return f"{len(content):,} bytes: graph.json and node data, read again and checked"
 
 
@@ -92,29 +124,53 @@ def _constructed(run: Run) -> tuple[SearchSpace, ConstructionPlan, list[tuple[st
 
 
 def export_folder(run: Run, folder: Path) -> str:
-    """Copy the sub-network with its Python source, weights and report.
+    """Write the sub-network to a new folder: Python source, weights, report, checksums.
+
+    Everything is written anew from the network that was read as data. Only a network that imports modules of
+    third parties cannot be read back; its own files are copied then, and no others.
 
     Raises:
         ExportError: The run has no sub-network yet, or something else lies in `folder`.
+        StorageError: The disk is full, or this user may not write there; nothing is left in `folder`.
     """
+    from nasviz import subnet
+
     source = _subnet_folder(run)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ExportError(f"{folder} is there already and not empty; name a new folder")
-    shutil.copytree(source, _made_room(folder), dirs_exist_ok=True)
-    return f"{', '.join(sorted(file.name for file in folder.iterdir()))}; nasviz.load reads it"
+    report = read_table(source / "report.json") or {}
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with staging_folder(folder.parent, ".export-") as beside:
+            if imports := report.get("imports"):
+                for name in subnet.IMPORTING_FILES:
+                    place(stage(beside / name, read_regular(source / name), 0o666), beside / name)
+                words = f"model.py is the run's own, as it imports {str(imports)[:80]}: read it first"
+            else:
+                module, words = _loaded(run)
+                subnet.write_network(module, beside, report)
+            if folder.exists():
+                folder.rmdir()
+            beside.chmod(0o777 & ~current_umask())
+            beside.rename(folder)
+    except FileNotFoundError as error:
+        raise ExportError(f"{error.filename} is missing; restore the run from a copy") from error
+    except OSError as error:
+        raise refusal(folder, error) from error
+    return f"{', '.join(sorted(file.name for file in folder.iterdir()))}; nasviz.load reads it; {words}"
 
 
 def export_csv(run: Run, path: Path) -> str:
     """Write one line per step."""
     text = steps_to_csv(run)
-    _made_room(path).write_text(text, encoding="utf-8")
+    replace_file(path, text)
     return f"{text.count(chr(10)) - 1} steps"
 
 
 def export_json(run: Run, path: Path) -> str:
     """Write everything on record."""
     document = to_document(run)
-    _made_room(path).write_text(json.dumps(document), encoding="utf-8")
+    replace_file(path, json.dumps(document))
     return ", ".join(document)
 
 
@@ -158,10 +214,13 @@ def _subnet_folder(run: Run) -> Path:
     return folder
 
 
-def _made_room(path: Path) -> Path:
-    """The path itself, once its folder is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+def check(run: Run) -> str | None:
+    """Check the files of a run before they are exported; return what there is to say where that cannot be.
+
+    Raises:
+        DamagedFileError: A file is not as it was when the run ended; the message names it.
+    """
+    return None if run.end is None or check_run(run.folder) else f"run {run.id}: {UNCHECKED}"
 
 
 FORMS: dict[str, Callable[[Run, Path], str]] = {

@@ -22,8 +22,9 @@ from nasviz.commands.sweeping import (
     sweep_lines,
     sweep_list_lines,
 )
-from nasviz.commands.text import plain
+from nasviz.commands.text import plain, say
 from nasviz.errors import InvalidSettingError
+from nasviz.guarded_files import replace_file
 from nasviz.runs import (
     Axis,
     BisectionSettings,
@@ -141,7 +142,7 @@ def run_sweep(settings: SweepSettings, args: argparse.Namespace) -> int:
         count = f"{len(runs)} run{'s' * (len(runs) > 1)}, {_slots(sweep, args)}"
         if settings.bisection is not None:
             count = f"bisection, at most {settings.bisection.most_trials} runs, one after the other"
-        print(f"{sweep.id}: {count}", flush=True)
+        say(f"{sweep.id}: {count}")
     return _work(sweep, args)
 
 
@@ -150,12 +151,12 @@ def _work(sweep: Sweep, args: argparse.Namespace, *, retry_failed: bool = False)
     place = shlex.join([sweep.id, "--runs", str(args.runs)])
     if args.detach:
         start_sweep_detached(sweep, args.slots, retry_failed=retry_failed, engine=args.engine, trust=trust)
-        print(f"{sweep.id} is at work; watch it: nasviz sweep show {place} --follow")
+        say(f"{sweep.id} is at work; watch it: nasviz sweep show {place} --follow")
         return 0
     out = None if args.quiet else sys.stdout
     state = sweep_here(sweep, args.slots, out, retry_failed=retry_failed, engine=args.engine, trust=trust)
     if state != "done":
-        print(f"stopped; go on with: nasviz sweep resume {place}")
+        say(f"stopped; go on with: nasviz sweep resume {place}")
         return 130
     if args.quiet:
         _print_lines(list(sweep_lines(sweep)))
@@ -180,8 +181,7 @@ def _show(args: argparse.Namespace) -> int:
     if args.follow:
         follow_sweep(sweep, sys.stdout)
     if args.csv is not None:
-        args.csv.parent.mkdir(parents=True, exist_ok=True)
-        args.csv.write_text(summaries_to_csv(sweep.summaries()), encoding="utf-8")
+        replace_file(args.csv, summaries_to_csv(sweep.summaries()))
     if args.parquet is not None:
         runs_to_parquet(sweep.summaries(), args.parquet)
     if args.json:
@@ -198,13 +198,13 @@ def _resume(args: argparse.Namespace) -> int:
 def _stop(args: argparse.Namespace) -> int:
     sweep = _open(args)
     has_ended = jobs.stop_sweep(sweep, wait_s=args.wait)
-    print(f"{sweep.id} is {sweep.state}" if has_ended else f"{sweep.id} was asked to stop and still works")
+    say(f"{sweep.id} is {sweep.state}" if has_ended else f"{sweep.id} was asked to stop and still works")
     return 0 if has_ended else 1
 
 
 def _delete(args: argparse.Namespace) -> int:
     SweepStore(args.runs).delete(args.sweep)
-    print(f"{args.sweep} and its runs are in {Store(args.runs).folder / '.trash'}")
+    say(f"{args.sweep} and its runs are in {Store(args.runs).folder / '.trash'}")
     return 0
 
 

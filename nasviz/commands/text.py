@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["plain", "table"]
+__all__ = ["plain", "say", "table"]
 
 
 def plain(text: str) -> str:
@@ -15,6 +15,11 @@ def plain(text: str) -> str:
         'conv?[31m1?'
     """
     return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def say(text: str) -> None:
+    """Print one line without control characters: a folder's name may hold any."""
+    print(plain(text), flush=True)  # noqa: T201 (a command says something)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import runpy
 import sys
-import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +36,7 @@ import nasviz.trace
 from nasviz.catalog import FACTS, DataFacts, NetworkSource
 from nasviz.errors import ExportError
 from nasviz.graph import SearchSpace, search_space
+from nasviz.guarded_files import read_regular, scratch_folder
 from nasviz.runs import Run
 from nasviz.subnet.feed import example_inputs, known_inputs
 from nasviz.subnet.source import source_of
@@ -172,6 +172,7 @@ def export(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     folder, inputs = Path(arguments["folder"]), arguments["inputs"]
     report(0.05, "reading the sub-network")
     network = nasviz.subnet.load(folder).eval()
+    full = _against_full(arguments, network, report)
     writers: Mapping[str, Writer] = {
         "onnx": _write_onnx,
         "onnx_plain": _write_plain_onnx,
@@ -185,7 +186,17 @@ def export(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
             files[kind] = writers[kind](network, folder, inputs)
         except ExportError as error:
             files[kind] = {"error": str(error)}
-    return {"files": files}
+    return {"files": files, "full": full}
+
+
+def _against_full(arguments: Mapping[str, Any], network: fx.GraphModule, report: Report) -> str:
+    """How the sub-network compares with the full network that its run has stored, in words."""
+    if not arguments.get("of_run"):
+        return "not checked against the full network again: it was compared when it was cut"
+    from nasviz.train.rechecking import compare_with_full
+
+    report(0.07, "comparing with the full network that the run has stored")
+    return str(compare_with_full(Run(Path(arguments["of_run"])), network))
 
 
 def _write_onnx(network: fx.GraphModule, folder: Path, inputs: Inputs) -> dict[str, Any]:
@@ -215,10 +226,10 @@ def _write_source(network: fx.GraphModule, folder: Path, inputs: Inputs) -> dict
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("subnet/model.py", source)
         for name in ("weights.safetensors", "graph.json", "report.json"):
-            archive.write(folder / name, f"subnet/{name}")
-    with tempfile.TemporaryDirectory() as place, zipfile.ZipFile(path) as archive:
+            archive.writestr(f"subnet/{name}", read_regular(folder / name))
+    with scratch_folder("export") as place, zipfile.ZipFile(path) as archive:
         archive.extractall(place)
-        names = runpy.run_path(str(Path(place) / "subnet" / "model.py"))
+        names = runpy.run_path(str(place / "subnet" / "model.py"))
         answers = names["load"]().eval()(*images)
     difference = _difference(network, images, tree_leaves(answers))
     if not difference <= MOST_DIFFERENT:

@@ -15,12 +15,14 @@ from typing import Any
 
 from nasviz.catalog import NetworkSource
 from nasviz.errors import OnnxError
+from nasviz.guarded_files import is_regular
 from nasviz.jobs.cache import ResultCache, key_of
 from nasviz.jobs.job import Job
 from nasviz.jobs.kept_files import files_of, saved_files
 from nasviz.jobs.process import ChildProcess, Limits
 from nasviz.jobs.trust import TRUSTED, allow
 from nasviz.jobs.warm import WarmChild
+from nasviz.runs.files import CHECKPOINT, END
 
 __all__ = [
     "Door",
@@ -271,7 +273,10 @@ def download(data: str, folder: Path | str) -> Job:
 
 
 def export(
-    folder: Path | str, inputs: Sequence[Sequence[int]], kinds: Iterable[str] = ("onnx", "source")
+    folder: Path | str,
+    inputs: Sequence[Sequence[int]],
+    kinds: Iterable[str] = ("onnx", "source"),
+    run: Path | str | None = None,
 ) -> Job:
     """Write a constructed sub-network in forms that other programs read, and check each by reading it again.
 
@@ -280,12 +285,19 @@ def export(
         inputs: Shapes of its inputs, batch first.
         kinds: `onnx` (model.onnx, compared under onnxruntime), `onnx_plain` (the same, not simplified), `pt2`
             (model.pt2, read by torch.export) and `source` (model.zip: Python and weights, run by itself).
+        run: Folder of the run that has left it, whose stored full network it is compared with.
 
-    The result holds `files`: for each kind its path, size and largest difference.
+    The result holds `full`, what that comparison has shown, and `files`: for each kind its path, size and
+    largest difference.
     """
-    arguments = {"folder": str(folder), "inputs": [list(shape) for shape in inputs], "kinds": list(kinds)}
+    shapes = [list(shape) for shape in inputs]
+    arguments: dict[str, Any] = {"folder": str(folder), "inputs": shapes, "kinds": list(kinds)}
+    files = saved_files(folder)
+    if run is not None:  # by another name than that of the run to be built: none of its code is imported
+        arguments["of_run"] = str(run)
+        files += [str(path) for path in (Path(run) / CHECKPOINT, Path(run) / END) if is_regular(path)]
     limits = Limits(time_s=900, memory_mb=_DOOR.limits.memory_mb)
-    return _DOOR.submit("export", arguments, files=saved_files(folder), limits=limits)
+    return _DOOR.submit("export", arguments, files=files, limits=limits)
 
 
 def lesson(name: str, **numbers: Any) -> Job:

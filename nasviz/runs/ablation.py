@@ -10,6 +10,7 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from nasviz.errors import DataError
+from nasviz.runs.csv_cells import cell
 
 __all__ = ["MEASURES", "TRAININGS_A_SEED", "AblationPoint", "curve", "points_to_csv", "read_points"]
 
@@ -68,7 +69,7 @@ def points_to_csv(points: Sequence[AblationPoint]) -> str:
     text = io.StringIO()
     table = csv.DictWriter(text, [field.name for field in fields(AblationPoint)])
     table.writeheader()
-    table.writerows(asdict(point) for point in points)
+    table.writerows({name: cell(value) for name, value in asdict(point).items()} for point in points)
     return text.getvalue()
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from nasviz.runs.csv_cells import cell
 from nasviz.runs.listing import RunSummary
 from nasviz.runs.records import STEP_TYPE, Vectors
 from nasviz.runs.run import Run
@@ -21,7 +22,7 @@ def steps_to_csv(run: Run) -> str:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(STEP_TYPE.names or ())
-    rows.writerows(run.tail().steps.tolist())
+    rows.writerows([cell(value) for value in row] for row in run.tail().steps.tolist())
     return text.getvalue()
 
 
@@ -64,7 +65,7 @@ def summaries_to_csv(summaries: Iterable[RunSummary | None]) -> str:
     text = io.StringIO()
     lines = csv.DictWriter(text, names, lineterminator="\n")
     lines.writeheader()
-    lines.writerows(rows)
+    lines.writerows({name: cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
 
 

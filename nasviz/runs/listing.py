@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nasviz.errors import NasvizError, RunNotFoundError
+from nasviz.runs.checking import check_run
 from nasviz.runs.damage import as_damage, described
+from nasviz.runs.files import CONFIG
 from nasviz.runs.hopeless import verdict_on
 from nasviz.runs.labels import Labels
 from nasviz.runs.run import Run, State
@@ -72,6 +74,8 @@ def summarize(run: Run) -> RunSummary:
         end = run.end
         state = run.state
         labels = run.labels
+        if end is not None:
+            check_run(run.folder, (CONFIG,))
         verdict = verdict_on(run.folder) if state == "cancelled" else None
     with _noting(run, problems):
         step, total_steps = read_position(run.folder)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nasviz.catalog import NetworkSource
+from nasviz.checksums import CHECKSUMS, manifest
 from nasviz.errors import NasvizError, WeightsError
 from nasviz.guarded_files import is_regular, read_regular
 from nasviz.runs.files import CONFIG, SUBNET, TRASH, make_folder, read_table, write_bytes, write_json
@@ -77,6 +78,7 @@ def keep_subnet(place: Path, source: NetworkSource, *, run_id: str | None = None
         make_folder(beside)
         for name, content in zip(FILES, contents, strict=True):
             write_bytes(beside / name, content)
+        write_bytes(beside / CHECKSUMS, manifest(dict(zip(FILES, contents, strict=True))))
         write_json(beside / _ORIGIN, origin)
         try:
             beside.rename(target)

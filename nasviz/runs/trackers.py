@@ -5,6 +5,7 @@ Each needs a package of its own that is imported only here, when it is asked for
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterable, Iterator
 from importlib import import_module
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nasviz.errors import ExportError
+from nasviz.guarded_files import refusal, replace_file, staging_folder
 from nasviz.runs.exporting import summaries_to_rows
 from nasviz.runs.listing import RunSummary, summarize
 from nasviz.runs.records import STEP_TYPE
@@ -33,8 +35,9 @@ def steps_to_parquet(run: Run, path: Path) -> int:
     arrow, parquet = _require("pyarrow", "nasviz"), _require("pyarrow.parquet", "nasviz")
     steps = run.tail().steps
     columns = {name: arrow.array(steps[name].tolist()) for name in STEP_TYPE.names or ()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(arrow.table(columns), path)
+    content = io.BytesIO()
+    parquet.write_table(arrow.table(columns), content)
+    replace_file(path, content.getvalue())
     return len(steps)
 
 
@@ -48,8 +51,9 @@ def runs_to_parquet(summaries: Iterable[RunSummary | None], path: Path) -> int:
     rows = summaries_to_rows(summaries)
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: arrow.array(_of_one_type([row.get(name) for row in rows])) for name in names}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(arrow.table(columns), path)
+    content = io.BytesIO()
+    parquet.write_table(arrow.table(columns), content)
+    replace_file(path, content.getvalue())
     return len(rows)
 
 
@@ -62,16 +66,22 @@ def to_tensorboard(run: Run, folder: Path) -> int:
     home = _require("tensorboard.summary.writer.event_file_writer", "nasviz[tensorboard]")
     events = import_module("tensorboard.compat.proto.event_pb2")
     summary = import_module("tensorboard.compat.proto.summary_pb2")
-    folder.mkdir(parents=True, exist_ok=True)
-    writer = home.EventFileWriter(str(folder))
-    count, began = 0, float(run.config.get("created", 0.0))
+    count, began = 0, float(run.config.get("created") or 0.0)
     try:
-        for name, step, value in _numbers(run):
-            item = summary.Summary(value=[summary.Summary.Value(tag=name, simple_value=value)])
-            writer.add_event(events.Event(wall_time=began + step, step=step, summary=item))
-            count += 1
-    finally:
-        writer.close()
+        folder.mkdir(parents=True, exist_ok=True)
+        with staging_folder(folder, ".export-") as beside:
+            writer = home.EventFileWriter(str(beside))
+            try:
+                for name, step, value in _numbers(run):
+                    item = summary.Summary(value=[summary.Summary.Value(tag=name, simple_value=value)])
+                    writer.add_event(events.Event(wall_time=began + step, step=step, summary=item))
+                    count += 1
+            finally:
+                writer.close()
+            for file in sorted(beside.iterdir()):
+                file.replace(folder / file.name)
+    except OSError as error:
+        raise refusal(folder, error) from error
     return count
 
 

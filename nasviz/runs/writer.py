@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from nasviz.errors import DataError, LostProcessError, NasvizError, RunStateError
 from nasviz.runs import lock
+from nasviz.runs.checking import sums_of_run
 from nasviz.runs.database import VECTOR_TABLES, open_writer
 from nasviz.runs.ending import EndState, read_end, write_end
 from nasviz.runs.files import CONFIG, DATABASE, END, PAUSED, require_folder, sweep
@@ -244,7 +245,11 @@ class Writer:
         """Write everything and put on record how the run ended. Nothing may be recorded after it."""
         self.flush()
         forget_request(self.folder)
-        write_end(self.folder, state, error=error, result=result)
+        files = None
+        if state == "done":
+            assert self._connection is not None, "a Writer is used inside `with`"
+            files = sums_of_run(self.folder, self._connection)
+        write_end(self.folder, state, error=error, result=result, files=files)
         self._is_finished = True
 
     def _end_on(self, error: BaseException) -> None:

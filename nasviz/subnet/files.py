@@ -9,13 +9,23 @@ from __future__ import annotations
 
 import json
 import runpy
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from nasviz.errors import ExportError, GraphError, UnsafeFileError, WeightsError
+from nasviz.checksums import CHECKSUMS, check, manifest, read_manifest
+from nasviz.errors import (
+    DamagedFileError,
+    ExportError,
+    GraphError,
+    UncheckedFilesWarning,
+    UnsafeFileError,
+    WeightsError,
+)
 from nasviz.guarded_files import (
     exists,
     read_regular,
@@ -33,7 +43,10 @@ from nasviz.subnet.source import source_of
 from nasviz.subnet.third_party import imports_of
 from nasviz.trace.state import borrowed
 
-__all__ = ["load", "save"]
+__all__ = ["IMPORTING_FILES", "check_files", "load", "save", "write_network"]
+
+IMPORTING_FILES = ("model.py", "weights.safetensors", "report.json")
+"""What a saved network consists of that imports modules of third parties."""
 
 _LONGEST_DESCRIPTION = 64 << 20
 
@@ -54,18 +67,26 @@ def save(sub: Subnetwork, folder: str | Path, *, mode: int = 0o666) -> Path:
         ExportError: The network calls something that cannot be written down.
         StorageError: The disk is full, or this user may not write there.
     """
+    return write_network(sub.module, folder, sub.report.to_json(), mode=mode)
+
+
+def write_network(
+    net: fx.GraphModule, folder: str | Path, report: Mapping[str, Any], *, mode: int = 0o666
+) -> Path:
+    """Write a network and the report of its construction; see `save`."""
     from safetensors.torch import save as to_bytes
 
-    imports = imports_of(sub.module)
-    described = None if imports else describe(sub.module)
-    tensors, _ = distinct_tensors(sub.module)
+    imports = imports_of(net)
+    described = None if imports else describe(net)
+    tensors, _ = distinct_tensors(net)
     files = {
         "weights.safetensors": to_bytes({name: _plain(tensor) for name, tensor in tensors.items()}),
-        "report.json": json.dumps(sub.report.to_json() | {"imports": imports}, indent=1).encode(),
-        "model.py": source_of(sub.module).encode(),
+        "report.json": json.dumps({**report, "imports": imports}, indent=1).encode(),
+        "model.py": source_of(net).encode(),
     }
     if described is not None:
         files["graph.json"] = json.dumps(described, indent=1, allow_nan=False).encode()
+    files[CHECKSUMS] = manifest(files)  # last: until it is there, the sums are those of older files
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +95,7 @@ def save(sub: Subnetwork, folder: str | Path, *, mode: int = 0o666) -> Path:
             for name, temporary in staged.items():
                 temporary.replace(beside / name)
             if imports:
-                _run_source(sub.module, beside)
+                _run_source(net, beside)
                 (folder / "graph.json").unlink(missing_ok=True)
             for name in files:
                 (beside / name).replace(folder / name)
@@ -117,10 +138,36 @@ def load(folder: str | Path) -> fx.GraphModule:
             f"the network in {folder} holds {', '.join(imports)}, which a file may not name: run its model.py"
         )
     described = _read_description(folder / "graph.json")
+    weights = _read_weights(folder / "weights.safetensors")
+    if not check_files(folder):
+        warnings.warn(
+            f"{folder} holds no {CHECKSUMS}: damage to its files would not be noticed; save it again",
+            UncheckedFilesWarning,
+            stacklevel=2,
+        )
     try:
-        return build(described, _read_weights(folder / "weights.safetensors"))
+        return build(described, weights)
     except RecursionError as error:
         raise GraphError(f"{folder / 'graph.json'} is nested too deeply") from error
+
+
+def check_files(folder: Path) -> bool:
+    """Check the files of a saved network against their sums; return whether there are any.
+
+    Raises:
+        WeightsError: The weights are not as they were saved.
+        GraphError: Another file is not.
+    """
+    try:
+        sums = read_manifest(folder)
+        if sums is None:
+            return False
+        for name in ("graph.json", "weights.safetensors", "report.json", "model.py"):
+            check(folder, sums, [name])
+    except (DamagedFileError, UnsafeFileError) as error:
+        kind = WeightsError if "weights.safetensors" in str(error) else GraphError
+        raise kind(str(error)) from error
+    return True
 
 
 def _imports(folder: Path) -> list[str]:

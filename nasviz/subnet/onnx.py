@@ -10,7 +10,6 @@ import contextlib
 import io
 import logging
 import re
-import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from nasviz.errors import ExportError
+from nasviz.guarded_files import current_umask, refusal, require_room, staging_folder, sync_file, sync_folder
 from nasviz.subnet.construct import Subnetwork
 from nasviz.subnet.reading_back import batch_axes, fed, largest_difference, longer, tensors, tolerance
 from nasviz.trace.state import borrowed
@@ -61,18 +61,21 @@ def export_onnx(
 
     Raises:
         ExportError: The network cannot be exported, or the file does not read back as the network.
+        StorageError: The disk is full, or this user may not write there; an old file is still there.
     """
     module = net.module if isinstance(net, Subnetwork) else net
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-")
-    with beside as folder, borrowed(module), torch.no_grad():
-        module.eval()
-        given, is_batched = fed(module, inputs)
-        written = Path(folder) / path.name
-        outputs = _output_names(module(*given))
-        _write(module, given, is_batched, written, outputs, simplify)
-        return _read_back(module, given, is_batched, written, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with staging_folder(path.parent, ".export-") as folder, borrowed(module), torch.no_grad():
+            module.eval()
+            given, is_batched = fed(module, inputs)
+            written = folder / path.name
+            outputs = _output_names(module(*given))
+            _write(module, given, is_batched, written, outputs, simplify)
+            return _read_back(module, given, is_batched, written, path)
+    except OSError as error:
+        raise refusal(path, error) from error
 
 
 def _read_back(
@@ -88,8 +91,14 @@ def _read_back(
         )
     size = sum(file.stat().st_size for file in written.parent.iterdir())
     outputs = tuple(_output_names(module(*given)))
-    for file in sorted(written.parent.iterdir()):
+    # The file that names the others comes last.
+    files = sorted(written.parent.iterdir(), key=lambda file: file == written)
+    for file in files:
+        sync_file(file)
+        file.chmod(0o666 & ~current_umask())
+    for file in files:
         file.replace(path.parent / file.name)
+    sync_folder(path.parent)
     return OnnxExport(path, error, size, names, outputs, opset, num_nodes)
 
 
@@ -142,6 +151,7 @@ def _write(
                 verbose=False,
             )
     except Exception as error:  # torch.onnx and the converters raise whatever they like
+        require_room(error)
         raise ExportError(f"torch.onnx cannot export {type(module).__name__}: {_reason(error)}") from error
 
 

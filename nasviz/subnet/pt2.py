@@ -6,7 +6,7 @@ written here is read back, never the file of a stranger: a .pt2 may hold pickles
 
 from __future__ import annotations
 
-import tempfile
+import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from nasviz.errors import ExportError
+from nasviz.guarded_files import replace_file
 from nasviz.subnet.construct import Subnetwork
 from nasviz.subnet.reading_back import batch_axes, fed, largest_difference, longer, tensors, tolerance
 from nasviz.trace.state import borrowed
@@ -46,20 +47,18 @@ def export_pt2(net: Subnetwork | nn.Module, path: str | Path, *, inputs: Any = N
 
     Raises:
         ExportError: The network cannot be exported, or the file does not read back as the network.
+        StorageError: The disk is full, or this user may not write there; an old file is still there.
     """
     module = net.module if isinstance(net, Subnetwork) else net
     path = Path(path)
     if path.suffix != ".pt2":
         raise ExportError(f"{path.name} was asked for, but torch wants a name that ends in .pt2")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-")
-    with beside as folder, borrowed(module), torch.no_grad(), warnings.catch_warnings():
+    with borrowed(module), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module.eval()
         given, is_batched = fed(module, inputs)
-        written = Path(folder) / path.name
-        _write(module, given, is_batched, written)
-        program = torch.export.load(written).module()
+        content = _written(module, given, is_batched)
+        program = torch.export.load(io.BytesIO(content)).module()
         feeds = (given, longer(given)) if is_batched else (given,)
         error = max(
             largest_difference(tensors(module(*feed)), tensors(program(*feed)), "the .pt2 file")
@@ -69,17 +68,18 @@ def export_pt2(net: Subnetwork | nn.Module, path: str | Path, *, inputs: Any = N
             raise ExportError(
                 f"the .pt2 file computes something else than the network: relative difference {error:.2e}"
             )
-        size = written.stat().st_size
-        written.replace(path)
-    return Pt2Export(path, error, size)
+    replace_file(path, content)
+    return Pt2Export(path, error, len(content))
 
 
-def _write(module: nn.Module, given: tuple[Any, ...], is_batched: bool, path: Path) -> None:
+def _written(module: nn.Module, given: tuple[Any, ...], is_batched: bool) -> bytes:
     axes = batch_axes(given, is_batched=is_batched)
     try:
         program = torch.export.export(module, given, dynamic_shapes=tuple(axes))
         program.example_inputs = None
-        torch.export.save(program, path)
+        content = io.BytesIO()
+        torch.export.save(program, content)
     except Exception as error:  # torch.export raises whatever it likes
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ExportError(f"torch.export cannot export {type(module).__name__}: {reason}") from error
+    return content.getvalue()

@@ -64,7 +64,7 @@ def _train(args: argparse.Namespace) -> None:
         take_part(RunSettings.from_json(document), own, trust=_trust_of_further(args, typed))
     else:
         with Writer(run, read_back=read_back) as writer:
-            print(f"{run.id} in {run.folder}", flush=True)  # noqa: T201 (this is a command line)
+            commands.say(f"{run.id} in {run.folder}")
             execute(run, writer, processes=own, trust=typed)
     processes.leave()
 

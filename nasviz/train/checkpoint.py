@@ -39,7 +39,7 @@ from nasviz.runs.subnets import placeless
 from nasviz.train.processes import Processes
 from nasviz.train.session import Session
 
-__all__ = ["SUMS", "require_finite", "restore", "save", "settle"]
+__all__ = ["SUMS", "require_finite", "restore", "save", "settle", "stored_network"]
 
 VERSION = 1
 
@@ -130,6 +130,25 @@ def restore(session: Session, folder: Path | None) -> str | None:
         raise CheckpointError(f"{path} is damaged and cannot be read: restore it from a copy") from error
     (_begin_from if path.name == START else _load)(session, state, path)
     return str(path.name)
+
+
+def stored_network(folder: Path) -> dict[str, torch.Tensor] | None:
+    """Return the tensors of the full network in the latest checkpoint of a run; None where there is none.
+
+    Raises:
+        CheckpointError: The checkpoint is damaged.
+    """
+    content = read_bytes(folder / CHECKPOINT)
+    if content is None:
+        return None
+    if hashlib.sha256(content).hexdigest() not in _sums(folder)[:1]:
+        raise CheckpointError(f"{folder / CHECKPOINT} is damaged: it does not have the sum on record")
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{folder / CHECKPOINT} cannot be read: restore it from a copy") from error
+    network: dict[str, torch.Tensor] = state["network"]
+    return network
 
 
 def _find(settings: RunSettings, folder: Path) -> tuple[Path, bytes] | None:

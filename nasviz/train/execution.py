@@ -27,6 +27,7 @@ from nasviz.runs import (
     record_environment,
     require_trusted,
 )
+from nasviz.runs.checking import BEST
 from nasviz.runs.files import SPACE, write_bytes, write_json
 from nasviz.runs.requests import Request
 from nasviz.train.checkpoint import restore, save, settle
@@ -40,10 +41,7 @@ from nasviz.train.recorder import Recorder
 from nasviz.train.session import Session, open_session
 from nasviz.train.silent import Silent
 
-__all__ = ["BEST", "Progress", "execute", "take_part"]
-
-BEST = "best.pt"
-"""Weights of the best evaluation since everything selected is zero; the last ones are in the checkpoint."""
+__all__ = ["Progress", "execute", "take_part"]
 
 
 @dataclass(frozen=True, slots=True)

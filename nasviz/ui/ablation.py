@@ -6,7 +6,7 @@ import streamlit as st
 
 from nasviz import jobs
 from nasviz.draw.ablation_chart import ablation_chart
-from nasviz.runs.ablation import TRAININGS_A_SEED
+from nasviz.runs.ablation import TRAININGS_A_SEED, points_to_csv
 from nasviz.runs.ablation_folder import AblationFolder
 from nasviz.ui import frame
 from nasviz.ui.controls import keep, kept
@@ -80,5 +80,5 @@ def _watch(seeds: int, epochs: int, was_busy: bool) -> None:
         "Means and deviations over the seeds. Weights of SGD and Adam count as zero up to 0.001, those of"
         " HAPG and AdamHAPG only where they are exactly zero."
     )
-    text, name = place.table.read_text(encoding="utf-8"), place.table.name
+    text, name = points_to_csv(place.points), place.table.name
     st.download_button("CSV", text, name, "text/csv", icon=":material/table:", key="ablation.csv")

@@ -97,6 +97,7 @@ def choose(key: str) -> Cut | None:
 
 def of_run(run: Run) -> Cut:
     """The sub-network that a run has left."""
+    run_facts.require_whole(run)
     end, space = run.end, run_facts.space_of(run)
     assert end is not None
     assert space is not None

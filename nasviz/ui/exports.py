@@ -19,6 +19,7 @@ from nasviz.draw.model_explorer import CODE, model_explorer_archive
 from nasviz.draw.pictures import checked_svg, painted_dot, png
 from nasviz.draw.report import subnetwork_report
 from nasviz.errors import NasvizError
+from nasviz.guarded_files import read_regular
 from nasviz.ui import cuts, frame, graphs, session, work
 from nasviz.ui.controls import keep, kept
 from nasviz.ui.cuts import Cut
@@ -99,10 +100,12 @@ def _network_offers(cut: Cut) -> list[Offer]:
     onnx = "onnx" if simplify else "onnx_plain"
     key = f"export {onnx} {cut.folder} {cut.plan.selected} {cut.plan.gates}"
     if key not in state.jobs:
-        state.jobs[key] = jobs.export(cut.folder, cut.inputs, (onnx, "source", "pt2"))
+        of_run = cut.run.folder if cut.run is not None and cut.folder.parent == cut.run.folder else None
+        state.jobs[key] = jobs.export(cut.folder, cut.inputs, (onnx, "source", "pt2"), run=of_run)
     result = work.shown(key, "Writing and checking", cache=state.jobs)
     if result is None:
         return []
+    st.caption(inert(f"The sub-network: {result['full']}."))
     offers = []
     for kind, make in ((onnx, _onnx), ("source", _source), ("pt2", _pt2)):
         facts = result["files"].get(kind, {})
@@ -122,7 +125,7 @@ def _imported(cut: Cut) -> Offer:
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
             for name in ("model.py", "weights.safetensors", "report.json"):
-                archive.write(cut.folder / name, f"subnet/{name}")
+                archive.writestr(f"subnet/{name}", read_regular(cut.folder / name))
         return content.getvalue()
 
     says = f"One zip: model.py, and weights as safetensors. {said} Run and compared when it was written."

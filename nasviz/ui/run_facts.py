@@ -14,7 +14,8 @@ from nasviz.draw.run_space import read_space
 from nasviz.errors import RunNotFoundError
 from nasviz.graph import SearchSpace
 from nasviz.runs import Run, RunSettings, Tail
-from nasviz.runs.files import SEARCHED, SPACE, is_file
+from nasviz.runs.checking import check_run
+from nasviz.runs.files import SEARCHED, SPACE, SUBNET, is_file
 from nasviz.runs.following import Follower
 from nasviz.runs.records import Vectors
 from nasviz.ui import session
@@ -30,6 +31,7 @@ __all__ = [
     "has_subnet",
     "measure_of",
     "read",
+    "require_whole",
     "same_words",
     "scores_on",
     "searched_space_of",
@@ -159,6 +161,22 @@ def scores_on(space: SearchSpace) -> tuple[Vectors | None, str]:
 def _same(one: SearchSpace, other: SearchSpace) -> bool:
     """Whether structures have the same numbers in both."""
     return [(s.id, s.vertices) for s in one.structures] == [(s.id, s.vertices) for s in other.structures]
+
+
+def require_whole(run: Run) -> bool:
+    """Check the files of a run that is done against their checksums; return whether it has any.
+
+    Raises:
+        DamagedFileError: A file is not as it was when the run ended; the message names it.
+    """
+    paths = [p for p in (*run.folder.iterdir(), *(run.folder / SUBNET).glob("*")) if not p.is_symlink()]
+    states = tuple((p.name, s.st_mtime_ns, s.st_size) for p in sorted(paths) for s in [p.lstat()])
+    return _checked(str(run.folder), states)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _checked(folder: str, states: tuple[tuple[str, int, int], ...]) -> bool:
+    return check_run(Path(folder))
 
 
 def space_of(run: Run) -> SearchSpace | None:
