@@ -85,7 +85,8 @@ def _sum_of_rows(connection: sqlite3.Connection) -> str:
     found = hashlib.sha256()
     for table in sorted(TABLES):
         order = {"facts": "name", "events": "id", "evaluations": "step, network"}.get(table, "step")
-        found.update(f"{table}\n".encode())
-        for row in connection.execute(f"SELECT * FROM {table} ORDER BY {order}"):
+        rows = connection.execute(f"SELECT * FROM {table} ORDER BY {order}")
+        found.update(f"{table} {[column[0] for column in rows.description]}\n".encode())
+        for row in rows:
             found.update(repr(row).encode())
     return found.hexdigest()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import atexit
 import secrets
-import tempfile
 import threading
 from collections import OrderedDict
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import streamlit as st
 
 from nasviz.draw.labels import clean, shorten
 from nasviz.errors import OnnxError
+from nasviz.guarded_files import place, scratch_folder, stage
 
 __all__ = ["LARGEST_MB", "OnnxFile", "Shelf", "shelf"]
 
@@ -44,7 +45,8 @@ class Shelf:
         num_bytes: Most bytes at a time, and of one file.
 
     Examples:
-        >>> shelf = Shelf(Path(tempfile.mkdtemp()), num_files=1)
+        >>> from tempfile import mkdtemp
+        >>> shelf = Shelf(Path(mkdtemp()), num_files=1)
         >>> first, second = shelf.put(b"one", "a.onnx"), shelf.put(b"two", "../b.onnx")
         >>> shelf.find(first.key) is None, shelf.path(second).read_bytes(), second.name
         (True, b'two', '../b.onnx')
@@ -71,7 +73,7 @@ class Shelf:
         file = OnnxFile(secrets.token_hex(12), shown)
         with self._lock:
             self._make_room(len(content))
-            self._at(file.key).write_bytes(content)
+            place(stage(self._at(file.key), content), self._at(file.key))
             self._files[file.key] = file, len(content)
         return file
 
@@ -106,7 +108,7 @@ class Shelf:
 
 @st.cache_resource(max_entries=1, show_spinner=False)
 def shelf() -> Shelf:
-    """The files of this server, in a folder that is deleted when it ends."""
-    folder = tempfile.TemporaryDirectory(prefix="nasviz-onnx-")
-    atexit.register(folder.cleanup)
-    return Shelf(Path(folder.name))
+    """The files of this server; the folder goes when it ends, or with the next one if it is killed."""
+    held = ExitStack()
+    atexit.register(held.close)
+    return Shelf(held.enter_context(scratch_folder("onnx")))
