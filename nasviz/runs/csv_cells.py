@@ -23,5 +23,7 @@ def cell(value: Any) -> Any:
     """
     if not isinstance(value, str) or not value:
         return value
+    # A bare carriage return is not quoted by the csv module, and would start a new row.
+    value = value.replace("\r\n", "\n").replace("\r", "\n")
     is_formula = value.startswith(_STARTS) or (not value[0].isprintable())
     return f"'{value}" if is_formula else value

@@ -93,7 +93,7 @@ def test_texts_of_a_table_are_no_formulas_and_numbers_stay_numbers(tmp_path: Pat
     assert row["tags"] == "'@x"
     assert row["result.loss_full"] == "-0.5"
     for name, value in result.items():
-        assert row[f"result.{name}"] == f"'{value}"
+        assert row[f"result.{name}"] == "'" + value.replace("\r", "\n")
     assert not [value for value in row.values() if value[:1] in "=+@\t\r" and value]
 
 
