@@ -41,6 +41,7 @@ def test_a_run_in_a_sub_network_outlives_the_run_that_has_left_it(store: Store, 
     kept = Run(child.folder).settings.network
     assert kept.subnet is not None
     assert sorted(file.name for file in Path(kept.subnet).iterdir()) == [
+        "checksums.json",
         "graph.json",
         "origin.json",
         "weights.safetensors",

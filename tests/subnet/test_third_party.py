@@ -33,6 +33,7 @@ def test_its_source_imports_the_class_runs_and_says_so(tmp_path: Path) -> None:
     sub = cut(DropPath(0.25, mode="batch"))
     folder = nasviz.save(sub, tmp_path / "sub")
     assert sorted(file.name for file in folder.iterdir()) == [
+        "checksums.json",
         "model.py",
         "report.json",
         "weights.safetensors",
