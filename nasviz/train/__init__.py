@@ -9,7 +9,7 @@ from typing import Any
 __all__ = ["Progress", "Session", "evaluate", "execute", "open_session", "train", "work"]
 
 _HOMES = {
-    "Progress": "nasviz.train.execution",
+    "Progress": "nasviz.train.progress",
     "Session": "nasviz.train.session",
     "evaluate": "nasviz.train.evaluation",
     "execute": "nasviz.train.execution",

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -36,6 +35,7 @@ from nasviz.train.evaluation import evaluate
 from nasviz.train.gpu import GpuGauge
 from nasviz.train.loop import Gauge, train
 from nasviz.train.processes import ALONE, Processes
+from nasviz.train.progress import Listener, Progress
 from nasviz.train.pruning import end_search
 from nasviz.train.recorder import Recorder
 from nasviz.train.session import Session, open_session
@@ -44,22 +44,6 @@ from nasviz.train.silent import Silent
 __all__ = ["Progress", "execute", "take_part"]
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a run stands, for whoever waits for it."""
-
-    step: int
-    """Steps that are done."""
-    total_steps: int
-    phase: str
-    """"warm-up", "projection" or "training"; at last "construction"."""
-    loss: float | None = None
-    """Of the last step that was read back."""
-    accuracy: float | None = None
-    """Of the last evaluation."""
-
-
-Listener = Callable[[Progress], None]
 REQUESTS: tuple[Request | None, ...] = (None, "cancel", "pause", "resume")
 """By the numbers under which the processes of a run pass them on."""
 

@@ -28,8 +28,8 @@ import nasviz
 from nasviz.errors import NasvizError, ProcessesError
 from nasviz.runs import EndState, Run
 from nasviz.runs.tail import read_position
-from nasviz.train.execution import Listener, Progress
 from nasviz.train.member import MEETING, read_failure
+from nasviz.train.progress import Listener, Progress
 
 __all__ = ["RESTARTS", "launch", "loopback"]
 

@@ -20,7 +20,7 @@ from nasviz.runs import EndState, Run, Writer, admit
 from nasviz.runs.requests import read_request
 
 if TYPE_CHECKING:
-    from nasviz.train.execution import Listener, Progress
+    from nasviz.train.progress import Listener, Progress
 
 __all__ = ["PATIENCE_S", "STEP_PATIENCE_S", "main", "read_back", "work"]
 
