@@ -1,5 +1,6 @@
 # make run    set up and open the app            make test   set up and pass all tests
-# make check  lint, format, types, doctests      make slow   tests that take minutes each
+# make check  lint, format, types, doctests, viewer   make slow   tests that take minutes each
+# make check-viewer  lint, types and unit tests of the viewer's JavaScript (needs node and npm)
 # make science  compare selections and searches of cells on digits (resumable, an hour)
 # make bench  print the benchmarks               make pictures / snapshots  rewrite README pictures / DOT files
 # make networks  try the networks of torchvision, timm and transformers (hours), rewrite the README's table
@@ -11,7 +12,7 @@ PYTEST := $(BIN)/python -m pytest
 # One file, one process: what a file sets up is set up once.
 SPREAD := -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: run test check slow bench science snapshots pictures thumbnails networks clean
+.PHONY: run test check check-viewer slow bench science snapshots pictures thumbnails networks clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -30,12 +31,26 @@ run: $(VENV)/.base
 test: $(VENV)/.dev
 	$(PYTEST) $(SPREAD) -r fER -m "not slow and not gpu" $(ARGS)
 
-check: $(VENV)/.dev
+check: $(VENV)/.dev check-viewer
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(PYTEST) --doctest-modules nasviz
 	$(BIN)/codespell nasviz pages tests app.py start.py README.md CHANGELOG.md
+
+# Only developers need node: the app and the package run the modules as they are.
+check-viewer:
+	@if command -v npm >/dev/null; then \
+		$(MAKE) --no-print-directory node_modules/.package-lock.json && npm run --silent check; \
+	elif [ -n "$$NASVIZ_NO_SKIP" ]; then \
+		echo "check-viewer needs node and npm, which are not installed" >&2; exit 1; \
+	else \
+		echo "SKIPPED check-viewer: the viewer's JavaScript is not checked without node and npm" >&2; \
+	fi
+
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci --silent
+	touch $@
 
 slow: $(VENV)/.dev
 	$(PYTEST) -m slow $(ARGS)
@@ -48,7 +63,7 @@ science: $(VENV)/.dev
 	PYTHONPATH=. $(BIN)/python -m tests.science.cells $(ARGS)
 
 snapshots: $(VENV)/.dev
-	NASVIZ_SNAPSHOTS=1 $(PYTEST) tests/draw
+	NASVIZ_SNAPSHOTS=1 $(PYTEST) tests/draw tests/viewer/test_shared.py
 
 pictures: $(VENV)/.dev
 	rm -rf build/pictures && mkdir -p build/pictures
@@ -65,4 +80,4 @@ thumbnails: $(VENV)/.dev
 	PYTHONPATH=. $(BIN)/python assets/thumbnails.py $(ARGS)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis

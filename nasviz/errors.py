@@ -36,6 +36,7 @@ __all__ = [
     "UnknownVertexError",
     "UnsafeFileError",
     "UntrustedCodeError",
+    "ViewerError",
     "WeightsError",
 ]
 
@@ -183,3 +184,7 @@ class JobError(NasvizError, RuntimeError):
 
 class LayoutError(NasvizError, RuntimeError):
     """Graphviz could not lay a graph out, in time or at all."""
+
+
+class ViewerError(NasvizError, RuntimeError):
+    """The JavaScript modules of the viewer cannot be linked."""

@@ -73,6 +73,79 @@ def room_of(path: Path) -> str:
     return path.relative_to(ROOT / "nasviz").parts[0].removesuffix(".py")
 
 
+def folders_named_by(path: Path) -> set[Path]:
+    """Return files and folders that a module builds paths to, such as `Path(__file__).parent / "x"`.
+
+    `nasviz.__file__` and package resources count as well.
+    """
+    tree = ast.parse(path.read_text())
+    return {found for node in ast.walk(tree) if (found := resolve(node, path)) is not None and found != path}
+
+
+def resolve(node: ast.AST, path: Path) -> Path | None:
+    """Return the path that an expression stands for, where it starts at a module's own file."""
+    match node:
+        case ast.Name(id="__file__"):
+            return path
+        case ast.Attribute(value=ast.Name(id="nasviz"), attr="__file__"):
+            return ROOT / "nasviz" / "__init__.py"
+        case ast.Call(func=ast.Name(id="Path" | "str") | ast.Attribute(attr="Path"), args=[inner]):
+            return resolve(inner, path)
+        case ast.Call(func=ast.Attribute(value=inner, attr="resolve" | "absolute"), args=[]):
+            return resolve(inner, path)
+        case ast.Call(func=ast.Attribute(value=inner, attr="joinpath" | "with_name"), args=[*parts]):
+            base = resolve(inner, path)
+            words = [part.value for part in parts if isinstance(part, ast.Constant)]
+            if base is None:
+                return None
+            return (base.parent if node.func.attr == "with_name" else base).joinpath(*words)  # type: ignore[attr-defined]
+        case ast.Call(
+            func=ast.Attribute(attr="files") | ast.Name(id="files"), args=[ast.Constant(value=str(name))]
+        ):
+            return ROOT.joinpath(*name.split(".")) if name.split(".")[0] == "nasviz" else None
+        case ast.Attribute(value=inner, attr="parent"):
+            base = resolve(inner, path)
+            return base.parent if base else None
+        case ast.Subscript(
+            value=ast.Attribute(value=inner, attr="parents"), slice=ast.Constant(value=int(number))
+        ):
+            base = resolve(inner, path)
+            return base.parents[number] if base else None
+        case ast.BinOp(left=left, op=ast.Div(), right=ast.Constant(value=str(name))):
+            base = resolve(left, path)
+            return base / name if base else None
+    return None
+
+
+def rooms_read_by(path: Path) -> set[str]:
+    package = ROOT / "nasviz"
+    inside = {p.relative_to(package).parts for p in folders_named_by(path) if p.is_relative_to(package)}
+    return {parts[0].removesuffix(".py") for parts in inside if parts} - {"__init__"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_room_reads_only_files_of_rooms_that_it_may_import(path: Path) -> None:
+    room = room_of(path)
+    assert rooms_read_by(path) <= MAY_IMPORT[room] | {room}
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        'Path(__file__).parents[1] / "ui" / "component"',
+        'Path(__file__).parent.parent / "ui"',
+        'Path(__file__).resolve().parents[1].joinpath("ui", "component")',
+        'Path(nasviz.__file__).parent / "ui" / "graph.js"',
+        'importlib.resources.files("nasviz.ui.component")',
+    ],
+)
+def test_a_path_into_another_room_is_seen(expression: str) -> None:
+    module = ROOT / "nasviz" / "draw" / "report.py"
+    tree = ast.parse(f"FOLDER = {expression}")
+    found = {resolve(node, module) for node in ast.walk(tree)} - {None}
+    assert any(p is not None and p.is_relative_to(ROOT / "nasviz" / "ui") for p in found)
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_a_room_imports_only_what_the_table_allows(path: Path) -> None:
     room, name = room_of(path), path.relative_to(ROOT).as_posix()

@@ -7,15 +7,15 @@ by making frames of its past. Names of structures stay, and are sent once.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from nasviz.draw.labels import clean, count, shorten
+from nasviz.draw.packing import pack_bins, pack_floats, pack_ints
 from nasviz.draw.palette import BINS
 from nasviz.runs import Tail
 from nasviz.runs.records import Vectors
@@ -83,9 +83,8 @@ class LiveFrame:
         return [(s.id, s.name) for s in self.structures]
 
     def payload(self) -> dict[str, Any]:
-        """Everything for the browser but the rows; numbers in base64, two bins of the heat map a byte."""
+        """Return everything for the browser but the rows; numbers are packed."""
         scores = [np.nan if s.score is None else s.score for s in self.structures]
-        bins = np.minimum(np.frombuffer(self.heat + b"\0" * (len(self.heat) % 2), np.uint8), 15)
         return {
             "state": self.state,
             "phase": self.phase,
@@ -95,22 +94,18 @@ class LiveFrame:
             "phases": self.phases,
             "curves": [_packed_curve(curve) for curve in self.curves],
             "states": "".join(s.state[0] for s in self.structures),
-            "scores": _packed(scores, "<f4"),
+            "scores": pack_floats(scores),
             "columns": self.heat_steps,
-            "heat": _packed(bins[::2] << 4 | bins[1::2], "u1"),
+            "heat": pack_bins(np.frombuffer(self.heat, np.uint8)),
             "events": self.events,
             "measure": self.measure,
             "ends": ("low", "high") if self.measure in (COSINE, NORM) else ("redundant", "important"),
         }
 
 
-def _packed(numbers: ArrayLike, kind: str) -> str:
-    return base64.b64encode(np.asarray(numbers, kind).tobytes()).decode()
-
-
 def _packed_curve(curve: Mapping[str, Any]) -> dict[str, Any]:
     steps, values = zip(*curve["points"], strict=True) if curve["points"] else ((), ())
-    return {**curve, "points": [_packed(steps, "<i4"), _packed(values, "<f4")]}
+    return {**curve, "points": [pack_ints(steps), pack_floats(values)]}
 
 
 def live_frame(

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from nasviz.draw.captions import num_parameters
 from nasviz.draw.labels import clean, count, ranges
+from nasviz.draw.packing import NO_BIN, pack_bins
 from nasviz.draw.palette import STATES, to_bins
 from nasviz.draw.view import GraphView
 from nasviz.graph import ConstructionPlan, SearchSpace, TraceGraph
@@ -70,21 +71,22 @@ class Overlay:
         }
 
     def packed(self, ids: Sequence[str]) -> dict[str, Any]:
-        """The payload in a third of its room, for what is sent twice a second.
+        """Return the payload in a third of its size, for what is sent twice a second.
 
-        Bins are a letter a vertex, `.` where there is none; notes of coloured vertices follow each other
-        without what they all begin with; states name their vertices.
+        Bins are packed in the order of the vertices; notes of coloured vertices follow each other without
+        their common beginning; states name their vertices.
 
         Args:
-            ids: Of all vertices of the view, in its order.
+            ids: Ids of all vertices of the view, in its order.
         """
         binned = [self.notes.get(i) for i in ids if i in self.bins]
         prefix = _beginning([note for note in binned if note is not None])
         marked: dict[str, list[str]] = {}
         for key, states in self.states.items():
             marked.setdefault(" ".join(f"s-{state}" for state in states), []).append(key)
-        return self.payload() | {
-            "bins": "".join(str(self.bins.get(i, ".")) for i in ids),
+        same = {name: value for name, value in self.payload().items() if name != "bins"}
+        return same | {
+            "packed": pack_bins([self.bins.get(i, NO_BIN) for i in ids]),
             "states": {words: " ".join(found) for words, found in marked.items()},
             "notes": {
                 "prefix": prefix,

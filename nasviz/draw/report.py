@@ -16,7 +16,7 @@ from nasviz.draw.labels import clean, count, plain_shape, ranges
 from nasviz.draw.overlay import Overlay, plan_overlay, saliency_overlay
 from nasviz.draw.palette import STATES
 from nasviz.draw.view import GraphView, segment_view, trace_view
-from nasviz.draw.viewer import GRAPH_SCRIPTS, script, style_sheet
+from nasviz.draw.viewer import script, style_sheet
 from nasviz.graph import ConstructionPlan, SearchSpace
 
 __all__ = ["Section", "html_report", "subnetwork_report"]
@@ -43,13 +43,6 @@ th, td { text-align: left; vertical-align: top; padding: 5px 14px 5px 0;
   border-bottom: 1px solid var(--line); }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 """
-_START = """
-for (const root of document.querySelectorAll(".nasviz-graph")) {
-  const data = JSON.parse(document.getElementById(root.dataset.from).textContent);
-  (window.nasvizPainted ??= {})[data.graph] = data.painted;
-  mountView({ data, parentElement: root.parentNode, setStateValue() {}, setTriggerValue() {} });
-}
-"""
 
 
 @dataclass(frozen=True)
@@ -68,14 +61,13 @@ class Section:
 def html_report(title: str, sections: Sequence[Section]) -> str:
     """The report as one HTML document; the same text for the same content."""
     body = "\n".join(_section(number, section) for number, section in enumerate(sections))
-    viewer = script(*GRAPH_SCRIPTS).replace("export default function", "const mountView = function")
     style = style_sheet("nasviz-graph", "graph.css")
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<style>{style}{_STYLE}</style></head>\n<body><h1>{_text(title)}</h1>\n{body}\n"
-        f'<script type="module">{viewer}{_START}</script></body></html>\n'
+        f'<script type="module">{script("report.js")}</script></body></html>\n'
     )
 
 

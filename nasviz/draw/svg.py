@@ -1,6 +1,6 @@
 """SVG that is safe to put on a page: a short list of elements and attributes, everything else is left out.
 
-The same list stands in the browser (`graph.js`), which does not trust what it is sent either.
+The browser has the same list (`viewer/sanitize.js`), because it does not trust what it is sent either.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from nasviz.draw import (
     trace_view,
 )
 from nasviz.draw.layout_cache import LayoutCache
+from nasviz.draw.packing import pack_bins
 from nasviz.draw.palette import BINS, CIVIDIS, STATES, VIRIDIS, to_bins
 from nasviz.graph import SearchSpace, search_space
 from tests.draw.networks import staged
@@ -110,7 +111,8 @@ def test_a_packed_overlay_names_every_colour_state_and_note(segments: GraphView)
     overlay = scores | state_overlay(segments, ["conv2", "conv3"], "selected")
     ids = [v.id for v in segments.drawing.vertices]
     packed = overlay.packed(ids)
-    assert {i: int(b) for i, b in zip(ids, packed["bins"], strict=True) if b != "."} == overlay.bins
+    assert "bins" not in packed
+    assert packed["packed"] == pack_bins([overlay.bins.get(i, 255) for i in ids])
     binned = [i for i in ids if i in overlay.bins]
     notes = [packed["notes"]["prefix"] + text for text in packed["notes"]["binned"]]
     assert dict(zip(binned, notes, strict=True)) | packed["notes"]["others"] == overlay.notes
@@ -143,7 +145,7 @@ def test_scales_grow_in_lightness_so_that_a_grey_print_keeps_their_order(scale: 
 
 def test_no_two_states_share_both_colour_and_line() -> None:
     assert len({(m.light, m.line) for m in STATES.values()}) == len(STATES)
-    style = (Path(__file__).parents[2] / "nasviz/ui/component/graph.css").read_text()
+    style = (Path(__file__).parents[2] / "nasviz/draw/viewer/graph.css").read_text()
     for state in set(STATES) - {"ancestor", "descendant"}:
         assert f".node.s-{state} " in style
 

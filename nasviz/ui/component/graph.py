@@ -11,7 +11,7 @@ from nasviz.draw import GraphView, Overlay
 from nasviz.draw.about import About
 from nasviz.draw.drawing import DrawnVertex
 from nasviz.draw.palette import STATES
-from nasviz.draw.viewer import GRAPH_SCRIPTS, script, style_sheet
+from nasviz.draw.viewer import script, style_sheet
 
 __all__ = ["GraphSelection", "chosen_in", "graph_view", "paint", "paint_message", "toggled_in"]
 
@@ -23,7 +23,7 @@ _graph = st.components.v2.component(
     "nasviz_graph",
     html='<div class="nasviz-graph"></div>\n',
     css=style_sheet("nasviz-graph", "graph.css"),
-    js=script(*GRAPH_SCRIPTS),
+    js=script("graph.js"),
 )
 _overlay = st.components.v2.component("nasviz_overlay", js=script("overlay.js"))
 

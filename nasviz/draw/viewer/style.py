@@ -1,7 +1,4 @@
-"""Scripts and style sheets of the graph viewer, for a page and for a report that is read without a server.
-
-The palette becomes custom properties here, so colours are written down once, in `palette.py`.
-"""
+"""Style sheets of the viewer. Colours come from `palette.py` alone, as custom properties."""
 
 from __future__ import annotations
 
@@ -9,21 +6,13 @@ from pathlib import Path
 
 from nasviz.draw.palette import CIVIDIS, ROLES, STATES, VIRIDIS
 
-__all__ = ["GRAPH_SCRIPTS", "script", "style_sheet"]
+__all__ = ["style_sheet"]
 
-GRAPH_SCRIPTS = ("svg.js", "camera.js", "panel.js", "packed.js", "graph.js")
-"""In this order they make up the graph viewer."""
-
-_FOLDER = Path(__file__).parents[1] / "ui" / "component"
-
-
-def script(*names: str) -> str:
-    """Files of the components in one text; the last of them exports what mounts it."""
-    return "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in names)
+_FOLDER = Path(__file__).parent
 
 
 def style_sheet(root: str, file: str) -> str:
-    """The style sheet of one component, whose outermost element has the class `root`."""
+    """Return the style sheet of one component, whose outermost element has the class `root`."""
     marks = [*(("f", m) for m in ROLES.values()), *(("s", m) for m in STATES.values())]
     light = ";".join(f"--{kind}-{m.name}:{m.light}" for kind, m in marks)
     dark = ";".join(f"--{kind}-{m.name}:{m.dark}" for kind, m in marks)
@@ -34,10 +23,10 @@ def style_sheet(root: str, file: str) -> str:
     rules += [f".{name},.f-{name}{{--fill:var(--f-{name})}}" for name in ROLES]
     for name, n, colour in steps:
         rules.append(f"[data-scale={name}] .b{n}{{--bin:{colour};--on-bin:{_ink(colour)}}}")
-    return "\n".join([*rules, script(file)])
+    return "\n".join([*rules, (_FOLDER / file).read_text(encoding="utf-8")])
 
 
 def _ink(colour: str) -> str:
-    """Black or white, whichever is read more easily on this colour."""
+    """Return black or white, whichever is easier to read on this colour."""
     red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
     return "#ffffff" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.5 else "#111827"
