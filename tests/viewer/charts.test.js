@@ -90,7 +90,14 @@ describe("small line of a history", () => {
   });
 
   it("a history that stands still is a level line", () => {
-    expect(sparkPoints([[0, 2], [1, 2]].map((p) => p)).map(([, y]) => y)).toEqual([34, 34]);
+    expect(
+      sparkPoints(
+        [
+          [0, 2],
+          [1, 2],
+        ].map((p) => p),
+      ).map(([, y]) => y),
+    ).toEqual([34, 34]);
   });
 });
 

@@ -1,7 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { BINS, STATES } from "../../nasviz/draw/viewer/classes.js";
 import { readCurves, readStructures } from "../../nasviz/draw/viewer/live-view.js";
-import { NO_BIN, unpackBins, unpackFloats, unpackInts, unpackOverlay } from "../../nasviz/draw/viewer/packed.js";
+import {
+  NO_BIN,
+  unpackBins,
+  unpackFloats,
+  unpackInts,
+  unpackOverlay,
+} from "../../nasviz/draw/viewer/packed.js";
 import { ATTRIBUTES, ELEMENTS } from "../../nasviz/draw/viewer/sanitize.js";
 import shared from "./shared.json";
 
