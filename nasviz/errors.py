@@ -14,6 +14,7 @@ __all__ = [
     "DataError",
     "ExportError",
     "GraphError",
+    "InputError",
     "InvalidSettingError",
     "InvalidSparsityError",
     "JobError",
@@ -84,6 +85,10 @@ class UnknownVertexError(NasvizError, KeyError):
 
 class UnknownNameError(NasvizError, KeyError):
     """A network, optimizer, saliency or data set was named that the catalog does not hold."""
+
+
+class InputError(NasvizError, ValueError):
+    """A traced network or sub-network was called with inputs of another shape, kind or number than traced."""
 
 
 class InvalidSettingError(NasvizError, ValueError):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nasviz.catalog import NetworkSource
 from nasviz.commands.text import table
+from nasviz.draw.labels import axes_text
 from nasviz.graph import Gate, RemovalStructure, SearchSpace, count_switchable, search_space
 
 if TYPE_CHECKING:
@@ -37,10 +38,10 @@ def analyze(
         NasvizError: The network cannot be built or traced, or a wish names nothing.
     """
     from nasviz import models
-    from nasviz.trace import trace
+    from nasviz.trace import trace_quietly
 
     model, example_inputs = models.build(source, seed=0)
-    network = trace(model, example_inputs)
+    network = trace_quietly(model, example_inputs)
     facts = {
         "network": source.to_json(),
         "settings": source.entry.complete(dict(source.settings)) if source.entry else dict(source.settings),
@@ -48,6 +49,8 @@ def analyze(
         "rung": network.parity.rung,
         "parity": dict(network.parity.max_relative_error),
         "warnings": list(network.parity.warnings),
+        "changed_training": list(network.parity.changed_training),
+        "free_axes": {name: list(axes) for name, axes in network.parity.free_axes.items()},
     }
     space = search_space(network, protect, collapse)
     document = facts | _document(space, switchable=switchable)
@@ -157,8 +160,14 @@ def analysis_lines(document: dict[str, Any]) -> Iterator[str]:
         both = f"{counted['removable']} structures, at most {counted['max_sparsity']} together"
         yield f"  switches     with one on each operation without variables: {both}"
     yield f"  traced by    {document['rung']}{agreement}"
+    if "free_axes" in document:
+        yield f"  free axes    {axes_text(document['free_axes'])}; the others are fixed"
     yield from _published_lines(document.get("published", ()))
-    yield from (f"  warning      {text}" for text in document["warnings"])
+    changes = document.get("changed_training", ())
+    yield from (f"  warning      {text}" for text in document["warnings"] if text not in changes)
+    yield from (f"  training     differs: {text}" for text in changes)
+    if changes:
+        yield "               to train it all the same: nasviz train --allow-changed-training"
     yield from _collapsed_lines(document["collapsed"])
     yield from _removable_lines([s for s in document["structures"] if s["reason"] is None])
     yield from _fixed_lines([s for s in document["structures"] if s["reason"] is not None])

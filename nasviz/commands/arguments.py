@@ -284,6 +284,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "NAME=FACTOR",
         "help": "more penalty on filters of modules of this class or path, as in layer2=2",
     },
+    "allow_changed_training": {
+        "action": argparse.BooleanOptionalAction,
+        "help": "train a network although tracing lost something that it does in training mode",
+        "shown": "no",
+    },
     "from_scratch": {
         "action": argparse.BooleanOptionalAction,
         "help": "draw all weights anew: train a derived network as an architecture",

@@ -32,7 +32,7 @@ def construct(
     """
     from nasviz import models, subnet
     from nasviz.graph import search_space
-    from nasviz.trace import trace
+    from nasviz.trace import trace_quietly
 
     erased, gates = tuple(erased), tuple(gates)
     if not erased and not gates:
@@ -42,7 +42,7 @@ def construct(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ExportError(f"{folder} is there already and not empty; name a new folder")
     model, example_inputs = models.build(source, seed=0)
-    network = trace(model, example_inputs)
+    network = trace_quietly(model, example_inputs)
     space = search_space(network, protect, collapse)
     sub = subnet.construct(network, space, erased, gates=gates, thorough=True)
     subnet.save(sub, folder)

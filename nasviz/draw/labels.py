@@ -6,13 +6,27 @@ hide or turn others around; `label` quotes what is left, so that Graphviz reads 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import graphviz
 
-__all__ = ["clean", "count", "label", "plain_shape", "ranges", "shorten"]
+__all__ = ["axes_text", "clean", "count", "label", "plain_shape", "ranges", "shorten"]
 
 _STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def axes_text(free_axes: Mapping[str, Sequence[int]]) -> str:
+    """Axes of inputs in words; the first one is the batch.
+
+    Examples:
+        >>> axes_text({"x": [0, 2, 3], "mask": []})
+        'x: 0 (batch), 2, 3; mask: none'
+    """
+    words = {
+        name: ", ".join(f"{axis} (batch)" if axis == 0 else str(axis) for axis in axes) or "none"
+        for name, axes in free_axes.items()
+    }
+    return "; ".join(f"{clean(name)}: {axes}" for name, axes in words.items()) or "none"
 
 
 def clean(text: str) -> str:

@@ -78,6 +78,8 @@ def analyze(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
         "parity": dict(network.parity.max_relative_error),
         "rung": network.parity.rung,
         "warnings": list(network.parity.warnings),
+        "changed_training": list(network.parity.changed_training),
+        "free_axes": {name: list(axes) for name, axes in network.parity.free_axes.items()},
         "seconds": time.perf_counter() - start,
     }
 
@@ -155,7 +157,7 @@ def reopen(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Read a sub-network back from its folder, and trace it."""
     report(0.2, "reading and tracing the sub-network")
     network = nasviz.subnet.load(arguments["folder"])
-    traced = nasviz.trace.trace(network, _noise(network, arguments["inputs"], 2))
+    traced = nasviz.trace.trace_quietly(network, _noise(network, arguments["inputs"], 2))
     return {"space": search_space(traced).to_json()}
 
 
@@ -257,6 +259,8 @@ def view_onnx(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
         "parity": {},
         "rung": f"reading an ONNX file (opset {view.opset}{writer}), to look at, not to train or cut",
         "warnings": list(view.notes),
+        "changed_training": [],
+        "free_axes": {},
         "seconds": time.perf_counter() - start,
     }
 
@@ -338,7 +342,7 @@ def _traced(
     report(0.05, "building the network")
     model, inputs = nasviz.models.build(source, facts, seed=0)
     report(0.2, "tracing and comparing with your network")
-    network = nasviz.trace.trace(model, inputs)
+    network = nasviz.trace.trace_quietly(model, inputs)
     report(0.6, "finding what could go")
     return network, search_space(network, wishes["protect"], wishes["collapse"])
 
@@ -417,5 +421,5 @@ TASKS = {task.__name__: _only_trusted(task) for task in _TASKS}
 
 if __name__ == "__main__":
     if WARM in sys.argv:
-        nasviz.trace.trace(*nasviz.models.build(NetworkSource("demonet"), seed=0))
+        nasviz.trace.trace_quietly(*nasviz.models.build(NetworkSource("demonet"), seed=0))
     serve(CHANNEL, TASKS)

@@ -56,6 +56,7 @@ _RULES: Mapping[str, Rule] = {
     "num_workers": Number(0, 256, whole=True),
     "processes": Number(1, 4096, whole=True),
     "trained_epochs": Number(0, 10**6, whole=True),
+    "allow_changed_training": Truth(),
     "from_scratch": Truth(),
     **{setting.name: rule_of(setting) for setting in RECIPE},
 }
@@ -214,6 +215,8 @@ class RunSettings:
     """Parameter of the Beta distribution from which the shares of mixed images are drawn; 0 mixes none."""
     label_smoothing: float = 0.0
     """Share of every label that is spread over all classes."""
+    allow_changed_training: bool = False
+    """Whether a network is trained although its traced form lacks something that it does in training mode."""
     from_scratch: bool = False
     """Whether all weights are drawn anew, whatever the network has learnt: an architecture is trained."""
     trained_epochs: int = 0

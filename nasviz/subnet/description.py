@@ -18,6 +18,8 @@ from nasviz.subnet.allowed import function_name, function_named
 from nasviz.subnet.feed import known_inputs, remember_inputs
 from nasviz.subnet.literals import check_identifier, check_path, decode, encode
 from nasviz.subnet.modules import build_module, describe_module
+from nasviz.trace.inputs import BATCH, as_json, check_description, known_description, set_inputs_
+from nasviz.trace.inputs import describe as describe_input
 
 __all__ = ["build", "describe", "distinct_tensors"]
 
@@ -62,6 +64,7 @@ def describe(net: fx.GraphModule) -> dict[str, Any]:
         "name": type(net).__name__,
         "training": net.training,
         "inputs": [asdict(virtual) for virtual in known_inputs(net) or ()],
+        "takes": as_json(known_description(net.graph) or {}),
         "nodes": [_describe_node(node) for node in net.graph.nodes],
         "modules": modules,
         "tensors": {check_path(name): _describe_tensor(net, name, t) for name, t in tensors.items()},
@@ -111,10 +114,28 @@ def build(data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> fx.GraphMod
     reserved = [k for k in (*root._modules, *root._parameters, *root._buffers) if hasattr(fx.GraphModule, k)]
     if reserved:
         raise GraphError(f"the name {reserved[0]!r} is torch.fx's own")
+    inputs = _inputs(data.get("inputs"))
+    set_inputs_(graph, _taken(data, graph, inputs))
     net = fx.GraphModule(root, graph, check_identifier(data.get("name")))
     net.graph.lint()
-    remember_inputs(net, _inputs(data.get("inputs")))
+    remember_inputs(net, inputs)
     return net.train(bool(data.get("training", True)))
+
+
+def _taken(data: Mapping[str, Any], graph: fx.Graph, inputs: tuple[Input, ...]) -> dict[str, Any] | None:
+    """What the network takes; a folder of an earlier version says it only of inputs that are tensors."""
+    nodes = graph.find_nodes(op="placeholder")
+    if "takes" in data:
+        return check_description(data["takes"], [str(node.target) for node in nodes]) or None
+    known = {item.id: item for item in inputs}
+    if not all(node.name in known for node in nodes):
+        return None
+    taken = {}
+    for node in nodes:
+        item = known[node.name]
+        kind, _ = describe_input(torch.empty(0, dtype=getattr(torch, item.dtype)), {})
+        taken[str(node.target)] = kind, tuple(BATCH if size < 0 else size for size in item.shape)
+    return taken
 
 
 def _inputs(described: Any) -> tuple[Input, ...]:

@@ -13,6 +13,7 @@ from torch import Tensor, fx, nn
 
 from nasviz.errors import ConstructionError
 from nasviz.graph import Input
+from nasviz.trace.inputs import known_description, zeros_of
 
 __all__ = ["arguments", "example_inputs", "known_inputs", "remember_inputs"]
 
@@ -54,7 +55,30 @@ def example_inputs(
                 else _smallest_table(net, nodes[virtual.id])
             )
             values[virtual.id] = torch.randint(high, shape, generator=generator).to(like.device, dtype)
-    return tuple(_nested(node, values) for node in net.graph.nodes if node.op == "placeholder")
+    placeholders = [node for node in net.graph.nodes if node.op == "placeholder"]
+    taken = known_description(net.graph) or {}
+    return tuple(
+        _completed(_nested(node, values), taken.get(str(node.target)), batch, like) for node in placeholders
+    )
+
+
+def _completed(value: Any, description: Any, batch: int, like: Tensor) -> Any:
+    """An argument with what no vertex reads: settings as they were traced, and zeros for tensors."""
+    if isinstance(description, list):
+        parts = value if isinstance(value, list) else []
+        parts = [*parts, *[None] * (len(description) - len(parts))]
+        return [_completed(p, d, batch, like) for p, d in zip(parts, description, strict=True)]
+    if isinstance(description, dict):
+        known = value if isinstance(value, dict) else {}
+        return {key: _completed(known.get(key), d, batch, like) for key, d in description.items()}
+    if description is None or value is not None:
+        return value
+    kind, *rest = description
+    if kind == "object":
+        return SimpleNamespace(**{key: _completed(None, d, batch, like) for key, d in rest[0].items()})
+    if kind == "value":
+        return rest[0]
+    return None if kind == "anything" else zeros_of(description, batch, like)
 
 
 def _smallest_table(net: fx.GraphModule, node: fx.Node) -> int:

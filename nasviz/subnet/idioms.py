@@ -30,7 +30,9 @@ _INFIX = {
     "div.Tensor": "/",
     "matmul.default": "@",
 }
-_TAKEN = frozenset("self torch nn F aten OrderedDict namedtuple float slice getattr Network put".split())
+_TAKEN = frozenset(
+    "self check sizes torch nn F aten OrderedDict namedtuple float slice getattr Network put".split()
+)
 """Names that a generated `forward` uses itself."""
 _ARITHMETIC = {operator.mul: "*", operator.add: "+", operator.sub: "-", operator.floordiv: "//"}
 

@@ -22,7 +22,7 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils import _pytree as pytree
 
-from nasviz.errors import ConstructionError
+from nasviz.errors import ConstructionError, InputError
 from nasviz.graph import ConstructionPlan, Slice, TraceGraph
 from nasviz.subnet.lockstep import Memory, run
 from nasviz.subnet.probes import Probe, probes
@@ -174,7 +174,7 @@ def _checks(
         try:
             got = _answers(small, mode, memory, pieces, remember=True)
             wanted = _answers(zeroed, mode, memory, mode.statistics)
-        except RuntimeError:
+        except (RuntimeError, InputError):
             if mode.spare is None:
                 raise
             mode, memory = mode._replace(fed=mode.spare), Memory()  # sizes stand in the graph

@@ -20,8 +20,9 @@ from nasviz.subnet.erase import leaving_node
 from nasviz.subnet.idioms import call_source, literal, variable
 from nasviz.subnet.modules import settings_of
 from nasviz.subnet.stochastic_depth import StochasticDepth
-from nasviz.subnet.templates import HEAD, LOADER, STOCHASTIC_DEPTH
+from nasviz.subnet.templates import CHECK, HEAD, LOADER, STOCHASTIC_DEPTH
 from nasviz.subnet.third_party import Import, has_rule, import_of
+from nasviz.trace.inputs import known_description
 from nasviz.trace.leaves import BatchNormCall, OutputForm, Position, ScaledDotProductAttention
 
 __all__ = ["source_of"]
@@ -49,8 +50,11 @@ def source_of(net: fx.GraphModule) -> str:
         )
     if any(settings_of(m)[0] is StochasticDepth for path, m in kept.items() if path not in imported):
         parts.append(STOCHASTIC_DEPTH)
+    taken = known_description(net.graph)
+    if taken:
+        parts.append(CHECK)
     constructor = "\n".join(f"        {line}" for line in _constructor(net, kept))
-    forward = "\n".join(f"        {line}" for line in _forward(net))
+    forward = "\n".join(f"        {line}" for line in (*_checks(net, taken), *_forward(net)))
     arguments = ", ".join(["self", *(variable(n) for n in net.graph.nodes if n.op == "placeholder")])
     parts.append(
         f'class Network(nn.Module):\n    """{_summary(net)}"""\n\n'
@@ -59,6 +63,17 @@ def source_of(net: fx.GraphModule) -> str:
     )
     parts.append(LOADER)
     return "\n\n".join(parts)
+
+
+def _checks(net: fx.GraphModule, taken: Mapping[str, Any] | None) -> list[str]:
+    """Lines that refuse inputs of other shapes than the network was made for."""
+    if not taken:
+        return []
+    nodes = [node for node in net.graph.find_nodes(op="placeholder") if str(node.target) in taken]
+    return [
+        "sizes = {}",
+        *(f"check({str(n.target)!r}, {variable(n)}, {taken[str(n.target)]!r}, sizes)" for n in nodes),
+    ]
 
 
 def _head(imported: Iterable[Import]) -> str:

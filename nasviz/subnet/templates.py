@@ -1,6 +1,6 @@
 """Fixed parts of the Python source that `source` writes."""
 
-__all__ = ["HEAD", "LOADER", "STOCHASTIC_DEPTH"]
+__all__ = ["CHECK", "HEAD", "LOADER", "STOCHASTIC_DEPTH"]
 
 HEAD = '''\
 """A network as Python source. It needs torch only; `load()` reads weights.safetensors beside this file."""
@@ -30,6 +30,48 @@ def put(root, path, value):
         root.register_parameter(name, value)
     else:
         root.register_buffer(name, value)
+'''
+
+CHECK = '''\
+def check(name, value, made_for, sizes):
+    """Refuse an input of another shape or kind than this network was made for: its sizes stand in the code.
+
+    Sizes given as text are free; equal texts stand for equal sizes.
+    """
+    if torch.jit.is_tracing():
+        return
+    if isinstance(made_for, dict):
+        if not hasattr(value, "keys") or set(value) != set(made_for):
+            found = sorted(value) if hasattr(value, "keys") else type(value).__name__
+            raise ValueError(f"{name} has {found}; this network was made for {sorted(made_for)}")
+        for key, part in made_for.items():
+            check(f"{name}[{key!r}]", value[key], part, sizes)
+    elif isinstance(made_for, list):
+        if len(value) != len(made_for):
+            raise ValueError(f"{name} has {len(value)} parts; this network was made for {len(made_for)}")
+        for number, part in enumerate(made_for):
+            check(f"{name}[{number}]", value[number], part, sizes)
+    elif made_for[0] == "object":
+        for key, part in made_for[1].items():
+            check(f"{name}.{key}", getattr(value, key), part, sizes)
+    elif made_for[0] == "value":
+        if value != made_for[1]:
+            raise ValueError(f"{name} is {value!r}; this network was made for {made_for[1]!r}")
+    elif made_for[0] != "anything":
+        kind, shape = made_for
+        if not isinstance(value, torch.Tensor):
+            raise ValueError(f"{name} is a {type(value).__name__}; this network was made for a tensor")
+        given = (
+            "floating" if value.is_floating_point() else "complex" if value.is_complex()
+            else "bool" if value.dtype == torch.bool else "integer"
+        )
+        fits = len(value.shape) == len(shape) and all(
+            found == (sizes.setdefault(size, found) if isinstance(size, str) else size)
+            for found, size in zip(value.shape, shape)
+        )
+        if given != kind or not fits:
+            found = f"{given} {tuple(value.shape)}"
+            raise ValueError(f"{name} is {found}; this network was made for {kind} {shape}")
 '''
 
 STOCHASTIC_DEPTH = '''\

@@ -15,6 +15,7 @@ from torch import Tensor, fx, nn
 from nasviz.errors import ConstructionError, InvalidSettingError
 from nasviz.graph import SearchSpace, SwitchPlan, Vertex, plan_switches
 from nasviz.trace import TracedNetwork
+from nasviz.trace.inputs import known_description, set_inputs_
 from nasviz.trace.origin import ORIGIN, Origin
 
 __all__ = ["Switched", "add_switches"]
@@ -138,6 +139,7 @@ def copied(graph: fx.Graph) -> fx.Graph:
     values: dict[fx.Node, fx.Node] = {}
     made.output(made.graph_copy(graph, values))
     made.output_node().meta = dict(graph.output_node().meta)
+    set_inputs_(made, known_description(graph))
     assert all(node.name == values[node].name for node in values)
     return made
 

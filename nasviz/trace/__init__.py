@@ -7,20 +7,22 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from nasviz.trace.ladder import trace
+from nasviz.trace.ladder import trace, trace_quietly, warn_of_changes
 from nasviz.trace.leaves import OutputForm
 from nasviz.trace.network import TracedNetwork
 from nasviz.trace.parity import Parity
 from nasviz.trace.submodules import splice, trace_submodule
 
-__all__ = ["OutputForm", "Parity", "TracedNetwork", "splice", "trace", "trace_submodule"]
+__all__ = ["OutputForm", "Parity", "TracedNetwork", "splice", "trace", "trace_quietly", "trace_submodule"]
 
 
 class _CallableModule(ModuleType):
     """The package `nasviz.trace`, which hides the function of the same name once it is imported."""
 
     def __call__(self, model: Any, example_inputs: Any) -> TracedNetwork:
-        return trace(model, example_inputs)
+        network = trace_quietly(model, example_inputs)
+        warn_of_changes(network, stacklevel=3)
+        return network
 
 
 sys.modules[__name__].__class__ = _CallableModule

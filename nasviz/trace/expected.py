@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,9 +13,10 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from nasviz.errors import TraceError
+from nasviz.trace.free_axes import SizeReads
 from nasviz.trace.objects import understand
 from nasviz.trace.origin import place_of_error
-from nasviz.trace.parity import Answers, Probe, ask
+from nasviz.trace.parity import Answers, Probe, ask, ask_in_training
 
 __all__ = ["as_arguments", "expected_answers", "first_line", "widened"]
 
@@ -36,8 +39,14 @@ def as_arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 def widened(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The same arguments, a batch of one doubled."""
+    """The same arguments, a batch of one doubled.
+
+    The first tensor says what the batch is. An axis of one beside a larger batch is no batch: it spreads.
+    """
     understand((args, kwargs))
+    tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    if not tensors or not tensors[0].dim() or tensors[0].shape[0] != 1:
+        return args, kwargs
     wide: tuple[tuple[Any, ...], dict[str, Any]] = pytree.tree_map(_widened, (args, kwargs))
     return wide
 
@@ -46,25 +55,38 @@ def _widened(leaf: Any) -> Any:
     return torch.cat([leaf, leaf]) if isinstance(leaf, Tensor) and leaf.dim() and leaf.shape[0] == 1 else leaf
 
 
-def expected_answers(model: nn.Module, probe: Probe) -> Answers:
-    """Answers of `model`; without those at another batch size or in training mode where it has none.
+def expected_answers(model: nn.Module, probe: Probe) -> tuple[Answers, dict[str, list[int]]]:
+    """Answers of `model`, and the sizes of tensors that its code was handed in each mode.
+
+    Those at another batch size or in training mode are missing where it has none.
 
     Raises:
         TraceError: `model` does not run on such inputs.
     """
     try:
-        answers = ask(model, model, probe, batch=False, train=False)
+        answers, sizes = _watched(partial(ask, model, model, probe, batch=False, train=False))
     except Exception as error:  # the user's code
         raise TraceError(
             f"{type(model).__name__} does not run on inputs of shape {_shapes(probe)}: {first_line(error)}"
             f"{place_of_error(error, model)}; give it inputs of the shapes and types that it was made for"
         ) from error
+    reads = {"eval": sizes}
+    larger = replace(probe, args=probe.larger_args, kwargs=probe.larger_kwargs)
     with suppress(Exception):  # the user's code, at another batch size
-        answers.batch = ask(model, model, probe, train=False).batch
+        answers.batch = ask(model, model, larger, batch=False, train=False).eval
     with suppress(Exception):  # the user's code, in training mode
-        trained = ask(model, model, probe, batch=False)
-        answers.train, answers.buffers = trained.train, trained.buffers
-    return answers
+        trained, reads["train"] = _watched(partial(ask_in_training, model, model, probe))
+        answers.train, answers.buffers, answers.draws = trained.train, trained.buffers, trained.draws
+    return answers, {mode: found for mode, found in reads.items() if found is not None}
+
+
+def _watched(run: Callable[..., Answers]) -> tuple[Answers, list[int] | None]:
+    """Answers, and the sizes that the user's code was handed meanwhile; `None` where that disturbs it."""
+    watch = SizeReads()
+    try:
+        return run(watch=watch), watch.found
+    except Exception:  # an error of the model itself comes again
+        return run(), None
 
 
 def _shapes(probe: Probe) -> str:

@@ -22,7 +22,7 @@ from torch.utils import _pytree as pytree
 from nasviz.trace.leaves import Position
 from nasviz.trace.regions import inline_regions
 
-__all__ = ["OPAQUE", "Program", "export_program", "opaque"]
+__all__ = ["OPAQUE", "Program", "argument_names", "export_program", "opaque"]
 
 OPAQUE = frozenset({"StochasticDepth", "DropPath"})
 """Classes of modules that are kept whole: they draw one random number per sample and depend on the mode."""
@@ -109,7 +109,7 @@ def _opaque_modules(model: nn.Module) -> Iterator[None]:
             del module.forward
 
 
-def _positional_names(model: nn.Module, count: int) -> list[str]:
+def argument_names(model: nn.Module, count: int) -> list[str]:
     """Names of the first parameters of `forward`."""
     names: list[str] = []
     for parameter in inspect.signature(model.forward).parameters.values():
@@ -150,7 +150,7 @@ def _plain(
     flat_args, spec = pytree.tree_flatten((args, dict(kwargs)))
     assert len(flat_args) == len(inputs), "one placeholder for every leaf of the arguments"
     positional, keywords = pytree.tree_unflatten(inputs, spec)
-    program.arguments = dict(zip(_positional_names(model, len(args)), positional, strict=True)) | keywords
+    program.arguments = dict(zip(argument_names(model, len(args)), positional, strict=True)) | keywords
 
     for node in list(graph.nodes):
         name = getattr(node.target, "_schema", None) and node.target._schema.name.split("::")[-1]

@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
 
-from nasviz.errors import ParityError, TraceError
+from nasviz.errors import ParityError, TraceError, TrainingChangedWarning
 from nasviz.trace.constants import fold_constants, free_of_shapes
 from nasviz.trace.expected import as_arguments, expected_answers, first_line
-from nasviz.trace.export import Program, export_program
+from nasviz.trace.export import Program, argument_names, export_program
 from nasviz.trace.forms import fit_forms, is_plain
+from nasviz.trace.free_axes import prove_free_axes
 from nasviz.trace.functional import make_functional
 from nasviz.trace.graph_of import graph_of
+from nasviz.trace.inputs import BATCH, describe, free_axes, set_inputs_
 from nasviz.trace.lift import lift
 from nasviz.trace.network import TracedNetwork, assemble
 from nasviz.trace.origin import place_of_error
-from nasviz.trace.parity import Answers, Parity, Probe, ask, compare, tolerance_of
+from nasviz.trace.parity import (
+    SEEDS,
+    Answers,
+    Parity,
+    Probe,
+    ask,
+    ask_in_training,
+    compare,
+    differ,
+    tolerance_of,
+)
 from nasviz.trace.sizes import BatchSizes, read_sizes_from_input
 from nasviz.trace.state import borrowed
 from nasviz.trace.symbolic import trace_symbolically
 
-__all__ = ["RUNGS", "SYMBOLIC", "Rung", "trace", "trace_call"]
+__all__ = ["RUNGS", "SYMBOLIC", "Rung", "trace", "trace_call", "trace_quietly", "warn_of_changes"]
 
 _ONE_BATCH = "works only for batches of the size of the example inputs"
+_RANDOM = (
+    "in training mode the model draws random numbers (noise, a random path or depth) that the traced network"
+    " does not draw"
+)
 _ONE_MODE = "what the network does in training mode only (auxiliary heads, noise) is not in the graph"
 
 
@@ -63,6 +83,8 @@ class _Task:
     kwargs: dict[str, Any]
     probe: Probe
     expected: Answers
+    reads: Mapping[str, list[int]]
+    """Sizes of tensors that the code of the model was handed, by mode."""
 
     def allows(self, rung: Rung) -> bool:
         """Whether the user's module itself runs as a rung needs it."""
@@ -75,7 +97,8 @@ def trace(model: nn.Module, example_inputs: Any) -> TracedNetwork:
 
     The traced network shares the modules and parameters of `model` under their names; `model` itself is left
     as it was. The batch may have any size later on: it is the first axis of `example_inputs`, whose values
-    matter only by their range. Costs one export and ten forward passes.
+    matter only by their range. Other axes keep their size unless `parity.free_axes` names them; the traced
+    network refuses inputs of other sizes. Costs one export and about ten forward passes.
 
     Args:
         model: Any module that `torch.export` or `torch.fx` can follow.
@@ -86,20 +109,44 @@ def trace(model: nn.Module, example_inputs: Any) -> TracedNetwork:
             names the line and what to try.
         ParityError: The traced network answers differently.
 
+    Warns:
+        TrainingChangedWarning: In training mode the traced network does not compute what `model` does.
+
     Examples:
         >>> import torch
         >>> network = trace(nn.Sequential(nn.Linear(4, 3), nn.ReLU()), torch.zeros(1, 4))
         >>> [vertex.operator for vertex in network.trace_graph]
         ['linear', 'relu']
+        >>> network.parity.free_axes
+        {'input': (0,)}
     """
+    network = trace_quietly(model, example_inputs)
+    warn_of_changes(network, stacklevel=3)
+    return network
+
+
+def trace_quietly(model: nn.Module, example_inputs: Any) -> TracedNetwork:
+    """Trace `model` as `trace` does; whoever calls this tells what training loses (`changed_training`)."""
     return trace_call(model, *as_arguments(example_inputs))
+
+
+def warn_of_changes(network: TracedNetwork, *, stacklevel: int) -> None:
+    """Warn where a traced network trains another function than the model does."""
+    if changes := network.parity.changed_training:
+        warnings.warn(
+            f"training {network.trace_graph.name} as traced is not training the model: {'; '.join(changes)}."
+            " In evaluation mode both agree. Take what the graph cannot hold out of forward, or train the"
+            " model itself; runs of nasviz need allow_changed_training=True to train it as it is",
+            TrainingChangedWarning,
+            stacklevel=stacklevel,
+        )
 
 
 def trace_call(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> TracedNetwork:
     """Trace `model` on arguments by place and by name, no batch of which is one."""
     with borrowed(model):
         probe = Probe.like(args, kwargs)
-        task = _Task(model, args, kwargs, probe, expected_answers(model, probe))
+        task = _Task(model, args, kwargs, probe, *expected_answers(model, probe))
         failures: list[tuple[Rung, Exception]] = []
         for rung in RUNGS:
             if not task.allows(rung):
@@ -123,7 +170,7 @@ def _exported(task: _Task, rung: Rung) -> TracedNetwork:
     program = export_program(task.model, task.args, task.kwargs, train=rung.train, dynamic=rung.dynamic)
     network = _lifted(program, task)
     notes = fit_forms(network, task.model, task.probe, task.expected)
-    return _checked(network, task, replace(rung, costs=(*rung.costs, *notes)))
+    return _checked(network, task, rung, tuple(notes))
 
 
 def _lifted(program: Program, task: _Task) -> TracedNetwork:
@@ -145,30 +192,101 @@ def _followed(task: _Task) -> TracedNetwork:
     """Trace by `torch.fx`, and check."""
     network, whole = trace_symbolically(task.model, task.probe)
     notes = [f"torch.fx does not look into {', '.join(whole)}"] if whole else []
-    return _checked(network, task, replace(SYMBOLIC, costs=(*SYMBOLIC.costs, *notes)))
+    return _checked(network, task, replace(SYMBOLIC, costs=(*SYMBOLIC.costs, *notes)), ())
 
 
-def _checked(network: TracedNetwork, task: _Task, rung: Rung) -> TracedNetwork:
-    """`network` with its parity.
+def _checked(network: TracedNetwork, task: _Task, rung: Rung, notes: tuple[str, ...]) -> TracedNetwork:
+    """`network` with its parity; from here on it takes only what it was found to answer rightly.
 
     Raises:
         ParityError: It answers differently; in training mode that is a warning where it was not traced in it.
     """
-    warnings, tolerance, expected = list(rung.costs), tolerance_of(task.model), task.expected
+    tolerance, expected = tolerance_of(task.model), task.expected
     batch = rung.dynamic and expected.batch is not None
     found = ask(network, task.model, task.probe, batch=batch, train=expected.train is not None)
-    if expected.train is None:
-        warnings.append("in training mode the model does not run on the example inputs: not checked")
-    elif not rung.train:
-        try:
+    changes = list(notes)
+    try:
+        if expected.train is None:
+            changes.append("in training mode the model does not run on the example inputs: not checked")
+        elif not rung.train:
             compare(Answers(None, train=expected.train, buffers=expected.buffers), found, tolerance)
-        except ParityError as error:
-            warnings.append(f"in training mode {error}")
-            found = replace(found, train=None, buffers={})
+        changes += _lost_draws(network, task, found, tolerance)
+    except ParityError as error:
+        if rung.train:
+            raise
+        changes += [_draws_nothing(network, task, tolerance) or f"in training mode {error}"]
+        found = replace(found, train=None, buffers={})
     errors = compare(expected, found, tolerance)
-    network.parity = Parity(errors, rung.name, tuple(warnings))
+    described = _described(network, task, tolerance, is_batched=batch)
+    costs = [cost for cost in rung.costs if changes or cost != _ONE_MODE]
+    network.parity = Parity(
+        errors,
+        rung.name,
+        (*costs, *changes),
+        tuple(changes),
+        {place: tuple(axes) for place, axes in free_axes(described).items()},
+    )
+    set_inputs_(network.graph, described)
+    network.recompile()
     network.train(task.model.training)
     return network
+
+
+def _lost_draws(network: TracedNetwork, task: _Task, found: Answers, tolerance: float) -> list[str]:
+    """What goes missing where the model draws random numbers in training mode.
+
+    Both answered alike to the first seed. A path that Python's generator drew was the same by chance, and a
+    branch that is left out once in a hundred times was there: so other seeds are tried, more of them where
+    the model has drawn what the traced network has not.
+
+    Raises:
+        ParityError: The network was traced in training mode, with one random path for good.
+    """
+    expected = task.expected
+    if expected.train is None or found.draws is None or expected.draws is None:
+        return []
+    is_same = torch.equal(expected.draws.torch, found.draws.torch) and not expected.draws.has_others
+    for seed in SEEDS[1:2] if is_same else SEEDS[1:]:
+        theirs = ask_in_training(task.model, task.model, task.probe, seed=seed)
+        if is_same and not differ(expected.train, theirs.train, 0.0):
+            return []  # nothing is drawn
+        ours = ask_in_training(network, task.model, task.probe, seed=seed)
+        if differ(theirs.train, ours.train, tolerance):
+            raise ParityError(_RANDOM)
+    return []
+
+
+def _draws_nothing(network: TracedNetwork, task: _Task, tolerance: float) -> str | None:
+    """In words that the model draws random numbers in training mode and the traced network does not."""
+    answers = [
+        [ask_in_training(net, task.model, task.probe, seed=seed).train for seed in SEEDS[:2]]
+        for net in (task.model, network)
+    ]
+    is_random = [differ(one, other, tolerance) for one, other in answers]
+    return _RANDOM if is_random == [True, False] else None
+
+
+def _described(network: TracedNetwork, task: _Task, tolerance: float, *, is_batched: bool) -> dict[str, Any]:
+    """What `network` takes, by the names of its arguments."""
+    names = argument_names(task.model, len(task.args))
+    arguments = dict(zip(names, task.args, strict=True)) | task.kwargs
+    proven = prove_free_axes(network, task.model, task.probe, task.reads, tolerance)
+    given = pytree.tree_leaves((task.args, task.kwargs))
+    numbers = {id(leaf): number for number, leaf in enumerate(given)}
+    batch = next((leaf.shape[:1] for leaf in given if isinstance(leaf, Tensor)), ()) if is_batched else ()
+    labels: dict[tuple[Any, ...], dict[int, str]] = {}
+    for path, leaf in pytree.tree_flatten_with_path(arguments)[0]:
+        if isinstance(leaf, Tensor):
+            axes = {axis: label for (i, axis), label in proven.items() if i == numbers[id(leaf)]}
+            if batch and leaf.shape[:1] == batch:
+                axes = {0: BATCH} | axes
+            labels[tuple(_key(step) for step in path)] = axes
+    return {name: describe(value, labels, (name,)) for name, value in arguments.items()}
+
+
+def _key(step: Any) -> Any:
+    """The key, index or attribute of one step of a pytree's path."""
+    return next(getattr(step, name) for name in ("key", "idx", "name") if hasattr(step, name))
 
 
 def _refusal(model: nn.Module, failures: list[tuple[Rung, Exception]]) -> TraceError:

@@ -2,12 +2,17 @@
 
 Both are run on the same random inputs with the same seed, on random running statistics and with every
 parameter that is all one number replaced by random ones. The user's module is given back as it was.
+
+In training mode they must agree for more than one seed where random numbers are drawn: that a random path was
+taken once and for all shows by another seed.
 """
 
 from __future__ import annotations
 
+import random
+import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,9 +24,23 @@ from nasviz.errors import ParityError
 from nasviz.trace.objects import understand
 from nasviz.trace.state import borrowed, spread
 
-__all__ = ["Answers", "Parity", "Probe", "ask", "compare", "relative_error", "tolerance_of"]
+__all__ = [
+    "SEEDS",
+    "Answers",
+    "Draws",
+    "Parity",
+    "Probe",
+    "ask",
+    "ask_in_training",
+    "compare",
+    "differ",
+    "relative_error",
+    "tolerance_of",
+]
 
 _SEED = 20240607
+SEEDS = tuple(range(_SEED, _SEED + 6))
+"""Seeds of the comparisons in training mode; the first alone where no random numbers are drawn."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +53,11 @@ class Parity:
     """How it was traced."""
     warnings: tuple[str, ...] = ()
     """What this way of tracing costs."""
+    changed_training: tuple[str, ...] = ()
+    """In what the traced network differs from the model in training mode; empty where it was found to be
+    the same."""
+    free_axes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Axes of each input that may have any size; all others must be as they were traced."""
 
     @property
     def worst(self) -> float:
@@ -74,6 +98,16 @@ class Probe:
         return cls(args, kwargs, *pytree.tree_map(larger, (args, kwargs)))
 
 
+@dataclass(frozen=True)
+class Draws:
+    """Which random numbers a network has drawn."""
+
+    torch: Tensor
+    """State of torch's generator afterwards."""
+    has_others: bool
+    """Whether Python's or NumPy's generator was asked."""
+
+
 @dataclass
 class Answers:
     """What a network answers to a probe."""
@@ -81,6 +115,8 @@ class Answers:
     eval: Any
     batch: Any = None
     train: Any = None
+    draws: Draws | None = None
+    """In training mode."""
     buffers: dict[str, Tensor] = field(default_factory=dict)
     """Buffers of the user's network after one batch in training mode."""
     written: frozenset[str] = frozenset()
@@ -90,15 +126,25 @@ class Answers:
 
 
 def ask(
-    network: nn.Module, model: nn.Module, probe: Probe, *, batch: bool = True, train: bool = True
+    network: nn.Module,
+    model: nn.Module,
+    probe: Probe,
+    *,
+    batch: bool = True,
+    train: bool = True,
+    watch: AbstractContextManager[Any] | None = None,
 ) -> Answers:
-    """Answers of `network`, which is `model` or shares its tensors; both are left as they were."""
+    """Answers of `network`, which is `model` or shares its tensors; both are left as they were.
+
+    `watch` is entered around the run in evaluation mode.
+    """
     with _spread(model, network):
         network.eval()
-        with torch.random.fork_rng(devices=_devices(model)):
-            torch.manual_seed(_SEED)
+        with _seeded(_SEED):
             before = _buffers(model)
-            answers = Answers(_detached(network(*probe.args, **probe.kwargs)))
+            with watch or nullcontext():
+                output = network(*probe.args, **probe.kwargs)
+            answers = Answers(_detached(output))
             after = _buffers(model)
             answers.written = _changed(before, after)
             if answers.written:
@@ -107,12 +153,53 @@ def ask(
         if batch:
             answers.batch = _detached(network(*probe.larger_args, **probe.larger_kwargs))
     if train:
-        with _spread(model, network):
-            network.train()
-            torch.manual_seed(_SEED)
-            answers.train = _detached(network(*probe.args, **probe.kwargs))
-            answers.buffers = _buffers(model)
+        trained = ask_in_training(network, model, probe)
+        answers.train, answers.buffers, answers.draws = trained.train, trained.buffers, trained.draws
     return answers
+
+
+def ask_in_training(
+    network: nn.Module,
+    model: nn.Module,
+    probe: Probe,
+    *,
+    seed: int = _SEED,
+    watch: AbstractContextManager[Any] | None = None,
+) -> Answers:
+    """Answers in training mode alone, with the generators of torch, Python and NumPy at `seed`."""
+    with _spread(model, network):
+        network.train()
+        with _seeded(seed):
+            before = _other_generators()
+            with watch or nullcontext():
+                output = network(*probe.args, **probe.kwargs)
+            draws = Draws(torch.get_rng_state(), has_others=_other_generators() != before)
+            return Answers(None, train=_detached(output), buffers=_buffers(model), draws=draws)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Within, random numbers start at `seed`; afterwards all generators go on from where they were."""
+    numpy = sys.modules.get("numpy")
+    python, others = random.getstate(), numpy.random.get_state() if numpy else None
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        try:
+            torch.manual_seed(seed)
+            random.seed(seed)
+            if numpy:
+                numpy.random.seed(seed % 2**32)
+            yield
+        finally:
+            random.setstate(python)
+            if numpy:
+                numpy.random.set_state(others)
+
+
+def _other_generators() -> tuple[Any, ...]:
+    """States of the generators that torch knows nothing of."""
+    numpy = sys.modules.get("numpy")
+    drawn = numpy.random.get_state() if numpy else ()
+    return random.getstate(), *(part.tobytes() if hasattr(part, "tobytes") else part for part in drawn)
 
 
 @contextmanager
@@ -120,10 +207,6 @@ def _spread(model: nn.Module, network: nn.Module) -> Iterator[None]:
     generator = torch.Generator().manual_seed(_SEED)
     with torch.no_grad(), borrowed(network), borrowed(model), spread(model, generator):
         yield
-
-
-def _devices(model: nn.Module) -> list[int]:
-    return sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
 
 
 def _buffers(model: nn.Module) -> dict[str, Tensor]:
@@ -163,6 +246,19 @@ def compare(expected: Answers, found: Answers, tolerance: float) -> dict[str, fl
                 f" allowed {tolerance:.1g}"
             )
     return errors
+
+
+def differ(one: Any, other: Any, tolerance: float) -> bool:
+    """Return whether two outputs differ by more than `tolerance`, or in form.
+
+    Examples:
+        >>> differ((torch.ones(2), None), (torch.ones(2) + 1e-9, None), tolerance=1e-6)
+        False
+    """
+    try:
+        return not _error_of_outputs("train", one, other) <= tolerance
+    except ParityError:
+        return True
 
 
 def _error_of_outputs(kind: str, expected: Any, found: Any) -> float:

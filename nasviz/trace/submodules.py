@@ -16,7 +16,7 @@ from torch.utils import _pytree as pytree
 
 from nasviz.errors import ConstructionError, TraceError
 from nasviz.trace.expected import first_line, widened
-from nasviz.trace.ladder import trace_call
+from nasviz.trace.ladder import trace_call, warn_of_changes
 from nasviz.trace.network import TracedNetwork
 from nasviz.trace.objects import understand
 from nasviz.trace.state import borrowed
@@ -52,6 +52,7 @@ def trace_submodule(model: nn.Module, path: str, example_inputs: Any) -> TracedN
             f"the rest of {type(model).__name__} reads {', '.join(shared)} too: protect what reads them here"
         )
         network.parity = replace(network.parity, warnings=(*network.parity.warnings, note))
+    warn_of_changes(network, stacklevel=3)
     return network
 
 

@@ -38,7 +38,7 @@ from nasviz.train.processes import ALONE, Processes
 from nasviz.train.progress import Listener, Progress
 from nasviz.train.pruning import end_search
 from nasviz.train.recorder import Recorder
-from nasviz.train.session import Session, open_session
+from nasviz.train.session import Session, open_session, require_same_training
 from nasviz.train.silent import Silent
 
 __all__ = ["Progress", "execute", "take_part"]
@@ -85,6 +85,7 @@ def execute(
         with processes.telling_of_deaths():
             session = open_session(run.settings, processes)
             name = restore(session, run.folder)
+            require_same_training(session)
             settle(run.folder)
             writer.rewind(session.step - 1)
             _introduce(run, session, writer, name)
@@ -115,6 +116,7 @@ def take_part(settings: RunSettings, processes: Processes, *, trust: Iterable[st
     with processes.telling_of_deaths():
         session = open_session(settings, processes)
         restore(session, None)
+        require_same_training(session)
         return _Execution(session, None, Silent(), None).to_the_end()
 
 
@@ -163,6 +165,8 @@ def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | Non
             aim += f", and {share} of {len(session.space.channels)} channel groups"
         words = f"start on {device}{together}: {schedule.total_steps} steps, {aim}"
         writer.event(0, "start", words)
+        for change in session.network.parity.changed_training:
+            writer.event(0, "changed training", f"this is not training the network as written: {change}")
     else:
         place = f"after {session.step} of {schedule.total_steps} steps"
         words = f"resumed on {device}{together} from {checkpoint}, {place}"

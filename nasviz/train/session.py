@@ -26,7 +26,7 @@ from nasviz.optim.binding import count_of
 from nasviz.optim.selecting import SelectingOptimizer
 from nasviz.optim.slim import Slim
 from nasviz.runs import RunSettings, Schedule
-from nasviz.trace import trace
+from nasviz.trace import trace_quietly
 from nasviz.train.learning_rate import make_scheduler
 from nasviz.train.objective import load_loss
 from nasviz.train.processes import ALONE, Processes, running_statistics
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from nasviz.trace import TracedNetwork
     from nasviz.train.objective import Loss
 
-__all__ = ["Session", "choose_device", "open_session", "seed_everything"]
+__all__ = ["Session", "choose_device", "open_session", "require_same_training", "seed_everything"]
 
 
 @dataclass
@@ -162,7 +162,7 @@ def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session
     if settings.from_scratch:
         models.reset_(model, settings.seed)
     origin = describe_origin(settings.network, model)
-    network = trace(model, example_inputs)
+    network = trace_quietly(model, example_inputs)
     _require_any_batch_size(network)
     entry = settings.network.entry
     # Operations of a recurrent cell share weights and read several values: only whole they can be weighed.
@@ -235,6 +235,22 @@ def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session
         loss=loss,
         origin=origin,
     )
+
+
+def require_same_training(session: Session) -> None:
+    """Refuse to begin training a network that was traced without something that its training needs.
+
+    Raises:
+        InvalidSettingError: The settings do not allow it.
+    """
+    changes = session.network.parity.changed_training
+    if changes and session.step == 0 and not session.settings.allow_changed_training:
+        raise InvalidSettingError(
+            f"allow_changed_training=False, and training {session.network.trace_graph.name} as traced is not"
+            f" training it as written: {'; '.join(changes)}. Change its code so that torch.export can follow"
+            " it in training mode, or allow it: --allow-changed-training on the command line,"
+            " allow_changed_training=True in Python, the checkbox in the app"
+        )
 
 
 def _seed_of(seed: int, rank: int) -> int:

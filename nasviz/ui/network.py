@@ -12,7 +12,7 @@ import streamlit as st
 
 from nasviz import jobs
 from nasviz.catalog import CALLABLE, NETWORKS, Entry, NetworkSource, Value, image_and_others, read_inputs
-from nasviz.draw.labels import count, plain_shape
+from nasviz.draw.labels import axes_text, count, plain_shape
 from nasviz.errors import InvalidSettingError, NasvizError
 from nasviz.graph import SearchSpace
 from nasviz.runs.files import write_bytes
@@ -90,13 +90,17 @@ def facts() -> None:
             ),
         }
     )
-    st.caption(f"Traced by {inert(analysis.rung)}.")
+    st.caption(f"Traced by {inert(analysis.rung)}.{_free(analysis)}")
     if space.collapse or space.protect:
         _wishes(space)
     if not isinstance(analysis.source, OnnxFile):
         published.compare(analysis.source, trace)
     for warning in analysis.warnings:
-        st.warning(sentence(warning), icon=":material/warning:")
+        if warning not in analysis.changed_training:
+            st.warning(sentence(warning), icon=":material/warning:")
+    for change in analysis.changed_training:
+        words = f"Training it is not training your network: {sentence(change)}"
+        st.warning(words, icon=":material/warning:")
     if not space.removable:
         st.info(
             "Nothing in this network can be erased as a whole: it has no branches that meet again. Its graphs"
@@ -117,6 +121,13 @@ def _exactness(analysis: Analysis) -> str:
         return "not compared"
     worst = max(analysis.parity.values())
     return "exact" if worst == 0 else power_of_ten(worst)
+
+
+def _free(analysis: Analysis) -> str:
+    """The axes along which inputs may have any size."""
+    if not analysis.free_axes:
+        return ""
+    return f" Inputs may have any size along these axes: {inert(axes_text(analysis.free_axes))}."
 
 
 def _wishes(space: SearchSpace) -> None:

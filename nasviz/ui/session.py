@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -68,6 +68,9 @@ class Analysis:
     parity: Mapping[str, Any] = field(default_factory=dict)
     rung: str = ""
     warnings: tuple[str, ...] = ()
+    changed_training: tuple[str, ...] = ()
+    """In what training the traced network is not training the model."""
+    free_axes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -221,6 +224,8 @@ def require_analysis() -> Analysis:
             parity=result["parity"],
             rung=result["rung"],
             warnings=tuple(result["warnings"]),
+            changed_training=tuple(result["changed_training"]),
+            free_axes=result["free_axes"],
             seconds=result["seconds"],
         )
     return state.analysis

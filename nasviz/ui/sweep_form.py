@@ -23,7 +23,7 @@ from nasviz.runs import (
 )
 from nasviz.runs.estimating import estimate
 from nasviz.runs.presets import STAND_IN, data_name
-from nasviz.ui import session, view_only
+from nasviz.ui import changed_training, session, view_only
 from nasviz.ui.controls import keep, kept
 from nasviz.ui.data import ask_data, ask_folder, kind_of
 from nasviz.ui.published import printed_accuracy
@@ -137,6 +137,7 @@ def _grid() -> SweepSettings | None:
     )
     keep("form.seeds", seeds)
     wishes: dict[str, Any] = {"protect": tuple(map(str, space.protect)), "collapse": space.collapse}
+    wishes["allow_changed_training"] = changed_training.ask_for_leave()
     if data.problem is not None:
         st.info(f"Before training: {data.problem}.", icon=":material/info:")
         return None
@@ -179,6 +180,7 @@ def _bisection() -> SweepSettings | None:
     data = ask_data(second, kind_of(source))
     space = session.space()
     wishes: dict[str, Any] = {"protect": tuple(map(str, space.protect)), "collapse": space.collapse}
+    wishes["allow_changed_training"] = changed_training.ask_for_leave()
     if data.problem is not None:
         st.info(f"Before training: {data.problem}.", icon=":material/info:")
         return None

@@ -26,6 +26,7 @@ from nasviz.graph import LatencyTable, SearchSpace
 from nasviz.graph.budget import Measure, fit_budget
 from nasviz.runs import RunSettings
 from nasviz.ui import (
+    changed_training,
     controls,
     erasing,
     explained,
@@ -200,6 +201,7 @@ def _values(source: NetworkSource) -> tuple[dict[str, Any], ChosenData]:
     own |= _cells(source, optimizer, own) | recipe.ask_recipe(optimizer.family)
     recipe.offer_published(source.entry, optimizer.name)
     values = {
+        "allow_changed_training": changed_training.ask_for_leave(),
         "epochs": epochs,
         "seed": seed,
         "device": device,
@@ -289,6 +291,9 @@ def _start(source: NetworkSource, space: SearchSpace, values: Mapping[str, Any])
         _tell_steps(settings, space)
     except InvalidSettingError as error:
         st.error(inert(str(error)), icon=":material/error:")
+        return
+    if changed_training.changes() and not settings.allow_changed_training:
+        st.info("Allow the changed training above, or change the network.", icon=":material/info:")
         return
     if st.button("Start training", type="primary", icon=":material/play_arrow:", key="start"):
         jobs.require_trusted(

@@ -1,0 +1,290 @@
+"""Which axes of the inputs may have another size than they were traced with.
+
+An axis is proven free where the traced network answers as the model at a second size, and where the model's
+own code was handed the same sizes in both runs. Then nothing in its Python can have depended on that axis: no
+branch was taken and no literal was made from its size, and what is left are operators, which take any size.
+"""
+
+from __future__ import annotations
+
+import dis
+import math
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+
+from nasviz.trace.parity import Answers, Probe, ask, ask_in_training, compare
+
+__all__ = ["Axis", "SizeReads", "prove_free_axes"]
+
+_TORCH = str(Path(torch.__file__).parent)
+_SHAPE: Any = Tensor.shape.__get__  # type: ignore[attr-defined]
+_COUNTS = (Tensor.numel, Tensor.nelement, torch.numel, Tensor.__len__, Tensor.stride)
+_LARGE = 64
+"""Axes of at least this size are halved for the second run; shorter ones grow."""
+
+_WORDS = {1: "width", 2: "height", 3: "depth"}
+
+Axis = tuple[int, int]
+"""Number of a tensor among all inputs, and one of its axes."""
+
+
+class SizeReads(TorchFunctionMode):
+    """While it is entered, collects every size of a tensor that Python code outside of torch is handed.
+
+    Examples:
+        >>> with SizeReads() as sizes:
+        ...     rows = torch.zeros(2, 3).shape[0]
+        >>> sizes.found
+        [2]
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[int] = []
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Call `func`, and collect what sizes its result tells."""
+        result = func(*_plain(args), **{key: _plain(value) for key, value in (kwargs or {}).items()})
+        if isinstance(result, torch.Size):
+            return result if _is_torch(sys._getframe(1)) else _Sizes(result, self.found)
+        if isinstance(result, tuple | list):  # how many pieces there are may depend on a size
+            self.found.append(len(result))
+        elif func in _COUNTS or func is Tensor.size:
+            self.found += [] if _is_torch(sys._getframe(1)) else [int(result)]
+        return result
+
+
+class _Sizes(tuple[int, ...]):
+    """The sizes of a tensor; it notes which of them are looked at."""
+
+    _found: list[int]
+
+    def __new__(cls, sizes: Iterable[int], found: list[int]) -> _Sizes:
+        made = super().__new__(cls, sizes)
+        made._found = found
+        return made
+
+    def _all(self) -> torch.Size:
+        self._found.extend(tuple.__iter__(self))
+        return torch.Size(tuple.__iter__(self))
+
+    def __getitem__(self, index: Any) -> Any:
+        value = tuple.__getitem__(self, index)
+        if isinstance(value, tuple):
+            return _Sizes(value, self._found)
+        self._found.append(value)
+        return value
+
+    def __iter__(self) -> Iterator[int]:
+        used = _used_parts(sys._getframe(1), len(self))
+        values = list(tuple.__iter__(self))
+        self._found.extend(value for value, is_used in zip(values, used, strict=True) if is_used)
+        return iter(values)
+
+    def numel(self) -> int:
+        """Return the number of values."""
+        return math.prod(self._all())
+
+    def __add__(self, other: Any) -> Any:
+        return self._all() + tuple(other)
+
+    def __radd__(self, other: Any) -> Any:
+        return tuple(other) + self._all()
+
+    def __mul__(self, other: Any) -> Any:
+        return self._all() * other
+
+    def __eq__(self, other: object) -> bool:
+        return bool(self._all() == (tuple(other) if isinstance(other, tuple | list) else other))
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __lt__(self, other: Any) -> bool:
+        return bool(self._all() < tuple(other))
+
+    def __gt__(self, other: Any) -> bool:
+        return bool(self._all() > tuple(other))
+
+    def __hash__(self) -> int:
+        return hash(self._all())
+
+    def __contains__(self, value: object) -> bool:
+        return value in self._all()
+
+
+def _plain(value: Any) -> Any:
+    """Arguments with all sizes in them looked at."""
+    if isinstance(value, _Sizes):
+        return value._all()
+    if type(value) in (tuple, list):
+        return type(value)(_plain(item) for item in value)
+    return value
+
+
+def _is_torch(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith(_TORCH)
+
+
+def _used_parts(frame: FrameType, count: int) -> list[bool]:
+    """Which of the names that sizes are unpacked into are read: `h` and `w` often are not."""
+    code, place = frame.f_code, frame.f_lasti
+    instructions = list(dis.get_instructions(code))
+    start = next((i for i, found in enumerate(instructions) if found.offset == place), None)
+    if start is None or instructions[start].opname != "UNPACK_SEQUENCE":
+        return [True] * count
+    names: list[str] = []
+    for instruction in instructions[start + 1 : start + 1 + count]:
+        if not instruction.opname.startswith("STORE_FAST"):
+            break
+        value = instruction.argval
+        names += list(value) if isinstance(value, tuple) else [value]
+        if not all(part == "STORE" or part == "FAST" for part in instruction.opname.split("_")):
+            return [True] * count
+    if len(names) < count:
+        return [True] * count
+    read: set[str] = {*code.co_cellvars}
+    for instruction in instructions:
+        if instruction.opname.startswith(("LOAD", "DELETE")):
+            value = instruction.argval
+            read |= set(value) if isinstance(value, tuple) else {value} if isinstance(value, str) else set()
+    return [name in read for name in names[:count]]
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """Tensors among the arguments, and their axes."""
+
+    probe: Probe
+    leaves: list[Any]
+    spec: Any
+    batched: frozenset[int] = field(default_factory=frozenset)
+
+    @classmethod
+    def of(cls, probe: Probe) -> _Inputs:
+        return cls(probe, *pytree.tree_flatten((probe.args, dict(probe.kwargs))))
+
+    def resized(self, sizes: Mapping[Axis, int]) -> Probe:
+        """Arguments with other sizes along some axes."""
+        generator = torch.Generator().manual_seed(0)
+        leaves = list(self.leaves)
+        for (number, axis), size in sizes.items():
+            leaf = leaves[number]
+            index = torch.arange(size, device=leaf.device) % leaf.shape[axis]
+            leaf = leaf.index_select(axis, index)
+            if leaf.is_floating_point():
+                noise = torch.randn(leaf.shape, generator=generator).to(leaf)
+                leaf = leaf + 0.3 * noise * float(leaf.std())
+            leaves[number] = leaf
+        args, kwargs = pytree.tree_unflatten(leaves, self.spec)
+        return Probe(args, kwargs, args, kwargs)
+
+
+def prove_free_axes(
+    network: nn.Module,
+    model: nn.Module,
+    probe: Probe,
+    reads: Mapping[str, list[int]],
+    tolerance: float,
+) -> dict[Axis, str]:
+    """Return the axes, the batch aside, that are free, each with a label; equal labels have one size.
+
+    Costs one run of `network` at another size that mostly fails at once where nothing is free, else three
+    runs.
+
+    Args:
+        network: The traced network.
+        model: What it was traced from.
+        probe: The arguments that it was traced with.
+        reads: The sizes that the code of `model` was handed with `probe`, by mode ("eval" and "train").
+        tolerance: Relative error that counts as rounding.
+    """
+    inputs = _Inputs.of(probe)
+    for axes in _images(inputs):
+        for sizes in _other_sizes(inputs, axes):
+            if _is_free(network, model, inputs.resized(sizes), reads, tolerance):
+                return axes
+    found: dict[Axis, str] = {}
+    for axes in _single_axes(inputs):
+        tried = found | axes
+        if any(
+            _is_free(network, model, inputs.resized(sizes), reads, tolerance)
+            for sizes in _other_sizes(inputs, tried)
+        ):
+            found = tried
+    return found
+
+
+def _images(inputs: _Inputs) -> Iterator[dict[Axis, str]]:
+    """Height and width of all images together; those of one size stay equal between images."""
+    axes = {
+        (number, axis): f"{_WORDS.get(leaf.dim() - axis, axis)}_{int(leaf.shape[axis])}"
+        for number, leaf in enumerate(inputs.leaves)
+        if isinstance(leaf, Tensor) and leaf.dim() >= 4
+        for axis in range(2, leaf.dim())
+    }
+    if axes:
+        yield axes
+
+
+def _single_axes(inputs: _Inputs) -> Iterator[dict[Axis, str]]:
+    """One axis of all inputs at a time: that of one size in all of them, then each alone."""
+    tensors = [(i, leaf) for i, leaf in enumerate(inputs.leaves) if isinstance(leaf, Tensor)]
+    together: dict[int, dict[Axis, str]] = {}
+    for number, leaf in tensors:
+        if leaf.dim() in (2, 3):
+            together.setdefault(int(leaf.shape[1]), {})[number, 1] = "length"
+    yield from (axes for axes in together.values() if len(axes) > 1)
+    for number, leaf in tensors:
+        for axis in range(1, leaf.dim()):
+            yield {(number, axis): f"size_{number}_{axis}"}
+
+
+def _other_sizes(inputs: _Inputs, axes: Mapping[Axis, str]) -> Iterator[dict[Axis, int]]:
+    """Odd sizes first, then multiples of 32, as networks take that halve their input five times."""
+    for step in (1, 32):
+        by_label: dict[str, int] = {}
+        sizes: dict[Axis, int] = {}
+        for (number, axis), label in axes.items():
+            old = int(inputs.leaves[number].shape[axis])
+            if label not in by_label:
+                start = old // 2 if old >= _LARGE else old
+                more = step if step == 1 else 32 * -(-start // 32) - start + (32 if start == old else 0)
+                by_label[label] = start + more + 2 * step * (len(by_label) % 2)
+            sizes[number, axis] = by_label[label]
+        if all(inputs.leaves[n].shape[a] > 0 for n, a in axes):
+            yield sizes
+
+
+def _is_free(
+    network: nn.Module, model: nn.Module, probe: Probe, reads: Mapping[str, list[int]], tolerance: float
+) -> bool:
+    """Whether both answer alike to `probe`, and the model's code is handed the sizes in `reads`."""
+    try:
+        found = ask(network, model, probe, batch=False, train=False)
+    except Exception:  # any error of any operator: this size is not taken
+        return False
+    sizes = SizeReads()
+    try:
+        expected = ask(model, model, probe, batch=False, train=False, watch=sizes)
+        compare(Answers(expected.eval), Answers(found.eval), tolerance)
+        if sizes.found != reads.get("eval"):
+            return False
+        if "train" in reads:
+            sizes = SizeReads()
+            ask_in_training(model, model, probe, watch=sizes)
+            return sizes.found == reads["train"]
+    except Exception:  # the user's code, or a difference
+        return False
+    return True
