@@ -5,8 +5,10 @@ Each leaf refines the built-in a caller would expect, so `except ValueError` wor
 """
 
 import re
+from typing import Any
 
 __all__ = [
+    "ArgumentError",
     "CheckpointError",
     "ConsentNeededError",
     "ConstructionError",
@@ -39,6 +41,7 @@ __all__ = [
     "UntrustedCodeError",
     "ViewerError",
     "WeightsError",
+    "require_type",
 ]
 
 
@@ -73,6 +76,10 @@ class UncheckedFilesWarning(NasvizWarning):
 
 class TrainingChangedWarning(NasvizWarning):
     """A traced network computes in training mode something other than the model it was traced from."""
+
+
+class ArgumentError(NasvizError, TypeError):
+    """An argument is of a kind that the function does not take."""
 
 
 class GraphError(NasvizError, ValueError):
@@ -193,3 +200,21 @@ class LayoutError(NasvizError, RuntimeError):
 
 class ViewerError(NasvizError, RuntimeError):
     """The JavaScript modules of the viewer cannot be linked."""
+
+
+def require_type(argument: str, value: Any, kinds: type | tuple[type, ...], wanted: str, remedy: str) -> None:
+    """Refuse an argument that is of none of `kinds`.
+
+    Raises:
+        ArgumentError: The message names the argument, what was found, and what to do.
+
+    Examples:
+        >>> require_type("net", 3, str, "a traced network", "trace the model first")
+        Traceback (most recent call last):
+        ...
+        nasviz.errors.ArgumentError: net must be a traced network, not int; trace the model first
+    """
+    if not isinstance(value, kinds):
+        kind = value.__name__ if isinstance(value, type) else type(value).__name__
+        found = f"the class {kind} itself" if isinstance(value, type) else kind
+        raise ArgumentError(f"{argument} must be {wanted}, not {found}; {remedy}")

@@ -98,7 +98,7 @@ def add_network(parser: argparse.ArgumentParser, name: str, more: str = "", **op
         action="append",
         default=[],
         metavar="NAME",
-        help="structure, vertex or module that stays",
+        help="structure, vertex or module that stays, by name; a structure also by its id, written id:N",
     )
     parser.add_argument(
         "--collapse",

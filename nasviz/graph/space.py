@@ -11,12 +11,13 @@ from functools import cached_property
 from math import prod
 from typing import Any, Protocol
 
-from nasviz.errors import InvalidSparsityError, UnknownVertexError
+from nasviz.errors import ArgumentError, InvalidSparsityError, UnknownVertexError, require_type
 from nasviz.graph import selection
 from nasviz.graph.channel_space import ChannelSpace
 from nasviz.graph.dependency import DependencyGraph
 from nasviz.graph.gates import Gate, gates
 from nasviz.graph.plan import ConstructionPlan, entailed_rows, plan
+from nasviz.graph.protection import from_first_version, protection
 from nasviz.graph.segments import Segment, SegmentGraph, segment
 from nasviz.graph.structures import (
     RemovalStructure,
@@ -36,7 +37,7 @@ from nasviz.graph.ties import tie
 from nasviz.graph.trace_graph import TraceGraph
 from nasviz.graph.validity import Connectivity
 
-__all__ = ["Group", "SearchSpace", "search_space"]
+__all__ = ["Group", "SearchSpace", "require_space", "search_space"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,21 @@ class Traced(Protocol):
     def trace_graph(self) -> TraceGraph: ...
 
 
+def require_space(space: Any) -> None:
+    """Refuse what is no search space.
+
+    Raises:
+        ArgumentError: The message says how to make one.
+    """
+    require_type(
+        "space",
+        space,
+        SearchSpace,
+        "a search space",
+        "make one of the traced network: nasviz.search_space(net)",
+    )
+
+
 def search_space(
     network: TraceGraph | Traced,
     protect: Iterable[int | str] = (),
@@ -64,7 +80,8 @@ def search_space(
 
     Args:
         network: A trace graph, or what carries one.
-        protect: What must stay: structure ids or names, vertex ids or names, or paths of modules.
+        protect: What must stay: ids of structures as int, or names as text: of structures, vertices or
+            modules. "3" is a module called 3; "id:3" is structure 3.
         collapse: Modules that count as one vertex each: class names, or patterns of paths.
         optional: Outputs whose loss is accepted, such as auxiliary heads: their names, or modules that they
             come from. What only they need may then go as a structure.
@@ -73,7 +90,14 @@ def search_space(
         UnknownVertexError: A wish names something that the network does not have.
         GraphError: A module to collapse hands out more than one value, or no output is required.
     """
-    trace = network if isinstance(network, TraceGraph) else network.trace_graph
+    for name, wishes in (("protect", protect), ("collapse", collapse), ("optional", optional)):
+        if isinstance(wishes, str) or not isinstance(wishes, Iterable):
+            raise ArgumentError(f"{name}={wishes!r:.80} is no list; write {name}=[{wishes!r:.80}]")
+    found = network if isinstance(network, TraceGraph) else getattr(network, "trace_graph", None)
+    remedy = "trace the model first: net = nasviz.trace(model, example_inputs)"
+    require_type("network", network if found is None else found, TraceGraph, "a traced network", remedy)
+    assert isinstance(found, TraceGraph)
+    trace = found
     trace = trace.with_optional(optional)
     names = tuple(collapse)
     return SearchSpace(segment(trace, names), tuple(protect), names)
@@ -263,6 +287,8 @@ class SearchSpace:
         Raises:
             InvalidSparsityError: One of them cannot go, or together they cut something off.
         """
+        if isinstance(erased, str) or not isinstance(erased, Iterable):
+            raise ArgumentError(f"erased={erased!r:.80} is no list; give ids of structures, such as [0, 2]")
         ids = tuple(sorted({self.structure(i).id for i in erased}))
         for i in ids:
             if reason := self._by_id[i].reason:
@@ -323,12 +349,15 @@ class SearchSpace:
     def to_json(self) -> dict[str, Any]:
         """Plain data, ready for `json.dumps`; everything else follows from it."""
         wishes = {"protect": list(self.protect), "collapse": list(self.collapse)}
-        return {"trace": self.trace.to_json()} | wishes
+        return {"version": 2, "trace": self.trace.to_json()} | wishes
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SearchSpace:
         """The space that `to_json` wrote."""
-        return search_space(TraceGraph.from_json(data["trace"]), data["protect"], data["collapse"])
+        protect = data["protect"]
+        if "version" not in data:
+            protect = [from_first_version(wish) for wish in protect]
+        return search_space(TraceGraph.from_json(data["trace"]), protect, data["collapse"])
 
     @cached_property
     def _objections(self) -> dict[str, str]:
@@ -367,17 +396,21 @@ class SearchSpace:
         """Ids of the segments that `protect` names."""
         found: set[int] = set()
         for wish in self.protect:
-            hits = {s.id for s in self.segments if self._names(s, wish)}
+            meant = protection(wish)
+            hits = {s.id for s in self.segments if self._names(s, meant)}
             if not hits:
-                raise UnknownVertexError(
-                    f"cannot protect {wish!r}: no structure, vertex or module has this name"
-                )
+                what = "no structure has this id"
+                if isinstance(meant, str):
+                    what = "no structure, vertex or module has this name"
+                if str(wish).isdecimal():
+                    what += "; the id of a structure is an int, or id:N in text"
+                raise UnknownVertexError(f"cannot protect {wish!r}: {what}")
             found |= hits
         return frozenset(found)
 
     def _names(self, s: Segment, wish: int | str) -> bool:
-        if isinstance(wish, int) or str(wish).isdecimal():
-            return s.id == int(wish)
+        if isinstance(wish, int):
+            return s.id == wish
         return s.name == wish or any(
             wish in (v.id, v.name, v.module) or wish in v.scope for v in (self.trace[i] for i in s.vertices)
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from nasviz.errors import InvalidSettingError
 from nasviz.graph.insertions import Insertion, free_name, insertions_at, with_insertions
 from nasviz.graph.places import choose, places
+from nasviz.graph.protection import protection
 from nasviz.graph.space import SearchSpace, search_space
 from nasviz.graph.switches import Switch
 from nasviz.graph.ties import tie
@@ -90,8 +91,8 @@ def _check(kind: str, over: str, per_channel: bool, cells: Sequence[str]) -> Non
 def _lasting(space: SearchSpace) -> list[int | str]:
     """What is protected, by names that last: ids of segments count anew in every network."""
     return [
-        space.segments[int(wish)].vertices[-1] if isinstance(wish, int) or wish.isdecimal() else wish
-        for wish in space.protect
+        space.segments[wish].vertices[-1] if isinstance(wish, int) else wish
+        for wish in map(protection, space.protect)
     ]
 
 

@@ -198,7 +198,7 @@ class RunSettings:
     threshold: float | None = None
     """Length up to which a structure is pruned."""
     protect: tuple[str, ...] = field(default=())
-    """Structures, vertices or module paths that must stay."""
+    """Structures, vertices or module paths that must stay, by name; structures also as `id:N`."""
     collapse: tuple[str, ...] = field(default=())
     """Modules that count as one vertex each: class names, or patterns of paths such as `cells.*.op*`."""
     cells: tuple[str, ...] = field(default=())
@@ -396,6 +396,9 @@ class RunSettings:
         for name in _NAMES:
             if isinstance(values.get(name), list):
                 values[name] = tuple(values[name])
+        if "allow_changed_training" not in data and isinstance(values.get("protect"), tuple):
+            # Settings of 0.1 have no such field, and in them digits alone were the id of a structure.
+            values["protect"] = tuple(f"id:{w}" if str(w).isdecimal() else w for w in values["protect"])
         return cls(**values)
 
 

@@ -14,6 +14,7 @@ from torch import fx
 
 from nasviz.errors import ConstructionError
 from nasviz.graph import ConstructionPlan, SearchSpace, TraceGraph
+from nasviz.graph.space import require_space
 from nasviz.subnet import probes
 from nasviz.subnet.erase import drop_operands_, drop_outputs_
 from nasviz.subnet.feed import remember_inputs
@@ -32,6 +33,7 @@ from nasviz.subnet.zero import (
     zero_structures,
     zero_tensors,
 )
+from nasviz.trace.network import require_traced
 
 __all__ = ["Subnetwork", "carry_out", "construct"]
 
@@ -80,6 +82,8 @@ def construct(
         InvalidSparsityError: The structures may not go together.
         ConstructionError: `net` does not fit `space`, or the sub-network is not exact.
     """
+    require_traced(net)
+    require_space(space)
     _check_fit(net, space.trace)
     plan = _plan(net, space, erased, gates, channels)
     group = space.group(plan.selected, plan.gates, plan.channels)

@@ -25,6 +25,7 @@ from nasviz.errors import (
     UncheckedFilesWarning,
     UnsafeFileError,
     WeightsError,
+    require_type,
 )
 from nasviz.guarded_files import (
     exists,
@@ -67,6 +68,8 @@ def save(sub: Subnetwork, folder: str | Path, *, mode: int = 0o666) -> Path:
         ExportError: The network calls something that cannot be written down.
         StorageError: The disk is full, or this user may not write there.
     """
+    require_type("sub", sub, Subnetwork, "a sub-network", "make one: sub = nasviz.construct(net, space)")
+    require_type("folder", folder, (str, Path), "the path of a folder", "give text or a pathlib.Path")
     return write_network(sub.module, folder, sub.report.to_json(), mode=mode)
 
 
@@ -132,6 +135,7 @@ def load(folder: str | Path) -> fx.GraphModule:
         GraphError: `graph.json` is missing, damaged, or asks for something that is not on the lists.
         WeightsError: `weights.safetensors` is missing, damaged, or does not fit `graph.json`.
     """
+    require_type("folder", folder, (str, Path), "the path of a folder", "give text or a pathlib.Path")
     folder = Path(folder).expanduser().resolve()  # a link that the caller names is the caller's own
     if imports := _imports(folder):
         raise GraphError(

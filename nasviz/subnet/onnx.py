@@ -20,11 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from nasviz.errors import ExportError
+from nasviz.errors import ExportError, require_type
 from nasviz.guarded_files import current_umask, refusal, require_room, staging_folder, sync_file, sync_folder
 from nasviz.subnet.construct import Subnetwork
 from nasviz.subnet.reading_back import batch_axes, fed, largest_difference, longer, tensors, tolerance
-from nasviz.trace.state import borrowed
+from nasviz.trace.state import borrowed, require_module
 
 __all__ = ["OnnxExport", "export_onnx"]
 
@@ -64,6 +64,8 @@ def export_onnx(
         StorageError: The disk is full, or this user may not write there; an old file is still there.
     """
     module = net.module if isinstance(net, Subnetwork) else net
+    require_module("net", module)
+    require_type("path", path, (str, Path), "the path of a file", "give text or a pathlib.Path")
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from nasviz.errors import ExportError
+from nasviz.errors import ExportError, require_type
 from nasviz.guarded_files import replace_file
 from nasviz.subnet.construct import Subnetwork
 from nasviz.subnet.reading_back import batch_axes, fed, largest_difference, longer, tensors, tolerance
-from nasviz.trace.state import borrowed
+from nasviz.trace.state import borrowed, require_module
 
 __all__ = ["Pt2Export", "export_pt2"]
 
@@ -50,6 +50,8 @@ def export_pt2(net: Subnetwork | nn.Module, path: str | Path, *, inputs: Any = N
         StorageError: The disk is full, or this user may not write there; an old file is still there.
     """
     module = net.module if isinstance(net, Subnetwork) else net
+    require_module("net", module)
+    require_type("path", path, (str, Path), "the path of a file", "give text or a pathlib.Path")
     path = Path(path)
     if path.suffix != ".pt2":
         raise ExportError(f"{path.name} was asked for, but torch wants a name that ends in .pt2")

@@ -15,6 +15,8 @@ from torch import Tensor, fx, nn
 
 from nasviz.errors import ConstructionError
 from nasviz.graph import Group, SearchSpace, Slice
+from nasviz.graph.space import require_space
+from nasviz.trace.state import require_module
 
 __all__ = [
     "drawn_weights",
@@ -57,6 +59,8 @@ def project_to_zero_(
         InvalidSparsityError: The structures or channels may not go together.
         ConstructionError: `net` lacks a parameter of the group.
     """
+    require_module("net", net)
+    require_space(space)
     group = space.group(erased, gates, channels)
     tensors = _tensors_of(group, net)
     for name in group.tensors:

@@ -19,7 +19,7 @@ __all__ = ["OutputForm", "Parity", "TracedNetwork", "splice", "trace", "trace_qu
 class _CallableModule(ModuleType):
     """The package `nasviz.trace`, which hides the function of the same name once it is imported."""
 
-    def __call__(self, model: Any, example_inputs: Any) -> TracedNetwork:
+    def __call__(self, model: Any, example_inputs: Any = None) -> TracedNetwork:
         network = trace_quietly(model, example_inputs)
         warn_of_changes(network, stacklevel=3)
         return network

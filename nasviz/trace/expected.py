@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from nasviz.errors import TraceError
+from nasviz.errors import ArgumentError, TraceError
 from nasviz.trace.free_axes import SizeReads
 from nasviz.trace.objects import understand
 from nasviz.trace.origin import place_of_error
@@ -35,7 +35,30 @@ def as_arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         kwargs = dict(example_inputs)
     else:
         args = tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)
-    return widened(args, kwargs)
+    wide = widened(args, kwargs)
+    _require_tensors(example_inputs, wide)
+    return wide
+
+
+def _require_tensors(example_inputs: Any, arguments: Any) -> None:
+    """Refuse arrays, and inputs without a tensor: there is nothing to follow.
+
+    Raises:
+        ArgumentError: The message says what was found instead.
+    """
+    leaves = pytree.tree_leaves(arguments)
+    for leaf in leaves:
+        if type(leaf).__module__ == "numpy":
+            shape = tuple(getattr(leaf, "shape", ()))
+            raise ArgumentError(
+                f"example_inputs holds a NumPy {type(leaf).__name__} of shape {shape}, and a network takes tensors;"
+                " use torch.from_numpy(...)"
+            )
+    if not any(isinstance(leaf, Tensor) for leaf in leaves):
+        raise ArgumentError(
+            f"example_inputs={example_inputs!r:.80} holds no tensor; give what the network is called with: a"
+            " tensor such as torch.zeros(1, 3, 32, 32), a tuple of arguments, or a dict of them by name"
+        )
 
 
 def widened(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -65,11 +88,15 @@ def expected_answers(model: nn.Module, probe: Probe) -> tuple[Answers, dict[str,
     """
     try:
         answers, sizes = _watched(partial(ask, model, model, probe, batch=False, train=False))
-    except Exception as error:  # the user's code
+    except NotImplementedError as error:
+        if "eval()" not in str(error):
+            raise _does_not_run(model, probe, error) from error
         raise TraceError(
-            f"{type(model).__name__} does not run on inputs of shape {_shapes(probe)}: {first_line(error)}"
-            f"{place_of_error(error, model)}; give it inputs of the shapes and types that it was made for"
+            f"{type(model).__name__} cannot change between training and evaluation mode ({first_line(error)}),"
+            " as modules of exported programs cannot; trace the module that it was exported from"
         ) from error
+    except Exception as error:  # the user's code
+        raise _does_not_run(model, probe, error) from error
     reads = {"eval": sizes}
     larger = replace(probe, args=probe.larger_args, kwargs=probe.larger_kwargs)
     with suppress(Exception):  # the user's code, at another batch size
@@ -78,6 +105,13 @@ def expected_answers(model: nn.Module, probe: Probe) -> tuple[Answers, dict[str,
         trained, reads["train"] = _watched(partial(ask_in_training, model, model, probe))
         answers.train, answers.buffers, answers.draws = trained.train, trained.buffers, trained.draws
     return answers, {mode: found for mode, found in reads.items() if found is not None}
+
+
+def _does_not_run(model: nn.Module, probe: Probe, error: Exception) -> TraceError:
+    return TraceError(
+        f"{type(model).__name__} does not run on inputs of shape {_shapes(probe)}: {first_line(error)}"
+        f"{place_of_error(error, model)}; give it inputs of the shapes and types that it was made for"
+    )
 
 
 def _watched(run: Callable[..., Answers]) -> tuple[Answers, list[int] | None]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from nasviz.errors import ParityError, TraceError, TrainingChangedWarning
+from nasviz.errors import ArgumentError, ParityError, TraceError, TrainingChangedWarning
 from nasviz.trace.constants import fold_constants, free_of_shapes
 from nasviz.trace.expected import as_arguments, expected_answers, first_line
 from nasviz.trace.export import Program, argument_names, export_program
@@ -35,7 +35,7 @@ from nasviz.trace.parity import (
     tolerance_of,
 )
 from nasviz.trace.sizes import BatchSizes, read_sizes_from_input
-from nasviz.trace.state import borrowed
+from nasviz.trace.state import borrowed, require_module
 from nasviz.trace.symbolic import trace_symbolically
 
 __all__ = ["RUNGS", "SYMBOLIC", "Rung", "trace", "trace_call", "trace_quietly", "warn_of_changes"]
@@ -127,6 +127,11 @@ def trace(model: nn.Module, example_inputs: Any) -> TracedNetwork:
 
 def trace_quietly(model: nn.Module, example_inputs: Any) -> TracedNetwork:
     """Trace `model` as `trace` does; whoever calls this tells what training loses (`changed_training`)."""
+    if isinstance(example_inputs, nn.Module) and not isinstance(model, nn.Module):
+        raise ArgumentError(
+            "model and example_inputs are in the wrong order: nasviz.trace(model, example_inputs)"
+        )
+    require_module("model", model)
     return trace_call(model, *as_arguments(example_inputs))
 
 
@@ -144,6 +149,11 @@ def warn_of_changes(network: TracedNetwork, *, stacklevel: int) -> None:
 
 def trace_call(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> TracedNetwork:
     """Trace `model` on arguments by place and by name, no batch of which is one."""
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TraceError(
+            f"{model.original_name} is a TorchScript module, which torch.export does not follow; trace the"
+            " Python module that it was made from"
+        )
     with borrowed(model):
         probe = Probe.like(args, kwargs)
         task = _Task(model, args, kwargs, probe, *expected_answers(model, probe))
@@ -289,6 +299,13 @@ def _key(step: Any) -> Any:
     return next(getattr(step, name) for name in ("key", "idx", "name") if hasattr(step, name))
 
 
+def _scripted(model: nn.Module) -> str:
+    """What to do about parts of TorchScript, where a network has such."""
+    parts = [name for name, part in model.named_modules() if isinstance(part, torch.jit.ScriptModule)]
+    words = f"; {', '.join(parts[:5])} {'is' if len(parts) == 1 else 'are'} TorchScript"
+    return f"{words}: put the Python modules in their places" if parts else ""
+
+
 def _refusal(model: nn.Module, failures: list[tuple[Rung, Exception]]) -> TraceError:
     """The error of the best way, with what the others said."""
     _, first = failures[0]
@@ -296,6 +313,7 @@ def _refusal(model: nn.Module, failures: list[tuple[Rung, Exception]]) -> TraceE
     return TraceError(
         f"{type(model).__name__} cannot be traced: {first_line(first)}"
         + place_of_error(first, model)
+        + _scripted(model)
         + (f". Other ways failed too: {others}" if others else "")
         + ". Try to take control flow that depends on values out of forward, or trace a sub-module only, such"
         " as model.backbone"

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import fx, nn
 
-from nasviz.errors import TraceError
+from nasviz.errors import TraceError, require_type
 from nasviz.graph.trace_graph import TraceGraph
 from nasviz.trace.calls import dead_code, leaving, nodes_in
 from nasviz.trace.export import Program
@@ -20,7 +20,7 @@ from nasviz.trace.objects import leaf_paths
 from nasviz.trace.origin import ORIGIN
 from nasviz.trace.parity import Parity
 
-__all__ = ["TracedNetwork", "assemble", "grow"]
+__all__ = ["TracedNetwork", "assemble", "grow", "require_traced"]
 
 
 class TracedNetwork(fx.GraphModule):
@@ -70,6 +70,16 @@ class TracedNetwork(fx.GraphModule):
             if key in vars(self):
                 setattr(result, key, vars(self)[key])
         return result
+
+
+def require_traced(net: Any) -> None:
+    """Refuse what is no traced network, nor a network made from one.
+
+    Raises:
+        ArgumentError: The message says how to make one.
+    """
+    remedy = "trace the model first: net = nasviz.trace(model, example_inputs)"
+    require_type("net", net, fx.GraphModule, "a traced network", remedy)
 
 
 def assemble(lifted: Lifted, *, plain: bool) -> tuple[TracedNetwork, dict[fx.Node, str]]:

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["borrowed", "spread"]
+from nasviz.errors import require_type
+
+__all__ = ["borrowed", "require_module", "spread"]
+
+
+def require_module(argument: str, value: Any) -> None:
+    """Refuse what is no module.
+
+    Raises:
+        ArgumentError: It is a class, a function, an exported program or anything else.
+    """
+    remedy = "pass an object of a class of torch.nn"
+    if isinstance(value, type):
+        remedy = f"make one: {value.__name__}(...)"
+    elif type(value).__name__ == "ExportedProgram":
+        remedy = "an exported program is one fixed graph: pass the module that it was exported from"
+    require_type(argument, value, nn.Module, "a torch.nn.Module", remedy)
 
 
 @contextmanager
@@ -17,7 +34,8 @@ def borrowed(model: nn.Module) -> Iterator[None]:
 
     Buffers are swapped for copies, so that not even their memory is written to.
     """
-    modules = list(model.modules())
+    # A module of TorchScript keeps its attributes in C++, and nothing here writes to them.
+    modules = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
     attributes = [(module, dict(vars(module))) for module in modules]
     registered = [(module._buffers, dict(module._buffers)) for module in modules]
     buffers = [(buffer, buffer.data) for buffer in model.buffers()]

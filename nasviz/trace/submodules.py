@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from nasviz.errors import ConstructionError, TraceError
+from nasviz.errors import ConstructionError, TraceError, require_type
 from nasviz.trace.expected import first_line, widened
 from nasviz.trace.ladder import trace_call, warn_of_changes
 from nasviz.trace.network import TracedNetwork
 from nasviz.trace.objects import understand
-from nasviz.trace.state import borrowed
+from nasviz.trace.state import borrowed, require_module
 
 __all__ = ["splice", "trace_submodule"]
 
@@ -72,6 +72,7 @@ def splice(model: nn.Module, path: str, replacement: nn.Module) -> nn.Module:
         torch.Size([2, 3])
     """
     part = _part(model, path)
+    require_module("replacement", replacement)
     small = copy.deepcopy(replacement)
     memo: dict[int, Any] = {id(part): small}
     theirs = {**dict(part.named_parameters()), **dict(part.named_buffers())}
@@ -92,6 +93,8 @@ def splice(model: nn.Module, path: str, replacement: nn.Module) -> nn.Module:
 
 
 def _part(model: nn.Module, path: str) -> nn.Module:
+    require_module("model", model)
+    require_type("path", path, str, "the path of a sub-module as text", "such as 'backbone' or 'layer1.0'")
     try:
         part = model.get_submodule(path)
     except AttributeError as error:

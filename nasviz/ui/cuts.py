@@ -16,6 +16,7 @@ from nasviz.catalog import NetworkSource
 from nasviz.draw.labels import clean
 from nasviz.errors import RunNotFoundError
 from nasviz.graph import ConstructionPlan, SearchSpace
+from nasviz.graph.protection import protection_text
 from nasviz.runs import Run, RunSummary, keep_subnet
 from nasviz.runs.files import SUBNET
 from nasviz.ui import frame, other_kinds, run_facts, run_list, session, view_only, work
@@ -209,7 +210,7 @@ def _constructed(run: Run | None, space: SearchSpace, plan: ConstructionPlan) ->
             plan.selected,
             gates=plan.gates,
             folder=_folder(name),
-            protect=[str(i) for i in space.protect],
+            protect=list(map(protection_text, space.protect)),
             collapse=space.collapse,
         )
         st.rerun()  # without the button, whose place the rest of the page would move into later

@@ -7,6 +7,7 @@ import streamlit as st
 from nasviz import jobs
 from nasviz.draw import state_overlay
 from nasviz.errors import StorageError
+from nasviz.graph.protection import protection_text
 from nasviz.runs import Run
 from nasviz.runs.log import last_line
 from nasviz.ui import frame, genotypes, graphs, pruning, replay, run_facts, session
@@ -57,7 +58,7 @@ def watch(run: Run) -> None:
 def _graph_to_come(run: Run) -> None:
     """While the worker traces: the network as this visitor has seen it before the start, else what comes."""
     state, settings = session.current(), run.settings
-    wishes = tuple(str(i) for i in sorted(state.protect)), state.collapse
+    wishes = tuple(map(protection_text, sorted(state.protect))), state.collapse
     if state.analysis is None or (state.source, *wishes) != (
         settings.network,
         settings.protect,

@@ -10,6 +10,7 @@ import streamlit as st
 from nasviz import jobs
 from nasviz.catalog import SALIENCIES, NetworkSource
 from nasviz.graph import SearchSpace
+from nasviz.graph.protection import protection_text
 from nasviz.ui import controls, session, work
 from nasviz.ui.words import inert
 
@@ -38,7 +39,7 @@ def scored(
         seed: Of the batch, and of scores that draw numbers.
     """
     cache = session.current().jobs
-    protect = [str(i) for i in space.protect]
+    protect = list(map(protection_text, space.protect))
     place = dict(data or {"data": "digits"})
     name, folder, trust = place["data"], place.get("data_folder"), place.get("trust", ())
     asked = f"preview {source} {name} {folder}"

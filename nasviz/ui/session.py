@@ -19,6 +19,7 @@ from nasviz import jobs
 from nasviz.catalog import NetworkSource
 from nasviz.errors import NasvizError, RunNotFoundError, StorageError
 from nasviz.graph import SearchSpace, search_space
+from nasviz.graph.protection import protection
 from nasviz.runs import Run, RunSettings, Store, SweepStore, UserImport
 from nasviz.ui import work
 from nasviz.ui.onnx_files import OnnxFile, shelf
@@ -180,8 +181,8 @@ def adopt(settings: RunSettings) -> None:
     state = current()
     if state.collapse != settings.collapse:
         state.wishes, state.before = Wishes(settings.collapse), ()
-    numbers = (name for name in settings.protect if name.isascii() and name.isdecimal())
-    state.protect = frozenset(int(name) for name in numbers if len(name) < LONGEST_NUMBER)
+    wishes = map(protection, settings.protect)
+    state.protect = frozenset(wish for wish in wishes if isinstance(wish, int))
 
 
 def open_run(run: Run) -> None:

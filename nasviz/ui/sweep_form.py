@@ -11,6 +11,7 @@ import streamlit as st
 from nasviz import jobs
 from nasviz.catalog import FACTS, OPTIMIZERS, PRESETS, SALIENCIES, Preset
 from nasviz.errors import NasvizError
+from nasviz.graph.protection import protection_text
 from nasviz.runs import (
     Axis,
     BisectionSettings,
@@ -136,7 +137,10 @@ def _grid() -> SweepSettings | None:
         height=90,
     )
     keep("form.seeds", seeds)
-    wishes: dict[str, Any] = {"protect": tuple(map(str, space.protect)), "collapse": space.collapse}
+    wishes: dict[str, Any] = {
+        "protect": tuple(map(protection_text, space.protect)),
+        "collapse": space.collapse,
+    }
     wishes["allow_changed_training"] = changed_training.ask_for_leave()
     if data.problem is not None:
         st.info(f"Before training: {data.problem}.", icon=":material/info:")
@@ -179,7 +183,10 @@ def _bisection() -> SweepSettings | None:
     grid = first.text_input("Coarse grid of mu", "0.01, 0.1, 1, 10", key="form.mu.grid")
     data = ask_data(second, kind_of(source))
     space = session.space()
-    wishes: dict[str, Any] = {"protect": tuple(map(str, space.protect)), "collapse": space.collapse}
+    wishes: dict[str, Any] = {
+        "protect": tuple(map(protection_text, space.protect)),
+        "collapse": space.collapse,
+    }
     wishes["allow_changed_training"] = changed_training.ask_for_leave()
     if data.problem is not None:
         st.info(f"Before training: {data.problem}.", icon=":material/info:")

@@ -24,6 +24,7 @@ from nasviz.draw.labels import count, plain_shape
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import LatencyTable, SearchSpace
 from nasviz.graph.budget import Measure, fit_budget
+from nasviz.graph.protection import protection_text
 from nasviz.runs import RunSettings
 from nasviz.ui import (
     changed_training,
@@ -285,7 +286,7 @@ def _preview(
 
 
 def _start(source: NetworkSource, space: SearchSpace, values: Mapping[str, Any]) -> None:
-    protect = tuple(str(i) for i in space.protect)
+    protect = tuple(map(protection_text, space.protect))
     try:
         settings = RunSettings(network=source, protect=protect, collapse=space.collapse, **values)
         _tell_steps(settings, space)
