@@ -61,13 +61,8 @@ def require_space(space: Any) -> None:
     Raises:
         ArgumentError: The message says how to make one.
     """
-    require_type(
-        "space",
-        space,
-        SearchSpace,
-        "a search space",
-        "make one of the traced network: nasviz.search_space(net)",
-    )
+    remedy = "make one of the traced network: nasviz.search_space(net)"
+    require_type("space", space, SearchSpace, "a search space", remedy)
 
 
 def search_space(

@@ -10,8 +10,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nasviz.errors import InvalidSettingError, UnknownNameError
+from nasviz.errors import InvalidSettingError, UnknownNameError, require_type
 from nasviz.graph import SearchSpace
+from nasviz.graph.space import require_space
 from nasviz.optim.binding import SpaceBinding, count_of
 from nasviz.optim.checks import require_whole
 from nasviz.optim.dhspg import DHSPG
@@ -23,6 +24,7 @@ from nasviz.optim.inner import inner_optimizer
 from nasviz.optim.progressive import shares
 from nasviz.optim.slim import Slim
 from nasviz.optim.slimming import check_slim, slimming
+from nasviz.trace.state import require_module
 
 __all__ = ["OPTIMIZERS", "SearchOptimizer", "create"]
 
@@ -74,6 +76,9 @@ def create(
         InvalidSettingError: A setting is out of range, missing or unknown; or parameters are sharded by
             `fully_shard`, for what is decided by whole structures needs whole tensors.
     """
+    require_type("name", name, str, "the name of a method", f"choose one of {', '.join(OPTIMIZERS)}")
+    require_module("net", net)
+    require_space(space)
     if name not in OPTIMIZERS:
         raise UnknownNameError(f"no optimizer {name!r}; choose one of {', '.join(OPTIMIZERS)}")
     require_whole(net.parameters(), name)

@@ -6,8 +6,9 @@ from typing import Any
 
 from torch.optim import Optimizer
 
-from nasviz.errors import InvalidSettingError, UnknownNameError
+from nasviz.errors import InvalidSettingError, UnknownNameError, require_type
 from nasviz.graph import SearchSpace
+from nasviz.graph.space import require_space
 from nasviz.optim.inner import inner_optimizer
 from nasviz.relax.architecture import Architecture
 from nasviz.relax.methods import DARTS, RARTS, MiLeNAS
@@ -15,6 +16,7 @@ from nasviz.relax.rarts import Relaxation
 from nasviz.relax.relaxed_optimizer import RelaxedOptimizer, architecture_adam
 from nasviz.relax.sparsenas import SparseNAS, sparse_architecture
 from nasviz.trace import TracedNetwork
+from nasviz.trace.state import require_module
 
 __all__ = ["METHODS", "create"]
 
@@ -75,6 +77,9 @@ def create(
         >>> len(optimizer.structure_ids), optimizer.phase
         (6, 'search')
     """
+    require_type("name", name, str, "the name of a method", f"choose one of {', '.join(METHODS)}")
+    require_module("net", net)
+    require_space(space)
     if name not in METHODS:
         raise UnknownNameError(f"no method {name!r}; choose one of {', '.join(METHODS)}")
     kind = METHODS[name]

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import fx
 
-from nasviz.errors import ConstructionError
+from nasviz.errors import ConstructionError, require_type
 from nasviz.graph import ConstructionPlan, SearchSpace, TraceGraph
 from nasviz.graph.space import require_space
 from nasviz.subnet import probes
@@ -84,6 +84,9 @@ def construct(
     """
     require_traced(net)
     require_space(space)
+    for name, ids in (("erased", erased), ("gates", gates), ("channels", channels)):
+        if ids is not None:
+            require_type(name, ids, Iterable, "a list of ids", f"write {name}=[{ids!r:.40}]")
     _check_fit(net, space.trace)
     plan = _plan(net, space, erased, gates, channels)
     group = space.group(plan.selected, plan.gates, plan.channels)

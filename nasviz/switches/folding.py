@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 from nasviz.graph import is_switch_parameter
 from nasviz.trace import TracedNetwork
 from nasviz.trace.calls import dead_code, operator_name
+from nasviz.trace.network import require_traced
 
 __all__ = ["fold_switches"]
 
@@ -61,6 +62,7 @@ def fold_switches(net: fx.GraphModule) -> fx.GraphModule:
         >>> [v.operator for v in switched.trace_graph], [v.operator for v in folded.trace_graph]
         (['conv2d', 'mul', 'relu'], ['conv2d', 'relu'])
     """
+    require_traced(net)
     made = copy.deepcopy(net)
     uses = _uses(made)
     gone = {}

@@ -14,8 +14,10 @@ from torch import Tensor, fx, nn
 
 from nasviz.errors import ConstructionError, InvalidSettingError
 from nasviz.graph import SearchSpace, SwitchPlan, Vertex, plan_switches
+from nasviz.graph.space import require_space
 from nasviz.trace import TracedNetwork
 from nasviz.trace.inputs import known_description, set_inputs_
+from nasviz.trace.network import require_traced
 from nasviz.trace.origin import ORIGIN, Origin
 
 __all__ = ["Switched", "add_switches"]
@@ -88,6 +90,8 @@ def add_switches(
         >>> [len(s.parameter_names) for s in space.removable]
         [3, 1]
     """
+    require_traced(net)
+    require_space(space)
     if generator is not None and kind != "softmax":
         raise InvalidSettingError("generator: only the logits of kind='softmax' are drawn")
     plan = plan_switches(

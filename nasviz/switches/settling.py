@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, fx
 
 from nasviz.graph import SearchSpace, Vertex, search_space
+from nasviz.graph.space import require_space
 from nasviz.switches.inserting import Switched, assembled, copied
 from nasviz.switches.values import switch_values
 from nasviz.trace import TracedNetwork
 from nasviz.trace.calls import dead_code
+from nasviz.trace.network import require_traced
 
 __all__ = ["settle_switches"]
 
@@ -30,6 +32,8 @@ def settle_switches(net: TracedNetwork, space: SearchSpace) -> Switched:
     Raises:
         ConstructionError: `space` is of another network.
     """
+    require_traced(net)
+    require_space(space)
     values = switch_values(net, space.switches)
     graph = copied(net.graph)
     nodes = {node.name: node for node in graph.nodes}

@@ -51,8 +51,8 @@ def _require_tensors(example_inputs: Any, arguments: Any) -> None:
         if type(leaf).__module__ == "numpy":
             shape = tuple(getattr(leaf, "shape", ()))
             raise ArgumentError(
-                f"example_inputs holds a NumPy {type(leaf).__name__} of shape {shape}, and a network takes tensors;"
-                " use torch.from_numpy(...)"
+                f"example_inputs holds a NumPy {type(leaf).__name__} of shape {shape}, and a network takes"
+                " tensors; use torch.from_numpy(...)"
             )
     if not any(isinstance(leaf, Tensor) for leaf in leaves):
         raise ArgumentError(
@@ -92,8 +92,9 @@ def expected_answers(model: nn.Module, probe: Probe) -> tuple[Answers, dict[str,
         if "eval()" not in str(error):
             raise _does_not_run(model, probe, error) from error
         raise TraceError(
-            f"{type(model).__name__} cannot change between training and evaluation mode ({first_line(error)}),"
-            " as modules of exported programs cannot; trace the module that it was exported from"
+            f"{type(model).__name__} cannot change between training and evaluation mode"
+            f" ({first_line(error)}), as modules of exported programs cannot; trace the module that it was"
+            " exported from"
         ) from error
     except Exception as error:  # the user's code
         raise _does_not_run(model, probe, error) from error
