@@ -127,7 +127,8 @@ def takes(**described: Description) -> Callable[[Callable[..., Any]], Callable[.
     def wrap(forward: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(forward)
         def checked(self: Any, *args: Any, **kwargs: Any) -> Any:
-            if torch.jit.is_tracing():  # there sizes are tensors, and a comparison would be a warning
+            # While torch.jit traces, sizes are tensors, and comparing them would warn.
+            if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
                 return forward(self, *args, **kwargs)
             if is_simple and not kwargs and len(args) == len(names):
                 for value, (dtypes, rank, fixed) in zip(args, plain, strict=True):
