@@ -32,6 +32,7 @@ from nasviz.trace.parity import (
     ask_in_training,
     compare,
     differ,
+    kept_generators,
     tolerance_of,
 )
 from nasviz.trace.sizes import BatchSizes, read_sizes_from_input
@@ -154,7 +155,7 @@ def trace_call(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
             f"{model.original_name} is a TorchScript module, which torch.export does not follow; trace the"
             " Python module that it was made from"
         )
-    with borrowed(model):
+    with borrowed(model), kept_generators():
         probe = Probe.like(args, kwargs)
         task = _Task(model, args, kwargs, probe, *expected_answers(model, probe))
         failures: list[tuple[Rung, Exception]] = []

@@ -34,6 +34,7 @@ __all__ = [
     "ask_in_training",
     "compare",
     "differ",
+    "kept_generators",
     "relative_error",
     "tolerance_of",
 ]
@@ -178,21 +179,28 @@ def ask_in_training(
 
 
 @contextmanager
+def kept_generators() -> Iterator[None]:
+    """Let the generators of Python and NumPy go on afterwards from where they were."""
+    numpy = sys.modules.get("numpy")
+    python, others = random.getstate(), numpy.random.get_state() if numpy else None
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        if numpy:
+            numpy.random.set_state(others)
+
+
+@contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """Within, random numbers start at `seed`; afterwards all generators go on from where they were."""
     numpy = sys.modules.get("numpy")
-    python, others = random.getstate(), numpy.random.get_state() if numpy else None
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        try:
-            torch.manual_seed(seed)
-            random.seed(seed)
-            if numpy:
-                numpy.random.seed(seed % 2**32)
-            yield
-        finally:
-            random.setstate(python)
-            if numpy:
-                numpy.random.set_state(others)
+    with kept_generators(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        random.seed(seed)
+        if numpy:
+            numpy.random.seed(seed % 2**32)
+        yield
 
 
 def _other_generators() -> tuple[Any, ...]:
