@@ -113,7 +113,12 @@ def require_folder(folder: Path, kind: str = "run") -> None:
 def has_config(folder: Path) -> bool:
     """Return whether `folder` is a real folder of a run or a sweep, be it damaged."""
     try:
-        return not folder.is_symlink() and guarded_files.exists(folder / CONFIG)
+        if folder.is_symlink():
+            return False
+        (folder / CONFIG).lstat()
+        return True
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     except OSError as error:
         raise storage_error(folder, error) from error
 
