@@ -13,7 +13,7 @@ from typing import TextIO
 from nasviz.commands.watching import Watch
 from nasviz.errors import RunStateError
 from nasviz.runs import EndState, Run
-from nasviz.runs.files import LOG
+from nasviz.runs.files import LOG, PID, read_json
 
 __all__ = ["start_detached", "train_here"]
 
@@ -37,7 +37,7 @@ def train_here(run: Run, out: TextIO | None, trust: Iterable[str] | None = None)
     """
     from nasviz.train.worker import work
 
-    run.forget_request()
+    run.make_ready().release()
     watch = None if out is None else Watch(run, out)
     try:
         with _cancel_on_interrupt(run, out):
@@ -59,11 +59,12 @@ def start_detached(run: Run, trust: Iterable[str] | None = None) -> None:
     """
     from nasviz import jobs
 
+    before = read_json(run.folder / PID)
     jobs.start_run(run, trust=trust)
     deadline = time.monotonic() + _START_PATIENCE_S
     while jobs.is_starting(run) and time.monotonic() < deadline:
         time.sleep(0.05)
-    if run.state == "created":
+    if not run.is_active and run.end is None and read_json(run.folder / PID) == before:
         raise RunStateError(f"the worker of {run.id} ended before it began; {run.folder / LOG} says why")
 
 

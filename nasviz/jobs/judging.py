@@ -37,21 +37,24 @@ class Judge:
         self._last_look = self._clock()
         for index in at_work:
             run = self._sweep.run(index)
-            if run is None or not run.is_active:
-                continue
             try:
-                self._look(index, run)
+                if run is not None and run.is_active:
+                    self._look(index, run)
             except NasvizError:
                 continue  # deleted or ended between two looks
 
     def _look(self, index: int, run: Run) -> None:
         _, total_steps = read_position(run.folder)
         wanted = _likeness(run.settings)
-        others = [
-            self._evaluations(place, other)
-            for place, other in enumerate(self._sweep.runs())
-            if place != index and other is not None and _likeness(other.settings) == wanted
-        ]
+        others = []
+        for place, other in enumerate(self._sweep.runs()):
+            if place == index or other is None:
+                continue
+            try:
+                if _likeness(other.settings) == wanted:
+                    others.append(self._evaluations(place, other))
+            except NasvizError:
+                continue  # a damaged run is compared with nobody, and hinders nobody
         verdict = judge(read_evaluations(run.folder), others, total_steps)
         if verdict is not None:
             mark_hopeless(run.folder, verdict)

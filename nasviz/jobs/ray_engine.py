@@ -123,7 +123,8 @@ class RayScheduler(Scheduler):
 
     def _hand_over(self, run: Run) -> None:
         """Let a task begin, or go on with, a run."""
-        folders = launch.make_ready(run, self._trust)
+        folders, held = launch.make_ready(run, self._trust)
+        held.release()  # the task takes it, maybe on another machine
         # No retry by Ray itself: the scheduler knows whether a run got any further. One process a run, and a
         # new one for the next: nothing of a user's network is left behind.
         task = self._ray.remote(max_retries=0, max_calls=1, **self._needs)(be_worker)

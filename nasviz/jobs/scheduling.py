@@ -13,17 +13,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from filelock import FileLock
-
-from nasviz.errors import NasvizError, RunBusyError, RunNotFoundError, RunStateError, UntrustedCodeError
+from nasviz.errors import (
+    DataError,
+    InvalidSettingError,
+    NasvizError,
+    RunBusyError,
+    RunNotFoundError,
+    RunStateError,
+    UntrustedCodeError,
+)
 from nasviz.jobs.judging import Judge
-from nasviz.jobs.launch import cancel_run, is_starting, start_run
+from nasviz.jobs.launch import cancel_run, start_run
 from nasviz.jobs.slots import Slot
 from nasviz.runs import Run, Store, Sweep, SweepState, admit, lock, own_folders
 from nasviz.runs.ending import write_end
 from nasviz.runs.files import read_table, write_json
 from nasviz.runs.log import last_line
-from nasviz.runs.sweep import OVER, is_over
+from nasviz.runs.sweep import OVER, is_at_work, is_over
 
 __all__ = ["ATTEMPTS", "LOOK_EVERY_S", "Scheduler"]
 
@@ -33,6 +39,8 @@ ATTEMPTS = 3
 CANCEL_PATIENCE_S = 10.0
 SLOT = "slot.json"
 Listener = Callable[[], None]
+DAMAGED = (DataError, InvalidSettingError)
+"""What is raised for a run that no worker can go on with: it counts as failed, and the sweep goes on."""
 
 
 class Scheduler:
@@ -67,7 +75,7 @@ class Scheduler:
         self._retry_failed = retry_failed
         self._listener = listener
         self._sleep = sleep
-        self._lock: FileLock | None = None
+        self._lock: lock.FolderLock | None = None
         self._num_known = 0
         """Runs that were taken stock of: a bisection has more of them as it goes on."""
         self._left: deque[int] = deque()
@@ -80,7 +88,9 @@ class Scheduler:
     def __enter__(self) -> Self:
         self._lock = lock.acquire(self.sweep.folder, "sweep", "scheduler")
         lock.write_pid(self.sweep.folder)
-        self.sweep.forget_request()
+        # A launcher that took the lock has dropped old requests; one that waits now is meant for us.
+        if not self._lock.is_inherited:
+            self.sweep.forget_request()
         return self
 
     def __exit__(
@@ -118,7 +128,7 @@ class Scheduler:
         points = self.sweep.points
         for index in range(self._num_known, len(points)):
             run = self.sweep.run(index)
-            if run is not None and run.is_active:
+            if run is not None and is_at_work(run):
                 self._at_work[index] = self._slot_of(run)
             elif run is None or not is_over(run, ("done",) if self._retry_failed else OVER):
                 self._left.append(index)
@@ -144,32 +154,27 @@ class Scheduler:
         run = self.sweep.run(index) or self._create(index)
         try:
             admit(run, self._trust)
-        except (UntrustedCodeError, RunStateError) as error:
-            self._refuse(run, error)
+        except (UntrustedCodeError, RunStateError, *DAMAGED) as error:
+            _fail(run, str(error))
             return
         write_json(run.folder / SLOT, {"slot": slot.name})
         try:
             self._start(run, slot)
+        except DAMAGED as error:
+            _fail(run, str(error))
+            return
         except RunBusyError:
             pass  # somebody has started it by hand: it is at work, and that is all that was wanted
         except RunStateError:
             return  # done meanwhile
         self._at_work[index] = slot.name
 
-    def _refuse(self, run: Run, error: NasvizError) -> None:
-        """Count a run that may not start as failed; the others go on."""
-        try:
-            with lock.acquire(run.folder):
-                write_end(run.folder, "failed", error=str(error))
-        except RunBusyError:
-            return  # somebody has started it by hand
-
     def _start(self, run: Run, slot: Slot) -> None:
         """Let a worker begin, or go on."""
         start_run(run, slot.variables, trust=self._trust)
 
     def _is_at_work(self, run: Run) -> bool:
-        return run.is_active or is_starting(run)
+        return run.is_active
 
     def _create(self, index: int) -> Run:
         store, sweep = Store(self.sweep.runs_folder), self.sweep
@@ -180,8 +185,8 @@ class Scheduler:
     def _look(self) -> None:
         """Free the slots of runs whose worker has ended."""
         for index in list(self._at_work):
+            run = self.sweep.run(index)
             try:
-                run = self.sweep.run(index)
                 if run is not None and self._is_at_work(run):
                     continue
                 del self._at_work[index]
@@ -190,6 +195,10 @@ class Scheduler:
                     self._bring_back(index, run)
             except RunNotFoundError:
                 continue  # deleted between two looks
+            except DAMAGED as error:
+                self._at_work.pop(index, None)
+                if run is not None:
+                    _fail(run, str(error))
 
     def _bring_back(self, index: int, run: Run) -> None:
         """A run whose worker died is next, unless one after the other died at the same step."""
@@ -205,9 +214,7 @@ class Scheduler:
         line = last_line(run.folder)
         last = f"; the last line of its log: {line[:300]}" if line else ""
         where = "before its first step" if step < 0 else f"after step {step}"
-        words = f"{ATTEMPTS} workers died one after the other {where}, killed or out of memory{last}"
-        with lock.acquire(run.folder):
-            write_end(run.folder, "failed", error=words)
+        _fail(run, f"{ATTEMPTS} workers died one after the other {where}, killed or out of memory{last}")
 
     def _stop(self) -> None:
         """Let every run at work save a checkpoint and end."""
@@ -215,7 +222,7 @@ class Scheduler:
         deadline = time.monotonic() + CANCEL_PATIENCE_S
         for run in runs:
             self._ask_to_end(run)
-        while any(self._is_at_work(run) for run in runs) and time.monotonic() < deadline:
+        while any(is_at_work(run, self._is_at_work) for run in runs) and time.monotonic() < deadline:
             for run in runs:
                 self._ask_to_end(run)
             self._listener()
@@ -223,10 +230,18 @@ class Scheduler:
         self._at_work.clear()
 
     def _ask_to_end(self, run: Run) -> None:
-        # A worker that is on its way to its lock hears nothing yet, so it is asked again once it is there.
-        if not run.is_active:
-            return
         try:
-            cancel_run(run)
+            if run.is_active:
+                cancel_run(run)
         except NasvizError:
-            return  # it has ended, or is gone
+            return  # it has ended, is gone, or is damaged
+
+
+def _fail(run: Run, words: str) -> None:
+    """Put on record that a run has failed, as far as its folder allows: `is_over` knows the rest."""
+    try:
+        with lock.acquire(run.folder):
+            if not run.has_ended_in(("done",)):
+                write_end(run.folder, "failed", error=words)
+    except (*DAMAGED, RunBusyError, RunNotFoundError):
+        return  # the damage itself is in the way, or somebody else sees to the run

@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from nasviz.errors import RunBusyError, RunStateError
-from nasviz.jobs.launch import cancel_run, detach, is_starting, trust_options
+from nasviz.jobs.launch import cancel_run, detach, trust_options
 from nasviz.jobs.trust import folders_for
-from nasviz.runs import Sweep, admit_sweep
+from nasviz.runs import Sweep, admit_sweep, lock
+from nasviz.runs.requests import forget_request
+from nasviz.runs.sweep import is_at_work, is_over
 
 __all__ = ["start_sweep", "stop_sweep"]
 
@@ -39,15 +41,21 @@ def start_sweep(
         RunStateError: Nothing is left to do.
         UntrustedCodeError: A run of its grid would import code that is not trusted.
     """
-    if sweep.is_active or is_starting(sweep):
+    if sweep.is_active:
         raise RunBusyError(f"sweep {sweep.id} is at work already; stop it before you start it again")
     if sweep.state == "done" and not (retry_failed and _has_failed(sweep)):
-        raise RunStateError(f"sweep {sweep.id} is done: none of its {len(sweep.points)} runs is left to do")
+        damaged = [run.id for run in sweep.summaries() if run is not None and run.problem]
+        words = f"; damaged, and counted as failed: {', '.join(damaged)}" if damaged else ""
+        raise RunStateError(
+            f"sweep {sweep.id} is done: none of its {len(sweep.points)} runs is left to do{words}"
+        )
     folders = admit_sweep(sweep, folders_for(sweep, trust))
-    sweep.forget_request()
     command = [SCHEDULER, str(sweep.folder), f"--engine={engine}", *trust_options(folders)]
     command += [f"--slots={slots}"] if slots else []
-    detach(sweep.folder, command + (["--retry-failed"] if retry_failed else []), {})
+    now = time.time()
+    held = lock.acquire(sweep.folder, "sweep", "scheduler")
+    forget_request(sweep.folder, before=now)
+    detach(sweep.folder, command + (["--retry-failed"] if retry_failed else []), {}, held)
 
 
 def stop_sweep(sweep: Sweep, wait_s: float = 0.0) -> bool:
@@ -57,7 +65,7 @@ def stop_sweep(sweep: Sweep, wait_s: float = 0.0) -> bool:
             sweep.ask_to_stop()
     else:
         for run in sweep.runs():
-            if run is not None and run.is_active:
+            if run is not None and is_at_work(run):
                 cancel_run(run)
     deadline = time.monotonic() + wait_s
     while (is_left := _is_at_work(sweep)) and time.monotonic() < deadline:
@@ -66,8 +74,8 @@ def stop_sweep(sweep: Sweep, wait_s: float = 0.0) -> bool:
 
 
 def _is_at_work(sweep: Sweep) -> bool:
-    return sweep.is_active or any(run is not None and run.is_active for run in sweep.runs())
+    return sweep.is_active or any(run is not None and is_at_work(run) for run in sweep.runs())
 
 
 def _has_failed(sweep: Sweep) -> bool:
-    return any(run is not None and run.has_ended_in(("failed",)) for run in sweep.runs())
+    return any(run is not None and is_over(run, ("failed",)) for run in sweep.runs())

@@ -82,7 +82,8 @@ class AblationFolder:
         """
         self._lock = lock.acquire(self.folder, "ablation")
         lock.write_pid(self.folder)
-        forget_request(self.folder)
+        if not self._lock.is_inherited:  # who took the lock for it has done so, and may ask to stop since
+            forget_request(self.folder)
         return self
 
     def __exit__(self, *error: object) -> None:

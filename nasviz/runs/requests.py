@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from pathlib import Path
 from typing import Literal, get_args
@@ -37,9 +39,33 @@ def read_request(folder: Path) -> Request | None:
     return next((request for request in get_args(Request) if request == asked), None)
 
 
-def forget_request(folder: Path) -> None:
-    """Drop the request that waits in `folder`, if any."""
-    (folder / REQUEST).unlink(missing_ok=True)
+def forget_request(folder: Path, *, before: float | None = None, only: Request | None = None) -> None:
+    """Drop the request that waits in `folder`, if any.
+
+    Args:
+        folder: Of a run, a sweep or an ablation.
+        before: Keep it where it was made at this time or later, in seconds since 1970.
+        only: Keep it where it asks for anything else. A person may replace a request at any moment, so what
+            was answered is dropped by its name: the next one must not go with it.
+    """
+    path = folder / REQUEST
+    if before is None and only is None:
+        path.unlink(missing_ok=True)
+        return
+    # Moved aside before it is read: what replaces it from here on is another file.
+    taken = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.rename(taken)
+    except FileNotFoundError:
+        return
+    try:
+        document = read_table(taken) or {}
+        is_other = only is not None and document.get("request") != only
+        if is_other or (before is not None and float(document.get("time", 0.0)) >= before):
+            with contextlib.suppress(FileExistsError):  # replaced meanwhile by a later one, which counts
+                os.link(taken, path)
+    finally:
+        taken.unlink(missing_ok=True)
 
 
 def wait_while_paused(folder: Path, step: int, *, look_every_s: float = 0.05) -> Request:
@@ -50,7 +76,7 @@ def wait_while_paused(folder: Path, step: int, *, look_every_s: float = 0.05) ->
             time.sleep(look_every_s)
     finally:
         (folder / PAUSED).unlink(missing_ok=True)
-    if request != "cancel":
-        forget_request(folder)
-        return "resume"
-    return "cancel"
+    if request == "resume":
+        forget_request(folder, only="resume")
+    # No request at all: somebody removed the file. Going on is what the run was started for.
+    return "cancel" if request == "cancel" else "resume"

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from nasviz.errors import DataError, RunStateError
+from nasviz.errors import DataError, RunBusyError, RunStateError
 from nasviz.runs import lock
 from nasviz.runs.damage import as_damage
 from nasviz.runs.documents import first_wrong, is_table, is_text, is_time, or_none
 from nasviz.runs.ending import Ending, read_end, write_end
 from nasviz.runs.files import (
     CONFIG,
+    END,
     ENVIRONMENT,
     PAUSED,
     PID,
@@ -22,6 +24,7 @@ from nasviz.runs.files import (
     read_table,
     require_folder,
 )
+from nasviz.runs.hopeless import clear_hopeless
 from nasviz.runs.labels import Labels, read_labels, write_labels
 from nasviz.runs.marks import is_marked
 from nasviz.runs.records import Tail
@@ -179,10 +182,42 @@ class Run:
                 f"cannot {request} run {self.id}: it is {state} and has no worker; only a run at work can"
             )
         write_request(self.folder, request)
-        if state in ("created", "crashed"):
-            with lock.acquire(self.folder):
+        if state not in ("created", "crashed"):
+            return
+        try:
+            held = lock.acquire(self.folder)
+        except RunBusyError:
+            return  # a worker began meanwhile, and finds the request
+        with held:
+            if self.end is None:
                 write_end(self.folder, "cancelled")
 
+    def make_ready(self) -> lock.FolderLock:
+        """Take the lock for a worker that is about to begin, and clear what an earlier one has left.
+
+        Requests to the earlier worker, its end and the verdict on it are dropped. What a person asks for from
+        here on is meant for the new worker, which finds it once it has begun. The caller hands the lock over,
+        or releases it.
+
+        Raises:
+            RunBusyError: The run has a worker.
+            RunStateError: The run is done.
+            DataError: Its end cannot be read.
+        """
+        now = time.time()
+        held = lock.acquire(self.folder)
+        try:
+            if (end := self.end) is not None and end.state == "done":
+                raise RunStateError(f"run {self.id} is done; start a new run with its settings to repeat it")
+            forget_request(self.folder, before=now)
+            clear_hopeless(self.folder)
+            for name in (PAUSED, END):
+                (self.folder / name).unlink(missing_ok=True)
+        except BaseException:
+            held.release()
+            raise
+        return held
+
     def forget_request(self) -> None:
-        """Drop a request that an earlier worker left unanswered; to be called before a new one is started."""
+        """Drop a request that an earlier worker left unanswered."""
         forget_request(self.folder)

@@ -8,14 +8,14 @@ the folders of the runs do not show as done.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from nasviz.catalog import NetworkSource
-from nasviz.errors import DataError, InvalidSettingError, RunNotFoundError, RunStateError
+from nasviz.errors import DataError, InvalidSettingError, NasvizError, RunNotFoundError, RunStateError
 from nasviz.runs import lock
 from nasviz.runs.bisection import Bisection, BisectionSettings, Trial
 from nasviz.runs.damage import as_damage
@@ -31,7 +31,7 @@ from nasviz.runs.run import Run
 from nasviz.runs.settings import RunSettings
 from nasviz.runs.subnets import located, placeless
 
-__all__ = ["SWEEPS", "Sweep", "SweepSettings", "SweepState", "is_over"]
+__all__ = ["SWEEPS", "Sweep", "SweepSettings", "SweepState", "is_at_work", "is_over"]
 
 SWEEPS = ".sweeps"
 SweepState = Literal["created", "running", "stopped", "done"]
@@ -196,7 +196,12 @@ class Sweep:
         search, trials = self.settings.bisection, list[Trial]()
         while search is not None and (mu := search.next_mu(trials)) is not None:
             run = self.run(len(trials))
-            survivors = run.end.result.get("survivors") if run is not None and run.end is not None else None
+            try:
+                survivors = (
+                    run.end.result.get("survivors") if run is not None and run.end is not None else None
+                )
+            except NasvizError:  # damaged, which counts as failed
+                survivors = None
             if survivors is None:
                 break
             trials.append(Trial(mu, int(survivors)))
@@ -312,9 +317,28 @@ class Sweep:
 
 
 def is_over(run: Run, states: Collection[str] = OVER) -> bool:
-    """Whether a sweep is done with a run: it ended in one of `states`, or the median rule stopped it."""
-    is_stopped = run.has_ended_in(("cancelled",)) and verdict_on(run.folder) is not None
-    return is_stopped or run.has_ended_in(states)
+    """Return whether a sweep is done with a run: it ended in one of `states`, or the median rule stopped it.
+
+    A run whose folder is damaged counts as failed: no worker can go on with it.
+    """
+    try:
+        is_stopped = run.has_ended_in(("cancelled",)) and verdict_on(run.folder) is not None
+        if is_stopped or run.has_ended_in(states):
+            return True
+        lock.is_held(run.folder)  # raises for a run that could not even be marked as failed
+        return False
+    except RunNotFoundError:
+        return False
+    except NasvizError:
+        return "failed" in states
+
+
+def is_at_work(run: Run, is_active: Callable[[Run], bool] = lambda run: run.is_active) -> bool:
+    """Return whether a run has a worker; a damaged one has none that anybody could reach."""
+    try:
+        return is_active(run)
+    except NasvizError:
+        return False
 
 
 def _plain(point: Point) -> Point:

@@ -155,6 +155,15 @@ class SweepStore:
         return sweep
 
 
+def _state_of(run: Run) -> str:
+    try:
+        return run.state
+    except RunNotFoundError:
+        return "waiting"
+    except NasvizError:
+        return "failed"  # damaged
+
+
 def _summarize(sweep: Sweep) -> SweepSummary:
     created, settings, problems = 0.0, None, []
     counts, labels = Counter[str](), Labels()
@@ -163,7 +172,7 @@ def _summarize(sweep: Sweep) -> SweepSummary:
         with as_damage(sweep.folder):
             created = float(sweep.config.get("created") or 0.0)
             settings = sweep.settings
-            counts = Counter("waiting" if run is None else run.state for run in sweep.runs())
+            counts = Counter("waiting" if run is None else _state_of(run) for run in sweep.runs())
             labels, state = sweep.labels, sweep.state
     except RunNotFoundError:
         raise

@@ -17,7 +17,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from nasviz.errors import DataError, LostProcessError, NasvizError, RunStateError
@@ -78,7 +77,7 @@ class Writer:
         self._read_back = read_back
         self._clock = clock
         self._is_locked = is_locked
-        self._lock: FileLock | None = None
+        self._lock: lock.FolderLock | None = None
         self._connection: sqlite3.Connection | None = None
         self._is_finished = False
         self._structures: dict[str, tuple[int, ...]] = {}
@@ -230,9 +229,9 @@ class Writer:
         """What a person asked for since the worker started."""
         return read_request(self.folder)
 
-    def forget_request(self) -> None:
-        """Drop the request that waits."""
-        forget_request(self.folder)
+    def forget_request(self, request: Request | None = None) -> None:
+        """Drop the request that waits; with `request` only where it is still this one."""
+        forget_request(self.folder, only=request)
 
     def wait_while_paused(self, step: int) -> Request:
         """Write everything, then wait until a person asks to go on or to cancel; return which."""

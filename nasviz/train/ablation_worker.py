@@ -23,6 +23,8 @@ def work_through(place: AblationFolder, seeds: int, epochs: int) -> Iterator[Abl
         RunBusyError: Somebody else works there.
     """
     with place:
+        if place.is_asked_to_stop:  # while this worker was on its way
+            return
         points = place.points
         for point in digits_ablation(seeds=range(seeds), epochs=epochs, known=points):
             points.append(point)

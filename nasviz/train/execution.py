@@ -314,7 +314,7 @@ class _Execution:
             step = self.session.step
             self.writer.event(max(0, step - 1), "cancel", f"cancelled after {step} steps")
             raise _Cancelled
-        self.writer.forget_request()
+        self.writer.forget_request("resume")
 
     def _stop_if_cancelled(self) -> None:
         """In an evaluation: leave it."""

@@ -54,7 +54,7 @@ class Silent(Writer):
         """None: the first process hears what people ask."""
         return None
 
-    def forget_request(self) -> None:
+    def forget_request(self, request: Request | None = None) -> None:
         """Nothing happens."""
 
     def wait_while_paused(self, step: int) -> Request:

@@ -53,6 +53,9 @@ def work(
     """
     folders = admit(run, trust)
     with Writer(run, read_back=read_back) as writer:
+        if writer.request == "cancel":  # asked for while this worker was on its way
+            writer.finish("cancelled")
+            return "cancelled"
         if run.settings.processes > 1:
             from nasviz.train.launching import launch
 

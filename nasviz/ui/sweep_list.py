@@ -27,6 +27,7 @@ from nasviz.runs import (
     what_differs,
 )
 from nasviz.runs.exporting import summaries_to_csv
+from nasviz.runs.sweep import is_at_work
 from nasviz.ui import frame, run_actions, run_comparison, session
 from nasviz.ui.controls import keep, kept
 from nasviz.ui.published import NO_PATH, printed_accuracy
@@ -75,7 +76,7 @@ def sweep_list() -> None:
 
 def _is_busy(sweep: Sweep) -> bool:
     """Whether its scheduler or one of its runs lives, a paused one too: the page and its table must agree."""
-    return sweep.is_active or jobs.is_starting(sweep) or any(run and run.is_active for run in sweep.runs())
+    return sweep.is_active or jobs.is_starting(sweep) or any(run and is_at_work(run) for run in sweep.runs())
 
 
 def _title(summary: SweepSummary) -> str:
