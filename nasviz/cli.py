@@ -122,10 +122,10 @@ def _work(run: Run, args: argparse.Namespace, trust: Iterable[str]) -> int:
         return 0
     if not args.quiet:
         commands.say(f"{run.id} in {run.folder}")
-    state = commands.train_here(run, None if args.quiet else sys.stdout, trust)
+    state, code = commands.train_here(run, None if args.quiet else sys.stdout, trust)
     if state != "done":
         commands.say(f"stopped, {run.progress or 0:.0%} done; go on with: nasviz runs resume {place}")
-        return 130
+        return code
     _print_lines(commands.result_lines(run))
     commands.say(f"export it: nasviz export {place} --onnx model.onnx")
     return 0

@@ -38,6 +38,7 @@ from nasviz.runs import (
 )
 from nasviz.runs.exporting import summaries_to_csv
 from nasviz.runs.presets import STAND_IN
+from nasviz.runs.sweep import is_over
 from nasviz.runs.trackers import runs_to_parquet
 
 __all__ = ["add_sweep_arguments", "bisection_settings", "preset_settings", "run_sweep"]
@@ -154,13 +155,15 @@ def _work(sweep: Sweep, args: argparse.Namespace, *, retry_failed: bool = False)
         say(f"{sweep.id} is at work; watch it: nasviz sweep show {place} --follow")
         return 0
     out = None if args.quiet else sys.stdout
-    state = sweep_here(sweep, args.slots, out, retry_failed=retry_failed, engine=args.engine, trust=trust)
+    state, code = sweep_here(
+        sweep, args.slots, out, retry_failed=retry_failed, engine=args.engine, trust=trust
+    )
     if state != "done":
         say(f"stopped; go on with: nasviz sweep resume {place}")
-        return 130
+        return code
     if args.quiet:
         _print_lines(list(sweep_lines(sweep)))
-    return 1 if any(run is not None and run.has_ended_in(("failed",)) for run in sweep.runs()) else 0
+    return 1 if any(run is not None and is_over(run, ("failed",)) for run in sweep.runs()) else 0
 
 
 def _slots(sweep: Sweep, args: argparse.Namespace) -> str:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-import signal
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from shutil import get_terminal_size
-from types import FrameType
 from typing import Any, TextIO
 
 from nasviz import jobs
 from nasviz.catalog import PRESETS, Preset
-from nasviz.commands.text import plain, table
+from nasviz.commands.text import Steady, plain, table
 from nasviz.errors import RunStateError
 from nasviz.runs import (
     Cell,
@@ -30,6 +27,7 @@ from nasviz.runs import (
     what_differs,
 )
 from nasviz.runs.files import LOG
+from nasviz.runs.stopping import stop_on_signals
 
 __all__ = ["follow_sweep", "start_sweep_detached", "sweep_here", "sweep_lines", "sweep_list_lines"]
 
@@ -45,11 +43,11 @@ def sweep_here(
     retry_failed: bool,
     engine: str = "local",
     trust: Iterable[str] | None = None,
-) -> SweepState:
-    """See to the runs of a sweep in this process until none is left; how it stands then.
+) -> tuple[SweepState, int]:
+    """See to the runs of a sweep in this process until none is left.
 
-    The workers are processes of their own. Ctrl-C lets them save a checkpoint and end; another one leaves
-    them at work.
+    The workers are processes of their own. Ctrl-C, `kill` and the end of the terminal let them save a
+    checkpoint and end; a second signal leaves them at work.
 
     Args:
         sweep: Nobody else may be seeing to it.
@@ -60,21 +58,31 @@ def sweep_here(
         trust: Folders that user code may be imported from; None: those that the sweep names itself, where
             this user has made it.
 
+    Returns:
+        How the sweep stands, and the exit code that says so: 128 + n after signal n.
+
     Raises:
         RunBusyError: It has a scheduler already.
         InvalidSettingError: The engine is not installed.
     """
-    screen = _Screen(sweep, out)
+
+    def ask() -> bool:
+        if not sweep.is_active:
+            return False
+        sweep.ask_to_stop()
+        if out is not None:
+            with contextlib.suppress(OSError, RuntimeError):  # gone, or just being written to
+                out.write("\nstopping the runs at a checkpoint; a second Ctrl-C leaves them at work\n")
+        return True
+
+    screen = _Screen(sweep, None if out is None else Steady(out))
     wanted = jobs.scheduler_of(
         sweep, engine, slots=slots, retry_failed=retry_failed, listener=screen.look, trust=trust
     )
-    with (
-        wanted as scheduler,
-        _stop_on_interrupt(sweep, out),
-    ):
+    with wanted as scheduler, stop_on_signals(ask) as stop:
         state = scheduler.run()
     screen.close()
-    return state
+    return state, 0 if state == "done" else stop.exit_code
 
 
 def start_sweep_detached(
@@ -237,7 +245,7 @@ def _printed(preset: Preset, cell: Cell) -> str:
 class _Screen:
     """The table of a sweep: drawn over itself on a terminal, elsewhere a line where something has changed."""
 
-    def __init__(self, sweep: Sweep, out: TextIO | None) -> None:
+    def __init__(self, sweep: Sweep, out: TextIO | Steady | None) -> None:
         self._sweep, self._out = sweep, out
         self._num_lines = 0
         self._last: list[str] = []
@@ -275,23 +283,3 @@ class _Screen:
         back = f"\x1b[{self._num_lines}F\x1b[J" if self._num_lines else ""
         self._out.write(back + "".join(line[: width - 1] + "\n" for line in lines))
         self._num_lines = len(lines)
-
-
-@contextmanager
-def _stop_on_interrupt(sweep: Sweep, out: TextIO | None) -> Iterator[None]:
-    """The first Ctrl-C asks the sweep to stop; the second one leaves its workers to themselves."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        sweep.ask_to_stop()
-        if out is not None:
-            out.write("\nstopping the runs at a checkpoint; Ctrl-C again leaves them at work\n")
-
-    before = signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

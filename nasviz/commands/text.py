@@ -3,8 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TextIO
 
-__all__ = ["plain", "say", "table"]
+from nasviz.runs.stopping import leave_terminal
+
+__all__ = ["Steady", "plain", "say", "table"]
+
+
+class Steady:
+    """Output of work that goes on without its reader: a closed terminal or pipe must not end a training.
+
+    Args:
+        out: Written to until it refuses for the first time.
+    """
+
+    def __init__(self, out: TextIO) -> None:
+        self._out: TextIO | None = out
+
+    def write(self, text: str) -> None:
+        """Write `text`, as long as somebody reads it."""
+        try:
+            if self._out is not None:
+                self._out.write(text)
+        except OSError:
+            self._give_up()
+
+    def flush(self) -> None:
+        """Flush what was written."""
+        try:
+            if self._out is not None:
+                self._out.flush()
+        except OSError:
+            self._give_up()
+
+    def isatty(self) -> bool:
+        """Return whether it is a terminal."""
+        return self._out is not None and self._out.isatty()
+
+    def _give_up(self) -> None:
+        self._out = None
+        leave_terminal()
 
 
 def plain(text: str) -> str:

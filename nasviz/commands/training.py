@@ -1,29 +1,30 @@
-"""Training in the foreground: the worker's own function, with a progress line and a polite Ctrl-C."""
+"""Training in the foreground: the worker's own function, with a progress line and an orderly end."""
 
 from __future__ import annotations
 
-import signal
-import threading
+import contextlib
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Iterable
 from typing import TextIO
 
+from nasviz.commands.text import Steady
 from nasviz.commands.watching import Watch
-from nasviz.errors import RunStateError
-from nasviz.runs import EndState, Run
+from nasviz.errors import NasvizError, RunStateError
+from nasviz.runs import EndState, Run, admit
 from nasviz.runs.files import LOG, PID, read_json
+from nasviz.runs.requests import read_request
+from nasviz.runs.stopping import stop_on_signals
 
 __all__ = ["start_detached", "train_here"]
 
 _START_PATIENCE_S = 30.0
 
 
-def train_here(run: Run, out: TextIO | None, trust: Iterable[str] | None = None) -> EndState:
-    """Train a run to its end in this process, from its latest checkpoint where it has one; how it ended.
+def train_here(run: Run, out: TextIO | None, trust: Iterable[str] | None = None) -> tuple[EndState, int]:
+    """Train a run to its end in this process, from its latest checkpoint where it has one.
 
-    Ctrl-C saves a checkpoint and ends the run as cancelled, ready to be resumed; another ends it at once.
+    Ctrl-C, `kill` and the end of the terminal save a checkpoint and end the run as cancelled, ready to be
+    resumed; a second signal ends it at once.
 
     Args:
         run: Nobody else may be at work on it.
@@ -31,23 +32,41 @@ def train_here(run: Run, out: TextIO | None, trust: Iterable[str] | None = None)
         trust: Folders that user code may be imported from; None: those that the run names itself, where this
             user has made it.
 
+    Returns:
+        How the run ended, and the exit code that says so: 128 + n after signal n.
+
     Raises:
         RunBusyError: The run has a worker already.
         NasvizError: The run failed; the reason is on record.
     """
-    from nasviz.train.worker import work
 
-    run.make_ready().release()
-    watch = None if out is None else Watch(run, out)
-    try:
-        with _cancel_on_interrupt(run, out):
-            return work(run, None if watch is None else lambda progress: watch.look(), trust=trust)
-    except KeyboardInterrupt:
-        return "cancelled"
-    finally:
-        if watch is not None:
-            watch.look()
-            watch.close()
+    def ask() -> bool:
+        if not run.is_active or read_request(run.folder) == "cancel":
+            return False  # nobody there to ask, or asked in vain: interrupt
+        run.request("cancel")
+        if out is not None:
+            with contextlib.suppress(OSError, RuntimeError):  # gone, or just being written to
+                out.write("\nstopping at a checkpoint; a second Ctrl-C stops at once\n")
+        return True
+
+    with stop_on_signals(ask) as stop:
+        watch = None if out is None else Watch(run, Steady(out))
+        try:
+            from nasviz.train.worker import work_attended
+
+            admit(run, trust)  # before anything of it is touched
+            run.make_ready().release()
+            state = work_attended(run, (lambda progress: watch.look()) if watch else None, trust=trust)
+        except KeyboardInterrupt:
+            end = run.end
+            if end is not None and end.state == "failed":  # raised by the user's own code, not by a person
+                raise NasvizError(end.error or "the run failed") from None
+            state = "cancelled"
+        finally:
+            if watch is not None:
+                watch.look()
+                watch.close()
+    return state, 0 if state == "done" else stop.exit_code
 
 
 def start_detached(run: Run, trust: Iterable[str] | None = None) -> None:
@@ -66,25 +85,3 @@ def start_detached(run: Run, trust: Iterable[str] | None = None) -> None:
         time.sleep(0.05)
     if not run.is_active and run.end is None and read_json(run.folder / PID) == before:
         raise RunStateError(f"the worker of {run.id} ended before it began; {run.folder / LOG} says why")
-
-
-@contextmanager
-def _cancel_on_interrupt(run: Run, out: TextIO | None) -> Iterator[None]:
-    """The first Ctrl-C becomes a request to the worker; where there is none yet, it interrupts."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def cancel(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        if not run.is_active:
-            raise KeyboardInterrupt
-        run.request("cancel")
-        if out is not None:
-            out.write("\nstopping at a checkpoint; Ctrl-C again stops at once\n")
-
-    before = signal.signal(signal.SIGINT, cancel)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

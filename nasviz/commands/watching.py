@@ -6,7 +6,7 @@ import time
 from shutil import get_terminal_size
 from typing import TextIO
 
-from nasviz.commands.text import plain
+from nasviz.commands.text import Steady, plain
 from nasviz.runs import Run, Tail
 
 __all__ = ["Watch", "follow", "progress_line"]
@@ -22,7 +22,7 @@ class Watch:
         out: Where to; the line of steps is shown only on a terminal.
     """
 
-    def __init__(self, run: Run, out: TextIO) -> None:
+    def __init__(self, run: Run, out: TextIO | Steady) -> None:
         self._run = run
         self._out = out
         self._after = -1

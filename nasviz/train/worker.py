@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import _thread
 import argparse
-import signal
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -18,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 from nasviz.errors import NasvizError
 from nasviz.runs import EndState, Run, Writer, admit
 from nasviz.runs.requests import read_request
+from nasviz.runs.stopping import stop_on_signals
 
 if TYPE_CHECKING:
     from nasviz.train.progress import Listener, Progress
 
-__all__ = ["PATIENCE_S", "STEP_PATIENCE_S", "main", "read_back", "work"]
+__all__ = ["PATIENCE_S", "STEP_PATIENCE_S", "main", "read_back", "work", "work_attended"]
 
 PATIENCE_S = 0.3
 """How long a cancel waits outside of training; whatever is going on is interrupted then."""
@@ -78,17 +78,41 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     args = parser.parse_args(arguments)
     folder: Path = args.folder
-    # A polite end from outside reads as cancelled, not as crashed.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         run = Run(folder.resolve())
-        watch = _Watch(run)
-        watch.start()
-        work(run, watch.hear, trust=args.trust)
+
+        def ask() -> bool:
+            if not run.is_active or read_request(run.folder) == "cancel":
+                return False  # nobody there to ask, or asked in vain: interrupt
+            run.request("cancel")
+            return True
+
+        # A polite end from outside reads as cancelled, with a checkpoint, not as crashed.
+        with stop_on_signals(ask) as stop:
+            work_attended(run, trust=args.trust)
     except NasvizError as error:
         raise SystemExit(f"{type(error).__name__}: {error}") from error
     except KeyboardInterrupt:
         raise SystemExit(f"run {folder.name} was interrupted") from None
+    if stop.number is not None:
+        raise SystemExit(stop.exit_code)
+
+
+def work_attended(
+    run: Run, listener: Listener | None = None, *, trust: Iterable[str | Path] | None = None
+) -> EndState:
+    """Do what `work` does, in the main thread, and interrupt it where a cancel would wait too long.
+
+    Raises:
+        KeyboardInterrupt: A cancel came during an import, a trace or an export; the end is on record.
+        NasvizError: As `work` does.
+    """
+    watch = _Watch(run, listener)
+    watch.start()
+    try:
+        return work(run, watch.hear, trust=trust)
+    finally:
+        watch.stop()
 
 
 def read_back(values: Sequence[Any]) -> Sequence[Any]:
@@ -101,25 +125,36 @@ def read_back(values: Sequence[Any]) -> Sequence[Any]:
 class _Watch(threading.Thread):
     """Interrupts the main thread where a cancel has waited too long: tracing and export never look."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, listener: Listener | None = None) -> None:
         super().__init__(daemon=True)
         self._run = run
+        self._listener = listener
+        self._is_over = threading.Event()
         self._patience_s = PATIENCE_S
 
     def hear(self, progress: Progress) -> None:
         """A training step that is under way is worth waiting for: its end saves a checkpoint."""
         self._patience_s = PATIENCE_S if progress.phase == "construction" else STEP_PATIENCE_S
+        if self._listener is not None:
+            self._listener(progress)
+
+    def stop(self) -> None:
+        """End the watch: nothing is interrupted from here on."""
+        self._is_over.set()
+        self.join()
 
     def run(self) -> None:
         """Look for a cancel ten times a second."""
         asked: float | None = None
         while asked is None or time.monotonic() - asked < self._patience_s:
-            time.sleep(0.1)
+            if self._is_over.wait(0.1):
+                return
             is_asked = read_request(self._run.folder) == "cancel"
             asked = (asked or time.monotonic()) if is_asked else None
         while self._run.end is None:  # an import may swallow an interrupt, so one is not always enough
             _thread.interrupt_main()
-            time.sleep(AGAIN_S)
+            if self._is_over.wait(AGAIN_S):
+                return
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Requests, ends and locks race; damaged runs lie among good ones. Nothing is lost, and nothing runs twice."""
+"""Requests, ends and locks race; damaged runs lie among good ones: nothing is lost, nothing runs twice."""
 
 import os
 import shutil

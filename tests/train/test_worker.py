@@ -79,9 +79,10 @@ def test_a_polite_end_from_outside_reads_as_cancelled(long_run: Run, launch: Lau
     wait_until(lambda: is_training(long_run), limit_s=120)
     process.send_signal(signal.SIGTERM)
 
-    assert process.wait(timeout=limit_s()) == 1
+    assert process.wait(timeout=limit_s()) == 128 + signal.SIGTERM
     assert long_run.state == "cancelled"
     assert long_run.end.error is None
+    assert long_run.tail().events[-1].text == f"cancelled after {long_run.tail().last_step + 1} steps"
 
 
 def test_the_worker_holds_its_run_before_it_loads_torch() -> None:

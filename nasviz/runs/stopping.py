@@ -1,0 +1,82 @@
+"""Signals that end a process become a request to stop: its run saves a checkpoint and ends in order.
+
+Ctrl-C, `kill` and a terminal that is closed are answered alike: the first signal asks, the next interrupts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+__all__ = ["SIGNALS", "Stop", "leave_terminal", "stop_on_signals"]
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Stop:
+    """What `stop_on_signals` has heard."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        """The first signal; None where none came."""
+
+    @property
+    def exit_code(self) -> int:
+        """128 + n after signal n, as a shell reports it; that of Ctrl-C where there was none."""
+        return 128 + (self.number or signal.SIGINT)
+
+
+@contextmanager
+def stop_on_signals(ask: Callable[[], bool]) -> Iterator[Stop]:
+    """Call `ask` at the first signal that would end this process; raise KeyboardInterrupt at the next.
+
+    Signals that are ignored, as by `nohup`, stay ignored. Outside the main thread nothing is changed.
+
+    Args:
+        ask: Requests an orderly end; returns whether anybody is there to hear it. If not, the first signal
+            interrupts at once.
+    """
+    stop, owner = Stop(), os.getpid()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    handled = [number for number, handler in before.items() if handler != signal.SIG_IGN]
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != owner:  # a process of a data loader, forked from this one, which ends it itself
+            if number == signal.SIGTERM:
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
+            return
+        stop.number = stop.number or number
+        for other in handled:
+            signal.signal(other, signal.default_int_handler)
+        if number == signal.SIGHUP:
+            leave_terminal()
+        if not ask():
+            raise KeyboardInterrupt
+
+    for number in handled:
+        signal.signal(number, hear)
+    try:
+        yield stop
+    finally:
+        for number in handled:
+            signal.signal(number, before[number])
+
+
+def leave_terminal() -> None:
+    """Send to nowhere what this process would write to a terminal: one that is gone refuses every byte."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (1, 2):
+        with contextlib.suppress(OSError):  # closed already
+            if stat.S_ISCHR(os.fstat(descriptor).st_mode):
+                os.dup2(nowhere, descriptor)
+    os.close(nowhere)
