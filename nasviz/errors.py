@@ -34,6 +34,7 @@ __all__ = [
     "StorageError",
     "TraceError",
     "TrainingChangedWarning",
+    "TrainingError",
     "UncheckedFilesWarning",
     "UnknownNameError",
     "UnknownVertexError",
@@ -180,6 +181,10 @@ class StorageError(NasvizError, OSError):
 
 class NonFiniteLossError(NasvizError, ArithmeticError):
     """The loss became NaN or infinite; the run stops at its last good checkpoint."""
+
+
+class TrainingError(NasvizError, RuntimeError):
+    """A training cannot begin or go on, for a reason that lies in the network, the data or the machine."""
 
 
 class ProcessesError(NasvizError, RuntimeError):

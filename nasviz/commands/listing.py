@@ -34,7 +34,8 @@ def _row(summary: RunSummary) -> tuple[object, ...]:
     accuracy = f"{result['accuracy_subnet']:.1%}" if "accuracy_subnet" in result else ""
     what = (settings.network.name, settings.target_sparsity) if settings else ("?", "?")
     outcome = summary.result.get("outcome", "") if summary.is_invalid else ""
-    note = (summary.problem or summary.error or outcome or summary.labels.note)[:_LONGEST_NOTE]
+    note = summary.problem or summary.error or outcome or summary.diverged or summary.labels.note
+    note = note[:_LONGEST_NOTE]
     return (summary.id, summary.state, share, *what, kept, accuracy, note)
 
 
@@ -47,6 +48,7 @@ def summary_document(summary: RunSummary) -> dict[str, Any]:
         "result": dict(summary.result),
         "labels": asdict(summary.labels),
         "is_invalid": summary.is_invalid,
+        "diverged": summary.diverged,
     }
 
 
@@ -118,6 +120,12 @@ def result_lines(run: Run) -> Iterator[str]:
     yield from _pruning_lines(result.get("pruning"))
     space = read_space(run.folder / SPACE)
     erased = ", ".join(space.structure(i).name for i in result["selected"])
+    if "latencies" in result:
+        measured = result["latencies"]
+        digest = measured["sha256"][:12]
+        yield f"  latencies   {measured['total_ms']:.3g} ms in all, as measured (SHA-256 {digest})"
+    if "diverged" in result:
+        yield f"  diverged    {result['diverged']}"
     if not result["is_valid"]:
         yield f"  result      {result.get('outcome', 'no sub-network')}"
         yield f"  zero        {erased}"

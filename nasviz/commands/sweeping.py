@@ -204,6 +204,8 @@ def _row(cell: Cell, names: Sequence[str], runs: Sequence[RunSummary | None]) ->
         begun = [run for i in cell.indices if (run := runs[i]) is not None]
         errors = [words for run in begun if (words := run.problem or run.error)]
         notes.append(f"{cell.counts['failed']} failed: {errors[0] if errors else ''}"[:60])
+    if cell.num_diverged:
+        notes.append(f"{cell.num_diverged} diverged")
     if cell.num_hopeless:
         notes.append(f"{cell.num_hopeless} stopped as hopeless")
     return (

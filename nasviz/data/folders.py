@@ -5,8 +5,11 @@ Images are judged as ImageNet's are: the shorter side becomes 8/7 of the input, 
 
 from __future__ import annotations
 
+import os
+import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
@@ -158,14 +161,31 @@ def _every_fifth(samples: tuple[Sample, ...]) -> set[Sample]:
     return kept
 
 
+def _open_regular(path: str) -> BinaryIO:
+    """Open a regular file; a pipe or a device would be waited for without end.
+
+    Raises:
+        DataError: It is anything else. Links to regular files are followed: subsets are often made of them.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DataError(f"{path} is a pipe, a device or a folder, and no image; remove it")
+    return os.fdopen(descriptor, "rb")
+
+
 def _decode(path: str) -> Tensor:
     """An image as `(1, 3, h, w)`, float32 from 0 to 255."""
     from PIL import Image, UnidentifiedImageError
     from torchvision.transforms.functional import pil_to_tensor
 
     try:
-        with Image.open(path) as image:
+        with _open_regular(path) as file, Image.open(file) as image:
             pixels: Tensor = pil_to_tensor(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError) as error:
+    except DataError:
+        raise
+    except UnidentifiedImageError as error:  # its own words name the open file, not the path
+        raise DataError(f"{path} cannot be read as an image: its format is not known; remove it") from error
+    except Exception as error:  # damaged files make decoders raise nearly anything
         raise DataError(f"{path} cannot be read as an image: {str(error)[:200]}; remove it") from error
     return pixels.to(torch.float32).unsqueeze(0)

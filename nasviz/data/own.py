@@ -27,7 +27,7 @@ from nasviz.data.images import Crop, DataSplit, Images, ImageSet, check_image_sh
 from nasviz.errors import DataError, NasvizError
 from nasviz.models.user_code import call_with, import_callable
 
-__all__ = ["OwnData", "OwnSet", "open_own"]
+__all__ = ["OwnData", "OwnSet", "check_labels", "open_own"]
 
 _LEAST_STD = 1e-6
 
@@ -42,6 +42,8 @@ class OwnSet:
     seed: int = 0
     epoch: int | None = None
     """None: not in training."""
+    num_classes: int | None = None
+    """Outputs of the network, which labels are checked against; None where they may be anything."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -50,6 +52,11 @@ class OwnSet:
     def device(self) -> torch.device:
         """The processor, where items are made."""
         return torch.device("cpu")
+
+    @property
+    def labels(self) -> Tensor | None:
+        """All labels, where they are at hand; None where items are made one at a time."""
+        return self.items.labels.cpu() if isinstance(self.items, _Pairs) else None
 
     def to(self, device: torch.device | str) -> OwnSet:
         """The set itself: items are made on the processor."""
@@ -79,7 +86,7 @@ class OwnSet:
             batch, labels = default_collate(pairs)
         except NasvizError:
             raise
-        except Exception as error:  # the user's code may raise anything
+        except (Exception, SystemExit) as error:  # the user's code may raise anything
             words = f"{type(error).__name__}: {str(error)[:300]}"
             raise DataError(f"{self.name}: an item of its data set raised {words}") from error
         if not isinstance(batch, Tensor) or not isinstance(labels, Tensor):
@@ -87,6 +94,9 @@ class OwnSet:
                 f"{self.name}: items must be pairs of an example and a label, each a tensor or a number; got"
                 f" {type(pairs[0][0]).__name__} and {type(pairs[0][1]).__name__}"
             )
+        if self.num_classes is not None:
+            check_labels(labels, self.num_classes, self.name)  # on the host: it waits for no device
+            labels = labels.to(torch.int64)
         return batch, labels
 
     def _item(self, index: int) -> tuple[Any, Any]:
@@ -101,6 +111,38 @@ class OwnSet:
                 f"{self.name}: item {index} is {type(item).__name__}; it must be a pair of example and label"
             )
         return item[0], item[1]
+
+
+def check_labels(labels: Tensor, num_classes: int, name: str) -> None:
+    """Check that `labels` are classes of a network with `num_classes` outputs.
+
+    Args:
+        labels: On the host.
+        num_classes: Outputs of the network.
+        name: Of the data, for the message.
+
+    Raises:
+        DataError: They are not.
+
+    Examples:
+        >>> check_labels(torch.tensor([0, 9]), 10, "digits")
+        >>> check_labels(torch.tensor([0, 10]), 10, "mine")
+        Traceback (most recent call last):
+        ...
+        nasviz.errors.DataError: mine holds the label 10, and the network has 10 outputs, for ...
+    """
+    if labels.is_floating_point() or labels.dtype == torch.bool:
+        raise DataError(
+            f"labels of {name} are {labels.dtype}; cross-entropy needs whole numbers from 0 to"
+            f" {num_classes - 1}: convert them with `.long()`, or name a loss of your own"
+        )
+    lowest, highest = (int(value) for value in torch.aminmax(labels))
+    if lowest < 0 or highest >= num_classes:
+        odd = lowest if lowest < 0 else highest
+        raise DataError(
+            f"{name} holds the label {odd}, and the network has {num_classes} outputs, for the classes 0 to"
+            f" {num_classes - 1}: correct the labels, or give the network more classes"
+        )
 
 
 @contextmanager

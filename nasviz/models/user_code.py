@@ -66,7 +66,7 @@ def call_with(target: Any, name: str, keywords: Mapping[str, Any], offered: Mapp
     taken = {key: value for key, value in offered.items() if key not in keywords and _takes(target, key)}
     try:
         return target(**keywords, **taken)
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise InvalidSettingError(f"calling {name} raised {_described(error)}") from error
 
 
@@ -83,7 +83,7 @@ def _import(module_name: str, file: Path) -> ModuleType:
     importlib.invalidate_caches()
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # the user's code may raise anything
+    except (Exception, SystemExit) as error:  # the user's code may raise anything
         remedy = (
             f"; install what it needs where nasviz runs, or put it beside {file.name}"
             if isinstance(error, ImportError)
@@ -201,5 +201,5 @@ def _lacking(target: Callable[..., Any], given: set[str]) -> list[str]:
     return [parameter.name for parameter in needed if parameter.name not in given]
 
 
-def _described(error: Exception) -> str:
+def _described(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error)[:300]}" if str(error) else type(error).__name__

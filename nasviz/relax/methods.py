@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
 from nasviz.errors import InvalidSettingError
@@ -145,11 +145,22 @@ class RARTS(RelaxedOptimizer):
     def _copies(self) -> Sequence[Copy]:
         return (self.auxiliary,)
 
+    @property
+    def latencies(self) -> list[Tensor]:
+        """Milliseconds of each operation of each edge; empty where no latency was measured.
+
+        Other values measure the same operations at another time: give them to repeat a run to the bit.
+        """
+        penalty = self.relaxation.penalty
+        return penalty.latencies if isinstance(penalty, LatencyPenalty) else []
+
+    @latencies.setter
+    def latencies(self, table: list[Tensor]) -> None:
+        self.relaxation = replace(self.relaxation, penalty=LatencyPenalty(table))
+
     def state_dict(self) -> dict[str, Any]:
         """With the latencies, which would be others if they were measured again."""
-        penalty = self.relaxation.penalty
-        table = penalty.latencies if isinstance(penalty, LatencyPenalty) else []
-        return super().state_dict() | {"latencies": table}
+        return super().state_dict() | {"latencies": self.latencies}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on exactly where `state_dict` was taken, with the latencies of then.
@@ -159,4 +170,4 @@ class RARTS(RelaxedOptimizer):
         """
         super().load_state_dict(state_dict)
         if table := state_dict["latencies"]:
-            self.relaxation = replace(self.relaxation, penalty=LatencyPenalty(table))
+            self.latencies = table

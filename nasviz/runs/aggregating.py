@@ -60,6 +60,8 @@ class Cell:
     """How many are done and left no network, because what became zero cuts the outputs off."""
     num_hopeless: int
     """How many were stopped by the median rule."""
+    num_diverged: int
+    """How many are done, and their training diverged."""
     metrics: Mapping[str, Spread]
     """By name in `METRICS`, over the runs that have it. An invalid run has no accuracy of a sub-network."""
 
@@ -105,5 +107,6 @@ def _cell(point: Point, indices: Sequence[int], runs: Sequence[RunSummary | None
         counts=Counter("waiting" if run is None else run.state for run in found),
         num_invalid=sum(run is not None and run.is_invalid for run in found),
         num_hopeless=sum(run is not None and run.verdict is not None for run in found),
+        num_diverged=sum(run is not None and run.diverged is not None for run in found),
         metrics={name: value for name, value in metrics.items() if value is not None},
     )

@@ -56,6 +56,12 @@ class RunSummary:
         """Whether it is done and left no network: what became zero cuts the outputs off."""
         return self.state == "done" and self.result.get("is_valid") is False
 
+    @property
+    def diverged(self) -> str | None:
+        """Why the training of a run that is done taught nothing; None where it may have."""
+        words = self.result.get("diverged")
+        return words if isinstance(words, str) else None
+
 
 def summarize(run: Run) -> RunSummary:
     """The summary of `run`; what is damaged in it becomes `problem`, not an error.

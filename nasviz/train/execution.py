@@ -7,15 +7,19 @@ through the checkpoint. Both are brought up to date together.
 from __future__ import annotations
 
 import io
+import json
 import math
 from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from nasviz.errors import InvalidSettingError, NonFiniteLossError
 from nasviz.optim import PenaltySearch
 from nasviz.relax import RelaxedOptimizer, WidthSearch
+from nasviz.relax.methods import RARTS
 from nasviz.runs import (
     EndState,
     Evaluation,
@@ -31,6 +35,7 @@ from nasviz.runs.files import SPACE, write_bytes, write_json
 from nasviz.runs.requests import Request
 from nasviz.train.checkpoint import restore, save, settle
 from nasviz.train.conclusion import conclude
+from nasviz.train.divergence import why_diverged
 from nasviz.train.evaluation import evaluate
 from nasviz.train.gpu import GpuGauge
 from nasviz.train.loop import Gauge, train
@@ -42,6 +47,9 @@ from nasviz.train.session import Session, open_session, require_same_training
 from nasviz.train.silent import Silent
 
 __all__ = ["Progress", "execute", "take_part"]
+
+DIVERGED = "diverged"
+"""What the report says of a run that ended, and taught its network nothing."""
 
 
 REQUESTS: tuple[Request | None, ...] = (None, "cancel", "pause", "resume")
@@ -87,6 +95,8 @@ def execute(
             name = restore(session, run.folder)
             require_same_training(session)
             settle(run.folder)
+            if name is None:
+                _recall_latencies(run, session)
             writer.rewind(session.step - 1)
             _introduce(run, session, writer, name)
             return _Execution(session, run.folder, writer, listener).to_the_end()
@@ -120,6 +130,26 @@ def take_part(settings: RunSettings, processes: Processes, *, trust: Iterable[st
         return _Execution(session, None, Silent(), None).to_the_end()
 
 
+def _latencies(session: Session) -> list[list[float]]:
+    """Milliseconds that were measured for each operation of each edge; empty where none were."""
+    found = session.optimizer.latencies if isinstance(session.optimizer, RARTS) else []
+    return [table.tolist() for table in found]
+
+
+def _in_short(latencies: list[list[float]]) -> dict[str, Any]:
+    """Their sum, and a digest by which two runs can be told apart."""
+    digest = sha256(json.dumps(latencies).encode()).hexdigest()
+    return {"total_ms": sum(map(sum, latencies)), "sha256": digest}
+
+
+def _recall_latencies(run: Run, session: Session) -> None:
+    """Use what an earlier worker measured, though it died before its first checkpoint."""
+    known = run.tail().facts.get("latencies") if _latencies(session) else None
+    if known:
+        assert isinstance(session.optimizer, RARTS)
+        session.optimizer.latencies = [torch.tensor(table) for table in known]
+
+
 def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | None) -> None:
     """Put on record what is about to be trained, on what, and from where."""
     device, schedule = session.device, session.schedule
@@ -149,6 +179,8 @@ def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | Non
         max_sparsity=session.space.max_sparsity,
         device=str(device),
     )
+    if latencies := _latencies(session):
+        writer.fact("latencies", latencies)
     count = session.processes.count
     together = f" and {count - 1} more process{'es' * (count > 2)}" if count > 1 else ""
     if checkpoint is None:
@@ -199,7 +231,14 @@ class _Execution:
                 return "done"
             self._tell("construction")
             self.writer.begin_conclusion(self.session.step - 1)
+            words = why_diverged(self.session, self.folder)
+            if words is not None:
+                self.writer.event(self.session.step - 1, "diverged", words)
             result = conclude(self.session, self.folder, self.writer)
+            if words is not None:
+                result |= {"diverged": words, "outcome": DIVERGED}
+            if latencies := _latencies(self.session):
+                result |= {"latencies": _in_short(latencies)}
         except _Cancelled:
             self.writer.finish("cancelled")
             return "cancelled"

@@ -15,6 +15,7 @@ import psutil
 import torch
 from torch import Tensor
 
+from nasviz.errors import NasvizError, TrainingError
 from nasviz.relax import RelaxedOptimizer, WidthSearch
 from nasviz.runs import StepRecord
 from nasviz.train.batches import Batch, epoch_batches, paired_batches
@@ -79,7 +80,7 @@ def train(session: Session, gauge: Gauge | None = None) -> Iterator[StepRecord]:
     while not session.is_finished:
         epoch, start = divmod(session.step, schedule.steps_per_epoch)
         for batches in _batches(session, epoch, start):
-            yield _step(session, batches, gauge)
+            yield _told_step(session, batches, gauge)
 
 
 def _batches(session: Session, epoch: int, start: int) -> Iterator[tuple[Batch, ...]]:
@@ -100,6 +101,28 @@ def _batches(session: Session, epoch: int, start: int) -> Iterator[tuple[Batch, 
         yield from zip(epoch_batches(images, **own, **options))
 
 
+def _told_step(session: Session, batches: tuple[Batch, ...], gauge: Gauge) -> StepRecord:
+    """A step whose failure is one sentence: what the network, its loss or torch raises may be anything.
+
+    Of several processes none catches: a broken connection has to be told from an error.
+
+    Raises:
+        TrainingError: The step failed.
+    """
+    try:
+        return _step(session, batches, gauge)
+    except NasvizError:
+        raise
+    except Exception as error:
+        if not session.processes.is_alone or "deterministic implementation" in str(error):
+            raise
+        words = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        remedy = "check the network, its loss and its data"
+        if isinstance(error, torch.OutOfMemoryError | MemoryError):
+            remedy = f"lower batch_size={session.settings.batch_size}, or take a device with more memory"
+        raise TrainingError(f"step {session.step} of the training failed with {words}; {remedy}") from error
+
+
 def _step(session: Session, batches: tuple[Batch, ...], gauge: Gauge) -> StepRecord:
     optimizer = session.optimizer
     phase, lr = optimizer.phase, float(optimizer.param_groups[0]["lr"])
@@ -114,6 +137,11 @@ def _step(session: Session, batches: tuple[Batch, ...], gauge: Gauge) -> StepRec
         ((images, labels),) = batches
         optimizer.zero_grad(set_to_none=True)
         loss, accuracy = _loss(session, images, labels)
+        if not loss.requires_grad:
+            raise TrainingError(
+                "the loss depends on no parameter that is trained, so there is nothing to learn; check that"
+                " the network uses its parameters, and the loss its output"
+            )
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         loss = loss.detach()

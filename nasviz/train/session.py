@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
 import random
@@ -161,6 +162,7 @@ def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session
     model, example_inputs = models.build(settings.network, facts, seed=settings.seed)
     if settings.from_scratch:
         models.reset_(model, settings.seed)
+    _require_trainable(model)
     origin = describe_origin(settings.network, model)
     network = trace_quietly(model, example_inputs)
     _require_any_batch_size(network)
@@ -170,7 +172,10 @@ def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session
     space = search_space(network, protect=settings.protect, collapse=settings.collapse or own)
     split = opened.split(tuple(example_inputs[0].shape[1:]))
     _require_classes(settings, opened)
+    if loss is None and facts.kind != "text" and (outputs := _num_outputs(network)) is not None:
+        split = data.require_labels(split, outputs, settings.data)
     schedule = settings.schedule(len(split.train))
+    _require_batches(settings, processes, network, split)
     is_relaxed = OPTIMIZERS[settings.optimizer].family == RELAXED
     if is_relaxed:
         generator = torch.Generator().manual_seed(settings.seed)
@@ -333,6 +338,48 @@ def _optimizer_settings(settings: RunSettings, schedule: Schedule) -> dict[str, 
     if "saliency" in known:
         chosen["generator"] = torch.Generator().manual_seed(settings.seed)
     return chosen
+
+
+def _require_trainable(model: nn.Module) -> None:
+    """Parameters that gradients can move, of the precision that data come in."""
+    found = [parameter for parameter in model.parameters() if parameter.is_floating_point()]
+    if not any(parameter.requires_grad for parameter in found):
+        raise InvalidSettingError(
+            f"{type(model).__name__} has {len(found)} parameters and none of them is trained; set"
+            " requires_grad on those that training may move"
+        )
+    if all(parameter.dtype != torch.float32 for parameter in found):
+        raise InvalidSettingError(
+            f"{type(model).__name__} computes in {found[0].dtype}, and training does in torch.float32;"
+            " convert it with `.float()`"
+        )
+
+
+def _require_batches(
+    settings: RunSettings, processes: Processes, network: TracedNetwork, split: DataSplit
+) -> None:
+    """Batches that BatchNorm can take: of one example, it may have a single value for each channel."""
+    num_examples = len(split.train) // (2 if OPTIMIZERS[settings.optimizer].family == RELAXED else 1)
+    if min(settings.batch_size, num_examples) // processes.count != 1 or split.facts.kind == "text":
+        return
+    trial = copy.deepcopy(network).train()
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            trial(split.train.batch(torch.arange(1))[0])
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise InvalidSettingError(
+            f"batch_size={settings.batch_size} leaves one example a step, and a BatchNorm of"
+            f" {network.trace_graph.name} then sees a single value a channel; choose batch_size=2 or more"
+        ) from error
+
+
+def _num_outputs(network: TracedNetwork) -> int | None:
+    """Classes that the network tells apart; None where its output is no row of scores."""
+    source = network.trace_graph.outputs[0].source
+    shape = network.trace_graph[source].shape if source in network.trace_graph else ()
+    return shape[1] if len(shape) == 2 and shape[1] > 0 else None
 
 
 def _require_classes(settings: RunSettings, opened: Opened) -> None:

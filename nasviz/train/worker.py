@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import _thread
 import argparse
+import dis
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nasviz.errors import NasvizError
+from nasviz.errors import NasvizError, TrainingError
 from nasviz.runs import EndState, Run, Writer, admit
 from nasviz.runs.requests import read_request
 from nasviz.runs.stopping import stop_on_signals
@@ -56,13 +57,52 @@ def work(
         if writer.request == "cancel":  # asked for while this worker was on its way
             writer.finish("cancelled")
             return "cancelled"
+        try:
+            return _train(run, writer, listener, folders)
+        except SystemExit as error:
+            raise TrainingError(
+                f"code of the network or the data ended the process by SystemExit({error.code!r}); remove it"
+            ) from error
+        except KeyboardInterrupt as error:
+            if (place := _raised_at(error)) is None:
+                raise
+            raise TrainingError(
+                f"code of the network or the data raised KeyboardInterrupt itself, at {place}; nobody asked"
+                " the run to stop"
+            ) from error
+
+
+def _train(run: Run, writer: Writer, listener: Listener | None, folders: tuple[str, ...]) -> EndState:
+    try:
         if run.settings.processes > 1:
             from nasviz.train.launching import launch
-
-            return launch(run, listener, folders)
         from nasviz.train.execution import execute
+    except (ImportError, MemoryError) as error:
+        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        raise TrainingError(
+            f"torch cannot be loaded ({reason}); install it anew, or where `ulimit -v` limits the memory,"
+            " raise the limit to some gigabytes"
+        ) from error
+    if run.settings.processes > 1:
+        return launch(run, listener, folders)
+    return execute(run, writer, listener, trust=folders)
 
-        return execute(run, writer, listener, trust=folders)
+
+def _raised_at(error: BaseException) -> str | None:
+    """File and line of the `raise` statement in a user's code that an exception comes from; None for others.
+
+    A signal interrupts between two instructions, and torch passes on what its loaders heard.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return None
+    code = trace.tb_frame.f_code
+    room = str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+    if code.co_code[trace.tb_lasti] != dis.opmap["RAISE_VARARGS"] or room in ("nasviz", "torch"):
+        return None
+    return f"{code.co_filename}:{trace.tb_lineno}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

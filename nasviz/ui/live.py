@@ -90,6 +90,8 @@ def _head(run: Run, state: str) -> None:
     elif state == "done" and not run_facts.has_subnet(run):
         words_of_it = "The selection cuts the outputs off, so there is no sub-network: invalid, no path left."
         st.warning(words_of_it, icon=":material/link_off:")
+    elif state == "done" and end is not None and end.result.get("diverged"):
+        st.warning(inert(str(end.result["diverged"])), icon=":material/trending_up:")
     elif state == "crashed":
         words_of_it = "The worker ended without a word: it was killed, or the machine went down."
         if refusal := _refusal(run):

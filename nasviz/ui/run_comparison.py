@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -119,9 +119,17 @@ def _tail(summary: RunSummary) -> Tail | None:
         return None
 
 
+def _digest(summary: RunSummary) -> str | None:
+    found = summary.result.get("latencies")
+    return str(found.get("sha256")) if isinstance(found, Mapping) else None
+
+
 def _differences(summaries: Sequence[RunSummary]) -> None:
     settings = {name_of(s, summaries): s.settings for s in summaries if s.settings is not None}
     found = differing_settings(settings)
+    measured = {name_of(s, summaries): str(_digest(s))[:12] for s in summaries if _digest(s) is not None}
+    if len(set(measured.values())) > 1:  # runs of one seed differ by what was measured at their start
+        found = {**found, "measured latencies (SHA-256)": measured}
     if not found:
         st.caption("All settings of these runs are the same.")
         return

@@ -204,7 +204,7 @@ def _row(summary: RunSummary) -> dict[str, Any]:
         "tags": list(summary.labels.tags),
         "created": time.strftime("%Y-%m-%d %H:%M", time.localtime(summary.created)),
         "id": summary.id,
-        "note": summary.problem or summary.error or outcome or summary.labels.note,
+        "note": summary.problem or summary.error or outcome or summary.diverged or summary.labels.note,
     }
 
 

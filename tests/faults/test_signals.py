@@ -60,10 +60,12 @@ def assert_ended_in_order(run: Run) -> None:
     assert (run.folder / "checkpoint.pt").exists(), "there is no other one: one in a million steps"
 
 
-def test_sigterm_saves_a_checkpoint_and_what_nohup_ignores_stays_ignored(tmp_path: Path, start: Start) -> None:
+def test_sigterm_saves_a_checkpoint_and_what_nohup_ignores_stays_ignored(
+    tmp_path: Path, start: Start
+) -> None:
     folder = tmp_path / "runs"
     process = start(*train(folder), preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
-    wait_until(lambda: has_trained(folder), limit_s=240)
+    wait_until(lambda: has_trained(folder), limit_s=600)
     process.send_signal(signal.SIGHUP)
     run = only_run(folder)
     assert run is not None
@@ -86,7 +88,7 @@ def test_a_terminal_that_is_closed_ends_the_run_in_order(tmp_path: Path, start: 
     code += "os.execv(sys.executable, [sys.executable, '-P', *sys.argv[1:]])"
     process = start("-c", code, *train(folder), **ends)
     os.close(theirs)
-    wait_until(lambda: has_trained(folder), limit_s=240)
+    wait_until(lambda: has_trained(folder), limit_s=600)
     os.close(mine)
 
     assert process.wait(timeout=60) == 128 + signal.SIGHUP
