@@ -241,7 +241,7 @@ def _fail(run: Run, words: str) -> None:
     """Put on record that a run has failed, as far as its folder allows: `is_over` knows the rest."""
     try:
         with lock.acquire(run.folder):
-            if not run.has_ended_in(("done",)):
+            if (end := run.end) is None or end.state != "done":
                 write_end(run.folder, "failed", error=words)
     except (*DAMAGED, RunBusyError, RunNotFoundError):
         return  # the damage itself is in the way, or somebody else sees to the run

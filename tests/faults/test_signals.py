@@ -15,7 +15,7 @@ from tests.jobs.quick_worker import let_go
 from tests.runs.conftest import wait_until
 
 ROOT = Path(__file__).parents[2]
-TRAIN = ["--model", "mlp_digits", "--optimizer", "gsparsity", "--mu", "0.001", "--device", "cpu"]
+TRAIN = ["--model", "mlp_digits", "--target-sparsity", "0", "--batch-size", "32", "--device", "cpu"]
 Start = Callable[..., subprocess.Popen[bytes]]
 
 
@@ -39,7 +39,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 
 def train(folder: Path) -> list[str]:
-    options = ["--epochs", "100000", "--checkpoint-steps", "1000000", "--runs", str(folder)]
+    options = ["--epochs", "2000", "--checkpoint-steps", "1000000", "--runs", str(folder)]
     return ["-m", "nasviz.cli", "train", *TRAIN, *options]
 
 
