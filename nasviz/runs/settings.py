@@ -229,7 +229,8 @@ class RunSettings:
     deterministic: bool = False
     """On CUDA: only algorithms that give the same bits each time, so that a resumed run ends as one that was
     never stopped. They are often slower, and some operators have none: then the run says which, and ends. The
-    CPU needs no such choice: runs there are the same to the bit anyway."""
+    CPU needs no such choice: runs there are the same to the bit, given the same measured latencies (`rarts`
+    with `latency_weight` times operations at its start, and records what it found)."""
     checkpoint_steps: int = 50
     """Steps from one checkpoint to the next."""
     eval_every_epochs: int = 1

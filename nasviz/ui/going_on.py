@@ -20,10 +20,11 @@ WEIGHTS = ("as they are", "drawn anew")
 GENTLE = 0.2
 """Share of a run's learning rate with which its sub-network is fine-tuned."""
 KEPT = (
-    "data", "data_folder", "batch_size", "seed", "momentum", "weight_decay", "device", "num_workers",
-    "lr_schedule", "lr_periods", "mixup", "label_smoothing",
+    "data", "data_folder", "loss", "trust", "batch_size", "seed", "base", "momentum", "weight_decay",
+    "lr_schedule", "lr_periods", "augmentation", "mixup", "label_smoothing", "device", "deterministic",
+    "num_workers", "processes", "checkpoint_steps", "eval_every_epochs",
 )  # fmt: skip
-"""Settings that fine-tuning takes over from the run that has left the sub-network."""
+"""Settings that fine-tuning takes over: all of the run's but those of its search."""
 
 
 def go_on(cut: Cut) -> None:
@@ -52,7 +53,7 @@ def _fine_tune(cut: Cut) -> None:
     )
     before = cut.run.settings if cut.run else None
     data = before.data if before else controls.choose_entry("Data", DATASETS, "fine.data").name
-    epochs = int(st.number_input("Epochs", 1, 10**6, before.epochs if before else 4, key="fine.epochs"))
+    epochs = int(st.number_input("Epochs", 0, 10**6, before.epochs if before else 4, key="fine.epochs"))
     share = 1.0 if is_fresh else GENTLE
     lr = st.number_input(
         "Learning rate",
@@ -61,7 +62,11 @@ def _fine_tune(cut: Cut) -> None:
         key=f"fine.lr.{is_fresh}",
     )
     word = "Start training" if is_fresh else "Start fine-tuning"
-    if not st.button(word, type="primary", icon=":material/play_arrow:", key="fine.start"):
+    if epochs == 0:
+        st.caption("0 epochs train nothing: choose at least 1.")
+    if not st.button(
+        word, type="primary", icon=":material/play_arrow:", key="fine.start", disabled=epochs == 0
+    ):
         return
     try:
         settings = RunSettings(network=cut.as_network(), data=data)

@@ -150,7 +150,7 @@ def _continue(run: Run, settings: RunSettings) -> None:
         "A new run begins where this one ended: weights, momentum and zeros are kept, and the learning rate"
         " starts its course anew. This one stays as it is."
     )
-    epochs = int(st.number_input("Epochs more", 1, 10**6, settings.epochs, key="more.epochs"))
+    epochs = int(st.number_input("Epochs more", 0, 10**6, settings.epochs, key="more.epochs"))
     lr = st.number_input("Learning rate", value=settings.lr, format="%g", key="more.lr")
     if st.button("Train on", type="primary", icon=":material/play_arrow:", key="more.start"):
         jobs.require_trusted(settings)  # before a run exists that may not start
@@ -169,7 +169,7 @@ def _duplicate(origin: Run, settings: RunSettings) -> None:
     left, right = st.columns(2)
     changes: dict[str, Any] = {
         "target_sparsity": _sparsity(left.text_input("K", str(settings.target_sparsity), key="dup.k")),
-        "epochs": right.number_input("Epochs", 1, 10**6, settings.epochs, key="dup.epochs"),
+        "epochs": right.number_input("Epochs", 0, 10**6, settings.epochs, key="dup.epochs"),
         "seed": left.number_input("Seed", 0, 2**32 - 1, settings.seed, key="dup.seed"),
         "lr": right.number_input("Learning rate", value=settings.lr, format="%g", key="dup.lr"),
     }

@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from nasviz.draw.labels import count
+from nasviz.errors import NasvizError
 from nasviz.runs import RunSummary
 from nasviz.ui import (
     ablation,
@@ -150,10 +151,19 @@ def _table(ids: Sequence[str]) -> None:
 def choose_run(summaries: Sequence[RunSummary], key: str) -> str | None:
     """A choice among runs: the current one is chosen, else the first of the network that is open."""
     ids = [summary.id for summary in summaries]
-    if not ids:
-        return None
     state = session.current()
     known = state.run_id
+    if known is not None and known not in ids and not _is_there(known):
+        st.warning(
+            f"Run `{known}` was deleted. The Runs page brings it back from the trash.",
+            icon=":material/folder_off:",
+        )
+        if st.button("Choose another run", icon=":material/list:", key=f"{key}.deleted"):
+            state.run_id = None
+            st.rerun()
+        st.stop()  # never another run in its place without a word
+    if not ids:
+        return None
     by_id = {summary.id: summary for summary in summaries}
     networks = [summary.settings.network if summary.settings else None for summary in summaries]
     nearest = networks.index(state.source) if state.source in networks else 0
@@ -173,6 +183,14 @@ def choose_run(summaries: Sequence[RunSummary], key: str) -> str | None:
             icon=":material/info:",
         )
     return chosen
+
+
+def _is_there(run_id: str) -> bool:
+    try:
+        session.store().open(run_id)
+    except NasvizError:
+        return False
+    return True
 
 
 def line(summary: RunSummary) -> str:

@@ -97,7 +97,10 @@ def _form() -> None:
     with right:
         _preview(source, space, k, values, chosen)
     with start:
-        if chosen.problem is None:
+        if values["epochs"] == 0:
+            # The field allows it: a browser does not send a value out of bounds, and the old one would train.
+            st.info("0 epochs train nothing: choose at least 1.", icon=":material/info:")
+        elif chosen.problem is None:
             _start(source, space, values | {"target_sparsity": k} | slim)
         else:
             st.info(f"Before training: {chosen.problem}.", icon=":material/info:")
@@ -182,7 +185,7 @@ def _values(source: NetworkSource) -> tuple[dict[str, Any], ChosenData]:
     columns = st.columns(2)
     place = columns[0].container()
     with columns[0]:
-        epochs = controls.whole("Epochs", "epochs", 4, 1, 10_000)
+        epochs = controls.whole("Epochs", "epochs", 4, 0, 10_000)
         seed = controls.whole("Seed", "seed", 0, 0, 2**32 - 1)
     with columns[1]:
         optimizer = _optimizer(kind)
