@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nasviz.errors import NasvizError, RunNotFoundError
+from nasviz.runs import lock
 from nasviz.runs.checking import check_run
 from nasviz.runs.damage import as_damage, described
 from nasviz.runs.files import CONFIG
@@ -83,6 +84,8 @@ def summarize(run: Run) -> RunSummary:
         if end is not None:
             check_run(run.folder, (CONFIG,))
         verdict = verdict_on(run.folder) if state == "cancelled" else None
+        if state == "failed" and end is None:
+            lock.is_held(run.folder)  # a lock that is no file is the reason
     with _noting(run, problems):
         step, total_steps = read_position(run.folder)
     return RunSummary(
