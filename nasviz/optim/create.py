@@ -24,7 +24,6 @@ from nasviz.optim.inner import inner_optimizer
 from nasviz.optim.progressive import shares
 from nasviz.optim.slim import Slim
 from nasviz.optim.slimming import check_slim, slimming
-from nasviz.trace.state import require_module
 
 __all__ = ["OPTIMIZERS", "SearchOptimizer", "create"]
 
@@ -77,7 +76,9 @@ def create(
             `fully_shard`, for what is decided by whole structures needs whole tensors.
     """
     require_type("name", name, str, "the name of a method", f"choose one of {', '.join(OPTIMIZERS)}")
-    require_module("net", net)
+    require_type(
+        "net", net, nn.Module, "a torch.nn.Module", "give the traced network: create(name, net, space)"
+    )
     require_space(space)
     if name not in OPTIMIZERS:
         raise UnknownNameError(f"no optimizer {name!r}; choose one of {', '.join(OPTIMIZERS)}")
