@@ -36,7 +36,7 @@ check: $(VENV)/.dev check-viewer
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(PYTEST) --doctest-modules nasviz
-	$(BIN)/codespell nasviz pages tests app.py start.py README.md CHANGELOG.md
+	$(BIN)/codespell nasviz pages tests app.py README.md CHANGELOG.md
 
 # Only developers need node: the app and the package run the modules as they are.
 check-viewer:

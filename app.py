@@ -1,10 +1,15 @@
 """nasviz in the browser: `streamlit run app.py -- --runs DIR --trust DIR`.
 
-The server: Streamlit behind the gate of nasviz. Its first page is start.py, the others lie under pages/.
+This file is two things. The server imports it, and finds Streamlit behind the gate of nasviz. Streamlit runs
+it as a script for each visit to the first page.
 """
 
 import streamlit as st
 
-from nasviz.ui import serving
+from nasviz.ui import frame, serving, welcome
 
-app = st.App("start.py", middleware=serving.middleware(), lifespan=serving.lifespan)
+if __name__ == "__main__":
+    frame.open_page("Start")
+    welcome.greet()
+else:
+    app = st.App(__file__, middleware=serving.middleware(), lifespan=serving.lifespan)

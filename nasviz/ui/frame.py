@@ -82,7 +82,7 @@ class Page:
 PAGES = {
     page.title: page
     for page in (
-        Page("start.py", "Start", ":material/home:", "What this is", ""),
+        Page("app.py", "Start", ":material/home:", "What this is", ""),
         Page(
             "pages/Model.py",
             "Model",

@@ -80,7 +80,7 @@ def test_a_strangers_run_is_not_resumed_at_a_click(run: Run, monkeypatch: pytest
     monkeypatch.setattr(jobs, "warm", lambda: None)
     monkeypatch.setattr(sys, "argv", ["app.py", "--runs", str(run.folder.parent)])
     options.cache_clear()
-    app = AppTest.from_file(str(ROOT / "start.py"), default_timeout=60)
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     app.query_params["run"] = run.id
     app.run().switch_page("pages/Search_and_train.py").run()
     (start,) = [button for button in app.button if button.label == "Start"]

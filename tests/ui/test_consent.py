@@ -46,7 +46,7 @@ def start(monkeypatch: pytest.MonkeyPatch, trusted: Path, *more: str) -> None:
 
 
 def visit(page: str, **asked: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "start.py"), default_timeout=60)
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     for name, value in asked.items():
         app.query_params[name] = value
     return app.run().switch_page(f"pages/{page}.py").run()

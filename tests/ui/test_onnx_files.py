@@ -62,7 +62,7 @@ def test_pages_that_need_weights_say_that_a_file_is_to_look_at(
     monkeypatch.setattr(jobs, "warm", lambda: None)
     monkeypatch.setattr(sys, "argv", ["app.py", "--runs", str(tmp_path)])
     options.cache_clear()
-    app = AppTest.from_file(str(ROOT / "start.py"), default_timeout=60)
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     file = OnnxFile("0" * 24, "my_[net](http://x).onnx")
     app.session_state["nasviz"] = session.Session(file, replace(analyses.mixed(), source=file))
     app.run().switch_page(f"pages/{page}.py").run()

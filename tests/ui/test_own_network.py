@@ -25,7 +25,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
     monkeypatch.setattr(jobs, "warm", lambda: None)
     monkeypatch.setattr(sys, "argv", ["app.py", "--runs", str(tmp_path / "runs"), "--trust", str(tmp_path)])
     options.cache_clear()
-    app = AppTest.from_file(str(ROOT / "start.py"), default_timeout=60)
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     app.session_state["nasviz"] = session.Session(NetworkSource("demonet"), analysis=analyses.mixed())
     yield app
     options.cache_clear()

@@ -10,7 +10,7 @@ import pytest
 from nasviz.ui.frame import ICON, PAGES
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = [ROOT / "start.py", *sorted((ROOT / "pages").glob("*.py"))]
+SCRIPTS = [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))]
 
 
 def test_the_sidebar_knows_every_page_and_no_other() -> None:
