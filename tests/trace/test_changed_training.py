@@ -121,6 +121,7 @@ def drawn() -> tuple[float, ...]:
 
 
 def test_generators_of_python_and_numpy_go_on_from_where_they_were() -> None:
+    model = LayerDrop(random.random, 0.5)
     random.seed(3)
     np.random.seed(3)  # noqa: NPY002 (the one that networks draw from)
     torch.manual_seed(3)
@@ -129,6 +130,6 @@ def test_generators_of_python_and_numpy_go_on_from_where_they_were() -> None:
     np.random.seed(3)  # noqa: NPY002 (the one that networks draw from)
     torch.manual_seed(3)
     with pytest.warns(TrainingChangedWarning):
-        nasviz.trace(LayerDrop(random.random, 0.5), torch.ones(2, 6))
+        nasviz.trace(model, torch.ones(2, 6))
 
     assert drawn() == expected
