@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from nasviz.errors import InvalidSettingError
@@ -12,6 +14,8 @@ from nasviz.errors import InvalidSettingError
 __all__ = ["UserModule", "find_module", "is_own_file", "resolved"]
 
 _INSTALLED = {"site-packages", "dist-packages"}
+_LIBRARIES = ("lib", "lib64")
+_VERSION = re.compile(r"python\d+(\.\d+)?t?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +50,25 @@ def resolved(folder: str | Path) -> Path:
 def is_own_file(file: str | Path, folder: Path) -> bool:
     """Return whether a file belongs to what lies in a trusted folder.
 
-    Installed packages and Python's own library do not, even where their folder lies inside: who trusts a
-    project's folder does not mean the virtual environment in it.
+    Installed packages and the library of any Python do not, even where their folder lies inside: who trusts
+    a project's folder does not mean the virtual environment in it. Nor does code without a file of its own,
+    such as `<frozen os>`, wherever this process stands.
 
     Examples:
         >>> is_own_file("/home/me/nets.py", Path("/home/me"))
         True
         >>> is_own_file("/home/me/.venv/lib/python3.12/site-packages/torch/hub.py", Path("/home/me"))
         False
+        >>> is_own_file("<frozen os>", Path.cwd())
+        False
     """
     path = resolved(file)
-    if not path.is_relative_to(folder) or _INSTALLED.intersection(path.relative_to(folder).parts):
+    if not Path(file).is_absolute() or not path.is_relative_to(folder):
+        return False
+    inside = path.relative_to(folder).parts
+    if _INSTALLED.intersection(inside) or any(
+        above in _LIBRARIES and _VERSION.fullmatch(name) for above, name in pairwise(inside)
+    ):
         return False
     library = resolved(sysconfig.get_path("stdlib"))
     return not (library.is_relative_to(folder) and path.is_relative_to(library))

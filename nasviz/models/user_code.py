@@ -152,13 +152,19 @@ def _foreign_class(kind: type, folder: Path) -> str | None:
         return f"a class of {file or kind.__module__}"
     for method in ("__new__", "__init__", "__call__", "forward"):
         member = vars(kind).get(method)
-        code = getattr(inspect.unwrap(member), "__code__", None) if callable(member) else None
-        # Code without a file was generated, as by dataclasses, at the place where the class stands.
-        if code is not None and not code.co_filename.startswith("<"):
-            if not is_own_file(code.co_filename, folder):
-                return f"a class whose {method} is code of {code.co_filename}"
-        elif code is None and callable(member):
+        if not callable(member):
+            continue
+        inner = inspect.unwrap(member)
+        inner = getattr(inner, "__func__", inner)
+        if not isinstance(inner, FunctionType):
             return f"a class whose {method} is {member!r:.80}"
+        place = inner.__code__.co_filename
+        if place.startswith("<"):
+            # Generated, as by dataclasses, at the place where the class stands; or frozen into Python, whose
+            # functions know the file of their module.
+            place = inner.__globals__.get("__file__", file)
+        if not is_own_file(place, folder):
+            return f"a class whose {method} is code of {place}"
     return None
 
 

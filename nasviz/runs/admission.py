@@ -48,12 +48,15 @@ def admit_sweep(sweep: Sweep, trust: Iterable[str | Path] | None = None) -> tupl
 
 
 def own_folders(asked: Run | Sweep) -> tuple[str, ...]:
-    """Return the folders that a run or sweep of this user names for its code; none for anybody else's."""
+    """Return the folders that a run or sweep of this user names for its code; none for anybody else's.
+
+    A relative path names no folder: its mark says nothing of where this process stands.
+    """
     if not asked.is_own:
         return ()
     settings = (asked.settings,) if isinstance(asked, Run) else asked.settings.runs
     named = (folder for one in settings for item in imports_of(one) for folder in item.folders)
-    return tuple(dict.fromkeys(named))
+    return tuple(folder for folder in dict.fromkeys(named) if Path(folder).is_absolute())
 
 
 def require_grid_point(run: Run) -> None:

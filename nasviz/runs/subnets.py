@@ -12,12 +12,13 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from nasviz.catalog import NetworkSource
+from nasviz.catalog.user_modules import resolved
 from nasviz.checksums import CHECKSUMS, manifest
 from nasviz.errors import NasvizError, WeightsError
 from nasviz.guarded_files import is_regular, read_regular
@@ -90,6 +91,8 @@ def keep_subnet(place: Path, source: NetworkSource, *, run_id: str | None = None
 def portable(place: Path, settings: RunSettings) -> dict[str, Any]:
     """Settings as they are written into a folder of runs: a sub-network kept there has no absolute path.
 
+    Trusted folders have one: a name that means another folder wherever a process stands is no permission.
+
     Args:
         place: The folder of the runs.
         settings: Of one of them.
@@ -97,7 +100,14 @@ def portable(place: Path, settings: RunSettings) -> dict[str, Any]:
     subnet = settings.network.subnet
     if subnet is not None and Path(subnet).parent == place / SUBNETS:
         settings = _with_subnet(settings, f"{SUBNETS}/{Path(subnet).name}")
-    return settings.to_json()
+    network = settings.network
+    if network.trust:
+        network = replace(network, trust=_placed(network.trust))
+    return replace(settings, network=network, trust=_placed(settings.trust)).to_json()
+
+
+def _placed(folders: Iterable[str]) -> tuple[str, ...]:
+    return tuple(str(resolved(folder)) for folder in folders)
 
 
 def located(place: Path, settings: Mapping[str, Any]) -> RunSettings:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nasviz.catalog import NetworkSource
-from nasviz.catalog.user_modules import find_module, resolved
+from nasviz.catalog.user_modules import find_module, is_own_file, resolved
 from nasviz.errors import InvalidSettingError, UntrustedCodeError
 from nasviz.runs.files import TRASH
 from nasviz.runs.settings import RunSettings
@@ -64,7 +64,8 @@ def require_trusted(
 
     Args:
         asked: The network or the settings.
-        folders: Folders that the operator named; what lies below them is trusted too.
+        folders: Folders that the operator named; what lies below them is trusted too, but for installed
+            packages and libraries of Python.
         runs: Runs folder, whose content is never trusted.
 
     Raises:
@@ -91,7 +92,7 @@ def require_imports(
                     f" {never}: code there is never trusted, as runs are copied from elsewhere; move your own"
                     " code out of it"
                 )
-            if not any(place.is_relative_to(folder) for folder in known):
+            if not any(is_own_file(place, folder) for folder in known):
                 raise UntrustedCodeError(
                     f"the {item.role} {item.name} would run Python from {place}, which is not trusted here;"
                     f" if you trust it, name its folder: `-- --trust DIR` when the app is started, --trust"

@@ -34,7 +34,7 @@ from nasviz.runs import (
     require_trusted,
 )
 from nasviz.runs.files import CONFIG
-from nasviz.runs.marks import KEY_FILE, state_folder
+from nasviz.runs.marks import KEY_FILE, make_mark, state_folder
 from tests.faults.strangers import other_machine, strangers_run, strangers_sweep, write_code
 from tests.runs.conftest import wait_until
 from tests.train.conftest import short_settings
@@ -335,6 +335,37 @@ def test_ones_own_run_is_not_asked_about_until_it_is_changed(
     assert main(["runs", "resume", own.id, "--runs", str(runs)]) == 2
     assert "it has run" in capsys.readouterr().err
     assert canary.exists()
+
+
+def test_a_folder_of_installed_packages_is_not_trusted_with_the_folder_around_it(tmp_path: Path) -> None:
+    for inside in (".venv/lib/python3.12/site-packages", "conda/lib/python3.10"):
+        place = tmp_path / inside
+        write_code(place)
+        with pytest.raises(UntrustedCodeError, match="not trusted here"):
+            require_trusted(naming(place), (tmp_path,))
+        require_trusted(naming(place), (place,))  # named by itself
+
+
+def test_a_mark_names_the_same_folder_wherever_a_process_stands(
+    tmp_path: Path, runs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, canary = tmp_path / "here", write_code(tmp_path / "elsewhere" / "code")
+    write_code(here / "code")
+    monkeypatch.chdir(here)
+    own = Store(runs).create(naming(Path("code")))
+    sweep = SweepStore(runs).create(SweepSettings(naming(Path("code")), (axis("seed", (0, 1)),)))
+    assert own.settings.network.trust == (str(here / "code"),)
+    assert sweep.settings.base.network.trust == (str(here / "code"),)
+    # As earlier versions wrote it, with a valid mark.
+    settings = own.config["settings"]
+    settings = settings | {"network": settings["network"] | {"trust": ["code"]}}
+    document = own.config | {"settings": settings, "mark": make_mark("run", settings)}
+    (own.folder / CONFIG).write_text(json.dumps(document))
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert Run(own.folder).is_own
+    assert main(["runs", "resume", own.id, "--runs", str(runs)]) == 2
+    assert "imports and runs Python" in capsys.readouterr().err
+    assert not canary.exists()
 
 
 def test_a_new_run_with_a_strangers_settings_stays_a_strangers(tmp_path: Path, runs: Path) -> None:

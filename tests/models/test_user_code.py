@@ -19,8 +19,9 @@ import functools
 import os
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from os import system
+from os import popen, system
 from pathlib import Path
+from runpy import run_path
 from subprocess import getoutput, run
 
 import torch
@@ -62,6 +63,10 @@ class Maker:
 
 class Borrowed:
     __call__ = os.system
+
+
+class Frozen(Net):
+    __init__ = os.popen
 
 
 class Heir(Net):
@@ -116,7 +121,7 @@ FOREIGN = [
     "getoutput", "torchvision.models.resnet18", "nn", "partial", "wrapped_system", "foreign_part",
     "Net.shell", "Net.part", "Net.forward", "Net.build.__func__", "net.__globals__", "Net.__init__",
     "Borrowed", "borrowed", "path", "missing", "generated", "lru_cache", "Net.__class__",
-    "__loader__", "__spec__",
+    "__loader__", "__spec__", "popen", "run_path", "Frozen",
 ]  # fmt: skip
 
 
@@ -141,7 +146,10 @@ def test_what_is_defined_in_the_folder_may_be_named(folder: Path, name: str) -> 
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_what_a_module_imports_or_borrows_may_not(folder: Path, name: str) -> None:
+def test_what_a_module_imports_or_borrows_may_not(
+    folder: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)  # where code without a file of its own, as `<frozen os>`, would seem to lie
     with (
         pytest.raises(InvalidSettingError, match=r"not defined in the trusted folder|of its own"),
         import_callable(f"ruled:{name}", [str(folder)]),
@@ -170,6 +178,8 @@ def test_settings_of_a_network_that_stands_already_are_not_ignored(folder: Path)
 def test_an_environment_inside_a_trusted_folder_is_not_the_folders_own(tmp_path: Path) -> None:
     assert is_own_file(tmp_path / "nets.py", tmp_path)
     assert not is_own_file(tmp_path / ".venv/lib/python3/site-packages/torch/hub.py", tmp_path)
+    assert not is_own_file(tmp_path / "conda/envs/old/lib/python3.9/profile.py", tmp_path)
+    assert is_own_file(tmp_path / "lib/python/nets.py", tmp_path)
     assert not is_own_file(tmp_path.parent / "nets.py", tmp_path)
     root, library = Path("/"), Path(pytest.__file__)
     assert not is_own_file(library, root)
