@@ -20,6 +20,7 @@ from nasviz.errors import InvalidSettingError, NasvizError
 from nasviz.guarded_files import replace_file
 from nasviz.runs import Run, Store, SweepSettings, continue_run
 from nasviz.runs import open as open_run
+from nasviz.settings.files import schema
 
 __all__ = ["main"]
 
@@ -28,8 +29,9 @@ TRUST_HELP = "folder that the run may import Python from, where it is not this u
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; what it returns is the exit code of the process."""
-    args = _parser().parse_args(arguments)
-    args.typed = sys.argv[1:] if arguments is None else list(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    args = _parser(commands.method_in(given)).parse_args(given)
+    args.typed = given
     try:
         code: int = args.command(args)
         sys.stdout.flush()
@@ -78,6 +80,9 @@ def _construct(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
+    if args.schema:
+        _print_json(schema())
+        return 0
     settings = commands.settings_of(args)
     trust = commands.require_typed([settings], args)
     if args.download:
@@ -88,7 +93,7 @@ def _train(args: argparse.Namespace) -> int:
 def _sweep(args: argparse.Namespace) -> int:
     if args.preset is not None:
         return _run_sweep(commands.preset_settings(args), args)
-    if args.model is None:
+    if args.model is None and args.config is None:
         raise InvalidSettingError(
             "a sweep needs a network or a preset: --model demonet, or --preset h2spg_against_dhspg"
         )
@@ -219,8 +224,9 @@ def _ablation(args: argparse.Namespace) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser(method: str | None = None) -> argparse.ArgumentParser:
+    """The whole command line; `method` limits the help on settings to those of a search method."""
+    parser = commands.Parser(
         prog="nasviz",
         description="See what a neural network could lose, train it down, take the exact smaller one home.",
         epilog="`nasviz COMMAND --help` says the rest. The same work in a browser: streamlit run app.py",
@@ -251,17 +257,20 @@ def _parser() -> argparse.ArgumentParser:
     construct.set_defaults(command=_construct)
 
     train = subparsers.add_parser("train", help="train a network while structures go to zero")
-    commands.add_network(train, "--model", metavar="NETWORK", required=True)
-    commands.add_settings(train)
+    commands.add_network(train, "--model", metavar="NETWORK")
+    commands.add_config(train)
     commands.add_download(train)
+    train.add_argument("--schema", action="store_true", help="print the JSON schema of --config, and end")
     _add_work(train)
+    commands.add_settings(train, method)
     train.set_defaults(command=_train)
 
     sweep = subparsers.add_parser("sweep", help="train a grid of runs, several at a time")
     commands.add_network(sweep, "--model", metavar="NETWORK")
-    commands.add_settings(sweep)
+    commands.add_config(sweep)
     commands.add_download(sweep)
     commands.add_sweep_arguments(sweep)
+    commands.add_settings(sweep, method)
     sweep.set_defaults(command=_sweep)
 
     ablation = subparsers.add_parser("ablation", help="compare sparse optimizers on digits, in four plots")

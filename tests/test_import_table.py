@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LIGHT = {"errors", "graph", "catalog", "runs", "draw", "jobs", "ui"}
+LIGHT = {"errors", "graph", "catalog", "settings", "runs", "draw", "jobs", "ui"}
 TORCH_WING = {
     "errors",
     "graph",
     "catalog",
+    "settings",
     "runs",
     "trace",
     "saliency",
@@ -32,18 +33,19 @@ MAY_IMPORT = {
     "checksums": {"errors", "guarded_files"},
     "graph": {"errors"},
     "catalog": {"errors"},
-    "runs": {"errors", "catalog"},
-    "draw": {"errors", "graph", "runs", "catalog"},
+    "settings": {"errors", "catalog"},
+    "runs": {"errors", "catalog", "settings"},
+    "draw": {"errors", "graph", "runs", "catalog", "settings"},
     "trace": {"errors", "graph"},
     "subnet": {"errors", "graph", "trace"},
     "switches": {"errors", "graph", "trace"},
     "saliency": {"errors", "graph", "trace", "subnet"},
-    "optim": {"errors", "graph", "catalog", "saliency"},
-    "relax": {"errors", "graph", "trace", "subnet", "switches", "optim"},
+    "optim": {"errors", "graph", "catalog", "settings", "saliency"},
+    "relax": {"errors", "graph", "settings", "trace", "subnet", "switches", "optim"},
     "models": {"errors", "catalog", "subnet"},
     "data": {"errors", "catalog", "models"},
     "train": TORCH_WING,
-    "jobs": {"errors", "graph", "runs", "catalog"},
+    "jobs": {"errors", "graph", "runs", "catalog", "settings"},
     "ui": LIGHT,
     "commands": TORCH_WING | {"jobs", "draw"},
     "cli": TORCH_WING | {"jobs", "draw", "commands"},

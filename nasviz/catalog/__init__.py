@@ -1,7 +1,7 @@
-"""What can be chosen, as data: networks, optimizers, saliency scores and data sets.
+"""What can be chosen, as data: networks, saliency scores and data sets; search methods are `nasviz.settings`.
 
 Each is one `Entry`: a row with its settings, its source and its published numbers. Nothing here needs torch;
-`nasviz.models`, `nasviz.optim`, `nasviz.saliency` and `nasviz.data` turn the names into code.
+`nasviz.models`, `nasviz.saliency` and `nasviz.data` turn the names into code.
 """
 
 from nasviz.catalog.datasets import DATASETS, FACTS, IMAGE_FOLDER, DataFacts, data_title
@@ -10,14 +10,9 @@ from nasviz.catalog.inputs import HOW_TO_WRITE, InputSpec, image_and_others, rea
 from nasviz.catalog.lookup import KINDS, find
 from nasviz.catalog.modest import is_modest
 from nasviz.catalog.networks import NETWORKS
-from nasviz.catalog.optimizers import OPTIMIZERS
 from nasviz.catalog.presets import PRESETS, Preset, Printed, Row, find_preset
-from nasviz.catalog.proximal import PROXIMAL
-from nasviz.catalog.recipe import RECIPE
-from nasviz.catalog.relaxed import RELAXED
 from nasviz.catalog.saliencies import SALIENCIES
 from nasviz.catalog.source import CALLABLE, NetworkSource
-from nasviz.catalog.widths import WIDTH
 
 __all__ = [
     "CALLABLE",
@@ -27,13 +22,8 @@ __all__ = [
     "IMAGE_FOLDER",
     "KINDS",
     "NETWORKS",
-    "OPTIMIZERS",
     "PRESETS",
-    "PROXIMAL",
-    "RECIPE",
-    "RELAXED",
     "SALIENCIES",
-    "WIDTH",
     "Configuration",
     "DataFacts",
     "Entry",

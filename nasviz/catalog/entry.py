@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from nasviz.errors import InvalidSettingError
 
 __all__ = ["Configuration", "Entry", "Figure", "Setting", "Value"]
 
 Value = int | float | bool | str
-Kind = Literal["int", "float", "choice", "bool"]
+Kind = Literal["int", "float", "choice", "bool", "text", "names", "steps", "share"]
+"""What a setting is. `steps` are a whole number or a share of all steps; `share` is a count or a share."""
+
+_WORDS = {
+    "bool": "true or false",
+    "text": "text",
+    "names": "a tuple of names",
+    "steps": "a whole number of steps from 1, or a share of all steps between 0.0 and 1.0",
+    "share": "a whole number from 0, or a share from 0.0 to below 1.0",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One value that a person may choose, and what it may be.
+    """One value that can be chosen, and what it may be.
+
+    Those of networks are written in the catalog; those of runs and search methods are read from the classes
+    of `nasviz.settings`.
 
     Examples:
         >>> Setting("lr", "float", 0.05, minimum=0.0).check(0.1)
@@ -25,18 +37,58 @@ class Setting:
 
     name: str
     kind: Kind
-    default: Value | None
-    """None: worked out where it is used, as `help` says."""
+    default: Any
+    """None: nothing is set."""
     minimum: float | None = None
     maximum: float | None = None
-    """Both ends belong to the range, unless `below` is set."""
+    """Both ends belong to the range, unless `above` or `below` is set."""
     choices: tuple[str, ...] = ()
     help: str = ""
     below: bool = False
-    """The maximum itself is out of range."""
+    """Whether the maximum itself is out of range."""
+    above: bool = False
+    """Whether the minimum itself is out of range."""
+    has_auto: bool = False
+    """Whether it may be "auto": worked out when the run starts, as `help` says."""
+    label: str = ""
+    """Short title; empty: made from the name."""
+    unit: str = ""
+    source: str = ""
+    """Document that gives the value or the formula."""
+    expected: str = ""
+    """What it must be, in words, where kind and range do not say it."""
+    needs: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    """Other settings with the values without which this one has no effect."""
+    group: str = ""
+    """Heading under which it is listed."""
+    metavar: str = ""
+    """Placeholder of its value on the command line."""
+    is_axis: bool = True
+    """Whether a sweep can vary it."""
+    aliases: tuple[str, ...] = ()
+    """Further names of its command-line option."""
+
+    @property
+    def title(self) -> str:
+        """Its label, or its name in words.
+
+        Examples:
+            >>> Setting("stem_width", "int", 4).title
+            'Stem width'
+        """
+        return self.label or self.name.replace("_", " ").capitalize()
+
+    def describe(self) -> str:
+        """Return what a value must be, in words that follow "must be"."""
+        if self.expected:
+            return self.expected
+        words = f"one of {', '.join(self.choices)}" if self.kind == "choice" else _WORDS.get(self.kind, "")
+        if self.kind in ("int", "float"):
+            words = ("a whole number" if self.kind == "int" else "a number") + self._range()
+        return words + (" or 'auto'" if self.has_auto else "")
 
     def check(self, value: Value | None) -> Value | None:
-        """The value itself; a whole number becomes a float where a float is asked for.
+        """Return the value; a whole number becomes a float where a float is asked for.
 
         Raises:
             InvalidSettingError: It is of another kind, or out of range.
@@ -44,16 +96,17 @@ class Setting:
         if value is None and self.default is None:
             return None
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if self.kind == "choice" and value not in self.choices:
-            raise self._refuse(value, f"one of {', '.join(self.choices)}")
-        if self.kind == "bool" and not isinstance(value, bool):
-            raise self._refuse(value, "true or false")
-        if self.kind == "int" and not (is_number and isinstance(value, int)):
-            raise self._refuse(value, f"a whole number{self._range()}")
-        if self.kind == "float" and not is_number:
-            raise self._refuse(value, f"a number{self._range()}")
-        if is_number and isinstance(value, int | float) and not self._holds(value):
-            raise self._refuse(value, f"a number{self._range()}")
+        is_right = {
+            "choice": value in self.choices,
+            "bool": isinstance(value, bool),
+            "int": is_number and isinstance(value, int),
+            "float": is_number,
+        }.get(self.kind, True)
+        if not is_right or (is_number and isinstance(value, int | float) and not self._holds(value)):
+            raise InvalidSettingError(
+                f"the setting {self.name!r} must be {self.describe()}; got {value!r} instead (default:"
+                f" {self.default!r})"
+            )
         return float(value) if self.kind == "float" and isinstance(value, int) else value
 
     def _holds(self, value: float) -> bool:
@@ -63,14 +116,10 @@ class Setting:
         return above and (value < top if self.below or self.maximum is None else value <= top)
 
     def _range(self) -> str:
-        low = "" if self.minimum is None else f" from {self.minimum:g}"
-        word = "to below" if self.below else "to"
-        return low + ("" if self.maximum is None else f" {word} {self.maximum:g}")
-
-    def _refuse(self, value: object, allowed: str) -> InvalidSettingError:
-        return InvalidSettingError(
-            f"the setting {self.name!r} must be {allowed}; got {value!r} instead (default: {self.default!r})"
-        )
+        low = "above" if self.above else "from"
+        words = "" if self.minimum is None else f" {low} {self.minimum:g}"
+        high = "to below" if self.below else "to"
+        return words + ("" if self.maximum is None else f" {high} {self.maximum:.15g}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +155,7 @@ class Configuration:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A network, an optimizer, a saliency or a data set, as a person chooses it."""
+    """A network, a saliency or a data set, as a person chooses it."""
 
     name: str
     title: str
@@ -137,10 +186,6 @@ class Entry:
     """How a saliency is computed."""
     caution: str = ""
     """What it cannot see or do."""
-    has_target: bool = True
-    """Whether it takes K, or finds by itself how much goes; optimizers only."""
-    num_batches: int = 1
-    """Batches that one step takes, each from its own part of the training images; optimizers only."""
 
     def complete(self, chosen: Mapping[str, Value | None]) -> dict[str, Value | None]:
         """Every setting of this entry: what was chosen, checked, and the defaults for the rest.

@@ -8,7 +8,6 @@ from difflib import get_close_matches
 from nasviz.catalog.datasets import DATASETS
 from nasviz.catalog.entry import Entry
 from nasviz.catalog.networks import NETWORKS
-from nasviz.catalog.optimizers import OPTIMIZERS
 from nasviz.catalog.saliencies import SALIENCIES
 from nasviz.errors import UnknownNameError
 
@@ -16,16 +15,15 @@ __all__ = ["KINDS", "find"]
 
 KINDS: Mapping[str, Mapping[str, Entry]] = {
     "network": NETWORKS,
-    "optimizer": OPTIMIZERS,
     "saliency": SALIENCIES,
     "data": DATASETS,
 }
 """The tables, by what they hold."""
-_PLURALS = {"network": "networks", "optimizer": "optimizers", "saliency": "saliencies", "data": "data sets"}
+_PLURALS = {"network": "networks", "saliency": "saliencies", "data": "data sets"}
 
 
 def find(kind: str, name: str) -> Entry:
-    """The entry of that name in the table `kind`: "network", "optimizer", "saliency" or "data".
+    """The entry of that name in the table `kind`: "network", "saliency" or "data".
 
     Raises:
         UnknownNameError: There is no such table, or no such name in it; the message lists the nearest names.

@@ -25,7 +25,7 @@ def _line(method: str, share: float, printed: Printed) -> Row:
     label = f"{method.upper()}, {share:g}"
     if (method, share) == ("h2spg", 0.9):
         k, label = 16, f"{label} (K = 16)"
-    return Row(label, {"optimizer": method, "target_sparsity": k}, printed)
+    return Row(label, {"method": method, "target_sparsity": k}, printed)
 
 
 _REGNET = Preset(

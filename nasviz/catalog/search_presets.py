@@ -58,7 +58,7 @@ _SPARSE = Preset(
         Row("SparseNAS with HAPG", {"adaptive": False}, _of_error(2.73, 0.05, 3.8)),
         Row("SparseNAS with AdamHAPG", {"adaptive": True}, _of_error(2.69, 0.03, 4.2)),
     ),
-    base=_HALVES | {"optimizer": "sparsenas", "network": {"name": "darts_8", "settings": {"channels": 16}}},
+    base=_HALVES | {"method": "sparsenas", "network": {"name": "darts_8", "settings": {"channels": 16}}},
     stand_in=_ON_DIGITS | {"network": _SMALL_CELLS},
     others=(
         ("DARTS (first order)", _of_error(3.00, 0.14, 3.3)),
@@ -90,7 +90,7 @@ _SPARSE_ALPHA = Preset(
 def _gsparsity(mu: float, epochs: int, **settings: Any) -> dict[str, Any]:
     """Epochs of search, which are 60 % of all: what is left then trains on."""
     return {
-        "optimizer": "gsparsity",
+        "method": "gsparsity",
         "mu": mu,
         "lr": 0.001,
         "lr_schedule": "constant",
@@ -274,7 +274,7 @@ _FILTERS = Preset(
         )
     ),
     base={
-        "optimizer": "gsparsity",
+        "method": "gsparsity",
         "groups": "filters",
         "normalisation": "div",
         "adaptive": True,
@@ -302,7 +302,7 @@ _FILTERS = Preset(
         _NOT_TUNED,
     ),
 )
-_FIRST, _SECOND = {"optimizer": "darts", "order": "first"}, {"optimizer": "darts", "order": "second"}
+_FIRST, _SECOND = {"method": "darts", "order": "first"}, {"method": "darts", "order": "second"}
 _RELAXED = Preset(
     "rarts",
     "RARTS beside DARTS and MiLeNAS",
@@ -313,8 +313,8 @@ _RELAXED = Preset(
     rows=(
         Row("DARTS, first order", _FIRST, _of_error(3.00, 0.14, 3.3)),
         Row("DARTS, second order", _SECOND, _of_error(2.76, 0.09, 3.3)),
-        Row("MiLeNAS", {"optimizer": "milenas"}, _of_error(2.80, 0.04, 2.9)),
-        Row("RARTS", {"optimizer": "rarts"}, _of_error(2.65, 0.07, 3.2)),
+        Row("MiLeNAS", {"method": "milenas"}, _of_error(2.80, 0.04, 2.9)),
+        Row("RARTS", {"method": "rarts"}, _of_error(2.65, 0.07, 3.2)),
     ),
     base=_HALVES | {"network": {"name": "darts_8", "settings": {"channels": 16, "none": True}}},
     stand_in=_ON_DIGITS | {"network": small("darts_8", 16, channels=4, cells=3, none=True)},
@@ -326,7 +326,7 @@ _RELAXED = Preset(
 def _nats(name: str, data: str, errors: tuple[float, float, float], *notes: str) -> Preset:
     rows = zip(
         ("DARTS, first order", "DARTS, second order", "RARTS"),
-        (_FIRST, _SECOND, {"optimizer": "rarts"}),
+        (_FIRST, _SECOND, {"method": "rarts"}),
         errors,
         strict=True,
     )

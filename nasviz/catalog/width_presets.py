@@ -36,7 +36,7 @@ def _preresnet(
             for words, weight, error in (("", 0.0, alone), (", distilled", 1.0, distilled))
         ),
         base={
-            "optimizer": "rarts_width",
+            "method": "rarts_width",
             "groups": "filters",
             "sparsity": 1e-4,
             "lr": 0.1,
@@ -68,7 +68,7 @@ _SIDT = Preset(
         )
     ),
     base={
-        "optimizer": "sidt",
+        "method": "sidt",
         "base": "adamw",
         "sparsity": 1e-4,
         "lr": 2.5e-4,

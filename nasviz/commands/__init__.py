@@ -6,11 +6,10 @@
 from nasviz.commands.ablation import add_ablation_arguments, run_ablation
 from nasviz.commands.analysis import analysis_lines, analyze, viewed
 from nasviz.commands.arguments import (
-    OPTIONS,
+    add_config,
     add_cut,
     add_download,
     add_network,
-    add_settings,
     settings_of,
     source_of,
 )
@@ -20,6 +19,8 @@ from nasviz.commands.downloading import download_data
 from nasviz.commands.exporting import FORMS
 from nasviz.commands.exporting import check as check_files
 from nasviz.commands.listing import document_of, list_lines, result_lines, run_lines, summary_document
+from nasviz.commands.options import add_settings, method_in, option_names
+from nasviz.commands.parser import Parser
 from nasviz.commands.sweep_command import (
     add_sweep_arguments,
     bisection_settings,
@@ -32,9 +33,10 @@ from nasviz.commands.watching import Watch, follow
 
 __all__ = [
     "FORMS",
-    "OPTIONS",
+    "Parser",
     "Watch",
     "add_ablation_arguments",
+    "add_config",
     "add_cut",
     "add_download",
     "add_network",
@@ -52,6 +54,8 @@ __all__ = [
     "download_data",
     "follow",
     "list_lines",
+    "method_in",
+    "option_names",
     "plain",
     "preset_settings",
     "require_typed",

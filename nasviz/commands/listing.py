@@ -32,7 +32,7 @@ def _row(summary: RunSummary) -> tuple[object, ...]:
     after, before = result.get("params_after"), result.get("params_before")
     kept = "" if after is None or not before else f"{after / before:.1%}"
     accuracy = f"{result['accuracy_subnet']:.1%}" if "accuracy_subnet" in result else ""
-    what = (settings.network.name, settings.target_sparsity) if settings else ("?", "?")
+    what = (settings.network.name, settings.value("target_sparsity", "")) if settings else ("?", "?")
     outcome = summary.result.get("outcome", "") if summary.is_invalid else ""
     note = summary.problem or summary.error or outcome or summary.diverged or summary.labels.note
     note = note[:_LONGEST_NOTE]
@@ -80,8 +80,10 @@ def _run_lines(run: Run) -> Iterator[str]:
     yield f"  network     {_network_words(settings.network)}"
     if run.cut_from is not None:
         yield f"  cut from    run {run.cut_from}"
-    defaults = RunSettings(network=settings.network).to_json()
-    changed = [f"{name}={value}" for name, value in settings.to_json().items() if value != defaults[name]]
+    defaults = RunSettings(network=settings.network, method=type(settings.method)()).flat()
+    changed = [f"{name}={value}" for name, value in settings.flat().items() if value != defaults[name]]
+    if settings.method.name != "h2spg":
+        changed = [f"method={settings.method.name}", *changed]
     yield f"  settings    {', '.join(changed) or 'all at their defaults'}"
     if checked := tail.facts.get("checked"):
         equal = f"equal at step {checked['step']} (SHA-256 {checked['sha256'][:12]}...)"

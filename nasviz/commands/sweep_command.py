@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from nasviz import jobs
-from nasviz.catalog import OPTIMIZERS, PRESETS, find_preset
-from nasviz.commands.arguments import OPTIONS
+from nasviz.catalog import PRESETS, find_preset
 from nasviz.commands.consent import add_trust, consent
+from nasviz.commands.options import chosen_settings
 from nasviz.commands.sweeping import (
     follow_sweep,
     start_sweep_detached,
@@ -110,7 +110,7 @@ def add_sweep_arguments(parser: argparse.ArgumentParser) -> None:
 
 def preset_settings(args: argparse.Namespace) -> SweepSettings:
     """The sweep of a published table, with the options of a run in place of those of the table."""
-    chosen = {name: getattr(args, name) for name in OPTIONS if hasattr(args, name)}
+    chosen = chosen_settings(args)
     return preset_sweep(
         find_preset(args.preset),
         data="published" if args.published else STAND_IN,
@@ -126,10 +126,8 @@ def bisection_settings(base: RunSettings, args: argparse.Namespace) -> SweepSett
     Raises:
         InvalidSettingError: The optimizer has no mu, a grid was given too, or a number is out of its range.
     """
-    if "mu" not in {setting.name for setting in OPTIMIZERS[base.optimizer].settings}:
-        raise InvalidSettingError(
-            f"--survivors searches for mu, which {base.optimizer} has not: take gsparsity"
-        )
+    if not base.method.has("mu"):
+        raise base.method.unknown("mu")
     search = BisectionSettings(args.survivors, args.mu_grid, args.trials)
     return SweepSettings(base, tuple(args.grid), args.title, bisection=search)
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import graphviz
 
-from nasviz.catalog import OPTIMIZERS, PROXIMAL, RELAXED
 from nasviz.draw.labels import label
 from nasviz.draw.live_frame import last_scores
 from nasviz.draw.run_space import read_space
@@ -17,6 +16,7 @@ from nasviz.graph.cell_graphs import CellEdge, CellGraph, cell_graphs, cells_by_
 from nasviz.graph.genotypes import ChosenCell, alive, strongest, without
 from nasviz.runs import Run, RunSettings, Tail
 from nasviz.runs.files import SPACE, is_file
+from nasviz.settings import RELAXED, GSparsitySettings
 
 __all__ = ["cells_of", "chosen_cells", "genotype_dot", "summary"]
 
@@ -86,13 +86,13 @@ def _kept(
 ) -> tuple[CellEdge, ...]:
     if result and "selected" in result:
         return without(cell, result["selected"])
-    family = OPTIMIZERS[settings.optimizer].family
-    if family == RELAXED and settings.optimizer != "sparsenas":
+    method = settings.method
+    if method.family == RELAXED and method.has("edges_per_node"):
         return strongest(cell, weights, edges_per_node=settings.kept_edges)
-    if family == RELAXED:
+    if method.family == RELAXED:
         return alive(cell, weights)
-    if family == PROXIMAL:
-        return alive(cell, weights, above=THRESHOLD if settings.threshold is None else settings.threshold)
+    if isinstance(method, GSparsitySettings):
+        return alive(cell, weights, above=method.threshold)
     return without(cell, [e.structure for e in tail.events if e.kind == "zero" and e.structure is not None])
 
 

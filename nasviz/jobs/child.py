@@ -13,7 +13,6 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any
@@ -124,7 +123,7 @@ def _construct_trained(arguments: Mapping[str, Any], report: Report) -> dict[str
 
     folder, cpu = Path(arguments["run"]), torch.device("cpu")
     report(0.1, "loading the trained network")
-    session = open_session(replace(Run(folder).settings, device="cpu"))
+    session = open_session(Run(folder).settings.changed(device="cpu"))
     restore(session, folder)
     network, space = session.network, session.space
     if any(switch.index is not None for switch in space.switches):

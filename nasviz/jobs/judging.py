@@ -72,4 +72,5 @@ class Judge:
 
 def _likeness(settings: RunSettings) -> tuple[object, ...]:
     """What two runs have to share, so that their accuracies can be compared."""
-    return settings.network, settings.data, settings.target_sparsity, settings.slim, settings.epochs
+    names = ("network", "data", "target_sparsity", "slim", "epochs")
+    return tuple(settings.value(name) for name in names)

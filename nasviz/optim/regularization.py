@@ -15,6 +15,7 @@ from torch.optim import SGD, Optimizer
 
 from nasviz.optim.checks import not_negative
 from nasviz.saliency import StructureIndex
+from nasviz.settings import PUBLISHED_REGULARIZATION
 
 __all__ = ["Regularization", "published_regularization", "shrink_"]
 
@@ -74,7 +75,7 @@ def published_regularization(
         >>> published_regularization(torch.optim.Adam([torch.zeros(1)]), amplify=5.0)
         Regularization(least=0.01, amplify=5.0, cap=1000.0)
     """
-    published = (1e-3, 2.0, 10.0) if isinstance(inner, SGD) else (1e-2, 20.0, 1e3)
+    published = PUBLISHED_REGULARIZATION["sgd" if isinstance(inner, SGD) else "adam"]
     given = (least, amplify, cap)
     return Regularization(*(p if g is None else g for g, p in zip(given, published, strict=True)))
 

@@ -15,6 +15,7 @@ from nasviz.relax.methods import DARTS, RARTS, MiLeNAS
 from nasviz.relax.rarts import Relaxation
 from nasviz.relax.relaxed_optimizer import RelaxedOptimizer, architecture_adam
 from nasviz.relax.sparsenas import SparseNAS, sparse_architecture
+from nasviz.settings import find_method
 from nasviz.trace import TracedNetwork
 from nasviz.trace.state import require_module
 
@@ -41,7 +42,7 @@ def create(
     space: SearchSpace,
     *,
     base: str | Optimizer = "sgd",
-    architecture_lr: float = 3e-4,
+    architecture_lr: float | None = None,
     architecture_weight_decay: float = 1e-3,
     warmup_steps: int = 0,
     clip: float = 5.0,
@@ -55,7 +56,8 @@ def create(
         net: A network with switches, as `with_architecture` makes it; its own parameters are moved.
         space: Its search space.
         base: `sgd`, `adam` or `adamw`, for the weights; or an optimizer of `torch.optim` that holds them.
-        architecture_lr: Learning rate of the architecture parameters, which Adam moves, or AdamHAPG.
+        architecture_lr: Learning rate of the architecture parameters, which Adam moves, or AdamHAPG. None:
+            the default in the settings of the method (`nasviz.settings`).
         architecture_weight_decay: Their weight decay; SparseNAS has a penalty instead.
         warmup_steps: Steps at the start in which the architecture stays.
         clip: Longest gradient of the weights.
@@ -83,6 +85,8 @@ def create(
     if name not in METHODS:
         raise UnknownNameError(f"no method {name!r}; choose one of {', '.join(METHODS)}")
     kind = METHODS[name]
+    if architecture_lr is None:
+        architecture_lr = float(find_method(name).fields()["architecture_lr"].default)
     reading = Architecture(net, space)
     own = {key: settings.pop(key) for key in _OWN[kind] if key in settings}
     if isinstance(base, Optimizer):

@@ -18,8 +18,6 @@ from nasviz.runs.presets import is_stand_in, preset_sweep, row_of, what_differs
 from nasviz.runs.records import Evaluation, Event, StepRecord, Tail, Vectors
 from nasviz.runs.requests import Request
 from nasviz.runs.run import Run, State
-from nasviz.runs.schedule import Schedule, plan_steps
-from nasviz.runs.settings import RunSettings
 from nasviz.runs.store import Store
 from nasviz.runs.store import open_run as open  # noqa: A004 (read as nasviz.runs.open)
 from nasviz.runs.subnets import find_subnet, is_subnet, keep_subnet, origin_of
@@ -27,6 +25,7 @@ from nasviz.runs.sweep import Sweep, SweepSettings, SweepState
 from nasviz.runs.sweep_store import SweepStore, SweepSummary
 from nasviz.runs.trust import UserImport, imports_of, require_trusted
 from nasviz.runs.writer import Writer
+from nasviz.settings import RunSettings, Schedule, plan_steps
 
 __all__ = [
     "METRICS",

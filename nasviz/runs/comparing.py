@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nasviz.runs.settings import RunSettings
+from nasviz.settings import RunSettings
 
 __all__ = ["differing_settings", "pareto_front"]
 
 
 def differing_settings(runs: Mapping[str, RunSettings]) -> dict[str, dict[str, Any]]:
-    """For every setting that is not the same in all `runs`: its value in each, by run id."""
-    documents = {run_id: settings.to_json() for run_id, settings in runs.items()}
+    """Return the value in each run, by run id, of every setting that differs.
+
+    None stands where the method of a run does not have the setting.
+    """
+    documents = {run_id: settings.flat() for run_id, settings in runs.items()}
     if not documents:
         return {}
-    names = next(iter(documents.values())).keys()
-    rows = {name: {run_id: document[name] for run_id, document in documents.items()} for name in names}
+    names = dict.fromkeys(name for document in documents.values() for name in document)
+    rows = {name: {run_id: document.get(name) for run_id, document in documents.items()} for name in names}
     return {name: row for name, row in rows.items() if len({repr(value) for value in row.values()}) > 1}
 
 

@@ -15,7 +15,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import replace
 from typing import Any
 
 from nasviz.errors import CheckpointError, RunStateError
@@ -32,8 +31,8 @@ from nasviz.runs.files import (
     write_json,
 )
 from nasviz.runs.run import Run
-from nasviz.runs.settings import RunSettings
 from nasviz.runs.store import Store
+from nasviz.settings import RunSettings
 
 __all__ = ["continue_run"]
 
@@ -64,13 +63,13 @@ def continue_run(
         )
     facts = run.tail(10**12).facts
     old = run.settings
-    settings = replace(
-        old,
+    # As numbers of steps: a share would be one of more epochs now.
+    phases = {name: int(facts[name]) for name in ("warmup_steps", "projection_steps") if old.method.has(name)}
+    settings = old.changed(
         epochs=old.epochs + epochs,
         trained_epochs=old.epochs,
-        warmup_steps=int(facts["warmup_steps"]),
-        projection_steps=int(facts["projection_steps"]),
-        lr=old.lr if lr is None else lr,
+        lr=old.method.lr if lr is None else lr,
+        **phases,
     )
     content = _last_checkpoint(run)
     continued = store.create(settings, continues=run.id, taken_from=None if is_confirmed else run)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from nasviz.catalog import FACTS
 from nasviz.errors import NasvizError
 from nasviz.runs.listing import RunSummary
-from nasviz.runs.settings import RunSettings
 from nasviz.runs.store import Store
 from nasviz.runs.sweep import SweepSettings
+from nasviz.settings import RunSettings
 
 __all__ = ["MACS_PER_SECOND", "START_S", "Estimate", "estimate"]
 

@@ -34,7 +34,7 @@ def summaries_to_rows(summaries: Iterable[RunSummary | None]) -> list[dict[str, 
             continue
         settings = {
             name: json.dumps(value) if isinstance(value, list | dict) else value
-            for name, value in summary.settings.to_json().items()
+            for name, value in summary.settings.flat().items()
             if name != "network"
         }
         result = {name: v for name, v in summary.result.items() if isinstance(v, int | float | str | bool)}

@@ -9,23 +9,24 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from nasviz.catalog import NetworkSource
 from nasviz.errors import InvalidSettingError
-from nasviz.runs.settings import RunSettings
+from nasviz.settings import METHOD, METHODS, RunSettings
+from nasviz.settings.base import nearest
 
 __all__ = ["MOST_RUNS", "OF_NETWORK", "Axis", "Point", "axis", "expand", "parse_axis", "settings_of"]
 
 Point = Mapping[str, Any]
-"""New values by name: a field of `RunSettings`, or `set.NAME` for a setting of the network itself."""
+"""New values by flat name of `RunSettings`, or `set.NAME` for a setting of the network itself."""
 Axis = tuple[Point, ...]
 
 MOST_RUNS = 10_000
 OF_NETWORK = "set."
 _RANGE = re.compile(r"(\d{1,9})\.\.(\d{1,9})")
-_WORDS: Mapping[str, Any] = {"true": True, "false": False, "none": None}
+_WORDS: Mapping[str, Any] = {"true": True, "false": False}
 
 
 def axis(name: str, values: Iterable[Any]) -> Axis:
@@ -98,18 +99,31 @@ def settings_of(base: RunSettings, point: Point) -> RunSettings:
     if own:
         network = replace(network, settings=dict(network.settings) | own)
     others = {n: v for n, v in point.items() if n != "network" and not n.startswith(OF_NETWORK)}
-    return RunSettings.from_json(base.to_json() | others | {"network": network.to_json()})
+    return base.changed(**(others | {"network": network}))
 
 
 def _known(name: str) -> str:
-    """The name itself, where it is one that can be varied."""
-    known = {item.name for item in fields(RunSettings)}
-    if name in known or (name.startswith(OF_NETWORK) and name.removeprefix(OF_NETWORK).isidentifier()):
+    """The name that is recorded, where it is one that can be varied."""
+    if name == "optimizer":
+        return "method"
+    if name in _AXES or (name.startswith(OF_NETWORK) and name.removeprefix(OF_NETWORK).isidentifier()):
         return name
     raise InvalidSettingError(
-        f"{name!r} is no setting of a run, so no grid can vary it; choose among {', '.join(sorted(known))},"
-        f" or {OF_NETWORK}NAME for a setting of the network"
+        f"no sweep can vary {name!r}{nearest(name, _AXES)}; choose one of {', '.join(sorted(_AXES))}, or"
+        f" {OF_NETWORK}NAME for a setting of the network"
     )
+
+
+_AXES = frozenset(
+    {"network", "protect", "collapse", "cells", "emphasis", "trained_epochs", *METHOD}
+    | {
+        name
+        for fields in (RunSettings.fields(), *(kind.fields() for kind in METHODS.values()))
+        for name, field in fields.items()
+        if field.is_axis
+    }
+)
+"""Flat names that a point may change; lists can be changed by a program only."""
 
 
 def _values(text: str) -> list[Any]:

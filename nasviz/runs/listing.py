@@ -15,8 +15,8 @@ from nasviz.runs.files import CONFIG
 from nasviz.runs.hopeless import verdict_on
 from nasviz.runs.labels import Labels
 from nasviz.runs.run import Run, State
-from nasviz.runs.settings import RunSettings
 from nasviz.runs.tail import read_position
+from nasviz.settings import RunSettings
 
 __all__ = ["RunSummary", "summarize"]
 

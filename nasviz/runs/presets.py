@@ -10,15 +10,13 @@ from nasviz.catalog.presets import Preset, Row
 from nasviz.errors import InvalidSettingError
 from nasviz.runs.aggregating import Cell
 from nasviz.runs.grid import Axis, axis
-from nasviz.runs.settings import RunSettings
 from nasviz.runs.sweep import SweepSettings
+from nasviz.settings import RunSettings
 
 __all__ = ["STAND_IN", "data_name", "is_stand_in", "preset_sweep", "row_of", "what_differs"]
 
 STAND_IN = "digits"
 """The data set that comes with nasviz."""
-_WORDS = {"lr": "learning rate", "batch_size": "batches of"}
-"""What a setting is called in a sentence, where that is not its name."""
 
 
 def data_name(printed: str) -> str:
@@ -62,7 +60,7 @@ def preset_sweep(
         shared["data"] = _readable(preset.data)
     shared |= dict(changes or {})
     network = shared.pop("network", {"name": preset.network})
-    base = RunSettings.from_json({"network": network} | shared)
+    base = RunSettings.of(network=network, **shared)
     own = [_changes(row, preset, is_published, changes or {}) for row in preset.rows]
     varied = {name for points in axes for point in points for name in point}
     seeds = () if "seed" in varied else (axis("seed", preset.seeds),)
@@ -102,9 +100,9 @@ def what_differs(preset: Preset, settings: SweepSettings) -> str:
     sources = dict.fromkeys(map(NetworkSource.from_json, found)) or {settings.base.network: None}
     words = [_of_network(source, NetworkSource.from_json(own.get(source.name, shared))) for source in sources]
     for name, wanted in preset.base.items():
-        actual = getattr(settings.base, name)
-        if isinstance(wanted, int | float | str) and actual != wanted:
-            words.append(f"{_WORDS.get(name, name)} {_shown(actual)} instead of {_shown(wanted)}")
+        actual = settings.base.value(name)
+        if isinstance(wanted, int | float | str) and actual is not None and actual != wanted:
+            words.append(f"{_title(settings.base, name)} {_shown(actual)} instead of {_shown(wanted)}")
     words = [text for text in words if text]
     return f"Different here: {'; '.join(words)}." if words else ""
 
@@ -124,6 +122,12 @@ def _of_network(here: NetworkSource, published: NetworkSource) -> str:
     if here.input_shape not in (None, published.input_shape):
         words.append("images of " + " x ".join(map(str, here.input_shape[1:])))
     return f"{here.title} with {', '.join(words)}" if words else ""
+
+
+def _title(settings: RunSettings, name: str) -> str:
+    """The label of a setting inside of a sentence."""
+    field = (settings.fields() | settings.method.fields()).get(name)
+    return name if field is None else field.title.lower()
 
 
 def _shown(value: Any) -> str:

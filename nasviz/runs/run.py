@@ -29,9 +29,9 @@ from nasviz.runs.labels import Labels, read_labels, write_labels
 from nasviz.runs.marks import is_marked
 from nasviz.runs.records import Tail
 from nasviz.runs.requests import Request, forget_request, write_request
-from nasviz.runs.settings import RunSettings
 from nasviz.runs.subnets import located
 from nasviz.runs.tail import read_position, read_tail
+from nasviz.settings import RunSettings
 
 __all__ = ["Run", "State"]
 

@@ -10,7 +10,6 @@ import time
 from builtins import list as builtin_list
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +21,10 @@ from nasviz.runs.files import CONFIG, TRASH, has_config, make_folder, require_fo
 from nasviz.runs.listing import RunSummary, summarize
 from nasviz.runs.marks import make_mark
 from nasviz.runs.run import Run
-from nasviz.runs.settings import RunSettings
 from nasviz.runs.storage import storage_error, told
 from nasviz.runs.subnets import keep_subnet, origin_of, portable
 from nasviz.runs.trust import imports_of
+from nasviz.settings import RunSettings
 
 if TYPE_CHECKING:
     from nasviz.runs.sweep import Sweep
@@ -87,7 +86,7 @@ class Store:
             raise _no_id(run_id)
         word = re.sub(r"[^A-Za-z0-9]+", "-", settings.network.name).strip("-")[:24] or "network"
         if settings.network.subnet is not None:
-            settings = replace(settings, network=keep_subnet(self.folder, settings.network))
+            settings = settings.changed(network=keep_subnet(self.folder, settings.network))
         origin: dict[str, Any] = {
             "parent": parent,
             "continues": continues,

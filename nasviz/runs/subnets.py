@@ -23,8 +23,8 @@ from nasviz.checksums import CHECKSUMS, manifest
 from nasviz.errors import NasvizError, WeightsError
 from nasviz.guarded_files import is_regular, read_regular
 from nasviz.runs.files import CONFIG, SUBNET, TRASH, make_folder, read_table, write_bytes, write_json
-from nasviz.runs.settings import RunSettings
 from nasviz.runs.storage import told
+from nasviz.settings import RunSettings
 
 __all__ = [
     "SUBNETS",
@@ -139,7 +139,7 @@ def placeless(settings: RunSettings) -> RunSettings:
 
 
 def _with_subnet(settings: RunSettings, subnet: str) -> RunSettings:
-    return replace(settings, network=replace(settings.network, subnet=subnet))
+    return settings.changed(network=replace(settings.network, subnet=subnet))
 
 
 def find_subnet(place: Path, key: str) -> NetworkSource:

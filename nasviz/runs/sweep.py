@@ -28,8 +28,8 @@ from nasviz.runs.listing import RunSummary, summarize
 from nasviz.runs.marks import is_marked
 from nasviz.runs.requests import forget_request, read_request, write_request
 from nasviz.runs.run import Run
-from nasviz.runs.settings import RunSettings
 from nasviz.runs.subnets import located, placeless
+from nasviz.settings import RunSettings, is_flat, migrated_axes
 
 __all__ = ["SWEEPS", "Sweep", "SweepSettings", "SweepState", "is_at_work", "is_over"]
 
@@ -117,6 +117,8 @@ class SweepSettings:
         axes = data.get("axes", [])
         if not isinstance(data.get("base"), Mapping) or not isinstance(axes, list):
             raise InvalidSettingError("settings of a sweep are a table with 'base', 'axes' and a 'title'")
+        if is_flat(data["base"]):
+            axes = migrated_axes(axes, data["base"])
         return cls(
             base=RunSettings.from_json(data["base"]),
             axes=tuple(tuple(points) for points in axes),
@@ -346,4 +348,7 @@ def _plain(point: Point) -> Point:
     if not isinstance(point, Mapping):
         raise InvalidSettingError(f"a point of a grid is a table of settings; got {str(point)[:60]!r}")
     values = {n: value.to_json() if isinstance(value, NetworkSource) else value for n, value in point.items()}
-    return {str(n): list(value) if isinstance(value, tuple) else value for n, value in values.items()}
+    return {
+        "method" if n == "optimizer" else str(n): list(value) if isinstance(value, tuple) else value
+        for n, value in values.items()
+    }

@@ -7,7 +7,7 @@ import os
 import re
 from builtins import list as builtin_list
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ class SweepStore:
         """
         place = self.runs.folder
         network = keep_subnet(place, settings.base.network)
-        base = portable(place, replace(settings.base, network=network))
+        base = portable(place, settings.base.changed(network=network))
         document: dict[str, Any] = {"sweep": settings.to_json() | {"base": base}}
         is_user_code = any(imports_of(run) for run in settings.runs)
         if is_user_code and (taken_from is None or taken_from.is_own):

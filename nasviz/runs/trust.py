@@ -16,7 +16,7 @@ from nasviz.catalog import NetworkSource
 from nasviz.catalog.user_modules import find_module, is_own_file, resolved
 from nasviz.errors import InvalidSettingError, UntrustedCodeError
 from nasviz.runs.files import TRASH
-from nasviz.runs.settings import RunSettings
+from nasviz.settings import RunSettings
 
 __all__ = ["UserImport", "home_of", "imports_of", "require_imports", "require_trusted", "warn_of_runs_inside"]
 

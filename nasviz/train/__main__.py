@@ -78,7 +78,7 @@ def _trust_of_further(args: argparse.Namespace, typed: Sequence[str] | None) -> 
 
 def _settings(args: argparse.Namespace) -> RunSettings:
     """What the options describe, on as many processes as there are."""
-    if args.model is None:
+    if args.model is None and args.config is None:
         raise InvalidSettingError("a run needs a network: --model demonet; or go on with one: --run DIR")
     world, asked = int(os.environ["WORLD_SIZE"]), getattr(args, "processes", None)
     if asked not in (None, world):
@@ -122,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Train one run on the processes of torchrun.",
     )
     commands.add_network(parser, "--model", metavar="NETWORK")
+    commands.add_config(parser)
     commands.add_settings(parser)
     parser.add_argument("--run", type=Path, metavar="DIR", help="go on with this run, by its folder")
     parser.add_argument(

@@ -69,7 +69,7 @@ def conclude(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
         writer.event(step, "warning", words)
         return result
     network = session.network.to("cpu")
-    is_narrowed = session.settings.slim or isinstance(optimizer, FilterSparsity | WidthSearch)
+    is_narrowed = session.settings.value("slim") or isinstance(optimizer, FilterSparsity | WidthSearch)
     channels = zero_channels(network, session.space, erased) if is_narrowed else ()
     sub = subnet.construct(network, session.space, erased, channels=channels, thorough=True)
     return _reported(result | _save(session, sub, folder / SUBNET, writer), accuracy, session, writer)

@@ -178,6 +178,7 @@ def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | Non
         num_structures=len(session.space.removable),
         max_sparsity=session.space.max_sparsity,
         device=str(device),
+        settings=session.resolved,
     )
     if latencies := _latencies(session):
         writer.fact("latencies", latencies)
@@ -192,7 +193,7 @@ def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | Non
         if isinstance(session.optimizer, PenaltySearch):
             words = "structures" if session.optimizer.structure_ids else "channel groups"
             aim = f"{len(session.optimizer.unit_ids)} {words} under a penalty"
-        if slim := session.settings.slim:
+        if slim := session.settings.value("slim"):
             share = f"{slim:.0%}" if isinstance(slim, float) else f"{slim}"
             aim += f", and {share} of {len(session.space.channels)} channel groups"
         words = f"start on {device}{together}: {schedule.total_steps} steps, {aim}"
@@ -278,7 +279,7 @@ class _Execution:
             if not math.isfinite(loss):
                 words = (
                     f"the loss became {loss} at step {step}; the last good checkpoint is kept:"
-                    f" lower lr={self.session.settings.lr:g} and start a new run"
+                    f" lower lr={self.session.settings.method.lr:g} and start a new run"
                 )
                 self.writer.event(step, "failed", words)
                 raise NonFiniteLossError(words)

@@ -19,14 +19,14 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler
 
 from nasviz import data, models, optim, relax, switches
-from nasviz.catalog import OPTIMIZERS, PROXIMAL, RELAXED, WIDTH
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import SearchSpace, search_space
 from nasviz.models.origin import describe_origin
 from nasviz.optim.binding import count_of
 from nasviz.optim.selecting import SelectingOptimizer
 from nasviz.optim.slim import Slim
-from nasviz.runs import RunSettings, Schedule
+from nasviz.optim.warm_up import steps_between_scores
+from nasviz.settings import AUTO, RELAXED, WIDTH, GSparsitySettings, MethodSettings, RunSettings, Schedule
 from nasviz.trace import trace_quietly
 from nasviz.train.learning_rate import make_scheduler
 from nasviz.train.objective import load_loss
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from nasviz.train.objective import Loss
 
 __all__ = ["Session", "choose_device", "open_session", "require_same_training", "seed_everything"]
+
+
+_PHASES = ("warmup_steps", "projection_steps")
+"""Settings that are a number of steps or a share of all; the schedule has them as steps."""
 
 
 @dataclass
@@ -79,6 +83,18 @@ class Session:
         self.model = self.network if self.processes.is_alone else _averaging(self)
         if not self.processes.is_alone and isinstance(self.optimizer, SelectingOptimizer | Slim):
             self.optimizer.share_scores(self.processes.average_)
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """Settings of the method with all that was worked out: steps, published values, kept edges."""
+        found = self.settings.method.resolved()
+        found |= {name: getattr(self.schedule, name) for name in _PHASES if name in found}
+        if "score_every" in found:
+            asked = None if found["score_every"] == AUTO else found["score_every"]
+            found["score_every"] = steps_between_scores(asked, self.schedule.warmup_steps)
+        if "edges_per_node" in found:
+            found["edges_per_node"] = self.settings.kept_edges
+        return found
 
     @property
     def is_finished(self) -> bool:
@@ -176,49 +192,36 @@ def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session
         split = data.require_labels(split, outputs, settings.data)
     schedule = settings.schedule(len(split.train))
     _require_batches(settings, processes, network, split)
-    is_relaxed = OPTIMIZERS[settings.optimizer].family == RELAXED
+    method = settings.method
+    is_relaxed = method.family == RELAXED
     if is_relaxed:
         generator = torch.Generator().manual_seed(settings.seed)
         network, space = relax.with_architecture(
             network,
             space,
-            kind="plain" if settings.optimizer == "sparsenas" else "softmax",
-            over=settings.over or "auto",
+            kind="softmax" if method.has("over") else "plain",
+            over=settings.value("over", AUTO),
             cells=entry.cells if entry is not None and entry.cells else None,
             generator=generator,
         )
-    is_proximal = OPTIMIZERS[settings.optimizer].family == PROXIMAL
-    is_width = OPTIMIZERS[settings.optimizer].family == WIDTH
-    has_operations = is_proximal and settings.groups in (None, "operations")
-    if has_operations and space.switchable:
+    if isinstance(method, GSparsitySettings) and method.groups == "operations" and space.switchable:
         network, space = switches.add_switches(network, space, where="switchable", initial=optim.SWITCH_START)
     network.to(device)
     if device.type == "cuda":
         _choose_algorithms(is_deterministic=settings.deterministic)
         split = split.to(device) if settings.num_workers == 0 else split
-    chosen = _optimizer_settings(settings, schedule)
+    chosen = _optimizer_settings(method, settings, schedule)
     optimizer: SearchOptimizer | RelaxedOptimizer | PenaltySearch
-    if is_proximal:
-        optimizer = optim.create_gsparsity(
-            network, space, cells=settings.cells, emphasis=settings.multipliers, **chosen
-        )
-    elif is_width:
-        scope = {"groups": "dimensions"} if settings.optimizer == "sidt" else {}
-        optimizer = relax.create_width(network, space, **chosen | scope)
+    if isinstance(method, GSparsitySettings):
+        optimizer = optim.create_gsparsity(network, space, **chosen | {"emphasis": method.multipliers})
+    elif method.family == WIDTH:
+        optimizer = relax.create_width(network, space, **{"groups": "dimensions"} | chosen)
     elif is_relaxed:
         batch = split.train.batch(torch.arange(min(settings.batch_size, len(split.train))))[0].to(device)
         inputs = first_step(network, batch)
-        optimizer = relax.create(settings.optimizer, network, space, inputs=inputs, **chosen)
+        optimizer = relax.create(method.name, network, space, inputs=inputs, **chosen)
     else:
-        optimizer = optim.create(
-            settings.optimizer,
-            network,
-            space,
-            target_sparsity=settings.target_sparsity,
-            slim=settings.slim,
-            group_divisible=settings.group_divisible,
-            **chosen,
-        )
+        optimizer = optim.create(method.name, network, space, **chosen)
     # What building and tracing drew must not decide what training draws.
     seed_everything(_seed_of(settings.seed, processes.rank))
     return Session(
@@ -235,7 +238,7 @@ def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session
             periods=settings.lr_periods,
             total_steps=schedule.total_steps - settings.trained_epochs * schedule.steps_per_epoch,
         ),
-        target_sparsity=count_of(settings.target_sparsity, len(space.removable)),
+        target_sparsity=count_of(settings.value("target_sparsity", 0), len(space.removable)),
         processes=processes,
         loss=loss,
         origin=origin,
@@ -289,54 +292,18 @@ def _choose_algorithms(*, is_deterministic: bool) -> None:
     torch.use_deterministic_algorithms(is_deterministic)
 
 
-def _optimizer_settings(settings: RunSettings, schedule: Schedule) -> dict[str, Any]:
-    """What the chosen optimizer has a setting for, by the catalog."""
-    offered = {
-        "base": settings.base,
-        "lr": settings.lr,
-        "momentum": settings.momentum,
-        "weight_decay": settings.weight_decay,
-        "warmup_steps": schedule.warmup_steps,
-        "projection_steps": schedule.projection_steps,
-        "projection": settings.projection,
-        "epsilon": settings.epsilon,
-        "saliency": settings.saliency,
-        "periods": settings.periods,
-        "score_every": settings.score_every,
-        "regularization": settings.regularization,
-        "amplify": settings.amplify,
-        "cap": settings.cap,
-        "architecture_lr": settings.architecture_lr,
-        "architecture_weight_decay": settings.architecture_weight_decay,
-        "clip": settings.clip,
-        "order": settings.order,
-        "validation_weight": settings.validation_weight,
-        "auxiliary_weight": settings.auxiliary_weight,
-        "coupling": settings.coupling,
-        "latency_weight": settings.latency_weight,
-        "balance": settings.balance,
-        "penalty_step": settings.penalty_step,
-        "penalty_cap": settings.penalty_cap,
-        "groups": settings.groups,
-        "fraction": settings.fraction,
-        "ranking": settings.ranking,
-        "sparsity": settings.sparsity,
-        "scores_lr": settings.scores_lr,
-        "distillation": settings.distillation,
-        "mu": settings.mu,
-        "rho": settings.rho,
-        "normalisation": settings.normalisation,
-        "adaptive": settings.adaptive,
-        "threshold": settings.threshold,
-    }
-    known = {setting.name for setting in OPTIMIZERS[settings.optimizer].settings}
-    chosen: dict[str, Any] = {
-        name: value for name, value in offered.items() if name in known and value is not None
-    }
-    if "penalty_step" in known:  # lambda rises with the epochs
+def _optimizer_settings(method: MethodSettings, settings: RunSettings, schedule: Schedule) -> dict[str, Any]:
+    """Arguments of the optimizer: the settings of its method, with all that is worked out by now."""
+    chosen = method.resolved()
+    chosen |= {name: getattr(schedule, name) for name in _PHASES if name in chosen}
+    if chosen.get("score_every") == AUTO:
+        del chosen["score_every"]  # the optimizer counts its scorings itself
+    if "penalty_step" in chosen:  # lambda rises with the epochs
         chosen["steps_per_epoch"] = schedule.steps_per_epoch
-    if "saliency" in known:
+    if "saliency" in chosen:
         chosen["generator"] = torch.Generator().manual_seed(settings.seed)
+    for name in ("over", "edges_per_node"):  # of the network with switches, and of what is derived from it
+        chosen.pop(name, None)
     return chosen
 
 

@@ -1,32 +1,30 @@
-"""Controls made from the catalog: every setting with its default, its range and one line of help."""
+"""Controls made from declared settings, each with its default, its range and one line of help."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import streamlit as st
 
-from nasviz.catalog import Entry, Setting
+from nasviz.catalog import Setting
+from nasviz.settings import AUTO
 from nasviz.ui import session
 
-__all__ = ["ask", "choice", "choose_entry", "keep", "kept", "overwrite", "title_of", "whole", "yes"]
+__all__ = [
+    "ask",
+    "ask_all",
+    "choice",
+    "choose_entry",
+    "has_effect",
+    "keep",
+    "kept",
+    "overwrite",
+    "whole",
+    "yes",
+]
 
 _AGE = "age of the widgets"
-TITLES = {
-    "lr": "Learning rate",
-    "base": "Base update",
-    "warmup_steps": "Warm-up steps",
-    "projection_steps": "Projection steps",
-    "score_every": "Score every n-th step",
-    "weight_decay": "Weight decay",
-    "epsilon": "Half-space offset ε",
-    "lr_schedule": "Course of the rate",
-    "lr_periods": "Cosines in a row",
-    "mixup": "MixUp",
-    "label_smoothing": "Smoothed labels",
-}
-"""Where the name of a setting, read aloud, is not what people say."""
 
 
 def kept(key: str, default: Any) -> Any:
@@ -74,46 +72,94 @@ def yes(title: str, key: str, *, help_text: str | None = None) -> bool:
     return value
 
 
-def title_of(setting: Setting) -> str:
-    """Its name, as people say it."""
-    return TITLES.get(setting.name, setting.name.replace("_", " ").capitalize())
-
-
 def ask(setting: Setting, key: str) -> Any:
-    """A widget for one setting; its value outlives the page."""
-    title = title_of(setting)
+    """Show a widget for one setting; its value outlives the page."""
     value = kept(key, setting.default)
     if setting.kind == "bool":
-        value = st.checkbox(title, bool(value), help=setting.help, key=_fresh(key))
+        value = st.checkbox(setting.title, bool(value), help=setting.help, key=_fresh(key))
     elif setting.kind == "choice":
         index = setting.choices.index(value) if value in setting.choices else 0
-        value = st.selectbox(title, setting.choices, index, help=setting.help, key=_fresh(key))
+        value = st.selectbox(setting.title, setting.choices, index, help=setting.help, key=_fresh(key))
+    elif setting.kind == "names":
+        value = _names(setting, value, _fresh(key))
+    elif setting.kind == "steps":
+        value = _steps(setting, value, _fresh(key))
     else:
-        value = _number(setting, title, value, _fresh(key))
+        value = _number(setting, value, _fresh(key))
     keep(key, value)
     return value
 
 
-def _number(setting: Setting, title: str, value: Any, key: str) -> Any:
-    low, high, said = setting.minimum, setting.maximum, setting.help
+def ask_all(settings: Iterable[Setting], prefix: str, *, columns: int = 2) -> dict[str, Any]:
+    """Show a widget for each of several settings, in columns, but for those that would have no effect."""
+    places = st.columns(columns)
+    values: dict[str, Any] = {}
+    shown = 0
+    for setting in settings:
+        if not has_effect(setting, values, prefix):
+            continue
+        with places[shown % columns]:
+            values[setting.name] = ask(setting, f"{prefix}.{setting.name}")
+        shown += 1
+    return values
+
+
+def has_effect(setting: Setting, values: Mapping[str, Any], prefix: str) -> bool:
+    """Return whether the settings that this one needs have such values, in `values` or as they were left."""
+    return all(
+        values.get(name, kept(f"{prefix}.{name}", possible[0])) in possible
+        for name, possible in setting.needs
+    )
+
+
+def _names(setting: Setting, value: Sequence[str], key: str) -> tuple[str, ...]:
+    text = st.text_input(
+        setting.title, ", ".join(value), placeholder=setting.metavar, help=setting.help, key=key
+    )
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _steps(setting: Setting, value: int | float, key: str) -> int | float:
+    """A number of steps, or below 1 a share of all."""
+    found = st.number_input(setting.title, 0.001, 1e9, float(value), format="%g", help=setting.help, key=key)
+    return float(found) if found < 1 else round(found)
+
+
+def _number(setting: Setting, value: Any, key: str) -> Any:
+    low, high = setting.minimum, setting.maximum
+    start = None if isinstance(value, str) else value  # "auto" is an empty field
+    options: dict[str, Any] = {"help": setting.help, "placeholder": "automatic", "key": key}
     if setting.kind == "int":
-        return st.number_input(
-            title,
+        found = st.number_input(
+            setting.title,
             None if low is None else int(low),
             None if high is None else int(high),
-            None if value is None else int(value),
-            help=said,
-            placeholder="automatic",
-            key=key,
+            None if start is None else int(start),
+            **options,
         )
-    if setting.below and high is not None:
-        high -= 1e-9
-    start = None if value is None else float(value)
-    return st.number_input(title, low, high, start, format="%g", help=said, placeholder="automatic", key=key)
+    else:
+        if setting.below and high is not None:
+            high -= 1e-9
+        if setting.above and low is not None:
+            low += 1e-12
+        found = st.number_input(
+            setting.title, low, high, None if start is None else float(start), format="%g", **options
+        )
+    if found is not None:
+        return found
+    return AUTO if setting.has_auto else setting.default
 
 
-def choose_entry(title: str, table: Mapping[str, Entry], key: str, *, help_text: str | None = None) -> Entry:
-    """A choice among the rows of a table of the catalog, by their titles."""
+class _Titled(Protocol):
+    @property
+    def title(self) -> str: ...
+
+
+_Row = TypeVar("_Row", bound=_Titled)
+
+
+def choose_entry(title: str, table: Mapping[str, _Row], key: str, *, help_text: str | None = None) -> _Row:
+    """Show a choice among the rows of a table, by their titles."""
     names = list(table)
     known = kept(key, names[0])
     index = names.index(known) if known in names else 0

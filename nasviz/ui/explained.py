@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 
 import streamlit as st
 
-from nasviz.catalog import Entry, Setting
+from nasviz.catalog import Setting
 from nasviz.jobs.devices import describe_devices
-from nasviz.ui import controls
+from nasviz.settings import MethodSettings
 from nasviz.ui.words import inert
 
 __all__ = ["BASES", "device", "optimizer"]
@@ -21,12 +21,12 @@ BASES: Mapping[str, str] = {
 """What each base update does."""
 
 
-def optimizer(entry: Entry, base: str | None, settings: Iterable[Setting]) -> None:
+def optimizer(entry: type[MethodSettings], base: str | None, settings: Iterable[Setting]) -> None:
     """What the optimizer does, what its trial step is, and a line for each of its settings."""
     base_line = f" Its steps are those of {BASES[base]}" if base is not None and base in BASES else ""
     st.caption(f"**{entry.title}.** {entry.summary}{base_line}")
     with st.expander("What each setting does", icon=":material/help:"):
-        st.markdown("\n".join(f"- **{controls.title_of(s)}**: {s.help}" for s in settings if s.help))
+        st.markdown("\n".join(f"- **{s.title}**: {s.help}" for s in settings if s.help))
         if entry.caution:
             st.markdown(f"**Mind:** {entry.caution}")
         if entry.citation:

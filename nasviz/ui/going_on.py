@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
 from nasviz import jobs
 from nasviz.catalog import DATASETS
 from nasviz.errors import NasvizError
-from nasviz.runs import RunSettings
+from nasviz.settings import RunSettings
 from nasviz.ui import address, controls, frame, session
 from nasviz.ui.cuts import Cut
 from nasviz.ui.words import inert
@@ -19,12 +19,10 @@ __all__ = ["go_on"]
 WEIGHTS = ("as they are", "drawn anew")
 GENTLE = 0.2
 """Share of a run's learning rate with which its sub-network is fine-tuned."""
-KEPT = (
-    "data", "data_folder", "loss", "trust", "batch_size", "seed", "base", "momentum", "weight_decay",
-    "lr_schedule", "lr_periods", "augmentation", "mixup", "label_smoothing", "device", "deterministic",
-    "num_workers", "processes", "checkpoint_steps", "eval_every_epochs",
-)  # fmt: skip
-"""Settings that fine-tuning takes over: all of the run's but those of its search."""
+NOT_KEPT = ("network", "method", "protect", "collapse", "trained_epochs")
+"""Settings that belong to the search, not to the training; all others are those of the run before."""
+OF_WEIGHTS = ("base", "momentum", "weight_decay")
+"""Settings of the search method that say how the weights learn."""
 
 
 def go_on(cut: Cut) -> None:
@@ -44,6 +42,13 @@ def go_on(cut: Cut) -> None:
     )
 
 
+def _kept(before: RunSettings) -> dict[str, Any]:
+    """What fine-tuning takes over from the run that has left the sub-network."""
+    names = [name for name in RunSettings.model_fields if name not in NOT_KEPT]
+    names += [name for name in OF_WEIGHTS if before.method.has(name)]
+    return {name: before.value(name) for name in names}
+
+
 def _fine_tune(cut: Cut) -> None:
     """A new run that trains the sub-network, and cuts nothing more out of it."""
     st.caption("A new run trains all that is left. Nothing more goes.")
@@ -57,7 +62,7 @@ def _fine_tune(cut: Cut) -> None:
     share = 1.0 if is_fresh else GENTLE
     lr = st.number_input(
         "Learning rate",
-        value=(before.lr if before else 0.05) * share,
+        value=(before.method.lr if before else 0.05) * share,
         format="%g",
         key=f"fine.lr.{is_fresh}",
     )
@@ -69,10 +74,9 @@ def _fine_tune(cut: Cut) -> None:
     ):
         return
     try:
-        settings = RunSettings(network=cut.as_network(), data=data)
-        if before is not None:
-            settings = replace(settings, **{name: getattr(before, name) for name in KEPT})
-        settings = replace(settings, epochs=epochs, lr=lr, from_scratch=is_fresh)
+        kept = {"data": data} if before is None else _kept(before)
+        changes = {"epochs": epochs, "lr": lr, "from_scratch": is_fresh}
+        settings = RunSettings.of(network=cut.as_network(), **kept | changes)
     except NasvizError as error:
         st.error(inert(str(error)), icon=":material/error:")
         return

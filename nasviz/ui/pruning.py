@@ -1,41 +1,12 @@
-"""What belongs to searches that prune: ties, stronger penalties, and the table of the pruning."""
+"""The table of what pruning at the end of a search costs."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
 
 import streamlit as st
 
 from nasviz.runs import Run
-from nasviz.ui.controls import keep, kept
 
-__all__ = ["ask_places", "pruning_table"]
-
-
-def ask_places(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Where operations are tied, or where the penalty on filters is stronger; as settings of a run."""
-    if values.get("groups") == "operations":
-        return {"cells": _names("cells", "Cells whose operations are tied", "Cell", CELLS_HELP)}
-    return {"emphasis": _names("emphasis", "Stronger penalty in", "layer2=2, layer3=2", EMPHASIS_HELP)}
-
-
-CELLS_HELP = (
-    "Classes, or patterns of paths: the same operation in all cells of one class is one group, and lives or"
-    " dies as one."
-)
-EMPHASIS_HELP = (
-    "Modules, by class or pattern of paths, with the number that the penalty on their filters is multiplied"
-    " by; published for ResNet-50: layer2=2, layer3=2."
-)
-
-
-def _names(key: str, title: str, example: str, words: str) -> tuple[str, ...]:
-    text = st.text_input(
-        title, kept(f"gsparsity.{key}", ""), placeholder=example, help=words, key=f"gsparsity.{key}"
-    )
-    keep(f"gsparsity.{key}", text)
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+__all__ = ["pruning_table"]
 
 
 def pruning_table(run: Run) -> None:

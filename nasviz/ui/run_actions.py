@@ -151,7 +151,7 @@ def _continue(run: Run, settings: RunSettings) -> None:
         " starts its course anew. This one stays as it is."
     )
     epochs = int(st.number_input("Epochs more", 0, 10**6, settings.epochs, key="more.epochs"))
-    lr = st.number_input("Learning rate", value=settings.lr, format="%g", key="more.lr")
+    lr = st.number_input("Learning rate", value=settings.method.lr, format="%g", key="more.lr")
     if st.button("Train on", type="primary", icon=":material/play_arrow:", key="more.start"):
         jobs.require_trusted(settings)  # before a run exists that may not start
         try:
@@ -168,11 +168,13 @@ def _duplicate(origin: Run, settings: RunSettings) -> None:
     """A new run with the settings of this one and some changes."""
     left, right = st.columns(2)
     changes: dict[str, Any] = {
-        "target_sparsity": _sparsity(left.text_input("K", str(settings.target_sparsity), key="dup.k")),
         "epochs": right.number_input("Epochs", 0, 10**6, settings.epochs, key="dup.epochs"),
         "seed": left.number_input("Seed", 0, 2**32 - 1, settings.seed, key="dup.seed"),
-        "lr": right.number_input("Learning rate", value=settings.lr, format="%g", key="dup.lr"),
+        "lr": right.number_input("Learning rate", value=settings.method.lr, format="%g", key="dup.lr"),
     }
+    if settings.method.has("target_sparsity"):
+        known = str(settings.value("target_sparsity"))
+        changes["target_sparsity"] = _sparsity(left.text_input("K", known, key="dup.k"))
     more = st.text_input("Other settings", placeholder="optimizer=dhspg batch_size=128", key="dup.more")
     changes["trained_epochs"] = 0
     if st.button("Start the copy", type="primary", icon=":material/play_arrow:", key="dup.start"):

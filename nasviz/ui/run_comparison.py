@@ -7,7 +7,6 @@ from typing import Any
 
 import streamlit as st
 
-from nasviz.catalog import OPTIMIZERS
 from nasviz.draw.charts import Point, pareto_chart
 from nasviz.draw.run_charts import comparison_chart
 from nasviz.errors import DataError
@@ -71,7 +70,7 @@ def points_of(summaries: Sequence[RunSummary], cost: str) -> list[Point]:
             name=name_of(summary, summaries),
             cost=float(summary.result[COSTS[cost]]),
             gain=float(summary.result["accuracy_subnet"]),
-            series=OPTIMIZERS[summary.settings.optimizer].title if summary.settings else "",
+            series=summary.settings.method.title if summary.settings else "",
             key=summary.id,
         )
         for summary in summaries
@@ -101,8 +100,9 @@ def name_of(summary: RunSummary, among: Sequence[RunSummary]) -> str:
         return summary.labels.name
     if summary.settings is None:
         return summary.id
-    k, settings = summary.settings.target_sparsity, summary.settings
-    words = f"{settings.network.name}, {settings.optimizer}, K {k}, seed {settings.seed}"
+    settings = summary.settings
+    k = settings.value("target_sparsity", "-")
+    words = f"{settings.network.name}, {settings.method.name}, K {k}, seed {settings.seed}"
     twins = [
         s for s in among if s.id != summary.id and s.settings and run_facts.same_words(s.settings, settings)
     ]

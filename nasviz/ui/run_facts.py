@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.catalog import OPTIMIZERS, PROXIMAL, RELAXED, data_title
+from nasviz.catalog import data_title
 from nasviz.draw.live_frame import WEIGHT
 from nasviz.draw.run_space import read_space
 from nasviz.errors import RunNotFoundError
@@ -18,6 +18,7 @@ from nasviz.runs.checking import check_run
 from nasviz.runs.files import SEARCHED, SPACE, SUBNET, is_file
 from nasviz.runs.following import Follower
 from nasviz.runs.records import Vectors
+from nasviz.settings import PROXIMAL, RELAXED, GSparsitySettings
 from nasviz.ui import session
 
 __all__ = [
@@ -76,20 +77,21 @@ def badge(state: str) -> str:
 
 def describe(settings: RunSettings) -> str:
     """The settings that matter most, in one line of plain text."""
-    k = settings.target_sparsity
+    method = settings.method
+    k, slim = settings.value("target_sparsity"), settings.value("slim")
     share = f"{k:.0%} of the structures" if isinstance(k, float) else f"K = {k}"
-    slim = f"{settings.slim:.0%}" if isinstance(settings.slim, float) else str(settings.slim)
+    narrowed = f"{slim:.0%}" if isinstance(slim, float) else str(slim)
     collapsed = [f"{', '.join(settings.collapse)} collapsed"] if settings.collapse else []
-    optimizer = OPTIMIZERS[settings.optimizer]
-    groups = settings.groups or ("operations" if optimizer.family == PROXIMAL else "channels")
+    groups, fraction = settings.value("groups", "channels"), settings.value("fraction")
+    is_proximal = isinstance(method, GSparsitySettings)
     parts = [
-        *([share] if optimizer.has_target else []),
-        *([f"{slim} of the channels"] if settings.slim else []),
-        *([f"{settings.fraction:.0%} of the {groups}"] if settings.fraction else []),
-        *([groups] if optimizer.family == PROXIMAL and groups != "operations" else []),
-        *([f"mu = {settings.mu:g}"] if settings.mu is not None else []),
+        *([share] if k is not None else []),
+        *([f"{narrowed} of the channels"] if slim else []),
+        *([f"{fraction:.0%} of the {groups}"] if fraction else []),
+        *([groups] if is_proximal and groups != "operations" else []),
+        *([f"mu = {method.mu:g}"] if isinstance(method, GSparsitySettings) else []),
         *collapsed,
-        optimizer.title,
+        method.title,
         data_title(settings.data),
         f"{settings.epochs} epochs" if settings.epochs > 1 else "1 epoch",
         f"seed {settings.seed}",
@@ -114,9 +116,9 @@ def has_subnet(run: Run) -> bool:
 
 def same_words(first: RunSettings, second: RunSettings) -> bool:
     """Whether two runs are told apart by nothing that a legend says."""
-    names = ("target_sparsity", "optimizer", "seed")
+    names = ("target_sparsity", "method", "seed")
     return first.network.name == second.network.name and all(
-        getattr(first, name) == getattr(second, name) for name in names
+        first.value(name) == second.value(name) for name in names
     )
 
 
@@ -135,8 +137,7 @@ def _follower(folder: str) -> Follower:
 
 def measure_of(settings: RunSettings) -> str:
     """What the scores of a run are, in a word or two."""
-    entry = OPTIMIZERS[settings.optimizer]
-    return {RELAXED: WEIGHT, PROXIMAL: LENGTH}.get(entry.family, "Saliency")
+    return {RELAXED: WEIGHT, PROXIMAL: LENGTH}.get(settings.method.family, "Saliency")
 
 
 def current_on(space: SearchSpace) -> Run | None:

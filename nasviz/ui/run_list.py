@@ -210,8 +210,8 @@ def _row(summary: RunSummary) -> dict[str, Any]:
     return {
         "state": summary.state,
         "name": summary.labels.name or (settings.network.name if settings else ""),
-        "K": str(settings.target_sparsity) if settings else "",
-        "optimizer": settings.optimizer if settings else "",
+        "K": str(settings.value("target_sparsity", "")) if settings else "",
+        "optimizer": settings.method.name if settings else "",
         "data": settings.data if settings else "",
         "seed": settings.seed if settings else None,
         "progress": summary.progress,

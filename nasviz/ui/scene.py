@@ -109,7 +109,7 @@ class Scene:
         if self.measure != WEIGHT or self.space is None or not weights:
             return ()
         switches = self.space.switches
-        if self.run.settings.optimizer == "sparsenas":
+        if not self.run.settings.method.has("edges_per_node"):
             paths, word = count_paths(switches, {i for i, w in weights.items() if w}), "with weight"
         else:
             # Weights of a softmax are never zero; what is derived takes the strongest of each.

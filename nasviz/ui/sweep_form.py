@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.catalog import FACTS, OPTIMIZERS, PRESETS, SALIENCIES, Preset
+from nasviz.catalog import FACTS, PRESETS, SALIENCIES, Preset
 from nasviz.errors import NasvizError
 from nasviz.graph.protection import protection_text
 from nasviz.runs import (
     Axis,
     BisectionSettings,
-    RunSettings,
+    Point,
     SweepSettings,
     axis,
+    expand,
     parse_axis,
     preset_sweep,
     what_differs,
 )
 from nasviz.runs.estimating import estimate
 from nasviz.runs.presets import STAND_IN, data_name
+from nasviz.settings import METHODS, GSparsitySettings, RunSettings
 from nasviz.ui import changed_training, session, view_only
 from nasviz.ui.controls import keep, kept
 from nasviz.ui.data import ask_data, ask_folder, kind_of
@@ -116,7 +118,7 @@ def _grid() -> SweepSettings | None:
         key=f"form.k.{source}.{space.collapse}",
     )
     optimizers = st.multiselect(
-        "Optimizers", list(OPTIMIZERS), ["h2spg"], format_func=lambda n: OPTIMIZERS[n].title, key="form.opt"
+        "Optimizers", list(METHODS), ["h2spg"], format_func=lambda n: METHODS[n].title, key="form.opt"
     )
     saliencies = st.multiselect(
         "Saliencies",
@@ -145,19 +147,25 @@ def _grid() -> SweepSettings | None:
     if data.problem is not None:
         st.info(f"Before training: {data.problem}.", icon=":material/info:")
         return None
-    base = RunSettings(network=source, epochs=epochs, **data.values, **wishes)
+    base = RunSettings.of(network=source, epochs=epochs, **data.values, **wishes)
     axes: list[Axis] = [parse_axis(line.strip()) for line in more.splitlines() if line.strip()]
-    chosen: dict[str, Sequence[Any]] = {
-        "target_sparsity": ks,
-        "optimizer": optimizers,
-        "saliency": saliencies,
-        "seed": range(seeds),
+    chosen: dict[str, Sequence[Any]] = {"target_sparsity": ks, "saliency": saliencies}
+    needed = {"optimizers": optimizers} | {
+        n: values for n, values in chosen.items() if any(METHODS[method].has(n) for method in optimizers)
     }
-    own = [axis(name, values) for name, values in chosen.items()]
-    if empty := [name for name, values in chosen.items() if not values]:
+    if empty := [n for n, values in needed.items() if not values]:
         st.info(f"Choose at least one value of {', '.join(empty)}.", icon=":material/info:")
         return None
-    return SweepSettings(base, (*own[:3], *axes, own[3]), f"{name}: K, optimizer, saliency, seed")
+    own = tuple(point for method in optimizers for point in _points(method, chosen))
+    return SweepSettings(
+        base, (own, *axes, axis("seed", range(seeds))), f"{name}: K, optimizer, saliency, seed"
+    )
+
+
+def _points(method: str, chosen: Mapping[str, Sequence[Any]]) -> tuple[Point, ...]:
+    """What a method is run with: every choice among the settings that it has."""
+    axes = [axis(name, values) for name, values in chosen.items() if METHODS[method].has(name)]
+    return tuple({"method": method} | dict(point) for point in expand(axes))
 
 
 def _bisection() -> SweepSettings | None:
@@ -172,13 +180,18 @@ def _bisection() -> SweepSettings | None:
         " survive."
     )
     first, second, third = st.columns(3, vertical_alignment="bottom")
-    groups = first.selectbox("Groups", GROUPS, key="form.groups", help="What lives or dies as one.")
+    fields = GSparsitySettings.fields()
+    groups = first.selectbox(
+        "Groups", fields["groups"].choices, key="form.groups", help=fields["groups"].help
+    )
     target = int(second.number_input("Groups to survive", 0, 10**6, 4, key="form.survivors"))
     trials = int(third.number_input("Runs at most", 1, 100, 10, key="form.trials"))
     first, second, third = st.columns(3)
     epochs = int(first.number_input("Epochs", 1, 10**6, kept("epochs", 4), key="form.own.epochs"))
     lr = float(second.number_input("Learning rate", 1e-8, 1.0, 0.2, format="%g", key="form.mu.lr"))
-    normalisation = third.selectbox("Normalisation", ("none", "div", "mul"), key="form.normalisation")
+    normalisation = third.selectbox(
+        "Normalisation", fields["normalisation"].choices, key="form.normalisation"
+    )
     first, second = st.columns(2)
     grid = first.text_input("Coarse grid of mu", "0.01, 0.1, 1, 10", key="form.mu.grid")
     data = ask_data(second, kind_of(source))
@@ -191,10 +204,10 @@ def _bisection() -> SweepSettings | None:
     if data.problem is not None:
         st.info(f"Before training: {data.problem}.", icon=":material/info:")
         return None
-    base = RunSettings(
+    base = RunSettings.of(
         network=source,
         epochs=epochs,
-        optimizer="gsparsity",
+        method="gsparsity",
         groups=groups,
         lr=lr,
         lr_schedule="constant",
@@ -211,7 +224,6 @@ def _bisection() -> SweepSettings | None:
     return SweepSettings(base, title=title, bisection=BisectionSettings(target, coarse, trials))
 
 
-GROUPS = ("operations", "filters", "channels")
 FORMS = dict(zip(WAYS, (_grid, _preset, _bisection), strict=True))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.catalog import OPTIMIZERS, PRESETS, Preset, Printed
+from nasviz.catalog import PRESETS, Preset, Printed
 from nasviz.draw.bisection_chart import bisection_chart
 from nasviz.draw.charts import Point
 from nasviz.draw.labels import count
@@ -28,6 +28,7 @@ from nasviz.runs import (
 )
 from nasviz.runs.exporting import summaries_to_csv
 from nasviz.runs.sweep import is_at_work
+from nasviz.settings import METHODS
 from nasviz.ui import frame, run_actions, run_comparison, session
 from nasviz.ui.controls import keep, kept
 from nasviz.ui.published import NO_PATH, printed_accuracy
@@ -235,8 +236,8 @@ def _printed_points(preset: Preset, what: str) -> list[Point]:
     for row in preset.rows:
         cost, top1 = getattr(row.printed, what), row.printed.top1
         if cost is not None and top1 is not None:
-            optimizer = str(row.changes.get("optimizer", preset.base.get("optimizer", "h2spg")))
-            points.append(Point(row.label, cost, top1 / 100, OPTIMIZERS[optimizer].title))
+            method = str(row.changes.get("method", preset.base.get("method", "h2spg")))
+            points.append(Point(row.label, cost, top1 / 100, METHODS[method].title))
     return points
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 import streamlit as st
@@ -11,12 +10,7 @@ import streamlit as st
 from nasviz import jobs
 from nasviz.catalog import (
     FACTS,
-    OPTIMIZERS,
-    PROXIMAL,
-    RELAXED,
     SALIENCIES,
-    WIDTH,
-    Entry,
     NetworkSource,
 )
 from nasviz.draw import Overlay, plan_overlay, saliency_overlay, state_overlay
@@ -25,7 +19,7 @@ from nasviz.errors import InvalidSettingError
 from nasviz.graph import LatencyTable, SearchSpace
 from nasviz.graph.budget import Measure, fit_budget
 from nasviz.graph.protection import protection_text
-from nasviz.runs import RunSettings
+from nasviz.settings import METHODS, PROXIMAL, RELAXED, WIDTH, MethodSettings, RunSettings
 from nasviz.ui import (
     changed_training,
     controls,
@@ -36,7 +30,6 @@ from nasviz.ui import (
     graphs,
     latency,
     live,
-    pruning,
     recipe,
     run_facts,
     scores,
@@ -50,6 +43,8 @@ from nasviz.ui.words import inert
 __all__ = ["search_and_train"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+AMOUNT = ("target_sparsity", "slim", "group_divisible")
+"""Settings that say how much goes; they have controls of their own."""
 FIRST = ("base", "lr", "groups", "fraction", "mu", "saliency")
 """Settings of an optimizer that stand beside it; the others are folded up."""
 MEASURES: Mapping[str, Measure] = {"Parameters": "parameters", "MACs": "macs"}
@@ -91,9 +86,9 @@ def _form() -> None:
         values, chosen = _values(source)
         start = st.container()
         with above:
-            optimizer = OPTIMIZERS[values["optimizer"]]
-            k = _sparsity(source, space, optimizer)
-            slim = _slim(space) if optimizer.has_target else {}
+            method = METHODS[values["method"]]
+            k = _sparsity(source, space, method)
+            amount = {"target_sparsity": k} | _slim(space) if method.has("target_sparsity") else {}
     with right:
         _preview(source, space, k, values, chosen)
     with start:
@@ -101,16 +96,16 @@ def _form() -> None:
             # The field allows it: a browser does not send a value out of bounds, and the old one would train.
             st.info("0 epochs train nothing: choose at least 1.", icon=":material/info:")
         elif chosen.problem is None:
-            _start(source, space, values | {"target_sparsity": k} | slim)
+            _start(source, space, values | amount)
         else:
             st.info(f"Before training: {chosen.problem}.", icon=":material/info:")
 
 
-def _sparsity(source: NetworkSource, space: SearchSpace, optimizer: Entry) -> int:
+def _sparsity(source: NetworkSource, space: SearchSpace, method: type[MethodSettings]) -> int:
     """K as a count, with the share beside it, or fitted to a budget; 0 where the optimizer takes none."""
     st.markdown("##### How much shall go")
-    if not optimizer.has_target:
-        st.caption(f"{optimizer.title} finds by itself how much goes. {optimizer.caution}")
+    if not method.has("target_sparsity"):
+        st.caption(f"{method.title} finds by itself how much goes. {method.caution}")
         return 0
     limit, total = space.max_sparsity, len(space.removable)
     if limit == 0:
@@ -188,7 +183,7 @@ def _values(source: NetworkSource) -> tuple[dict[str, Any], ChosenData]:
         epochs = controls.whole("Epochs", "epochs", 4, 0, 10_000)
         seed = controls.whole("Seed", "seed", 0, 0, 2**32 - 1)
     with columns[1]:
-        optimizer = _optimizer(kind)
+        method = _method(kind)
         batch_size = controls.whole("Batch size", "batch_size", 64, 1, 65_536)
         device = controls.choice(
             "Device", DEVICES, "device", help_text="auto: the first CUDA device, else the processor."
@@ -201,9 +196,9 @@ def _values(source: NetworkSource) -> tuple[dict[str, Any], ChosenData]:
         )
         explained.device(device)
     data = ask_data(place, kind)
-    own = _optimizer_settings(optimizer)
-    own |= _cells(source, optimizer, own) | recipe.ask_recipe(optimizer.family)
-    recipe.offer_published(source.entry, optimizer.name)
+    own = _method_settings(method)
+    own |= _cells(source, own) | recipe.ask_recipe(method)
+    recipe.offer_published(source.entry, method)
     values = {
         "allow_changed_training": changed_training.ask_for_leave(),
         "epochs": epochs,
@@ -211,23 +206,23 @@ def _values(source: NetworkSource) -> tuple[dict[str, Any], ChosenData]:
         "device": device,
         "deterministic": is_deterministic,
         "batch_size": batch_size,
-        "optimizer": optimizer.name,
+        "method": method.model_fields["name"].default,
     }
     return own | data.values | values, data
 
 
-def _optimizer(kind: str) -> Entry:
-    """All optimizers; for text those that weigh operations, which share their weights in a recurrent cell."""
+def _method(kind: str) -> type[MethodSettings]:
+    """All methods; for text those that weigh operations, which share their weights in a recurrent cell."""
     if kind == "images":
-        return controls.choose_entry("Optimizer", OPTIMIZERS, "optimizer")
-    table = {name: entry for name, entry in OPTIMIZERS.items() if entry.family == RELAXED}
+        return controls.choose_entry("Optimizer", METHODS, "optimizer")
+    table = {name: method for name, method in METHODS.items() if method.family == RELAXED}
     return controls.choose_entry("Optimizer", table, f"optimizer.{kind}")
 
 
-def _cells(source: NetworkSource, optimizer: Entry, own: Mapping[str, Any]) -> dict[str, Any]:
-    """Whether an operation lives or dies in all cells of one type at once: GSparsity on networks of cells."""
+def _cells(source: NetworkSource, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask whether an operation lives or dies in all cells of one type at once, on networks of cells."""
     cells = source.entry.cells if source.entry else ()
-    if optimizer.family != PROXIMAL or not cells or own["groups"] != "operations" or own["cells"]:
+    if not cells or own.get("cells") != ():
         return {}
     words = (
         "The same operation in all cells of one type is one group: what is found is a cell, not a network."
@@ -237,27 +232,20 @@ def _cells(source: NetworkSource, optimizer: Entry, own: Mapping[str, Any]) -> d
     return {"cells": cells if is_tied else ()}
 
 
-def _optimizer_settings(optimizer: Entry) -> dict[str, Any]:
-    storable = {item.name for item in fields(RunSettings)}
-    known = {setting.name: setting for setting in optimizer.settings if setting.name in storable}
-    first = [name for name in FIRST if name in known]
-    values: dict[str, Any] = {}
-    for column, name in zip(st.columns(len(first)), first, strict=True):
-        with column:
-            values[name] = controls.ask(known[name], f"{optimizer.name}.{name}")
+def _method_settings(method: type[MethodSettings]) -> dict[str, Any]:
+    """Ask for the settings of a method, but for how much goes."""
+    prefix = str(method.model_fields["name"].default)
+    known = {name: field for name, field in method.fields().items() if name not in AMOUNT}
+    first = [known[name] for name in FIRST if name in known]
+    values = controls.ask_all(first, prefix, columns=len(first))
     with st.expander("Warm-up, projection and the rest", icon=":material/tune:"):
-        rest = [name for name in known if name not in first]
-        columns = st.columns(2)
-        for number, name in enumerate(rest):
-            with columns[number % 2]:
-                values[name] = controls.ask(known[name], f"{optimizer.name}.{name}")
-        if optimizer.family == PROXIMAL:
-            values |= pruning.ask_places(values)
+        rest = [field for name, field in known.items() if name not in FIRST]
+        values |= controls.ask_all(rest, prefix)
         if "saliency" in values:
             score = SALIENCIES[values["saliency"]]
             st.caption(f"**{score.title}.** {score.summary} {score.caution}")
     base = values.get("base")
-    explained.optimizer(optimizer, None if base is None else str(base), known.values())
+    explained.optimizer(method, None if base is None else str(base), known.values())
     return values
 
 
@@ -291,7 +279,7 @@ def _preview(
 def _start(source: NetworkSource, space: SearchSpace, values: Mapping[str, Any]) -> None:
     protect = tuple(map(protection_text, space.protect))
     try:
-        settings = RunSettings(network=source, protect=protect, collapse=space.collapse, **values)
+        settings = RunSettings.of(network=source, protect=protect, collapse=space.collapse, **values)
         _tell_steps(settings, space)
     except InvalidSettingError as error:
         st.error(inert(str(error)), icon=":material/error:")
@@ -317,11 +305,12 @@ def _tell_steps(settings: RunSettings, space: SearchSpace) -> None:
         return
     schedule = settings.schedule(facts.num_train)
     rest = schedule.total_steps - schedule.warmup_steps - schedule.projection_steps
-    if OPTIMIZERS[settings.optimizer].family == RELAXED:
+    family = settings.method.family
+    if family == RELAXED:
         then = f"{rest} to search, each with a batch of both halves of the images."
-    elif OPTIMIZERS[settings.optimizer].family == PROXIMAL:
+    elif family == PROXIMAL:
         then = f"{schedule.projection_steps} to search under the penalty, {rest} to train on without it."
-    elif OPTIMIZERS[settings.optimizer].family == WIDTH:
+    elif family == WIDTH:
         then = f"{schedule.projection_steps} to score, {rest} to tune, each with a batch of both halves."
     else:
         then = f"{schedule.projection_steps} to project, {rest} to train on."

@@ -58,7 +58,7 @@ def cost_of_recording(run: Run) -> None:
 def cost_in_training(store: Store) -> None:
     """DemoNet at full width: steps alone, and what watching them takes."""
     source = NetworkSource("demonet", input_shape=(1, 28, 28))
-    settings = RunSettings(network=source, target_sparsity=3, epochs=1, device="cpu")
+    settings = RunSettings.of(network=source, target_sparsity=3, epochs=1, device="cpu")
     session = open_session(settings)
     watched, lengths = [], []
     with Writer(store.create(settings), read_back=read_back) as writer:
@@ -123,7 +123,7 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
-        settings = RunSettings(network=NetworkSource("demonet"))
+        settings = RunSettings.of(network=NetworkSource("demonet"))
         cost_of_recording(store.create(settings))
         cost_in_training(store)
         cost_of_polling(store.create(settings))

@@ -198,7 +198,7 @@ def _large(page: Page, server: Server) -> None:
     """Half a minute beside a record that grows as that of DARTS with 14 cells would, all scores changing."""
     source = NetworkSource("darts_14")
     space = SearchSpace.from_json(jobs.analyze(source).require()["space"])
-    run = Store(server.runs).create(RunSettings(network=source))
+    run = Store(server.runs).create(RunSettings.of(network=source))
     write_json(run.folder / SPACE, space.to_json())
     stop = threading.Event()
     writer = threading.Thread(target=_record, args=(run, [s.id for s in space.removable], stop))
@@ -257,7 +257,7 @@ def _watch(page: Page, server: Server, what: str, seconds: float) -> None:
 
 def _settings(source: NetworkSource) -> RunSettings:
     """A run that goes on for longer than it is watched, past its search after a few steps."""
-    return RunSettings(
+    return RunSettings.of(
         network=source, target_sparsity=3, epochs=400, warmup_steps=10, projection_steps=20, batch_size=32
     )
 

@@ -71,7 +71,7 @@ def write_steadily(folder: str, times: Any, num_structures: int = 300) -> None:
 def lists_and_opens(folder: Path) -> None:
     """20 runs of 100,000 steps."""
     store = Store(folder)
-    settings = RunSettings(network=NetworkSource("demonet"))
+    settings = RunSettings.of(network=NetworkSource("demonet"))
     first = store.create(settings)
     with Writer(first) as writer:
         writer.describe(total_steps=NUM_STEPS, warmup_steps=10_000, projection_steps=20_000)
@@ -104,7 +104,7 @@ def lists_and_opens(folder: Path) -> None:
 def checkpoints(folder: Path) -> None:
     """Saving, in steps of the run."""
     for name, shape in (("demonet", (1, 28, 28)), ("resnet18", (3, 32, 32))):
-        settings = RunSettings(network=NetworkSource(name, input_shape=shape), epochs=1, device="cpu")
+        settings = RunSettings.of(network=NetworkSource(name, input_shape=shape), epochs=1, device="cpu")
         session, run = open_session(settings), Store(folder).create(settings)
         steps = train(session)
         next(steps)
@@ -143,7 +143,7 @@ def polls(folder: Path) -> None:
 def steady_run(folder: Path, num_steps: int) -> tuple[Run, Any, Any]:
     context = multiprocessing.get_context("spawn")
     times = context.Array("d", num_steps, lock=False)
-    run = Store(folder).create(RunSettings(network=NetworkSource("demonet")))
+    run = Store(folder).create(RunSettings.of(network=NetworkSource("demonet")))
     writer = context.Process(target=write_steadily, args=(str(run.folder), times))
     writer.start()
     while run.tail().last_step < 0:
@@ -204,7 +204,7 @@ class Pages:
 def slowdown(folder: Path, turns: int, seconds: float) -> None:
     """Steps a second of a real run, watched and unwatched in turn."""
     source = NetworkSource("demonet", input_shape=(1, 28, 28), settings={"width": 0.25})
-    run = Store(folder / "runs").create(RunSettings(network=source, target_sparsity=3, epochs=10_000))
+    run = Store(folder / "runs").create(RunSettings.of(network=source, target_sparsity=3, epochs=10_000))
     start_run(run, {"OMP_NUM_THREADS": "1"})
     try:
         while run.tail().last_step < 20:

@@ -96,7 +96,9 @@ def server(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterat
 def done(server: Server) -> Run:
     """A short run of a narrow DemoNet that is done, so that no page is empty."""
     network = NetworkSource("demonet", (1, 8, 8), settings={"width": 0.1})
-    run = Store(server.runs).create(RunSettings(network=network, target_sparsity=2, epochs=1, batch_size=256))
+    run = Store(server.runs).create(
+        RunSettings.of(network=network, target_sparsity=2, epochs=1, batch_size=256)
+    )
     start_run(run)
     assert wait_for(lambda: run.end is not None, 120)
     return run

@@ -85,7 +85,7 @@ def test_weights_that_do_not_fit_are_told(server: Server, page: Page, tmp_path: 
 
 def test_a_run_is_opened_from_the_list_and_deleted_to_the_trash(server: Server, page: Page) -> None:
     store = Store(server.runs)
-    run = store.create(RunSettings(network=NetworkSource("stacked_unets"), target_sparsity=1, seed=77))
+    run = store.create(RunSettings.of(network=NetworkSource("stacked_unets"), target_sparsity=1, seed=77))
     show(page, server, "Runs")
     click_row(page, 0)  # the newest run stands first
     expect(page.get_by_text("StackedUnets · K = 1")).to_be_visible()

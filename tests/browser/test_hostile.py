@@ -46,7 +46,7 @@ def test_hostile_weights_are_refused_one_after_the_other_and_the_app_goes_on(
 
 def test_names_on_runs_are_text_in_every_list(server: Server, page: Page) -> None:
     store = Store(server.runs)
-    settings = RunSettings(network=NetworkSource("demonet"), target_sparsity=1)
+    settings = RunSettings.of(network=NetworkSource("demonet"), target_sparsity=1)
     runs = []
     for name in EVIL_NAMES:
         run = store.create(settings)

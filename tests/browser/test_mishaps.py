@@ -83,7 +83,7 @@ def test_warm_up_longer_than_the_run_is_told_before_anything_starts(server: Serv
 
 def test_a_run_whose_folder_is_deleted_under_the_page_is_told(server: Server, page: Page) -> None:
     store = Store(server.runs)
-    run = store.create(RunSettings(network=NetworkSource("demonet"), target_sparsity=1))
+    run = store.create(RunSettings.of(network=NetworkSource("demonet"), target_sparsity=1))
     show(page, server, f"Search_and_train?run={run.id}")
     alert(page, "never started")
     shutil.rmtree(run.folder)

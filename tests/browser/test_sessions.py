@@ -18,7 +18,7 @@ NARROW = NetworkSource("demonet", settings={"width": 0.1})
 @pytest.fixture
 def run(server: Server) -> Run:
     """A run that would go on for hours."""
-    settings = RunSettings(network=NARROW, target_sparsity=2, epochs=2000, device="cpu")
+    settings = RunSettings.of(network=NARROW, target_sparsity=2, epochs=2000, device="cpu")
     run = Store(server.runs).create(settings)
     start_run(run)
     assert wait_for(lambda: run.tail().last_step >= 0, 60)

@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
-from nasviz.catalog import DATASETS, FACTS, KINDS, NETWORKS, OPTIMIZERS, SALIENCIES, NetworkSource, find
+from nasviz.catalog import DATASETS, FACTS, KINDS, NETWORKS, SALIENCIES, NetworkSource, find
 from nasviz.errors import UnknownNameError
 from nasviz.runs import RunSettings
+from nasviz.settings import METHODS
 
 ZOO = (
     "demonet",
@@ -46,7 +47,7 @@ def test_every_network_has_an_input_that_it_can_compute_on(name: str) -> None:
     assert entry.published["params"] > 0
     for configuration in entry.configurations:
         entry.complete(configuration.settings)
-    RunSettings(network=NetworkSource(name), **entry.recipe)
+    RunSettings.of(network=NetworkSource(name), **entry.recipe)
     assert not entry.configurations or not entry.configurations[0].settings
 
 
@@ -79,8 +80,7 @@ def test_saliencies_give_their_formula_and_what_they_cannot_see() -> None:
 
 @pytest.mark.parametrize("name", ["h2spg", "h2spg_otov3", "dhspg"])
 def test_optimizers_offer_the_saliencies_that_a_step_gives_by_the_way(name: str) -> None:
-    offered = {setting.name: setting for setting in OPTIMIZERS[name].settings}
-    assert offered["saliency"].choices == tuple(
+    assert METHODS[name].fields()["saliency"].choices == tuple(
         n for n, entry in SALIENCIES.items() if entry.family == "step"
     )
     assert {entry.family for entry in SALIENCIES.values()} == {"step", "copy"}
@@ -95,7 +95,6 @@ def test_every_data_set_has_facts() -> None:
     [
         ("network", "demo-net", "demonet"),
         ("network", "resnet19", "resnet18"),
-        ("optimizer", "h2spq", "h2spg"),
         ("saliency", "zzz", "taylor"),
         ("data", "digit", "digits"),
     ],

@@ -2,13 +2,12 @@
 
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from nasviz.commands import OPTIONS, plain, table
-from nasviz.runs import RunSettings
+from nasviz.commands import option_names, plain, table
+from nasviz.settings import METHODS, RunSettings
 from tests.cli.conftest import ROOT, Command
 
 COMMANDS = [
@@ -24,14 +23,10 @@ COMMANDS = [
 ]
 
 
-def test_every_setting_of_a_run_has_an_option() -> None:
-    assert set(OPTIONS) == {item.name for item in fields(RunSettings)} - {
-        "network",
-        "protect",
-        "collapse",
-        "trust",
-        "trained_epochs",
-    }
+def test_every_setting_of_a_run_and_of_each_method_has_an_option() -> None:
+    own = {name for method in METHODS.values() for name in method.fields()}
+    rest = set(RunSettings.model_fields) - {"network", "protect", "collapse", "trust", "trained_epochs"}
+    assert set(option_names()) == own | rest
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

@@ -52,7 +52,7 @@ def test_a_run_trains_to_its_end_and_says_what_it_did(nasviz: Command, tmp_path:
 def test_a_share_of_the_structures_is_taken_as_one(nasviz: Command, tmp_path: Path) -> None:
     said = nasviz(*TRAIN, "--target-sparsity", "0.5", "--epochs", 1, "--batch-size", 512, "--quiet")
     assert said.code == 0, said.err
-    assert only_run(tmp_path).settings.target_sparsity == 0.5
+    assert only_run(tmp_path).settings.value("target_sparsity") == 0.5
     assert "step" not in said.out
 
 
@@ -100,7 +100,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(nasviz: Command, tmp_path: 
 
 
 def test_a_run_that_has_not_started_can_be_cancelled(nasviz: Command, tmp_path: Path) -> None:
-    run = Store(tmp_path / "runs").create(RunSettings(network=NetworkSource("demonet")))
+    run = Store(tmp_path / "runs").create(RunSettings.of(network=NetworkSource("demonet")))
     said = nasviz("runs", "cancel", run.id, "--runs", "@runs")
     assert said.code == 0
     assert "cancelled" in said.out
@@ -134,7 +134,7 @@ def test_a_run_that_is_not_there_is_refused(nasviz: Command, command: str, run: 
 
 
 def test_a_run_is_followed_beside_its_json_and_told_how_to_go_on(nasviz: Command, tmp_path: Path) -> None:
-    run = Store(tmp_path / "runs").create(RunSettings(network=NetworkSource("demonet")))
+    run = Store(tmp_path / "runs").create(RunSettings.of(network=NetworkSource("demonet")))
     with Writer(run) as writer:
         writer.describe(total_steps=10)
         writer.event(0, "start", "start on cpu: 10 steps")

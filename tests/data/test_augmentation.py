@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from nasviz.catalog import RECIPE
 from nasviz.data import ImageSet, augmented, load
 from nasviz.data.augmentation import crop_box, cut_out, flip, shift
+from nasviz.settings import RunSettings
 from tests.data.files import write_images
 
-KINDS = next(setting for setting in RECIPE if setting.name == "augmentation").choices
+KINDS = RunSettings.fields()["augmentation"].choices
 
 
 @pytest.fixture(scope="module")

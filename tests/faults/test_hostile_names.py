@@ -27,13 +27,13 @@ PLACES: dict[str, Callable[[str], object]] = {
     "network from a link": lambda name: NetworkSource.from_json({"name": name}),
     "setting of a network": lambda name: NetworkSource("demonet", settings={name: 1}),
     "unknown setting": lambda name: RunSettings.from_json({"network": "demonet", name: 1}),
-    "optimizer": lambda name: RunSettings(SOURCE, optimizer=name),
-    "data": lambda name: RunSettings(SOURCE, data=name),
-    "device": lambda name: RunSettings(SOURCE, device=name),
+    "optimizer": lambda name: RunSettings.of(SOURCE, optimizer=name),
+    "data": lambda name: RunSettings.of(SOURCE, data=name),
+    "device": lambda name: RunSettings.of(SOURCE, device=name),
     "run": lambda name: Store("runs").open(name),
-    "new run": lambda name: Store("runs").create(RunSettings(SOURCE), run_id=name),
+    "new run": lambda name: Store("runs").create(RunSettings.of(SOURCE), run_id=name),
     "deleted run": lambda name: Store("runs").restore(name),
-    "grid of a sweep": lambda name: SweepSettings(RunSettings(SOURCE), (name,)),
+    "grid of a sweep": lambda name: SweepSettings(RunSettings.of(SOURCE), (name,)),
     "protected": lambda name: search_space(demonet(), protect=[name]),
     "collapsed": lambda name: search_space(demonet(), collapse=[name]),
     "vertex": lambda name: SPACE.why_not(name),
@@ -60,7 +60,7 @@ def test_what_people_write_on_a_run_is_refused_or_stays_what_it_is(
     store: Store, number: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = EVIL_NAMES[number]
-    run = store.create(RunSettings(SOURCE))
+    run = store.create(RunSettings.of(SOURCE))
     try:
         run.write_labels(Labels(name, (name[:40],), name))
     except NasvizError:
@@ -77,7 +77,7 @@ def test_settings_that_were_written_by_somebody_else_are_a_problem_and_no_harm(
     store: Store, number: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = EVIL_NAMES[number]
-    run = store.create(RunSettings(SOURCE))
+    run = store.create(RunSettings.of(SOURCE))
     config = json.loads((run.folder / "config.json").read_text())
     config["settings"] |= {"network": {"name": name}, "data_folder": name, name: name}
     config |= {"id": name, "created": 0, "parent": name}
@@ -114,7 +114,7 @@ DAMAGED = {
 @pytest.mark.parametrize("file", DAMAGED)
 def test_a_damaged_document_never_stops_the_list(store: Store, file: str) -> None:
     for content in DAMAGED[file]:
-        run = store.create(RunSettings(SOURCE))
+        run = store.create(RunSettings.of(SOURCE))
         (run.folder / "run.lock").touch()
         (run.folder / file).write_bytes(content)
         look_at_everything(run)
@@ -154,7 +154,7 @@ ROWS = (
 
 @pytest.mark.parametrize("row", range(len(ROWS)))
 def test_a_store_that_somebody_else_has_filled_is_read_or_refused_in_words(store: Store, row: int) -> None:
-    run = store.create(RunSettings(SOURCE))
+    run = store.create(RunSettings.of(SOURCE))
     with Writer(run) as writer:
         writer.flush()
     with contextlib.closing(sqlite3.connect(run.folder / "run.db")) as connection:

@@ -58,14 +58,15 @@ def main(folder: Path) -> None:
                 start.write_text("3" if temper == 1 else "0")
                 os.kill(os.getpid(), signal.SIGKILL)
             if temper == 5:
-                writer.evaluation(Evaluation(step, step, "full", 1.0, run.settings.lr, 10))
+                writer.evaluation(Evaluation(step, step, "full", 1.0, run.settings.method.lr, 10))
             writer.step(record(step))
             (folder / "position.new").write_text(str(step + 1))
             (folder / "position.new").replace(start)  # whole, whenever it is killed
             time.sleep(0.01)
-        result = {"accuracy_subnet": run.settings.lr, "slot": os.environ.get("SLOT")}
-        if run.settings.mu is not None:  # GSparsity: fewer groups survive a larger mu
-            result["survivors"] = max(0, 20 - int(run.settings.mu))
+        result = {"accuracy_subnet": run.settings.method.lr, "slot": os.environ.get("SLOT")}
+        mu = run.settings.value("mu")
+        if mu is not None:  # GSparsity: fewer groups survive a larger mu
+            result["survivors"] = max(0, 20 - int(mu))
         writer.finish("done", result=result)
 
 

@@ -25,7 +25,7 @@ def wait_for(condition, seconds: float = 120.0) -> bool:
 
 
 def new_run(folder: Path, epochs: int) -> Run:
-    settings = RunSettings(
+    settings = RunSettings.of(
         network=NARROW, target_sparsity=2, epochs=epochs, device="cpu", checkpoint_steps=10
     )
     return Store(folder).create(settings)

@@ -27,7 +27,7 @@ def sweeps(tmp_path: Path) -> SweepStore:
 
 def test_without_ray_it_says_what_to_install(sweeps: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    sweep = six(sweeps, RunSettings(network=NetworkSource("demonet")))
+    sweep = six(sweeps, RunSettings.of(network=NetworkSource("demonet")))
     with pytest.raises(InvalidSettingError, match=r"pip install 'nasviz\[ray\]'"):
         scheduler_of(sweep, "ray")
     with pytest.raises(InvalidSettingError, match="choose one of local, ray"):
@@ -41,7 +41,7 @@ def test_tasks_that_die_or_fail_are_told_apart_from_those_that_are_done(
 ) -> None:
     pytest.importorskip("ray")
     monkeypatch.setattr(launch, "WORKER", "tests.jobs.quick_worker")
-    base = RunSettings(network=NetworkSource("demonet"), device="cpu", epochs=8)
+    base = RunSettings.of(network=NetworkSource("demonet"), device="cpu", epochs=8)
     sweep = six(sweeps, base, axis("weight_decay", (0, 1, 2, 3, 4, 5)))
     with scheduler_of(sweep, "ray") as scheduler:
         assert scheduler.run() == "done"
@@ -53,7 +53,7 @@ def test_tasks_that_die_or_fail_are_told_apart_from_those_that_are_done(
     assert errors[3] == "the data are damaged"
     assert "no such library" in errors[4]
 
-    long = six(sweeps, RunSettings(network=NetworkSource("demonet"), device="cpu", epochs=400))
+    long = six(sweeps, RunSettings.of(network=NetworkSource("demonet"), device="cpu", epochs=400))
     stopping = scheduler_of(long, "ray", listener=lambda: _stop_once_at_work(long))
     with stopping as scheduler:
         assert scheduler.run() == "stopped"

@@ -41,7 +41,7 @@ def sweeps(tmp_path: Path) -> Iterator[SweepStore]:
 
 
 def grid(sweeps: SweepStore, *axes: Any, **settings: Any) -> Sweep:
-    base = RunSettings(network=NetworkSource("demonet"), device="cpu", **{"epochs": 8, **settings})
+    base = RunSettings.of(network=NetworkSource("demonet"), device="cpu", **{"epochs": 8, **settings})
     return sweeps.create(SweepSettings(base, axes))
 
 
@@ -111,7 +111,7 @@ def test_a_sweep_that_is_stopped_is_resumed_where_it_was(sweeps: SweepStore) -> 
 
 
 def bisection(sweeps: SweepStore, target: int, **settings: Any) -> Sweep:
-    base = RunSettings(network=NetworkSource("demonet"), optimizer="gsparsity", device="cpu", **settings)
+    base = RunSettings.of(network=NetworkSource("demonet"), optimizer="gsparsity", device="cpu", **settings)
     return sweeps.create(SweepSettings(base, bisection=BisectionSettings(target, (0.1, 1.0, 10.0))))
 
 
@@ -132,7 +132,7 @@ def test_a_bisection_goes_on_run_by_run_until_its_target_is_found(sweeps: SweepS
     assert sweep.found is not None
     assert sweep.found.survivors == 12
     runs = [run for run in sweep.runs() if run is not None]
-    assert [run.settings.mu for run in runs] == [point["mu"] for point in sweep.points]
+    assert [run.settings.value("mu") for run in runs] == [point["mu"] for point in sweep.points]
     assert Sweep(sweep.folder).settings == sweep.settings
 
 
@@ -170,7 +170,7 @@ def test_the_hopeless_are_stopped_only_where_asked_and_stay_so(sweeps: SweepStor
         assert scheduler.run() == "done"
     assert states(patient) == ["done"] * 3
 
-    base = RunSettings(network=NetworkSource("demonet"), device="cpu", **settings)
+    base = RunSettings.of(network=NetworkSource("demonet"), device="cpu", **settings)
     strict = sweeps.create(SweepSettings(base, (*axes,), stop_hopeless=True))
     assert strict.settings.stop_hopeless
 

@@ -37,7 +37,7 @@ def stranger(tmp_path: Path) -> Iterator[NetworkSource]:
 
 @pytest.fixture
 def run(stranger: NetworkSource, tmp_path: Path) -> Run:
-    return Store(tmp_path / "runs").create(RunSettings(network=stranger, epochs=1))
+    return Store(tmp_path / "runs").create(RunSettings.of(network=stranger, epochs=1))
 
 
 def test_nothing_is_started_with_code_of_a_folder_that_nobody_has_named(

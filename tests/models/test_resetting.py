@@ -54,7 +54,8 @@ def test_a_run_trains_a_saved_subnetwork_from_new_weights(tmp_path) -> None:
     source = NetworkSource("cut", subnet=str(tmp_path / "cut"))
     kept = dict(build(source)[0].named_parameters())
     sessions = [
-        open_session(RunSettings(network=source, from_scratch=fresh, device="cpu")) for fresh in (False, True)
+        open_session(RunSettings.of(network=source, from_scratch=fresh, device="cpu"))
+        for fresh in (False, True)
     ]
     for is_fresh, session in zip((False, True), sessions, strict=True):
         found = dict(session.network.named_parameters())

@@ -19,7 +19,7 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 @pytest.fixture
 def settings() -> RunSettings:
-    return RunSettings(network=NetworkSource("demonet"), target_sparsity=2)
+    return RunSettings.of(network=NetworkSource("demonet"), target_sparsity=2)
 
 
 @pytest.fixture

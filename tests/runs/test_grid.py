@@ -26,7 +26,7 @@ def test_a_grid_takes_one_point_of_each_axis_in_all_ways() -> None:
         ("seed=7,1..2", [7, 1, 2]),
         ("optimizer=h2spg,dhspg", ["h2spg", "dhspg"]),
         ("set.width=0.1", [0.1]),
-        ("warmup-steps=none,5", [None, 5]),
+        ("warmup-steps=0.1,5", [0.1, 5]),
     ],
 )
 def test_an_axis_is_read_as_it_is_written(text: str, values: list[object]) -> None:
@@ -45,7 +45,9 @@ def test_points_may_change_several_settings_and_the_network_itself(settings: Run
         {"optimizer": "h2spg", "target_sparsity": 0.5, "network": NetworkSource("stacked_unets")},
     )
     sweep = SweepSettings(settings, (methods, axis("set.width", (0.1, 0.2))))
-    assert [(run.optimizer, run.network.name, dict(run.network.settings)["width"]) for run in sweep.runs] == [
+    assert [
+        (run.method.name, run.network.name, dict(run.network.settings)["width"]) for run in sweep.runs
+    ] == [
         ("dhspg", "demonet", 0.1),
         ("dhspg", "demonet", 0.2),
         ("h2spg", "stacked_unets", 0.1),
@@ -60,7 +62,10 @@ def test_points_may_change_several_settings_and_the_network_itself(settings: Run
         ((axis("seed", (1, 1)),), "the same run twice"),
         ((axis("seed", (1,)), axis("seed", (2,))), "two axes of the grid change seed"),
         ((axis("lr", (0.1, -1)),), r"at lr=-1: lr=-1 was asked for"),
-        ((axis("optimizer", ("h2spg", "dhspg")), axis("periods", (2,))), "at optimizer=dhspg, periods=2"),
+        (
+            (axis("optimizer", ("h2spg", "dhspg")), axis("periods", (2,))),
+            "at method=dhspg, periods=2: DHSPG has no setting 'periods'",
+        ),
         (((),), "holds no value"),
         ((axis("seed", range(101)), axis("epochs", range(1, 101))), "at most 10,000"),
         ((axis("network", ("no_such_net",)),), "no_such_net"),

@@ -38,7 +38,7 @@ def test_the_ablation_of_h2spg_has_the_figures_of_table_4() -> None:
     assert [row.num_valid for label, row in rows.items() if label.startswith("DHSPG")] == [3, 1, 0, 0, 0]
     runs = preset_sweep(find_preset("h2spg_against_dhspg")).runs
     limit = NETWORKS["regnet_800m"].published["max_sparsity"]
-    assert max(run.target_sparsity for run in runs if run.optimizer == "h2spg") == limit
+    assert max(run.value("target_sparsity") for run in runs if run.method.name == "h2spg") == limit
 
 
 def test_what_a_person_says_comes_before_the_preset() -> None:
@@ -88,5 +88,5 @@ def test_what_differs_is_told_as_it_was_run() -> None:
     settings = preset_sweep(preset, changes={"epochs": 3})
     assert what_differs(preset, settings) == (
         "Different here: ResNet-18 in place of ResNet-50; learning rate 0.1 instead of 0.001; epochs 3"
-        " instead of 150; batches of 64 instead of 256; augmentation none instead of resized_crop."
+        " instead of 150; batch size 64 instead of 256; augmentation none instead of resized_crop."
     )

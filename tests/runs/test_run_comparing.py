@@ -1,7 +1,6 @@
 """Comparisons of runs, and the record of what they were made with."""
 
 import sys
-from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +21,7 @@ def test_the_pareto_front_is_what_nothing_beats(pairs: list[tuple[int, int]]) ->
 
 
 def test_only_settings_that_differ_are_compared(settings: RunSettings) -> None:
-    other = replace(settings, seed=3)
+    other = settings.changed(seed=3)
     assert differing_settings({"a": settings, "b": other}) == {"seed": {"a": 0, "b": 3}}
     assert differing_settings({"a": settings, "b": settings}) == {}
 

@@ -12,7 +12,7 @@ from nasviz.runs import Run, RunSettings, Store, Writer
 
 
 def test_ids_are_generated_unique_and_safe(store: Store, settings: RunSettings) -> None:
-    odd = RunSettings(network=NetworkSource("package.module:build_it", trust=("/somewhere",)))
+    odd = RunSettings.of(network=NetworkSource("package.module:build_it", trust=("/somewhere",)))
     ids = [store.create(s).id for s in (settings, settings, odd)]
 
     assert len(set(ids)) == 3

@@ -34,7 +34,7 @@ def left_by(run: Run, graph: str = "{}") -> NetworkSource:
 
 
 def test_a_run_in_a_sub_network_outlives_the_run_that_has_left_it(store: Store, run: Run) -> None:
-    child = store.create(RunSettings(network=left_by(run)))
+    child = store.create(RunSettings.of(network=left_by(run)))
     assert child.cut_from == run.id
     store.erase(store.delete(run.id).name)
 
@@ -46,7 +46,7 @@ def test_a_run_in_a_sub_network_outlives_the_run_that_has_left_it(store: Store, 
         "origin.json",
         "weights.safetensors",
     ]
-    again = store.create(RunSettings(network=kept))
+    again = store.create(RunSettings.of(network=kept))
     assert again.settings.network == kept
     assert again.cut_from == run.id
     assert {summary.id for summary in store.list()} == {child.id, again.id}
@@ -55,7 +55,7 @@ def test_a_run_in_a_sub_network_outlives_the_run_that_has_left_it(store: Store, 
 def test_a_run_finds_its_sub_network_in_the_trash_and_where_its_folder_was_moved_to(
     store: Store, run: Run, tmp_path: Path
 ) -> None:
-    child = store.create(RunSettings(network=left_by(run)))
+    child = store.create(RunSettings.of(network=left_by(run)))
     key = Path(str(child.settings.network.subnet)).name
     assert child.config["settings"]["network"]["subnet"] == f".subnets/{key}"
     assert is_subnet(Path(str(Run(store.delete(child.id)).settings.network.subnet)))
@@ -71,7 +71,7 @@ def test_a_run_finds_its_sub_network_in_the_trash_and_where_its_folder_was_moved
 def test_a_sweep_in_a_sub_network_outlives_the_run_that_has_left_it_and_a_move(
     store: Store, run: Run, tmp_path: Path
 ) -> None:
-    sweep = SweepStore(store.folder).create(SweepSettings(RunSettings(network=left_by(run)), ()))
+    sweep = SweepStore(store.folder).create(SweepSettings(RunSettings.of(network=left_by(run)), ()))
     store.erase(store.delete(run.id).name)
     moved = SweepStore(store.folder.rename(tmp_path / "moved")).open(sweep.id)
     kept = Path(str(moved.settings.base.network.subnet))
@@ -108,5 +108,5 @@ def test_a_key_that_names_nothing_is_refused(store: Store, key: str) -> None:
 
 def test_a_sub_network_that_is_gone_is_told_before_a_run_is_made(store: Store, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="construct it again"):
-        store.create(RunSettings(network=NetworkSource("demonet_subnet", subnet=str(tmp_path))))
+        store.create(RunSettings.of(network=NetworkSource("demonet_subnet", subnet=str(tmp_path))))
     assert store.list() == []

@@ -28,12 +28,11 @@ def written(run: Run) -> Run:
 def test_steps_and_runs_come_back_from_parquet(
     written: Run, store: Store, settings: RunSettings, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
 
     from pyarrow import parquet
 
     written.write_labels(Labels("First", ("a", "b")))
-    store.create(replace(settings, target_sparsity=0.5))
+    store.create(settings.changed(target_sparsity=0.5))
     assert steps_to_parquet(written, tmp_path / "new" / "steps.parquet") == 5
     steps = parquet.read_table(tmp_path / "new" / "steps.parquet").to_pydict()
     assert steps["loss"] == written.tail().steps.loss.tolist()

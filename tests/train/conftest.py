@@ -9,6 +9,7 @@ import torch
 
 from nasviz.catalog import NetworkSource
 from nasviz.runs import Run, RunSettings, Store
+from nasviz.settings import METHODS
 
 Make = Callable[..., RunSettings]
 
@@ -23,15 +24,14 @@ def short_settings(**changes: Any) -> RunSettings:
     network = NetworkSource("demonet", input_shape=(1, 8, 8), settings={"width": 0.25})
     settings: dict[str, Any] = {
         "network": network,
-        "target_sparsity": 3,
-        "warmup_steps": 8,
-        "projection_steps": 8,
         "epochs": 2,
         "batch_size": 128,
         "checkpoint_steps": 3,
         "device": "cpu",
     }
-    return RunSettings(**(settings | changes))
+    own = {"target_sparsity": 3, "warmup_steps": 8, "projection_steps": 8}
+    method = METHODS[changes.get("optimizer", "h2spg")]
+    return RunSettings.of(**settings | {n: v for n, v in own.items() if method.has(n)} | changes)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import json
 import shutil
 import subprocess
 import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +15,18 @@ import torch
 from torch.nn.functional import cosine_similarity
 
 from nasviz import models, subnet
-from nasviz.catalog import OPTIMIZERS, NetworkSource
+from nasviz.catalog import NetworkSource
 from nasviz.data import load
 from nasviz.errors import InvalidSparsityError, NonFiniteLossError, RunStateError
 from nasviz.graph import SearchSpace
 from nasviz.runs import Run, Store, Writer
+from nasviz.settings import METHODS
 from nasviz.train import Progress, evaluate, open_session, train, work
 from nasviz.train.recorder import Recorder, read_back
 from tests.runs.conftest import wait_until
 from tests.train.conftest import short_settings, timeless
 
-GSPARSITY = {"optimizer": "gsparsity", "target_sparsity": 0, "warmup_steps": None, "mu": 2.0}
+GSPARSITY = {"optimizer": "gsparsity", "mu": 2.0}
 
 
 @pytest.fixture(scope="module")
@@ -183,12 +183,12 @@ def test_a_run_that_is_done_is_not_done_again(done: Run) -> None:
         work(done)
 
 
-HALF_SPACE = [name for name, entry in OPTIMIZERS.items() if entry.family == "half-space" and name != "h2spg"]
+HALF_SPACE = [name for name, method in METHODS.items() if method.family == "half-space" and name != "h2spg"]
 
 
 @pytest.mark.parametrize("changes", [{"periods": 2}, *({"optimizer": name} for name in HALF_SPACE)])
 def test_every_optimizer_runs_to_its_end(store: Store, changes: dict[str, Any]) -> None:
-    num_removed = 2 if OPTIMIZERS[changes.get("optimizer", "h2spg")].has_target else 0
+    num_removed = 2 if METHODS[changes.get("optimizer", "h2spg")].has("target_sparsity") else 0
     run = store.create(short_settings(target_sparsity=num_removed, **changes))
 
     assert work(run) == "done"
@@ -258,7 +258,7 @@ def test_a_paused_run_stands_still_and_ends_as_if_it_had_not(store: Store, done:
 
 
 def test_a_cancelled_run_goes_on_where_it_was_cancelled(store: Store, done: Run) -> None:
-    run = store.create(replace(short_settings(), checkpoint_steps=1000))
+    run = store.create(short_settings().changed(checkpoint_steps=1000))
     heard: list[Progress] = []
 
     def cancel_at_first_evaluation(progress: Progress) -> None:
@@ -279,7 +279,7 @@ def test_runs_in_a_kept_sub_network_go_on_where_their_folder_was_copied_to(
     store: Store, done: Run, tmp_path: Path
 ) -> None:
     cut = NetworkSource("demonet_subnet", subnet=str(done.folder / "subnet"))
-    chosen = replace(done.settings, network=cut, target_sparsity=0)
+    chosen = done.settings.changed(network=cut, target_sparsity=0)
     straight, stopped = store.create(chosen), store.create(chosen)
     assert work(straight) == "done"
 
@@ -300,7 +300,7 @@ def test_runs_in_a_kept_sub_network_go_on_where_their_folder_was_copied_to(
 
 
 def test_a_cancel_during_an_evaluation_loses_no_step(store: Store, done: Run) -> None:
-    run = store.create(replace(short_settings(), checkpoint_steps=1000))
+    run = store.create(short_settings().changed(checkpoint_steps=1000))
 
     def cancel_as_the_epoch_ends(progress: Progress) -> None:
         if progress.step == 11 and progress.accuracy is None:

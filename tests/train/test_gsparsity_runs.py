@@ -14,7 +14,7 @@ from tests.train.resuming import ended_straight_and_resumed
 
 
 def settings(**changes: Any) -> RunSettings:
-    chosen = {"optimizer": "gsparsity", "target_sparsity": 0, "warmup_steps": None, "projection_steps": 14}
+    chosen = {"optimizer": "gsparsity", "projection_steps": 14}
     return short_settings(**chosen | {"lr": 0.9, "mu": 2.0, "lr_schedule": "constant"} | changes)
 
 

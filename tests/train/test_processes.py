@@ -122,7 +122,7 @@ def test_shares_are_equal_and_make_up_the_batch() -> None:
     [
         ({"processes": 3}, "multiple of processes=3"),
         (
-            {"processes": 2, "optimizer": "darts", "target_sparsity": 0},
+            {"processes": 2, "optimizer": "darts"},
             "cannot share the gradients",
         ),
         ({"processes": 2, "device": "cuda:1"}, "each has its own"),
@@ -131,7 +131,7 @@ def test_shares_are_equal_and_make_up_the_batch() -> None:
 )
 def test_what_cannot_be_shared_out_is_refused(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidSettingError, match=words):
-        RunSettings(NetworkSource("demonet"), **changes)
+        RunSettings.of(NetworkSource("demonet"), **changes)
 
 
 def test_a_session_wants_as_many_processes_as_its_run() -> None:

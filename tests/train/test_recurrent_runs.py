@@ -36,7 +36,7 @@ def settings(**changes: Any) -> RunSettings:
         "batch_size": 256,
         "device": "cpu",
     }
-    return RunSettings(**(usual | changes))
+    return RunSettings.of(**(usual | changes))
 
 
 @pytest.fixture(autouse=True)
@@ -73,7 +73,7 @@ def test_a_search_of_the_cell_ends_in_an_exact_step_with_its_perplexity(tmp_path
     (cell,) = cells_of(run)
     assert (cell.name, cell.cell.num_inputs, cell.cell.num_nodes) == ("recurrent", 1, 2)
     assert [e.operation for e in cell.cell.edges] == ["tanh", "relu", "sigmoid", "identity"] * 3
-    if run.settings.optimizer == "darts":
+    if run.settings.method.name == "darts":
         assert [len(node) for node in cell.incoming] == [1, 1]
         assert cell.paths == "single-path"
     step = subnet.load(run.folder / "subnet")

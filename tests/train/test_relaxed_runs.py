@@ -30,7 +30,7 @@ IMAGES = load("digits", image_shape=(1, 8, 8)).train
 
 def settings(**changes: Any) -> RunSettings:
     """10 steps: 2 with the architecture at rest, 8 of search."""
-    usual = {"target_sparsity": 0, "warmup_steps": 2, "projection_steps": None, "architecture_lr": 0.05}
+    usual = {"warmup_steps": 2, "architecture_lr": 0.05}
     return short_settings(**(usual | changes))
 
 

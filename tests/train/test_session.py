@@ -1,7 +1,6 @@
 """What cannot work is refused before the first step, in words that help."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,7 +50,7 @@ def test_what_is_protected_counts_no_longer() -> None:
 
 def test_a_collapsed_module_is_one_structure_of_the_run(tmp_path: Path) -> None:
     settings = short_settings(network=mixed_network.source(tmp_path / "trust"), target_sparsity=1)
-    apart, collapsed = settings, replace(settings, collapse=("FactorizedReduce",))
+    apart, collapsed = settings, settings.changed(collapse=("FactorizedReduce",))
     assert len(open_session(apart).space.removable) == 5
     session = open_session(collapsed)
     assert [s.name for s in session.space.removable] == ["reduce", "plain", "mix"]

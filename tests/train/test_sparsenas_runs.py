@@ -20,7 +20,7 @@ from tests.train.conftest import short_settings
 
 def settings(**changes: Any) -> RunSettings:
     """20 steps: 2 with the architecture at rest, then lambda 0, 0.4, 0.8 and 1."""
-    usual = {"optimizer": "sparsenas", "target_sparsity": 0, "warmup_steps": 2, "projection_steps": None}
+    usual = {"optimizer": "sparsenas", "warmup_steps": 2}
     usual |= {"architecture_lr": 0.1, "penalty_step": 0.4, "balance": 1.0, "epochs": 4}
     return short_settings(**(usual | changes))
 

@@ -14,7 +14,7 @@ from tests.train.resuming import ended_straight_and_resumed
 
 
 def settings(**changes: Any) -> RunSettings:
-    chosen = {"optimizer": "rarts_width", "target_sparsity": 0, "warmup_steps": None, "projection_steps": 6}
+    chosen = {"optimizer": "rarts_width", "projection_steps": 6}
     return short_settings(**chosen | {"lr": 0.05, "fraction": 0.5} | changes)
 
 

@@ -29,7 +29,7 @@ def visit(folder: Path) -> AppTest:
 def test_until_the_worker_has_traced_the_network_is_seen_as_it_was_before_the_start(
     network: str, is_seen: bool, tmp_path: Path
 ) -> None:
-    run = Store(tmp_path).create(RunSettings(network=NetworkSource(network), target_sparsity=1))
+    run = Store(tmp_path).create(RunSettings.of(network=NetworkSource(network), target_sparsity=1))
     with Writer(run) as writer:
         app = visit(run.folder)
         writer.finish("cancelled")

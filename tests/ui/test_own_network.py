@@ -69,7 +69,7 @@ def test_the_first_run_of_the_network_that_is_open_is_offered_first(
     monkeypatch.setattr(run_list.address, "write_link", lambda: None)
     small = replace(NetworkSource("demonet"), settings=(("width", 0.1),))
     runs = [
-        RunSummary(name, "done", 0.0, RunSettings(network=source, target_sparsity=1))
+        RunSummary(name, "done", 0.0, RunSettings.of(network=source, target_sparsity=1))
         for name, source in (("a", small), ("b", NetworkSource("demonet")))
     ]
     app = AppTest.from_function(choosing)

@@ -17,7 +17,7 @@ def test_what_was_open_and_what_was_trained_is_offered_once_and_not_what_is_open
     recent._trained.clear()
     narrow = NetworkSource("demonet", settings={"width": 0.25})
     for network in (narrow, NetworkSource("stacked_unets")):
-        Store(tmp_path).create(RunSettings(network=network, target_sparsity=1))
+        Store(tmp_path).create(RunSettings.of(network=network, target_sparsity=1))
 
     def script() -> None:
         import streamlit as st

@@ -27,7 +27,7 @@ def test_a_run_of_any_length_is_replayed_in_about_a_quarter_of_a_minute(last: in
 @pytest.fixture
 def recorded(tmp_path: Path) -> Path:
     """A run of 200 steps: 20 to warm up, 60 to project."""
-    run = Store(tmp_path).create(RunSettings(network=NetworkSource("demonet"), target_sparsity=1))
+    run = Store(tmp_path).create(RunSettings.of(network=NetworkSource("demonet"), target_sparsity=1))
     with Writer(run) as writer:
         writer.describe(total_steps=200)
         for step in range(200):
@@ -76,7 +76,7 @@ def test_a_replay_is_played_by_the_clock_and_held(recorded: Path) -> None:
 
 
 def test_heat_map_and_graph_show_scores_cosines_or_norms_as_chosen(tmp_path: Path) -> None:
-    run = Store(tmp_path).create(RunSettings(network=NetworkSource("demonet"), target_sparsity=1))
+    run = Store(tmp_path).create(RunSettings.of(network=NetworkSource("demonet"), target_sparsity=1))
     with Writer(run) as writer:
         writer.describe(total_steps=2)
         for step in range(2):

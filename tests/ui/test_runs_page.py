@@ -39,7 +39,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def done(store: Store, **changes: Any) -> Run:
-    run = store.create(RunSettings(network=NetworkSource("demonet"), **changes))
+    run = store.create(RunSettings.of(network=NetworkSource("demonet"), **changes))
     write_end(run.folder, "done", result=RESULT)
     return run
 
@@ -83,7 +83,7 @@ def press(app: AppTest, label: str) -> AppTest:
 def test_runs_are_listed_with_what_people_call_them_and_those_of_sweeps_apart(runs: Path) -> None:
     store = Store(runs)
     done(store).write_labels(Labels("Baseline", ("paper",), "kept for comparison"))
-    base = RunSettings(network=NetworkSource("demonet"))
+    base = RunSettings.of(network=NetworkSource("demonet"))
     finished_sweep(runs, SweepSettings(base, (axis("seed", (0, 1)),)))
     (row,) = table(visit())
     assert (row["name"], row["note"], list(row["tags"])) == ("Baseline", "kept for comparison", ["paper"])
@@ -119,7 +119,7 @@ def test_a_copy_starts_with_its_changes(runs: Path, monkeypatch: pytest.MonkeyPa
     press(app, "Start the copy")
     (copy,) = started
     settings = copy.settings
-    assert (settings.target_sparsity, settings.seed, settings.optimizer, settings.batch_size) == (
+    assert (settings.value("target_sparsity"), settings.seed, settings.method.name, settings.batch_size) == (
         0.5,
         7,
         "dhspg",

@@ -48,7 +48,7 @@ def test_the_ablation_shows_what_is_kept_and_goes_on(runs: Path, monkeypatch: py
 
 
 def test_a_bisection_shows_its_curve_and_what_it_has_found(runs: Path) -> None:
-    base = RunSettings(network=NetworkSource("demonet"), optimizer="gsparsity")
+    base = RunSettings.of(network=NetworkSource("demonet"), optimizer="gsparsity")
     sweep = SweepStore(runs).create(SweepSettings(base, bisection=BisectionSettings(3, (0.1, 1.0))))
     for index, survivors in enumerate((6, 2, 3)):
         run = Store(runs).create(sweep.settings_at(index), run_id=sweep.run_id(index), parent=sweep.id)
@@ -69,7 +69,7 @@ def test_a_pruning_is_told_before_and_at_each_mark(runs: Path) -> None:
 
         pruning.pruning_table(run)
 
-    run = Store(runs).create(RunSettings(network=NetworkSource("demonet"), optimizer="gsparsity"))
+    run = Store(runs).create(RunSettings.of(network=NetworkSource("demonet"), optimizer="gsparsity"))
     write_end(run.folder, "done", result={"pruning": {"accuracy": 0.9, "groups": 12, "thresholds": rows}})
     app = AppTest.from_function(script, args=(run,))
     app.run(timeout=60)

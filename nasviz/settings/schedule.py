@@ -9,12 +9,7 @@ from dataclasses import dataclass
 
 from nasviz.errors import InvalidSettingError
 
-__all__ = ["PROJECTION_SHARE", "SEARCH_SHARE", "WARMUP_SHARE", "Schedule", "plan_steps"]
-
-WARMUP_SHARE = 0.10
-PROJECTION_SHARE = 0.20
-SEARCH_SHARE = 0.60
-"""Of all steps, where the projection is the whole search and nothing warms up."""
+__all__ = ["Schedule", "plan_steps"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +27,17 @@ def plan_steps(
     num_train: int,
     batch_size: int,
     epochs: int,
-    warmup_steps: int | None = None,
-    projection_steps: int | None = None,
-    projection_share: float = PROJECTION_SHARE,
+    warmup_steps: int | float = 0.1,
+    projection_steps: int | float = 0.2,
 ) -> Schedule:
     """Lay a run out in steps; an epoch leaves out what does not fill a batch.
+
+    Args:
+        num_train: Training images of an epoch.
+        batch_size: Images per step.
+        epochs: Epochs of the run.
+        warmup_steps: Steps, or as a float a share of all steps, at least one; 0 for none.
+        projection_steps: Likewise for the second phase.
 
     Raises:
         InvalidSettingError: Warm-up and projection do not fit into the run.
@@ -47,8 +48,7 @@ def plan_steps(
     """
     steps_per_epoch = max(1, num_train // batch_size)
     total = steps_per_epoch * epochs
-    warmup = max(1, round(total * WARMUP_SHARE)) if warmup_steps is None else warmup_steps
-    projection = max(1, round(total * projection_share)) if projection_steps is None else projection_steps
+    warmup, projection = _steps(warmup_steps, total), _steps(projection_steps, total)
     if warmup + projection > total:
         raise InvalidSettingError(
             f"warmup_steps={warmup} and projection_steps={projection} ask for {warmup + projection} steps,"
@@ -56,3 +56,8 @@ def plan_steps(
             f" more epochs, or a smaller batch_size than {batch_size}"
         )
     return Schedule(steps_per_epoch, total, warmup, projection)
+
+
+def _steps(asked: int | float, total: int) -> int:
+    """A number of steps from a number or a share; a share makes at least one step."""
+    return max(1, round(total * asked)) if isinstance(asked, float) and asked else int(asked)

@@ -1,0 +1,167 @@
+"""Field types of settings, and the plain description that every view of a setting is derived from.
+
+A settings class declares each field once, with one of the functions below: type, default, bounds, label,
+help, unit and source. `describe` reads that back as `nasviz.catalog.Setting` records, from which command
+line, forms, sweep axes, error messages and tables are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel, BeforeValidator, Field
+from pydantic.fields import FieldInfo
+
+from nasviz.catalog import Setting
+from nasviz.catalog.entry import Kind
+
+__all__ = ["AUTO", "Auto", "Names", "Share", "Steps", "choice", "describe", "number", "setting"]
+
+AUTO = "auto"
+"""Worked out from the data or the network when the run starts, by the rule in the field's help."""
+Auto = Literal["auto"]
+
+Steps = Annotated[int, Field(ge=1, le=10**9)] | Annotated[float, Field(gt=0, lt=1)]
+"""A number of optimizer steps, or a share of all steps of the run."""
+Share = Annotated[int, Field(ge=0, le=10**6)] | Annotated[float, Field(ge=0, lt=1)]
+"""A count, or a share in [0, 1): the type tells them apart."""
+Names = Annotated[
+    tuple[Annotated[str, Field(min_length=1)], ...],
+    BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+]
+"""Names in order; a list on disk."""
+
+
+def setting(
+    default: Any,
+    label: str,
+    text: str,
+    *,
+    unit: str = "",
+    source: str = "",
+    needs: Mapping[str, tuple[Any, ...]] | None = None,
+    group: str = "",
+    metavar: str = "",
+    is_axis: bool = True,
+    expected: str = "",
+    choices: tuple[str, ...] = (),
+    aliases: tuple[str, ...] = (),
+    **bounds: Any,
+) -> Any:
+    """Declare a field.
+
+    Args:
+        default: Value of a run that says nothing else.
+        label: Short title, as the field calls it.
+        text: One line of help, a sentence.
+        unit: Unit of the value, such as `steps` or `ms`.
+        source: Document that gives the value or the formula.
+        needs: Values of other fields without which this one has no effect.
+        group: Heading under which it is listed.
+        metavar: Placeholder of its value on the command line.
+        is_axis: Whether a sweep can vary it.
+        expected: What a value must be, where bounds and type do not say it; follows "must be".
+        choices: Names that a text may be, where its type does not list them.
+        aliases: Further names of its command-line option, without the dashes.
+        **bounds: Bounds as pydantic names them: `ge`, `gt`, `le`, `lt`, `pattern`.
+    """
+    extra: dict[str, Any] = {
+        "unit": unit,
+        "source": source,
+        "needs": {name: list(values) for name, values in (needs or {}).items()},
+        "group": group,
+        "metavar": metavar,
+        "is_axis": is_axis,
+        "expected": expected,
+        "enum": list(choices),
+        "aliases": list(aliases),
+    }
+    return Field(
+        default,
+        title=label,
+        description=text,
+        json_schema_extra={name: value for name, value in extra.items() if value not in ("", [], {}, True)},
+        **bounds,
+    )
+
+
+def number(default: float, low: float, high: float, label: str, text: str, **more: Any) -> Any:
+    """Declare a number in the closed interval from `low` to `high`."""
+    return setting(default, label, text, ge=low, le=high, **more)
+
+
+def choice(default: str, label: str, text: str, **more: Any) -> Any:
+    """Declare one of the names that the field's `Literal` lists."""
+    return setting(default, label, text, **more)
+
+
+@cache
+def describe(model: type[BaseModel]) -> tuple[Setting, ...]:
+    """Return a record of every field of a settings class, in the order of declaration."""
+    return tuple(_record(name, field) for name, field in model.model_fields.items() if field.title)
+
+
+def _record(name: str, field: FieldInfo) -> Setting:
+    extra: Any = field.json_schema_extra or {}
+    parts = _parts(field.annotation)
+    names = tuple(value for part in parts if get_origin(part) is Literal for value in get_args(part))
+    has_auto = names == (AUTO,)
+    names = names or tuple(extra.get("enum", ()))
+    marks = field.metadata or [
+        mark for part in parts if get_origin(part) is Annotated for mark in part.__metadata__
+    ]
+    limits = [m for mark in marks for m in (mark.metadata if isinstance(mark, FieldInfo) else [mark])]
+    low = next((m for m in limits if isinstance(m, Ge | Gt)), None)
+    high = next((m for m in limits if isinstance(m, Le | Lt)), None)
+    kind = _kind(parts, () if has_auto else names)
+    is_number = kind in ("int", "float")
+    return Setting(
+        name,
+        kind,
+        field.default,
+        minimum=_limit(low) if is_number else None,
+        maximum=_limit(high) if is_number else None,
+        above=isinstance(low, Gt),
+        below=isinstance(high, Lt) and is_number,
+        choices=() if has_auto else names,
+        has_auto=has_auto,
+        label=field.title or "",
+        help=field.description or "",
+        unit=extra.get("unit", ""),
+        source=extra.get("source", ""),
+        expected=extra.get("expected", ""),
+        needs=tuple((needed, tuple(values)) for needed, values in extra.get("needs", {}).items()),
+        group=extra.get("group", ""),
+        metavar=extra.get("metavar", ""),
+        is_axis=extra.get("is_axis", True),
+        aliases=tuple(extra.get("aliases", ())),
+    )
+
+
+def _parts(annotation: Any) -> list[Any]:
+    """The members of a union, or the type itself."""
+    if get_origin(annotation) in (Union, UnionType):
+        return [part for member in get_args(annotation) for part in _parts(member)]
+    return [annotation]
+
+
+def _kind(parts: list[Any], names: tuple[Any, ...]) -> Kind:
+    plain = [get_args(part)[0] if get_origin(part) is Annotated else part for part in parts]
+    if names:
+        return "choice"
+    if int in plain and float in plain:
+        return "steps" if parts[: len(get_args(Steps))] == list(get_args(Steps)) else "share"
+    kinds: tuple[tuple[type, Kind], ...] = ((bool, "bool"), (int, "int"), (float, "float"), (str, "text"))
+    for kind, name in kinds:
+        if kind in plain:
+            return name
+    return "names"
+
+
+def _limit(mark: Ge | Gt | Le | Lt | None) -> float | None:
+    found = next((getattr(mark, name) for name in ("ge", "gt", "le", "lt") if hasattr(mark, name)), None)
+    return None if found is None else float(found)

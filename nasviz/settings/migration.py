@@ -1,0 +1,93 @@
+"""Settings that nasviz 0.1 wrote, in the form of today.
+
+0.1 kept the settings of all optimizers in one flat table: `None` stood for a default that the optimizer knew,
+and values that the chosen optimizer did not use were recorded all the same.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import ChainMap
+from collections.abc import Container, Mapping
+from typing import Any
+
+from nasviz.errors import InvalidSettingError
+from nasviz.settings.methods import MethodSettings, find_method, methods_with
+
+__all__ = ["is_flat", "migrated", "migrated_axes"]
+
+_SPARSENAS_RATE = 3e-4
+"""Architecture rate of SparseNAS in runs of 0.1 where none was given; its catalog and form said 0.01."""
+
+
+def is_flat(data: Mapping[str, Any]) -> bool:
+    """Return whether settings have the flat form of 0.1."""
+    return "method" not in data and ("optimizer" in data or any(methods_with(name) for name in data))
+
+
+def migrated(data: Mapping[str, Any], common: Container[str]) -> dict[str, Any]:
+    """Return settings in the form of today.
+
+    Args:
+        data: Plain data, of 0.1 or of today.
+        common: Names of the settings that every run has.
+
+    Raises:
+        NasvizError: The optimizer is unknown.
+    """
+    if not isinstance(data, Mapping):
+        raise InvalidSettingError(f"settings are a table with 'network' and 'method'; got {str(data)[:80]!r}")
+    if not is_flat(data):
+        return dict(data)
+    kind = find_method(data.get("optimizer", "h2spg"))
+    own = {name: value for name, value in data.items() if name not in common and kind.has(name)}
+    # A name that no method has stays where it was, so that it is refused as unknown.
+    rest = {name: v for name, v in data.items() if name in common or not methods_with(name)}
+    rest.pop("optimizer", None)
+    if "allow_changed_training" not in data:  # in 0.1, digits alone were the id of a structure
+        rest["protect"] = [f"id:{w}" if str(w).isdecimal() else w for w in rest.get("protect", ())]
+    return rest | {"method": {"name": kind.model_fields["name"].default} | _as_used(kind, own)}
+
+
+def migrated_axes(axes: list[Any], base: Mapping[str, Any]) -> list[Any]:
+    """Return the axes of a sweep of 0.1 in the form of today.
+
+    0.1 combined methods with settings that they ignored. Then all points become one axis, without those.
+
+    Args:
+        axes: Lists of points, each a table of flat names.
+        base: Flat settings that all runs share.
+    """
+    found = [[_migrated_point(point, base) for point in points] for points in axes]
+    points = [dict(ChainMap(*choice)) for choice in itertools.product(*found)]
+    used = [_without_ignored(point, base.get("optimizer", "h2spg")) for point in points]
+    return found if used == points else [used]
+
+
+def _without_ignored(point: Mapping[str, Any], method: str) -> dict[str, Any]:
+    kind = find_method(point.get("method", method))
+    return {name: value for name, value in point.items() if kind.has(name) or not methods_with(name)}
+
+
+def _migrated_point(point: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    if point.get("optimizer") == "sparsenas" and base.get("architecture_lr") is None:
+        point = {"architecture_lr": _SPARSENAS_RATE} | dict(point)
+    found = {}
+    for name, value in point.items():
+        holders = methods_with(name)
+        if value is None and holders:  # the default, of the optimizer that the point or the base names
+            asked = point.get("optimizer", base.get("optimizer", "h2spg"))
+            kind = find_method(asked if asked in holders else holders[0])
+            value = kind.fields()[name].default
+        found["method" if name == "optimizer" else name] = value
+    return found
+
+
+def _as_used(kind: type[MethodSettings], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a run of 0.1 really used."""
+    found = {name: value for name, value in own.items() if value is not None}
+    if found.get("base", "sgd") != "sgd":
+        found.pop("momentum", None)  # recorded, never used
+    if kind.model_fields["name"].default == "sparsenas":
+        found = {"architecture_lr": _SPARSENAS_RATE} | found
+    return found
