@@ -87,7 +87,16 @@ def _train(args: argparse.Namespace) -> int:
     trust = commands.require_typed([settings], args)
     if args.download:
         commands.download_data([settings], None if args.quiet else sys.stdout)
-    return _work(Store(args.runs).create(settings), args, trust)
+    commands.check_steps(settings)
+    store = Store(args.runs)
+    run = store.create(settings)
+    try:
+        return _work(run, args, trust)
+    except InvalidSettingError:
+        # A mistake that only the opened network shows, such as a K that cannot go: the run has never begun.
+        if not run.is_active and run.tail().last_step < 0:
+            store.erase(store.delete(run.id).name)
+        raise
 
 
 def _sweep(args: argparse.Namespace) -> int:

@@ -119,6 +119,7 @@ class Setting:
         low = "above" if self.above else "from"
         words = "" if self.minimum is None else f" {low} {self.minimum:g}"
         high = "to below" if self.below else "to"
+        high = "and at most" if self.above and not self.below else high
         return words + ("" if self.maximum is None else f" {high} {self.maximum:.15g}")
 
 

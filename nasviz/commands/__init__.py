@@ -28,7 +28,7 @@ from nasviz.commands.sweep_command import (
     run_sweep,
 )
 from nasviz.commands.text import plain, say, table
-from nasviz.commands.training import start_detached, train_here
+from nasviz.commands.training import check_steps, start_detached, train_here
 from nasviz.commands.watching import Watch, follow
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "analyze",
     "bisection_settings",
     "check_files",
+    "check_steps",
     "consent",
     "construct",
     "constructed_lines",

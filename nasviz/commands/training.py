@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import TextIO
 
+from nasviz.catalog import FACTS
 from nasviz.commands.text import Steady
 from nasviz.commands.watching import Watch
 from nasviz.errors import NasvizError, RunStateError
@@ -14,8 +15,9 @@ from nasviz.runs import EndState, Run, admit
 from nasviz.runs.files import LOG, PID, read_json
 from nasviz.runs.requests import read_request
 from nasviz.runs.stopping import stop_on_signals
+from nasviz.settings import RunSettings
 
-__all__ = ["start_detached", "train_here"]
+__all__ = ["check_steps", "start_detached", "train_here"]
 
 _START_PATIENCE_S = 30.0
 
@@ -67,6 +69,17 @@ def train_here(run: Run, out: TextIO | None, trust: Iterable[str] | None = None)
                 watch.look()
                 watch.close()
     return state, 0 if state == "done" else stop.exit_code
+
+
+def check_steps(settings: RunSettings) -> None:
+    """Check that the phases of a run fit into it, where the size of its data is known before they are opened.
+
+    Raises:
+        InvalidSettingError: They do not.
+    """
+    facts = FACTS.get(settings.data)
+    if facts is not None and facts.num_train:
+        settings.schedule(facts.num_train)
 
 
 def start_detached(run: Run, trust: Iterable[str] | None = None) -> None:

@@ -258,7 +258,7 @@ class Sweep:
         points = self.points
         if index >= len(points):
             return None
-        wanted, found = placeless(self.settings_at(index)).to_json(), placeless(run.settings).to_json()
+        wanted, found = placeless(self.settings_at(index)).flat(), placeless(run.settings).flat()
         names = sorted(name for name in wanted if wanted[name] != found.get(name))
         if not names:
             return None

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from nasviz.catalog import Setting
 from nasviz.errors import InvalidSettingError, NasvizError
-from nasviz.settings.fields import describe
+from nasviz.settings.fields import describe, describe_field
 
 __all__ = ["Settings", "nearest", "refuse"]
 
@@ -57,13 +57,10 @@ class Settings(BaseModel):
             return cls.unknown(name)
         if mistake["type"] == "missing":
             return InvalidSettingError(f"settings hold no {name!r}; it has no default, so name one")
-        field = cls.fields().get(name)
-        value = mistake["input"]
-        if field is None or len(mistake["loc"]) > 1:
-            value = getattr(mistake["input"], name, mistake["input"])
-        if field is None:
-            return InvalidSettingError(f"{name}={value!r}: {mistake['msg']}")
-        return refuse(name, value, field.describe(), field.default)
+        if name not in cls.model_fields:
+            return InvalidSettingError(str(mistake["msg"]))
+        field = describe_field(name, cls.model_fields[name])
+        return refuse(name, mistake["input"], field.describe(), field.default)
 
     @model_validator(mode="after")
     def _check_fields(self) -> Self:

@@ -19,7 +19,18 @@ from pydantic.fields import FieldInfo
 from nasviz.catalog import Setting
 from nasviz.catalog.entry import Kind
 
-__all__ = ["AUTO", "Auto", "Names", "Share", "Steps", "choice", "describe", "number", "setting"]
+__all__ = [
+    "AUTO",
+    "Auto",
+    "Names",
+    "Share",
+    "Steps",
+    "choice",
+    "describe",
+    "describe_field",
+    "number",
+    "setting",
+]
 
 AUTO = "auto"
 """Worked out from the data or the network when the run starts, by the rule in the field's help."""
@@ -101,11 +112,12 @@ def choice(default: str, label: str, text: str, **more: Any) -> Any:
 
 @cache
 def describe(model: type[BaseModel]) -> tuple[Setting, ...]:
-    """Return a record of every field of a settings class, in the order of declaration."""
-    return tuple(_record(name, field) for name, field in model.model_fields.items() if field.title)
+    """Return a record of every labelled field of a settings class, in the order of declaration."""
+    return tuple(describe_field(name, field) for name, field in model.model_fields.items() if field.title)
 
 
-def _record(name: str, field: FieldInfo) -> Setting:
+def describe_field(name: str, field: FieldInfo) -> Setting:
+    """Return a record of one field."""
     extra: Any = field.json_schema_extra or {}
     parts = _parts(field.annotation)
     names = tuple(value for part in parts if get_origin(part) is Literal for value in get_args(part))

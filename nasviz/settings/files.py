@@ -85,7 +85,7 @@ def _read(file: Path) -> dict[str, Any]:
 def _from_yaml(text: str) -> Any:
     import yaml
 
-    class Loader(yaml.SafeLoader):
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
         """Reads 1e-3 as a number, as YAML 1.2 does; PyYAML keeps to YAML 1.1, where it is text."""
 
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+.0123456789"))
@@ -106,6 +106,8 @@ def schema() -> dict[str, Any]:
     methods = TypeAdapter(Union[tuple(METHODS.values())]).json_schema()  # type: ignore[arg-type]  # noqa: UP007
     names = {name: f"#/$defs/{kind.__name__}" for name, kind in METHODS.items()}
     found["$defs"] = methods.pop("$defs")
+    for table in (found, *found["$defs"].values()):
+        table["description"] = str(table.get("description", "")).partition("\n\n")[0]
     found["properties"]["method"] = {
         "title": "Search method",
         "oneOf": [{"$ref": place} for place in names.values()],

@@ -326,7 +326,7 @@ def _require_batches(
     settings: RunSettings, processes: Processes, network: TracedNetwork, split: DataSplit
 ) -> None:
     """Batches that BatchNorm can take: of one example, it may have a single value for each channel."""
-    num_examples = len(split.train) // (2 if OPTIMIZERS[settings.optimizer].family == RELAXED else 1)
+    num_examples = len(split.train) // (2 if settings.method.family == RELAXED else 1)
     if min(settings.batch_size, num_examples) // processes.count != 1 or split.facts.kind == "text":
         return
     trial = copy.deepcopy(network).train()

@@ -24,7 +24,7 @@ def test_every_preset_makes_a_sweep_on_digits_whose_cells_find_their_line(preset
 def test_the_modules_that_a_preset_names_are_in_its_networks(preset) -> None:
     named: dict[NetworkSource, set[str]] = {}
     for run in preset_sweep(preset).runs:
-        named.setdefault(run.network, set()).update(run.collapse, run.cells)
+        named.setdefault(run.network, set()).update(run.collapse, run.value("cells", ()))
     for source, classes in named.items():
         if classes:
             with torch.device("meta"):

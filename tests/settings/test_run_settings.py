@@ -152,7 +152,7 @@ def test_a_setting_is_taken_by_the_methods_that_have_it_and_by_no_other(method: 
             r"GSparsity has no setting 'momentum' \(available for: h2spg,",
         ),
         ({"method": "h2spg", "balance": 0.2}, r"H2SPG has no setting 'balance' \(available for: sparsenas\)"),
-        ({"method": "gsparsity", "lr": 5.0}, r"lr=5.0 .* above 0 to 1"),
+        ({"method": "gsparsity", "lr": 5.0}, r"lr=5.0 .* above 0 and at most 1"),
         ({"momentun": 0.3}, "'momentun'; nearest: momentum"),
         ({"base": "adam", "momentum": 0.3}, "momentum=0.3 .* base is 'adam'.*only with base 'sgd'"),
         ({"lr_schedule": "constant", "lr_periods": 2}, "lr_periods=2 .*lr_schedule is 'constant'"),

@@ -112,9 +112,7 @@ def test_a_network_of_the_zoo_opens_with_its_operations_collapsed() -> None:
 def test_the_address_of_a_run_alone_opens_its_network_as_the_run_collapses_and_protects_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = RunSettings.of(
-        NetworkSource("resnet18"), collapse=("BasicBlock",), protect=("id:3", "conv1")
-    )
+    settings = RunSettings.of(NetworkSource("resnet18"), collapse=("BasicBlock",), protect=("id:3", "conv1"))
     store = Store(tmp_path)
     monkeypatch.setattr(session, "store", lambda: store)
     run = store.create(settings)
