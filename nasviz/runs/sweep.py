@@ -50,7 +50,7 @@ class SweepSettings:
         >>> from nasviz.runs.grid import parse_axis
         >>> base = RunSettings(network=NetworkSource("demonet"))
         >>> sweep = SweepSettings(base, (parse_axis("target_sparsity=1,2"), parse_axis("seed=0..2")))
-        >>> [(run.target_sparsity, run.seed) for run in sweep.runs]
+        >>> [(run.value("target_sparsity"), run.seed) for run in sweep.runs]
         [(1, 0), (1, 1), (1, 2), (2, 0), (2, 1), (2, 2)]
         >>> SweepSettings.from_json(sweep.to_json()) == sweep
         True

@@ -62,6 +62,8 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
+        if file.exists() and not file.is_file():  # a pipe would be waited for, a device has no end
+            raise InvalidSettingError(f"{file} is no regular file, so it cannot be read as settings")
         if file.stat().st_size > _LARGEST:
             raise InvalidSettingError(f"{file} is too large for settings: more than {_LARGEST:,} bytes")
         text = file.read_text(encoding="utf-8")

@@ -27,7 +27,7 @@ def test_a_run_trains_to_its_end_and_says_what_it_did(nasviz: Command, tmp_path:
     run = only_run(tmp_path)
     assert said.code == 0, said.err
     assert run.state == "done"
-    assert run.settings.weight_decay == 0.001
+    assert run.settings.value("weight_decay") == 0.001
     assert run.settings.network == NetworkSource("demonet", (1, 8, 8), settings={"width": 0.1})
     assert re.search(r"parameters  [\d,]+ -> [\d,]+ \(\d+\.\d%\)", said.out)
     assert "warm-up ended, selected:" in said.out

@@ -1,6 +1,6 @@
 """Stands in for the worker of a run where only its coming and going matters: no torch, a step in a moment.
 
-It keeps the last step in the folder as a worker keeps its checkpoint, and does what `weight_decay` of its run
+It keeps the last step in the folder as a worker keeps its checkpoint, and does what `mixup` of its run
 says: 1 is killed at step 3 the first time, 2 every time, 3 fails, 4 ends before it takes the lock, 5 is
 evaluated at every step, with its learning rate as the accuracy. One half more, and it waits after step 4
 until it is let go (`let_go`) or cancelled: so nothing depends on who is how fast.
@@ -36,7 +36,7 @@ def wait_to_go(writer: Writer) -> None:
 
 def main(folder: Path) -> None:
     run = Run(folder)
-    temper, half = divmod(run.settings.weight_decay, 1)
+    temper, half = divmod(run.settings.mixup, 1)
     if temper == 4:
         raise SystemExit("no such library")
     with Writer(run) as writer:

@@ -42,7 +42,7 @@ def test_tasks_that_die_or_fail_are_told_apart_from_those_that_are_done(
     pytest.importorskip("ray")
     monkeypatch.setattr(launch, "WORKER", "tests.jobs.quick_worker")
     base = RunSettings.of(network=NetworkSource("demonet"), device="cpu", epochs=8)
-    sweep = six(sweeps, base, axis("weight_decay", (0, 1, 2, 3, 4, 5)))
+    sweep = six(sweeps, base, axis("mixup", (0, 1, 2, 3, 4, 5)))
     with scheduler_of(sweep, "ray") as scheduler:
         assert scheduler.run() == "done"
     runs = [run for run in sweep.runs() if run is not None]

@@ -69,7 +69,7 @@ def test_runs_share_the_slots_and_all_are_done(sweeps: SweepStore) -> None:
 
 
 def test_a_killed_worker_is_started_again_and_goes_on(sweeps: SweepStore) -> None:
-    sweep = grid(sweeps, axis("weight_decay", (1, 0)))
+    sweep = grid(sweeps, axis("mixup", (1, 0)))
     with Scheduler(sweep, TWO) as scheduler:
         assert scheduler.run() == "done"
     killed = sweep.run(0)
@@ -79,7 +79,7 @@ def test_a_killed_worker_is_started_again_and_goes_on(sweeps: SweepStore) -> Non
 
 
 def test_a_worker_that_dies_again_and_again_is_given_up_and_the_rest_goes_on(sweeps: SweepStore) -> None:
-    sweep = grid(sweeps, axis("weight_decay", (2, 3, 4, 0)))
+    sweep = grid(sweeps, axis("mixup", (2, 3, 4, 0)))
     with Scheduler(sweep, TWO) as scheduler:
         assert scheduler.run() == "done"
 
@@ -92,7 +92,7 @@ def test_a_worker_that_dies_again_and_again_is_given_up_and_the_rest_goes_on(swe
 
 
 def test_a_sweep_that_is_stopped_is_resumed_where_it_was(sweeps: SweepStore) -> None:
-    sweep = grid(sweeps, axis("seed", range(3)), weight_decay=0.5)
+    sweep = grid(sweeps, axis("seed", range(3)), mixup=0.5)
 
     def stop_once_two_are_at_work() -> None:
         if states(sweep).count("running") == 2 and not sweep.is_asked_to_stop:
@@ -137,7 +137,7 @@ def test_a_bisection_goes_on_run_by_run_until_its_target_is_found(sweeps: SweepS
 
 
 def test_a_bisection_that_is_stopped_goes_on_with_the_same_trial(sweeps: SweepStore) -> None:
-    sweep = bisection(sweeps, 12, epochs=8, weight_decay=0.5)
+    sweep = bisection(sweeps, 12, epochs=8, mixup=0.5)
 
     def stop_in_the_third_trial() -> None:
         for run in sweep.runs()[:2]:
@@ -155,7 +155,7 @@ def test_a_bisection_that_is_stopped_goes_on_with_the_same_trial(sweeps: SweepSt
 
 
 def test_a_bisection_ends_at_a_trial_that_fails(sweeps: SweepStore) -> None:
-    sweep = bisection(sweeps, 12, epochs=5, weight_decay=3)
+    sweep = bisection(sweeps, 12, epochs=5, mixup=3)
     with Scheduler(sweep, TWO) as scheduler:
         assert scheduler.run() == "done"
     assert (states(sweep), sweep.trials, sweep.found) == (["failed"], (), None)
@@ -164,7 +164,7 @@ def test_a_bisection_ends_at_a_trial_that_fails(sweeps: SweepStore) -> None:
 def test_the_hopeless_are_stopped_only_where_asked_and_stay_so(sweeps: SweepStore) -> None:
     slots = tuple(Slot(name) for name in "abcd")
     axes = (axis("lr", (0.8, 0.9, 0.1)), axis("target_sparsity", (1,)))
-    settings = {"weight_decay": 5.5, "epochs": 10}
+    settings = {"mixup": 5.5, "epochs": 10}
     patient = grid(sweeps, *axes, **settings)
     with Scheduler(patient, slots, listener=lambda: let_all_go(patient)) as scheduler:
         assert scheduler.run() == "done"
@@ -202,7 +202,7 @@ def test_the_hopeless_are_stopped_only_where_asked_and_stay_so(sweeps: SweepStor
 
 
 def test_failed_runs_are_tried_again_when_asked(sweeps: SweepStore) -> None:
-    sweep = grid(sweeps, axis("weight_decay", (3, 0)))
+    sweep = grid(sweeps, axis("mixup", (3, 0)))
     for retry in (False, True):
         with Scheduler(sweep, TWO, retry_failed=retry) as scheduler:
             assert scheduler.run() == "done"
@@ -215,7 +215,7 @@ def test_failed_runs_are_tried_again_when_asked(sweeps: SweepStore) -> None:
 def test_a_run_that_a_person_cancels_is_left_and_one_deleted_is_made_anew_by_a_resume(
     sweeps: SweepStore,
 ) -> None:
-    sweep = grid(sweeps, axis("seed", range(2)), weight_decay=0.5)
+    sweep = grid(sweeps, axis("seed", range(2)), mixup=0.5)
 
     def cancel_the_first() -> None:
         let_go(sweep.run(1))
@@ -258,7 +258,7 @@ def test_workers_outlive_a_killed_scheduler_and_the_next_one_waits_for_them(
     sweeps: SweepStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nasviz.jobs.sweeping.SCHEDULER", "tests.jobs.quick_scheduler")
-    sweep = grid(sweeps, axis("seed", range(4)), weight_decay=0.5)
+    sweep = grid(sweeps, axis("seed", range(4)), mixup=0.5)
     jobs.start_sweep(sweep, slots=2)
     wait_until(lambda: states(sweep).count("running") == 2)
     scheduler = launch._WORKERS[sweep.folder]

@@ -55,10 +55,10 @@ def test_more_penalty_on_some_modules_kills_more_of_their_filters() -> None:
 
 
 def test_settings_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(InvalidSettingError, match="filters are not tied"):
+    with pytest.raises(InvalidSettingError, match="cells=.*groups is 'filters'"):
         settings(cells=("Cell",))
-    with pytest.raises(InvalidSettingError, match="only GSparsity of filters or channels"):
+    with pytest.raises(InvalidSettingError, match="emphasis=.*groups is 'operations'"):
         settings(groups="operations", emphasis=("conv2=2",))
     with pytest.raises(InvalidSettingError, match="NAME=FACTOR"):
         settings(emphasis=("conv2",))
-    assert settings(emphasis=("layer2=2", "layer3=2")).multipliers == {"layer2": 2.0, "layer3": 2.0}
+    assert settings(emphasis=("layer2=2", "layer3=2")).method.multipliers == {"layer2": 2.0, "layer3": 2.0}
