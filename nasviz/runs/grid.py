@@ -109,8 +109,8 @@ def _known(name: str) -> str:
     if name in _AXES or (name.startswith(OF_NETWORK) and name.removeprefix(OF_NETWORK).isidentifier()):
         return name
     raise InvalidSettingError(
-        f"no sweep can vary {name!r}{nearest(name, _AXES)}; choose one of {', '.join(sorted(_AXES))}, or"
-        f" {OF_NETWORK}NAME for a setting of the network"
+        f"{name!r} is no setting of a run that can be varied{nearest(name, _AXES)}; choose one of"
+        f" {', '.join(sorted(_AXES))}, or {OF_NETWORK}NAME for a setting of the network"
     )
 
 

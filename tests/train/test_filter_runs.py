@@ -55,9 +55,9 @@ def test_more_penalty_on_some_modules_kills_more_of_their_filters() -> None:
 
 
 def test_settings_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(InvalidSettingError, match="cells=.*groups is 'filters'"):
+    with pytest.raises(InvalidSettingError, match=r"cells=.*groups is 'filters'"):
         settings(cells=("Cell",))
-    with pytest.raises(InvalidSettingError, match="emphasis=.*groups is 'operations'"):
+    with pytest.raises(InvalidSettingError, match=r"emphasis=.*groups is 'operations'"):
         settings(groups="operations", emphasis=("conv2=2",))
     with pytest.raises(InvalidSettingError, match="NAME=FACTOR"):
         settings(emphasis=("conv2",))
