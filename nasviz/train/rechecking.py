@@ -7,16 +7,16 @@ was selected is set to zero in it: that is what the sub-network must compute.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import fx
 
 from nasviz import subnet
-from nasviz.catalog import OPTIMIZERS, RELAXED
 from nasviz.errors import ExportError, NasvizError
 from nasviz.runs import Run
 from nasviz.runs.damage import as_damage
+from nasviz.settings import RELAXED
 from nasviz.subnet.reading_back import fed, largest_difference, tensors, tolerance
 from nasviz.trace.state import borrowed
 from nasviz.train.checkpoint import stored_network
@@ -53,15 +53,17 @@ def compare_with_full(run: Run, small: fx.GraphModule) -> AgainstFull:
     settings = run.settings
     if settings.is_user_code:
         return AgainstFull(None, "that would import Python code that the run names")
-    if OPTIMIZERS[settings.optimizer].family == RELAXED:
-        return AgainstFull(None, f"{settings.optimizer} derives a network that the checkpoint does not hold")
+    if settings.method.family == RELAXED:
+        return AgainstFull(
+            None, f"{settings.method.title} derives a network that the checkpoint does not hold"
+        )
     result = run.end.result if run.end is not None else {}
     try:
         with as_damage(run.folder):
             state = stored_network(run.folder)
             if state is None:
                 return AgainstFull(None, "the run has no checkpoint")
-            session = open_session(replace(settings, device="cpu", processes=1))
+            session = open_session(settings.changed(device="cpu", processes=1))
             session.network.load_state_dict(state)
             erased, channels = result["selected"], result.get("channels", ())
             subnet.project_to_zero_(session.network, session.space, erased, channels=channels)

@@ -57,7 +57,7 @@ def test_scheduler_and_worker_are_killed_and_every_run_ends_as_if_nothing_had_ha
     assert "resume" in [event.kind for event in first.tail().events]
 
     document = json.loads(nasviz("sweep", "show", sweep.id, "--runs", "@runs", "--json").out)
-    assert [run["settings"]["target_sparsity"] for run in document["runs"]] == [1, 3]
+    assert [run["settings"]["method"]["target_sparsity"] for run in document["runs"]] == [1, 3]
     assert sweep.id in nasviz("sweep", "list", "--runs", "@runs").out
     assert nasviz("sweep", "resume", sweep.id, "--runs", "@runs").code == 0
     nasviz("sweep", "delete", sweep.id, "--runs", "@runs")

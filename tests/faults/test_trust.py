@@ -10,7 +10,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +97,7 @@ def test_a_worker_that_is_started_directly_refuses_a_strangers_run(tmp_path: Pat
 
 def test_processes_of_a_run_refuse_by_themselves(tmp_path: Path, runs: Path) -> None:
     canary = write_code(tmp_path / "code")
-    run = strangers_run(runs, replace(naming(tmp_path / "code"), processes=2))
+    run = strangers_run(runs, naming(tmp_path / "code").changed(processes=2))
     environment = {"NASVIZ_MEETING": str(tmp_path), "RANK": "1"}
     assert "UntrustedCodeError" in start("nasviz.train.member", run.folder, **environment).stderr
     assert "one process of several" in start("nasviz.train.member", run.folder).stderr
@@ -373,7 +372,7 @@ def test_a_new_run_with_a_strangers_settings_stays_a_strangers(tmp_path: Path, r
     stranger = strangers_run(runs, naming(tmp_path / "code"))
     store, own = Store(runs), Store(runs).create(naming(tmp_path / "code"))
     assert not store.create(stranger.settings, taken_from=stranger).is_own
-    assert store.create(replace(stranger.settings, seed=3), taken_from=own).is_own
+    assert store.create(stranger.settings.changed(seed=3), taken_from=own).is_own
     sweep = SweepStore(runs).create(
         SweepSettings(stranger.settings, (axis("seed", (0, 1)),)), taken_from=stranger
     )

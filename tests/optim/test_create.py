@@ -11,6 +11,7 @@ from nasviz.optim import OPTIMIZERS, create
 from nasviz.optim.binding import SpaceBinding, count_of
 from nasviz.optim.inner import INNER_OPTIMIZERS
 from nasviz.saliency import SALIENCIES, Saliency
+from nasviz.settings import METHODS
 from tests.graph.networks import demonet
 from tests.graph.random_networks import random_network
 
@@ -201,7 +202,7 @@ def test_parameters_may_come_in_groups(space, net):
 
 
 def test_the_catalog_offers_what_can_be_created():
-    halfspace = [name for name, entry in catalog.OPTIMIZERS.items() if entry.family == "half-space"]
+    halfspace = [name for name, method in METHODS.items() if method.family == "half-space"]
     assert halfspace == list(OPTIMIZERS)  # the other families are created by functions of their own
     assert list(catalog.SALIENCIES) == list(SALIENCIES)
     for name, entry in catalog.SALIENCIES.items():
@@ -210,16 +211,17 @@ def test_the_catalog_offers_what_can_be_created():
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_choice_of_the_catalog_can_be_created(space, net, name):
-    entry = catalog.find("optimizer", name)
-    choices = {setting.name: setting.choices for setting in entry.settings if setting.choices}
+    fields = METHODS[name].fields()
+    choices = {field.name: field.choices for field in fields.values() if field.choices}
     assert set(choices["base"]) == set(INNER_OPTIMIZERS)
     steps = {"warmup_steps": 3, "projection_steps": 2}
-    known = {setting.name for setting in entry.settings}
-    chosen = entry.complete({key: value for key, value in steps.items() if key in known})
-    generator = {"generator": torch.Generator()} if "saliency" in known else {}
+    steps = {key: value for key, value in steps.items() if key in fields}
+    generator = {"generator": torch.Generator()} if "saliency" in fields else {}
     for setting, values in choices.items():
         for value in values:
-            optimizer = create(name, net, space, **chosen | {setting: value}, **generator)
+            chosen = METHODS[name](**steps | {setting: value}).resolved()
+            chosen = {key: value for key, value in chosen.items() if key != "score_every"}
+            optimizer = create(name, net, space, **chosen, **generator)
             assert type(optimizer) is OPTIMIZERS[name]
 
 
