@@ -75,7 +75,7 @@ def why_diverged(session: Session, folder: Path) -> str | None:
         words = "the network is dead: its outputs are the same for every validation image"
     if words is None:
         return None
-    return f"{words}; lower lr={session.settings.lr:g} and start a new run"
+    return f"{words}; lower lr={session.settings.method.lr:g} and start a new run"
 
 
 @torch.no_grad()

@@ -97,7 +97,7 @@ def own(code: Path, **changes: Any) -> RunSettings:
     if loss := changes.pop("loss", None):
         found["loss"] = f"{code.stem}:{loss}"
     base = {"target_sparsity": 0, "warmup_steps": 1, "projection_steps": 1, "batch_size": 16, "device": "cpu"}
-    return RunSettings(network=network, trust=trust, epochs=1, **(base | found | changes))
+    return RunSettings.of(network=network, trust=trust, epochs=1, **(base | found | changes))
 
 
 def end_of(tmp_path: Path, settings: RunSettings) -> Run:

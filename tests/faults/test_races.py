@@ -42,7 +42,7 @@ def no_worker_left(tmp_path: Path) -> Iterator[None]:
 
 
 def settings(**changes: object) -> RunSettings:
-    return RunSettings(network=NetworkSource("demonet"), device="cpu", **{"epochs": 8, **changes})
+    return RunSettings.of(network=NetworkSource("demonet"), device="cpu", **{"epochs": 8, **changes})
 
 
 @pytest.fixture
