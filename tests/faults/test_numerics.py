@@ -15,6 +15,7 @@ from nasviz.commands.listing import list_lines, run_lines
 from nasviz.errors import DataError, InvalidSettingError, NasvizError, TrainingError
 from nasviz.runs import Run, RunSettings, Store
 from nasviz.runs.files import DATABASE
+from nasviz.settings import METHODS
 from nasviz.train import work
 from nasviz.train.divergence import divergence
 from tests.train.conftest import short_settings
@@ -96,8 +97,10 @@ def own(code: Path, **changes: Any) -> RunSettings:
     found: dict[str, Any] = {"data": f"{code.stem}:{changes.pop('data', 'good')}"}
     if loss := changes.pop("loss", None):
         found["loss"] = f"{code.stem}:{loss}"
-    base = {"target_sparsity": 0, "warmup_steps": 1, "projection_steps": 1, "batch_size": 16, "device": "cpu"}
-    return RunSettings.of(network=network, trust=trust, epochs=1, **(base | found | changes))
+    base: dict[str, Any] = {"batch_size": 16, "device": "cpu", "epochs": 1}
+    method = METHODS[changes.get("optimizer", "h2spg")]
+    base |= {name: 1 for name in ("warmup_steps", "projection_steps") if method.has(name)}
+    return RunSettings.of(network=network, trust=trust, **(base | found | changes))
 
 
 def end_of(tmp_path: Path, settings: RunSettings) -> Run:
