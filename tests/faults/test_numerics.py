@@ -160,15 +160,14 @@ MLP = NetworkSource("mlp_digits")
             "optimizer": "darts",
             "network": NARROW,
             "lr": 1000.0,
-            "warmup_steps": None,
-            "projection_steps": None,
+            "warmup_steps": 0.1,
         },
-        {"base": "adam", "lr": 1000.0},
+        {"base": "adam", "lr": 1000.0, "target_sparsity": 0},
     ],
     ids=lambda c: str(c.get("optimizer", "h2spg")),
 )
 def test_a_diverged_run_is_never_called_fine(tmp_path: Path, changes: dict[str, Any]) -> None:
-    settings = short_settings(**({"network": NARROW, "target_sparsity": 0} | changes))
+    settings = short_settings(**({"network": NARROW} | changes))
     run = end_of(tmp_path, settings)
     assert run.state == "done"
     assert run.end is not None
@@ -249,9 +248,7 @@ def test_measured_latencies_are_on_record_and_used_again(tmp_path: Path) -> None
     settings = short_settings(
         network=NARROW,
         optimizer="rarts",
-        target_sparsity=0,
-        warmup_steps=None,
-        projection_steps=None,
+        warmup_steps=0.1,
         latency_weight=1.0,
         epochs=1,
     )
