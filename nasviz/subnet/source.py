@@ -196,12 +196,12 @@ def _leaf(node: fx.Node, module: nn.Module) -> list[str]:
             f"attn_mask={literal(value)}" if key == "mask" else f"{key}={literal(value)}"
             for key, value in node.kwargs.items()
         ]
-        rest.append(f"dropout_p={module.p} if self.training else 0.0")
+        rest.append(f"dropout_p={literal(module.p)} if self.training else 0.0")
         return [f"{variable(node)} = F.scaled_dot_product_attention({', '.join(arguments + rest)})"]
     assert isinstance(module, BatchNormCall)
     x, weight, bias, mean, variance, *count = arguments
     lines = [f"if self.training:\n            {count[0]}.add_(1)"] if count and count[0] != "None" else []
-    literals = f"self.training, {module.momentum}, {module.eps}"
+    literals = f"self.training, {literal(module.momentum)}, {literal(module.eps)}"
     return [*lines, f"{variable(node)} = F.batch_norm({x}, {mean}, {variance}, {weight}, {bias}, {literals})"]
 
 

@@ -50,12 +50,19 @@ class OutputForm(nn.Module):
         return pytree.tree_map(lambda leaf: tensors[leaf.index] if isinstance(leaf, Position) else leaf, form)
 
 
+def _number(name: str, value: float) -> float:
+    """`value`, if it is a number: a file may say anything, and modules are written down as source."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number, not {type(value).__name__}")
+    return value
+
+
 class ScaledDotProductAttention(nn.Module):
     """Attention that drops weights in training mode only."""
 
     def __init__(self, p: float) -> None:
         super().__init__()
-        self.p = p
+        self.p = _number("p", p)
 
     def forward(
         self,
@@ -100,8 +107,8 @@ class BatchNormCall(nn.Module):
 
     def __init__(self, momentum: float, eps: float) -> None:
         super().__init__()
-        self.momentum = momentum
-        self.eps = eps
+        self.momentum = _number("momentum", momentum)
+        self.eps = _number("eps", eps)
 
     def forward(
         self,

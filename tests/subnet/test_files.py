@@ -21,6 +21,8 @@ import nasviz
 from nasviz.errors import ExportError, GraphError, NasvizError, WeightsError
 from nasviz.subnet import Subnetwork
 from nasviz.subnet.description import build
+from nasviz.subnet.modules import build_module
+from nasviz.subnet.source import source_of
 from tests.laws.complex_networks import NETWORKS as COMPLEX
 from tests.subnet import networks
 
@@ -341,3 +343,33 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 def test_the_python_source_of_a_folder_is_never_run(folder: Path) -> None:
     (folder / "model.py").write_text("raise SystemExit('model.py was run')")
     nasviz.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("ScaledDotProductAttention", {"p": "0.0 if open({!r}, 'w') else 0.0"}),
+        ("BatchNormCall", {"momentum": "0.1 if open({!r}, 'w') else 0.1", "eps": 0.1}),
+        ("BatchNormCall", {"momentum": 0.1, "eps": "0.1 if open({!r}, 'w') else 0.1"}),
+    ],
+)
+def test_texts_of_a_description_do_not_become_source(
+    tmp_path: Path, kind: str, settings: dict[str, Any]
+) -> None:
+    canary = tmp_path / "canary"
+    texts = {k: v.format(str(canary)) if isinstance(v, str) else v for k, v in settings.items()}
+    with pytest.raises(GraphError, match="must be a number, not str"):
+        build_module({"class": kind, "settings": texts})
+    # Also where such a text has come in by another way, it is written as the text that it is.
+    module = build_module({"class": kind, "settings": dict.fromkeys(texts, 0.1)})
+    for name, text in texts.items():
+        setattr(module, name, text)
+    graph = torch.fx.Graph()
+    x = graph.placeholder("x")
+    graph.output(graph.call_module("m", (x,) * (3 if kind.startswith("Scaled") else 5)))
+    source = source_of(torch.fx.GraphModule({"m": module}, graph))
+    names: dict[str, Any] = {"__name__": "written", "__file__": str(tmp_path / "model.py")}
+    exec(compile(source, "model.py", "exec"), names)
+    with contextlib.suppress(TypeError, RuntimeError):
+        names["Network"]().eval()(torch.ones(1, 2, 2, 2))
+    assert not canary.exists()
