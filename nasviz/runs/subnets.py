@@ -103,7 +103,7 @@ def portable(place: Path, settings: RunSettings) -> dict[str, Any]:
     network = settings.network
     if network.trust:
         network = replace(network, trust=_placed(network.trust))
-    return replace(settings, network=network, trust=_placed(settings.trust)).to_json()
+    return settings.changed(network=network, trust=_placed(settings.trust)).to_json()
 
 
 def _placed(folders: Iterable[str]) -> tuple[str, ...]:
