@@ -25,6 +25,7 @@ __all__ = [
     "NasvizError",
     "NasvizWarning",
     "NonFiniteLossError",
+    "NothingZeroWarning",
     "OnnxError",
     "ParityError",
     "ProcessesError",
@@ -73,6 +74,10 @@ class NasvizWarning(UserWarning):
 
 class UncheckedFilesWarning(NasvizWarning):
     """A saved network has no checksums, so that damage to its files would not be noticed."""
+
+
+class NothingZeroWarning(NasvizWarning):
+    """A construction was to cut what is zero, and little or nothing is."""
 
 
 class TrainingChangedWarning(NasvizWarning):

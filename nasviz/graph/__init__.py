@@ -17,6 +17,7 @@ from nasviz.graph.latency import LatencyTable
 from nasviz.graph.missing import Fill
 from nasviz.graph.passage import Fold
 from nasviz.graph.plan import ConstructionPlan
+from nasviz.graph.registry import optimizer_of, register_optimizer
 from nasviz.graph.segments import GrowthStep, Segment, SegmentGraph, growth, segment
 from nasviz.graph.selection import SelectionStep
 from nasviz.graph.space import Group, SearchSpace, search_space
@@ -67,7 +68,9 @@ __all__ = [
     "growth",
     "is_switch",
     "is_switch_parameter",
+    "optimizer_of",
     "plan_switches",
+    "register_optimizer",
     "search_space",
     "segment",
 ]

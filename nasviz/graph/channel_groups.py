@@ -8,10 +8,12 @@ form a channel structure; each operator keeps one of its channels at least.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from math import gcd, lcm
 
 from nasviz.graph.channel_flow import ChannelFlow, Part, Touch
+from nasviz.graph.frozen import frozen_reason
 
 __all__ = ["ChannelMember", "ChannelStructure", "Floor", "channel_structures"]
 
@@ -43,7 +45,8 @@ class ChannelStructure:
     width: int
     """How many groups it has."""
     first: int
-    """Id of its first group; the others follow. -1 where its channels stay."""
+    """Id of its first group; the others follow. -1 where its channels stay for another reason than a frozen
+    parameter: ids are the same whatever is frozen."""
     members: tuple[ChannelMember, ...]
     reason: str | None
     """Why its channels stay, in words; `None` where they can go."""
@@ -57,6 +60,11 @@ class ChannelStructure:
     def groups(self) -> range:
         """Ids of its groups; none where its channels stay."""
         return range(self.first, self.first + self.width) if self.is_slimmable else range(0)
+
+    @property
+    def places(self) -> range:
+        """Ids that are kept for its groups, also where they cannot go for a frozen parameter."""
+        return range(self.first, self.first + self.width) if self.first >= 0 else range(0)
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -84,16 +92,23 @@ class Floor:
     """A vertex whose axis that is."""
 
 
-def channel_structures(flow: ChannelFlow) -> tuple[tuple[ChannelStructure, ...], tuple[Floor, ...]]:
-    """All channel structures of a network by its flow, in order; costs the sum of all widths."""
-    return _Sorting(flow).result()
+def channel_structures(
+    flow: ChannelFlow, frozen: Collection[str] = ()
+) -> tuple[tuple[ChannelStructure, ...], tuple[Floor, ...]]:
+    """All channel structures of a network by its flow, in order; costs the sum of all widths.
+
+    Args:
+        flow: The labels of the network.
+        frozen: Parameters that nothing may write to.
+    """
+    return _Sorting(flow, frozen).result()
 
 
 class _Sorting:
     """Sorts labels into groups, and groups into structures."""
 
-    def __init__(self, flow: ChannelFlow) -> None:
-        self.flow = flow
+    def __init__(self, flow: ChannelFlow, frozen: Collection[str]) -> None:
+        self.flow, self.frozen = flow, frozen
         self.axes: dict[tuple[int, ...], list[Touch]] = {}
         """Touches by what they are labelled with; also axes that no tensor has."""
         self.vertices: list[str] = []
@@ -125,11 +140,18 @@ class _Sorting:
                     width=width,
                     first=-1 if reason else first,
                     members=members,
-                    reason=reason,
+                    reason=reason or self._frozen(members),
                 )
             )
             first += 0 if reason else width
-        return tuple(structures), self._floors(users)
+        kept = {s.id for s in structures if not s.is_slimmable}
+        floors = (floor for floor in self._floors(users) if kept.isdisjoint(floor.structures))
+        return tuple(structures), tuple(floors)
+
+    def _frozen(self, members: tuple[ChannelMember, ...]) -> str | None:
+        """Why channels stay that could go otherwise: a row of each would be written to a frozen parameter."""
+        names = (m.tensor for m in members if m.is_zeroed and m.tensor in self.frozen)
+        return next((frozen_reason(name) for name in names), None)
 
     def _at(self, labels: tuple[int, ...], vertex: str) -> list[Touch]:
         if labels not in self.axes:

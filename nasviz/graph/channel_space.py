@@ -11,6 +11,8 @@ from nasviz.errors import InvalidSparsityError, UnknownVertexError
 from nasviz.graph import channel_selection
 from nasviz.graph.channel_flow import ChannelFlow
 from nasviz.graph.channel_groups import ChannelStructure, Floor, channel_structures
+from nasviz.graph.frozen import is_frozen_reason
+from nasviz.graph.silence import ZeroRows, silent_labels
 from nasviz.graph.structures import Slice
 from nasviz.graph.trace_graph import TraceGraph
 
@@ -24,6 +26,7 @@ class ChannelSpace:
     Args:
         trace: The network.
         protected: Vertices whose channels must stay.
+        frozen: Parameters that nothing may write to; channels with a row of one stay.
 
     Examples:
         >>> from nasviz.graph.trace_graph import Input, Output, Vertex
@@ -49,6 +52,7 @@ class ChannelSpace:
 
     trace: TraceGraph
     protected: Collection[str] = ()
+    frozen: Collection[str] = ()
 
     def __len__(self) -> int:
         """How many groups can go, each by itself."""
@@ -75,13 +79,15 @@ class ChannelSpace:
         Raises:
             UnknownVertexError: There is no such group.
         """
-        if not 0 <= group < len(self):
-            raise UnknownVertexError(f"no channel group {group}: there are {len(self)}, counted from 0")
-        return self.structures[self._home[group]]
+        if group in self._home:
+            return self.structures[self._home[group]]
+        if (frozen := next((s for s in self.structures if group in s.places), None)) is not None:
+            raise UnknownVertexError(f"channel group {group} of {frozen.name} cannot go: {frozen.reason}")
+        raise UnknownVertexError(f"no channel group {group}: there are {len(self)}, counted from 0")
 
     def why_not(self, vertex_id: str) -> str | None:
         """Why channels of a vertex stay, in words that follow "because"; `None` where all of them can go."""
-        return self._flow.reason(self.trace[vertex_id].id)
+        return self._flow.reason(self.trace[vertex_id].id) or self._frozen_at.get(vertex_id)
 
     def max_groups(self, divisible: int = 1, erased: Collection[str] = ()) -> int:
         """How many groups can surely go together; `erased` are vertices that go anyway."""
@@ -117,9 +123,14 @@ class ChannelSpace:
         if not 0 <= k <= most:
             raise InvalidSparsityError(
                 f"{k} channel groups were asked to go, but only 0 to {most} of {len(self)} can before an"
-                " operator has no channel left"
+                f" operator has no channel left{self.frozen_too()}"
             )
         return channel_selection.select(alive, self.floors, saliency, k, divisible)
+
+    def frozen_too(self) -> str:
+        """How many groups are frozen, to follow a message that says how many can go."""
+        count = sum(s.width for s in self.structures if is_frozen_reason(s.reason))
+        return f" ({count} more are frozen)" if count else ""
 
     def check(self, groups: Iterable[int]) -> tuple[int, ...]:
         """The groups in order, each once, after a check that they may go together.
@@ -143,6 +154,17 @@ class ChannelSpace:
             if all(ids.issuperset(self.structures[i].groups) for i in floor.structures):
                 ids.discard(self.structures[floor.structures[0]].first)
         return tuple(sorted(ids))
+
+    def silent(self, zero_rows: ZeroRows) -> tuple[int, ...]:
+        """The groups whose channels are exactly zero wherever they are read.
+
+        Args:
+            zero_rows: For a tensor and a dimension of it, which of its rows are zero.
+        """
+        roots = silent_labels(self._flow, zero_rows)
+        return tuple(
+            group for structure in self.slimmable for group in structure.groups if self._roots[group] in roots
+        )
 
     def slices(self, groups: Iterable[int]) -> tuple[Slice, ...]:
         """The rows that are zero when these groups are."""
@@ -174,11 +196,29 @@ class ChannelSpace:
 
     @cached_property
     def _sorted(self) -> tuple[tuple[ChannelStructure, ...], tuple[Floor, ...]]:
-        return channel_structures(self._flow)
+        return channel_structures(self._flow, self.frozen)
 
     @cached_property
-    def _home(self) -> list[int]:
-        return [s.id for s in self.structures for _ in s.groups]
+    def _roots(self) -> dict[int, int]:
+        """For each group the label that stands for its channels."""
+        labels = {(t.vertex, t.tensor, t.dim): t.labels for t in self._flow.touches}
+        found: dict[int, int] = {}
+        for structure in self.slimmable:
+            member = next(m for m in structure.members if m.part == "stem")
+            line = labels[member.vertex, member.tensor, member.dim]
+            for group in structure.groups:
+                found[group] = self._flow.labels.find(line[structure.rows(member, group)[0]])
+        return found
+
+    @cached_property
+    def _home(self) -> dict[int, int]:
+        return {group: s.id for s in self.structures for group in s.groups}
+
+    @cached_property
+    def _frozen_at(self) -> dict[str, str]:
+        """Why channels stay that a frozen parameter has rows of, by the vertices that have rows for them."""
+        held = [s for s in self.structures if is_frozen_reason(s.reason)]
+        return {m.vertex: s.reason or "" for s in held for m in s.members if m.part != "reader"}
 
     def _by_structure(self, groups: Iterable[int]) -> list[tuple[ChannelStructure, list[int]]]:
         found: dict[int, list[int]] = {}

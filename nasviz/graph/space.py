@@ -5,16 +5,30 @@ Built from a trace graph alone, so it is plain data: it can be saved as JSON and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import Any, Protocol
 
-from nasviz.errors import ArgumentError, InvalidSparsityError, UnknownVertexError, require_type
+from nasviz.errors import (
+    ArgumentError,
+    InvalidSettingError,
+    InvalidSparsityError,
+    UnknownVertexError,
+    require_type,
+)
 from nasviz.graph import selection
 from nasviz.graph.channel_space import ChannelSpace
 from nasviz.graph.dependency import DependencyGraph
+from nasviz.graph.frozen import (
+    FROZEN,
+    PROTECTED,
+    frozen_names,
+    frozen_rows,
+    frozen_segments,
+    is_frozen_reason,
+)
 from nasviz.graph.gates import Gate, gates
 from nasviz.graph.plan import ConstructionPlan, entailed_rows, plan
 from nasviz.graph.protection import from_first_version, protection
@@ -70,6 +84,8 @@ def search_space(
     protect: Iterable[int | str] = (),
     collapse: Iterable[str] = (),
     optional: Iterable[str] = (),
+    *,
+    frozen: str = PROTECTED,
 ) -> SearchSpace:
     """Generate the search space of a network (ASGNAS, Algorithm 2).
 
@@ -80,8 +96,13 @@ def search_space(
         collapse: Modules that count as one vertex each: class names, or patterns of paths.
         optional: Outputs whose loss is accepted, such as auxiliary heads: their names, or modules that they
             come from. What only they need may then go as a structure.
+        frozen: What becomes of structures and channel groups with a parameter that does not require gradients
+            at the time of this call. `protected`: they stay, and `why_not` names the parameter. `removable`:
+            they may go as any other; an optimizer then sets what goes to zero, and scores that are taken from
+            gradients are 0 there, so that they go first.
 
     Raises:
+        InvalidSettingError: `frozen` is neither of the two.
         UnknownVertexError: A wish names something that the network does not have.
         GraphError: A module to collapse hands out more than one value, or no output is required.
     """
@@ -94,8 +115,12 @@ def search_space(
     assert isinstance(found, TraceGraph)
     trace = found
     trace = trace.with_optional(optional)
+    if frozen not in FROZEN:
+        raise InvalidSettingError(f"frozen={frozen!r}: choose one of {', '.join(FROZEN)}")
+    if (untrained := frozen_names(network)) is not None:
+        trace = replace(trace, frozen=untrained)
     names = tuple(collapse)
-    return SearchSpace(segment(trace, names), tuple(protect), names)
+    return SearchSpace(segment(trace, names), tuple(protect), names, frozen)
 
 
 @dataclass(frozen=True)
@@ -105,6 +130,8 @@ class SearchSpace:
     segments: SegmentGraph
     protect: tuple[int | str, ...] = ()
     collapse: tuple[str, ...] = ()
+    frozen: str = PROTECTED
+    """Whether what has a frozen parameter stays (`protected`) or may go (`removable`)."""
 
     def __post_init__(self) -> None:
         _ = self.protected  # unknown names are refused here, not at the first question
@@ -123,7 +150,9 @@ class SearchSpace:
     def channels(self) -> ChannelSpace:
         """What can be cut inside operators: channel groups (OTOv2)."""
         return ChannelSpace(
-            self.trace, frozenset(v for i in self.protected for v in self.segments[i].vertices)
+            self.trace,
+            frozenset(v for i in self._wished for v in self.segments[i].vertices),
+            self.untouchable,
         )
 
     @cached_property
@@ -206,10 +235,34 @@ class SearchSpace:
         gate = self._gate_by_id.get(s.id)
         return f"{reason}; {gate.offer}" if reason and gate else reason
 
+    @cached_property
+    def untouchable(self) -> frozenset[str]:
+        """The frozen parameters, unless what holds them may go."""
+        return frozenset(self.trace.frozen) if self.frozen == PROTECTED else frozenset()
+
+    def freezing(self, names: Collection[str]) -> SearchSpace:
+        """This space, with further frozen parameters; ids stay what they are.
+
+        Where frozen structures may go, that is this space itself.
+        """
+        added = set(names).intersection(self.trace.parameter_shapes).difference(self.trace.frozen)
+        if not added or self.frozen != PROTECTED:
+            return self
+        return self.on(replace(self.trace, frozen=(*self.trace.frozen, *sorted(added))))
+
+    def on(self, trace: TraceGraph, protect: Iterable[int | str] | None = None) -> SearchSpace:
+        """The search space of another trace graph, with the wishes of this one; or with others to protect."""
+        wishes = self.protect if protect is None else protect
+        return search_space(trace, wishes, self.collapse, frozen=self.frozen)
+
     def is_valid(self, erased: Iterable[int]) -> bool:
         """Whether the network stays connected, and equal to the zeroed one, without these structures."""
         ids = {self.structure(i).id for i in erased}
-        return all(self._by_id[i].is_removable for i in ids) and self.connectivity.is_valid(ids)
+        return (
+            all(self._by_id[i].is_removable for i in ids)
+            and self.connectivity.is_valid(ids)
+            and self._written_frozen(ids) is None
+        )
 
     def closure(self, erased: Iterable[int]) -> frozenset[int]:
         """Ids of the segments that are gone with these structures: they and what they orphan."""
@@ -233,6 +286,8 @@ class SearchSpace:
         chosen: tuple[int, ...] = ()
         for step in self.selection_steps(saliency, k, hierarchical=hierarchical, lookahead=lookahead):
             chosen = step.erased
+        if hierarchical and (name := self._written_frozen(chosen)):
+            raise InvalidSparsityError(_together(self, chosen, name))
         return chosen
 
     def selection_steps(
@@ -262,7 +317,7 @@ class SearchSpace:
         if k > limit:
             raise InvalidSparsityError(
                 f"target_sparsity={k} asks to erase {k} of {len(self.removable)} removal structures, but only"
-                f" {limit} can go before an output is cut off; choose at most {limit}"
+                f" {limit} can go before an output is cut off; choose at most {limit}{self._frozen_too()}"
             )
 
     def gate(self, gate_id: int) -> Gate:
@@ -290,6 +345,8 @@ class SearchSpace:
                 raise InvalidSparsityError(
                     f"structure {i} ({self._by_id[i].name}) cannot be erased: {reason}"
                 )
+        if name := self._written_frozen(ids):
+            raise InvalidSparsityError(_together(self, ids, name))
         if not self.connectivity.is_valid(ids):
             names = ", ".join(self._by_id[i].name for i in ids)
             raise InvalidSparsityError(
@@ -343,7 +400,7 @@ class SearchSpace:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, ready for `json.dumps`; everything else follows from it."""
-        wishes = {"protect": list(self.protect), "collapse": list(self.collapse)}
+        wishes = {"protect": list(self.protect), "collapse": list(self.collapse), "frozen": self.frozen}
         return {"version": 2, "trace": self.trace.to_json()} | wishes
 
     @classmethod
@@ -352,7 +409,8 @@ class SearchSpace:
         protect = data["protect"]
         if "version" not in data:
             protect = [from_first_version(wish) for wish in protect]
-        return search_space(TraceGraph.from_json(data["trace"]), protect, data["collapse"])
+        trace, frozen = TraceGraph.from_json(data["trace"]), data.get("frozen", PROTECTED)
+        return search_space(trace, protect, data["collapse"], frozen=frozen)
 
     @cached_property
     def _objections(self) -> dict[str, str]:
@@ -369,8 +427,10 @@ class SearchSpace:
     def _structure(self, s: Segment, shared: dict[str, tuple[str, ...]]) -> RemovalStructure:
         reason = structure_reason(self.segments, s, shared)
         breaker = zero_breaker((self.trace[v] for v in s.vertices), (), from_zero=False)
-        if s.id in self.protected:
+        if s.id in self._wished:
             reason = "you protected it"
+        elif reason is None:
+            reason = self._frozen.get(s.id)
         own = own_parameters(s, shared) if reason is None else s.parameters
         gone = Connectivity(self.segments, frozenset(), frozenset(), frozenset()).closure([s.id])
         return RemovalStructure(
@@ -388,6 +448,34 @@ class SearchSpace:
 
     @cached_property
     def protected(self) -> frozenset[int]:
+        """Ids of the segments that `protect` names, and of those that hold a frozen parameter."""
+        return self._wished | self._frozen.keys()
+
+    @cached_property
+    def frozen_structures(self) -> tuple[RemovalStructure, ...]:
+        """The structures that could go, were none of their parameters frozen."""
+        return tuple(s for s in self.structures if is_frozen_reason(s.reason))
+
+    @cached_property
+    def _frozen(self) -> dict[int, str]:
+        return frozen_segments(self.segments, self.untouchable)
+
+    def _written_frozen(self, erased: Iterable[int]) -> str | None:
+        """A frozen parameter, of another segment, of which rows would have to be zero without these."""
+        return frozen_rows(self.segments, self.closure(erased), self.untouchable)
+
+    def _frozen_too(self) -> str:
+        """How many structures are frozen, to follow a message that says how many can go."""
+        count = len(self.frozen_structures)
+        return (
+            f" ({count} more {'is' if count == 1 else 'are'} frozen: train all of their parameters, or"
+            " generate the search space with frozen='removable')"
+            if count
+            else ""
+        )
+
+    @cached_property
+    def _wished(self) -> frozenset[int]:
         """Ids of the segments that `protect` names."""
         found: set[int] = set()
         for wish in self.protect:
@@ -409,3 +497,11 @@ class SearchSpace:
         return s.name == wish or any(
             wish in (v.id, v.name, v.module) or wish in v.scope for v in (self.trace[i] for i in s.vertices)
         )
+
+
+def _together(space: SearchSpace, erased: Iterable[int], name: str) -> str:
+    names = ", ".join(space.structure(i).name for i in erased)
+    return (
+        f"erasing {names} together needs zeros in {name}, which is frozen; keep one of them, train that"
+        " parameter too, or generate the search space with frozen='removable'"
+    )

@@ -9,7 +9,7 @@ from nasviz.errors import InvalidSettingError
 from nasviz.graph.insertions import Insertion, free_name, insertions_at, with_insertions
 from nasviz.graph.places import choose, places
 from nasviz.graph.protection import protection
-from nasviz.graph.space import SearchSpace, search_space
+from nasviz.graph.space import SearchSpace
 from nasviz.graph.switches import Switch
 from nasviz.graph.ties import tie
 from nasviz.graph.trace_graph import TraceGraph, Vertex
@@ -55,7 +55,7 @@ def plan_switches(
     chosen = choose(trace, places(space, frozenset(joints)), where)
     alone = insertions_at(trace, chosen, per_channel=per_channel)
     new = {i.vertex.id for i in alone}
-    first = search_space(with_insertions(trace, alone, _shapes(alone)), wishes, space.collapse)
+    first = space.on(with_insertions(trace, alone, _shapes(alone)), wishes)
     switches = [switch for switch in first.switches if switch.vertex in new]
     twins = {s.vertex: s.vertex for s in switches} | (tie(first.segments, switches, cells) if cells else {})
     related = (
@@ -63,7 +63,7 @@ def plan_switches(
     )
     final = tuple(replace(i, vertex=related[i.vertex.id]) for i in alone)
     parameters = _shapes(final)
-    made = search_space(with_insertions(trace, final, parameters), wishes, space.collapse)
+    made = space.on(with_insertions(trace, final, parameters), wishes)
     return SwitchPlan(made, final, parameters)
 
 

@@ -127,6 +127,8 @@ class TraceGraph:
     buffer_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     modules: Mapping[str, str] = field(default_factory=dict)
     """Class name of every module, by path."""
+    frozen: tuple[str, ...] = ()
+    """Parameters that nothing trains: nothing may write to them either."""
 
     def __len__(self) -> int:
         return len(self.vertices)
@@ -278,6 +280,7 @@ class TraceGraph:
                 parameter_shapes={k: tuple(v) for k, v in data["parameter_shapes"].items()},
                 buffer_shapes={k: tuple(v) for k, v in data["buffer_shapes"].items()},
                 modules=dict(data["modules"]),
+                frozen=tuple(data.get("frozen", ())),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise GraphError(f"not a trace graph: {error}") from error

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from math import floor
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from nasviz.errors import InvalidSettingError, InvalidSparsityError
 from nasviz.graph import ChannelStructure, SearchSpace, Slice
@@ -14,7 +16,7 @@ from nasviz.optim.groups import Rows, TensorGroup
 from nasviz.optim.selection import Selection
 from nasviz.saliency.rows import RowIndex
 
-__all__ = ["SpaceBinding", "count_of"]
+__all__ = ["SpaceBinding", "count_of", "tensors_of", "trained_space"]
 
 
 class SpaceBinding:
@@ -118,6 +120,20 @@ class SpaceBinding:
                 " pass the network from which the space was generated"
             )
         return self._parameters[name]
+
+
+def trained_space(net: nn.Module, space: SearchSpace, held: Iterable[Tensor]) -> SearchSpace:
+    """The space in which all that an optimizer of the tensors `held` does not train is frozen.
+
+    These are the parameters of `net` that are not held, and those that require no gradients now.
+    """
+    trained = {id(tensor) for tensor in held if tensor.requires_grad}
+    return space.freezing([name for name, p in net.named_parameters() if id(p) not in trained])
+
+
+def tensors_of(optimizer: Optimizer) -> list[Any]:
+    """All tensors that an optimizer holds, in its order."""
+    return [tensor for group in optimizer.param_groups for tensor in group["params"]]
 
 
 def count_of(

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from nasviz.errors import InvalidSettingError, UnknownNameError, require_type
 from nasviz.graph import SearchSpace
 from nasviz.graph.space import require_space
-from nasviz.optim.binding import SpaceBinding, count_of
+from nasviz.optim.binding import SpaceBinding, count_of, tensors_of, trained_space
 from nasviz.optim.checks import require_whole
 from nasviz.optim.dhspg import DHSPG
 from nasviz.optim.group_optimizer import GroupOptimizer
@@ -65,7 +65,9 @@ def create(
             of those that the structures leave. Every operator keeps a channel. `hspg` has no target.
         group_divisible: What the widths that slimming leaves shall be multiples of.
         parameters: What is trained, as torch takes it: tensors, or groups with settings of their own. All
-            parameters of `net` when left out.
+            parameters of `net` when left out. Structures and channel groups with a parameter that the
+            optimizer does not hold, or that requires no gradients by now, stay, unless the space was
+            generated with `frozen="removable"`: nothing is written to such a parameter.
         **settings: Those of the optimizer's class, and those of the base (`lr`, `momentum`, `weight_decay`,
             `nesterov`, `betas`, ...), with the defaults of torch.
 
@@ -84,6 +86,15 @@ def create(
         raise UnknownNameError(f"no optimizer {name!r}; choose one of {', '.join(OPTIMIZERS)}")
     require_whole(net.parameters(), name)
     kind = OPTIMIZERS[name]
+    own, for_base = _split(kind, settings)
+    if isinstance(base, Optimizer):
+        if for_base or parameters is not None:
+            given = ", ".join([*for_base, *(["parameters"] if parameters is not None else [])])
+            raise InvalidSettingError(f"{given}: set on the base optimizer that you pass, not here")
+        inner = base
+    else:
+        inner = inner_optimizer(base, net.parameters() if parameters is None else parameters, **for_base)
+    asked_space, space = space, trained_space(net, space, tensors_of(inner))
     k = count_of(target_sparsity, len(space.removable))
     if issubclass(kind, HSPG):
         if k or slim:
@@ -98,17 +109,11 @@ def create(
         raise InvalidSettingError(f"periods={periods!r}: must be 1, or for h2spg a whole number above")
     if slim:
         check_slim(space, slim, group_divisible)
-    own, for_base = _split(kind, settings)
-    if isinstance(base, Optimizer):
-        if for_base or parameters is not None:
-            given = ", ".join([*for_base, *(["parameters"] if parameters is not None else [])])
-            raise InvalidSettingError(f"{given}: set on the base optimizer that you pass, not here")
-        inner = base
-    else:
-        inner = inner_optimizer(base, net.parameters() if parameters is None else parameters, **for_base)
     binding = SpaceBinding(net, space)
     if issubclass(kind, HSPG):
-        return kind(inner, binding.members(), space.is_valid, **own)
+        hspg = kind(inner, binding.members(), space.is_valid, **own)
+        hspg.serve(asked_space, space)
+        return hspg
     select = partial(binding.select, k=k, hierarchical=kind.is_hierarchical)
     optimizer: H2SPG | H2SPGOTOv3
     if issubclass(kind, H2SPG):
@@ -116,7 +121,9 @@ def create(
         optimizer = kind(inner, binding.groups, portions, **own)
     else:
         optimizer = kind(inner, binding.groups, select, **own)
-    return slimming(optimizer, binding, slim, group_divisible, own) if slim else optimizer
+    found = slimming(optimizer, binding, slim, group_divisible, own) if slim else optimizer
+    found.serve(asked_space, space, target_sparsity=k, slim=slim, group_divisible=group_divisible)
+    return found
 
 
 def _split(kind: type[Optimizer], settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

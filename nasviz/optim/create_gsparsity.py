@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import ChannelStructure, SearchSpace
 from nasviz.graph.blocks import modules_like
-from nasviz.optim.binding import SpaceBinding
+from nasviz.optim.binding import SpaceBinding, trained_space
 from nasviz.optim.checks import require_whole
 from nasviz.optim.filter_sparsity import FilterSparsity
 from nasviz.optim.gsparsity import GSparsity
@@ -74,12 +74,16 @@ def create_gsparsity(
     if groups not in GROUPS:
         raise InvalidSettingError(f"groups={groups!r}: choose one of {', '.join(GROUPS)}")
     step = _Step(lr, rho, mu, normalisation, None if adaptive else 1.0, beta)
+    asked_space = space
+    space = trained_space(net, space, net.parameters())
     if groups != "operations":
         if names:
             raise InvalidSettingError(
                 f"cells={names}: only operations are tied, so leave it empty for {groups}"
             )
-        return _over_channels(net, space, step, groups, emphasis or {}, projection_steps, threshold)
+        filters = _over_channels(net, space, step, groups, emphasis or {}, projection_steps, threshold)
+        filters.serve(asked_space, space, groups=groups)
+        return filters
     if emphasis:
         raise InvalidSettingError("emphasis: for filters and channels alone, so leave it empty")
     if not space.removable:
@@ -94,7 +98,7 @@ def create_gsparsity(
         parameters[s.switch]: (0.0, 1.0) for s in space.removable if s.switch is not None
     }
     inner = ProxSGD(net.parameters(), whole, bounds=switches, **asdict(step))
-    return GSparsity(
+    search = GSparsity(
         inner,
         binding.members(),
         space.is_valid,
@@ -103,6 +107,8 @@ def create_gsparsity(
         threshold=threshold,
         tied=tied,
     )
+    search.serve(asked_space, space, groups=groups)
+    return search
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from nasviz.errors import CheckpointError, InvalidSettingError
+from nasviz.graph import SearchSpace, register_optimizer
+from nasviz.optim.asked import asked_of, check_asked
 from nasviz.optim.checks import require_whole
 from nasviz.optim.groups import GroupScaler, Rows, TensorGroup, merge, zero_
 
@@ -48,10 +50,23 @@ class GroupOptimizer(torch.optim.Optimizer, ABC):
         require_whole([*own, *self._other_tensors], type(self).__name__)
         self.inner = inner
         self.num_steps = 0
+        self.asked: dict[str, Any] = {}
+        """What it was created for, plain data; saved with the state, which fits no other."""
         self._held = GroupScaler(TensorGroup())
         self._is_sharing = False
         super().__init__(inner.param_groups, inner.defaults)
         self._share()
+
+    def serve(self, space: SearchSpace, trained: SearchSpace | None = None, **asked: Any) -> None:
+        """Note the search space that this optimizer works for, and what was asked of it.
+
+        Args:
+            space: The space that the caller knows; `nasviz.construct` finds the optimizer by it.
+            trained: The same with all that is not trained frozen.
+            **asked: Further settings that a saved state must agree with.
+        """
+        self.asked = asked_of(trained or space) | asked
+        register_optimizer(space, self)
 
     @property
     def held(self) -> TensorGroup:
@@ -88,7 +103,12 @@ class GroupOptimizer(torch.optim.Optimizer, ABC):
     def own_state(self) -> dict[str, Any]:
         """What is saved besides the inner optimizer's state."""
         held = self._pack(self.held)
-        own = {"class": type(self).__name__, "num_steps": self.num_steps, "held": held}
+        own = {
+            "class": type(self).__name__,
+            "num_steps": self.num_steps,
+            "held": held,
+            "asked": dict(self.asked),
+        }
         return own | self._own_state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -113,6 +133,7 @@ class GroupOptimizer(torch.optim.Optimizer, ABC):
                 f"this state was saved by {own.get('class')!r} and cannot be loaded into"
                 f" {type(self).__name__}"
             )
+        check_asked(own.get("asked", {}), self.asked)
         self._check_own_state(own)
 
     def load_own_state(self, own: dict[str, Any]) -> None:

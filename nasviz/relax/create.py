@@ -97,8 +97,9 @@ def create(
         inner = base
     else:
         alphas = {id(parameter) for parameter in reading.parameters}
-        weights = [parameter for parameter in net.parameters() if id(parameter) not in alphas]
+        weights = [p for p in net.parameters() if id(p) not in alphas and p.requires_grad]
         inner = inner_optimizer(base, weights, **settings)
+    search: RelaxedOptimizer
     if kind is SparseNAS:
         sparse = sparse_architecture(
             net,
@@ -107,11 +108,22 @@ def create(
             is_adaptive=own.pop("adaptive", True),
             architecture_lr=architecture_lr,
         )
-        return SparseNAS(net, inner, sparse, reading=reading, warmup_steps=warmup_steps, clip=clip, **own)
-    adam = architecture_adam(reading.parameters, lr=architecture_lr, weight_decay=architecture_weight_decay)
-    if kind is RARTS:
-        own = {"relaxation": _relaxation(reading, net, inputs, **own)}
-    return kind(net, inner, adam, reading=reading, warmup_steps=warmup_steps, clip=clip, **own)
+        search = SparseNAS(net, inner, sparse, reading=reading, warmup_steps=warmup_steps, clip=clip, **own)
+    else:
+        moved = [alpha for alpha in reading.parameters if alpha.requires_grad]
+        if not moved:
+            raise InvalidSettingError("all architecture parameters are frozen; let one require gradients")
+        adam = architecture_adam(moved, lr=architecture_lr, weight_decay=architecture_weight_decay)
+        if len(moved) < len(reading.parameters) and own.get("latency_weight"):
+            raise InvalidSettingError(
+                f"latency_weight={own['latency_weight']}: {len(reading.parameters) - len(moved)} architecture"
+                " parameters are frozen, and the latency is one of all; train them all, or leave it at 0"
+            )
+        if kind is RARTS:
+            own = {"relaxation": _relaxation(reading, net, inputs, **own)}
+        search = kind(net, inner, adam, reading=reading, warmup_steps=warmup_steps, clip=clip, **own)
+    search.serve(space)
+    return search
 
 
 def _relaxation(

@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import ChannelStructure, SearchSpace
-from nasviz.optim.binding import SpaceBinding
+from nasviz.optim.binding import SpaceBinding, tensors_of, trained_space
 from nasviz.optim.channel_scores import ChannelScores, attention_pairs
 from nasviz.optim.inner import inner_optimizer
 from nasviz.optim.row_grouping import group_of_rows
@@ -70,16 +70,20 @@ def create_width(
             f"groups={groups!r}, ranking={ranking!r}: choose of {', '.join(SCOPES)}, and of"
             f" {', '.join(RANKINGS)}"
         )
+    if isinstance(base, Optimizer):
+        inner = base
+    else:
+        inner = inner_optimizer(base, [p for p in net.parameters() if p.requires_grad], **settings)
+    asked_space, space = space, trained_space(net, space, tensors_of(inner))
     chosen = [s for s in space.channels.slimmable if _is_scored(space, s, groups)]
     pairs = attention_pairs(space, chosen) if groups == "dimensions" else {}
     scores = ChannelScores(net, space, chosen, pairs)
     index = SpaceBinding(net, space).channel_index(chosen)
-    inner = base if isinstance(base, Optimizer) else inner_optimizer(base, net.parameters(), **settings)
 
     def select(sizes: Mapping[int, float], share: float) -> tuple[int, ...]:
         return _lowest(scores, sizes, share, ranking)
 
-    return WidthSearch(
+    search = WidthSearch(
         net,
         inner,
         scores,
@@ -93,6 +97,8 @@ def create_width(
         relaxation=Relaxation(auxiliary_weight, coupling),
         clip=clip,
     )
+    search.serve(asked_space, space, groups=groups, ranking=ranking)
+    return search
 
 
 def _is_scored(space: SearchSpace, structure: ChannelStructure, groups: str) -> bool:

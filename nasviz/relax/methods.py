@@ -132,7 +132,7 @@ class RARTS(RelaxedOptimizer):
         self.auxiliary = self._elsewhere.copy()
         twins = dict(zip(self.weights, self.auxiliary.weights, strict=True))
         for group in list(inner.param_groups):
-            inner.add_param_group(group | {"params": [twins[w] for w in group["params"]]})
+            inner.add_param_group(group | {"params": [twins[w] for w in group["params"] if w in twins]})
         self._variables = {"w": self.auxiliary.weights, "u": self.weights, "alpha": self.alphas}
 
     def _iteration(self, train: Loss, validation: Loss) -> Iterator[Step]:

@@ -15,6 +15,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nasviz.errors import CheckpointError, InvalidSettingError
+from nasviz.graph import SearchSpace, register_optimizer
+from nasviz.optim.asked import asked_of, check_asked
+from nasviz.optim.binding import tensors_of
 from nasviz.relax.architecture import Architecture
 from nasviz.relax.elsewhere import Copy, Elsewhere
 from nasviz.relax.moves import Loss, Move, Step, gradient
@@ -69,16 +72,28 @@ class RelaxedOptimizer(Optimizer, ABC):
         self.inner, self.architecture, self.reading = inner, architecture, reading
         self.warmup_steps, self.clip = warmup_steps, clip
         self.num_steps = 0
-        self.weights, self.alphas = _tensors(inner), _tensors(architecture)
+        self.asked: dict[str, Any] = {}
+        """What it was created for, plain data; saved with the state, which fits no other."""
+        # What requires no gradients is frozen: it is neither differentiated nor moved.
+        self.weights, self.alphas = (
+            [tensor for tensor in tensors_of(optimizer) if tensor.requires_grad]
+            for optimizer in (inner, architecture)
+        )
         if not self.alphas or not self.weights:
             raise InvalidSettingError(
-                "there are no weights or no architecture parameters; add switches first"
+                "there are no weights or no architecture parameters that require gradients; add switches"
+                " first, and leave some of both trainable"
             )
         self._elsewhere = self._evaluator(net)
         self._variables: dict[str, Sequence[Tensor]] = {"w": self.weights, "alpha": self.alphas}
         self._is_sharing = False
         super().__init__(inner.param_groups, inner.defaults)
         self._share()
+
+    def serve(self, space: SearchSpace, trained: SearchSpace | None = None, **asked: Any) -> None:
+        """Note the search space that this optimizer works for, and what was asked of it."""
+        self.asked = asked_of(trained or space) | asked
+        register_optimizer(space, self)
 
     @property
     def phase(self) -> str:
@@ -163,6 +178,7 @@ class RelaxedOptimizer(Optimizer, ABC):
         return {
             "class": type(self).__name__,
             "num_steps": self.num_steps,
+            "asked": dict(self.asked),
             "inner": self.inner.state_dict(),
             "architecture": self.architecture.state_dict(),
             "copies": [
@@ -182,6 +198,7 @@ class RelaxedOptimizer(Optimizer, ABC):
                 f"this state was saved by {state_dict.get('class')!r} and cannot be loaded into"
                 f" {type(self).__name__}"
             )
+        check_asked(state_dict.get("asked", {}), self.asked)
         self.num_steps = state_dict["num_steps"]
         self.inner.load_state_dict(state_dict["inner"])
         self.architecture.load_state_dict(state_dict["architecture"])
@@ -225,7 +242,3 @@ class RelaxedOptimizer(Optimizer, ABC):
         self.state = self.inner.state
         self.defaults = self.inner.defaults
         self._is_sharing = True
-
-
-def _tensors(optimizer: Optimizer) -> list[Any]:
-    return [tensor for group in optimizer.param_groups for tensor in group["params"]]

@@ -59,8 +59,12 @@ def sparse_architecture(
         tuple(dict.fromkeys(s.parameter for s in members)) for members in by_node(space.switches).values()
     ]
     names = dict.fromkeys(name for node in nodes for name in node)
-    tensors = {name: net.get_parameter(name) for name in names}
-    groups = {i: [tensors[n] for n in node] for i, node in enumerate(dict.fromkeys(nodes))}
+    found = {name: net.get_parameter(name) for name in names}
+    tensors = {name: tensor for name, tensor in found.items() if tensor.requires_grad}  # the rest is frozen
+    if not tensors:
+        raise InvalidSettingError("all switches are frozen; let one of them require gradients")
+    members = [[tensors[n] for n in node if n in tensors] for node in dict.fromkeys(nodes)]
+    groups = {i: own for i, own in enumerate(members) if own}
     kind = AdamHAPG if is_adaptive else HAPG
     return kind(
         tensors.values(), groups, lr=architecture_lr, strength=strength, alpha=alpha, inertia_cap=inertia_cap

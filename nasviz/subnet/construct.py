@@ -6,16 +6,18 @@ full network with its redundant groups at zero. The network that was handed in s
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import fx
 
-from nasviz.errors import ConstructionError, require_type
+from nasviz.errors import ConstructionError, NothingZeroWarning, require_type
 from nasviz.graph import ConstructionPlan, SearchSpace, TraceGraph
 from nasviz.graph.space import require_space
 from nasviz.subnet import probes
+from nasviz.subnet.doubts import not_zero_yet, what_went
 from nasviz.subnet.erase import drop_operands_, drop_outputs_
 from nasviz.subnet.feed import remember_inputs
 from nasviz.subnet.fill import insert_fills_
@@ -65,7 +67,8 @@ def construct(
         net: The traced network; it is left as it was.
         space: Its search space.
         erased: Ids of removal structures; left out, those whose switch, or whose parameters all, are
-            exactly zero.
+            exactly zero. An average of weights (EMA) has next to no zeros: give `optimizer.selected` there.
+            What is given is taken as zero, whatever it is in `net`; `report.effect` measures the difference.
         gates: Ids of gates to replace by their value at zero (see `SearchSpace.gates`).
         channels: Ids of channel groups to cut (see `SearchSpace.channels`). Left out together with `erased`,
             those that are exactly zero; left out alone, none.
@@ -81,6 +84,9 @@ def construct(
     Raises:
         InvalidSparsityError: The structures may not go together.
         ConstructionError: `net` does not fit `space`, or the sub-network is not exact.
+
+    Warns:
+        NothingZeroWarning: `erased` is left out, and nothing is zero, or less than the optimizer selected.
     """
     require_traced(net)
     require_space(space)
@@ -89,6 +95,9 @@ def construct(
             require_type(name, ids, Iterable, "a list of ids", f"write {name}=[{ids!r:.40}]")
     _check_fit(net, space.trace)
     plan = _plan(net, space, erased, gates, channels)
+    doubt = not_zero_yet(net, space, plan) if erased is None else None
+    if doubt:
+        warnings.warn(doubt, NothingZeroWarning, stacklevel=2)
     group = space.group(plan.selected, plan.gates, plan.channels)
     zeros = zero_tensors(net, group)
     small = carry_out(shallow_copy(net, zeros), space.trace, plan)
@@ -100,7 +109,9 @@ def construct(
     if max(check.relative_error for check in checks) > tolerance(precision(net)):
         raise ConstructionError(_inexact(plan, checks))
     own_tensors_(small, net)
-    return Subnetwork(small, report(plan, checks, net, small), plan)
+    found = report(plan, checks, net, small)
+    notes = (doubt, what_went(net, group, found.effect) if lively is net else None)
+    return Subnetwork(small, replace(found, notes=tuple(note for note in notes if note)), plan)
 
 
 def _plan(

@@ -60,6 +60,8 @@ class Report:
     lost_outputs: tuple[str, ...]
     """Optional outputs that are gone."""
     checks: tuple[Check, ...]
+    notes: tuple[str, ...] = ()
+    """What the caller should know: that nothing was zero, or that what went was not."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, ready for `json.dumps`."""

@@ -246,25 +246,21 @@ def _is_zero(tensor: Tensor) -> bool:
 
 @torch.no_grad()
 def zero_channels(net: nn.Module, space: SearchSpace, erased: Iterable[int] = ()) -> tuple[int, ...]:
-    """Ids of the channel groups that are exactly zero, outside of structures that go.
+    """Ids of the channel groups that are exactly zero wherever they are read, outside of structures that go.
 
-    Where an operator would be left without any channel, the first of its groups stays.
+    All rows of a group may be zero, or just enough of them: the filter and its bias where no norm follows,
+    scale and shift of the norm behind it. Where an operator would be left without any channel, the first of
+    its groups stays.
     """
     tensors, channels = named_tensors(net), space.channels
     gone = {v for i in space.closure(erased) for v in space.segments[i].vertices}
-    alive: dict[tuple[str, int], Tensor] = {}
-    found: list[int] = []
-    for structure in channels.slimmable:
-        if gone.issuperset(structure.stems):
-            continue
-        is_zero = torch.ones(structure.width, dtype=torch.bool)
-        for member in structure.members:
-            if member.is_zeroed:
-                key = member.tensor, member.dim
-                if key not in alive:
-                    lines = tensors[member.tensor].movedim(member.dim, 0)
-                    alive[key] = lines.reshape(len(lines), -1).any(1).cpu()
-                rows = alive[key][torch.tensor(member.rows)]
-                is_zero &= ~rows.view(structure.width, -1).any(1)
-        found += [group for group, zero in zip(structure.groups, is_zero.tolist(), strict=True) if zero]
+    known: dict[tuple[str, int], list[bool]] = {}
+
+    def zero_rows(name: str, dim: int) -> list[bool]:
+        if (name, dim) not in known:
+            lines = tensors[name].movedim(dim, 0)
+            known[name, dim] = (~lines.reshape(len(lines), -1).any(1)).tolist()
+        return known[name, dim]
+
+    found = [group for group in channels.silent(zero_rows) if not gone.issuperset(channels.of(group).stems)]
     return channels.leave_something(found)

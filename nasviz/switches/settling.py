@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, fx
 
-from nasviz.graph import SearchSpace, Vertex, search_space
+from nasviz.graph import SearchSpace, Vertex
 from nasviz.graph.space import require_space
 from nasviz.switches.inserting import Switched, assembled, copied
 from nasviz.switches.values import switch_values
@@ -58,7 +58,7 @@ def settle_switches(net: TracedNetwork, space: SearchSpace) -> Switched:
         vertices=tuple(vertices.get(v.id, v) for v in space.trace),
         parameter_shapes=shapes | {name: tuple(value.shape) for name, value in parameters.items()},
     )
-    settled = search_space(trace, protect=space.protect, collapse=space.collapse)
+    settled = space.on(trace)
     return Switched(assembled(net, graph, settled, parameters, dropped=old), settled)
 
 

@@ -1,0 +1,87 @@
+"""What a construction should tell: that nothing is zero where zeros were looked for, or too little."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from nasviz.graph import ConstructionPlan, Group, SearchSpace, optimizer_of
+from nasviz.subnet.zero import named_tensors
+
+__all__ = ["not_zero_yet", "what_went"]
+
+
+def not_zero_yet(net: nn.Module, space: SearchSpace, plan: ConstructionPlan) -> str | None:
+    """Why a construction from zeros alone may not be what was meant; `None` where all is as expected."""
+    optimizer = optimizer_of(space)
+    selected = tuple(optimizer.selected) if optimizer is not None else ()
+    channels = tuple(getattr(optimizer, "channels", ()))
+    left = [i for i in selected if i not in plan.selected and i not in plan.orphaned]
+    missing = len(left) + len(set(channels).difference(plan.channels))
+    if plan.selected or plan.gates or plan.channels:
+        if not missing:
+            return None
+        found = (
+            f"{missing} of {len(selected) + len(channels)} structures and channels that the optimizer chose"
+            " are not zero in this network, and stay"
+        )
+    elif space.removable or _masks(net) or len(space.channels):
+        found = "no removal structure and no channel of this network is exactly zero, so nothing is cut"
+    else:
+        return None
+    return " ".join([found + ".", *_causes(net, optimizer, selected, channels)])
+
+
+def _causes(
+    net: nn.Module, optimizer: object | None, selected: tuple[int, ...], channels: tuple[int, ...]
+) -> list[str]:
+    """What is known of why, and what can be done, as sentences."""
+    words = []
+    if optimizer is not None:
+        phase = getattr(optimizer, "phase", "training")
+        words.append(
+            f"The optimizer of this search space is in phase {phase!r} and has selected {len(selected)}"
+            f" structures and {len(channels)} channel groups."
+        )
+    if masks := _masks(net):
+        words.append(
+            f"Masks of torch.nn.utils.prune are on ({masks[0]}): make them permanent with prune.remove, and"
+            " trace the network again."
+        )
+    if channels:
+        remedy = "erased=optimizer.selected and channels=optimizer.channels"
+    else:
+        remedy = "erased=optimizer.selected"
+    if optimizer is None or selected or channels:
+        words.append(
+            f"Give {remedy} to cut what was selected as if it were zero, as for an average of weights (EMA);"
+            " or erased=() to keep everything."
+        )
+    else:
+        words.append("Train on until the projection has ended; or give erased=() to keep everything.")
+    return words
+
+
+def _masks(net: nn.Module) -> list[str]:
+    """The masks that torch.nn.utils.prune has put on weights of a network."""
+    tensors = named_tensors(net)
+    return [n for n in tensors if n.endswith("_mask") and f"{n.removesuffix('_mask')}_orig" in tensors]
+
+
+@torch.no_grad()
+def what_went(net: nn.Module, group: Group, effect: float) -> str | None:
+    """How far what was cut is from zero, and what that means; `None` where it was exactly zero."""
+    tensors = named_tensors(net)
+    parts = [tensors[name] for name in group.tensors]
+    parts += [
+        tensors[row.tensor].index_select(row.dim, torch.tensor(row.rows, device=tensors[row.tensor].device))
+        for row in group.rows
+    ]
+    sizes = [part.abs().max() for part in parts if part.numel()]
+    largest = float(torch.stack([size.float() for size in sizes]).max()) if sizes else 0.0
+    if not largest or not effect:
+        return None
+    return (
+        f"what was cut was not zero in this network (largest entry {largest:.2g}): its outputs move by up to"
+        f" {effect:.2g} of the largest one"
+    )
