@@ -19,6 +19,7 @@ from nasviz.graph.label_moves import MOVES, MOVES_BY_OPERATOR, part
 from nasviz.graph.labels import Labelled, Labels
 from nasviz.graph.mixers import takes_constants
 from nasviz.graph.operators import Channels, Role
+from nasviz.graph.structures import frozen_norm
 from nasviz.graph.trace_graph import TraceGraph, Vertex
 
 __all__ = ["ChannelFlow", "Touch"]
@@ -193,7 +194,8 @@ class ChannelFlow:
         return value
 
     def _not_zero(self, vertex: Vertex) -> str:
-        return f"they are not zero any more where {vertex.name} ({vertex.operator}) reads them"
+        norm = frozen_norm(self.trace, vertex)
+        return norm or f"they are not zero any more where {vertex.name} ({vertex.operator}) reads them"
 
     def _touch(
         self,

@@ -20,6 +20,7 @@ from nasviz.graph.trace_graph import TraceGraph, Vertex
 __all__ = [
     "RemovalStructure",
     "Slice",
+    "frozen_norm",
     "joint_objections",
     "own_parameters",
     "own_switch",
@@ -201,11 +202,25 @@ def structure_reason(segments: SegmentGraph, s: Segment, shared: dict[str, tuple
     breaker = zero_breaker((trace[v] for v in s.vertices), (), from_zero=False)
     if breaker and breaker.attributes.get("undefined_at_zero"):
         return f"the weight of {breaker.name} is not defined where its variables are zero"
+    if breaker and s.successors and (norm := frozen_norm(trace, breaker)):
+        return norm
     if breaker and s.successors:  # what only optional outputs read may end in anything
         return (
             f"its value is not zero when its variables are: {breaker.name} ({breaker.operator})"
             f" is not zero at zero"
         )
+    return None
+
+
+def frozen_norm(trace: TraceGraph, vertex: Vertex) -> str | None:
+    """Why what passes a norm of buffers stays (torchvision's `FrozenBatchNorm2d`); `None` elsewhere."""
+    for path in (vertex.module, *reversed(vertex.scope)):
+        kind = trace.modules.get(path, "") if path else ""
+        if kind.startswith("FrozenBatchNorm"):
+            return (
+                f"{path} ({kind}) has its scale and shift in buffers, which are frozen; with"
+                f" torch.nn.{kind.removeprefix('Frozen')} in its place it could go"
+            )
     return None
 
 
