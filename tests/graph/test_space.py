@@ -170,7 +170,15 @@ def test_the_space_survives_its_json(seed: int) -> None:
 def test_a_norm_of_buffers_is_named_as_frozen() -> None:
     def norm(kind: str) -> str | None:
         graph = demonet()
-        vertex = replace(graph["bn4"], operator="add", module="", scope=("norm",), annihilates=False)
+        vertex = replace(
+            graph["bn4"],
+            operator="add",
+            module="",
+            scope=("norm",),
+            annihilates=False,
+            closes=False,
+            keeps_zero=False,
+        )
         vertices = tuple(vertex if v.id == "bn4" else v for v in graph)
         return search_space(replace(graph, vertices=vertices, modules={"norm": kind})).structure(G4).reason
 
