@@ -25,7 +25,8 @@ def silent_labels(flow: ChannelFlow, zero_rows: ZeroRows) -> frozenset[int]:
     roots = flow.labels.roots()
 
     def silent_rows(labels: Sequence[int], is_zero: Iterable[bool]) -> frozenset[int]:
-        zero, loud = set(), set()
+        zero: set[int] = set()
+        loud: set[int] = set()
         for label, silent in zip(labels, is_zero, strict=True):
             (zero if silent else loud).add(roots[label])
         return frozenset(zero - loud)
