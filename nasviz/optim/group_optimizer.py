@@ -35,6 +35,8 @@ class GroupOptimizer(torch.optim.Optimizer, ABC):
         tensors: Tensors that groups may hold besides those of `inner`.
     """
 
+    space: SearchSpace
+    """The search space it works for, where it was created for one."""
     takes_group_optimizers: ClassVar[bool] = False
     """Whether the inner optimizer may be one of these itself."""
 
@@ -67,6 +69,16 @@ class GroupOptimizer(torch.optim.Optimizer, ABC):
         """
         self.asked = asked_of(trained or space) | asked
         register_optimizer(space, self)
+
+    @property
+    @abstractmethod
+    def phase(self) -> str:
+        """`warm-up`, `projection` or `training`."""
+
+    @property
+    @abstractmethod
+    def selected(self) -> tuple[int, ...]:
+        """The structures chosen to go."""
 
     @property
     def held(self) -> TensorGroup:

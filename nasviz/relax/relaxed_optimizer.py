@@ -52,6 +52,8 @@ class RelaxedOptimizer(Optimizer, ABC):
         InvalidSettingError: There is nothing to search, or a tensor is none of the network's.
     """
 
+    space: SearchSpace
+    """The search space it works for, where it was created for one."""
     reported = "w"
     """The move whose loss a step returns."""
 
