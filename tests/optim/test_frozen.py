@@ -51,8 +51,8 @@ def model(frozen=()):
     return made
 
 
-def traced(frozen=(), **wishes):
-    net = nasviz.trace(model(frozen), X)
+def traced(untrained=(), **wishes):
+    net = nasviz.trace(model(untrained), X)
     return net, nasviz.search_space(net, **wishes)
 
 
@@ -117,8 +117,8 @@ METHODS = {
 SUBSETS = [("stem", "blocks.0", "blocks.1.3"), ("blocks.1.1", "blocks.2", "norm", "head.bias")]
 
 
-def train(method, frozen, **wishes):
-    net, space = traced(frozen, **wishes)
+def train(method, untrained, **wishes):
+    net, space = traced(untrained, **wishes)
     if method in ("darts", "milenas", "rarts", "sparsenas"):
         kind = "plain" if method == "sparsenas" else "softmax"
         net, space = relax.with_architecture(net, space, kind=kind)
