@@ -27,6 +27,8 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _TRAIN = ("train",)
 _VALIDATION = ("val", "validation", "test")
 _FIFTH = 5
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""What may be in a file, whatever its name: Pillow would hand PostScript to Ghostscript, which runs it."""
 Sample = tuple[str, int]
 
 
@@ -180,7 +182,7 @@ def _decode(path: str) -> Tensor:
     from torchvision.transforms.functional import pil_to_tensor
 
     try:
-        with _open_regular(path) as file, Image.open(file) as image:
+        with _open_regular(path) as file, Image.open(file, formats=_FORMATS) as image:
             pixels: Tensor = pil_to_tensor(image.convert("RGB"))
     except DataError:
         raise

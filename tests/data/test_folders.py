@@ -1,5 +1,6 @@
 """Folders of images: one folder a class, decoded on demand, the parts named or split for good."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,19 @@ def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
     train = load("image_folder", image_shape=(3, 8, 8), folder=tmp_path).train
     with pytest.raises(DataError, match=r"0\.png cannot be read as an image"):
         train.batch(torch.tensor([0]))
+
+
+def test_postscript_under_the_name_of_an_image_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_images(tmp_path)
+    program, canary = tmp_path / "gs", tmp_path / "canary"
+    program.write_text(f"#!/bin/sh\ntouch {canary}\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    page = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
+    (tmp_path / "train" / "cat" / "0.png").write_bytes(page)
+    train = load("image_folder", image_shape=(3, 8, 8), folder=tmp_path).train
+    with pytest.raises(DataError, match="its format is not known"):
+        train.batch(torch.tensor([0]))
+    assert not canary.exists()
