@@ -22,6 +22,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from nasviz.trace.parity import Answers, Probe, ask, ask_in_training, compare
+from nasviz.trace.state import borrowed
 
 __all__ = ["Axis", "SizeReads", "prove_free_axes"]
 
@@ -247,7 +248,7 @@ def _single_axes(inputs: _Inputs) -> Iterator[dict[Axis, str]]:
             together.setdefault(int(leaf.shape[1]), {})[number, 1] = "length"
     yield from (axes for axes in together.values() if len(axes) > 1)
     for number, leaf in tensors:
-        for axis in range(1, leaf.dim()):
+        for axis in range(1 if leaf.dim() < 4 else 2, leaf.dim()):
             yield {(number, axis): f"size_{number}_{axis}"}
 
 
@@ -267,10 +268,23 @@ def _other_sizes(inputs: _Inputs, axes: Mapping[Axis, str]) -> Iterator[dict[Axi
             yield sizes
 
 
+def _runs(network: nn.Module, model: nn.Module, probe: Probe) -> bool:
+    """Whether `network` runs at all; cheaper than to compare, and most of those that cannot stop early."""
+    with torch.no_grad(), borrowed(network), borrowed(model):
+        network.eval()
+        try:
+            network(*probe.args, **probe.kwargs)
+        except Exception:  # any error of any operator: this size is not taken
+            return False
+    return True
+
+
 def _is_free(
     network: nn.Module, model: nn.Module, probe: Probe, reads: Mapping[str, list[int]], tolerance: float
 ) -> bool:
     """Whether both answer alike to `probe`, and the model's code is handed the sizes in `reads`."""
+    if not _runs(network, model, probe):
+        return False
     try:
         found = ask(network, model, probe, batch=False, train=False)
     except Exception:  # any error of any operator: this size is not taken
