@@ -10,6 +10,7 @@ machine alone, without dashboard; usage statistics are off.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import runpy
@@ -95,11 +96,14 @@ class RayScheduler(Scheduler):
     def _join(self) -> None:
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        if os.environ.get(ADDRESS):
-            self._ray.init(address=os.environ[ADDRESS], **quiet)
-        else:
-            own = {"num_cpus": count_cpus(), "object_store_memory": STORE_BYTES}
-            self._ray.init(address="local", include_dashboard=False, **own, **quiet)
+        # Ray puts the current folder of its caller first on the import path of its workers, also where the
+        # caller runs with -P. Nobody but the administrator can put modules into the root folder.
+        with contextlib.chdir(Path(sys.executable).anchor):
+            if os.environ.get(ADDRESS):
+                self._ray.init(address=os.environ[ADDRESS], **quiet)
+            else:
+                own = {"num_cpus": count_cpus(), "object_store_memory": STORE_BYTES}
+                self._ray.init(address="local", include_dashboard=False, **own, **quiet)
         room = self._ray.cluster_resources()
         settings = self.sweep.settings.runs
         processes = max(run.processes for run in settings)

@@ -18,7 +18,7 @@ import pytest
 from nasviz.errors import NasvizError, UnsafeFileError
 from nasviz.graph import search_space
 from nasviz.jobs import launch
-from nasviz.runs import Evaluation, Run, RunSettings, Store, Writer
+from nasviz.runs import Evaluation, Run, RunSettings, Store, Writer, lock
 from nasviz.runs.records import STEP_TYPE
 from tests.graph.networks import demonet
 from tests.runs.run_writing import record
@@ -284,7 +284,7 @@ def write_again(run: Run) -> None:
 
 
 def log_to(run: Run) -> None:
-    launch.detach(run.folder, ["this_module_does_not_exist"], {})
+    launch.detach(run.folder, ["this_module_does_not_exist"], {}, lock.acquire(run.folder))
 
 
 def save_subnet(run: Run) -> None:
