@@ -47,7 +47,7 @@ def settings(**changes: object) -> RunSettings:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    return Store(tmp_path / "runs").create(settings(weight_decay=0.5))  # waits after step 4
+    return Store(tmp_path / "runs").create(settings(mixup=0.5))  # waits after step 4
 
 
 def fail(run: Run) -> None:
@@ -223,7 +223,7 @@ def test_a_damaged_run_counts_as_failed_and_its_sweep_goes_on(
 
 
 def test_the_runs_of_a_killed_scheduler_keep_their_slots_while_they_start(sweeps: SweepStore) -> None:
-    sweep = sweeps.create(SweepSettings(settings(weight_decay=0.5), (axis("seed", range(4)),)))
+    sweep = sweeps.create(SweepSettings(settings(mixup=0.5), (axis("seed", range(4)),)))
     jobs.start_sweep(sweep, slots=2)
     wait_until(lambda: sum(run is not None and run.is_active for run in sweep.runs()) == 2)
     (scheduler,) = (p for p in psutil.Process().children() if str(sweep.folder) in p.cmdline())

@@ -29,7 +29,7 @@ def let_go(run: Run | None) -> None:
 def wait_to_go(writer: Writer) -> None:
     writer.flush()
     end = time.monotonic() + PATIENCE_S
-    while not (writer.folder / GO).exists() and writer.request is None:
+    while not (writer.folder / GO).exists() and writer.request != "cancel":
         assert time.monotonic() < end, "nobody let it go"
         time.sleep(0.01)
 

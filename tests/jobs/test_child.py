@@ -101,7 +101,7 @@ def test_what_was_traced_last_is_not_traced_again() -> None:
     asked |= {"saliency": "snip", "collapse": [], "batch_size": 8}
     first, again = (
         dict(child.preview(asked | {"protect": names}, lambda share, words: told.append(words))["scores"])
-        for names in ([], ["1"])
+        for names in ([], ["id:1"])
     )
     assert again == {i: first[i] for i in first if i != 1}
     assert told.count("tracing and comparing with your network") == 1
