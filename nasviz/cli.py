@@ -234,7 +234,7 @@ def _ablation(args: argparse.Namespace) -> int:
 
 
 def _parser(method: str | None = None) -> argparse.ArgumentParser:
-    """The whole command line; `method` limits the help on settings to those of a search method."""
+    """Return the parser of all commands; `method` limits the help on settings to one search method."""
     parser = commands.Parser(
         prog="nasviz",
         description="See what a neural network could lose, train it down, take the exact smaller one home.",

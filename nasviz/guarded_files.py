@@ -346,7 +346,7 @@ def replace_file(path: Path, content: bytes | str) -> None:
 
 @contextmanager
 def staging_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """A hidden folder in `parent` to write files to before they are moved; it is gone after the block.
+    """Yield a hidden folder in `parent` to write files to before they are moved; it is gone after the block.
 
     What a killed process has left there is removed.
 
@@ -363,7 +363,7 @@ def staging_folder(parent: Path, prefix: str) -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder(kind: str) -> Iterator[Path]:
-    """A private folder for temporary files of this process; it is gone after the block.
+    """Yield a private folder for temporary files of this process; it is gone after the block.
 
     A process that is killed leaves its folder; the next one that makes a folder of this kind removes it.
 
@@ -390,7 +390,7 @@ def scratch_folder(kind: str) -> Iterator[Path]:
 
 @contextmanager
 def _held_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """A new folder, locked as long as this process lives: whoever gets the lock may remove the folder."""
+    """Return a new folder, locked while this process lives; whoever can lock it may remove it."""
     _remove_abandoned(parent, prefix)
     folder, descriptor = _locked_folder(parent, prefix)
     try:

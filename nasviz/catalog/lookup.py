@@ -23,7 +23,7 @@ _PLURALS = {"network": "networks", "saliency": "saliencies", "data": "data sets"
 
 
 def find(kind: str, name: str) -> Entry:
-    """The entry of that name in the table `kind`: "network", "saliency" or "data".
+    """Return the entry of that name in the table `kind`: "network", "saliency" or "data".
 
     Raises:
         UnknownNameError: There is no such table, or no such name in it; the message lists the nearest names.

@@ -58,7 +58,7 @@ def _code(values: Mapping[str, Any]) -> list[Any]:
 
 
 def _network_of_file(args: argparse.Namespace, network: Any) -> NetworkSource:
-    """The network of a settings file; Python of the user needs `--trust` here, whatever the file says."""
+    """Return the network of a settings file; user code needs `--trust` here, whatever the file says."""
     if args.set or args.input or args.classes is not None or args.weights is not None:
         raise InvalidSettingError(
             "--set, --input, --classes and --weights change the network of --model; name it there, or change"

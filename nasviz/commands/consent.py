@@ -69,7 +69,7 @@ def consent(asked: Run | Sweep, args: argparse.Namespace) -> tuple[str, ...]:
 def _asked(
     asked: Run | Sweep, imports: tuple[UserImport, ...], runs: Path, typed: Sequence[str]
 ) -> tuple[str, ...]:
-    """The folders that it names itself, if the person at the terminal agrees."""
+    """Return the folders that the settings name, if the person at the terminal agrees."""
     kind = "run" if isinstance(asked, Run) else "sweep"
     named = tuple(dict.fromkeys(folder for item in imports for folder in item.folders))
     # What lies inside the runs folder is refused whatever the answer, so nobody is asked about it.

@@ -82,7 +82,7 @@ def export_pt2(run: Run, path: Path) -> str:
 
 
 def _loaded(run: Run) -> tuple[fx.GraphModule, str]:
-    """The sub-network, and how it compares with the full network that the run has stored."""
+    """Return the sub-network, and how it compares with the full network that the run has stored."""
     from nasviz import subnet
     from nasviz.train.rechecking import compare_with_full
 

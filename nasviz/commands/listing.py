@@ -53,7 +53,7 @@ def summary_document(summary: RunSummary) -> dict[str, Any]:
 
 
 def document_of(run: Run) -> dict[str, Any]:
-    """A run with its state and everything on record, as plain data.
+    """Return a run with its state and everything on record, as plain data.
 
     Raises:
         DataError: It is damaged.
@@ -63,7 +63,7 @@ def document_of(run: Run) -> dict[str, Any]:
 
 
 def run_lines(run: Run) -> Iterator[str]:
-    """What a person wants to know of a run.
+    """Return a summary of a run, line by line.
 
     Raises:
         DataError: It is damaged.

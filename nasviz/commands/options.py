@@ -127,7 +127,7 @@ def _add(
 
 
 def _defaults(fields: Sequence[tuple[str, Setting]]) -> str:
-    """The default, or those of the methods where they differ."""
+    """Return the default, or those of the methods where they differ."""
     values = [_shown(field.default) for _, field in fields]
     if len(set(values)) == 1:
         return values[0]
@@ -159,7 +159,7 @@ def _choice(choices: Sequence[str]) -> Callable[[str], str]:
 
 
 def _reader(field: Setting) -> Callable[[str], Any]:
-    """What reads the text of an option as a value of the setting."""
+    """Return the function that converts the text of an option to a value of the setting."""
 
     def read(text: str) -> Any:
         if field.has_auto and text.lower() == AUTO:

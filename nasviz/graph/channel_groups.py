@@ -95,7 +95,7 @@ class Floor:
 def channel_structures(
     flow: ChannelFlow, frozen: Collection[str] = ()
 ) -> tuple[tuple[ChannelStructure, ...], tuple[Floor, ...]]:
-    """All channel structures of a network by its flow, in order; costs the sum of all widths.
+    """Return all channel structures of a network by its flow, in order; costs the sum of all widths.
 
     Args:
         flow: The labels of the network.
@@ -149,7 +149,7 @@ class _Sorting:
         return tuple(structures), tuple(floors)
 
     def _frozen(self, members: tuple[ChannelMember, ...]) -> str | None:
-        """Why channels stay that could go otherwise: a row of each would be written to a frozen parameter."""
+        """Return why channels stay: zeroing them would write to a frozen parameter."""
         names = (m.tensor for m in members if m.is_zeroed and m.tensor in self.frozen)
         return next((frozen_reason(name) for name in names), None)
 

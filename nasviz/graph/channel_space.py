@@ -128,7 +128,7 @@ class ChannelSpace:
         return channel_selection.select(alive, self.floors, saliency, k, divisible)
 
     def frozen_too(self) -> str:
-        """How many groups are frozen, to follow a message that says how many can go."""
+        """Return how many groups are frozen, to follow a message that says how many can go."""
         count = sum(s.width for s in self.structures if is_frozen_reason(s.reason))
         return f" ({count} more are frozen)" if count else ""
 
@@ -156,7 +156,7 @@ class ChannelSpace:
         return tuple(sorted(ids))
 
     def silent(self, zero_rows: ZeroRows) -> tuple[int, ...]:
-        """The groups whose channels are exactly zero wherever they are read.
+        """Return the groups whose channels are exactly zero wherever they are read.
 
         Args:
             zero_rows: For a tensor and a dimension of it, which of its rows are zero.

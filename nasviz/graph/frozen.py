@@ -32,13 +32,13 @@ _WORD = "frozen: "
 
 
 def frozen_names(network: Any) -> tuple[str, ...] | None:
-    """The parameters of a network that require no gradients now; `None` for what holds no parameters."""
+    """Return the names of parameters that require no gradients now; `None` if `network` holds none."""
     parameters = getattr(network, "named_parameters", None)
     return None if parameters is None else tuple(name for name, p in parameters() if not p.requires_grad)
 
 
 def frozen_reason(name: str) -> str:
-    """Why what holds this parameter stays.
+    """Return the reason why a structure with this frozen parameter stays.
 
     Examples:
         >>> frozen_reason("layer1.0.conv1.weight"), is_frozen_reason(frozen_reason("a"))
@@ -48,7 +48,7 @@ def frozen_reason(name: str) -> str:
 
 
 def is_frozen_reason(reason: str | None) -> bool:
-    """Whether a frozen parameter is why something stays."""
+    """Return whether `reason` is that of a frozen parameter."""
     return reason is not None and reason.startswith(_WORD)
 
 
@@ -73,14 +73,14 @@ def frozen_segments(segments: SegmentGraph, frozen: Collection[str]) -> dict[int
 
 
 def frozen_rows(segments: SegmentGraph, gone: Collection[int], frozen: Collection[str]) -> str | None:
-    """A frozen parameter of which rows must be zero when the segments `gone` are erased."""
+    """Return a frozen parameter of which rows must be zero when the segments `gone` are erased."""
     if not frozen or not gone:
         return None
     return next((row.tensor for row in entailed_rows(segments, gone) if row.tensor in frozen), None)
 
 
 def _with_rows(segments: SegmentGraph, frozen: Collection[str]) -> frozenset[str]:
-    """Those parameters that may have rows for the channels of earlier structures: few, in most networks."""
+    """Return the parameters that can have rows for channels of earlier structures; usually few."""
     trace = segments.trace
     mixing = {v.id for v in trace if v.role is Role.STEM and v.attributes.get("groups", 1) == 1}
     return frozenset(name for name in frozen if not mixing.issuperset(trace.parameter_readers.get(name, ())))

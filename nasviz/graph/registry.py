@@ -37,6 +37,6 @@ def register_optimizer(space: SearchSpace, optimizer: SpaceOptimizer) -> None:
 
 
 def optimizer_of(space: SearchSpace) -> SpaceOptimizer | None:
-    """The optimizer that works for this very space, if it is still in use."""
+    """Return the optimizer that works for this very space, if it is still in use."""
     found = _OPTIMIZERS.get(id(space))
     return found if found is not None and found.space is space else None

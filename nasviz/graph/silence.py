@@ -18,7 +18,7 @@ ZeroRows = Callable[[str, int], Sequence[bool]]
 
 
 def silent_labels(flow: ChannelFlow, zero_rows: ZeroRows) -> frozenset[int]:
-    """The labels that nothing reads as non-zero, each by the one that stands for all that are one with it."""
+    """Return the root labels of all channels that are zero wherever they are read."""
     touches: dict[str, list[Touch]] = {}
     for touch in flow.touches:
         touches.setdefault(touch.vertex, []).append(touch)
@@ -32,7 +32,7 @@ def silent_labels(flow: ChannelFlow, zero_rows: ZeroRows) -> frozenset[int]:
         return frozenset(zero - loud)
 
     def silenced(held: Sequence[Touch]) -> frozenset[int]:
-        """What all of these tensors of a vertex are zero for."""
+        """Return the labels for which all of these tensors of a vertex are zero."""
         found = [silent_rows(t.labels, zero_rows(t.tensor, t.dim)) for t in held if t.is_zeroed]
         return frozenset.intersection(*found) if found else frozenset()
 

@@ -251,7 +251,7 @@ class SearchSpace:
         return self.on(replace(self.trace, frozen=(*self.trace.frozen, *sorted(added))))
 
     def on(self, trace: TraceGraph, protect: Iterable[int | str] | None = None) -> SearchSpace:
-        """The search space of another trace graph, with the wishes of this one; or with others to protect."""
+        """Return the search space of another trace graph with the same options, or another `protect`."""
         wishes = self.protect if protect is None else protect
         return search_space(trace, wishes, self.collapse, frozen=self.frozen)
 
@@ -461,11 +461,11 @@ class SearchSpace:
         return frozen_segments(self.segments, self.untouchable)
 
     def _written_frozen(self, erased: Iterable[int]) -> str | None:
-        """A frozen parameter, of another segment, of which rows would have to be zero without these."""
+        """Return a frozen parameter of another segment that would need zero rows; `None` if there is none."""
         return frozen_rows(self.segments, self.closure(erased), self.untouchable)
 
     def _frozen_too(self) -> str:
-        """How many structures are frozen, to follow a message that says how many can go."""
+        """Return how many structures are frozen, to follow a message that says how many can go."""
         count = len(self.frozen_structures)
         return (
             f" ({count} more {'is' if count == 1 else 'are'} frozen: train all of their parameters, or"

@@ -213,7 +213,7 @@ def structure_reason(segments: SegmentGraph, s: Segment, shared: dict[str, tuple
 
 
 def frozen_norm(trace: TraceGraph, vertex: Vertex) -> str | None:
-    """Why what passes a norm of buffers stays (torchvision's `FrozenBatchNorm2d`); `None` elsewhere."""
+    """Return why a segment with a norm of buffers stays (`FrozenBatchNorm2d`); `None` without one."""
     for path in (vertex.module, *reversed(vertex.scope)):
         kind = trace.modules.get(path, "") if path else ""
         if kind.startswith("FrozenBatchNorm"):

@@ -191,7 +191,7 @@ def export(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
 
 
 def _against_full(arguments: Mapping[str, Any], network: fx.GraphModule, report: Report) -> str:
-    """How the sub-network compares with the full network that its run has stored, in words."""
+    """Return how the sub-network compares with the full network that its run has stored, in words."""
     if not arguments.get("of_run"):
         return "not checked against the full network again: it was compared when it was cut"
     from nasviz.train.rechecking import compare_with_full

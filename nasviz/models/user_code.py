@@ -99,7 +99,7 @@ def _import(module_name: str, file: Path) -> ModuleType:
 
 
 def _attribute(module: ModuleType, attribute: str, name: str, folder: Path) -> Any:
-    """The object of this name, if it was defined in the trusted folder.
+    """Return the object of this name, if it was defined in the trusted folder.
 
     What a trusted module has imported is not its own: a name that others choose could otherwise reach
     `os.system` through any module that imports torch.
@@ -122,7 +122,7 @@ def _attribute(module: ModuleType, attribute: str, name: str, folder: Path) -> A
 
 
 def _foreign(value: Any, folder: Path) -> str | None:
-    """What an object is that was not defined in the folder; None where it was, or is no code to call."""
+    """Return a description of an object defined outside the folder; None if it was defined inside."""
     if isinstance(value, ModuleType):
         return "a module"
     if isinstance(value, nn.Module):

@@ -12,7 +12,7 @@ __all__ = ["asked_of", "check_asked"]
 
 
 def asked_of(space: SearchSpace) -> dict[str, Any]:
-    """The network, what it holds, and what of it stays, as plain data."""
+    """Return the network, what it holds, and what of it stays, as plain data."""
     return {
         "network": space.trace.name,
         "parameters": space.trace.num_parameters,

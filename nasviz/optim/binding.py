@@ -123,7 +123,7 @@ class SpaceBinding:
 
 
 def trained_space(net: nn.Module, space: SearchSpace, held: Iterable[Tensor]) -> SearchSpace:
-    """The space in which all that an optimizer of the tensors `held` does not train is frozen.
+    """Return the space in which all that an optimizer of the tensors `held` does not train is frozen.
 
     These are the parameters of `net` that are not held, and those that require no gradients now.
     """
@@ -132,7 +132,7 @@ def trained_space(net: nn.Module, space: SearchSpace, held: Iterable[Tensor]) ->
 
 
 def tensors_of(optimizer: Optimizer) -> list[Any]:
-    """All tensors that an optimizer holds, in its order."""
+    """Return all tensors that an optimizer holds, in its order."""
     return [tensor for group in optimizer.param_groups for tensor in group["params"]]
 
 

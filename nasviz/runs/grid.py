@@ -103,7 +103,7 @@ def settings_of(base: RunSettings, point: Point) -> RunSettings:
 
 
 def _known(name: str) -> str:
-    """The name that is recorded, where it is one that can be varied."""
+    """Return the recorded name of a setting that can be varied."""
     if name == "optimizer":
         return "method"
     if name in _AXES or (name.startswith(OF_NETWORK) and name.removeprefix(OF_NETWORK).isidentifier()):

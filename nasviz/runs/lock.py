@@ -213,7 +213,7 @@ def _is_locked(path: Path, flags: int) -> bool:
 
 
 def _adopt(folder: Path) -> FolderLock | None:
-    """The lock of `folder` that the launcher of this process has handed over; None where it has not."""
+    """Return the lock of `folder` that the launcher handed over to this process; None if it did not."""
     names = os.environ.get(HANDED_OVER, "").split(",")
     if not all(name.isdecimal() for name in names):
         return None

@@ -56,7 +56,7 @@ def _sum(key: bytes, kind: str, document: Mapping[str, Any]) -> str:
 
 
 def _read_key() -> bytes | None:
-    """The key, if it is a regular file that only this user can read."""
+    """Return the key, if it is a regular file that only this user can read."""
     try:
         descriptor = os.open(state_folder() / KEY_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
@@ -71,7 +71,7 @@ def _read_key() -> bytes | None:
 
 
 def _new_key() -> bytes | None:
-    """A new key on disk, whole from the start; that of another process where one was faster."""
+    """Return a new key on disk, whole from the start; that of another process where one was faster."""
     folder = state_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -125,7 +125,7 @@ def _of_network(here: NetworkSource, published: NetworkSource) -> str:
 
 
 def _title(settings: RunSettings, name: str) -> str:
-    """The label of a setting inside of a sentence."""
+    """Return the label of a setting as it stands inside a sentence."""
     field = (settings.fields() | settings.method.fields()).get(name)
     return name if field is None else field.title.lower()
 

@@ -118,7 +118,7 @@ class Run:
         return lock.is_held(self.folder)
 
     def has_ended_in(self, states: Collection[str]) -> bool:
-        """Whether the run has ended in one of `states`; asks for no lock. A damaged one has failed."""
+        """Return whether the run has ended in one of `states`; asks for no lock. A damaged one has failed."""
         try:
             return (end := self.end) is not None and end.state in states
         except DataError:

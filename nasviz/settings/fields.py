@@ -155,7 +155,7 @@ def describe_field(name: str, field: FieldInfo) -> Setting:
 
 
 def _parts(annotation: Any) -> list[Any]:
-    """The members of a union, or the type itself."""
+    """Return the members of a union, or the type itself."""
     if get_origin(annotation) in (Union, UnionType):
         return [part for member in get_args(annotation) for part in _parts(member)]
     return [annotation]

@@ -84,7 +84,7 @@ def _migrated_point(point: Mapping[str, Any], base: Mapping[str, Any]) -> dict[s
 
 
 def _as_used(kind: type[MethodSettings], own: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a run of 0.1 really used."""
+    """Return the settings that a run of 0.1 really used."""
     found = {name: value for name, value in own.items() if value is not None}
     if found.get("base", "sgd") != "sgd":
         found.pop("momentum", None)  # recorded, never used

@@ -59,5 +59,5 @@ def plan_steps(
 
 
 def _steps(asked: int | float, total: int) -> int:
-    """A number of steps from a number or a share; a share makes at least one step."""
+    """Return a number of steps from a number or a share; a share makes at least one step."""
     return max(1, round(total * asked)) if isinstance(asked, float) and asked else int(asked)

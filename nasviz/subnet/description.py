@@ -123,7 +123,7 @@ def build(data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> fx.GraphMod
 
 
 def _taken(data: Mapping[str, Any], graph: fx.Graph, inputs: tuple[Input, ...]) -> dict[str, Any] | None:
-    """What the network takes; a folder of an earlier version says it only of inputs that are tensors."""
+    """Return the expected inputs; folders of earlier versions describe only inputs that are tensors."""
     nodes = graph.find_nodes(op="placeholder")
     if "takes" in data:
         return check_description(data["takes"], [str(node.target) for node in nodes]) or None

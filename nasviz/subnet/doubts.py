@@ -12,7 +12,7 @@ __all__ = ["not_zero_yet", "what_went"]
 
 
 def not_zero_yet(net: nn.Module, space: SearchSpace, plan: ConstructionPlan) -> str | None:
-    """Why a construction from zeros alone may not be what was meant; `None` where all is as expected."""
+    """Return why a construction from zeros alone may be unintended; `None` if all is as expected."""
     optimizer = optimizer_of(space)
     selected = tuple(optimizer.selected) if optimizer is not None else ()
     channels = tuple(getattr(optimizer, "channels", ()))
@@ -35,7 +35,7 @@ def not_zero_yet(net: nn.Module, space: SearchSpace, plan: ConstructionPlan) -> 
 def _causes(
     net: nn.Module, optimizer: object | None, selected: tuple[int, ...], channels: tuple[int, ...]
 ) -> list[str]:
-    """What is known of why, and what can be done, as sentences."""
+    """Return the likely causes and remedies, one sentence each."""
     words = []
     if optimizer is not None:
         phase = getattr(optimizer, "phase", "training")
@@ -63,14 +63,14 @@ def _causes(
 
 
 def _masks(net: nn.Module) -> list[str]:
-    """The masks that torch.nn.utils.prune has put on weights of a network."""
+    """Return the masks that torch.nn.utils.prune has put on weights of a network."""
     tensors = named_tensors(net)
     return [n for n in tensors if n.endswith("_mask") and f"{n.removesuffix('_mask')}_orig" in tensors]
 
 
 @torch.no_grad()
 def what_went(net: nn.Module, group: Group, effect: float) -> str | None:
-    """How far what was cut is from zero, and what that means; `None` where it was exactly zero."""
+    """Return how far from zero the removed parameters are; `None` if they are exactly zero."""
     tensors = named_tensors(net)
     parts = [tensors[name] for name in group.tensors]
     parts += [

@@ -63,7 +63,7 @@ def example_inputs(
 
 
 def _completed(value: Any, description: Any, batch: int, like: Tensor) -> Any:
-    """An argument with what no vertex reads: settings as they were traced, and zeros for tensors."""
+    """Return an argument with the parts that no vertex reads: traced values, and zeros for tensors."""
     if isinstance(description, list):
         parts = value if isinstance(value, list) else []
         parts = [*parts, *[None] * (len(description) - len(parts))]

@@ -62,7 +62,7 @@ def _require_tensors(example_inputs: Any, arguments: Any) -> None:
 
 
 def widened(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The same arguments, a batch of one doubled.
+    """Return the arguments with a batch of one doubled.
 
     The first tensor says what the batch is. An axis of one beside a larger batch is no batch: it spreads.
     """

@@ -139,7 +139,7 @@ def _is_torch(frame: FrameType) -> bool:
 
 
 def _used_parts(frame: FrameType, count: int) -> list[bool]:
-    """Which of the names that sizes are unpacked into are read: `h` and `w` often are not."""
+    """Return which of the names that sizes are unpacked into are read: `h` and `w` often are not."""
     code, place = frame.f_code, frame.f_lasti
     instructions = list(dis.get_instructions(code))
     start = next((i for i, found in enumerate(instructions) if found.offset == place), None)
@@ -269,7 +269,7 @@ def _other_sizes(inputs: _Inputs, axes: Mapping[Axis, str]) -> Iterator[dict[Axi
 
 
 def _runs(network: nn.Module, model: nn.Module, probe: Probe) -> bool:
-    """Whether `network` runs at all; cheaper than to compare, and most of those that cannot stop early."""
+    """Return whether `network` runs at all, which is cheaper than a comparison and settles most cases."""
     with torch.no_grad(), borrowed(network), borrowed(model):
         network.eval()
         try:
@@ -282,7 +282,7 @@ def _runs(network: nn.Module, model: nn.Module, probe: Probe) -> bool:
 def _is_free(
     network: nn.Module, model: nn.Module, probe: Probe, reads: Mapping[str, list[int]], tolerance: float
 ) -> bool:
-    """Whether both answer alike to `probe`, and the model's code is handed the sizes in `reads`."""
+    """Return whether both answer alike to `probe`, and the model's code is handed the sizes in `reads`."""
     if not _runs(network, model, probe):
         return False
     try:

@@ -197,7 +197,7 @@ def _check(
 def _problem(
     place: str, value: Any, description: Description, sizes: dict[str, tuple[str, int]]
 ) -> str | None:
-    """What was traced and what was given instead at `place`; `None` where they agree."""
+    """Return what was traced and what was given at `place`; `None` if they agree."""
     if isinstance(description, dict | list) or description[0] == "object":
         return _nested_problem(place, value, description, sizes)
     if description[0] == "anything":
@@ -261,7 +261,7 @@ def _nested_problem(
 
 
 def _said(value: Any) -> str:
-    """A value in a few words; the numbers of an array do not help anybody."""
+    """Return a short description of a value, without the numbers of an array."""
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)}"
     if type(value) in _PLAIN:

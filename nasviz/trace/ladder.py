@@ -244,7 +244,7 @@ def _checked(network: TracedNetwork, task: _Task, rung: Rung, notes: tuple[str, 
 
 
 def _lost_draws(network: TracedNetwork, task: _Task, found: Answers, tolerance: float) -> list[str]:
-    """What goes missing where the model draws random numbers in training mode.
+    """Return which random numbers of training mode the traced network does not draw.
 
     Both answered alike to the first seed. A path that Python's generator drew was the same by chance, and a
     branch that is left out once in a hundred times was there: so other seeds are tried, more of them where
@@ -278,7 +278,7 @@ def _draws_nothing(network: TracedNetwork, task: _Task, tolerance: float) -> str
 
 
 def _described(network: TracedNetwork, task: _Task, tolerance: float, *, is_batched: bool) -> dict[str, Any]:
-    """What `network` takes, by the names of its arguments."""
+    """Return what `network` takes, by the names of its arguments."""
     names = argument_names(task.model, len(task.args))
     arguments = dict(zip(names, task.args, strict=True)) | task.kwargs
     proven = prove_free_axes(network, task.model, task.probe, task.reads, tolerance)
@@ -296,12 +296,12 @@ def _described(network: TracedNetwork, task: _Task, tolerance: float, *, is_batc
 
 
 def _key(step: Any) -> Any:
-    """The key, index or attribute of one step of a pytree's path."""
+    """Return the key, index or attribute of one step of a pytree's path."""
     return next(getattr(step, name) for name in ("key", "idx", "name") if hasattr(step, name))
 
 
 def _scripted(model: nn.Module) -> str:
-    """What to do about parts of TorchScript, where a network has such."""
+    """Return a remedy if the network has TorchScript parts, else an empty text."""
     parts = [name for name, part in model.named_modules() if isinstance(part, torch.jit.ScriptModule)]
     words = f"; {', '.join(parts[:5])} {'is' if len(parts) == 1 else 'are'} TorchScript"
     return f"{words}: put the Python modules in their places" if parts else ""

@@ -289,7 +289,7 @@ def _random_state() -> dict[str, Any]:
 
 
 def _gathered(processes: Processes) -> list[dict[str, Any]]:
-    """The random states of all processes, by rank."""
+    """Return the random states of all processes, by rank."""
     buffer = io.BytesIO()
     torch.save(_random_state(), buffer)
     contents = processes.gather(buffer.getvalue())

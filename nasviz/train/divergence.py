@@ -80,7 +80,7 @@ def why_diverged(session: Session, folder: Path) -> str | None:
 
 @torch.no_grad()
 def _is_dead(session: Session) -> bool:
-    """Whether different images have the same outputs."""
+    """Return whether different images have the same outputs."""
     images = session.split.validation
     batch = images.batch(torch.arange(min(SAMPLE, len(images))))[0]
     if len(batch) < 2 or bool((batch == batch[:1]).all()):

@@ -116,7 +116,7 @@ def _train_once(run: Run, meeting: Path, trust: tuple[str, ...], tell: Callable[
 
 
 def _failure_among(members: Iterable[subprocess.Popen[bytes]], meeting: Path) -> _Failure | None:
-    """The process that ended on its own account: others that lost it end with an error too, but later."""
+    """Return the process that failed first; those that lost their peer end with an error too, but later."""
     codes = {rank: member.poll() for rank, member in enumerate(members)}
     failed = {rank: code for rank, code in codes.items() if code}
     if not failed:
@@ -135,7 +135,7 @@ def _wait_for_all(members: Iterable[subprocess.Popen[bytes]]) -> None:
 
 @contextmanager
 def _private_folder(place: Path) -> Iterator[Path]:
-    """A new folder for this user alone; what a killed launcher has left in its place is removed."""
+    """Yield a new folder for this user alone; what a killed launcher has left in its place is removed."""
     if place.is_symlink() or place.is_file():
         place.unlink()
     elif place.exists():

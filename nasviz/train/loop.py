@@ -102,7 +102,7 @@ def _batches(session: Session, epoch: int, start: int) -> Iterator[tuple[Batch, 
 
 
 def _told_step(session: Session, batches: tuple[Batch, ...], gauge: Gauge) -> StepRecord:
-    """A step whose failure is one sentence: what the network, its loss or torch raises may be anything.
+    """Take a step, and turn whatever the network, its loss or torch raises into one sentence.
 
     Of several processes none catches: a broken connection has to be told from an error.
 

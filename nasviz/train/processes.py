@@ -156,7 +156,7 @@ def join() -> Processes:
 
 
 def _store(count: int) -> Any:
-    """Where the processes leave their addresses for each other."""
+    """Return the store in which the processes leave their addresses."""
     c10d: Any = distributed  # torch exports these names, but not to type checkers
     if (meeting := os.environ.get(MEETING)) is not None:
         return c10d.FileStore(str(Path(meeting) / "store"), count)

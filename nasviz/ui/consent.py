@@ -161,7 +161,7 @@ def _is_code(asked: NetworkSource | UserImport) -> bool:
 
 
 def _key(asked: NetworkSource | UserImport) -> NetworkSource | UserImport:
-    """What is agreed to: all that decides what runs, with the one folder that the code is taken from."""
+    """Return the key of a consent: everything that decides what runs, and the folder of the code."""
     if not _is_code(asked):
         return asked
     folders = asked.trust if isinstance(asked, NetworkSource) else asked.folders
@@ -172,7 +172,7 @@ def _key(asked: NetworkSource | UserImport) -> NetworkSource | UserImport:
 
 
 def _listed(asked: NetworkSource | UserImport) -> set[NetworkSource | UserImport]:
-    """What the operator has listed: the callable as it is, without anything that others could add to it."""
+    """Return the callables that the operator listed, without arguments that others could add."""
     if asked.name not in options().open:
         return set()
     if isinstance(asked, NetworkSource):

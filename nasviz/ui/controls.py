@@ -120,7 +120,7 @@ def _names(setting: Setting, value: Sequence[str], key: str) -> tuple[str, ...]:
 
 
 def _steps(setting: Setting, value: int | float, key: str) -> int | float:
-    """A number of steps, or below 1 a share of all."""
+    """Return a number of steps, or below 1 a share of all."""
     found = st.number_input(setting.title, 0.001, 1e9, float(value), format="%g", help=setting.help, key=key)
     return float(found) if found < 1 else round(found)
 

@@ -186,12 +186,12 @@ class Rules:
         return found
 
     def _is_health(self, scope: Scope) -> bool:
-        """Whether only the state of the server is asked for, which monitors do and which tells nothing."""
+        """Return whether the request asks for the health of the server only, as monitors do."""
         is_reading = scope["type"] == "http" and scope["method"] in READING
         return is_reading and scope["path"] == f"{self.base}/_stcore/health"
 
     def _needs_origin(self, scope: Scope) -> bool:
-        """Whether a request changes something, or comes from a script; browsers name its origin then."""
+        """Return whether a request can change something or comes from a script: browsers send its origin."""
         is_reading = scope["type"] == "http" and scope["method"] in READING
         return not is_reading or bool(_all(scope, b"origin"))
 
@@ -244,13 +244,13 @@ def _all(scope: Scope, name: bytes) -> list[str]:
 
 
 def _only(scope: Scope, name: bytes) -> str | None:
-    """The value of a header that may stand in a request once; None where it is missing or repeated."""
+    """Return the value of a header that may stand in a request once; None where it is missing or repeated."""
     found = _all(scope, name)
     return found[0] if len(found) == 1 else None
 
 
 def _arrived_at(scope: Scope) -> frozenset[str]:
-    """The address of this machine at which the request arrived; no name server can bind a number anew."""
+    """Return the address at which the request arrived; DNS rebinding cannot change a number."""
     address = (scope.get("server") or ("", None))[0]
     if not re.fullmatch(r"[0-9.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*", address):
         return frozenset()
@@ -276,7 +276,7 @@ def _query(scope: Scope) -> list[tuple[str, str]]:
 
 
 def _without_token(scope: Scope) -> str:
-    """The address without its token: it does not stay in the address bar, nor in what people copy from it."""
+    """Return the address without its token, so that it is not left in the address bar or copied from it."""
     # One slash at its begin, whatever was asked for: two would name another host.
     path = "/" + quote(scope["path"].lstrip("/"), safe="/")
     rest = [(name, value) for name, value in _query(scope) if name != "token"]

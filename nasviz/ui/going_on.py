@@ -43,7 +43,7 @@ def go_on(cut: Cut) -> None:
 
 
 def _kept(before: RunSettings) -> dict[str, Any]:
-    """What fine-tuning takes over from the run that has left the sub-network."""
+    """Return the settings that fine-tuning takes over from the run of the sub-network."""
     names = [name for name in RunSettings.model_fields if name not in NOT_KEPT]
     names += [name for name in OF_WEIGHTS if before.method.has(name)]
     return {name: before.value(name) for name in names}

@@ -127,7 +127,7 @@ def _tell_start(run: Run) -> None:
 
 
 def _last_line(run: Run) -> str:
-    """The last words of the worker."""
+    """Return the last line of the worker's log."""
     return last_line(run.folder)[:400]
 
 

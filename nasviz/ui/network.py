@@ -124,7 +124,7 @@ def _exactness(analysis: Analysis) -> str:
 
 
 def _free(analysis: Analysis) -> str:
-    """The axes along which inputs may have any size."""
+    """Return the axes along which inputs may have any size."""
     if not analysis.free_axes:
         return ""
     return f" Inputs may have any size along these axes: {inert(axes_text(analysis.free_axes))}."

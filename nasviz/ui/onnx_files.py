@@ -108,7 +108,7 @@ class Shelf:
 
 @st.cache_resource(max_entries=1, show_spinner=False)
 def shelf() -> Shelf:
-    """The files of this server; the folder goes when it ends, or with the next one if it is killed."""
+    """Return the files of this server; the folder goes when it ends, or with the next one if it is killed."""
     held = ExitStack()
     atexit.register(held.close)
     return Shelf(held.enter_context(scratch_folder("onnx")))

@@ -110,7 +110,7 @@ def name_of(summary: RunSummary, among: Sequence[RunSummary]) -> str:
 
 
 def _tail(summary: RunSummary) -> Tail | None:
-    """What a run has recorded; None where it has nothing, or is damaged, as the list says."""
+    """Return the record of a run; None if it is empty or damaged, as the list says."""
     try:
         run = session.store().open(summary.id)
         last_step, _ = read_position(run.folder)

@@ -163,7 +163,7 @@ def _grid() -> SweepSettings | None:
 
 
 def _points(method: str, chosen: Mapping[str, Sequence[Any]]) -> tuple[Point, ...]:
-    """What a method is run with: every choice among the settings that it has."""
+    """Return the points of a method: every combination of the choices that it has settings for."""
     axes = [axis(name, values) for name, values in chosen.items() if METHODS[method].has(name)]
     return tuple({"method": method} | dict(point) for point in expand(axes))
 

@@ -212,7 +212,7 @@ def _values(source: NetworkSource) -> tuple[dict[str, Any], ChosenData]:
 
 
 def _method(kind: str) -> type[MethodSettings]:
-    """All methods; for text those that weigh operations, which share their weights in a recurrent cell."""
+    """Return the chosen method; for text only those that weigh the operations of a recurrent cell."""
     if kind == "images":
         return controls.choose_entry("Optimizer", METHODS, "optimizer")
     table = {name: method for name, method in METHODS.items() if method.family == RELAXED}

@@ -13,7 +13,7 @@ from nasviz.draw.report import Section, html_report
 from nasviz.draw.view import GraphView
 from nasviz.graph import search_space
 from tests.bench.cells import cells
-from tests.ui.component.conftest import ARGUMENTS, CHROMIUM
+from tests.conftest import ARGUMENTS, CHROMIUM
 
 MEASURE = """
 async () => {
