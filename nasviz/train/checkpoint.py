@@ -228,7 +228,9 @@ def _load(session: Session, state: Mapping[str, Any], path: Path) -> None:
     if state.get("version") != VERSION:
         raise CheckpointError(f"{path} has version {state.get('version')}, this nasviz reads {VERSION}")
     # What an older nasviz did not know takes its default, as when the run itself is opened.
-    if placeless(RunSettings.from_json(state["settings"])) != placeless(session.settings):
+    # The device says where a run computes, not what: a cut by hand opens any run on the CPU.
+    saved = RunSettings.from_json(state["settings"]).changed(device=session.settings.device)
+    if placeless(saved) != placeless(session.settings):
         raise CheckpointError(f"{path} belongs to a run with other settings; it cannot be resumed with these")
     session.network.load_state_dict(state["network"])
     session.optimizer.load_state_dict(state["optimizer"])

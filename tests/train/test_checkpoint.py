@@ -88,6 +88,15 @@ def test_a_checkpoint_of_other_settings_is_refused(session: Session, run: Run) -
         restore(open_session(short_settings(lr=0.01)), run.folder)
 
 
+def test_a_checkpoint_is_opened_on_another_device(run: Run) -> None:
+    session = open_session(run.settings.changed(device="auto"))
+    next(iter(train(session)))
+    save(session, run.folder)
+    again = open_session(run.settings.changed(device="cpu"))
+    assert restore(again, run.folder) == CURRENT
+    assert again.step == 1
+
+
 def test_parameters_that_are_not_finite_are_never_saved(session: Session, run: Run) -> None:
     before = (run.folder / CURRENT).read_bytes()
     with torch.no_grad():
