@@ -34,7 +34,7 @@ from nasviz.runs.checking import BEST
 from nasviz.runs.files import SPACE, write_bytes, write_json
 from nasviz.runs.requests import Request
 from nasviz.train.checkpoint import restore, save, settle
-from nasviz.train.conclusion import conclude
+from nasviz.train.conclusion import NO_PATH_LEFT, conclude
 from nasviz.train.divergence import why_diverged
 from nasviz.train.evaluation import evaluate
 from nasviz.train.gpu import GpuGauge
@@ -237,7 +237,9 @@ class _Execution:
                 self.writer.event(self.session.step - 1, "diverged", words)
             result = conclude(self.session, self.folder, self.writer)
             if words is not None:
-                result |= {"diverged": words, "outcome": DIVERGED}
+                result["diverged"] = words
+                if result.get("outcome") != NO_PATH_LEFT:  # which has equal outputs too, and says more
+                    result["outcome"] = DIVERGED
             if latencies := _latencies(self.session):
                 result |= {"latencies": _in_short(latencies)}
         except _Cancelled:

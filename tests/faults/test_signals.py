@@ -115,7 +115,7 @@ import sys
 from nasviz.jobs import launch
 launch.WORKER = "tests.jobs.quick_worker"
 from nasviz.cli import main
-options = ["--weight-decay", "0.5", "--epochs", "8", "--device", "cpu", "--slots", "2"]
+options = ["--mixup", "0.5", "--epochs", "8", "--device", "cpu", "--slots", "2"]
 sys.exit(main(["sweep", "--model", "demonet", "--grid", "seed=0..2", *options, "--runs", sys.argv[1]]))
 """
 

@@ -20,8 +20,8 @@ from tests.train.conftest import short_settings
 @pytest.mark.parametrize("optimizer", ["h2spg", "h2spg_otov3", "dhspg", "hspg"])
 def test_no_step_and_no_record_waits_for_a_value(store: Store, optimizer: str) -> None:
     # A tensor without data refuses to be read, as a GPU would make the host wait.
-    k = 0 if optimizer == "hspg" else 3
-    session = open_session(short_settings(optimizer=optimizer, target_sparsity=k))
+    k = {} if optimizer == "hspg" else {"target_sparsity": 3}
+    session = open_session(short_settings(optimizer=optimizer, **k))
     session.network.to("meta")
     session.device = torch.device("meta")
     if optimizer != "hspg":
