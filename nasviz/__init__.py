@@ -15,9 +15,9 @@ __all__ = [
     "export_pt2",
     "fold_switches",
     "load",
+    "nas",
     "optim",
     "project_to_zero_",
-    "relax",
     "save",
     "search_space",
     "settle_switches",
@@ -46,7 +46,7 @@ _HOMES = {
     "fold_switches": ("nasviz.switches", "fold_switches"),
     "settle_switches": ("nasviz.switches", "settle_switches"),
     "optim": ("nasviz.optim", None),
-    "relax": ("nasviz.relax", None),
+    "nas": ("nasviz.nas", None),
     "zoo": ("nasviz.models", None),
 }
 

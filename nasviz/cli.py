@@ -200,7 +200,7 @@ def _export(args: argparse.Namespace) -> int:
 def _genotype(args: argparse.Namespace) -> int:
     from nasviz.draw.genotype import cells_of, genotype_dot, summary
     from nasviz.draw.layout import layout
-    from nasviz.graph.genotypes import genotype_json, genotype_text
+    from nasviz.graph.cells.genotypes import genotype_json, genotype_text
 
     cells = cells_of(_open(args))
     for cell in cells:

@@ -25,7 +25,7 @@ TORCH_WING = {
     "models",
     "data",
     "train",
-    "relax",
+    "nas",
 }
 MAY_IMPORT = {
     "errors": set(),
@@ -37,11 +37,12 @@ MAY_IMPORT = {
     "runs": {"errors", "catalog", "settings"},
     "draw": {"errors", "graph", "runs", "catalog", "settings"},
     "trace": {"errors", "graph"},
+    "onnx_viewer": {"errors", "graph", "trace"},
     "subnet": {"errors", "graph", "trace"},
     "switches": {"errors", "graph", "trace"},
     "saliency": {"errors", "graph", "trace", "subnet"},
     "optim": {"errors", "graph", "catalog", "settings", "saliency"},
-    "relax": {"errors", "graph", "settings", "trace", "subnet", "switches", "optim"},
+    "nas": {"errors", "graph", "settings", "trace", "subnet", "switches", "optim"},
     "models": {"errors", "catalog", "subnet"},
     "data": {"errors", "catalog", "models"},
     "train": TORCH_WING,
@@ -53,7 +54,7 @@ MAY_IMPORT = {
 HEAVY = {"torch", "torchvision", "onnx", "onnxruntime", "streamlit", "sklearn"}
 OUTSIDE = {  # heavy packages a room may import; everything else is refused to it
     "ui": {"streamlit"},
-    **{room: {"torch"} for room in ["trace", "subnet", "switches", "saliency", "optim", "relax", "train"]},
+    **{room: {"torch"} for room in ["trace", "subnet", "switches", "saliency", "optim", "nas", "train"]},
     "models": {"torch", "torchvision"},
     "data": {"torch", "torchvision", "sklearn"},
 }

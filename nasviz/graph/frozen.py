@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from nasviz.graph.operators import Role
-from nasviz.graph.plan import entailed_rows
-from nasviz.graph.segments import SegmentGraph
-from nasviz.graph.validity import Connectivity
+from nasviz.graph.construction.plan import entailed_rows
+from nasviz.graph.operator_table import Role
+from nasviz.graph.segments.segment_graph import SegmentGraph
+from nasviz.graph.structures.validity import Connectivity
 
 __all__ = [
     "FROZEN",

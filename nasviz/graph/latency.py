@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from nasviz.graph.plan import ConstructionPlan
+from nasviz.graph.construction.plan import ConstructionPlan
 
 __all__ = ["LatencyTable"]
 

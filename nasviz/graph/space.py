@@ -18,9 +18,8 @@ from nasviz.errors import (
     UnknownVertexError,
     require_type,
 )
-from nasviz.graph import selection
-from nasviz.graph.channel_space import ChannelSpace
-from nasviz.graph.dependency import DependencyGraph
+from nasviz.graph.channels.space import ChannelSpace
+from nasviz.graph.construction.plan import ConstructionPlan, entailed_rows, plan
 from nasviz.graph.frozen import (
     FROZEN,
     PROTECTED,
@@ -29,11 +28,12 @@ from nasviz.graph.frozen import (
     frozen_segments,
     is_frozen_reason,
 )
-from nasviz.graph.gates import Gate, gates
-from nasviz.graph.plan import ConstructionPlan, entailed_rows, plan
 from nasviz.graph.protection import from_first_version, protection
-from nasviz.graph.segments import Segment, SegmentGraph, segment
-from nasviz.graph.structures import (
+from nasviz.graph.segments.dependency import DependencyGraph
+from nasviz.graph.segments.segment_graph import Segment, SegmentGraph, segment
+from nasviz.graph.structures import selection
+from nasviz.graph.structures.cell_tying import tie
+from nasviz.graph.structures.discovery import (
     RemovalStructure,
     Slice,
     joint_objections,
@@ -45,11 +45,11 @@ from nasviz.graph.structures import (
     why_not,
     zero_breaker,
 )
-from nasviz.graph.switchable import Switchable, switchable_operations
-from nasviz.graph.switches import Switch, find_branches, find_switches
-from nasviz.graph.ties import tie
+from nasviz.graph.structures.gates import Gate, gates
+from nasviz.graph.structures.switchable import Switchable, switchable_operations
+from nasviz.graph.structures.switches import Switch, find_branches, find_switches
+from nasviz.graph.structures.validity import Connectivity
 from nasviz.graph.trace_graph import TraceGraph
-from nasviz.graph.validity import Connectivity
 
 __all__ = ["Group", "SearchSpace", "require_space", "search_space"]
 

@@ -16,7 +16,7 @@ from typing import Any
 import networkx as nx
 
 from nasviz.errors import GraphError, UnknownVertexError
-from nasviz.graph.operators import Operator, Role, operator
+from nasviz.graph.operator_table import Operator, Role, operator
 
 __all__ = ["Input", "Output", "TraceGraph", "Vertex"]
 

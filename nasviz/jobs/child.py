@@ -243,11 +243,11 @@ def _write_source(network: fx.GraphModule, folder: Path, inputs: Inputs) -> dict
 
 def view_onnx(arguments: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Read an ONNX file that nobody vouches for, and ask of its space whatever the server will ask."""
-    from nasviz.trace import onnx_view
+    from nasviz.onnx_viewer.view import view_onnx as read_file
 
     start = time.perf_counter()
     report(0.1, "checking the file")
-    view = onnx_view.view_onnx(arguments["path"], name=arguments["name"])
+    view = read_file(arguments["path"], name=arguments["name"])
     report(0.5, "finding what could go")
     space = search_space(view.trace_graph, arguments["protect"], arguments["collapse"])
     # What takes too long or too much for a hostile graph ends this process, not the one that draws.

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import ChannelMember, ChannelStructure, SearchSpace
-from nasviz.graph.operators import Channels
+from nasviz.graph.operator_table import Channels
 from nasviz.saliency.rows import RowIndex
 
 __all__ = ["ChannelScores", "attention_pairs"]

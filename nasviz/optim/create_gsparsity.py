@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import ChannelStructure, SearchSpace
-from nasviz.graph.blocks import modules_like
+from nasviz.graph.segments.blocks import modules_like
 from nasviz.optim.binding import SpaceBinding, trained_space
 from nasviz.optim.checks import require_whole
 from nasviz.optim.filter_sparsity import FilterSparsity

@@ -14,8 +14,8 @@ from nasviz.errors import CheckpointError
 from nasviz.optim.checks import below_one
 from nasviz.optim.group_optimizer import GroupOptimizer
 from nasviz.optim.groups import TensorGroup, merge
-from nasviz.optim.reach import Reach
 from nasviz.optim.redundant import RedundantGroups
+from nasviz.optim.step_bound import Reach
 from nasviz.saliency import StructureIndex, gradient_cosine
 
 __all__ = ["ProjectingOptimizer"]

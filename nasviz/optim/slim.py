@@ -16,9 +16,9 @@ from torch import Generator, Tensor
 from nasviz.errors import CheckpointError
 from nasviz.optim.checks import below_one, positive_steps
 from nasviz.optim.directions import Trail, learning_rates
-from nasviz.optim.forwarding import Forwarding
 from nasviz.optim.groups import Rows, TensorGroup
 from nasviz.optim.halfspace import has_left_halfspace
+from nasviz.optim.optimizer_wrapper import Forwarding
 from nasviz.optim.progressive import progressive_factor
 from nasviz.optim.regularization import Regularization
 from nasviz.optim.selecting import SelectingOptimizer

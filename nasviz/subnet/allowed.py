@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from nasviz.errors import ExportError, GraphError
-from nasviz.graph.operators import OPERATORS
+from nasviz.graph.operator_table import OPERATORS
 
 __all__ = ["function_name", "function_named"]
 

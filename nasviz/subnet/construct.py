@@ -16,15 +16,15 @@ from torch import fx
 from nasviz.errors import ConstructionError, NothingZeroWarning, require_type
 from nasviz.graph import ConstructionPlan, SearchSpace, TraceGraph
 from nasviz.graph.space import require_space
-from nasviz.subnet import probes
+from nasviz.subnet import parity_inputs
 from nasviz.subnet.doubts import not_zero_yet, what_went
 from nasviz.subnet.erase import drop_operands_, drop_outputs_
 from nasviz.subnet.feed import remember_inputs
-from nasviz.subnet.fill import insert_fills_
 from nasviz.subnet.fold import fold_constants_
 from nasviz.subnet.gather import insert_gathers_
 from nasviz.subnet.parity import Check, Networks, Return, check_parity, precision, tolerance
 from nasviz.subnet.report import Report, report
+from nasviz.subnet.scatter_zeros import insert_fills_
 from nasviz.subnet.simplify import allow_any_layout_, delete_dead_code_, without_unused_modules
 from nasviz.subnet.slice import cut_tensors_, retype_
 from nasviz.subnet.zero import (
@@ -130,7 +130,7 @@ def _plan(
 
 def _returns(lively: fx.GraphModule, space: SearchSpace, plan: ConstructionPlan) -> list[Return]:
     """In a network of much work: the structure nearest to the outputs, by itself."""
-    if plan.macs_before <= probes.MUCH_WORK or not plan.selected or plan.gates or plan.channels:
+    if plan.macs_before <= parity_inputs.MUCH_WORK or not plan.selected or plan.gates or plan.channels:
         return []
     last = max(plan.selected, key=lambda i: space.trace.places[space.segments[i].vertices[-1]])
     others = [i for i in plan.selected if i != last]

@@ -24,8 +24,8 @@ from torch.utils import _pytree as pytree
 
 from nasviz.errors import ConstructionError, InputError
 from nasviz.graph import ConstructionPlan, Slice, TraceGraph
-from nasviz.subnet.lockstep import Memory, run
-from nasviz.subnet.probes import Probe, probes
+from nasviz.subnet.cached_execution import Memory, run
+from nasviz.subnet.parity_inputs import Probe, probes
 from nasviz.subnet.program import Program
 from nasviz.subnet.slice import cut
 from nasviz.subnet.zero import drawn_weights, named_tensors

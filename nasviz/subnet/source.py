@@ -15,9 +15,9 @@ from typing import Any
 
 from torch import fx, nn
 
+from nasviz.subnet.codegen_rules import call_source, literal, variable
 from nasviz.subnet.description import distinct_tensors
 from nasviz.subnet.erase import leaving_node
-from nasviz.subnet.idioms import call_source, literal, variable
 from nasviz.subnet.modules import settings_of
 from nasviz.subnet.stochastic_depth import StochasticDepth
 from nasviz.subnet.templates import CHECK, HEAD, LOADER, STOCHASTIC_DEPTH

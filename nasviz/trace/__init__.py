@@ -7,10 +7,10 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from nasviz.trace.ladder import trace, trace_quietly, warn_of_changes
 from nasviz.trace.leaves import OutputForm
 from nasviz.trace.network import TracedNetwork
 from nasviz.trace.parity import Parity
+from nasviz.trace.strategies import trace, trace_quietly, warn_of_changes
 from nasviz.trace.submodules import splice, trace_submodule
 
 __all__ = ["OutputForm", "Parity", "TracedNetwork", "splice", "trace", "trace_quietly", "trace_submodule"]

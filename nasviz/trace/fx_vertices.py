@@ -8,7 +8,7 @@ from math import prod
 
 from torch import Tensor, fx, nn
 
-from nasviz.graph.operators import AtZero, operator
+from nasviz.graph.operator_table import AtZero, operator
 from nasviz.graph.trace_graph import Attribute, Input, Output, TraceGraph, Vertex
 from nasviz.trace.calls import nodes_in
 from nasviz.trace.network import TracedNetwork

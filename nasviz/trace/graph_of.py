@@ -27,7 +27,7 @@ from nasviz.trace.calls import (
 )
 from nasviz.trace.export import Program
 from nasviz.trace.leaves import Position
-from nasviz.trace.lift import Lifted, ModuleCall
+from nasviz.trace.module_recovery import Lifted, ModuleCall
 from nasviz.trace.network import TracedNetwork
 from nasviz.trace.objects import leaf_paths
 from nasviz.trace.origin import Origin

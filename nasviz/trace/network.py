@@ -15,7 +15,7 @@ from nasviz.graph.trace_graph import TraceGraph
 from nasviz.trace.calls import dead_code, leaving, nodes_in
 from nasviz.trace.export import Program
 from nasviz.trace.leaves import OutputForm
-from nasviz.trace.lift import Lifted, ModuleCall
+from nasviz.trace.module_recovery import Lifted, ModuleCall
 from nasviz.trace.objects import leaf_paths
 from nasviz.trace.origin import ORIGIN
 from nasviz.trace.parity import Parity

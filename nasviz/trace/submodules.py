@@ -16,10 +16,10 @@ from torch.utils import _pytree as pytree
 
 from nasviz.errors import ConstructionError, TraceError, require_type
 from nasviz.trace.expected import first_line, widened
-from nasviz.trace.ladder import trace_call, warn_of_changes
 from nasviz.trace.network import TracedNetwork
 from nasviz.trace.objects import understand
 from nasviz.trace.state import borrowed, require_module
+from nasviz.trace.strategies import trace_call, warn_of_changes
 
 __all__ = ["splice", "trace_submodule"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from nasviz.graph.operators import AtZero, operator
+from nasviz.graph.operator_table import AtZero, operator
 from nasviz.trace.behaviour import (
     INPUT,
     KEEPS,

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from nasviz import relax, subnet
+from nasviz import nas, subnet
 from nasviz.guarded_files import PRIVATE_FILE
+from nasviz.nas import Derived, RelaxedOptimizer, SparseNAS, WidthSearch
 from nasviz.optim import FilterSparsity, PenaltySearch, Slim
-from nasviz.relax import Derived, RelaxedOptimizer, SparseNAS, WidthSearch
 from nasviz.runs import Evaluation, Run, Writer
 from nasviz.runs.files import SEARCHED, SPACE, SUBNET, make_folder, require_folder, write_json
 from nasviz.subnet import Subnetwork
@@ -98,13 +98,13 @@ def _derive(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
     loss, accuracy = _judge(session, writer, "full", session.network)
     network = session.network.to("cpu")
     if isinstance(optimizer, SparseNAS):
-        derived = relax.derived_sparse(network, session.space, optimizer)
+        derived = nas.derived_sparse(network, session.space, optimizer)
     else:
-        derived = relax.derived_network(network, session.space, edges_per_node=session.settings.kept_edges)
+        derived = nas.derived_network(network, session.space, edges_per_node=session.settings.kept_edges)
     write_json(folder / SEARCHED, session.space.to_json())
     write_json(folder / SPACE, derived.space.to_json())
     _tell_derivation(session, derived, writer)
-    sub = relax.construct_derived(derived)
+    sub = nas.construct_derived(derived)
     result: dict[str, Any] = {
         "target_sparsity": len(derived.erased),
         "num_structures": len(derived.space.removable),

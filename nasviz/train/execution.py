@@ -17,9 +17,9 @@ from typing import Any
 import torch
 
 from nasviz.errors import InvalidSettingError, NonFiniteLossError
+from nasviz.nas import RelaxedOptimizer, WidthSearch
+from nasviz.nas.methods import RARTS
 from nasviz.optim import PenaltySearch
-from nasviz.relax import RelaxedOptimizer, WidthSearch
-from nasviz.relax.methods import RARTS
 from nasviz.runs import (
     EndState,
     Evaluation,

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from nasviz.nas.rarts import Relaxation
+from nasviz.nas.toy_problem import limit, trajectory
 from nasviz.optim import ProxSGD
 from nasviz.optim.halfspace import halfspace
 from nasviz.optim.prox import group_threshold, soft_threshold, sparse_group_threshold
-from nasviz.relax.rarts import Relaxation
-from nasviz.relax.solvable import limit, trajectory
 
 __all__ = [
     "LESSONS",

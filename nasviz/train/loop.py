@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from nasviz.errors import NasvizError, TrainingError
-from nasviz.relax import RelaxedOptimizer, WidthSearch
+from nasviz.nas import RelaxedOptimizer, WidthSearch
 from nasviz.runs import StepRecord
 from nasviz.train.batches import Batch, epoch_batches, paired_batches
 from nasviz.train.mixup import mix

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from nasviz.nas import WidthSearch
 from nasviz.optim import FilterSparsity, PenaltySearch
 from nasviz.optim.groups import GroupScaler
-from nasviz.relax import WidthSearch
 from nasviz.runs import Writer
 from nasviz.train.channel_words import most_in
 from nasviz.train.evaluation import evaluate

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nasviz.nas import RelaxedOptimizer
 from nasviz.optim import PenaltySearch, SearchOptimizer, Slim
-from nasviz.relax import RelaxedOptimizer
 from nasviz.runs import StepRecord, Writer
 from nasviz.train.channel_words import most_in
 from nasviz.train.session import Session

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from nasviz.relax import RelaxedOptimizer
-from nasviz.relax.moves import Move
+from nasviz.nas import RelaxedOptimizer
+from nasviz.nas.update_steps import Move
 from nasviz.train.batches import Batch
 
 __all__ = ["relaxed_step"]

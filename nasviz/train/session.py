@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.lr_scheduler import LRScheduler
 
-from nasviz import data, models, optim, relax, switches
+from nasviz import data, models, nas, optim, switches
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import SearchSpace, search_space
 from nasviz.models.origin import describe_origin
@@ -35,8 +35,8 @@ from nasviz.train.windows import first_step
 
 if TYPE_CHECKING:
     from nasviz.data import DataSplit, Opened
+    from nasviz.nas import RelaxedOptimizer
     from nasviz.optim import PenaltySearch, SearchOptimizer
-    from nasviz.relax import RelaxedOptimizer
     from nasviz.trace import TracedNetwork
     from nasviz.train.objective import Loss
 
@@ -104,7 +104,7 @@ class Session:
     def counting(self) -> AbstractContextManager[None]:
         """Let the network compute as it counts now: a width search multiplies its channels by scores."""
         optimizer = self.optimizer
-        return optimizer.counting() if isinstance(optimizer, relax.WidthSearch) else nullcontext()
+        return optimizer.counting() if isinstance(optimizer, nas.WidthSearch) else nullcontext()
 
 
 def seed_everything(seed: int) -> None:
@@ -196,7 +196,7 @@ def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session
     is_relaxed = method.family == RELAXED
     if is_relaxed:
         generator = torch.Generator().manual_seed(settings.seed)
-        network, space = relax.with_architecture(
+        network, space = nas.with_architecture(
             network,
             space,
             kind="softmax" if method.has("over") else "plain",
@@ -215,11 +215,11 @@ def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session
     if isinstance(method, GSparsitySettings):
         optimizer = optim.create_gsparsity(network, space, **chosen | {"emphasis": method.multipliers})
     elif method.family == WIDTH:
-        optimizer = relax.create_width(network, space, **{"groups": "dimensions"} | chosen)
+        optimizer = nas.create_width(network, space, **{"groups": "dimensions"} | chosen)
     elif is_relaxed:
         batch = split.train.batch(torch.arange(min(settings.batch_size, len(split.train))))[0].to(device)
         inputs = first_step(network, batch)
-        optimizer = relax.create(method.name, network, space, inputs=inputs, **chosen)
+        optimizer = nas.create(method.name, network, space, inputs=inputs, **chosen)
     else:
         optimizer = optim.create(method.name, network, space, **chosen)
     # What building and tracing drew must not decide what training draws.

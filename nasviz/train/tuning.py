@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nasviz.relax import WidthSearch
-from nasviz.relax.distillation import distillation_loss
+from nasviz.nas import WidthSearch
+from nasviz.nas.distillation import distillation_loss
 from nasviz.train.batches import Batch
 from nasviz.train.objective import logits_of
 

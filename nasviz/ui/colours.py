@@ -10,7 +10,7 @@ from nasviz.catalog import NetworkSource
 from nasviz.draw import GraphView, Overlay, cost_overlay, plan_overlay, saliency_overlay, state_overlay
 from nasviz.draw.live_frame import COSINE, NORM, WEIGHT, last_scores, structure_states
 from nasviz.graph import ConstructionPlan, SearchSpace
-from nasviz.graph.paths import strongest
+from nasviz.graph.structures.paths import strongest
 from nasviz.runs import Run, Tail
 from nasviz.ui import run_facts, scores, session
 from nasviz.ui.controls import keep, kept

@@ -10,7 +10,7 @@ from nasviz.draw.genotype import chosen_cells, genotype_dot, summary
 from nasviz.draw.layout import layout
 from nasviz.errors import LayoutError
 from nasviz.graph import SearchSpace
-from nasviz.graph.genotypes import ChosenCell, genotype_json, genotype_text
+from nasviz.graph.cells.genotypes import ChosenCell, genotype_json, genotype_text
 from nasviz.runs import Run, Tail
 from nasviz.ui import frame
 from nasviz.ui.words import inert

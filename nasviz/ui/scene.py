@@ -11,7 +11,7 @@ from nasviz.draw import GraphView, Overlay, saliency_overlay
 from nasviz.draw.about import About
 from nasviz.draw.live_frame import COSINE, NORM, WEIGHT, LiveFrame, last_scores, live_frame
 from nasviz.graph import SearchSpace
-from nasviz.graph.paths import count_paths, strongest
+from nasviz.graph.structures.paths import count_paths, strongest
 from nasviz.runs import Run, Tail
 from nasviz.ui import colours, graphs, run_facts
 from nasviz.ui.component import chosen_in, live_view, paint_message

@@ -93,7 +93,7 @@ WITH_A_NETWORK: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     ),
     "create without a network": (lambda net, space: nasviz.optim.create("h2spg", space, net), "net must be"),
     "create without a space": (lambda net, space: nasviz.optim.create("h2spg", net, MODEL), "space must be"),
-    "relax, wrong order": (lambda net, space: nasviz.relax.create("darts", space, net), "net must be"),
+    "relax, wrong order": (lambda net, space: nasviz.nas.create("darts", space, net), "net must be"),
     "switches on a model": (lambda net, space: nasviz.add_switches(MODEL, space), "net must be a traced"),
     "switches without a space": (lambda net, space: nasviz.add_switches(net, net), "space must be"),
     "fold a model": (lambda net, space: nasviz.fold_switches(MODEL), "net must be a traced"),

@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 import nasviz
-from nasviz.graph.numbers import _FUNCTIONS, number_after
+from nasviz.graph.operators.constant_propagation import _FUNCTIONS, number_after
 from tests.subnet.networks import Call
 
 CALLS = {

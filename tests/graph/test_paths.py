@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from nasviz.graph.paths import count_paths, strongest
-from nasviz.graph.switches import Switch
+from nasviz.graph.structures.paths import count_paths, strongest
+from nasviz.graph.structures.switches import Switch
 
 
 def switch(structure: int, edge: tuple[str, str]) -> Switch:

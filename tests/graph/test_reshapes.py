@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nasviz.graph.reshapes import reshaped_rows
+from nasviz.graph.operators.reshapes import reshaped_rows
 
 FACTORS = st.lists(st.integers(1, 4), min_size=2, max_size=5)
 

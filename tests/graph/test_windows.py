@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 import nasviz
-from nasviz.graph.moves import window
-from nasviz.graph.passage import Zeros
+from nasviz.graph.operators.axis_rules import window
+from nasviz.graph.operators.propagation import Zeros
 from nasviz.graph.trace_graph import Vertex
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import nasviz
-from nasviz import optim, relax
+from nasviz import nas, optim
 from nasviz.errors import CheckpointError, InvalidSettingError, InvalidSparsityError
 
 
@@ -63,7 +63,7 @@ def loss_of(net):
 def steps(net, optimizer, count=9):
     net.train()
     for _ in range(count):
-        if isinstance(optimizer, relax.RelaxedOptimizer):
+        if isinstance(optimizer, nas.RelaxedOptimizer):
             if optimizer.phase == "training":
                 optimizer.prune()
                 optimizer.tune(loss_of(net))
@@ -89,13 +89,13 @@ def _gsparsity(groups):
 
 
 def _width(groups):
-    return lambda net, space: relax.create_width(
+    return lambda net, space: nas.create_width(
         net, space, projection_steps=5, lr=0.05, groups=groups, weight_decay=0.01
     )
 
 
 def _relaxed(name):
-    return lambda net, space: relax.create(name, net, space, lr=0.05, weight_decay=0.01)
+    return lambda net, space: nas.create(name, net, space, lr=0.05, weight_decay=0.01)
 
 
 METHODS = {
@@ -121,7 +121,7 @@ def train(method, untrained, **wishes):
     net, space = traced(untrained, **wishes)
     if method in ("darts", "milenas", "rarts", "sparsenas"):
         kind = "plain" if method == "sparsenas" else "softmax"
-        net, space = relax.with_architecture(net, space, kind=kind)
+        net, space = nas.with_architecture(net, space, kind=kind)
     before = {name: p.detach().clone() for name, p in net.named_parameters()}
     optimizer = METHODS[method](net, space)
     steps(net, optimizer)
@@ -219,8 +219,8 @@ def test_a_state_of_another_space_is_refused():
     with pytest.raises(CheckpointError, match="protected structures="):
         METHODS["h2spg"](*traced(protect=["blocks.0"])).load_state_dict(first)
     net, space = traced()
-    darts = relax.create("darts", *relax.with_architecture(net, space), lr=0.1)
+    darts = nas.create("darts", *nas.with_architecture(net, space), lr=0.1)
     net, space = traced(protect=["blocks.0"])
-    other = relax.create("darts", *relax.with_architecture(net, space), lr=0.1)
+    other = nas.create("darts", *nas.with_architecture(net, space), lr=0.1)
     with pytest.raises(CheckpointError, match="this optimizer has"):
         other.load_state_dict(darts.state_dict())

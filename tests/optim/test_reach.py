@@ -12,7 +12,7 @@ from nasviz.optim import H2SPG, Selection
 from nasviz.optim.groups import TensorGroup
 from nasviz.optim.momenta import Momenta
 from nasviz.optim.projecting import ProjectingOptimizer
-from nasviz.optim.reach import MARGIN, MEASURE_EVERY, Reach, adam_bound
+from nasviz.optim.step_bound import MARGIN, MEASURE_EVERY, Reach, adam_bound
 from nasviz.saliency import StructureIndex
 from tests.optim.problems import BASES, build, equal, h2spg, train
 

@@ -18,13 +18,13 @@ from torch.nn import functional
 
 import nasviz
 from nasviz.graph import SearchSpace
-from nasviz.graph.cell_graphs import cell_graphs
+from nasviz.graph.cells.cell_graphs import cell_graphs
 from nasviz.models.nas_bench_201 import NasBench201Cell
 from nasviz.models.operations import NAS_BENCH_201_OPERATIONS
+from nasviz.nas import construct_derived, derived_network, derived_sparse, with_architecture
+from nasviz.nas import create as create_relaxed
 from nasviz.optim import create_gsparsity
 from nasviz.optim.groups import GroupScaler
-from nasviz.relax import construct_derived, derived_network, derived_sparse, with_architecture
-from nasviz.relax import create as create_relaxed
 from nasviz.subnet import Subnetwork
 from nasviz.trace import TracedNetwork
 from tests.science.training import accuracy, fit

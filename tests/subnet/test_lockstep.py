@@ -11,9 +11,9 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 import nasviz
-from nasviz.subnet import lockstep
-from nasviz.subnet.lockstep import Memory
-from nasviz.subnet.lockstep import run as run_program
+from nasviz.subnet import cached_execution
+from nasviz.subnet.cached_execution import Memory
+from nasviz.subnet.cached_execution import run as run_program
 from nasviz.subnet.program import Program
 from nasviz.subnet.zero import shallow_copy
 from tests.subnet import networks
@@ -185,8 +185,8 @@ def test_attention_that_drops_nothing_is_computed_once(monkeypatch: pytest.Monke
     torch.manual_seed(0)
     net = nasviz.trace(Attention(p), X).eval()
     memory, made = remembered(net), []
-    call = lockstep._called
-    monkeypatch.setattr(lockstep, "_called", lambda *given: made.append(given[0].node) or call(*given))
+    call = cached_execution._called
+    monkeypatch.setattr(cached_execution, "_called", lambda *v: made.append(v[0].node) or call(*v))
     assert torch.equal(run(net, (X,), memory), net(X))
     assert not made
 
@@ -197,7 +197,9 @@ def test_shapes_of_attention_norms_and_activations_are_known() -> None:
     net = nasviz.trace(Attention(), X).eval()
     values = values_in(net)
     program = Program(net, silent=["out.weight", "out.bias", "narrow.weight", "narrow.bias"])
-    found = {step.node: lockstep._shape_only(step, values) for step in program.steps if step.is_shadow}
+    found = {
+        step.node: cached_execution._shape_only(step, values) for step in program.steps if step.is_shadow
+    }
     shapes = {node: value.shape for node, value in found.items() if isinstance(value, Tensor)}
     assert len(shapes) > 8
     assert shapes == {node: values[node].shape for node in shapes}

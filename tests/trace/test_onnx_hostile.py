@@ -12,9 +12,9 @@ from onnx import helper
 
 from nasviz.errors import OnnxError
 from nasviz.graph import search_space
-from nasviz.trace.onnx_names import plain
-from nasviz.trace.onnx_view import read_onnx
-from nasviz.trace.onnx_wire import Limits, weigh
+from nasviz.onnx_viewer.names import plain
+from nasviz.onnx_viewer.view import read_onnx
+from nasviz.onnx_viewer.wire import Limits, weigh
 from tests.trace.onnx_models import conv, conv_tensors, many_operators, model, value, weight, whole, written
 
 RELU = [helper.make_node("Relu", ["x"], ["y"])]

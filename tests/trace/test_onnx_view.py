@@ -17,7 +17,7 @@ from torchvision.models import resnet18
 import nasviz
 from nasviz.graph import SearchSpace, TraceGraph, search_space
 from nasviz.models.demonet import DemoNet
-from nasviz.trace.onnx_view import read_onnx, view_onnx
+from nasviz.onnx_viewer.view import read_onnx, view_onnx
 from tests.trace.onnx_models import (
     conv,
     conv_tensors,

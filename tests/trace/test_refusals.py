@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nasviz.errors import ParityError, TraceError
-from nasviz.trace import lift, trace
+from nasviz.trace import module_recovery, trace
 from nasviz.trace.parity import Answers, compare, relative_error
 from tests.trace.networks import Residual
 
@@ -124,23 +124,23 @@ def test_a_broken_lift_is_refused_with_numbers(monkeypatch: pytest.MonkeyPatch) 
     network = trace(OtherStride(), torch.randn(2, 3, 8, 8))
     assert [v.module for v in network.trace_graph] == [""]
 
-    monkeypatch.setattr(lift, "_is_equal", lambda attribute, literal: True)
+    monkeypatch.setattr(module_recovery, "_is_equal", lambda attribute, literal: True)
     with pytest.raises(ParityError, match="relative error inf, allowed"):
         trace(OtherStride(), torch.randn(2, 3, 8, 8))
 
 
 def test_a_wrong_wire_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def swapped(program, model, find=lift.lift):
+    def swapped(program, model, find=module_recovery.lift):
         lifted = find(program, model)
         calls = dict(lifted.calls)
         first, second = [node for node in program.graph.nodes if node in calls and "norm" in calls[node].path]
         calls[first], calls[second] = (
-            lift.ModuleCall(calls[b].path, calls[b].module, calls[a].args)
+            module_recovery.ModuleCall(calls[b].path, calls[b].module, calls[a].args)
             for a, b in ((first, second), (second, first))
         )
-        return lift.Lifted(program, model, lifted.origins, calls, lifted.names)
+        return module_recovery.Lifted(program, model, lifted.origins, calls, lifted.names)
 
-    monkeypatch.setattr("nasviz.trace.ladder.lift", swapped)
+    monkeypatch.setattr("nasviz.trace.strategies.lift", swapped)
     with pytest.raises(ParityError, match=r"relative error \d"):
         trace(Residual(), torch.randn(2, 3, 8, 8))
 

@@ -107,7 +107,7 @@ def test_every_node_reads_every_state_before_it_by_every_activation() -> None:
     net = nasviz.trace(model, inputs)
     assert net.trace_graph.macs == NetworkSource("recurrent_cell").entry.published["macs"]
     space = nasviz.search_space(net, collapse=["Highway"])
-    searched: SearchSpace = nasviz.relax.with_architecture(net, space, cells=["RecurrentCell"])[1]
+    searched: SearchSpace = nasviz.nas.with_architecture(net, space, cells=["RecurrentCell"])[1]
     assert len(searched.switches) == 36 * 4
 
 

@@ -11,7 +11,7 @@ import torch
 from nasviz import subnet
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import SearchSpace
-from nasviz.relax import derived_sparse
+from nasviz.nas import derived_sparse
 from nasviz.runs import RunSettings, Store
 from nasviz.train import open_session, train, work
 from nasviz.train.checkpoint import restore, save

@@ -1,0 +1,1 @@
+"""Cells of a supernet: their graphs, genotypes and derivation."""

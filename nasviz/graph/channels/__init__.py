@@ -1,0 +1,1 @@
+"""Channel groups: channels that can only be cut together, across all layers."""

@@ -1,0 +1,1 @@
+"""Construction: what is deleted, and where zeros go from there."""

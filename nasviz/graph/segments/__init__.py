@@ -1,0 +1,1 @@
+"""Segments: vertices that are kept or removed together (Algorithm 2 of ASGNAS)."""

@@ -1,0 +1,1 @@
+"""Removal structures: discovery, validity, gates, switches and the choice of what goes."""

@@ -1,0 +1,163 @@
+"""Switches: multiplications by a parameter, each of which can silence one operation.
+
+A supernet weighs its candidate operations with architecture variables (DARTS, SparseNAS), or scales those
+that have no variables of their own (GSparsity, section 3.1). Here is what a trace graph tells of them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Collection, Hashable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from nasviz.graph.segments.segment_graph import SegmentGraph
+from nasviz.graph.structures.addition_chains import sums
+from nasviz.graph.trace_graph import TraceGraph, Vertex
+
+__all__ = [
+    "SCOPE",
+    "Branch",
+    "Switch",
+    "by_edge",
+    "by_node",
+    "find_branches",
+    "find_switches",
+    "is_switch",
+    "is_switch_parameter",
+]
+
+SCOPE = "switches"
+"""Module of a network that holds their parameters; underscores follow where a network has that name."""
+Key = TypeVar("Key", bound=Hashable)
+_PARAMETER = re.compile(rf"{SCOPE}_*\.[^.]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One operation between two values of a cell."""
+
+    vertex: str
+    """The vertex that it ends with."""
+    structure: int
+    """The segment that this belongs to."""
+    nodes: tuple[str, ...]
+    """The sums, by their last addition, and concatenations that it feeds."""
+    origin: str
+    """Where it begins: the value that the operation is applied to."""
+
+    @property
+    def edge(self) -> tuple[str, str]:
+        """Origin and first node: the candidates of one edge of a cell share it."""
+        return self.origin, self.nodes[0] if self.nodes else self.vertex
+
+
+@dataclass(frozen=True, slots=True)
+class Switch(Branch):
+    """A branch with one factor on its value, the multiplication that it ends with."""
+
+    name: str
+    """The operation, as people read it."""
+    source: str
+    """The vertex or input whose value is scaled."""
+    parameter: str
+    """What the factor is made of; tied switches have the same one."""
+    index: int | None
+    """Its place in the softmax of that parameter; `None` where the parameter is the factor."""
+
+
+def is_switch_parameter(name: str) -> bool:
+    """Whether a parameter of this name belongs to a switch.
+
+    Examples:
+        >>> is_switch_parameter("switches.relu_1"), is_switch_parameter("conv.weight")
+        (True, False)
+    """
+    return _PARAMETER.fullmatch(name) is not None
+
+
+def is_switch(vertex: Vertex) -> bool:
+    """Whether a vertex multiplies one value by a parameter of a switch."""
+    is_scaling = vertex.operator == "mul" and len(vertex.inputs) == 1 and len(vertex.parameters) == 1
+    return is_scaling and is_switch_parameter(vertex.parameters[0])
+
+
+def find_branches(segments: SegmentGraph, exits: Iterable[str]) -> tuple[Branch, ...]:
+    """The branches that end with these vertices, in this order; O(V + E) where none lies in another.
+
+    A branch reaches back to all that only it needs, but not past the nodes that such branches end in.
+    """
+    trace, found = segments.trace, tuple(exits)
+    last = sums(trace)
+    nodes = {v: tuple(dict.fromkeys(last.get(j, j) for j in _joints(trace, v))) for v in found}
+    ends = {node for reached in nodes.values() for node in reached}
+    return tuple(Branch(v, segments.of(v).id, nodes[v], _origin(trace, trace[v], ends)) for v in found)
+
+
+def find_switches(segments: SegmentGraph) -> tuple[Switch, ...]:
+    """All switches of a network, in the order in which it runs them."""
+    trace = segments.trace
+    branches = find_branches(segments, [vertex.id for vertex in trace if is_switch(vertex)])
+    return tuple(_switch(segments, branch) for branch in branches)
+
+
+def _switch(segments: SegmentGraph, branch: Branch) -> Switch:
+    vertex = segments.trace[branch.vertex]
+    index = vertex.attributes.get("index")
+    return Switch(
+        vertex=branch.vertex,
+        structure=branch.structure,
+        nodes=branch.nodes,
+        origin=branch.origin,
+        name=_name(segments, vertex, branch.nodes),
+        source=vertex.inputs[0],
+        parameter=vertex.parameters[0],
+        index=index if isinstance(index, int) else None,
+    )
+
+
+def by_node(switches: Iterable[Switch]) -> dict[str, tuple[Switch, ...]]:
+    """The switches of each node: its incoming operations (the groups of SparseNAS, section 3)."""
+    return _grouped(switches, lambda switch: switch.edge[1])
+
+
+def by_edge(switches: Iterable[Switch]) -> dict[tuple[str, str], tuple[Switch, ...]]:
+    """The switches of each edge: the candidates that DARTS chooses one of."""
+    return _grouped(switches, lambda switch: switch.edge)
+
+
+def _grouped(switches: Iterable[Switch], key: Callable[[Switch], Key]) -> dict[Key, tuple[Switch, ...]]:
+    found: dict[Key, list[Switch]] = {}
+    for switch in switches:
+        found.setdefault(key(switch), []).append(switch)
+    return {place: tuple(members) for place, members in found.items()}
+
+
+def _joints(trace: TraceGraph, vertex_id: str) -> list[str]:
+    return [r for r in trace.consumers[vertex_id] if r in trace and trace[r].is_joint]
+
+
+def _name(segments: SegmentGraph, vertex: Vertex, nodes: tuple[str, ...]) -> str:
+    """That of its segment without it, or of the edge that it stands on."""
+    trace, s, source = segments.trace, segments.of(vertex.id), vertex.inputs[0]
+    if len(s.vertices) > 1 and s.vertices[-1] == vertex.id:
+        return s.name.rpartition("-")[0]
+    begin = trace[source].name if source in trace else source
+    is_edge = source not in trace or len(trace.consumers[source]) > 1
+    return f"identity {begin} → {', '.join(trace[node].name for node in nodes)}" if is_edge else begin
+
+
+def _origin(trace: TraceGraph, last: Vertex, ends: Collection[str]) -> str:
+    """The one value from outside that a branch reads; what its last vertex reads where there are several."""
+    branch, outside = {last.id}, dict.fromkeys(last.inputs)
+    waiting = deque(last.inputs)
+    while waiting:
+        vertex_id = waiting.popleft()
+        is_wanted = vertex_id in trace and vertex_id not in branch and vertex_id not in ends
+        if is_wanted and branch.issuperset(trace.consumers[vertex_id]):
+            branch.add(vertex_id)
+            outside |= dict.fromkeys(trace[vertex_id].inputs)
+            waiting.extend(trace[vertex_id].inputs)
+    origins = [value for value in outside if value not in branch]
+    return origins[0] if len(origins) == 1 else last.inputs[0]

@@ -1,0 +1,246 @@
+"""What the methods on networks share: weights and architecture parameters, each with an optimizer of its own.
+
+Unlike other optimizers these take two losses a step, and compute gradients themselves, because they need them
+at several points.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from nasviz.errors import CheckpointError, InvalidSettingError
+from nasviz.graph import SearchSpace, register_optimizer
+from nasviz.nas.architecture import Architecture
+from nasviz.nas.functional_weights import Copy, Elsewhere
+from nasviz.nas.update_steps import Loss, Move, Step, gradient
+from nasviz.optim.asked import asked_of, check_asked
+from nasviz.optim.binding import tensors_of
+
+__all__ = ["ARCHITECTURE_CLIP", "RelaxedOptimizer", "architecture_adam"]
+
+ARCHITECTURE_CLIP = 10.0
+"""Longest gradient of the architecture parameters (public code of DARTS)."""
+
+
+def architecture_adam(
+    alphas: Iterable[Tensor], *, lr: float = 3e-4, weight_decay: float = 1e-3
+) -> torch.optim.Adam:
+    """The optimizer of architecture parameters in DARTS, MiLeNAS and RARTS."""
+    return torch.optim.Adam(alphas, lr=lr, betas=(0.5, 0.999), weight_decay=weight_decay)
+
+
+class RelaxedOptimizer(Optimizer, ABC):
+    """Trains weights and architecture parameters by turns; see the methods for their order.
+
+    `param_groups`, `state` and `defaults` are those of `inner`, so that schedules act on the weights alone.
+
+    Args:
+        net: The network, whose parameters are moved.
+        inner: Optimizer of all weights; for RARTS those of the primary network.
+        architecture: Optimizer of the architecture parameters, whatever its rule.
+        reading: The architecture parameters as weights of structures, for whoever watches.
+        warmup_steps: Steps at the start in which the architecture stays.
+        clip: Longest gradient of the weights; infinite for no limit.
+
+    Raises:
+        InvalidSettingError: There is nothing to search, or a tensor is none of the network's.
+    """
+
+    space: SearchSpace
+    """The search space it works for, where it was created for one."""
+    reported = "w"
+    """The move whose loss a step returns."""
+
+    def __init__(
+        self,
+        net: nn.Module,
+        inner: Optimizer,
+        architecture: Optimizer,
+        *,
+        reading: Architecture | None = None,
+        warmup_steps: int = 0,
+        clip: float = 5.0,
+    ) -> None:
+        if warmup_steps < 0 or not clip > 0:
+            raise InvalidSettingError(
+                f"warmup_steps={warmup_steps}, clip={clip}: the first must be at least 0, the second above 0"
+            )
+        self.inner, self.architecture, self.reading = inner, architecture, reading
+        self.warmup_steps, self.clip = warmup_steps, clip
+        self.num_steps = 0
+        self.asked: dict[str, Any] = {}
+        """What it was created for, plain data; saved with the state, which fits no other."""
+        # What requires no gradients is frozen: it is neither differentiated nor moved.
+        self.weights, self.alphas = (
+            [tensor for tensor in tensors_of(optimizer) if tensor.requires_grad]
+            for optimizer in (inner, architecture)
+        )
+        if not self.alphas or not self.weights:
+            raise InvalidSettingError(
+                "there are no weights or no architecture parameters that require gradients; add switches"
+                " first, and leave some of both trainable"
+            )
+        self._elsewhere = self._evaluator(net)
+        self._variables: dict[str, Sequence[Tensor]] = {"w": self.weights, "alpha": self.alphas}
+        self._is_sharing = False
+        super().__init__(inner.param_groups, inner.defaults)
+        self._share()
+
+    def serve(self, space: SearchSpace, trained: SearchSpace | None = None, **asked: Any) -> None:
+        """Note the search space that this optimizer works for, and what was asked of it."""
+        self.asked = asked_of(trained or space) | asked
+        register_optimizer(space, self)
+
+    @property
+    def phase(self) -> str:
+        """`warm-up` as long as the architecture stays, then `search`."""
+        return "warm-up" if self.num_steps < self.warmup_steps else "search"
+
+    @property
+    def structure_ids(self) -> tuple[int, ...]:
+        """Ids of the structures that are weighed; empty without a `reading`."""
+        return () if self.reading is None else self.reading.structure_ids
+
+    @property
+    def score_vector(self) -> Tensor | None:
+        """The weight of each of them now, on the device; `None` without a `reading`."""
+        return None if self.reading is None else self.reading.by_structure()
+
+    @property
+    def scores(self) -> dict[int, float]:
+        """The same by id."""
+        vector = self.score_vector
+        return {} if vector is None else dict(zip(self.structure_ids, vector.tolist(), strict=True))
+
+    @property
+    def selected(self) -> tuple[int, ...]:
+        """Nothing: what goes is derived from the weights when the search has ended."""
+        return ()
+
+    @property
+    def orphaned(self) -> tuple[int, ...]:
+        """Nothing, for the same reason."""
+        return ()
+
+    @property
+    def zeroed_by(self) -> dict[int, str]:
+        """Nothing: weights of a softmax are never zero."""
+        return {}
+
+    @property
+    def zeroed_at(self) -> dict[int, int]:
+        """Nothing, likewise."""
+        return {}
+
+    @property
+    def num_zero(self) -> int:
+        """How many structures are zero."""
+        return 0
+
+    def step(  # type: ignore[override]  # two losses, not one that may be left out
+        self,
+        train: Callable[[], Tensor],
+        validation: Callable[[], Tensor],
+        on_move: Callable[[Move], None] = lambda move: None,
+    ) -> Tensor:
+        """One iteration of the method; the loss at the move called `reported`, before it.
+
+        Args:
+            train: Runs the network, as it stands, on a batch of the first half of the data (D_a).
+            validation: The same for the second half (D_p).
+            on_move: Called with each move, before it is made.
+        """
+        losses = self._elsewhere.loss(train), self._elsewhere.loss(validation)
+        steps = self._warm_up(*losses) if self.phase == "warm-up" else self._iteration(*losses)
+        loss = None
+        for step in steps:
+            if isinstance(step, Move):
+                on_move(step)
+                if step.variable == self.reported:
+                    loss = step.loss
+                self._make(step)
+        self.num_steps += 1
+        assert loss is not None
+        return loss
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Refused, but for what the inner optimizer has already."""
+        if self._is_sharing:
+            raise InvalidSettingError("give all weights to the inner optimizer before the search begins")
+        super().add_param_group(param_group)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain types and tensors only; the weights of the network itself are the network's to save."""
+        return {
+            "class": type(self).__name__,
+            "num_steps": self.num_steps,
+            "asked": dict(self.asked),
+            "inner": self.inner.state_dict(),
+            "architecture": self.architecture.state_dict(),
+            "copies": [
+                {"weights": [w.detach() for w in copy.weights], "statistics": copy.statistics}
+                for copy in self._copies()
+            ],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on exactly where `state_dict` was taken.
+
+        Raises:
+            CheckpointError: The state is that of another method.
+        """
+        if state_dict.get("class") != type(self).__name__:
+            raise CheckpointError(
+                f"this state was saved by {state_dict.get('class')!r} and cannot be loaded into"
+                f" {type(self).__name__}"
+            )
+        check_asked(state_dict.get("asked", {}), self.asked)
+        self.num_steps = state_dict["num_steps"]
+        self.inner.load_state_dict(state_dict["inner"])
+        self.architecture.load_state_dict(state_dict["architecture"])
+        for copy, saved in zip(self._copies(), state_dict["copies"], strict=True):
+            copy.load_(saved["weights"], saved["statistics"])
+        self._share()
+
+    def _evaluator(self, net: nn.Module) -> Elsewhere:
+        """What evaluates the network at other weights and architecture parameters."""
+        return Elsewhere(net, self.weights, self.alphas)
+
+    @abstractmethod
+    def _iteration(self, train: Loss, validation: Loss) -> Iterator[Step]:
+        """The steps of one iteration."""
+
+    def _warm_up(self, train: Loss, validation: Loss) -> Iterator[Step]:
+        """The same without moving the architecture."""
+        loss = train(self.weights, self.alphas)
+        yield Move("w", gradient(loss, self.weights), loss.detach())
+
+    def _copies(self) -> Sequence[Copy]:
+        """Weights besides those of the network."""
+        return ()
+
+    def _make(self, move: Move) -> None:
+        """Move one variable along its gradient, with the optimizer that it belongs to."""
+        moved = self._variables[move.variable]
+        for tensor, grad in zip(moved, move.gradient, strict=True):
+            tensor.grad = grad
+        is_architecture = move.variable == "alpha"
+        limit = ARCHITECTURE_CLIP if is_architecture else self.clip
+        if limit < float("inf"):
+            nn.utils.clip_grad_norm_(moved, limit)
+        (self.architecture if is_architecture else self.inner).step()
+        # What has no gradient stays: a later move of the same optimizer must not move this variable again.
+        for tensor in moved:
+            tensor.grad = None
+
+    def _share(self) -> None:
+        self.param_groups = self.inner.param_groups
+        self.state = self.inner.state
+        self.defaults = self.inner.defaults
+        self._is_sharing = True
