@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from nasviz.catalog import NetworkSource
 from nasviz.errors import InvalidSettingError
-from nasviz.jobs import Scheduler, Slot, launch, scheduler_of
+from nasviz.jobs import Scheduler, Slot, launch, ray_engine, scheduler_of
 from nasviz.runs import RunSettings, Sweep, SweepSettings, SweepStore, axis
 from nasviz.runs.files import PID, read_json
 from tests.train.conftest import short_settings, timeless
@@ -35,12 +36,37 @@ def test_without_ray_it_says_what_to_install(sweeps: SweepStore, monkeypatch: py
     assert sweep.state == "created"
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Ray's processes import the worker that stands in for a real one."""
+    monkeypatch.setattr(launch, "WORKER", "tests.jobs.quick_worker")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+
+
 @pytest.mark.slow
-def test_tasks_that_die_or_fail_are_told_apart_from_those_that_are_done(
-    sweeps: SweepStore, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("is_guarded", [True, False], ids=["guarded", "negative control"])
+def test_no_worker_imports_modules_of_the_current_folder(
+    sweeps: SweepStore, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_guarded: bool
 ) -> None:
     pytest.importorskip("ray")
-    monkeypatch.setattr(launch, "WORKER", "tests.jobs.quick_worker")
+    canary, folder = tmp_path / "canary", tmp_path / "of a stranger"
+    (folder / "tests").mkdir(parents=True)
+    (folder / "tests" / "__init__.py").write_text(f"open({str(canary)!r}, 'w')")
+    sweep = six(sweeps, RunSettings.of(network=NetworkSource("demonet"), device="cpu", epochs=2))
+    monkeypatch.chdir(folder)
+    if not is_guarded:
+        monkeypatch.setattr(ray_engine.contextlib, "chdir", nullcontext)
+    with scheduler_of(sweep, "ray") as scheduler:
+        scheduler.run()
+    assert canary.exists() is not is_guarded
+    assert [run.state for run in sweep.runs() if run] == (["done"] if is_guarded else ["failed"])
+
+
+@pytest.mark.slow
+def test_tasks_that_die_or_fail_are_told_apart_from_those_that_are_done(
+    sweeps: SweepStore, quick: None
+) -> None:
+    pytest.importorskip("ray")
     base = RunSettings.of(network=NetworkSource("demonet"), device="cpu", epochs=8)
     sweep = six(sweeps, base, axis("mixup", (0, 1, 2, 3, 4, 5)))
     with scheduler_of(sweep, "ray") as scheduler:
