@@ -56,7 +56,7 @@ OUTSIDE = {  # heavy packages a room may import; everything else is refused to i
     "ui": {"streamlit"},
     **{room: {"torch"} for room in ["trace", "subnet", "switches", "saliency", "optim", "nas", "train"]},
     "models": {"torch", "torchvision"},
-    "data": {"torch", "torchvision", "sklearn"},
+    "data": {"torch", "torchvision"},
 }
 DOOR = "nasviz/jobs/child.py"  # the entry of a child process: the one light-wing file that may load torch
 TORCHRUN = "nasviz/train/__main__.py"  # a command line: it takes the arguments of `nasviz train`

@@ -43,10 +43,10 @@ def nasviz(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
     return run
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
+def start(*arguments: object, module: str = "nasviz.cli") -> subprocess.Popen[str]:
     """Run a command in a process of its own, as people do."""
     return subprocess.Popen(
-        [sys.executable, "-m", "nasviz.cli", *map(str, arguments)],
+        [sys.executable, "-m", module, *map(str, arguments)],
         cwd=ROOT,
         env={"PATH": "", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,

@@ -1,18 +1,21 @@
 """Runs are trained, watched, stopped, resumed and cancelled from the command line."""
 
 import json
+import os
 import re
 import signal
-import time
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from nasviz.catalog import NetworkSource
+from nasviz.jobs import launch
 from nasviz.runs import Run, RunSettings, StepRecord, Store, Writer
 from nasviz.runs import open as open_run
 from tests import mixed_network
-from tests.cli.conftest import SMALL, Command, start
+from tests.cli.conftest import SMALL, Command
+from tests.runs.conftest import wait_until
 
 TRAIN = ["train", "--model", *SMALL, "--target-sparsity", "3", "--runs", "@runs"]
 
@@ -68,35 +71,50 @@ def test_a_run_erases_a_collapsed_module_as_one_structure(nasviz: Command, tmp_p
     assert run.end.result["max_relative_error"] < 1e-5
 
 
+def interrupt_after(folder: Path, step: int) -> Thread:
+    """Send this process an interrupt, as Ctrl-C does, once the only run in `folder` is past `step`."""
+
+    def wait() -> None:
+        wait_until(
+            lambda: Store(folder).list() != [] and only_run(folder.parent).tail().last_step > step, 240
+        )
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = Thread(target=wait)
+    thread.start()
+    return thread
+
+
 def test_an_interrupted_run_goes_on_where_it_stopped(nasviz: Command, tmp_path: Path) -> None:
-    arguments = [str(tmp_path / "runs") if word == "@runs" else word for word in TRAIN]
-    process = start(*arguments, "--epochs", 500, "--checkpoint-steps", 10_000)
-    deadline = time.monotonic() + 180
-    assert process.stdout is not None
-    while "start on cpu" not in process.stdout.readline():
-        assert time.monotonic() < deadline
+    ctrl_c = interrupt_after(tmp_path / "runs", 5)
+    said = nasviz(*TRAIN, "--epochs", 500, "--checkpoint-steps", 10_000)
+    ctrl_c.join()
     run = only_run(tmp_path)
-    while run.tail().last_step < 5:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=90)
-    assert process.returncode == 130, err
-    assert "Traceback" not in err
+    assert said.code == 130, said.err
+    assert "Traceback" not in said.err
     assert run.state == "cancelled"
     assert (run.folder / "checkpoint.pt").is_file()
-    assert f"nasviz runs resume {run.id} --runs {tmp_path / 'runs'}" in out
+    assert f"nasviz runs resume {run.id} --runs {tmp_path / 'runs'}" in said.out
 
-    done = run.tail().last_step
-    nasviz("runs", "resume", run.id, "--runs", "@runs", "--detach")
-    while not (run.is_active and run.tail().last_step > done):
-        assert time.monotonic() < deadline, (run.folder / "out.log").read_text()
-        time.sleep(0.1)
+    ctrl_c = interrupt_after(tmp_path / "runs", run.tail().last_step)
+    assert nasviz("runs", "resume", run.id, "--runs", "@runs").code == 130
+    ctrl_c.join()
     assert [event.kind for event in run.tail().events].count("resume") == 1
+    assert run.tail().steps.step.tolist() == list(range(run.tail().last_step + 1))
+
+
+def test_a_detached_run_is_busy_until_it_is_cancelled(
+    nasviz: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "WORKER", "tests.jobs.quick_worker")
+    settings = RunSettings.of(network=NetworkSource("demonet"), epochs=8, mixup=0.5)  # waits after step 4
+    run = Store(tmp_path / "runs").create(settings)
+    assert nasviz("runs", "resume", run.id, "--runs", "@runs", "--detach").code == 0
+    wait_until(lambda: run.is_active and run.tail().last_step == 4)
     busy = nasviz("runs", "resume", run.id, "--runs", "@runs")
     assert busy.code == 2
     assert nasviz("runs", "cancel", run.id, "--runs", "@runs").code == 0
-    assert run.state == "cancelled"
+    wait_until(lambda: run.state == "cancelled")
 
 
 def test_a_run_that_has_not_started_can_be_cancelled(nasviz: Command, tmp_path: Path) -> None:

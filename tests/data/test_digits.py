@@ -78,3 +78,15 @@ def test_what_cannot_be_loaded_is_refused() -> None:
         facts("mnist")
     with pytest.raises(DataError, match="channels, height, width"):
         load("digits", image_shape=(64,))
+
+
+def test_images_labels_and_split_are_those_of_scikit_learn() -> None:
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    original = load_digits()
+    rows = train_test_split(range(1797), test_size=360, stratify=original.target, random_state=0)
+    split = load("digits", image_shape=(1, 8, 8))
+    for part, indices in zip((split.train, split.validation), rows, strict=True):
+        assert part.images[:, 0].tolist() == original.images[indices].tolist()
+        assert part.labels.tolist() == original.target[indices].tolist()
