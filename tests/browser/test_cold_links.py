@@ -15,7 +15,12 @@ ADDRESSES = {page.title: page.script.removeprefix("pages/").removesuffix(".py") 
 ADDRESSES["Start"] = ""
 
 
-@pytest.mark.parametrize("title", ADDRESSES)
+QUICK = ("Start", "Segment graph", "Runs")
+"""One with a form, one with a graph, one with a list; each test starts a server and a child with torch."""
+CASES = [t if t in QUICK else pytest.param(t, marks=pytest.mark.slow) for t in ADDRESSES]
+
+
+@pytest.mark.parametrize("title", CASES)
 def test_a_cold_link_shows_its_page(title: str, browser: Browser, page: Page, tmp_path: Path) -> None:
     server = start_server(tmp_path)
     try:

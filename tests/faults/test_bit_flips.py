@@ -17,7 +17,6 @@ from nasviz.cli import main
 from nasviz.errors import NasvizError, UncheckedFilesWarning, WeightsError
 from nasviz.runs import Run, Store, steps_to_csv
 
-FLIPS = 200
 
 
 def is_of_the_run(path: Path) -> bool:
@@ -48,9 +47,11 @@ def shown(run: Run) -> dict[str, Any]:
     }
 
 
-def test_of_200_flipped_bits_none_is_unnoticed(
-    straight: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("flips", [60, pytest.param(200, marks=pytest.mark.slow)])
+def test_of_flipped_bits_none_is_unnoticed(
+    straight: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], flips: int
 ) -> None:
+    """Every file of the run is hit several times."""
     chance = random.Random(7)
     runs = tmp_path / "runs"
     copy = runs / straight.id
@@ -58,8 +59,9 @@ def test_of_200_flipped_bits_none_is_unnoticed(
     files = sorted(p.relative_to(copy) for p in copy.rglob("*") if is_of_the_run(p) and p.stat().st_size)
     expected = shown(Run(copy))
     assert {str(f) for f in files} >= {"end.json", "best.pt", "run.db", "subnet/weights.safetensors"}
+    assert flips > 2 * len(files)
     counts: Counter[str] = Counter()
-    for number in range(FLIPS):
+    for number in range(flips):
         name = files[number % len(files)]
         whole = (copy / name).read_bytes()
         flip(copy / name, chance.randrange(8 * len(whole)))
@@ -76,8 +78,8 @@ def test_of_200_flipped_bits_none_is_unnoticed(
             left.unlink()
         (copy / name).write_bytes(whole)
     with capsys.disabled():
-        print(f"\n{FLIPS} flipped bits over {len(files)} files: {dict(counts)}, unnoticed: 0")
-    assert counts["told"] > FLIPS // 2
+        print(f"\n{flips} flipped bits over {len(files)} files: {dict(counts)}, unnoticed: 0")
+    assert counts["told"] > flips // 2
     assert not counts["told in several lines"]
 
 

@@ -13,6 +13,17 @@ import nasviz
 from tests.laws.cases import LARGE, SMALL, Case, case
 
 SHARES = ("one", "half", "all")
+COUNTS = {
+    "resnet18": 11,
+    "densenet121": 58,
+    "googlenet": 36,
+    "regnet_y_800mf": 18,
+    "mobilenet_v3_small": 6,
+    "swin_t": 24,
+}
+"""How many removal structures networks have, found by another implementation first."""
+MORE_COUNTS = {"convnext_tiny": 18, "vit_b_16": 24}
+"""The same for `make slow`: their operators are in the quick table of test_families.py too."""
 
 
 def erased(made: Case, share: str, seed: int = 0) -> tuple[int, ...]:
@@ -56,8 +67,38 @@ def independent_error(made: Case, chosen: tuple[int, ...], module: torch.nn.Modu
     return max(float((w - g).abs().max() / w.abs().max()) for w, g in zip(wanted, got, strict=True))
 
 
+@pytest.mark.parametrize("name", SMALL, scope="module")
+def test_the_trace_is_exact(name: str) -> None:
+    made = case(name, SMALL[name])
+    assert made.net.parity.warnings == ()
+    assert set(made.net.parity.max_relative_error) >= {"eval", "batch", "train"}
+    assert made.net.parity.worst < 1e-5
+    assert list(made.net.state_dict()) == list(made.model.state_dict())
+    assert made.net.trace_graph.num_parameters == sum(p.numel() for p in made.model.parameters())
+
+
+@pytest.mark.parametrize("name", COUNTS, scope="module")
+def test_networks_have_their_known_number_of_structures(name: str) -> None:
+    assert len(case(name, (SMALL | LARGE)[name]).space.removable) == COUNTS[name]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MORE_COUNTS, scope="module")
+def test_more_networks_have_their_known_number_of_structures(name: str) -> None:
+    assert len(case(name, LARGE[name]).space.removable) == MORE_COUNTS[name]
+
+
+@pytest.mark.slow  # test_zoo.py counts the structures of the same network built by the zoo
+def test_regnet_x_has_its_published_numbers() -> None:
+    from torchvision.models import regnet_x_800mf
+
+    network = nasviz.trace(regnet_x_800mf(num_classes=10), torch.randn(2, 3, 32, 32))
+    space = nasviz.search_space(network)
+    assert (len(space.removable), space.max_sparsity) == (20, 16)
+
+
 @pytest.mark.parametrize("share", SHARES)
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", SMALL, scope="module")
 def test_a_subnetwork_equals_the_zeroed_network(name: str, share: str, record_property) -> None:
     check(name, SMALL[name], share, 0, record_property)
 
@@ -65,14 +106,16 @@ def test_a_subnetwork_equals_the_zeroed_network(name: str, share: str, record_pr
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 4))
 @pytest.mark.parametrize("share", SHARES)
-@pytest.mark.parametrize("name", SMALL | LARGE)
+@pytest.mark.parametrize("name", SMALL | LARGE, scope="module")
 def test_many_subnetworks_equal_their_zeroed_networks(
     name: str, share: str, seed: int, record_property
 ) -> None:
     check(name, (SMALL | LARGE)[name], share, seed, record_property)
 
 
-@pytest.mark.parametrize("name", ["demonet", "stacked_unets", "squeezenet1_1", "mobilenet_v3_small"])
+@pytest.mark.parametrize(
+    "name", ["demonet", "stacked_unets", "squeezenet1_1", "mobilenet_v3_small"], scope="module"
+)
 def test_files_and_exports_hold_the_same_network(name: str, tmp_path: Path) -> None:
     made = case(name, SMALL[name])
     sub = nasviz.construct(made.net, made.space, erased(made, "half"), inputs=made.x)
@@ -84,7 +127,7 @@ def test_files_and_exports_hold_the_same_network(name: str, tmp_path: Path) -> N
     assert export.max_relative_error < 1e-4
 
 
-@pytest.mark.parametrize("name", ["demonet", "stacked_unets", "resnet18"])
+@pytest.mark.parametrize("name", ["demonet", "stacked_unets", "resnet18"], scope="module")
 def test_nothing_erased_changes_nothing(name: str) -> None:
     made = case(name, SMALL[name])
     sub = nasviz.construct(made.net, made.space, ())

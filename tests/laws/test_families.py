@@ -47,6 +47,8 @@ NAMES = (
     *(f"timm/{name}" for name in QUICK_TIMM),
     *(f"transformers/{name}" for name in TRANSFORMERS),
 )
+AGAIN = (*NETWORKS, "timm/test_resnet", "timm/test_vit", "transformers/gpt2")
+"""Cut in double precision and traced again by `make test`; `make slow` does so with all of `NAMES`."""
 QUICK_ONNX = (
     "temporal convolutions",
     "volumetric convolutions",
@@ -125,7 +127,7 @@ def worst(sub: Subnetwork, mode: str) -> float:
     return max(c.relative_error for c in sub.report.checks if c.name.startswith(mode))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES, scope="module")
 def test_single_precision(name: str) -> None:
     made, effects = case(name), []
     assert made.net.parity.rung == "export, training mode, any batch size"
@@ -153,7 +155,12 @@ def from_outside(made: Case, chosen: tuple[int, ...], module: nn.Module) -> floa
     return max(float((w - g).abs().max() / w.abs().max()) for w, g in pairs)
 
 
-@pytest.mark.parametrize("name", NAMES)
+def again(names: tuple[str, ...]) -> list[Any]:
+    """All names; those that are not in `AGAIN` are slow."""
+    return [name if name in AGAIN else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+@pytest.mark.parametrize("name", again(NAMES), scope="module")
 def test_double_precision(name: str) -> None:
     made = case(name)
     net, inputs = copy.deepcopy(made.net).double(), doubled(made.inputs)
@@ -163,7 +170,7 @@ def test_double_precision(name: str) -> None:
         assert worst(sub, "training") <= 1e-10
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", again(NAMES), scope="module")
 def test_a_subnetwork_is_a_network(name: str) -> None:
     made = case(name)
     half = [*made.sets()][-2:][0]
@@ -190,7 +197,9 @@ def test_a_subnetwork_is_a_network(name: str) -> None:
     assert all(gradient.isfinite().all() for gradient in trained)
 
 
-@pytest.mark.parametrize("name", ["volumetric convolutions", "grouped convolutions", "windows of channels"])
+@pytest.mark.parametrize(
+    "name", ["volumetric convolutions", "grouped convolutions", "windows of channels"], scope="module"
+)
 def test_a_shifted_column_breaks_the_law(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = case(name)
     chosen = next(c for c in made.sets() if made.space.plan(c).slices)
@@ -205,7 +214,9 @@ def test_a_shifted_column_breaks_the_law(name: str, monkeypatch: pytest.MonkeyPa
         nasviz.construct(made.net, made.space, chosen, inputs=made.inputs)
 
 
-@pytest.mark.parametrize("name", ["volumetric convolutions", "grouped convolutions", "windows of channels"])
+@pytest.mark.parametrize(
+    "name", ["volumetric convolutions", "grouped convolutions", "windows of channels"], scope="module"
+)
 def test_forgotten_rows_of_a_norm_break_the_law(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = case(name)
     chosen = next(c for c in made.sets() if made.space.group(c).rows)
@@ -219,14 +230,14 @@ def test_forgotten_rows_of_a_norm_break_the_law(name: str, monkeypatch: pytest.M
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("name", [*NAMES, *SLOW_NAMES])
+@pytest.mark.parametrize("name", [*NAMES, *SLOW_NAMES], scope="module")
 def test_many_subnetworks(name: str, seed: int) -> None:
     check_sets(case(name), seed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("name", CLASSIFIERS)
+@pytest.mark.parametrize("name", CLASSIFIERS, scope="module")
 def test_every_classifier_of_torchvision(name: str, seed: int) -> None:
     made = case(f"torchvision/{name}")
     assert made.space.max_sparsity > 0 or name in NOTHING_TO_REMOVE
@@ -256,12 +267,12 @@ def check_onnx(name: str, path: Path) -> None:
     assert nasviz.export_onnx(sub, path / "model.onnx", inputs=made.inputs).max_relative_error < 1e-4
 
 
-@pytest.mark.parametrize("name", QUICK_ONNX)
+@pytest.mark.parametrize("name", QUICK_ONNX, scope="module")
 def test_onnx_agrees(name: str, tmp_path: Path) -> None:
     check_onnx(name, tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in NAMES if n not in (*QUICK_ONNX, *NOT_IN_ONNX)])
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in (*QUICK_ONNX, *NOT_IN_ONNX)], scope="module")
 def test_onnx_agrees_everywhere(name: str, tmp_path: Path) -> None:
     check_onnx(name, tmp_path)

@@ -83,7 +83,7 @@ def double(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("share", SHARES)
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", NETWORKS, scope="module")
 def test_a_slim_network_equals_the_zeroed_one(name: str, share: str) -> None:
     check(case(name), share, 0)
 
@@ -91,13 +91,15 @@ def test_a_slim_network_equals_the_zeroed_one(name: str, share: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 4))
 @pytest.mark.parametrize("share", SHARES)
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", NETWORKS, scope="module")
 def test_many_slim_networks_equal_their_zeroed_ones(name: str, share: str, seed: int) -> None:
     check(case(name), share, seed)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "convnext_tiny", "vit_tiny"])
+@pytest.mark.parametrize(
+    "name", ["resnet18", "mobilenet_v3_small", "convnext_tiny", "vit_tiny"], scope="module"
+)
 def test_networks_of_torchvision_are_slimmed_exactly(name: str) -> None:
     from torchvision.models import VisionTransformer, get_model
 
@@ -132,7 +134,7 @@ def check(made: Case, share: str, seed: int) -> None:
     assert sum(p.numel() for p in small.parameters()) == plan.params_after < plan.params_before
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", NETWORKS, scope="module")
 def test_construction_measures_and_the_result_goes_on(name: str) -> None:
     made = case(name)
     chosen = made.groups("half", 3)
@@ -151,7 +153,7 @@ def test_construction_measures_and_the_result_goes_on(name: str) -> None:
     assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", NETWORKS, scope="module")
 def test_a_wrong_index_map_breaks_the_law(name: str) -> None:
     made = case(name)
     chosen = made.groups("half", 0)
@@ -179,7 +181,7 @@ def test_a_wrong_index_map_breaks_the_law(name: str) -> None:
     assert error(zeroed, small, double(made.x)) > 1e-3
 
 
-@pytest.mark.parametrize("name", ["residual", "dense", "depthwise", "gated", "flattened"])
+@pytest.mark.parametrize("name", ["residual", "dense", "depthwise", "gated", "flattened"], scope="module")
 def test_a_row_that_is_not_zeroed_breaks_the_law(name: str) -> None:
     """A norm's shift belongs to the group: it would be read as a constant."""
     made = case(name)
@@ -195,7 +197,7 @@ def test_a_row_that_is_not_zeroed_breaks_the_law(name: str) -> None:
     assert error(zeroed, small, double(made.x)) > 1e-3
 
 
-@pytest.mark.parametrize("name", ["residual", "transformer", "shuffled by hand"])
+@pytest.mark.parametrize("name", ["residual", "transformer", "shuffled by hand"], scope="module")
 def test_zero_groups_are_read_from_the_weights(name: str) -> None:
     made = case(name)
     chosen = made.groups("half", 1)

@@ -57,7 +57,7 @@ def calibrate_(model: nn.Module, images: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("share", [*SHARES, "counts"])
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", SMALL, scope="module")
 def test_a_small_network_has_its_structures_and_is_cut_exactly(
     name: str, share: str, record_property
 ) -> None:
@@ -70,7 +70,9 @@ def test_a_small_network_has_its_structures_and_is_cut_exactly(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("share", SHARES)
-@pytest.mark.parametrize("name", [n for n in nasviz.zoo.names() if n not in ("mlp_digits", "recurrent_cell")])
+@pytest.mark.parametrize(
+    "name", [n for n in nasviz.zoo.names() if n not in ("mlp_digits", "recurrent_cell")], scope="module"
+)
 def test_a_network_in_full_size_is_cut_exactly(name: str, share: str, record_property) -> None:
     check_case(made(name, small=False), share, 0, record_property)
 
@@ -85,7 +87,7 @@ def space_of(name: str, **settings: Any) -> SearchSpace:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.parametrize("name", STRUCTURES, scope="module")
 def test_structures_are_as_many_as_the_catalog_says(name: str) -> None:
     space, known = space_of(name), NETWORKS[name].published
     assert len(space.removable) == known["num_structures"]
