@@ -9,8 +9,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
-# One file, one process: what a file sets up is set up once.
-SPREAD := -n logical --maxprocesses 4 --dist loadfile
+# tests/conftest.py groups the tests that share what they set up. The groups keep their order: the browser
+# tests, the longest group, begin first.
+SPREAD := -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: run test check check-viewer slow bench science snapshots pictures thumbnails networks clean
 

@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,7 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+TESTS = Path(__file__).parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = (
     "--no-sandbox --disable-gpu --disable-quic --disable-background-networking --disable-component-update "
@@ -52,11 +54,27 @@ def own_main() -> Iterator[None]:
     sys.modules["__main__"] = main
 
 
+WARM = {"context", "live"}
+"""Fixtures that fork workers from a server which has loaded torch once per process of pytest."""
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Try a browser test that fails once more, and say so: two cores carry server, children and Chromium."""
+    """Retry browser tests once, and name the group of each test for `--dist loadgroup`.
+
+    A browser test that fails is repeated and reported, because two cores carry server, children and Chromium.
+    The tests of a group run in one process, so what they set up is set up once: one app and its warm
+    children for all of tests/browser, one server that forks workers, and otherwise one group per file.
+    """
+    warm = {item.path for item in items if WARM & {*getattr(item, "fixturenames", ())}}
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.flaky(reruns=1))
+        if item.path.parent.name == "browser":
+            group = "browser"
+        else:
+            group = "workers" if item.path in warm else str(item.path.relative_to(TESTS))
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,6 @@ from nasviz.errors import NasvizError, UncheckedFilesWarning, WeightsError
 from nasviz.runs import Run, Store, steps_to_csv
 
 
-
 def is_of_the_run(path: Path) -> bool:
     """Leave out the files that SQLite makes while a reader is at work, and takes away itself."""
     return path.is_file() and not path.name.startswith("run.db-")
