@@ -67,7 +67,8 @@ def _stratified_split(labels: np.ndarray, num_validation: int) -> tuple[list[int
         chosen = rng.choice(tied, size=min(len(tied), missing), replace=False)
         num_train[chosen] += 1
         rest[tied] = -1.0
-    train, validation = [], []
+    train: list[int] = []
+    validation: list[int] = []
     for name, count, length in zip(classes, counts, num_train, strict=True):
         order = np.flatnonzero(labels == name)[rng.permutation(count)]
         train.extend(order[:length])

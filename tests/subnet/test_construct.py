@@ -126,8 +126,8 @@ def test_constants_become_part_of_a_bias(name: str) -> None:
 @pytest.mark.parametrize("name", REORDERED_TAILS)
 def test_channels_in_between_others_are_picked_out(name: str) -> None:
     net, space, x = traced(name)
-    gathered = 0
-    for chosen in valid_sets(space):
+    gathered, sets = 0, valid_sets(space)
+    for chosen in sets[:: -(-len(sets) // 6)]:  # at most six: each is traced again
         sub = nasviz.construct(net, space, chosen)
         gathered += len(sub.report.gathered)
         again = nasviz.trace(sub.module, x)
