@@ -19,7 +19,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.base: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --editable ".[app]"
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
@@ -36,8 +36,8 @@ check: $(VENV)/.dev check-viewer
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(PYTEST) --doctest-modules nasviz
-	$(BIN)/codespell nasviz pages tests app.py README.md CHANGELOG.md
+	$(PYTEST) --doctest-modules nasviz --ignore nasviz/ui/app
+	$(BIN)/codespell nasviz tests app.py README.md CHANGELOG.md
 
 # Only developers need node: the app and the package run the modules as they are.
 check-viewer:

@@ -1,15 +1,7 @@
-"""nasviz in the browser: `streamlit run app.py -- --runs DIR --trust DIR`.
-
-This file is two things. The server imports it, and finds Streamlit behind the gate of nasviz. Streamlit runs
-it as a script for each visit to the first page.
-"""
+"""The app of a clone: `streamlit run app.py -- --runs DIR --trust DIR`."""
 
 import streamlit as st
 
-from nasviz.ui import frame, serving, welcome
+from nasviz.ui import serving
 
-if __name__ == "__main__":
-    frame.open_page("Start")
-    welcome.greet()
-else:
-    app = st.App(__file__, middleware=serving.middleware(), lifespan=serving.lifespan)
+app = st.App(serving.SCRIPT, middleware=serving.middleware(), lifespan=serving.lifespan)

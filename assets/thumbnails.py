@@ -15,7 +15,7 @@ from nasviz.draw.dot_segment import segment_drawing
 from nasviz.draw.stitch import lay_out
 from nasviz.draw.thumbnail import thumbnail
 
-FOLDER = Path(__file__).parent / "zoo"
+FOLDER = Path(nasviz.__file__).parent / "ui" / "assets" / "zoo"
 NARROW = {"width": 0.1, "channels": 2}
 SIDE = 32
 PATIENCE_S = 1800.0

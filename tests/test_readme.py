@@ -39,9 +39,10 @@ def test_the_make_targets_exist() -> None:
 
 @pytest.mark.parametrize("line", [x for x in "".join(blocks("sh")).splitlines() if "bin/nasviz" in x])
 def test_the_command_lines_are_understood(line: str) -> None:
-    from nasviz.cli import _parser
+    from nasviz.cli import COMMANDS
+    from nasviz.cli.parsing import application
 
-    _parser().parse_args(line.split()[1:])
+    application(COMMANDS, name="nasviz").parse_args(line.split()[1:], exit_on_error=False)
 
 
 def test_the_pictures_are_there() -> None:

@@ -28,7 +28,7 @@ __all__ = ["METHOD", "RunSettings"]
 
 METHOD = ("method", "optimizer")
 """Names under which flat settings name the search method."""
-DATA, RECIPE, RUN = "Data", "Recipe", "Run"
+SPACE, DATA, RECIPE, RUN = "Search space", "Data", "Recipe", "Run"
 """Groups of the common settings."""
 _COUNT = 10**9
 
@@ -66,10 +66,29 @@ class RunSettings(Settings):
     network: Network
     method: Method = H2SPGSettings()
     """The search method, with its settings."""
-    protect: Names = ()
-    """Structures, vertices or module paths that must stay, by name; structures also as `id:N`."""
-    collapse: Names = ()
-    """Modules that count as one vertex each: class names, or patterns of paths such as `cells.*.op*`."""
+    protect: Names = setting(
+        (),
+        "Protect",
+        "Structure, vertex or module that must stay, by name; a structure also by its id, as id:N.",
+        group=SPACE,
+        metavar="NAME",
+        is_axis=False,
+    )
+    collapse: Names = setting(
+        (),
+        "Collapse",
+        "Modules that count as one vertex each: a class, or a pattern of paths, such as cells.*.op*.",
+        group=SPACE,
+        metavar="NAME",
+        is_axis=False,
+    )
+    frozen: Literal["protected", "removable"] = choice(
+        "protected",
+        "Frozen parameters",
+        "Whether structures with a parameter that does not require gradients must stay, or may be removed.",
+        group=SPACE,
+        is_axis=False,
+    )
     trust: Names = ()
     """Folders that the Python of `data` and `loss` may be imported from; the network has its own."""
     trained_epochs: int = 0

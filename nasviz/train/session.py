@@ -185,7 +185,7 @@ def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session
     entry = settings.network.entry
     # Operations of a recurrent cell share weights and read several values: only whole they can be weighed.
     own = entry.collapse if entry is not None and facts.kind == "text" else ()
-    space = search_space(network, protect=settings.protect, collapse=settings.collapse or own)
+    space = search_space(network, settings.protect, settings.collapse or own, frozen=settings.frozen)
     split = opened.split(tuple(example_inputs[0].shape[1:]))
     _require_classes(settings, opened)
     if loss is None and facts.kind != "text" and (outputs := _num_outputs(network)) is not None:

@@ -14,7 +14,6 @@ from typing import ParamSpec, cast
 
 import streamlit as st
 
-import nasviz
 from nasviz import jobs
 from nasviz.catalog import NetworkSource
 from nasviz.errors import ConsentNeededError, NasvizError
@@ -28,7 +27,7 @@ __all__ = ["PAGES", "Page", "link", "next_steps", "open_page", "tell_errors"]
 
 P = ParamSpec("P")
 
-ICON = Path(nasviz.__file__).parents[1] / "assets" / "icon.svg"
+ICON = Path(__file__).parent / "assets" / "icon.svg"
 
 STYLE = """
 [data-testid="stMain"]:has(.st-key-model-facts) { overflow-anchor: none; }

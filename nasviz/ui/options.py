@@ -1,4 +1,4 @@
-"""Options of the app, given at its start: `streamlit run app.py -- --runs DIR --trust DIR`."""
+"""Options of the app, given at its start: `nasviz app --runs DIR`, `streamlit run app.py -- --runs DIR`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from nasviz.catalog import CALLABLE
 from nasviz.catalog.user_modules import find_module
 from nasviz.errors import InvalidSettingError
 from nasviz.runs.trust import warn_of_runs_inside
+from nasviz.settings.server import SERVER
 
 __all__ = ["HOST", "Options", "options", "parse"]
 
@@ -68,42 +69,19 @@ def parse(arguments: Sequence[str]) -> Options:
         ('nasviz.example.org',)
     """
     parser = _Parser("streamlit run app.py --", add_help=False, allow_abbrev=False)
-    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="folder of the runs")
-    parser.add_argument(
-        "--trust",
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="folder from which networks may be loaded as Python code; may be given several times",
-    )
-    parser.add_argument(
-        "--open",
-        action="append",
-        default=[],
-        metavar="PACKAGE.MODULE:CALLABLE",
-        help="network of a trusted folder that is opened without asking; may be given several times",
-    )
-    parser.add_argument(
-        "--host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="name or address under which browsers reach this server; may be given several times",
-    )
-    parser.add_argument(
-        "--token", metavar="auto|VALUE", help="secret that the address of the app must hold; auto draws one"
-    )
-    parser.add_argument(
-        "--behind-proxy",
-        action="store_true",
-        help="a proxy that authenticates people stands in front, so this server may listen without a token",
-    )
+    for option in SERVER.values():
+        kinds: dict[str, dict[str, Any]] = {
+            "names": {"action": "append", "default": []},
+            "bool": {"action": "store_true"},
+        }
+        flag = f"--{option.name.replace('_', '-')}"
+        parser.add_argument(flag, **kinds.get(option.kind, {"default": option.default}))
     found = parser.parse_args(arguments)
     trust = [Path(folder).expanduser().resolve() for folder in found.trust]
     if lost := [str(folder) for folder in trust if not folder.is_dir()]:
         raise InvalidSettingError(f"--trust names {', '.join(lost)}: no such folder; name one that exists")
     return Options(
-        found.runs.expanduser().resolve(),
+        Path(found.runs).expanduser().resolve(),
         tuple(map(str, trust)),
         tuple(_callable(name, trust) for name in found.open),
         tuple(map(_host, found.host)),

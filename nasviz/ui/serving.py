@@ -17,7 +17,10 @@ from nasviz.errors import InvalidSettingError, NasvizError
 from nasviz.ui.gate import Gate, Rules
 from nasviz.ui.options import Options, options
 
-__all__ = ["lifespan", "middleware", "require_gate", "require_guarded"]
+__all__ = ["SCRIPT", "lifespan", "middleware", "require_gate", "require_guarded"]
+
+SCRIPT = Path(__file__).parent / "app" / "app.py"
+"""Script of the first page; those of the other pages lie in `pages`, in the same folder."""
 
 _has_gate = False
 
@@ -56,7 +59,7 @@ def require_gate() -> None:
     if is_served and not _has_gate:
         raise InvalidSettingError(
             "this page was started by itself, without the checks of who may reach it; start the app instead:"
-            " streamlit run app.py"
+            " nasviz app, or streamlit run app.py"
         )
 
 

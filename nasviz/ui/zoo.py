@@ -15,7 +15,7 @@ from nasviz.ui import session
 __all__ = ["cards"]
 
 CARDS_IN_A_ROW = 4
-PICTURES = Path(__file__).parents[2] / "assets" / "zoo"
+PICTURES = Path(__file__).parent / "assets" / "zoo"
 """Written by `make thumbnails`; a card whose picture is missing has none."""
 
 

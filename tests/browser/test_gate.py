@@ -177,12 +177,12 @@ def test_with_a_token_the_address_that_holds_it_lets_a_browser_in(browser: Brows
 
 
 def test_a_page_that_is_started_by_itself_shows_nothing(browser: Browser, tmp_path: Path) -> None:
-    server = start_server(tmp_path, script="pages/Model.py")
+    server = start_server(tmp_path, script="nasviz/ui/app/pages/Model.py")
     context = browser.new_context()
     try:
         page = context.new_page()
         page.goto(server.url())
-        expect(page.get_by_text("streamlit run app.py")).to_be_visible()
+        expect(page.get_by_text("nasviz app")).to_be_visible()
         assert page.get_by_test_id("stSidebarUserContent").count() == 0
     finally:
         context.close()

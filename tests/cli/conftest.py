@@ -43,7 +43,7 @@ def nasviz(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
     return run
 
 
-def start(*arguments: object, module: str = "nasviz.cli") -> subprocess.Popen[str]:
+def start(*arguments: object, module: str = "nasviz") -> subprocess.Popen[str]:
     """Run a command in a process of its own, as people do."""
     return subprocess.Popen(
         [sys.executable, "-m", module, *map(str, arguments)],

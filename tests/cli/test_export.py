@@ -41,7 +41,7 @@ def test_every_form_reads_back(done: Run, nasviz: Command, tmp_path: Path) -> No
         out / "b",
         "--csv",
         out / "c.csv",
-        "--json",
+        "--record",
         out / "d.json",
         "--onnx-plain",
         out / "e.onnx",

@@ -153,9 +153,7 @@ def test_a_network_of_images_takes_no_other_input(nasviz: Command) -> None:
 @pytest.mark.parametrize(
     "text", ["3,a", "16", "1,0", "N,4<3", "uint:N,4", "a=b=N,4", "1,-3,4", "N,999999,999999"]
 )
-def test_a_malformed_input_ends_with_the_usage(
-    nasviz: Command, capsys: pytest.CaptureFixture[str], text: str
-) -> None:
-    with pytest.raises(SystemExit, match="2"):
-        nasviz("analyze", "m:f", "--input", text)
-    assert "argument --input" in capsys.readouterr().err
+def test_a_malformed_input_is_one_line_that_names_the_option(nasviz: Command, text: str) -> None:
+    said = nasviz("analyze", "m:f", "--input", text)
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert "--input" in said.err

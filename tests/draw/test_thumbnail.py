@@ -15,7 +15,7 @@ from nasviz.errors import LayoutError
 from nasviz.graph import search_space
 from tests.graph.networks import demonet
 
-PICTURES = Path(__file__).parents[2] / "assets" / "zoo"
+PICTURES = Path(__file__).parents[2] / "nasviz" / "ui" / "assets" / "zoo"
 
 
 def dots(svg: str) -> dict[str, int]:

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 import nasviz
-from nasviz import commands
 from nasviz.cli import main
+from nasviz.cli.exporting import check
+from nasviz.cli.reports import run_lines, summary_document
 from nasviz.errors import NasvizError, UncheckedFilesWarning, WeightsError
 from nasviz.runs import Run, Store, steps_to_csv
 
@@ -38,8 +39,8 @@ def shown(run: Run) -> dict[str, Any]:
     return {
         "weights": {name: tensor.numpy().tobytes() for name, tensor in weights.items()},
         "best": {name: tensor.numpy().tobytes() for name, tensor in best.items()},
-        "summary": {k: v for k, v in commands.summary_document(summary).items() if k != "folder"},
-        "lines": [line for line in commands.run_lines(run) if "folder" not in line],
+        "summary": {k: v for k, v in summary_document(summary).items() if k != "folder"},
+        "lines": [line for line in run_lines(run) if "folder" not in line],
         "csv": steps_to_csv(run),
         "model.py": (run.folder / "subnet" / "model.py").read_bytes(),
         "report.json": (run.folder / "subnet" / "report.json").read_bytes(),
@@ -65,7 +66,7 @@ def test_of_flipped_bits_none_is_unnoticed(
         whole = (copy / name).read_bytes()
         flip(copy / name, chance.randrange(8 * len(whole)))
         try:
-            commands.check_files(Run(copy))
+            check(Run(copy))
         except NasvizError as error:
             counts["told"] += 1
             counts["told in several lines"] += "\n" in str(error)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nasviz.commands import FORMS
+from nasviz.cli.exporting import FORMS
 from nasviz.errors import StorageError
 from nasviz.runs import Run, Store, Writer
 from tests.runs.run_writing import record
@@ -36,11 +36,11 @@ def limited() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize("form", ["csv", "json", "parquet", "html", "onnx", "pt2"])
+@pytest.mark.parametrize("form", ["csv", "record", "parquet", "html", "onnx", "pt2"])
 def test_the_old_file_stays_and_the_path_is_named(
     long_run: Run, straight: Run, tmp_path: Path, form: str, request: pytest.FixtureRequest
 ) -> None:
-    run = long_run if form in ("csv", "json", "parquet") else straight
+    run = long_run if form in ("csv", "record", "parquet") else straight
     path = tmp_path / f"out.{form}"
     path.write_bytes(b"old")
     request.getfixturevalue("limited")
@@ -56,7 +56,7 @@ def test_no_half_folder_is_left(straight: Run, tmp_path: Path, limited: None) ->
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("form", ["csv", "json", "parquet"])
+@pytest.mark.parametrize("form", ["csv", "record", "parquet"])
 def test_without_a_limit_the_file_is_replaced(long_run: Run, tmp_path: Path, form: str) -> None:
     path = tmp_path / f"out.{form}"
     path.write_bytes(b"old")

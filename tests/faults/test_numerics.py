@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from nasviz.catalog import NetworkSource
-from nasviz.commands.listing import list_lines, run_lines
+from nasviz.cli.reports import list_lines, run_lines
 from nasviz.errors import DataError, InvalidSettingError, NasvizError, TrainingError
 from nasviz.runs import Run, RunSettings, Store
 from nasviz.runs.files import DATABASE

@@ -14,7 +14,7 @@ import pytest
 
 from nasviz import jobs
 from nasviz.catalog import NetworkSource
-from nasviz.commands.sweeping import sweep_lines
+from nasviz.cli.sweep_progress import sweep_lines
 from nasviz.errors import RunBusyError, RunStateError
 from nasviz.jobs import Scheduler, Slot, launch, sweeping
 from nasviz.runs import Run, RunSettings, Store, Sweep, SweepSettings, SweepStore, axis, lock

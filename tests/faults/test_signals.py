@@ -40,7 +40,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
 def train(folder: Path) -> list[str]:
     options = ["--epochs", "2000", "--checkpoint-steps", "1000000", "--runs", str(folder)]
-    return ["-m", "nasviz.cli", "train", *TRAIN, *options]
+    return ["-m", "nasviz", "train", *TRAIN, *options]
 
 
 def only_run(folder: Path) -> Run | None:

@@ -101,8 +101,10 @@ def test_processes_of_a_run_refuse_by_themselves(tmp_path: Path, runs: Path) -> 
     environment = {"NASVIZ_MEETING": str(tmp_path), "RANK": "1"}
     assert "UntrustedCodeError" in start("nasviz.train.member", run.folder, **environment).stderr
     assert "one process of several" in start("nasviz.train.member", run.folder).stderr
-    told = start("nasviz.train", "--run", run.folder, cwd=tmp_path)
-    assert "torchrun" in told.stderr  # not one of several processes: it ends before it reads the run
+    launched = {"TORCHELASTIC_RUN_ID": "none", "RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
+    launched |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0", "LOCAL_WORLD_SIZE": "1"}
+    told = start("nasviz", "runs", "resume", run.folder, cwd=tmp_path, **launched)
+    assert (told.returncode, "would run Python from" in told.stderr) == (2, True)
     assert not canary.exists()
 
 
@@ -226,7 +228,7 @@ def test_no_code_inside_the_runs_folder_is_trusted(tmp_path: Path, way: str) -> 
 def test_resume_with_trust_of_the_folder_around_runs_no_code_of_a_run(tmp_path: Path, runs: Path) -> None:
     canary = write_code(runs / "stranger" / "code")
     run = strangers_run(runs, naming(runs / "stranger" / "code"), run_id="attack")
-    done = start("nasviz.cli", "runs", "resume", run.id, "--runs", "runs", "--trust", ".", cwd=tmp_path)
+    done = start("nasviz", "runs", "resume", run.id, "--runs", "runs", "--trust", ".", cwd=tmp_path)
     assert done.returncode == 2
     assert "lies inside the trusted folder" in done.stderr  # the warning
     assert "code there is never trusted" in done.stderr
@@ -246,12 +248,12 @@ def test_resuming_a_strangers_run_names_its_code_and_the_command_that_trusts_it(
     canary = write_code(tmp_path / "co de")
     run = strangers_run(runs, naming(tmp_path / "co de"))
     assert not run.is_own
-    done = start("nasviz.cli", "runs", "resume", run.id, "--runs", runs)
+    done = start("nasviz", "runs", "resume", run.id, "--runs", runs)
     assert done.returncode == 2
     assert f"network evil:net from {tmp_path / 'co de' / 'evil.py'}" in done.stderr
     assert not canary.exists()
     assert run.state == "created"
-    other = start("nasviz.cli", "runs", "resume", run.id, "--runs", runs, "--trust", ROOT / "tests")
+    other = start("nasviz", "runs", "resume", run.id, "--runs", runs, "--trust", ROOT / "tests")
     assert "is not trusted here" in other.stderr
     assert not canary.exists()
 
@@ -265,7 +267,7 @@ def at_a_terminal(answer: str, *words: object) -> tuple[int, str]:
     """Type a command and answer its question; its exit code and what it has printed."""
     ours, theirs = pty.openpty()
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-P", "-m", "nasviz.cli", *map(str, words)]
+    command = [sys.executable, "-P", "-m", "nasviz", *map(str, words)]
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
     said = ""

@@ -14,8 +14,8 @@ from nasviz.catalog import NetworkSource
 from nasviz.errors import InvalidSettingError
 from nasviz.runs import Run, RunSettings, Store, SweepSettings, SweepStore
 from nasviz.ui.options import options
+from nasviz.ui.serving import SCRIPT
 
-ROOT = Path(__file__).parents[2]
 CODE = """
 from pathlib import Path
 Path(__file__).with_name("canary").touch()
@@ -80,7 +80,7 @@ def test_a_strangers_run_is_not_resumed_at_a_click(run: Run, monkeypatch: pytest
     monkeypatch.setattr(jobs, "warm", lambda: None)
     monkeypatch.setattr(sys, "argv", ["app.py", "--runs", str(run.folder.parent)])
     options.cache_clear()
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app = AppTest.from_file(str(SCRIPT), default_timeout=60)
     app.query_params["run"] = run.id
     app.run().switch_page("pages/Search_and_train.py").run()
     (start,) = [button for button in app.button if button.label == "Start"]

@@ -54,7 +54,7 @@ def ranks_of(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     found = {}
     for child in psutil.Process(process.pid).children(recursive=True):
         try:
-            if "nasviz.train" in " ".join(child.cmdline()) and "RANK" in (place := child.environ()):
+            if "nasviz" in " ".join(child.cmdline()) and "RANK" in (place := child.environ()):
                 found[int(place["RANK"])] = child
         except psutil.Error:
             continue
@@ -137,12 +137,12 @@ def test_a_cancel_before_the_first_step_is_heard_in_time(store: Store, start: St
 
 
 def test_torchrun_trains_the_same_run_and_finds_it_again_after_a_restart(store: Store, start: Start) -> None:
-    alone = start("nasviz.cli", "train", "--nproc", "2", *OPTIONS, "--runs", str(store.folder))
+    alone = start("nasviz", "train", "--nproc", "2", *OPTIONS, "--runs", str(store.folder))
     said, _ = alone.communicate(timeout=240)
     assert alone.returncode == 0, said.decode()
     (first,) = store.list()
 
-    flags = ["--nproc-per-node", "2", "--max-restarts", "2", "-m", "nasviz.train", *OPTIONS]
+    flags = ["--nproc-per-node", "2", "--max-restarts", "2", "-m", "nasviz", "train", *OPTIONS]
     process = start("torch.distributed.run", *flags, "--runs", str(store.folder))
     wait_until(lambda: len(store.list()) == 2, limit_s=120)
     (other,) = [store.open(s.id) for s in store.list() if s.id != first.id]

@@ -10,7 +10,7 @@ import torch
 
 from nasviz import data
 from nasviz.catalog import NetworkSource
-from nasviz.commands import run_lines
+from nasviz.cli.reports import run_lines
 from nasviz.errors import CheckpointError, InvalidSettingError
 from nasviz.runs import Run, RunSettings, Store
 from nasviz.train import open_session

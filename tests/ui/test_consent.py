@@ -15,8 +15,8 @@ from nasviz.errors import ConsentNeededError
 from nasviz.runs import RunSettings, Store, SweepSettings, SweepStore
 from nasviz.ui import address, consent, session
 from nasviz.ui.options import options
+from nasviz.ui.serving import SCRIPT
 
-ROOT = Path(__file__).parents[2]
 CODE = """
 from pathlib import Path
 Path(__file__).with_name("canary").touch()
@@ -46,7 +46,7 @@ def start(monkeypatch: pytest.MonkeyPatch, trusted: Path, *more: str) -> None:
 
 
 def visit(page: str, **asked: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app = AppTest.from_file(str(SCRIPT), default_timeout=60)
     for name, value in asked.items():
         app.query_params[name] = value
     return app.run().switch_page(f"pages/{page}.py").run()

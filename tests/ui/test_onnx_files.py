@@ -14,9 +14,8 @@ from nasviz.errors import OnnxError
 from nasviz.ui import session
 from nasviz.ui.onnx_files import OnnxFile, Shelf
 from nasviz.ui.options import options
+from nasviz.ui.serving import SCRIPT
 from tests.ui import analyses
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_files_lie_under_names_that_nobody_has_chosen(tmp_path: Path) -> None:
@@ -62,7 +61,7 @@ def test_pages_that_need_weights_say_that_a_file_is_to_look_at(
     monkeypatch.setattr(jobs, "warm", lambda: None)
     monkeypatch.setattr(sys, "argv", ["app.py", "--runs", str(tmp_path)])
     options.cache_clear()
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app = AppTest.from_file(str(SCRIPT), default_timeout=60)
     file = OnnxFile("0" * 24, "my_[net](http://x).onnx")
     app.session_state["nasviz"] = session.Session(file, replace(analyses.mixed(), source=file))
     app.run().switch_page(f"pages/{page}.py").run()

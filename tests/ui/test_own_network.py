@@ -15,9 +15,8 @@ from nasviz.catalog import NetworkSource
 from nasviz.runs import RunSettings, RunSummary
 from nasviz.ui import run_list, session
 from nasviz.ui.options import options
+from nasviz.ui.serving import SCRIPT
 from tests.ui import analyses
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
     monkeypatch.setattr(jobs, "warm", lambda: None)
     monkeypatch.setattr(sys, "argv", ["app.py", "--runs", str(tmp_path / "runs"), "--trust", str(tmp_path)])
     options.cache_clear()
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app = AppTest.from_file(str(SCRIPT), default_timeout=60)
     app.session_state["nasviz"] = session.Session(NetworkSource("demonet"), analysis=analyses.mixed())
     yield app
     options.cache_clear()

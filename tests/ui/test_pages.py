@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from nasviz.ui.frame import ICON, PAGES
+from nasviz.ui.serving import SCRIPT
 
-ROOT = Path(__file__).parents[2]
-SCRIPTS = [ROOT / "app.py", *sorted((ROOT / "pages").glob("*.py"))]
+ROOT = SCRIPT.parent
+SCRIPTS = [SCRIPT, *sorted((ROOT / "pages").glob("*.py"))]
 
 
 def test_the_sidebar_knows_every_page_and_no_other() -> None:

@@ -1,28 +1,39 @@
-"""`nasviz runs list` and `nasviz runs show`: what the files of runs say, for people and for programs."""
+"""What the files of runs say: lines for a terminal, documents for programs, and progress while they train."""
 
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
-from typing import Any
+from shutil import get_terminal_size
+from typing import Any, TextIO
 
 from nasviz.catalog import NetworkSource
-from nasviz.commands.text import table
-from nasviz.commands.watching import progress_line
+from nasviz.cli.text import Steady, plain, table
 from nasviz.draw.run_space import read_space
-from nasviz.runs import Run, RunSettings, RunSummary, to_document
+from nasviz.runs import Run, RunSettings, RunSummary, Tail, to_document
 from nasviz.runs.damage import as_damage
 from nasviz.runs.files import SPACE
 
-__all__ = ["document_of", "list_lines", "result_lines", "run_lines", "summary_document"]
+__all__ = [
+    "Watch",
+    "document_of",
+    "follow",
+    "list_lines",
+    "progress_line",
+    "result_lines",
+    "run_lines",
+    "summary_document",
+]
 
 _HEADER = ("run", "state", "done", "network", "K", "parameters", "accuracy", "note")
 _LONGEST_NOTE = 60
+_BAR_WIDTH = 24
 
 
 def list_lines(summaries: Sequence[RunSummary]) -> Iterator[str]:
-    """A table with one line a run; parameters and accuracy are those of the sub-network."""
+    """Return a table with one line per run; parameters and accuracy are those of the sub-network."""
     return table(_HEADER, [_row(summary) for summary in summaries])
 
 
@@ -40,7 +51,7 @@ def _row(summary: RunSummary) -> tuple[object, ...]:
 
 
 def summary_document(summary: RunSummary) -> dict[str, Any]:
-    """A summary as plain data."""
+    """Return a summary as plain data."""
     values = {item.name: getattr(summary, item.name) for item in fields(RunSummary)}
     settings = None if summary.settings is None else summary.settings.to_json()
     return values | {
@@ -63,13 +74,13 @@ def document_of(run: Run) -> dict[str, Any]:
 
 
 def run_lines(run: Run) -> Iterator[str]:
-    """Return a summary of a run, line by line.
+    """Yield a description of a run, line by line.
 
     Raises:
         DataError: It is damaged.
     """
     with as_damage(run.folder):
-        lines = list(_run_lines(run))  # all or none: half a description reads as if it were whole
+        lines = list(_run_lines(run))  # all or none: half a description looks complete
     yield from lines
 
 
@@ -115,7 +126,7 @@ def _network_words(source: NetworkSource) -> str:
 
 
 def result_lines(run: Run) -> Iterator[str]:
-    """Before and after, of a run that is done; nothing of another."""
+    """Yield what a finished run has removed; nothing for other runs."""
     result = run.end.result if run.end is not None else {}
     if not result or "is_valid" not in result:
         return
@@ -145,9 +156,83 @@ def result_lines(run: Run) -> Iterator[str]:
 
 
 def _pruning_lines(found: Any) -> Iterator[str]:
-    """Accuracy before pruning and at each threshold, of a search by a penalty."""
+    """Yield the accuracy before pruning and at each threshold, after a search by a penalty."""
     if found:
         yield f"  pruning     before it, accuracy {found['accuracy']:.1%}"
         for row in found["thresholds"]:
             words = f"at {row['threshold']:g}: {row['pruned']} gone, accuracy {row['accuracy']:.1%}"
             yield f"              {words}"
+
+
+class Watch:
+    """Prints what a run has recorded since the last look.
+
+    Args:
+        run: The run.
+        out: Where to; the line of steps is shown only on a terminal.
+    """
+
+    def __init__(self, run: Run, out: TextIO | Steady) -> None:
+        self._run = run
+        self._out = out
+        self._after = -1
+        self._num_events = 0
+        self._num_evaluations = 0
+        self._bar = ""
+
+    def look(self) -> None:
+        """Print what is new; costs one query of the store."""
+        tail = self._run.tail(self._after)
+        self._after = tail.last_step
+        for step, text in self._news(tail):
+            self._clear()
+            self._out.write(plain(f"step {step:>6}  {text}") + "\n")
+        if len(tail.steps) and self._out.isatty():
+            self._clear()
+            self._bar = progress_line(tail)[: get_terminal_size().columns - 1]
+            self._out.write(self._bar)
+        self._out.flush()
+
+    def close(self) -> None:
+        """End the line of steps."""
+        if self._bar:
+            self._out.write("\n")
+            self._bar = ""
+
+    def _news(self, tail: Tail) -> list[tuple[int, str]]:
+        """Return events and evaluations that were not printed yet, in the order of their steps."""
+        # A resumed run has lost what lies past its checkpoint: nothing is new until it gets there again.
+        events = tail.events[self._num_events :]
+        evaluations = tail.evaluations[self._num_evaluations :]
+        self._num_events, self._num_evaluations = len(tail.events), len(tail.evaluations)
+        news = [(event.step, event.text) for event in events if event.kind != "redundant"]
+        news += [
+            (item.step, f"{item.network} network: accuracy {item.accuracy:.1%}, loss {item.loss:.3f}")
+            for item in evaluations
+        ]
+        return sorted(news, key=lambda pair: pair[0])
+
+    def _clear(self) -> None:
+        if self._bar:
+            self._out.write("\r" + " " * len(self._bar) + "\r")
+            self._bar = ""
+
+
+def progress_line(tail: Tail) -> str:
+    """Return the last step of a tail as one line."""
+    row, total = tail.steps[-1], tail.total_steps or 1
+    filled = min(_BAR_WIDTH, round(_BAR_WIDTH * (row.step + 1) / total))
+    return (
+        f"[{'#' * filled:.<{_BAR_WIDTH}}] {row.step + 1}/{total} {row.phase}  loss {row.loss:.3f}"
+        f"  accuracy {row.accuracy:.1%}  {row.examples_per_second:,.0f} examples/s  zero {row.zero_groups}"
+    )
+
+
+def follow(run: Run, out: TextIO, *, look_every_s: float = 0.5) -> None:
+    """Watch a run until its worker has ended."""
+    watch = Watch(run, out)
+    while run.is_active:
+        watch.look()
+        time.sleep(look_every_s)
+    watch.look()
+    watch.close()

@@ -1,19 +1,26 @@
-"""`nasviz export`: what a run has left, in forms that other programs read."""
+"""`nasviz export` and `nasviz genotype`: the results of a run, in forms that other programs read."""
 
 from __future__ import annotations
 
-import json
+import json as json_format
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from cyclopts import Parameter
+
+from nasviz.cli.options import RUNS, AsJson, RunName, RunsFolder
+from nasviz.cli.text import answer, say
+from nasviz.draw.genotype import cells_of, genotype_dot, summary
+from nasviz.draw.layout import layout
 from nasviz.draw.model_explorer import model_explorer_archive
 from nasviz.draw.report import subnetwork_report
 from nasviz.draw.run_space import read_space
-from nasviz.errors import ExportError, UncheckedFilesWarning
+from nasviz.errors import ExportError, InvalidSettingError, UncheckedFilesWarning
 from nasviz.graph import ConstructionPlan, SearchSpace
+from nasviz.graph.cells.genotypes import genotype_json, genotype_text
 from nasviz.guarded_files import (
     current_umask,
     exists,
@@ -26,6 +33,7 @@ from nasviz.guarded_files import (
     staging_folder,
 )
 from nasviz.runs import Run, steps_to_csv, to_document
+from nasviz.runs import open as open_run
 from nasviz.runs.checking import UNCHECKED, check_run
 from nasviz.runs.files import SPACE, SUBNET, read_table
 from nasviz.runs.trackers import steps_to_parquet, to_mlflow, to_tensorboard
@@ -33,13 +41,13 @@ from nasviz.runs.trackers import steps_to_parquet, to_mlflow, to_tensorboard
 if TYPE_CHECKING:
     from torch import fx
 
-__all__ = ["FORMS", "check"]
+__all__ = ["FORMS", "check", "export", "genotype"]
 
 
 def export_onnx(run: Run, path: Path) -> str:
     """Write the sub-network as ONNX, compared under onnxruntime with the one it came from.
 
-    Like the other forms, returns what there is to say about the file.
+    Like the other forms, returns a note on the file.
 
     Raises:
         ExportError: The run has no sub-network yet, or the file does not read back as it.
@@ -53,7 +61,7 @@ def export_onnx(run: Run, path: Path) -> str:
 
 
 def export_plain_onnx(run: Run, path: Path) -> str:
-    """The same, but with a node for every operator of the network.
+    """Write ONNX with a node for every operator of the network.
 
     Raises:
         ExportError: The run has no sub-network yet, or the file does not read back as it.
@@ -88,7 +96,7 @@ def _loaded(run: Run) -> tuple[fx.GraphModule, str]:
 
     folder = _subnet_folder(run)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UncheckedFilesWarning)  # said in words by `check`
+        warnings.simplefilter("ignore", UncheckedFilesWarning)  # `check` returns it as text
         module = subnet.load(folder)
     return module, str(compare_with_full(run, module))
 
@@ -110,7 +118,7 @@ def export_model_explorer(run: Run, path: Path) -> str:
 
 
 def _constructed(run: Run) -> tuple[SearchSpace, ConstructionPlan, list[tuple[str, str]]]:
-    """What a run has cut out of what, and how well."""
+    """Return the search space of a run, what it has removed, and how well the sub-network does."""
     _subnet_folder(run)
     assert run.end is not None, "a sub-network is written at the end"
     result = run.end.result
@@ -126,12 +134,12 @@ def _constructed(run: Run) -> tuple[SearchSpace, ConstructionPlan, list[tuple[st
 def export_folder(run: Run, folder: Path) -> str:
     """Write the sub-network to a new folder: Python source, weights, report, checksums.
 
-    Everything is written anew from the network that was read as data. Only a network that imports modules of
-    third parties cannot be read back; its own files are copied then, and no others.
+    Everything is written from the network that was read as data. A network that imports modules of third
+    parties cannot be read back; its own files are copied then, and no others.
 
     Raises:
-        ExportError: The run has no sub-network yet, or something else lies in `folder`.
-        StorageError: The disk is full, or this user may not write there; nothing is left in `folder`.
+        ExportError: The run has no sub-network yet, or `folder` holds something.
+        StorageError: The disk is full, or this user may not write there; `folder` is left as it was.
     """
     from nasviz import subnet
 
@@ -170,7 +178,7 @@ def export_csv(run: Run, path: Path) -> str:
 def export_json(run: Run, path: Path) -> str:
     """Write everything on record."""
     document = to_document(run)
-    replace_file(path, json.dumps(document))
+    replace_file(path, json_format.dumps(document))
     return ", ".join(document)
 
 
@@ -215,7 +223,7 @@ def _subnet_folder(run: Run) -> Path:
 
 
 def check(run: Run) -> str | None:
-    """Check the files of a run before they are exported; return what there is to say where that cannot be.
+    """Check the files of a run before they are exported; return a note where they cannot be checked.
 
     Raises:
         DamagedFileError: A file is not as it was when the run ended; the message names it.
@@ -231,9 +239,71 @@ FORMS: dict[str, Callable[[Run, Path], str]] = {
     "model_explorer": export_model_explorer,
     "folder": export_folder,
     "csv": export_csv,
-    "json": export_json,
+    "record": export_json,
     "parquet": export_parquet,
     "tensorboard": export_tensorboard,
     "mlflow": export_mlflow,
 }
-"""What can be written, by the name of its option; each returns what there is to say about the file."""
+"""What can be written, by the name of its option; each returns a note on the file."""
+
+
+def _form(help: str, metavar: str = "FILE") -> Parameter:  # noqa: A002
+    return Parameter(help=help, metavar=metavar, group="Forms")
+
+
+def export(
+    run: RunName,
+    /,
+    *,
+    onnx: Annotated[Path | None, _form("The sub-network as ONNX, checked.")] = None,
+    onnx_plain: Annotated[Path | None, _form("ONNX with a node for every operator.")] = None,
+    pt2: Annotated[Path | None, _form("The sub-network by torch.export, checked.")] = None,
+    folder: Annotated[Path | None, _form("The sub-network: Python, weights, report.", "DIR")] = None,
+    html: Annotated[Path | None, _form("The report, with graphs that zoom.")] = None,
+    model_explorer: Annotated[Path | None, _form("Graph and node data for Model Explorer, one zip.")] = None,
+    csv: Annotated[Path | None, _form("The steps, one line each.")] = None,
+    parquet: Annotated[Path | None, _form("The steps, one row each.")] = None,
+    record: Annotated[Path | None, _form("Everything on record, as JSON.")] = None,
+    tensorboard: Annotated[Path | None, _form("The curves, as TensorBoard events.", "DIR")] = None,
+    mlflow: Annotated[Path | None, _form("Log to an MLflow store, such as sqlite:///m.db.", "URI")] = None,
+    runs: RunsFolder = RUNS,
+    json: AsJson = False,
+) -> int:
+    """Write the sub-network and the record of a run to files."""
+    given = locals()
+    wanted = {form: path for form in FORMS if (path := given[form]) is not None}
+    if not wanted:
+        options = ", ".join(f"--{form.replace('_', '-')} PATH" for form in FORMS)
+        raise InvalidSettingError(f"nothing to export: name at least one of {options}")
+    opened = open_run(run, runs)
+    note, written = check(opened), {}
+    if note and not json:
+        say(note)
+    for form, path in wanted.items():
+        written[form] = {"path": str(path), "note": FORMS[form](opened, path)}
+        if not json:
+            say(f"wrote {path}: {written[form]['note']}")
+    answer(json=json, document={"run": opened.id, "note": note, "written": written}, lines=())
+    return 0
+
+
+def genotype(
+    run: RunName,
+    /,
+    *,
+    dot: Annotated[Path | None, Parameter(metavar="DIR", help="Write each cell as Graphviz source.")] = None,
+    svg: Annotated[Path | None, Parameter(metavar="DIR", help="Write each cell as a picture.")] = None,
+    runs: RunsFolder = RUNS,
+    json: AsJson = False,
+) -> int:
+    """Print the cells that a run has selected, or would select now."""
+    cells = cells_of(open_run(run, runs))
+    for cell in cells:
+        source, stem = genotype_dot(cell), f"cell-{cell.name.replace(' ', '-')}"
+        if dot is not None:
+            replace_file(dot / f"{stem}.dot", source)
+        if svg is not None:
+            replace_file(svg / f"{stem}.svg", layout(source))
+    lines = [*genotype_text(cells).splitlines(), f"({summary(cells)})"]
+    answer(json=json, document=genotype_json(cells), lines=lines)
+    return 0

@@ -1,4 +1,4 @@
-"""`nasviz sweep`: a grid of runs on this machine, with a table that moves while they work."""
+"""The runs of a sweep trained on this machine, and the table that shows how they stand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from nasviz import jobs
 from nasviz.catalog import PRESETS, Preset
-from nasviz.commands.text import Steady, plain, table
+from nasviz.cli.text import Steady, plain, table
 from nasviz.errors import RunStateError
 from nasviz.runs import (
     Cell,
@@ -44,14 +44,14 @@ def sweep_here(
     engine: str = "local",
     trust: Iterable[str] | None = None,
 ) -> tuple[SweepState, int]:
-    """See to the runs of a sweep in this process until none is left.
+    """Schedule the runs of a sweep from this process until all have ended.
 
     The workers are processes of their own. Ctrl-C, `kill` and the end of the terminal let them save a
     checkpoint and end; a second signal leaves them at work.
 
     Args:
-        sweep: Nobody else may be seeing to it.
-        slots: Runs at the same time; None for one a GPU, or one a core.
+        sweep: A sweep without a scheduler.
+        slots: Runs at the same time; None for one per GPU, or one per core.
         out: Where the table is printed; None for nowhere.
         retry_failed: Whether runs that failed are tried again.
         engine: "local", or "ray" for the machines of a Ray cluster.
@@ -71,7 +71,7 @@ def sweep_here(
             return False
         sweep.ask_to_stop()
         if out is not None:
-            with contextlib.suppress(OSError, RuntimeError):  # gone, or just being written to
+            with contextlib.suppress(OSError, RuntimeError):  # closed, or being written to right now
                 out.write("\nstopping the runs at a checkpoint; a second Ctrl-C leaves them at work\n")
         return True
 
@@ -118,7 +118,7 @@ def follow_sweep(sweep: Sweep, out: TextIO, *, look_every_s: float = 0.5) -> Non
 
 
 def sweep_lines(sweep: Sweep, summaries: Sequence[RunSummary | None] | None = None) -> Iterator[str]:
-    """A line on the whole sweep, then a table with one line for runs that differ in their seed alone."""
+    """Yield a line on the whole sweep, then a table with one line for runs that differ only in their seed."""
     runs = sweep.summaries() if summaries is None else summaries
     counts = Counter("waiting" if run is None else run.state for run in runs)
     title = sweep.labels.name or sweep.settings.title
@@ -155,7 +155,7 @@ def sweep_lines(sweep: Sweep, summaries: Sequence[RunSummary | None] | None = No
 
 
 def bisection_lines(sweep: Sweep) -> Iterator[str]:
-    """What a search for mu has found so far, and its curve; nothing of a grid."""
+    """Yield what a search for mu has found so far, and its curve; nothing for a grid."""
     search, found = sweep.settings.bisection, sweep.found
     if search is None:
         return
@@ -169,7 +169,7 @@ def bisection_lines(sweep: Sweep) -> Iterator[str]:
 
 
 def sweep_list_lines(summaries: Sequence[SweepSummary]) -> Iterator[str]:
-    """A table with one line a sweep."""
+    """Return a table with one line per sweep."""
     rows = []
     for summary in summaries:
         settings = summary.settings
@@ -180,7 +180,7 @@ def sweep_list_lines(summaries: Sequence[SweepSummary]) -> Iterator[str]:
 
 
 def spread_words(spread: Spread | None, show: Callable[[float], str]) -> str:
-    """Mean and, of several values, their standard deviation."""
+    """Return the mean and, for several values, their standard deviation."""
     if spread is None:
         return ""
     return show(spread.mean) + ("" if math.isnan(spread.std) else f" ±{show(spread.std)}")
@@ -220,7 +220,7 @@ def _row(cell: Cell, names: Sequence[str], runs: Sequence[RunSummary | None]) ->
 
 
 def _accuracy(cell: Cell) -> str:
-    """Mean and deviation; a cross where every run has cut its network apart."""
+    """Return mean and deviation; a cross where every run has disconnected its network."""
     if cell.num_invalid and cell.num_invalid == cell.counts["done"]:
         return "x"
     return spread_words(cell.metrics.get("accuracy_subnet"), "{:.1%}".format)
@@ -232,7 +232,7 @@ def _value(point: Mapping[str, Any], name: str) -> object:
 
 
 def _printed(preset: Preset, cell: Cell) -> str:
-    """What the document prints of this line: accuracy and parameters, a cross where no run left a network."""
+    """Return the published accuracy and parameters of this line; a cross where no network was left."""
     row = row_of(preset, cell)
     if row is None:
         return ""
@@ -245,7 +245,7 @@ def _printed(preset: Preset, cell: Cell) -> str:
 
 
 class _Screen:
-    """The table of a sweep: drawn over itself on a terminal, elsewhere a line where something has changed."""
+    """The table of a sweep: redrawn in place on a terminal, elsewhere a line for every change."""
 
     def __init__(self, sweep: Sweep, out: TextIO | Steady | None) -> None:
         self._sweep, self._out = sweep, out
@@ -254,7 +254,7 @@ class _Screen:
         self._due = 0.0
 
     def look(self) -> None:
-        """Draw the table anew, at most once a second."""
+        """Redraw the table, at most once a second."""
         if self._out is None or time.monotonic() < self._due:
             return
         self._due = time.monotonic() + _TABLE_EVERY_S
@@ -267,7 +267,7 @@ class _Screen:
         self._out.flush()
 
     def close(self) -> None:
-        """The table as it is at last."""
+        """Print the final table."""
         if self._out is None:
             return
         self._due = 0.0

@@ -1,41 +1,81 @@
-"""`nasviz analyze`: facts of a network, what could go, and why the rest cannot."""
+"""`nasviz analyze`: what can be removed from a network, and why the rest cannot."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from cyclopts import Parameter
+
+from nasviz import jobs
 from nasviz.catalog import NetworkSource
-from nasviz.commands.text import table
+from nasviz.cli.options import ANY_NETWORK, AsJson, NetworkName, NetworkOptions, source_of, with_settings
+from nasviz.cli.text import answer, plain, table
 from nasviz.draw.labels import axes_text
 from nasviz.graph import Gate, RemovalStructure, SearchSpace, count_switchable, search_space
+from nasviz.settings import RunSettings
 
 if TYPE_CHECKING:
     from nasviz.trace import TracedNetwork
 
-__all__ = ["analysis_lines", "analyze", "viewed"]
+__all__ = ["SPACE", "analysis_lines", "analyze", "analyze_command", "viewed"]
 
+SPACE = {name: RunSettings.fields()[name] for name in ("protect", "collapse", "frozen")}
+"""Settings of runs that decide what the search space holds."""
 _MOST_ROWS = 60
 _MOST_NAMES = 6
 
 
-def analyze(
-    source: NetworkSource,
-    protect: Iterable[str] = (),
-    collapse: Iterable[str] = (),
-    latency: int | None = None,
+@with_settings(SPACE)
+def analyze_command(
+    network: NetworkName,
+    /,
     *,
-    switchable: bool = False,
-) -> dict[str, Any]:
-    """Build and trace a network, generate its search space, and say all about it as plain data.
+    options: NetworkOptions = ANY_NETWORK,
+    latency: Annotated[
+        int | None,
+        Parameter(
+            metavar="BATCH",
+            show_default=False,
+            help="Time every operator for batches of this size, and show what each structure would save.",
+        ),
+    ] = None,
+    switchable: Annotated[
+        bool,
+        Parameter(show_default=False, help="Count pooling and identity edges too, as if each had a switch."),
+    ] = False,
+    json: AsJson = False,
+    **space: Any,
+) -> int:
+    """Show what can be removed from a network, and why the rest cannot.
 
-    Runs the user's code where `source` names a callable. With `latency`, a batch size, every operator is
-    timed on the first CUDA device, else the processor, and each structure told with what it would save.
-    With `switchable`, K is also told as it would be with a switch on each operation without variables.
+    NETWORK may be an ONNX file too, for viewing.
+    """
+    if network.endswith(".onnx"):
+        found = jobs.view_onnx(network, space.get("protect", ()), space.get("collapse", ())).require()
+        document = viewed(plain(network), found, switchable=switchable)
+    else:
+        document = analyze(source_of(network, options), latency, switchable=switchable, **space)
+    answer(json=json, document=document, lines=analysis_lines(document))
+    return 0
+
+
+def analyze(
+    source: NetworkSource, latency: int | None = None, *, switchable: bool = False, **space: Any
+) -> dict[str, Any]:
+    """Build and trace a network, generate its search space, and return the findings as plain data.
+
+    Runs the user's code where `source` names a callable.
+
+    Args:
+        source: The network.
+        latency: Batch size for which every operator is timed, on the first CUDA device or the processor.
+        switchable: Whether K is also given as it would be with a switch on each operation without weights.
+        **space: Options of `nasviz.search_space`.
 
     Raises:
-        NasvizError: The network cannot be built or traced, or a wish names nothing.
+        NasvizError: The network cannot be built or traced, or a name matches nothing.
     """
     from nasviz import models
     from nasviz.trace import trace_quietly
@@ -52,15 +92,15 @@ def analyze(
         "changed_training": list(network.parity.changed_training),
         "free_axes": {name: list(axes) for name, axes in network.parity.free_axes.items()},
     }
-    space = search_space(network, protect, collapse)
-    document = facts | _document(space, switchable=switchable)
-    return document if latency is None else document | _timed(network, space, document, latency)
+    found = search_space(network, **space)
+    document = facts | _document(found, switchable=switchable)
+    return document if latency is None else document | _timed(network, found, document, latency)
 
 
 def _timed(
     network: TracedNetwork, space: SearchSpace, document: Mapping[str, Any], batch_size: int
 ) -> dict[str, Any]:
-    """The latency of the network, and its structures with the milliseconds that each would save."""
+    """Return the latency of the network, and its structures with the milliseconds that each would save."""
     from nasviz.subnet import measure_vertices
     from nasviz.subnet.feed import example_inputs
     from nasviz.train.session import choose_device
@@ -76,7 +116,7 @@ def _timed(
 
 
 def viewed(name: str, result: Mapping[str, Any], *, switchable: bool = False) -> dict[str, Any]:
-    """The same of an ONNX file, from what `nasviz.jobs.view_onnx` has found in it."""
+    """Return the findings on an ONNX file, from what `nasviz.jobs.view_onnx` returns."""
     facts = {key: result[key] for key in ("rung", "parity", "warnings")}
     space = SearchSpace.from_json(result["space"])
     return {"network": {"name": name}} | facts | _document(space, switchable=switchable)
@@ -107,7 +147,7 @@ def _counts(space: SearchSpace) -> dict[str, int]:
 
 
 def _structure(space: SearchSpace, structure: RemovalStructure) -> dict[str, Any]:
-    """One structure, with what the network would save by losing it and all that depends on it."""
+    """Return a structure, with what removing it and everything that depends on it would save."""
     document = {
         "id": structure.id,
         "name": structure.name,
@@ -126,7 +166,7 @@ def _structure(space: SearchSpace, structure: RemovalStructure) -> dict[str, Any
 
 
 def _gate(space: SearchSpace, gate: Gate) -> dict[str, Any]:
-    """One gate, with what the network would save were a number in its place."""
+    """Return a gate, with what a number in its place would save."""
     plan = space.plan((), gates=(gate.id,))
     return {
         "id": gate.id,
@@ -140,7 +180,7 @@ def _gate(space: SearchSpace, gate: Gate) -> dict[str, Any]:
 
 
 def analysis_lines(document: dict[str, Any]) -> Iterator[str]:
-    """What `analyze` found, for people."""
+    """Yield the findings as lines of text."""
     shapes = "; ".join("x".join(map(str, shape[1:])) for shape in document["inputs"])
     parity = document["parity"]
     agreement = f"; largest relative difference {max(parity.values()):.2g}" if parity else ""

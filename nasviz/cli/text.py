@@ -1,13 +1,17 @@
-"""Text for a terminal: names come from models and files, so nothing in them may steer it."""
+"""Text for a terminal. Names come from networks and files, so control characters in them are replaced."""
 
 from __future__ import annotations
 
+import json as json_format
+import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TextIO
+from contextvars import ContextVar
+from typing import Any, TextIO
 
-from nasviz.runs.stopping import leave_terminal
+__all__ = ["Steady", "answer", "plain", "progress", "say", "table", "typed"]
 
-__all__ = ["Steady", "plain", "say", "table"]
+typed: ContextVar[tuple[str, ...]] = ContextVar("typed", default=())
+"""The words after `nasviz` of the command that runs."""
 
 
 class Steady:
@@ -21,7 +25,7 @@ class Steady:
         self._out: TextIO | None = out
 
     def write(self, text: str) -> None:
-        """Write `text`, as long as somebody reads it."""
+        """Write `text`, as long as the output is open."""
         try:
             if self._out is not None:
                 self._out.write(text)
@@ -41,12 +45,14 @@ class Steady:
         return self._out is not None and self._out.isatty()
 
     def _give_up(self) -> None:
+        from nasviz.runs.stopping import leave_terminal
+
         self._out = None
         leave_terminal()
 
 
 def plain(text: str) -> str:
-    r"""One line without control characters.
+    r"""Return one line without control characters.
 
     Examples:
         >>> plain("conv\x1b[31m1\n")
@@ -55,13 +61,27 @@ def plain(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
-def say(text: str) -> None:
-    """Print one line without control characters: a folder's name may hold any."""
-    print(plain(text), flush=True)  # noqa: T201 (a command says something)
+def say(text: str, out: TextIO | None = None) -> None:
+    """Print one line without control characters: the name of a folder may hold any."""
+    print(plain(text), file=out or sys.stdout, flush=True)
+
+
+def progress(*, json: bool, quiet: bool = False) -> TextIO | None:
+    """Return where progress is printed: nowhere, or stderr where stdout is JSON."""
+    return None if quiet else sys.stderr if json else sys.stdout
+
+
+def answer(*, json: bool, document: Any, lines: Iterable[str]) -> None:
+    """Print the result of a command as JSON, or as lines."""
+    if json:
+        print(json_format.dumps(document, indent=2))  # noqa: T201
+        return
+    for line in lines:
+        say(line)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    r"""Lines with aligned columns, numbers to the right.
+    r"""Yield lines with aligned columns, numbers to the right.
 
     Examples:
         >>> print(*table(("id", "name"), [(1, "conv2"), (10, "add")]), sep="\n")

@@ -1,34 +1,68 @@
-"""`nasviz construct`: structures and gates cut out of a network as it is built, by hand."""
+"""`nasviz construct`: structures and gates cut out of an untrained network by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from nasviz.catalog import NetworkSource
+from nasviz.cli.analysis import SPACE
+from nasviz.cli.options import ANY_NETWORK, AsJson, NetworkName, NetworkOptions, source_of, with_settings
+from nasviz.cli.text import answer
 from nasviz.errors import ExportError, InvalidSettingError
 
-__all__ = ["construct", "constructed_lines"]
+__all__ = ["construct", "construct_command", "constructed_lines"]
+
+
+@with_settings(SPACE)
+def construct_command(
+    network: NetworkName,
+    /,
+    *,
+    options: NetworkOptions = ANY_NETWORK,
+    erase: Annotated[
+        tuple[int, ...],
+        Parameter(
+            metavar="ID",
+            show_default=False,
+            help="Structure to erase, as `nasviz analyze` numbers it. Repeatable.",
+        ),
+    ] = (),
+    gate: Annotated[
+        tuple[int, ...],
+        Parameter(metavar="ID", show_default=False, help="Gate to replace by its value at zero. Repeatable."),
+    ] = (),
+    folder: Annotated[Path, Parameter(metavar="DIR", help="New folder of the result.")],
+    json: AsJson = False,
+    **space: Any,
+) -> int:
+    """Cut structures out of a network without training."""
+    result = construct(source_of(network, options), folder, erase, gate, **space)
+    answer(json=json, document=result, lines=constructed_lines(result))
+    return 0
 
 
 def construct(
-    source: NetworkSource,
-    folder: Path,
-    erased: Iterable[int],
-    gates: Iterable[int] = (),
-    *,
-    protect: Iterable[str] = (),
-    collapse: Iterable[str] = (),
+    source: NetworkSource, folder: Path, erased: Iterable[int], gates: Iterable[int] = (), **space: Any
 ) -> dict[str, Any]:
     """Cut a network, compare the two, write the smaller one to a new folder, and report as plain data.
 
     Runs the user's code where `source` names a callable.
 
+    Args:
+        source: The network.
+        folder: New or empty.
+        erased: Ids of structures.
+        gates: Ids of gates.
+        **space: Options of `nasviz.search_space`.
+
     Raises:
         InvalidSettingError: Nothing is to be cut.
-        ExportError: Something else lies in `folder`.
-        NasvizError: The network cannot be built or traced, or these may not go together.
+        ExportError: `folder` holds something.
+        NasvizError: The network cannot be built or traced, or these cannot be removed together.
     """
     from nasviz import models, subnet
     from nasviz.graph import search_space
@@ -43,23 +77,23 @@ def construct(
         raise ExportError(f"{folder} is there already and not empty; name a new folder")
     model, example_inputs = models.build(source, seed=0)
     network = trace_quietly(model, example_inputs)
-    space = search_space(network, protect, collapse)
-    sub = subnet.construct(network, space, erased, gates=gates, thorough=True)
+    found = search_space(network, **space)
+    sub = subnet.construct(network, found, erased, gates=gates, thorough=True)
     subnet.save(sub, folder)
-    names = {s.id: s.name for s in space.structures}
+    names = {s.id: s.name for s in found.structures}
     return {
         "folder": str(folder),
         "names": {
             "selected": [names[i] for i in sub.plan.selected],
             "orphaned": [names[i] for i in sub.plan.orphaned],
-            "gates": [space.gate(i).name for i in sub.plan.gates],
+            "gates": [found.gate(i).name for i in sub.plan.gates],
         },
         "report": sub.report.to_json(),
     }
 
 
 def constructed_lines(result: dict[str, Any]) -> Iterator[str]:
-    """What `construct` has done, for people."""
+    """Yield the result as lines of text."""
     report, names = result["report"], result["names"]
     orphaned = f"; orphaned by it: {', '.join(names['orphaned'])}" if names["orphaned"] else ""
     yield f"  erased      {', '.join(names['selected']) or 'nothing'}{orphaned}"

@@ -1,0 +1,15 @@
+"""The first page, and the server of `nasviz app`.
+
+The server imports this file and finds Streamlit behind the gate. Streamlit runs it as a script for each visit
+to the first page.
+"""
+
+import streamlit as st
+
+from nasviz.ui import frame, serving, welcome
+
+if __name__ == "__main__":
+    frame.open_page("Start")
+    welcome.greet()
+else:
+    app = st.App(__file__, middleware=serving.middleware(), lifespan=serving.lifespan)
