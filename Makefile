@@ -3,6 +3,7 @@
 # make check-viewer  lint, types and unit tests of the viewer's JavaScript (needs node and npm)
 # make science  compare selections and searches of cells on digits (resumable, an hour)
 # make bench  print the benchmarks               make pictures / snapshots  rewrite README pictures / DOT files
+# make settings  rewrite docs/settings.md from the declarations
 # make networks  try the networks of torchvision, timm and transformers (hours), rewrite the README's table
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest
 # tests, the longest group, begin first.
 SPREAD := -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: run test check check-viewer slow bench science snapshots pictures thumbnails networks clean
+.PHONY: run test check check-viewer slow bench science settings snapshots pictures thumbnails networks clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -62,6 +63,9 @@ bench: $(VENV)/.dev
 science: $(VENV)/.dev
 	PYTHONPATH=. $(BIN)/python -m tests.science.digits $(ARGS)
 	PYTHONPATH=. $(BIN)/python -m tests.science.cells $(ARGS)
+
+settings: $(VENV)/.dev
+	$(BIN)/python -m nasviz.settings > docs/settings.md
 
 snapshots: $(VENV)/.dev
 	NASVIZ_SNAPSHOTS=1 $(PYTEST) tests/draw tests/viewer/test_shared.py

@@ -272,7 +272,18 @@ def _parameters(method: str | None) -> Iterator[inspect.Parameter]:
     """
     for field in RunSettings.fields().values():
         yield _parameter(field.group, [("", field)])
-    yield inspect.Parameter("method", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_METHOD)
+    choices: Any = Literal[tuple(METHODS)]
+    named: Any = Annotated[
+        choices | None,
+        Parameter(
+            name=[f"--{name}" for name in METHOD],
+            group=_group("Search method"),
+            converter=_read_method,
+            show_default=lambda _: next(iter(METHODS)),
+            help="Search method; `--method NAME --help` lists the settings of that method alone.",
+        ),
+    ]
+    yield inspect.Parameter("method", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=named)
     for title, names in _by_holders(method).items():
         for name in names:
             fields = [(key, kind.fields()[name]) for key, kind in METHODS.items() if kind.has(name)]
@@ -366,15 +377,3 @@ def _read(field: Setting, kind: Any, tokens: Sequence[Token]) -> Any:
 
 def _read_method(kind: Any, tokens: Sequence[Token]) -> str:
     return method_settings(find_method(tokens[0].value)()).name
-
-
-_METHOD: Any = Annotated[
-    Literal[tuple(METHODS)] | None,  # type: ignore[valid-type]
-    Parameter(
-        name=[f"--{name}" for name in METHOD],
-        group=_group("Search method"),
-        converter=_read_method,
-        show_default=lambda _: next(iter(METHODS)),
-        help="Search method; `--method NAME --help` lists the settings of that method alone.",
-    ),
-]

@@ -12,6 +12,7 @@ from nasviz.settings.methods import (
     PROXIMAL,
     PUBLISHED_REGULARIZATION,
     RELAXED,
+    WEIGHTS,
     WIDTH,
     DARTSSettings,
     DHSPGSettings,
@@ -29,7 +30,7 @@ from nasviz.settings.methods import (
     methods_with,
 )
 from nasviz.settings.migration import is_flat, migrated_axes
-from nasviz.settings.run import METHOD, RunSettings
+from nasviz.settings.run import METHOD, SEARCH_SPACE, RunSettings
 from nasviz.settings.schedule import Schedule, plan_steps
 
 __all__ = [
@@ -40,6 +41,8 @@ __all__ = [
     "PROXIMAL",
     "PUBLISHED_REGULARIZATION",
     "RELAXED",
+    "SEARCH_SPACE",
+    "WEIGHTS",
     "WIDTH",
     "DARTSSettings",
     "DHSPGSettings",

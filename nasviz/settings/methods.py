@@ -23,6 +23,7 @@ __all__ = [
     "PROXIMAL",
     "PUBLISHED_REGULARIZATION",
     "RELAXED",
+    "WEIGHTS",
     "WIDTH",
     "DARTSSettings",
     "DHSPGSettings",
@@ -50,6 +51,8 @@ RELAXED = "relaxed"
 WIDTH = "width"
 """Family of the methods that score channels, prune a share of them, and fine-tune the rest."""
 
+WEIGHTS = "Weights"
+"""Group of the settings that say how the weights learn, whatever the method searches."""
 _ANY_AMOUNT = 1e6
 _RATE: dict[str, Any] = {"gt": 0, "le": 1000.0}
 _XUE = "Xue, Relaxation and Optimization for Automated Learning of Neural Network Architectures, 2022"
@@ -105,17 +108,20 @@ class _WithBase(MethodSettings):
     """Methods around an ordinary optimizer of the weights."""
 
     base: Literal["sgd", "adam", "adamw"] = choice(
-        "sgd", "Base optimizer", "Optimizer of the weights, whose steps the method uses."
+        "sgd", "Base optimizer", "Optimizer of the weights, whose steps the method uses.", group=WEIGHTS
     )
     momentum: float = setting(
         0.9,
         "Momentum",
         "Share of the last update that is kept.",
         needs={"base": ("sgd",)},
+        group=WEIGHTS,
         ge=0,
         lt=1,
     )
-    weight_decay: float = number(5e-4, 0, 100, "Weight decay", "Pull of all weights towards zero.")
+    weight_decay: float = number(
+        5e-4, 0, 100, "Weight decay", "Pull of all weights towards zero.", group=WEIGHTS
+    )
 
 
 class _WithTarget(_WithBase):

@@ -24,11 +24,11 @@ from nasviz.settings.methods import (
 from nasviz.settings.migration import migrated
 from nasviz.settings.schedule import Schedule, plan_steps
 
-__all__ = ["METHOD", "RunSettings"]
+__all__ = ["METHOD", "SEARCH_SPACE", "RunSettings"]
 
 METHOD = ("method", "optimizer")
 """Names under which flat settings name the search method."""
-SPACE, DATA, RECIPE, RUN = "Search space", "Data", "Recipe", "Run"
+SEARCH_SPACE, DATA, RECIPE, RUN = "Search space", "Data", "Recipe", "Run"
 """Groups of the common settings."""
 _COUNT = 10**9
 
@@ -70,7 +70,7 @@ class RunSettings(Settings):
         (),
         "Protect",
         "Structure, vertex or module that must stay, by name; a structure also by its id, as id:N.",
-        group=SPACE,
+        group=SEARCH_SPACE,
         metavar="NAME",
         is_axis=False,
     )
@@ -78,7 +78,7 @@ class RunSettings(Settings):
         (),
         "Collapse",
         "Modules that count as one vertex each: a class, or a pattern of paths, such as cells.*.op*.",
-        group=SPACE,
+        group=SEARCH_SPACE,
         metavar="NAME",
         is_axis=False,
     )
@@ -86,7 +86,7 @@ class RunSettings(Settings):
         "protected",
         "Frozen parameters",
         "Whether structures with a parameter that does not require gradients must stay, or may be removed.",
-        group=SPACE,
+        group=SEARCH_SPACE,
         is_axis=False,
     )
     trust: Names = ()

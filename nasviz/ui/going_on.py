@@ -9,20 +9,16 @@ import streamlit as st
 from nasviz import jobs
 from nasviz.catalog import DATASETS
 from nasviz.errors import NasvizError
-from nasviz.settings import RunSettings
+from nasviz.settings import SEARCH_SPACE, WEIGHTS, RunSettings
 from nasviz.ui import address, controls, frame, session
 from nasviz.ui.cuts import Cut
 from nasviz.ui.words import inert
 
 __all__ = ["go_on"]
 
-WEIGHTS = ("as they are", "drawn anew")
+WAYS = ("as they are", "drawn anew")
 GENTLE = 0.2
 """Share of a run's learning rate with which its sub-network is fine-tuned."""
-NOT_KEPT = ("network", "method", "protect", "collapse", "trained_epochs")
-"""Settings that belong to the search, not to the training; all others are those of the run before."""
-OF_WEIGHTS = ("base", "momentum", "weight_decay")
-"""Settings of the search method that say how the weights learn."""
 
 
 def go_on(cut: Cut) -> None:
@@ -44,17 +40,17 @@ def go_on(cut: Cut) -> None:
 
 def _kept(before: RunSettings) -> dict[str, Any]:
     """Return the settings that fine-tuning takes over from the run of the sub-network."""
-    names = [name for name in RunSettings.model_fields if name not in NOT_KEPT]
-    names += [name for name in OF_WEIGHTS if before.method.has(name)]
-    return {name: before.value(name) for name in names}
+    fields = {n: f for n, f in before.fields().items() if f.group != SEARCH_SPACE}
+    fields |= {n: f for n, f in before.method.fields().items() if f.group == WEIGHTS}
+    return {name: before.value(name) for name in ("trust", *fields)}
 
 
 def _fine_tune(cut: Cut) -> None:
     """A new run that trains the sub-network, and cuts nothing more out of it."""
     st.caption("A new run trains all that is left. Nothing more goes.")
     is_fresh = (
-        st.radio("Weights", WEIGHTS, captions=("fine-tuning", "as papers do"), horizontal=True, key="fine.w")
-        == WEIGHTS[1]
+        st.radio("Weights", WAYS, captions=("fine-tuning", "as papers do"), horizontal=True, key="fine.w")
+        == WAYS[1]
     )
     before = cut.run.settings if cut.run else None
     data = before.data if before else controls.choose_entry("Data", DATASETS, "fine.data").name

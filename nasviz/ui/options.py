@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import secrets
 import sys
@@ -76,6 +77,7 @@ def parse(arguments: Sequence[str]) -> Options:
         }
         flag = f"--{option.name.replace('_', '-')}"
         parser.add_argument(flag, **kinds.get(option.kind, {"default": option.default}))
+    parser.set_defaults(runs=os.environ.get("NASVIZ_RUNS", SERVER["runs"].default))
     found = parser.parse_args(arguments)
     trust = [Path(folder).expanduser().resolve() for folder in found.trust]
     if lost := [str(folder) for folder in trust if not folder.is_dir()]:
