@@ -198,7 +198,7 @@ def _own() -> None:
             " your file lies in:",
             icon=":material/lock:",
         )
-        st.code(".venv/bin/streamlit run app.py -- --trust FOLDER", language="sh")
+        st.code("nasviz app --trust FOLDER", language="sh")
         return
     st.code("\n".join(options().trust), language=None)
     with st.container(horizontal=True):

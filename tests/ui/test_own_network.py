@@ -49,7 +49,7 @@ def test_without_a_trusted_folder_the_way_to_one_is_told(
     app.run().switch_page("pages/Model.py").run()
     app.segmented_control[0].set_value("Your own Python").run()
     assert not app.exception
-    assert any(code.value.endswith("app.py -- --trust FOLDER") for code in app.code)
+    assert any(code.value.endswith("--trust FOLDER") for code in app.code)
     assert not [button for button in app.button if button.key == "own.open"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,10 @@ def test_a_page_is_short_and_opens_with_its_own_frame(script: Path) -> None:
         first = first.body[0]
     title = next(page.title for page in PAGES.values() if page.script == str(script.relative_to(ROOT)))
     assert ast.unparse(first) == f"frame.open_page({title!r})"
+
+
+def test_tables_offer_no_download_that_would_not_escape_formulas() -> None:
+    settings = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text())
+    assert settings["client"]["disableDataExport"] is True
+    assert settings["server"]["address"] == "127.0.0.1"
+    assert (ROOT.parents[2] / ".streamlit").resolve() == (ROOT / ".streamlit").resolve()  # of a clone
