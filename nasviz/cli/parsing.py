@@ -67,7 +67,10 @@ def application(commands: Mapping[str, tuple[str, str]] | None = None, **options
         version=nasviz.__version__,
         help_formatter=_Help(),
         help_format="plaintext",
-        default_parameter=Parameter(negative_iterable=(), negative_bool=(), show_env_var=False),
+        # Of an option that is repeated and takes one value, the last occurrence counts.
+        default_parameter=Parameter(
+            negative_iterable=(), negative_bool=(), show_env_var=False, allow_repeating=True
+        ),
         result_action="return_value",
         **options,  # type: ignore[arg-type]
     )
