@@ -1,4 +1,4 @@
-"""The ablation of sparse optimizers on digits, on the Runs page: start, progress, stop, four plots."""
+"""Ablation of sparse optimizers on digits, on the Runs page."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ REFRESH_S = 1.0
 
 
 def ablation() -> None:
-    """Ask how much is trained; then watch it, or look at what is there."""
+    """Ask for seeds and epochs, and show progress and results."""
     st.caption(
-        "A perceptron 64-40-20-10 learns scikit-learn's digits with a penalty on its weights, whose groups"
-        " are neurons and input features: four optimizers under the sparse group lasso, and HAPG under three"
-        " penalties, over λ (SparseNAS, figure 3). Each training takes some seconds; all results are kept."
+        "Trains a 64-40-20-10 perceptron on scikit-learn's digits with a penalty on groups of weights"
+        " (neurons and input features): four optimizers with the sparse group lasso, and HAPG with three"
+        " penalties, over λ (SparseNAS, figure 3). Each training takes a few seconds; all results are kept."
     )
     first, second, rest = st.columns([1, 1, 2], vertical_alignment="bottom")
     seeds = int(first.number_input("Seeds", 1, 100, kept("ablation.seeds", 3), key="ablation.n"))
@@ -42,7 +42,7 @@ def _buttons(place: AblationFolder, seeds: int, epochs: int, is_busy: bool) -> N
         if place.is_active:
             place.ask_to_stop()
         st.rerun()
-    word = "Go on" if done else "Start"
+    word = "Resume" if done else "Start"
     is_left = done < seeds * TRAININGS_A_SEED
     if (
         not is_busy
@@ -54,31 +54,31 @@ def _buttons(place: AblationFolder, seeds: int, epochs: int, is_busy: bool) -> N
 
 
 def _done(place: AblationFolder, seeds: int) -> int:
-    """How many of the trainings are there."""
+    """Return the number of finished trainings."""
     return len({(p.seed, p.series, p.strength) for p in place.points if p.seed < seeds})
 
 
-@frame.tell_errors
+@frame.handle_errors
 def _watch(seeds: int, epochs: int, was_busy: bool) -> None:
     place = AblationFolder.of(options().runs, epochs)
     if (place.is_active or jobs.is_starting(place)) != was_busy:
         st.rerun()
     done, total = _done(place, seeds), seeds * TRAININGS_A_SEED
     if place.is_active and place.is_asked_to_stop:
-        words = f"{done} of {total} trainings; stops after this one"
+        words = f"{done} of {total} trainings; stopping after the current one"
     else:
         words = f"{done} of {total} trainings"
     if done or was_busy:
         st.progress(min(1.0, done / total), text=words)
     else:
-        st.caption(f"{total} trainings, one after the other.")
+        st.caption(f"{total} trainings, run sequentially.")
     points = [point for point in place.points if point.seed < seeds]
     if not points:
         return
     st.plotly_chart(ablation_chart(points), key=f"ablation.{seeds}.{epochs}.{done}", theme="streamlit")
     st.caption(
-        "Means and deviations over the seeds. Weights of SGD and Adam count as zero up to 0.001, those of"
-        " HAPG and AdamHAPG only where they are exactly zero."
+        "Means and standard deviations over the seeds. Weights count as zero up to 0.001 for SGD and Adam,"
+        " and only if exactly zero for HAPG and AdamHAPG."
     )
     text, name = points_to_csv(place.points), place.table.name
     st.download_button("CSV", text, name, "text/csv", icon=":material/table:", key="ablation.csv")

@@ -1,9 +1,8 @@
-"""The address of a page: it names the network, what is collapsed and protected, the run, and a few choices.
+"""Permalinks: the address of a page names the network, its constraints, the run and a few choices.
 
-So it can be kept, or sent to somebody else. An address may come from anybody, so it only names: a callable of
-the user's own Python is imported, and a network larger than the catalog lists it is traced, once a person has
-agreed to it on the page (`nasviz.ui.consent`); settings in an address are for networks of the catalog, within
-their bounds. An address that cannot be opened is told.
+Addresses are untrusted. A callable in Python code is imported, and a network larger than its catalog entry is
+traced, only after consent on the page (`nasviz.ui.consent`). Settings in an address apply to catalog networks
+only and are checked against their bounds. An address that cannot be opened is reported on the page.
 """
 
 from __future__ import annotations
@@ -17,22 +16,22 @@ from nasviz.catalog import NetworkSource, image_and_others, read_inputs
 from nasviz.errors import InvalidSettingError, NasvizError, OnnxError
 from nasviz.runs import find_subnet
 from nasviz.ui import session
-from nasviz.ui.onnx_files import OnnxFile, shelf
+from nasviz.ui.escaping import inert
+from nasviz.ui.onnx_files import OnnxFile, upload_store
 from nasviz.ui.options import options
-from nasviz.ui.words import inert
 
 __all__ = ["link", "read_link", "write_link"]
 
 _CHOICES = {"K": "k", "optimizer": "optimizer", "seed": "seed", "view": "view"}
-"""Names in the address of what widgets remember."""
+"""Address parameters and the keys of the stored widget values."""
 MOST_PARTS = 1000
 LONGEST_PATTERN = 200
 _SETTINGS = "set."
-"""Before the names of a network's own settings in the address."""
+"""Prefix of the settings of a network in the address."""
 
 
 def link() -> dict[str, str]:
-    """What the address says of the current network and run."""
+    """Return the address parameters of the current network, constraints, choices and run."""
     state = session.current()
     found = _source_link(state.source)
     if state.collapse:
@@ -59,19 +58,19 @@ def _source_link(source: session.Source) -> dict[str, str]:
         found["input"] = ";".join(map(str, source.inputs))
     if source.num_classes:
         found["classes"] = str(source.num_classes)
-    if source.is_callable:  # its settings are arguments of code: no address may hold them
+    if source.is_callable:  # never put arguments of user code into an address
         return found
     return found | {f"{_SETTINGS}{name}": str(value) for name, value in dict(source.settings).items()}
 
 
 def write_link() -> None:
-    """Bring the address up to date, where it is not."""
+    """Update the address if it has changed."""
     if st.query_params.to_dict() != link():
         st.query_params.from_dict(link())
 
 
 def read_link() -> None:
-    """Take over what the address of the first page of a visit says."""
+    """Initialize a new session from the address."""
     if not session.is_new():
         return
     asked = st.query_params.to_dict()
@@ -94,15 +93,15 @@ def read_link() -> None:
         for name in asked.keys() & _CHOICES.keys():
             state.choices[_CHOICES[name]] = _choice(name, asked[name])
     except (NasvizError, ValueError) as error:
-        state.notice = f"The address asks for something that cannot be opened: {inert(str(error))}"
+        state.notice = f"The address cannot be opened: {inert(str(error))}"
     state.run_id = asked.get("run")
     state.vertex = state.linked = asked.get("vertex")
 
 
 def _uploaded(key: str) -> OnnxFile:
-    file = shelf().find(key)
+    file = upload_store().find(key)
     if file is None:
-        raise OnnxError("the ONNX file it names is not kept any more; choose it again on the Model page")
+        raise OnnxError("its ONNX file is no longer stored; upload it again on the Model page")
     return file
 
 
@@ -111,8 +110,8 @@ def _source(asked: Mapping[str, str]) -> NetworkSource:
     settings = [name for name in asked if name.startswith(_SETTINGS)]
     if is_code and settings:
         raise InvalidSettingError(
-            f"{asked['model'][:80]} is Python code, and an address may not hold arguments for it; leave out"
-            f" {', '.join(settings)[:200]}, or write a function without arguments"
+            f"{asked['model'][:80]} is Python code, whose arguments cannot be set by an address; remove"
+            f" {', '.join(settings)[:200]}, or use a function without arguments"
         )
     shape, inputs = image_and_others(read_inputs(asked.get("input", "")))
     return NetworkSource(
@@ -129,7 +128,7 @@ def _patterns(text: str) -> tuple[str, ...]:
     patterns = tuple(part for part in _parts("collapse", text) if part)
     if long := [pattern for pattern in patterns if len(pattern) > LONGEST_PATTERN]:
         raise InvalidSettingError(
-            f"collapse holds a pattern of {len(long[0]):,} characters; {LONGEST_PATTERN} are allowed"
+            f"collapse has a pattern of {len(long[0]):,} characters; the maximum is {LONGEST_PATTERN}"
         )
     return patterns
 
@@ -137,7 +136,7 @@ def _patterns(text: str) -> tuple[str, ...]:
 def _parts(name: str, text: str) -> list[str]:
     parts = text.split(",")
     if len(parts) > MOST_PARTS:
-        raise InvalidSettingError(f"{name} holds {len(parts):,} parts; {MOST_PARTS:,} are allowed")
+        raise InvalidSettingError(f"{name} has {len(parts):,} parts; the maximum is {MOST_PARTS:,}")
     return parts
 
 
@@ -149,7 +148,7 @@ def _choice(name: str, text: str) -> int | str:
 
 def _whole(name: str, text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < session.LONGEST_NUMBER):
-        raise InvalidSettingError(f"{name}={text[:40]!r} was asked for, but it must be a whole number from 0")
+        raise InvalidSettingError(f"{name}={text[:40]!r}: expected a non-negative integer")
     return int(text)
 
 

@@ -1,28 +1,28 @@
-"""Ask whether a network is trained although tracing lost something that it does in training mode."""
+"""Confirmation for networks whose traced copy trains differently from the original."""
 
 from __future__ import annotations
 
 import streamlit as st
 
 from nasviz.ui import controls, session
-from nasviz.ui.words import sentence
+from nasviz.ui.escaping import sentence
 
 __all__ = ["ask_for_leave", "changes"]
 
 
 def changes() -> tuple[str, ...]:
-    """Return in what training the current network as traced differs from training it as written."""
+    """Return how training the traced network differs from training the original."""
     return session.require_analysis().changed_training
 
 
 def ask_for_leave() -> bool:
-    """Tell the differences and ask for leave to train; there is nothing to ask where there are none."""
+    """Show the differences, if any, and return whether the user accepts them."""
     if not changes():
         return False
-    words = f"Training this network is not training it as written: {sentence('; '.join(changes()))}"
+    words = f"The traced network trains differently from the original: {sentence('; '.join(changes()))}"
     st.warning(words, icon=":material/warning:")
     return controls.yes(
-        "Train it all the same",
+        "Train anyway",
         "allow_changed_training",
-        help_text="Without this its runs are refused before they begin.",
+        help_text="Otherwise, runs of this network are rejected.",
     )

@@ -1,4 +1,4 @@
-"""Channel groups on the Dependency graph page: what can be cut inside operators, and what goes with it."""
+"""Channel groups on the Dependency graph page."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from nasviz.draw import GraphView, Overlay, state_overlay
 from nasviz.draw.labels import clean, ranges
 from nasviz.graph import ChannelMember, ChannelStructure, SearchSpace
 from nasviz.ui import session
-from nasviz.ui.words import inert
+from nasviz.ui.escaping import inert
 
 __all__ = ["choose", "overlay_of", "tell"]
 
 _PARTS = {
-    "stem": "makes the channels",
-    "accessory": "has a row for each",
-    "reader": "reads them as columns",
+    "stem": "produces the channels",
+    "accessory": "one row per channel",
+    "reader": "consumes the channels",
 }
 
 
 def choose(space: SearchSpace) -> ChannelStructure | None:
-    """A channel structure of the network, by the operators that make its channels."""
+    """Let the user choose a channel structure by its producers."""
     found = space.channels.structures
     if not found:
-        st.info("No operator of this network makes channels of its own.", icon=":material/info:")
+        st.info("No operator of this network produces channels.", icon=":material/info:")
         return None
     choices = session.current().choices
     known = choices.get("channels", 0)
     chosen = st.selectbox(
-        "Operators whose channels go together",
+        "Coupled operators",
         range(len(found)),
         index=known if known < len(found) else 0,
         format_func=lambda i: f"{found[i].name} · {found[i].width} groups",
@@ -39,7 +39,7 @@ def choose(space: SearchSpace) -> ChannelStructure | None:
 
 
 def overlay_of(view: GraphView, structure: ChannelStructure) -> Overlay:
-    """Operators that make or scale the channels, and those that read them as columns."""
+    """Return the overlay that marks producers and consumers of the channels."""
     owners = [m.vertex for m in structure.members if m.part != "reader"]
     readers = [m.vertex for m in structure.members if m.part == "reader"]
     state = "selected" if structure.is_slimmable else "protected"
@@ -48,10 +48,10 @@ def overlay_of(view: GraphView, structure: ChannelStructure) -> Overlay:
 
 
 def tell(space: SearchSpace, structure: ChannelStructure) -> None:
-    """What a group of the structure consists of, and what could go in all."""
+    """Show the members of the channel groups, and how many groups can be removed."""
     if structure.reason:
-        st.warning(f"These channels stay: {inert(structure.reason)}.", icon=":material/block:")
-    st.markdown("##### One group is one index of all these")
+        st.warning(f"These channels cannot be removed: {inert(structure.reason)}.", icon=":material/block:")
+    st.markdown("##### Members of each channel group")
     st.dataframe(
         [
             {
@@ -66,8 +66,8 @@ def tell(space: SearchSpace, structure: ChannelStructure) -> None:
     channels = space.channels
     st.caption(
         f"{len(channels):,} channel groups in {len(channels.slimmable)} sets; at most"
-        f" {channels.max_groups():,} can go together: every operator keeps a channel. A group is zero when"
-        " all rows that make or scale it are; then its columns are cut with it, exactly."
+        f" {channels.max_groups():,} can be removed, because every operator keeps a channel. A group is zero"
+        " when all rows that produce or scale it are; its columns in the consumers are then sliced exactly."
     )
 
 

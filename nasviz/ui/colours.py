@@ -1,4 +1,4 @@
-"""What a graph is coloured by: one choice for all graphs, and an overlay for each, without a new layout."""
+"""Colouring of the graphs: one choice for all graphs, applied as an overlay without a new layout."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from nasviz.ui.controls import keep, kept
 
 __all__ = ["choose", "painted", "states"]
 
-PLAIN, CAN_GO, SALIENCY = "What it is", "What can go", "Saliency"
+PLAIN, REMOVABLE, SALIENCY = "Type", "Removable", "Saliency"
 MACS, PARAMETERS = "MACs", "Parameters"
 SCORED = (SALIENCY, COSINE, NORM)
 MARKS = {"selected": "selected", "orphaned": "selected", "zero": "zero"}
-"""State of a structure while training, and how it is painted."""
+"""State of a structure during training, and the state in which it is drawn."""
 
 
 def choose() -> str:
-    """What the graphs are coloured by; the same on every page."""
+    """Let the user choose the colouring, which all pages share."""
     is_trainable = isinstance(session.current().source, NetworkSource)
-    options = [PLAIN, CAN_GO, *(SCORED if is_trainable else ()), MACS, PARAMETERS]
+    options = [PLAIN, REMOVABLE, *(SCORED if is_trainable else ()), MACS, PARAMETERS]
     known = kept("view", PLAIN)
     colour = st.segmented_control(
         "Colour by",
@@ -36,7 +36,8 @@ def choose() -> str:
         required=True,
         key="colour",
         wrap=True,
-        help="Scores come from the open run, where it trains this network; else from one batch, untrained.",
+        help="Scores are those of the current run if it trains this network, otherwise those of one batch"
+        " before training.",
     )
     keep("view", colour)
     return str(colour)
@@ -45,13 +46,13 @@ def choose() -> str:
 def painted(
     view: GraphView, space: SearchSpace, colour: str, plan: ConstructionPlan | None = None
 ) -> Overlay:
-    """The colours that were chosen, with what is zero in the open run, on trial, or protected on top.
+    """Return the overlay of a colouring, with the preview or the states of the current run on top.
 
     Args:
-        view: What is painted.
-        space: What it shows of.
+        view: Graph to colour.
+        space: Search space of the graph.
         colour: One of the choices of `choose`.
-        plan: Of a trial: what is erased, sliced and bypassed.
+        plan: Plan of the preview.
     """
     run = run_facts.current_on(space)
     layers = [_colours(view, space, colour, run)]
@@ -69,9 +70,9 @@ def _colours(view: GraphView, space: SearchSpace, colour: str, run: Run | None) 
         return cost_overlay(view, space.trace, "macs")
     if colour == PARAMETERS:
         return cost_overlay(view, space.trace, "parameters")
-    if colour == CAN_GO:
+    if colour == REMOVABLE:
         vertices = [vertex for s in space.removable for vertex in s.vertices]
-        return state_overlay(view, vertices, "selected", "Could go")
+        return state_overlay(view, vertices, "selected", "Removable")
     if colour in SCORED:
         values = _values(space, colour, run)
         return Overlay(title=colour) if values is None else saliency_overlay(view, space, values, colour)
@@ -79,7 +80,7 @@ def _colours(view: GraphView, space: SearchSpace, colour: str, run: Run | None) 
 
 
 def _values(space: SearchSpace, colour: str, run: Run | None) -> dict[int, float] | None:
-    """One number a structure: of the run where it has measured it, else of one batch."""
+    """Return one value per structure: recorded by the current run, else computed on one batch."""
     source = session.current().source
     if not isinstance(source, NetworkSource) or not space.structures:
         return None
@@ -92,16 +93,16 @@ def _values(space: SearchSpace, colour: str, run: Run | None) -> dict[int, float
     found = scores.scored(source, space, names[colour], seed=kept("seed", 0))
     if found is None or colour == SALIENCY:
         return found
-    if colour == COSINE:  # the score is the cosine with its sign turned round
+    if colour == COSINE:  # the score is the negative cosine
         return {i: -score for i, score in found.items()}
-    sizes = {s.id: s.num_parameters for s in space.structures}  # the score is the length over the size
+    sizes = {s.id: s.num_parameters for s in space.structures}  # the score is the norm divided by the size
     return {i: score * sizes[i] for i, score in found.items()}
 
 
 def states(view: GraphView, space: SearchSpace, tail: Tail, measure: str = "Saliency") -> Overlay:
-    """What a run has selected so far, and what is zero in it.
+    """Return the overlay of selected and zero structures of a run.
 
-    Where its scores are weights of operations, the strongest one of each edge is marked too.
+    If the scores are weights of operations, the strongest operation of each edge is marked as well.
     """
     layers = [
         state_overlay(view, space.segments[structure.id].vertices, MARKS[structure.state])

@@ -1,4 +1,4 @@
-"""The Sub-network page: the full network and what was cut out of it, side by side, and how exact it is."""
+"""The Sub-network page: full network and sub-network side by side, with their numerical comparison."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from nasviz.draw import GraphView
 from nasviz.draw.labels import clean, count
 from nasviz.draw.lessons import construction_frames
 from nasviz.graph import SearchSpace
-from nasviz.ui import cuts, erasing, frame, genotypes, going_on, graphs, latency
+from nasviz.ui import cuts, erasing, follow_up, frame, genotypes, graphs, latency
 from nasviz.ui.cuts import Cut
 from nasviz.ui.numbers import power_of_ten, size
 
 __all__ = ["compare"]
 
 VIEWS = ("Segments", "Operators")
-STEPS = ("At zero", "1 · Erase", "2 · Slice", "3 · Clear up")
-"""What is zero, and the state of the full network after each pass of construction."""
+STEPS = ("Zeroed", "1 · Erase", "2 · Slice", "3 · Clean up")
+"""Zeroed network, and the network after each pass of the construction."""
 REASONS = {
     "progressive": "by progressive projection",
     "half-space": "by half-space projection",
     "end of projection": "at the end of the projection",
 }
-"""What made groups zero, in words; any other reason is told as it is."""
+"""Text of the recorded reasons; other reasons are shown verbatim."""
 
 
-@frame.tell_errors
+@frame.handle_errors
 def compare() -> None:
-    """Choose a sub-network, and compare it with the network that it was cut out of."""
+    """Let the user choose a sub-network, and compare it with the full network."""
     cut = cuts.choose("subnet")
     if cut is None:
         return
     _numbers(cut)
     _graphs(cut)
-    if cut.run is not None and cut.folder.parent == cut.run.folder:  # not where it was cut by hand
+    if cut.run is not None and cut.folder.parent == cut.run.folder:  # not for a manual selection
         genotypes.of_run(cut.run, cut.space)
     left, right = st.columns([1.4, 1], gap="large")
     with left:
-        st.markdown("##### What was done")
+        st.markdown("##### Construction")
         erasing.plan_story(cut.space, cut.plan)
         if words := zeroed_words(cut.report):
             st.caption(words)
@@ -49,12 +49,12 @@ def compare() -> None:
         _checks(cut)
         latency.before_and_after(cut)
     _widths(cut)
-    going_on.go_on(cut)
+    follow_up.next_steps(cut)
     frame.next_steps("Export")
 
 
 def zeroed_words(report: Mapping[str, Any]) -> str:
-    """What made structures and channel groups zero in the run of a report; empty where nothing was.
+    """Summarize what set structures and channel groups to zero in a run; empty if nothing is zero.
 
     Examples:
         >>> zeroed_words({"zeroed_by": {"3": "progressive"}, "channels_zeroed_by": {"half-space": [1, 2]}})
@@ -77,15 +77,15 @@ def _numbers(cut: Cut) -> None:
         exact.container(key="exactness").metric(
             "Difference from the zeroed full network",
             "0, exactly" if error == 0 else power_of_ten(error),
-            help="Largest difference of any output, relative to the largest value, over all checks.",
+            help="Largest difference of any output relative to the largest value, over all checks.",
         )
         effect = cut.report.get("effect")
         if effect == 0:
-            exact.caption("Nothing was cut out that could move the outputs.")
+            exact.caption("The removed structures had no effect on the outputs.")
         elif effect is not None:
             exact.caption(
-                f"For comparison: not at zero, what was cut out changes the outputs by {effect:.2g} of"
-                " their size."
+                f"For comparison, the removed structures with nonzero weights change the outputs by"
+                f" {effect:.2g} of their size."
             )
         _size(sizes, "Parameters", cut.plan.params_before, cut.plan.params_after)
         _size(work_done, "MACs", cut.plan.macs_before, cut.plan.macs_after)
@@ -93,24 +93,24 @@ def _numbers(cut: Cut) -> None:
             _size(weights, "Weights file", *cut.sizes, in_words=size, exact=size)
         if cut.accuracies is not None:
             full, small = cut.accuracies
-            points = f"{(small - full) * 100:+.2f} points" if small != full else "as before"
+            points = f"{(small - full) * 100:+.2f} points" if small != full else "unchanged"
             accuracy.metric(
                 "Accuracy",
                 f"{small:.1%}",
                 points,
                 delta_color="normal" if small != full else "off",
                 delta_arrow="auto" if small != full else "off",
-                help="Sub-network straight after construction.",
+                help="Accuracy of the sub-network directly after construction.",
             )
-            accuracy.caption(f"Full network {full:.1%}, on the validation data; no fine-tuning in between.")
-            if "perplexity_subnet" in cut.report:  # of a text
+            accuracy.caption(f"Full network: {full:.1%}. Validation data, without fine-tuning.")
+            if "perplexity_subnet" in cut.report:  # text data
                 words = (
-                    "Perplexity {perplexity_full:.2f} → {perplexity_subnet:.2f}, from a state of zeros on."
+                    "Perplexity {perplexity_full:.2f} → {perplexity_subnet:.2f}, starting at a zero state."
                 )
                 accuracy.caption(words.format(**cut.report))
             before = cuts.accuracy_before(cut)
             if before is not None:
-                accuracy.caption(f"As it was cut out of the run before: {before:.1%}.")
+                accuracy.caption(f"Before fine-tuning: {before:.1%}.")
 
 
 def _size(
@@ -122,7 +122,7 @@ def _size(
     in_words: Callable[[int], str] = count,
     exact: Callable[[int], str] = "{:,}".format,
 ) -> None:
-    saved = f"{after / before - 1:+.1%}" if after != before else "nothing saved"
+    saved = f"{after / before - 1:+.1%}" if after != before else "unchanged"
     column.metric(
         title,
         in_words(after),
@@ -170,16 +170,16 @@ def _view(key: str, space: SearchSpace, way: str | None) -> GraphView:
 
 
 def _widths(cut: Cut) -> None:
-    """Channels of every operator that makes fewer, before and after."""
+    """Show the channels of every slimmed operator before and after."""
     if not cut.plan.widths:
         return
-    st.markdown("##### Slimmer operators")
+    st.markdown("##### Channel widths")
     st.dataframe(
         [
             {
                 "operator": clean(cut.space.trace[vertex].name),
                 "channels before": before,
-                "after": after,
+                "channels after": after,
                 "kept": after / before,
             }
             for vertex, (before, after) in cut.plan.widths.items()
@@ -188,8 +188,8 @@ def _widths(cut: Cut) -> None:
         column_config={"kept": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)},
     )
     st.caption(
-        f"{len(cut.plan.channels):,} of {len(cut.space.channels):,} channel groups were zero and are cut."
-        " Operators whose channels meet in a sum lose the same ones."
+        f"{len(cut.plan.channels):,} of {len(cut.space.channels):,} channel groups were zero and are removed."
+        " Operators whose outputs are added lose the same channels."
     )
 
 
@@ -197,7 +197,7 @@ def _checks(cut: Cut) -> None:
     checks = cut.report.get("checks")
     if not checks:
         return
-    st.markdown("##### How exactly")
+    st.markdown("##### Numerical checks")
     st.dataframe(
         [
             {
@@ -210,6 +210,6 @@ def _checks(cut: Cut) -> None:
         hide_index=True,
     )
     st.caption(
-        "Difference: zeroed full network against sub-network. Effect: full network against zeroed, measured"
-        " where it first shows."
+        "Difference: zeroed full network vs. sub-network. Effect: full network vs. zeroed full network, at"
+        " the first vertex that differs."
     )

@@ -1,8 +1,8 @@
-"""Ask a person before their Python is imported, or a network of unusual size is traced.
+"""Consent of the user before their Python is imported or a network of unusual size is traced.
 
-An address, a run or another tab only names things. What this session may import is what its operator listed
-with `--open`, and what a person has agreed to here, on a panel that shows what would be imported and from
-where. `require` is handed to `jobs.trust_only`: every way to a child process or a run's start passes it.
+Addresses, runs and other tabs only name networks. A session may import what the operator listed with
+`--open`, and what the user has confirmed on a panel that shows the files. `jobs.trust_only` calls `require`
+before every child process and every start of a run.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from nasviz.draw.labels import plain_shape
 from nasviz.errors import ConsentNeededError, NasvizError
 from nasviz.runs import UserImport
 from nasviz.ui import session
+from nasviz.ui.escaping import inert
 from nasviz.ui.options import options
-from nasviz.ui.words import inert
 
 __all__ = ["ask", "is_agreed", "require"]
 
 LONGEST_EXCERPT = 80
-"""Lines of a definition that are shown."""
+"""Maximum number of lines shown of a definition."""
 LARGEST_FILE = 1_000_000
 FALLBACK = NetworkSource("demonet")
 
 
 def require(asked: NetworkSource | UserImport) -> None:
-    """Check that a person, or the operator, has agreed to a network or an import.
+    """Check that the user or the operator has agreed to a network or an import.
 
     Raises:
-        ConsentNeededError: Neither has; `ask` asks.
+        ConsentNeededError: Neither has agreed; `ask` shows the panel.
     """
-    # Without a script run there is no session, and nobody who could have agreed.
+    # Without a script run there is no session that could hold a consent.
     if get_script_run_ctx(suppress_warning=True) is None or not is_agreed(asked):
-        raise ConsentNeededError(f"{asked.name} waits until somebody has agreed to it in the app", asked)
+        raise ConsentNeededError(f"{asked.name} needs consent in the app first", asked)
 
 
 def is_agreed(asked: NetworkSource | UserImport) -> bool:
-    """Return whether this session may import or trace something without asking."""
+    """Return whether this session may import or trace something without a panel."""
     key = _key(asked)
     if isinstance(asked, NetworkSource) and not asked.is_callable and is_modest(asked):
         return True
@@ -52,10 +52,10 @@ def is_agreed(asked: NetworkSource | UserImport) -> bool:
 
 
 def ask(asked: NetworkSource | UserImport) -> None:
-    """Show what would be imported or traced, and the button that agrees to it."""
+    """Show what would be imported or traced, with a button to agree."""
     if isinstance(asked, NetworkSource) and asked == session.current().source:
         _panel(asked)
-    else:  # a button elsewhere on the page has asked for it: the answer belongs before everything else
+    else:  # requested by a button of the page: ask in a dialog
         st.dialog("Import your code?" if _is_code(asked) else "Trace this network?")(_panel)(asked)
 
 
@@ -79,7 +79,7 @@ def _panel(asked: NetworkSource | UserImport) -> None:
                     "Open DemoNet instead", key="agree.not", on_click=session.open_network, args=(FALLBACK,)
                 )
         if not is_current:
-            st.caption("Then press the button on the page again.")
+            st.caption("After that, press the button on the page again.")
 
 
 def _code(asked: NetworkSource | UserImport, *, is_titled: bool) -> None:
@@ -93,16 +93,14 @@ def _code(asked: NetworkSource | UserImport, *, is_titled: bool) -> None:
     if is_titled:
         st.subheader("Import your code?")
     st.write(
-        "This names a callable of a folder that the app was started to trust. Nothing of it has run yet."
-        " Importing it runs the file below, and all that it imports, with your rights in another process."
-        " If you did not ask for this, do not import it: addresses and runs can come from anybody."
+        "A callable in a trusted folder is requested. Its code has not run yet. Importing it executes the"
+        " file below and everything it imports, with your permissions, in a separate process. If you did not"
+        " request this, do not import it: addresses and runs can come from anyone."
     )
     _facts(_described(asked, found, attribute))
     if (excerpt := _excerpt(found.file, attribute)) is not None:
         line, text = excerpt
-        with st.expander(
-            f"Look at the code: line {line:,} of {inert(found.file.name)}", icon=":material/code:"
-        ):
+        with st.expander(f"Show code: line {line:,} of {inert(found.file.name)}", icon=":material/code:"):
             st.code(text, language="python")
 
 
@@ -117,7 +115,7 @@ def _described(
         return
     settings = dict(asked.settings) | ({"num_classes": asked.num_classes} if asked.num_classes else {})
     yield "Called with", ", ".join(f"{name}={value!r}" for name, value in settings.items()) or "no arguments"
-    yield "Input", _input(asked) or "what it returns beside the network"
+    yield "Input", _input(asked) or "returned with the network"
     if asked.weights:
         yield "Weights", asked.weights
 
@@ -126,24 +124,24 @@ def _size(source: NetworkSource, *, is_titled: bool) -> None:
     if is_titled:
         st.subheader("Trace a network of this size?")
     st.write(
-        "An address or a run has named a network that is larger than the catalog lists it. Tracing it may"
-        " take minutes and much memory."
+        "An address or a run requests a network that is larger than its catalog entry. Tracing it may take"
+        " several minutes and a lot of memory."
     )
     entry, settings = source.entry, dict(source.settings)
     usual = {} if entry is None else entry.complete({})
     facts = [("Network", source.title)]
     if source.input_shape:
-        listed = f"  (listed: {plain_shape(entry.input_shape)})" if entry and entry.input_shape else ""
+        listed = f"  (catalog: {plain_shape(entry.input_shape)})" if entry and entry.input_shape else ""
         facts.append(("Input", f"{plain_shape(source.input_shape)}{listed}"))
     if source.num_classes:
-        listed = f"  (listed: {entry.num_classes})" if entry else ""
+        listed = f"  (catalog: {entry.num_classes})" if entry else ""
         facts.append(("Classes", f"{source.num_classes:,}{listed}"))
-    facts += [(name, f"{value}  (listed: {usual.get(name)})") for name, value in settings.items()]
+    facts += [(name, f"{value}  (catalog: {usual.get(name)})") for name, value in settings.items()]
     _facts(facts)
 
 
 def _facts(facts: Iterable[tuple[str, str]]) -> None:
-    """Names and values, which may be anybody's text: shown as text, never as Markdown."""
+    """Show names and values; values are untrusted, so they are shown as text, never as Markdown."""
     for name, value in facts:
         left, right = st.columns([1, 5], gap="small")
         left.markdown(f"**{name}**")
@@ -161,7 +159,7 @@ def _is_code(asked: NetworkSource | UserImport) -> bool:
 
 
 def _key(asked: NetworkSource | UserImport) -> NetworkSource | UserImport:
-    """Return the key of a consent: everything that decides what runs, and the folder of the code."""
+    """Return the key of a consent: everything that determines which code runs, including its folder."""
     if not _is_code(asked):
         return asked
     folders = asked.trust if isinstance(asked, NetworkSource) else asked.folders
@@ -172,7 +170,7 @@ def _key(asked: NetworkSource | UserImport) -> NetworkSource | UserImport:
 
 
 def _listed(asked: NetworkSource | UserImport) -> set[NetworkSource | UserImport]:
-    """Return the callables that the operator listed, without arguments that others could add."""
+    """Return the callables listed by the operator, which have no arguments."""
     if asked.name not in options().open:
         return set()
     if isinstance(asked, NetworkSource):
@@ -181,7 +179,7 @@ def _listed(asked: NetworkSource | UserImport) -> set[NetworkSource | UserImport
 
 
 def _excerpt(file: Path, attribute: str) -> tuple[int, str] | None:
-    """Line and text of the statement that gives a module's attribute its name, found without running it."""
+    """Return line and text of the statement that binds an attribute of a module, without importing it."""
     try:
         if file.stat().st_size > LARGEST_FILE:
             return None
@@ -195,12 +193,12 @@ def _excerpt(file: Path, attribute: str) -> tuple[int, str] | None:
         return None
     start = min([found.lineno, *(d.lineno for d in getattr(found, "decorator_list", ()))])
     lines = text.splitlines()[start - 1 : found.end_lineno]
-    more = [] if len(lines) <= LONGEST_EXCERPT else [f"# ... {len(lines) - LONGEST_EXCERPT:,} lines more"]
+    more = [] if len(lines) <= LONGEST_EXCERPT else [f"# ... {len(lines) - LONGEST_EXCERPT:,} more lines"]
     return start, "\n".join([*lines[:LONGEST_EXCERPT], *more])
 
 
 def _names(node: ast.stmt) -> set[str]:
-    """Names that a statement at the top of a module gives."""
+    """Return the names that a module-level statement binds."""
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         return {node.name}
     if isinstance(node, ast.Import | ast.ImportFrom):

@@ -1,4 +1,4 @@
-"""Controls made from declared settings, each with its default, its range and one line of help."""
+"""Widgets for declared settings, each with its default, its range and one line of help."""
 
 from __future__ import annotations
 
@@ -24,41 +24,41 @@ __all__ = [
     "yes",
 ]
 
-_AGE = "age of the widgets"
+_GENERATION = "widget generation"
 
 
 def kept(key: str, default: Any) -> Any:
-    """What the widget `key` showed last, also when its page was left in between."""
+    """Return the last value of the widget `key`, also after its page was left."""
     return session.current().choices.get(key, default)
 
 
 def keep(key: str, value: Any) -> None:
-    """Remember what a widget shows."""
+    """Store the value of a widget in the session."""
     session.current().choices[key] = value
 
 
 def overwrite(values: Mapping[str, Any]) -> None:
-    """Let widgets show these values by their keys, whatever was chosen in them before."""
+    """Set widgets to these values, given by widget key."""
     for key, value in values.items():
         keep(key, value)
-    # A widget that is on the page keeps what it shows: those of the next script run are new ones.
-    keep(_AGE, kept(_AGE, 0) + 1)
+    # Streamlit ignores a new default for a widget that is on the page. Changing its key replaces the widget.
+    keep(_GENERATION, kept(_GENERATION, 0) + 1)
 
 
-def _fresh(key: str) -> str:
-    age = kept(_AGE, 0)
-    return f"{key}~{age}" if age else key
+def _widget_key(key: str) -> str:
+    generation = kept(_GENERATION, 0)
+    return f"{key}~{generation}" if generation else key
 
 
 def whole(title: str, key: str, default: int, low: int, high: int, *, help_text: str | None = None) -> int:
-    """A whole number."""
-    value = int(st.number_input(title, low, high, kept(key, default), help=help_text, key=_fresh(key)))
+    """Show an integer field and return its value."""
+    value = int(st.number_input(title, low, high, kept(key, default), help=help_text, key=_widget_key(key)))
     keep(key, value)
     return value
 
 
 def choice(title: str, names: Sequence[str], key: str, *, help_text: str | None = None) -> str:
-    """One of a few names."""
+    """Show a select box of a few names and return the chosen one."""
     known = kept(key, names[0])
     name = st.selectbox(title, names, names.index(known) if known in names else 0, help=help_text, key=key)
     keep(key, name)
@@ -66,32 +66,32 @@ def choice(title: str, names: Sequence[str], key: str, *, help_text: str | None 
 
 
 def yes(title: str, key: str, *, help_text: str | None = None) -> bool:
-    """Yes or no; no at first."""
-    value = bool(st.checkbox(title, kept(key, False), key=_fresh(key), help=help_text))
+    """Show a check box, off by default, and return its state."""
+    value = bool(st.checkbox(title, kept(key, False), key=_widget_key(key), help=help_text))
     keep(key, value)
     return value
 
 
 def ask(setting: Setting, key: str) -> Any:
-    """Show a widget for one setting; its value outlives the page."""
+    """Show a widget for one setting and return its value, which is kept when the page is left."""
     value = kept(key, setting.default)
     if setting.kind == "bool":
-        value = st.checkbox(setting.title, bool(value), help=setting.help, key=_fresh(key))
+        value = st.checkbox(setting.title, bool(value), help=setting.help, key=_widget_key(key))
     elif setting.kind == "choice":
         index = setting.choices.index(value) if value in setting.choices else 0
-        value = st.selectbox(setting.title, setting.choices, index, help=setting.help, key=_fresh(key))
+        value = st.selectbox(setting.title, setting.choices, index, help=setting.help, key=_widget_key(key))
     elif setting.kind == "names":
-        value = _names(setting, value, _fresh(key))
+        value = _names(setting, value, _widget_key(key))
     elif setting.kind == "steps":
-        value = _steps(setting, value, _fresh(key))
+        value = _steps(setting, value, _widget_key(key))
     else:
-        value = _number(setting, value, _fresh(key))
+        value = _number(setting, value, _widget_key(key))
     keep(key, value)
     return value
 
 
 def ask_all(settings: Iterable[Setting], prefix: str, *, columns: int = 2) -> dict[str, Any]:
-    """Show a widget for each of several settings, in columns, but for those that would have no effect."""
+    """Show a widget for each setting that has an effect, in columns, and return the values by name."""
     places = st.columns(columns)
     values: dict[str, Any] = {}
     shown = 0
@@ -105,7 +105,7 @@ def ask_all(settings: Iterable[Setting], prefix: str, *, columns: int = 2) -> di
 
 
 def has_effect(setting: Setting, values: Mapping[str, Any], prefix: str) -> bool:
-    """Return whether the settings that this one needs have such values, in `values` or as they were left."""
+    """Return whether the settings that this one depends on, in `values` or as last chosen, enable it."""
     return all(
         values.get(name, kept(f"{prefix}.{name}", possible[0])) in possible
         for name, possible in setting.needs
@@ -120,7 +120,7 @@ def _names(setting: Setting, value: Sequence[str], key: str) -> tuple[str, ...]:
 
 
 def _steps(setting: Setting, value: int | float, key: str) -> int | float:
-    """Return a number of steps, or below 1 a share of all."""
+    """Show a field for a number of steps; values below 1 are a fraction of all steps."""
     found = st.number_input(setting.title, 0.001, 1e9, float(value), format="%g", help=setting.help, key=key)
     return float(found) if found < 1 else round(found)
 
@@ -128,7 +128,7 @@ def _steps(setting: Setting, value: int | float, key: str) -> int | float:
 def _number(setting: Setting, value: Any, key: str) -> Any:
     low, high = setting.minimum, setting.maximum
     start = None if isinstance(value, str) else value  # "auto" is an empty field
-    options: dict[str, Any] = {"help": setting.help, "placeholder": "automatic", "key": key}
+    options: dict[str, Any] = {"help": setting.help, "placeholder": "auto", "key": key}
     if setting.kind == "int":
         found = st.number_input(
             setting.title,
@@ -139,7 +139,7 @@ def _number(setting: Setting, value: Any, key: str) -> Any:
         )
     else:
         if setting.below and high is not None:
-            high -= 1e-9
+            high -= 1e-9  # `number_input` has closed bounds only
         if setting.above and low is not None:
             low += 1e-12
         found = st.number_input(
@@ -159,7 +159,7 @@ _Row = TypeVar("_Row", bound=_Titled)
 
 
 def choose_entry(title: str, table: Mapping[str, _Row], key: str, *, help_text: str | None = None) -> _Row:
-    """Show a choice among the rows of a table, by their titles."""
+    """Show a select box of the titles of a table and return the chosen row."""
     names = list(table)
     known = kept(key, names[0])
     index = names.index(known) if known in names else 0

@@ -1,4 +1,4 @@
-"""A constructed sub-network as pages see it: where it lies, what was done, how exact it is."""
+"""A constructed sub-network: its files, its plan and its report."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from nasviz.graph.protection import protection_text
 from nasviz.runs import Run, RunSummary, keep_subnet
 from nasviz.runs.files import SUBNET
 from nasviz.ui import frame, other_kinds, run_facts, run_list, session, view_only, work
+from nasviz.ui.escaping import inert
 from nasviz.ui.onnx_files import OnnxFile
 from nasviz.ui.options import options
-from nasviz.ui.words import inert
 
 __all__ = ["BY_HAND", "FROM_RUN", "Cut", "accuracy_before", "choose", "of_run", "small_space"]
 
-FROM_RUN, BY_HAND = "From a run", "Cut by hand"
+FROM_RUN, BY_HAND = "From a run", "Manual selection"
 MOST_CUTS = 12
-"""Cuts by hand that are kept."""
+"""Number of manual selections kept on disk."""
 
 
 @dataclass(frozen=True)
@@ -37,35 +37,35 @@ class Cut:
 
     title: str
     folder: Path
-    """Holds graph.json, weights.safetensors, model.py, report.json."""
+    """Folder with graph.json, weights.safetensors, model.py and report.json."""
     space: SearchSpace
-    """Of the full network."""
+    """Search space of the full network."""
     plan: ConstructionPlan
     report: Mapping[str, Any]
-    """What construction measured: max_relative_error, effect, params_after, ..."""
+    """Measurements of the construction: max_relative_error, effect, params_after, ..."""
     source: NetworkSource
     """The full network."""
     run: Run | None = None
-    """Whose trained weights it has; None where it was cut out of an untrained network."""
+    """Run that trained the weights; None for an untrained network."""
 
     @property
     def data(self) -> str | None:
-        """Name of the data set that it was built for, where a run has trained it."""
+        """Name of the data set of the run; None for an untrained network."""
         return self.run.settings.data if self.run else None
 
     @property
     def sizes(self) -> tuple[int, int] | None:
-        """Bytes of the weights of both networks; None for runs of earlier versions."""
+        """Sizes of the weights of both networks in bytes; None for runs of earlier versions."""
         full, small = self.report.get("bytes_before"), self.report.get("bytes_after")
         return None if full is None or small is None else (int(full), int(small))
 
     @property
     def imports(self) -> tuple[str, ...]:
-        """Classes of third parties in it, which only its Python source can name, by importing them."""
+        """Third-party classes in the sub-network, which its Python source imports."""
         return tuple(map(str, self.report.get("imports", ())))
 
     def as_network(self) -> NetworkSource:
-        """The sub-network as a network of its own, kept beside the runs."""
+        """Return the sub-network as a network source, stored with the runs."""
         source = NetworkSource(self.source.name_of_subnet, subnet=str(self.folder))
         return keep_subnet(options().runs, source, run_id=self.run.id if self.run else None)
 
@@ -76,13 +76,13 @@ class Cut:
 
     @property
     def accuracies(self) -> tuple[float, float] | None:
-        """Of the full network and of the sub-network straight after construction, on unseen images."""
+        """Validation accuracies of the full network and of the sub-network without fine-tuning."""
         full, small = self.report.get("accuracy_full"), self.report.get("accuracy_subnet")
         return None if full is None or small is None else (float(full), float(small))
 
 
 def choose(key: str) -> Cut | None:
-    """Let a person choose a sub-network; None, with a pointer to what comes first, where there is none."""
+    """Let the user choose a sub-network; return None, after a hint, if there is none."""
     state = session.current()
     way = st.segmented_control(
         "Which sub-network",
@@ -97,21 +97,21 @@ def choose(key: str) -> Cut | None:
 
 
 def of_run(run: Run) -> Cut:
-    """The sub-network that a run has left."""
-    run_facts.require_whole(run)
+    """Return the sub-network of a finished run."""
+    run_facts.require_intact(run)
     end, space = run.end, run_facts.space_of(run)
     assert end is not None
     assert space is not None
     result = end.result
     name = run_facts.title(run)
     plan = space.plan(result["selected"], (), result.get("channels", ()))
-    # What a search by architecture parameters leaves has lost its switches too: the plan counts them still.
+    # Differentiable search also removes the switches, which the plan still counts.
     plan = replace(plan, params_after=int(result.get("params_after", plan.params_after)))
     return Cut(name, run.folder / SUBNET, space, plan, result, run.settings.network, run)
 
 
 def accuracy_before(cut: Cut) -> float | None:
-    """Of a run that has trained a sub-network: what that was right in before; None where nobody knows."""
+    """Return the accuracy of the sub-network before fine-tuning, or None if unknown."""
     if cut.run is None or cut.run.cut_from is None:
         return None
     try:
@@ -123,11 +123,11 @@ def accuracy_before(cut: Cut) -> float | None:
 
 
 def small_space(cut: Cut) -> SearchSpace | None:
-    """The sub-network's own search space: read back from its folder and traced again; None until it is."""
+    """Return the search space of the sub-network, read from its files and traced; None until it is ready."""
     if cut.imports:
         st.info(
-            f"It holds {inert(', '.join(cut.imports))}, which no file of data may name: it can be exported as"
-            " Python source, which imports that, but not be read back to be looked at.",
+            f"The sub-network uses {inert(', '.join(cut.imports))}, which data files may not import. It can"
+            " be exported as Python source, but not displayed here.",
             icon=":material/extension:",
         )
         return None
@@ -135,7 +135,7 @@ def small_space(cut: Cut) -> SearchSpace | None:
     key = f"reopen {cut.folder} {cut.plan.selected} {cut.plan.gates}"
     if key not in state.jobs:
         state.jobs[key] = jobs.reopen(cut.folder, cut.inputs)
-    result = work.shown(key, "Reading the sub-network back", cache=state.jobs)
+    result = work.shown(key, "Loading the sub-network", cache=state.jobs)
     return None if result is None else SearchSpace.from_json(result["space"])
 
 
@@ -148,7 +148,8 @@ def _from_run(key: str) -> Cut | None:
         return None
     if chosen is None:
         st.info(
-            "No run is done yet. Train a network down to K first, or cut by hand.", icon=":material/info:"
+            "No finished runs yet. Train a network first, or choose **Manual selection**.",
+            icon=":material/info:",
         )
         frame.next_steps("Search and train")
         return None
@@ -156,7 +157,7 @@ def _from_run(key: str) -> Cut | None:
 
 
 def _by_hand(key: str) -> Cut | None:
-    """Cut any structures out of the current network, or of a run's trained one."""
+    """Construct a sub-network from manually selected structures of the current network or of a run."""
     runs = [s for s in session.store().list() if s.state in ("done", "cancelled", "failed", "crashed")]
     source = session.current().source
     if isinstance(source, OnnxFile):
@@ -168,7 +169,7 @@ def _by_hand(key: str) -> Cut | None:
     names = {s.id: f"{s.id} · {clean(s.name)}" for s in space.removable}
     marked = [i for i in session.current().marked if i in names]
     erased = st.multiselect(
-        f"Structures to erase, at most {space.max_sparsity} of {len(names)} together",
+        f"Structures to erase (at most {space.max_sparsity} of {len(names)})",
         list(names),
         default=marked,
         format_func=names.__getitem__,
@@ -179,18 +180,18 @@ def _by_hand(key: str) -> Cut | None:
     gates = other_kinds.choose_gates(space, "Gates to replace by their value at zero", widget)
     session.current().marked, session.current().gates = tuple(sorted(erased)), gates
     if not erased and not gates:
-        st.caption("Whatever you choose is set to zero in a copy, cut out, and compared.")
+        st.caption("Selected structures are set to zero in a copy, removed, and the outputs are compared.")
         return None
     plan = space.plan(erased, gates)
     return _constructed(run, space, plan)
 
 
 def _weights_of(runs: list[RunSummary], key: str) -> Run | None:
-    """The run whose trained weights are taken; None for the current network as it is built."""
+    """Let the user choose the run whose weights are used; None for the weights of the current network."""
     source = session.current().source
     labels: dict[str | None, str] = {}
     if not isinstance(source, OnnxFile):
-        labels[None] = f"{session.title(source)}, as it is {'kept' if source.subnet else 'built'}"
+        labels[None] = f"{session.title(source)}, {'saved' if source.subnet else 'initial'} weights"
     labels |= {s.id: f"trained: {run_list.line(s)}" for s in runs}
     chosen = st.selectbox("Weights", list(labels), format_func=labels.__getitem__, key=f"{key}.weights")
     return session.store().open(chosen) if chosen else None
@@ -202,7 +203,7 @@ def _constructed(run: Run | None, space: SearchSpace, plan: ConstructionPlan) ->
     assert not isinstance(source, OnnxFile), "a file has no weights to choose"
     name = f"construct {run.id if run else source} {plan.selected} {plan.gates} {space.collapse}"
     if name not in state.jobs:
-        if not st.button("Cut it", type="primary", icon=":material/content_cut:", key="cut-it"):
+        if not st.button("Construct", type="primary", icon=":material/content_cut:", key="cut-it"):
             return None
         target: Any = source if run is None else run.folder
         state.jobs[name] = jobs.construct(
@@ -213,16 +214,16 @@ def _constructed(run: Run | None, space: SearchSpace, plan: ConstructionPlan) ->
             protect=list(map(protection_text, space.protect)),
             collapse=space.collapse,
         )
-        st.rerun()  # without the button, whose place the rest of the page would move into later
-    result = work.shown(name, "Cutting", cache=state.jobs)
+        st.rerun()  # removes the button, so that the elements below keep their positions
+    result = work.shown(name, "Constructing", cache=state.jobs)
     if result is None:
         return None
-    title = f"{session.title(source)}, by hand"
+    title = f"{session.title(source)}, manual selection"
     return Cut(title, Path(result["folder"]), space, plan, result["report"], source, run)
 
 
 def _folder(name: str) -> Path:
-    """A folder for this cut and no other; the oldest ones make room."""
+    """Return the folder of a manual selection, and delete the oldest ones."""
     place = options().runs / ".by-hand"
     folder = place / hashlib.sha256(name.encode()).hexdigest()[:24]
     others = [item for item in place.glob("*") if item.is_dir() and item != folder]

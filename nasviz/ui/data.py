@@ -1,4 +1,4 @@
-"""The choice of the data: what a run learns, where it lies, and the loss; a download only after a click."""
+"""Choice of the data set, its folder and the loss; downloads start only after a click."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from nasviz import jobs
 from nasviz.catalog import CALLABLE, DATASETS, FACTS, DataFacts, Entry, NetworkSource, data_title
 from nasviz.ui import controls, session, work
 from nasviz.ui.controls import keep, kept
+from nasviz.ui.escaping import inert
 from nasviz.ui.options import options
-from nasviz.ui.words import inert
 
 __all__ = ["ChosenData", "ask_data", "ask_folder", "kind_of"]
 
 OWN = "own"
-_OWN = {OWN: Entry(OWN, "Your own Python", "A function out of a folder that the operator trusts.")}
+_OWN = {OWN: Entry(OWN, "Your Python code", "A function in a trusted folder.")}
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenData:
-    """Settings of a run about its data."""
+    """Data settings of a run."""
 
     values: dict[str, Any]
     problem: str | None = None
-    """What has to be done before a run can start."""
+    """What the user has to do before a run can start."""
 
 
 def kind_of(source: NetworkSource) -> str:
-    """What a network reads, `images` or `text`, as far as the catalog knows."""
+    """Return the kind of input of a network according to the catalog, `images` or `text`."""
     return "text" if source.entry is not None and source.entry.family == "text" else "images"
 
 
 def ask_data(place: DeltaGenerator, kind: str = "images") -> ChosenData:
-    """Ask for the data in `place`, and below for what they need; for a loss where Python is trusted.
+    """Ask for the data set, its folder if needed, and a loss if there are trusted folders.
 
     Args:
-        place: Where the choice is shown.
-        kind: `images` or `text`: what the network reads.
+        place: Container of the data set choice; the other fields follow below.
+        kind: Kind of input of the network, `images` or `text`.
     """
     fitting = {name: entry for name, entry in DATASETS.items() if entry.family == kind}
     with place:
@@ -50,7 +50,9 @@ def ask_data(place: DeltaGenerator, kind: str = "images") -> ChosenData:
         if entry.family == "text":
             st.caption(entry.summary)
     values, problem = _own() if entry.name == OWN else _known(FACTS[entry.name])
-    loss = _text("Own loss", "loss", "cross-entropy, or package.module:callable") if options().trust else ""
+    loss = (
+        _text("Custom loss", "loss", "cross-entropy, or package.module:callable") if options().trust else ""
+    )
     if loss:
         values["loss"] = loss
         problem = problem or _not_callable(loss)
@@ -68,21 +70,21 @@ def _known(facts: DataFacts) -> tuple[dict[str, Any], str | None]:
 
 
 def ask_folder(facts: DataFacts, key: str, *, is_known: bool = False) -> tuple[str | None, str | None]:
-    """The folder that a data set lies in, and what is wrong with it; offers a download where there is one.
+    """Ask for the folder of a data set and offer its download; return the folder and its problem.
 
     Args:
-        facts: Of the data set.
-        key: Of the control.
-        is_known: The folder was asked for already: another data set lies in it, too.
+        facts: Facts of the data set.
+        key: Key of the text field.
+        is_known: Whether the folder has been entered for another data set already.
     """
     if is_known:
         folder = str(kept(key, "")).strip()
     else:
-        folder = _text("Folder of the data", key, "/data/images", "On the machine that runs this app.")
+        folder = _text("Data folder", key, "/data/images", "Path on the machine that runs this app.")
     title = data_title(facts.name)
     if not folder:
-        st.caption(f"{title} is read from a folder with {facts.layout}.")
-        return None, f"name the folder of {title}"
+        st.caption(f"{title}: expects {facts.layout}.")
+        return None, f"enter the folder of {title}"
     if (missing := _missing(facts, folder)) is None:
         return folder, None
     job = f"download {facts.name} {folder}"
@@ -91,8 +93,8 @@ def ask_folder(facts: DataFacts, key: str, *, is_known: bool = False) -> tuple[s
         if work.shown(job, f"Downloading {title}", cache=known) is not None:
             del known[job]
             st.rerun()
-        return folder, f"wait for {title}"
-    st.warning(f"{inert(missing)} A folder of {title} has {facts.layout}.", icon=":material/folder_off:")
+        return folder, f"wait for the download of {title}"
+    st.warning(f"{inert(missing)} {title} expects {facts.layout}.", icon=":material/folder_off:")
     if facts.download_mb and st.button(
         f"Download {facts.download_mb:,} MB into this folder",
         icon=":material/download:",
@@ -100,33 +102,33 @@ def ask_folder(facts: DataFacts, key: str, *, is_known: bool = False) -> tuple[s
     ):
         known[job] = jobs.download(facts.name, folder)
         st.rerun()
-    return folder, f"bring the files of {title} into the folder"
+    return folder, f"copy the files of {title} into the folder"
 
 
 def _missing(facts: DataFacts, folder: str) -> str | None:
-    """What is not there, in one sentence; whether what is there is right, the worker finds out."""
+    """Describe missing files in one sentence; the worker verifies the content."""
     root = Path(folder).expanduser()
     try:
         if not root.is_dir():
-            return f"There is no folder {folder}."
+            return f"The folder {folder} does not exist."
         lost = [file for file in facts.files if not (root / file).is_file()]
     except (OSError, ValueError):
         return f"{folder} cannot be read."
-    return f"{len(lost)} of {len(facts.files)} files are missing, the first is {lost[0]}." if lost else None
+    return f"{len(lost)} of {len(facts.files)} files are missing, e.g. {lost[0]}." if lost else None
 
 
 def _own() -> tuple[dict[str, Any], str | None]:
-    name = _text("Own data", "data.own", "package.module:callable")
-    folder = _text("Folder of the data", "data.own.folder", "none", "Handed to your function as `folder`.")
+    name = _text("Custom data", "data.own", "package.module:callable")
+    folder = _text("Data folder", "data.own.folder", "none", "Passed to your function as `folder`.")
     st.caption(
-        "A function that returns what to learn from and what to judge by: two data sets of torch, or two"
-        f" pairs of tensors. It is imported in the worker only, from {inert(', '.join(options().trust))}."
+        "A function that returns the training and the validation data: two torch data sets, or two pairs of"
+        f" tensors. It is imported in the worker process only, from {inert(', '.join(options().trust))}."
     )
     return {"data": name, "data_folder": folder or None}, _not_callable(name)
 
 
 def _not_callable(name: str) -> str | None:
-    return None if CALLABLE.fullmatch(name) else "name your function as package.module:callable"
+    return None if CALLABLE.fullmatch(name) else "enter your function as package.module:callable"
 
 
 def _text(title: str, key: str, placeholder: str, help_text: str | None = None) -> str:

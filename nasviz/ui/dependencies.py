@@ -1,4 +1,4 @@
-"""The Dependency graph page: vertices by what they do to channels, and all that goes with a structure."""
+"""The Dependency graph page: vertex kinds, and the tensor slices that depend on a structure."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from streamlit.delta_generator import DeltaGenerator
 from nasviz.draw.labels import clean, plain_shape, ranges
 from nasviz.graph import ConstructionPlan, RemovalStructure, SearchSpace
 from nasviz.ui import channels, colours, erasing, frame, graphs, session
-from nasviz.ui.words import inert
+from nasviz.ui.escaping import inert
 
 __all__ = ["dependency_graph"]
 
 STRUCTURES, CHANNELS = "Structures", "Channel groups"
 
 
-@frame.tell_errors
+@frame.handle_errors
 def dependency_graph() -> None:
-    """Show the dependency graph of the current network, and every slice that goes with one structure."""
+    """Show the dependency graph of the current network, and the slices that depend on one structure."""
     state, space = session.current(), session.space()
     kinds = Counter(space.dependency.kind(vertex.id) for vertex in space.trace)
     st.caption(
-        f"{kinds['stem']} stems make channels, {kinds['accessory']} accessories keep them, {kinds['joint']}"
-        f" joints meet those of others, {kinds['unknown']} unknown. A frame stands around each structure."
+        f"{kinds['stem']} stems produce channels, {kinds['accessory']} accessories preserve them,"
+        f" {kinds['joint']} joints combine them, {kinds['unknown']} unknown. Frames mark the structures."
     )
     picture, side = st.columns([1.7, 1], gap="medium")
     with side:
@@ -50,12 +50,12 @@ def dependency_graph() -> None:
 def _way() -> str:
     choices = session.current().choices
     way = st.segmented_control(
-        "What could go",
+        "Unit of removal",
         (STRUCTURES, CHANNELS),
         default=choices.get("dependency", STRUCTURES),
         required=True,
         key="dependency.way",
-        help="Whole structures, or channels inside the operators that stay.",
+        help="Whole structures, or channels of the remaining operators.",
         label_visibility="collapsed",
     )
     choices["dependency"] = way
@@ -63,7 +63,7 @@ def _way() -> str:
 
 
 def _channels(space: SearchSpace, picture: DeltaGenerator, side: DeltaGenerator) -> None:
-    """The same graph, read for what can be cut inside operators."""
+    """Show the dependency graph with the channel groups."""
     state = session.current()
     with side:
         structure = channels.choose(space)
@@ -96,7 +96,7 @@ def _choose(space: SearchSpace) -> RemovalStructure | None:
 
 
 def _follow(space: SearchSpace, vertex: str, structure: RemovalStructure | None) -> None:
-    """A click on a vertex of another structure chooses that one."""
+    """Choose the structure of the clicked vertex."""
     choices = session.current().choices
     if choices.get("clicked") == vertex:
         return
@@ -109,8 +109,8 @@ def _follow(space: SearchSpace, vertex: str, structure: RemovalStructure | None)
 
 def _tell(space: SearchSpace, structure: RemovalStructure, plan: ConstructionPlan | None) -> None:
     if structure.reason:
-        st.warning(f"Cannot go: {inert(structure.reason)}.", icon=":material/block:")
-    st.markdown("##### What it owns")
+        st.warning(f"Not removable: {inert(structure.reason)}.", icon=":material/block:")
+    st.markdown("##### Parameters")
     st.dataframe(
         [
             {"tensor": clean(name), "shape": plain_shape(space.trace.parameter_shapes[name])}
@@ -120,7 +120,7 @@ def _tell(space: SearchSpace, structure: RemovalStructure, plan: ConstructionPla
     )
     if plan is None:
         return
-    st.markdown("##### What goes with it")
+    st.markdown("##### Dependent slices")
     st.dataframe(
         [
             {
@@ -130,12 +130,12 @@ def _tell(space: SearchSpace, structure: RemovalStructure, plan: ConstructionPla
             }
             for cut in plan.slices
         ]
-        or [{"tensor": "nothing else", "loses": "", "read by": ""}],
+        or [{"tensor": "none", "loses": "", "read by": ""}],
         hide_index=True,
     )
     if structure.entailed:
         zeroed = "; ".join(f"{inert(c.tensor)} {ranges(c.rows)}" for c in structure.entailed)
-        st.caption(f"Zeroed with it while training: {zeroed}.")
+        st.caption(f"Also set to zero during training: {zeroed}.")
     erasing.plan_metrics(plan)
 
 

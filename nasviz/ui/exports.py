@@ -1,4 +1,4 @@
-"""The Export page: files of a sub-network, each read again and compared before it is offered."""
+"""The Export page: files of a sub-network, each read back and verified before it is offered."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from nasviz.guarded_files import read_regular
 from nasviz.ui import cuts, frame, graphs, session, work
 from nasviz.ui.controls import keep, kept
 from nasviz.ui.cuts import Cut
+from nasviz.ui.escaping import inert
 from nasviz.ui.numbers import power_of_ten, size
-from nasviz.ui.words import inert
 
 __all__ = ["export"]
 
@@ -44,7 +44,7 @@ print(network(torch.rand({shape})).shape)
 
 SOURCE_CODE = """import sys
 
-sys.path.insert(0, "subnet")  # the folder that was unpacked
+sys.path.insert(0, "subnet")  # the unpacked folder
 from model import load
 
 network = load().eval()
@@ -53,20 +53,20 @@ network = load().eval()
 
 @dataclass(frozen=True)
 class Offer:
-    """One file to take home."""
+    """One file to download."""
 
     title: str
-    says: str
+    description: str
     name: str
     mime: str
     read: Callable[[], bytes | str]
     code: str = ""
-    """How it is loaded."""
+    """Python code that loads the file."""
 
 
-@frame.tell_errors
+@frame.handle_errors
 def export() -> None:
-    """Choose a sub-network, write and check its files, offer them."""
+    """Let the user choose a sub-network, write and verify its files, and offer them."""
     cut = cuts.choose("export")
     if cut is None:
         return
@@ -79,13 +79,13 @@ def export() -> None:
         for offer in _network_offers(cut):
             _show(offer)
     with right:
-        st.markdown("##### About it")
-        for offer in _paper_offers(cut):
+        st.markdown("##### Reports and figures")
+        for offer in _report_offers(cut):
             _show(offer)
 
 
 def _network_offers(cut: Cut) -> list[Offer]:
-    """ONNX, torch.export and Python, once they are written and checked."""
+    """Return ONNX, torch.export and Python files once they are written and verified."""
     if cut.imports:
         return [_imported(cut)]
     state = session.current()
@@ -93,8 +93,8 @@ def _network_offers(cut: Cut) -> list[Offer]:
         "Simplify ONNX",
         kept("export.simplify", True),
         key="export.simplify",
-        help="BatchNorm goes into the convolution before it, and what is constant is computed. Otherwise"
-        " every operator stays by itself.",
+        help="Folds BatchNorm into the preceding convolution and precomputes constants; otherwise all"
+        " operators are kept.",
     )
     keep("export.simplify", simplify)
     onnx = "onnx" if simplify else "onnx_plain"
@@ -102,7 +102,7 @@ def _network_offers(cut: Cut) -> list[Offer]:
     if key not in state.jobs:
         of_run = cut.run.folder if cut.run is not None and cut.folder.parent == cut.run.folder else None
         state.jobs[key] = jobs.export(cut.folder, cut.inputs, (onnx, "source", "pt2"), run=of_run)
-    result = work.shown(key, "Writing and checking", cache=state.jobs)
+    result = work.shown(key, "Writing and verifying", cache=state.jobs)
     if result is None:
         return []
     st.caption(inert(f"The sub-network: {result['full']}."))
@@ -117,9 +117,8 @@ def _network_offers(cut: Cut) -> list[Offer]:
 
 
 def _imported(cut: Cut) -> Offer:
-    """The files that were written when the sub-network was constructed, where nothing else can be."""
-    said = f"It imports {inert(', '.join(cut.imports))}, which no rule could write down,"
-    said += " so there is no ONNX and no .pt2 of it."
+    """Return the files written by the construction, for a sub-network with third-party classes."""
+    imports = inert(", ".join(cut.imports))
 
     def pack() -> bytes:
         content = io.BytesIO()
@@ -128,15 +127,18 @@ def _imported(cut: Cut) -> Offer:
                 archive.writestr(f"subnet/{name}", read_regular(cut.folder / name))
         return content.getvalue()
 
-    says = f"One zip: model.py, and weights as safetensors. {said} Run and compared when it was written."
-    return Offer("Python and weights", says, "model.zip", "application/zip", pack, SOURCE_CODE)
+    description = (
+        f"Zip of model.py and safetensors weights, verified when it was written. ONNX and .pt2 are not"
+        f" available, because the sub-network imports {imports}."
+    )
+    return Offer("Python and weights", description, "model.zip", "application/zip", pack, SOURCE_CODE)
 
 
 def _onnx(cut: Cut, facts: dict[str, Any]) -> Offer:
     path = Path(facts["path"])
     return Offer(
         "ONNX",
-        f"Any batch size, {facts['nodes']} nodes. {_checked(facts, 'Run by onnxruntime')}",
+        f"Any batch size, {facts['nodes']} nodes. {_checked(facts, 'Run with onnxruntime')}",
         path.name,
         "application/octet-stream",
         path.read_bytes,
@@ -148,8 +150,8 @@ def _pt2(cut: Cut, facts: dict[str, Any]) -> Offer:
     path = Path(facts["path"])
     return Offer(
         "torch.export",
-        f"A .pt2 program for torch alone, any batch size. {_checked(facts, 'Read again')} Load .pt2 files of"
-        " people you trust only: torch may unpickle parts of them.",
+        f"A .pt2 program for torch, any batch size. {_checked(facts, 'Read back')} Only load .pt2 files from"
+        " trusted sources: torch may unpickle parts of them.",
         path.name,
         "application/octet-stream",
         path.read_bytes,
@@ -158,7 +160,7 @@ def _pt2(cut: Cut, facts: dict[str, Any]) -> Offer:
 
 
 def _four(cut: Cut) -> str:
-    """The shape of four inputs, as code."""
+    """Return the shape of a batch of four, as code."""
     return "4, " + ", ".join(str(size) for size in cut.space.trace.inputs[0].shape[1:])
 
 
@@ -166,7 +168,7 @@ def _source(cut: Cut, facts: dict[str, Any]) -> Offer:
     path = Path(facts["path"])
     return Offer(
         "Python and weights",
-        f"One zip: model.py runs without nasviz; weights as safetensors. {_checked(facts, 'Run by itself')}",
+        f"Zip of model.py, which does not need nasviz, and safetensors weights. {_checked(facts, 'Run')}",
         path.name,
         "application/zip",
         path.read_bytes,
@@ -180,8 +182,8 @@ def _checked(facts: dict[str, Any], how: str) -> str:
     return f"{how} and compared with the sub-network: {difference}. {size(facts['bytes'])}."
 
 
-def _paper_offers(cut: Cut) -> list[Offer]:
-    """The report and the drawings, which need no torch."""
+def _report_offers(cut: Cut) -> list[Offer]:
+    """Return the reports and the drawings, which need no torch."""
     report = {
         "network": cut.title,
         "input": [plain_shape(i.shape) for i in cut.space.trace.inputs],
@@ -190,23 +192,23 @@ def _paper_offers(cut: Cut) -> list[Offer]:
     }
     return [
         Offer(
-            "Report to read",
-            "One HTML file: what was erased and sliced, what it saves, and graphs that zoom, offline.",
+            "HTML report",
+            "A self-contained HTML file: erased structures, slices, savings and zoomable graphs.",
             "report.html",
             "text/html",
             lambda: _html(cut),
         ),
         Offer(
-            "Report as data",
-            "The same as JSON, with every slice and every check.",
+            "JSON report",
+            "The report as JSON, with all slices and checks.",
             "report.json",
             "application/json",
             lambda: json.dumps(report, indent=1),
         ),
         Offer(
             "Model Explorer",
-            "One zip: the full network, and node data that colour what became of each operator, its"
-            " parameters and its MACs. Read again: every value belongs to a node.",
+            "Zip of the full network and node data for the state, parameters and MACs of each operator."
+            " Verified: every value belongs to a node.",
             "model-explorer.zip",
             "application/zip",
             lambda: model_explorer_archive(cut.space, cut.plan),
@@ -217,26 +219,28 @@ def _paper_offers(cut: Cut) -> list[Offer]:
 
 
 def _pictures(cut: Cut) -> list[Offer]:
-    """The segment graphs of both networks, as far as they can be laid out."""
+    """Return the segment graphs of both networks, if their layout succeeds."""
     name = f"{cut.folder} {cut.plan.selected} {cut.plan.gates}"
     full = graphs.segments_of(f"full {cut.folder} {cut.space.collapse}", cut.space)
     offers = []
     if full.svg:
         painted = painted_dot(full, plan_overlay(full, cut.plan))
-        says = "The segment graph of the full network, with what goes marked, as a picture."
-        marked = Offer("PNG of what goes", says, "full.png", "image/png", lambda: _bitmap(painted, full.svg))
+        text = "Segment graph of the full network with removed structures marked."
+        marked = Offer(
+            "PNG of the full network", text, "full.png", "image/png", lambda: _bitmap(painted, full.svg)
+        )
         offers.append(marked)
     space = cuts.small_space(cut)
     if space is None:
         return offers
     view = graphs.segments_of(f"small {name}", space)
     if view.svg:
-        says = "The segment graph of the sub-network, as a picture."
-        offers.append(Offer("PNG", says, "subnet.png", "image/png", lambda: _bitmap(view.dot, view.svg)))
-        says = "The same as a picture that scales. It was parsed: every vertex is in it."
-        offers.append(Offer("SVG", says, "subnet.svg", "image/svg+xml", lambda: checked_svg(view)))
-    says = "The same as Graphviz source, from which the pictures were made."
-    offers.append(Offer("DOT", says, "subnet.dot", "text/vnd.graphviz", lambda: view.dot))
+        text = "Segment graph of the sub-network."
+        offers.append(Offer("PNG", text, "subnet.png", "image/png", lambda: _bitmap(view.dot, view.svg)))
+        text = "Segment graph of the sub-network, scalable. Verified: contains every vertex."
+        offers.append(Offer("SVG", text, "subnet.svg", "image/svg+xml", lambda: checked_svg(view)))
+    text = "Graphviz source of the segment graph of the sub-network."
+    offers.append(Offer("DOT", text, "subnet.dot", "text/vnd.graphviz", lambda: view.dot))
     return offers
 
 
@@ -249,7 +253,7 @@ def _html(cut: Cut) -> str:
     facts = [("Difference from the zeroed full network", power_of_ten(cut.report["max_relative_error"]))]
     if cut.accuracies is not None:
         full, small = cut.accuracies
-        facts.append(("Accuracy on the validation images", f"{full:.1%} → {small:.1%}"))
+        facts.append(("Validation accuracy", f"{full:.1%} → {small:.1%}"))
     return subnetwork_report(cut.title, cut.space, cut.plan, facts=facts)
 
 
@@ -258,7 +262,7 @@ def _show(offer: Offer) -> None:
         with st.container(horizontal=True, vertical_alignment="center", wrap=False):
             words, button = st.container(), st.container(width="content")
         words.markdown(f"**{offer.title}**")
-        words.caption(offer.says)
+        words.caption(offer.description)
         try:
             content = offer.read()
         except NasvizError as error:

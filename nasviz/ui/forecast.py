@@ -1,4 +1,4 @@
-"""How large the sub-network may become for a K: over random choices, before anything has been scored."""
+"""Estimated size of the sub-network for a given K, over random selections."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["band"]
 
 DRAWS = 8
 LARGE = 1000
-"""Operators from which on a plan takes too long for a slider: fewer choices are drawn then."""
+"""Number of operators above which fewer selections are drawn, so that the slider stays responsive."""
 
 
 def band(space: SearchSpace, k: int) -> None:
-    """What is left of parameters and multiply-accumulates, from the smallest to the largest choice drawn."""
+    """Show the range of remaining parameters and MACs over random selections of K structures."""
     if k:
         st.caption(_words(session.key_of(space), k, space))
 
@@ -28,7 +28,6 @@ def _words(key: str, k: int, _space: SearchSpace) -> str:
     params = cost_band(_space, k, "parameters", orders)
     macs = cost_band(_space, k, "macs", orders)
     return (
-        f"Depending on which ones go, {count(params.minimum)} to {count(params.maximum)} parameters and"
-        f" {count(macs.minimum)} to {count(macs.maximum)} MACs are left, over {len(orders)} valid choices"
-        " drawn at random."
+        f"Estimated size: {count(params.minimum)} to {count(params.maximum)} parameters and"
+        f" {count(macs.minimum)} to {count(macs.maximum)} MACs, over {len(orders)} random valid selections."
     )

@@ -1,7 +1,7 @@
-"""The frame around every page: its title, the sidebar, and errors told in words.
+"""The frame of every page: title, sidebar and error handling.
 
-Pages are plain scripts under pages/, and every one opens with `open_page`: a deep link into a server that has
-just started runs that script alone, so nothing may depend on another one having run before.
+Pages are plain scripts under pages/, and each begins with `open_page`. A deep link into a newly started
+server runs that script only, so no page may depend on another script having run before.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from nasviz.catalog import NetworkSource
 from nasviz.errors import ConsentNeededError, NasvizError
 from nasviz.runs import UserImport
 from nasviz.ui import address, consent, serving, session, tour
+from nasviz.ui.escaping import inert
 from nasviz.ui.onnx_files import OnnxFile
 from nasviz.ui.options import options
-from nasviz.ui.words import inert
 
-__all__ = ["PAGES", "Page", "link", "next_steps", "open_page", "tell_errors"]
+__all__ = ["PAGES", "Page", "handle_errors", "link", "next_steps", "open_page"]
 
 P = ParamSpec("P")
 
@@ -47,116 +47,115 @@ STYLE = """
 [data-testid="stMetricLabel"] p { white-space: normal; }
 [data-testid="stCaptionContainer"] { color: inherit; opacity: 0.76; }
 """
-"""Room for graphs: Streamlit's own margins take a third of a projector's height. Captions that are read
-easily: its own lie below a contrast of 4.5. And what is told above a form, such as an error, is seen: a
-browser keeps the form where it was, and what comes in above it out of sight."""
+"""Smaller margins leave room for graphs. Streamlit's captions are below a contrast of 4.5 (WCAG AA). Scroll
+anchoring is off where an error can appear above a form, which would otherwise stay in place and hide it."""
 DARK_STYLE = """
 button[kind^="primary"], button[kind^="primary"]:is(:hover, :focus, :active) { color: #0b1220; }
 button[kind^="primary"]:disabled { color: inherit; }
 [data-testid="stCode"] .token.keyword { color: #6cb6ff; }
 """
-"""White on the bright buttons of the dark, and its blue for keywords, lie below that contrast too."""
+"""Button text and code keywords of Streamlit's dark theme are below that contrast, too."""
 LIGHT_STYLE = """
 [data-testid="stCode"] .token:is(.keyword, .boolean) { color: #00549b; }
 [data-testid="stCode"] .token.string { color: #116329; }
 [data-testid="stCode"] .token.comment { color: #57606a; }
 """
-"""So do its colours for code in the light."""
+"""So are the code colours of the light theme."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One line of the sidebar."""
+    """One page of the sidebar."""
 
     script: str
     title: str
     icon: str
     invitation: str
-    """What a person does there, in a few words, for links."""
+    """Text of links to the page."""
     lead: str
-    """One sentence under the title."""
+    """Sentence under the title."""
     group: str = ""
 
 
 PAGES = {
     page.title: page
     for page in (
-        Page("app.py", "Start", ":material/home:", "What this is", ""),
+        Page("app.py", "Start", ":material/home:", "Overview", ""),
         Page(
             "pages/Model.py",
             "Model",
             ":material/deployed_code:",
             "Choose a network",
-            "Choose a network, and see what it is.",
-            group="Look",
+            "Choose a network and view its properties.",
+            group="Analyze",
         ),
         Page(
             "pages/Trace_graph.py",
             "Trace graph",
             ":material/account_tree:",
-            "See every operator call",
-            "Every operator call of the network, and the modules around them.",
-            group="Look",
+            "View all operators",
+            "Every operator call of the network, grouped by module.",
+            group="Analyze",
         ),
         Page(
             "pages/Segment_graph.py",
             "Segment graph",
             ":material/segment:",
-            "See what could go",
-            "Runs of operators that only go as a whole. Green ones could be erased; try it, nothing is lost.",
-            group="Look",
+            "Find removable structures",
+            "Segments are runs of operators that are erased as a whole. Removable ones are green.",
+            group="Analyze",
         ),
         Page(
             "pages/Dependency_graph.py",
             "Dependency graph",
             ":material/hub:",
-            "See what goes with it",
-            "What each operator does to channels, and every slice of a tensor that goes with a structure.",
-            group="Look",
+            "View dependencies",
+            "The role of each operator for channels, and all tensor slices that depend on a structure.",
+            group="Analyze",
         ),
         Page(
             "pages/Search_and_train.py",
             "Search and train",
             ":material/model_training:",
-            "Train it down to K",
-            "Choose how many structures shall go, train on real data, and watch the redundant ones fade.",
-            group="Do",
+            "Search and train",
+            "Set the target sparsity, train, and watch redundant structures become zero.",
+            group="Search",
         ),
         Page(
             "pages/Sub-network.py",
             "Sub-network",
             ":material/content_cut:",
-            "See what is left, and how exactly",
-            "The full network and the sub-network cut out of it, side by side.",
-            group="Do",
+            "View the sub-network",
+            "The full network and the constructed sub-network, side by side.",
+            group="Search",
         ),
         Page(
             "pages/Export.py",
             "Export",
             ":material/download:",
-            "Take it home",
-            "Take the sub-network home. Every file is read again and checked before it is offered.",
-            group="Do",
+            "Export the sub-network",
+            "Download the sub-network. Every file is read back and verified first.",
+            group="Search",
         ),
         Page(
             "pages/Runs.py",
             "Runs",
             ":material/history:",
-            "See all runs",
-            "Runs and sweeps of this place: watch, compare and continue them, or train a whole grid.",
-            group="Do",
+            "View all runs",
+            "Monitor, compare and continue runs and sweeps, or start a new sweep.",
+            group="Search",
         ),
         Page(
             "pages/Learn.py",
             "Learn",
             ":material/school:",
-            "Understand how it works",
-            "The algorithms step by step, on the network that is open, told by the code that does the work.",
-            group="Understand",
+            "Learn how it works",
+            "The algorithms step by step on the current network, computed by the library code.",
+            group="Tutorials",
         ),
     )
 }
-"""In the order in which a person works."""
+"""Pages by title, in workflow order."""
 
 
 def open_page(title: str) -> None:
@@ -172,7 +171,7 @@ def open_page(title: str) -> None:
         serving.require_gate()
         jobs.trust_only(options().trust, options().runs, consent.require)
     except NasvizError as error:
-        st.error(f"The app cannot be used as it was started: {error}")
+        st.error(f"Invalid start of the app: {error}")
         st.stop()
     jobs.warm()
     address.read_link()
@@ -188,11 +187,11 @@ def open_page(title: str) -> None:
     address.write_link()
 
 
-def tell_errors(body: Callable[P, None]) -> Callable[P, None]:
-    """Let a part of a page end with its error in words, or with a question, instead of a traceback."""
+def handle_errors(body: Callable[P, None]) -> Callable[P, None]:
+    """Decorate a part of a page to show an error message or a consent dialog instead of a traceback."""
 
     @functools.wraps(body)
-    def told(*args: P.args, **kwargs: P.kwargs) -> None:
+    def handled(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             body(*args, **kwargs)
         except ConsentNeededError as error:
@@ -200,17 +199,17 @@ def tell_errors(body: Callable[P, None]) -> Callable[P, None]:
         except NasvizError as error:
             st.error(inert(str(error)), icon=":material/error:")
 
-    return told
+    return handled
 
 
 def link(title: str, label: str | None = None) -> None:
-    """A link to another page that carries the permalink along."""
+    """Show a link to another page that keeps the permalink."""
     page = PAGES[title]
     st.page_link(page.script, label=label or title, icon=page.icon, query_params=address.link())
 
 
 def next_steps(*titles: str) -> None:
-    """Links to where a person goes from here, at the end of a page; nowhere that the network cannot go."""
+    """Show links to the next pages, without training for view-only networks."""
     is_view_only = isinstance(session.current().source, OnnxFile)
     st.space("small")
     with st.container(horizontal=True, gap="large"):
@@ -227,5 +226,5 @@ def _sidebar() -> None:
             st.caption(group)
         link(page.title)
     st.space("small")
-    st.caption("Open now")
+    st.caption("Current network")
     st.markdown("\n\n".join(session.summary()))

@@ -1,8 +1,8 @@
-"""The gate in front of the app: which requests the server answers, and what browsers may do with the answers.
+"""Access control of the app: request checks and security headers.
 
-A server on this machine can be reached by every web page that the user visits: through a link, a frame, a
-script, or a host name that is re-bound to 127.0.0.1. The gate is ASGI middleware around all that Streamlit
-serves, pages, websocket, uploads and media alike.
+Every web page that the user visits can send requests to a server on this machine: through links, frames,
+scripts or DNS rebinding to 127.0.0.1. The gate is ASGI middleware around everything that Streamlit serves:
+pages, websocket, uploads and media.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
-"""Names of this machine that no name server is asked for."""
+"""Local host names that are not resolved by DNS."""
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 READING = ("GET", "HEAD")
 _HOST_HEADER = re.compile(rf"(?P<name>{HOST.pattern})(?::(?P<port>[0-9]{{1,5}}))?")
@@ -36,14 +36,14 @@ _ORIGIN = re.compile(rf"(?P<scheme>https?)://(?P<name>{HOST.pattern})(?::(?P<por
 
 CONTENT_SECURITY_POLICY = {
     "default-src": "'self'",
-    # Components hand their scripts over as blobs. Graphviz, which draws small graphs where the server cannot,
-    # and the protobuf reader are WebAssembly. `policy` adds the one inline script of Streamlit's index.html.
+    # Components load their scripts as blobs. Graphviz in the browser and the protobuf decoder are
+    # WebAssembly. `policy` adds the hash of the inline script of Streamlit's index.html.
     "script-src": "'self' blob: 'wasm-unsafe-eval'",
     # Streamlit's widgets, the graph views and Plotly write style elements and attributes.
     "style-src": "'self' 'unsafe-inline'",
-    # Icons and thumbnails are data URLs; Plotly draws the picture that it offers for download from a blob.
+    # Icons and thumbnails are data URLs; Plotly renders its image downloads from a blob.
     "img-src": "'self' data: blob:",
-    # Symbols of tables and formulas.
+    # Icon and formula fonts.
     "font-src": "'self' data:",
     "frame-src": "'none'",
     "object-src": "'none'",
@@ -51,7 +51,7 @@ CONTENT_SECURITY_POLICY = {
     "form-action": "'self'",
     "frame-ancestors": "'none'",
 }
-"""What a page of the app may load: nothing from anywhere else. And no page may show it in a frame."""
+"""Policy of the pages of the app: no external resources, no embedding in frames."""
 _MEDIA_POLICY = {
     "default-src": "'none'",
     "style-src": "'unsafe-inline'",
@@ -59,7 +59,8 @@ _MEDIA_POLICY = {
     "sandbox": "",
     "frame-ancestors": "'none'",
 }
-"""For files that runs and networks have left: data, even where a browser would show them as a page."""
+"""Policy of media files, which come from runs and networks: data only, even if a browser renders them as a"
+" page."""
 _HEADERS = {
     "x-frame-options": "DENY",
     "x-content-type-options": "nosniff",
@@ -92,17 +93,17 @@ def _joined(parts: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a request is not answered."""
+    """Reason why a request is rejected."""
 
     status: int
     title: str
     text: str
-    """What to do about it."""
+    """Explanation and remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Whom the server answers.
+    """Rules for accepting requests.
 
     Examples:
         >>> rules = Rules(LOCAL_HOSTS)
@@ -112,24 +113,24 @@ class Rules:
     """
 
     hosts: frozenset[str]
-    """Names under which browsers reach this server."""
+    """Accepted host names."""
     proxy_hosts: frozenset[str] = frozenset()
-    """Names of a proxy in front, whose pages have another origin than the Host header that it sends on."""
+    """Host names of a proxy, whose origin differs from the Host header that it forwards."""
     token: str | None = None
     base: str = ""
-    """Path before all addresses of the app, without a slash at its end."""
+    """Base path of the app, without a trailing slash."""
     policy: str = policy("")
-    """Content-Security-Policy of all that is no media."""
+    """Content-Security-Policy of everything but media."""
 
     @classmethod
     def of(cls, options: Options, address: str | None, *, base: str = "", index: str = "") -> Rules:
         """Return the rules of a server.
 
         Args:
-            options: What the operator has decided.
-            address: Where the server listens.
-            base: Path before all addresses of the app.
-            index: Page of Streamlit whose inline scripts may run.
+            options: Options of the operator.
+            address: Address on which the server listens.
+            base: Base path of the app.
+            index: HTML page whose inline scripts are allowed.
         """
         hosts = LOCAL_HOSTS.union(options.hosts)
         if address is not None and HOST.fullmatch(address) and not _is_wildcard(address):
@@ -139,41 +140,41 @@ class Rules:
         return cls(hosts, proxy_hosts, options.token, base, policy(index))
 
     def refusal(self, scope: Scope) -> Refusal | None:
-        """Return why this request is not answered; None if it is."""
+        """Return why a request is rejected; None if it is accepted."""
         host = _HOST_HEADER.fullmatch(_only(scope, b"host") or "")
         if host is None or host["name"].lower() not in self.hosts | _arrived_at(scope):
             return Refusal(
                 403,
                 "Unknown host name",
-                "This server answers only for names that it was started with. If the name in the address bar"
-                " is yours, start it again with -- --host NAME.",
+                "This server accepts configured host names only. If the name in the address bar is correct,"
+                " restart the server with -- --host NAME.",
             )
         if self._needs_origin(scope) and not self._is_own_origin(scope, host):
-            return Refusal(403, "Another origin", "Only pages of this server may ask for this.")
+            return Refusal(403, "Another origin", "Only pages of this server may send this request.")
         if self.token is not None and not self._is_health(scope) and not self._has_cookie(scope):
             return Refusal(
                 403,
                 "Token needed",
-                "This server answers only to browsers that know its token. Open the address with ?token=..."
-                " that it printed when it was started.",
+                "This server requires a token. Open the address with ?token=... that it printed when it"
+                " started.",
             )
         return None
 
     def is_let_in(self, scope: Scope) -> bool | None:
-        """Return whether the address holds the token; None where it holds none."""
+        """Return whether the token in the address is correct; None if there is no token in it."""
         found = [value for name, value in _query(scope) if name == "token"]
         if self.token is None or not found:
             return None
         return len(found) == 1 and hmac.compare_digest(found[0].encode(), self.token.encode())
 
     def cookie(self, scope: Scope) -> str:
-        """Return the Set-Cookie header of a browser that has shown the token."""
+        """Return the Set-Cookie header for a browser that has sent the token."""
         secure = "; Secure" if scope.get("scheme") == "https" else ""
         return f"{_cookie_name(scope)}={self._secret}; Path=/; HttpOnly; SameSite=Lax{secure}"
 
     @property
     def _secret(self) -> str:
-        """What the cookie holds: it proves the token without being it."""
+        """Value of the cookie: an HMAC that proves knowledge of the token without revealing it."""
         assert self.token is not None
         return hmac.new(self.token.encode(), b"nasviz cookie", hashlib.sha256).hexdigest()
 
@@ -186,12 +187,12 @@ class Rules:
         return found
 
     def _is_health(self, scope: Scope) -> bool:
-        """Return whether the request asks for the health of the server only, as monitors do."""
+        """Return whether the request is a health check."""
         is_reading = scope["type"] == "http" and scope["method"] in READING
         return is_reading and scope["path"] == f"{self.base}/_stcore/health"
 
     def _needs_origin(self, scope: Scope) -> bool:
-        """Return whether a request can change something or comes from a script: browsers send its origin."""
+        """Return whether a request needs an origin check: it can change state, or a script sent it."""
         is_reading = scope["type"] == "http" and scope["method"] in READING
         return not is_reading or bool(_all(scope, b"origin"))
 
@@ -207,11 +208,11 @@ class Rules:
 
 
 class Gate:
-    """Answer only what the rules allow, and add the headers that bind browsers.
+    """ASGI middleware that rejects requests by the rules and adds security headers.
 
     Args:
-        app: The ASGI application behind it.
-        rules: Whom the server answers.
+        app: ASGI application.
+        rules: Rules for accepting requests.
     """
 
     def __init__(self, app: App, rules: Rules) -> None:
@@ -219,7 +220,7 @@ class Gate:
         self.rules = rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, or hand it on."""
+        """Reject a request, or pass it on."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
@@ -230,7 +231,7 @@ class Gate:
         if scope["type"] == "http" and (refusal is None or refusal.title == "Token needed"):
             is_let_in = self.rules.is_let_in(scope)
         if is_let_in is False:
-            refusal = Refusal(403, "Wrong token", "The token in the address is not the one of this server.")
+            refusal = Refusal(403, "Wrong token", "The token in the address is not valid for this server.")
         if is_let_in and scope["method"] in READING:
             await _redirect(sent, _without_token(scope), self.rules.cookie(scope))
         elif refusal is not None:
@@ -244,13 +245,13 @@ def _all(scope: Scope, name: bytes) -> list[str]:
 
 
 def _only(scope: Scope, name: bytes) -> str | None:
-    """Return the value of a header that may stand in a request once; None where it is missing or repeated."""
+    """Return the value of a header that must be unique; None if it is missing or repeated."""
     found = _all(scope, name)
     return found[0] if len(found) == 1 else None
 
 
 def _arrived_at(scope: Scope) -> frozenset[str]:
-    """Return the address at which the request arrived; DNS rebinding cannot change a number."""
+    """Return the IP address at which the request arrived, which DNS rebinding cannot forge."""
     address = (scope.get("server") or ("", None))[0]
     if not re.fullmatch(r"[0-9.]+|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*", address):
         return frozenset()
@@ -263,7 +264,7 @@ def _is_wildcard(address: str) -> bool:
 
 
 def _cookie_name(scope: Scope) -> str:
-    """Cookies of one host are shared by all its ports: each server has a name of its own."""
+    """Return a cookie name with the port, because all ports of a host share their cookies."""
     return f"nasviz-{(scope.get('server') or ('', 0))[1]}"
 
 
@@ -276,8 +277,8 @@ def _query(scope: Scope) -> list[tuple[str, str]]:
 
 
 def _without_token(scope: Scope) -> str:
-    """Return the address without its token, so that it is not left in the address bar or copied from it."""
-    # One slash at its begin, whatever was asked for: two would name another host.
+    """Return the address without the token, so that it does not stay in the address bar."""
+    # Exactly one leading slash: two would make it a URL of another host.
     path = "/" + quote(scope["path"].lstrip("/"), safe="/")
     rest = [(name, value) for name, value in _query(scope) if name != "token"]
     return f"{path}?{urlencode(rest)}" if rest else path
@@ -296,7 +297,7 @@ def _with_headers(send: Send, content_policy: str) -> Send:
 
 
 def _kept(headers: Iterable[tuple[bytes, bytes]], replaced: Iterable[str]) -> Iterable[tuple[bytes, bytes]]:
-    """Headers of the app, but for those that the gate sets, and for those that let other origins read."""
+    """Yield the headers of the app without those that the gate sets and without CORS headers."""
     names = {name.encode() for name in replaced}
     for name, value in headers:
         if name.lower() not in names and not name.lower().startswith(b"access-control-"):
@@ -316,7 +317,7 @@ async def _redirect(send: Send, address: str, cookie: str) -> None:
 
 async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
     if scope["type"] == "websocket":
-        # Before the handshake is accepted: the server answers it with 403.
+        # Closing before the handshake makes the server respond with 403.
         await send({"type": "websocket.close", "code": 1008, "reason": refusal.title})
         return
     body = _PAGE.format(title=refusal.title, text=refusal.text).encode()

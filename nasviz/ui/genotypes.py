@@ -1,4 +1,4 @@
-"""The cells of a run as the papers draw them, with the genotype to copy and files to take home."""
+"""Derived cells of a run, drawn as in the papers, with their genotype and files to download."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from nasviz.graph import SearchSpace
 from nasviz.graph.cells.genotypes import ChosenCell, genotype_json, genotype_text
 from nasviz.runs import Run, Tail
 from nasviz.ui import frame
-from nasviz.ui.words import inert
+from nasviz.ui.escaping import inert
 
 __all__ = ["of_run", "while_searching"]
 
 REFRESH_S = 2.0
 MEANINGS = {
-    "single-path": "Single path: one operation between two states, as many edges into each node.",
-    "multi-path": "Multi-path: several operations between two states, everywhere as many.",
-    "mixed-path": "Mixed path: any number of operations on any edge, as the search found them.",
+    "single-path": "Single path: one operation per edge, the same number of edges into each node.",
+    "multi-path": "Multi-path: several operations per edge, the same number everywhere.",
+    "mixed-path": "Mixed path: any number of operations per edge.",
     "empty": "Nothing is kept.",
 }
 
 
 def of_run(run: Run, space: SearchSpace) -> None:
-    """The cells of a run that is done; nothing where its network has none."""
+    """Show the derived cells of a finished run, if its network has cells."""
     result = run.end.result if run.end is not None else None
     cells = _chosen(run, space, run.tail(every=64), done=result is not None)
     if not cells:
         return
     st.markdown("##### Cells")
     st.caption(inert(summary(cells)))
-    is_whole = st.toggle("Show what is not kept", key=f"genotype.whole.{run.id}")
+    is_whole = st.toggle("Show removed operations", key=f"genotype.whole.{run.id}")
     for tab, cell in zip(st.tabs([cell.name for cell in cells]), cells, strict=True):
         with tab:
             _picture(genotype_dot(cell, is_whole=is_whole))
@@ -53,19 +53,19 @@ def of_run(run: Run, space: SearchSpace) -> None:
 
 
 def while_searching(run: Run, space: SearchSpace, *, is_at_work: bool) -> None:
-    """What the cells would be if the search ended now; looked at again every few seconds."""
+    """Show the cells that the search would derive now, refreshed every few seconds."""
     if any(kind.endswith("Cell") for kind in space.trace.modules.values()):
         with st.expander(
-            "Cells, as they would be derived now", icon=":material/account_tree:", expanded=True
+            "Cells derived from the current weights", icon=":material/account_tree:", expanded=True
         ):
-            st.fragment(_look, run_every=REFRESH_S if is_at_work else None)(run, space)
+            st.fragment(_refresh, run_every=REFRESH_S if is_at_work else None)(run, space)
 
 
-@frame.tell_errors
-def _look(run: Run, space: SearchSpace) -> None:
+@frame.handle_errors
+def _refresh(run: Run, space: SearchSpace) -> None:
     cells = _chosen(run, space, run.tail(every=64), done=run.state == "done")
     if not cells:
-        st.caption("No weight is on record yet.")
+        st.caption("No weights recorded yet.")
         return
     for column, cell in zip(st.columns(len(cells)), cells, strict=True):
         with column:
@@ -89,7 +89,7 @@ def _picture(dot: str) -> None:
 
 @st.cache_data(max_entries=128, show_spinner=False)
 def _svg(dot: str) -> str:
-    """Empty where no layout is to be had; the browser draws it then."""
+    """Return the SVG of a graph; empty if the layout failed, so that the browser draws it."""
     try:
         return layout(dot)
     except LayoutError:

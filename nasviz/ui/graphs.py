@@ -1,4 +1,4 @@
-"""Graphs on a page: the laid-out view with its table, and one chosen vertex between the two."""
+"""Graphs on a page: the graph view with its table, which share one selected vertex."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ __all__ = [
 HEIGHT = 660
 
 
-@st.cache_resource(max_entries=24, show_spinner="Laying the graph out …")
+@st.cache_resource(max_entries=24, show_spinner="Computing the graph layout …")
 def trace_of(key: str, opened: frozenset[str] | None, _space: SearchSpace) -> GraphView:
-    """The trace graph of the space that `key` stands for, with these modules open."""
+    """Return the trace graph of a space with these modules open; `key` identifies the space."""
     return trace_view(_space.trace, opened, space=_space)
 
 
-@st.cache_resource(max_entries=12, show_spinner="Laying the graph out …")
+@st.cache_resource(max_entries=12, show_spinner="Computing the graph layout …")
 def segments_of(key: str, _space: SearchSpace) -> GraphView:
-    """The segment graph of the space that `key` stands for."""
+    """Return the segment graph of a space; `key` identifies it."""
     return segment_view(_space)
 
 
-@st.cache_resource(max_entries=12, show_spinner="Laying the graph out …")
+@st.cache_resource(max_entries=12, show_spinner="Computing the graph layout …")
 def dependencies_of(key: str, _space: SearchSpace) -> GraphView:
-    """The dependency graph of the space that `key` stands for."""
+    """Return the dependency graph of a space; `key` identifies it."""
     return dependency_view(_space)
 
 
@@ -55,18 +55,18 @@ def show(
     selected: str | None = None,
     height: int = HEIGHT,
 ) -> GraphSelection:
-    """Show a graph and, folded up below it, the same as a table; choosing in either chooses in both.
+    """Show a graph and its table in an expander, with a common selection.
 
     Args:
-        view: What to show.
-        space: What it shows of.
-        key: Of the widgets.
-        overlay: What is painted over it.
-        selected: Key of a vertex that something else on the page has chosen.
-        height: Of the drawing in pixels.
+        view: Graph to show.
+        space: Search space of the graph.
+        key: Key of the widgets.
+        overlay: Colours and marks of the vertices.
+        selected: Key of a vertex selected by another part of the page.
+        height: Height of the drawing in pixels.
     """
     place = st.container()
-    with st.expander("The same as a table", icon=":material/table:"):
+    with st.expander("Table view", icon=":material/table:"):
         row = _table(view, f"{key}.table")
     chosen = view.drawing.vertices[row].key if row is not None else selected
     told = tell(view, space, key, chosen)
@@ -78,7 +78,7 @@ def show(
 
 
 def tell(view: GraphView, space: SearchSpace, key: str, selected: str | None = None) -> list[About]:
-    """What is known of the vertex that is chosen in the graph `key`, or by something beside it."""
+    """Return the facts about the vertices selected in the graph `key` or by `selected`."""
     found = {vertex.id: vertex for vertex in [chosen_in(view, key)] if vertex is not None}
     if selected is not None and (place := view.id_of(selected)):
         found[place] = view.by_id[place]
@@ -89,7 +89,7 @@ def tell(view: GraphView, space: SearchSpace, key: str, selected: str | None = N
 
 
 def facts_of(view: GraphView, vertex: DrawnVertex, space: SearchSpace) -> About:
-    """What does not change about a vertex; looked up once, since a live page asks twice a second."""
+    """Return the constant facts about a vertex; cached, because a live page needs them twice per second."""
     return _about(f"{view.fingerprint} {vertex.id} {space.protect} {space.collapse}", vertex, space)
 
 
@@ -107,14 +107,14 @@ def picture(
     height: int = HEIGHT,
     sync: str = "",
 ) -> None:
-    """Show a graph and nothing else; what is chosen in it stays in it."""
+    """Show a graph without a table; its selection is not shared."""
     selection = graph_view(view, key=key, overlay=overlay, about=about, height=height, sync=sync)
     if selection.protected is not None:
         _protect(selection.protected)
 
 
 def remember(selection: GraphSelection) -> None:
-    """Put the chosen vertex into the session and the address."""
+    """Store the selected vertex in the session and the address."""
     if selection.vertex is not None and selection.vertex.members:
         state = session.current()
         state.vertex = selection.vertex.members[0]
@@ -124,7 +124,7 @@ def remember(selection: GraphSelection) -> None:
 
 
 def _protect(vertex: DrawnVertex) -> None:
-    """Turn the switch of what was chosen."""
+    """Toggle the protection of the structure of a vertex."""
     session.protect(session.space().segments.of(vertex.members[0]).id)
     address.write_link()
     st.rerun()
@@ -147,5 +147,5 @@ def _table(view: GraphView, key: str) -> int | None:
 
 
 def toggle(opened: frozenset[str], path: str) -> frozenset[str]:
-    """Open a module that is closed, close one that is open."""
+    """Open a closed module, or close an open one."""
     return opened ^ {path}

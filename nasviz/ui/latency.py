@@ -1,4 +1,4 @@
-"""Measured latency: of a sub-network beside the full network, and of operators for K from a budget."""
+"""Measured latency of a sub-network and of single operators."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ BATCH_SIZES = (1, 8, 32, 256)
 
 
 def before_and_after(cut: Cut) -> None:
-    """Both networks timed in turn, on demand, with what the additive model had estimated."""
-    st.markdown("##### How fast")
+    """Time both networks on demand, and show the estimate of the additive model."""
+    st.markdown("##### Latency")
     state, batch_size = session.current(), _batch_size("subnet")
     key = f"latency {cut.folder} {cut.plan.selected} {batch_size}"
     if key not in state.jobs:
-        st.caption("Times forward passes of both networks in turn, in a process of its own.")
+        st.caption("Times forward passes of both networks alternately, in a separate process.")
         if not st.button("Measure latency", icon=":material/timer:", key="measure-latency"):
             return
         state.jobs[key] = jobs.time_subnet(cut.source, cut.folder, data=cut.data, batch_size=batch_size)
@@ -34,7 +34,7 @@ def before_and_after(cut: Cut) -> None:
         return
     full, small = result["full"], result["subnet"]
     saved = small["median_ms"] / full["median_ms"] - 1
-    st.metric("One forward pass", _milliseconds(small["median_ms"]), f"{saved:+.1%}", delta_color="inverse")
+    st.metric("Forward pass", _milliseconds(small["median_ms"]), f"{saved:+.1%}", delta_color="inverse")
     st.caption(
         f"Full network {_spread(full)}, sub-network {_spread(small)}: median and half the interquartile range"
         f" of {small['num_repeats']} passes, batch of {small['batch_size']}, on {small['device']}."
@@ -42,8 +42,8 @@ def before_and_after(cut: Cut) -> None:
     table = LatencyTable.from_json(result["table"])
     estimate = table.after(cut.plan) * full["median_ms"] / table.whole_ms
     st.caption(
-        f"Adding up measured operators had estimated {_milliseconds(estimate)}:"
-        f" {estimate / small['median_ms'] - 1:+.1%} off."
+        f"Estimate from the sum of the operators: {_milliseconds(estimate)}"
+        f" ({estimate / small['median_ms'] - 1:+.1%})."
     )
     if st.button("Measure again", icon=":material/refresh:", key="measure-again"):
         del state.jobs[key]
@@ -51,7 +51,7 @@ def before_and_after(cut: Cut) -> None:
 
 
 def table_of(source: NetworkSource) -> LatencyTable | None:
-    """Times of every operator of a network, measured on demand; None until they are."""
+    """Return the latency of every operator, measured on demand; None until it is measured."""
     state, batch_size = session.current(), _batch_size("budget")
     key = f"vertices {source} {batch_size}"
     if key not in state.jobs:
@@ -64,14 +64,14 @@ def table_of(source: NetworkSource) -> LatencyTable | None:
     table = LatencyTable.from_json(result["table"])
     st.caption(
         f"The full network takes {_milliseconds(table.whole_ms)} for a batch of {table.batch_size} on"
-        f" {table.device}. Sub-networks are estimated by adding up operators; the Sub-network page measures."
+        f" {table.device}. The latency of a sub-network is estimated as the sum of its operators."
     )
     return table
 
 
 def _batch_size(place: str) -> int:
     key = f"latency.batch.{place}"
-    chosen = st.segmented_control("Batch", BATCH_SIZES, default=kept(key, 1), required=True, key=key)
+    chosen = st.segmented_control("Batch size", BATCH_SIZES, default=kept(key, 1), required=True, key=key)
     keep(key, chosen)
     return int(chosen)
 

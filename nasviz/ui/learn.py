@@ -1,4 +1,4 @@
-"""The Learn page: the algorithms step by step, on the network that is open, each with a question."""
+"""The Learn page: the algorithms step by step on the current network, each with a question."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from nasviz.draw import GraphView
 from nasviz.draw.geometry import chance_chart
 from nasviz.draw.lessons import construction_frames, growth_frames, selection_frames
 from nasviz.graph import SearchSpace, chances
-from nasviz.ui import frame, geometry, graphs, session, tour, walk
+from nasviz.ui import frame, geometry, graphs, session, stepper, tour
 
 __all__ = ["lessons"]
 
 _FIGURE_3 = {1: 0.4, 2: 0.1, 5: 0.8, 6: 0.9, 9: 0.3, 10: 0.2}
-"""Scores on DemoNet in the order of ASGNAS, Figure 3: g3 < g8 < g7 < g2 < the others."""
+"""Scores of DemoNet in the order of ASGNAS, Figure 3: g3 < g8 < g7 < g2 < the others."""
 _CHOOSER = "learn.lesson"
 _OPEN_ALL = 400
-"""Operators up to which a lesson shows each of them."""
+"""Maximum number of operators that a lesson shows individually."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """One line of the chooser."""
+    """A lesson with its question and answer."""
 
     title: str
     show: Callable[[], None]
@@ -33,12 +33,12 @@ class Lesson:
     answer: str
 
 
-@frame.tell_errors
+@frame.handle_errors
 def lessons() -> None:
-    """Choose a lesson, and go through it."""
+    """Let the user choose a lesson, and show it."""
     titles = [lesson.title for lesson in LESSONS]
     choices = session.current().choices
-    # A widget's value is lost when its page is left.
+    # Streamlit drops the value of a widget when its page is left.
     known = choices.get("lesson")
     st.session_state.setdefault(_CHOOSER, known if known in titles else titles[0])
     title = st.selectbox("Lesson", titles, key=_CHOOSER, width=520)
@@ -48,46 +48,48 @@ def lessons() -> None:
     if lesson.question:
         with st.container(border=True, key="learn-question"):
             st.markdown(f"#### :material/help: {lesson.question}")
-            with st.expander("Answer, once you have tried"):
+            with st.expander("Show answer"):
                 st.markdown(lesson.answer)
     following = titles.index(title) + 1
     if following < len(titles):
         label = f"Next lesson: {titles[following]}"
-        st.button(label, icon=":material/skip_next:", on_click=_turn_to, args=(titles[following],))
+        st.button(label, icon=":material/skip_next:", on_click=_open_lesson, args=(titles[following],))
 
 
-def _turn_to(title: str) -> None:
+def _open_lesson(title: str) -> None:
     st.session_state[_CHOOSER] = title
 
 
 def _growth() -> None:
     space, view = _space(), _operators()
     st.markdown(
-        "A **segment** only goes as a whole. It grows along the one reader that each vertex has, stops before"
-        " a joint, and stops where several vertices read."
+        "A **segment** is erased as a whole. It grows along vertices with a single consumer, and stops before"
+        " a joint vertex and at a vertex with several consumers."
     )
-    walk.walk("growth", view, list(growth_frames(view, space)))
+    stepper.stepper("growth", view, list(growth_frames(view, space)))
 
 
 def _selection() -> None:
     space, view = _space(), _segments()
     most = space.max_sparsity
     if not most:
-        st.info("Nothing can go here: open a network with branches, DemoNet for one.", icon=":material/info:")
+        st.info(
+            "No removable structures: open a network with branches, e.g. DemoNet.", icon=":material/info:"
+        )
         return
     left, right = st.columns(2)
-    k = left.slider("K, how many shall go", 1, most, min(3, most), key="learn.k") if most > 1 else 1
-    ways = ["by size", "at random"]
+    k = left.slider("K: structures to remove", 1, most, min(3, most), key="learn.k") if most > 1 else 1
+    ways = ["By size", "Random"]
     if set(_FIGURE_3) == {s.id for s in space.removable}:
-        ways.insert(0, "as in the document's Figure 3")
+        ways.insert(0, "ASGNAS, Figure 3")
     way = right.selectbox("Scores", ways, key="learn.scores")
-    walk.walk("selection", view, list(selection_frames(view, space, _scores(space, way), k)))
+    stepper.stepper("selection", view, list(selection_frames(view, space, _scores(space, way), k)))
 
 
 def _scores(space: SearchSpace, way: str) -> dict[int, float]:
-    if way == "by size":
+    if way == "By size":
         return {s.id: float(s.num_parameters) for s in space.removable}
-    if way == "at random":
+    if way == "Random":
         generator = random.Random(st.number_input("Seed", 0, 9999, 0, key="learn.seed"))
         return {s.id: generator.random() for s in space.removable}
     return _FIGURE_3
@@ -97,22 +99,23 @@ def _construction() -> None:
     space, view = _space(), _operators()
     most = space.max_sparsity
     if not most:
-        st.info("Nothing can go here: open a network with branches, DemoNet for one.", icon=":material/info:")
+        st.info(
+            "No removable structures: open a network with branches, e.g. DemoNet.", icon=":material/info:"
+        )
         return
     names = {s.id: f"{s.id} · {s.name}" for s in space.removable}
-    scores = _FIGURE_3 if set(_FIGURE_3) == set(names) else _scores(space, "by size")
+    scores = _FIGURE_3 if set(_FIGURE_3) == set(names) else _scores(space, "By size")
     default = sorted(space.select(scores, min(3, most)))
-    erased = st.multiselect(
-        "Structures at zero", names, default, format_func=names.__getitem__, key="learn.z"
-    )
-    walk.walk("construction", view, list(construction_frames(view, space, space.plan(erased))))
+    erased = st.multiselect("Zero structures", names, default, format_func=names.__getitem__, key="learn.z")
+    stepper.stepper("construction", view, list(construction_frames(view, space, space.plan(erased))))
 
 
 def _chances() -> None:
     space = _space()
     st.markdown(
-        "Erase K structures blindly: how often is the network still connected? DHSPG takes the lowest scores"
-        " without asking; H2SPG asks before each one, and so always ends in the green part."
+        "How often is the network still connected after erasing K random structures? DHSPG takes the lowest"
+        " scores without a validity check; H2SPG checks each structure, so its selection is always valid"
+        " (green)."
     )
     st.plotly_chart(chance_chart(list(chances(space)), space.max_sparsity), key="learn.chances")
 
@@ -123,7 +126,7 @@ def _space() -> SearchSpace:
 
 
 def _operators() -> GraphView:
-    """Every operator, as long as they can be read; else modules closed."""
+    """Return the trace graph, with all modules open if it is small enough."""
     analysis, space = session.require_analysis(), session.space()
     opened = (
         frozenset(path for v in space.trace for path in v.scope) if len(space.trace) <= _OPEN_ALL else None
@@ -137,79 +140,79 @@ def _segments() -> GraphView:
 
 
 LESSONS = (
-    Lesson("A tour of five minutes", tour.offer, "", ""),
+    Lesson("Five-minute tour", tour.offer, "", ""),
     Lesson(
-        "Segments grow: Algorithm 2",
+        "Growing segments: Algorithm 2",
         _growth,
         "Why does a joint never belong to the segment before it?",
-        "Several segments meet in it. If it went with one of them, the others would lose their way too. Open"
-        " the **Segment graph** and erase one branch: the joint stays for the others.",
+        "Several segments meet in it. If it were erased with one of them, the others would be disconnected."
+        " Open the **Segment graph** and erase one branch: the joint is kept for the others.",
     ),
     Lesson(
-        "What may go: Algorithm 3",
+        "Selecting redundant structures: Algorithm 3",
         _selection,
-        "Which structure has to stay although its score is low?",
-        "The last one on the only path that is left. Raise K and watch: the later a candidate comes, the more"
-        " often it is kept. **Protect** one on the Segment graph, and others are kept for it.",
+        "Which structure is kept although its score is low?",
+        "The last one on the only remaining path. Increase K: later candidates are kept more often."
+        " **Protect** a structure on the Segment graph, and others are kept for its path.",
     ),
     Lesson(
-        "Cutting out: three passes",
+        "Constructing the sub-network: three passes",
         _construction,
-        "Why does an addition lose nothing when an operand goes, and a concatenation does?",
-        "Zero added changes no number. In a concatenation the zeros take up channels, and whoever reads them"
-        " has weights for these: such columns are cut. Choose only structures in front of an addition, and"
+        "Why does erasing an operand slice the consumers of a concatenation, but not those of an addition?",
+        "Adding zeros does not change the sum. In a concatenation the zeros occupy channels, for which the"
+        " consumers have weights: these columns are sliced. Choose only structures before an addition, and"
         " pass 2 has nothing to do.",
     ),
     Lesson(
-        "Why a check: K against connectivity",
+        "Validity: K and connectivity",
         _chances,
-        "From which K on would blind choice break this network more often than not?",
-        "Read it off where the bars fall below one half. On RegNetX-800MF a blind choice of half of the"
-        " structures is valid about once in three times, of nine tenths never.",
+        "From which K on does a random selection usually disconnect this network?",
+        "Where the bars fall below one half. On RegNetX-800MF, a random selection of half of the structures"
+        " is valid about once in three times, and of 90 % never.",
     ),
     Lesson(
-        "To zero: the half-space projection",
+        "Half-space projection",
         geometry.halfspace,
-        "Can the half-space test fire when the gradient stands at right angles to the weights?",
-        "Never: ⟨trial, x⟩ is then ‖x‖², which no ε below 1 exceeds, however long the step. The next lesson"
-        " shows that weights in front of a BatchNorm always stand so, and so structures are also shrunk step"
-        " by step.",
+        "Can the projection occur when the gradient is orthogonal to the weights?",
+        "No: ⟨trial, x⟩ is then ‖x‖², which exceeds ε‖x‖² for every ε below 1 and any step size. The next"
+        " lesson shows that the gradient is always orthogonal to weights before a BatchNorm, so structures"
+        " are also shrunk step by step.",
     ),
     Lesson(
-        "Why BatchNorm hides the scale",
+        "Scale invariance of BatchNorm",
         geometry.batch_norm,
-        "If scale does not matter, why does weight decay shrink these weights?",
-        "It is the only force along them: the loss has no pull in that direction. Shrinking does not change"
-        " the output, it only makes the gradient larger.",
+        "If the scale does not matter, why does weight decay shrink these weights?",
+        "It is the only force along the weights: the gradient of the loss has no component in that direction."
+        " Shrinking does not change the output; it only increases the gradient.",
     ),
     Lesson(
-        "Proximal maps: lasso, group, both",
+        "Proximal maps: lasso, group lasso, sparse group lasso",
         geometry.prox,
-        "Which map removes single weights and whole groups?",
-        "The sparse group lasso: it has a blue region, where one weight goes, and an orange one, where the"
-        " group does. The group lasso alone has no blue; the lasso alone knows no group.",
+        "Which map removes single weights as well as whole groups?",
+        "The sparse group lasso: it has a blue region, where one weight becomes zero, and an orange region,"
+        " where the group does. The group lasso has no blue region; the lasso treats weights independently.",
     ),
     Lesson(
-        "Unit balls: where penalties have corners",
+        "Unit balls of the penalties",
         geometry.unit_balls,
-        "With which α has the surface an edge all around, where w₃ is zero, and still corners on it?",
-        "Any α between 0 and 1: the edge comes from the group lasso, which is sharp where a whole group (here"
-        " the single w₃) is zero; the corners come from the lasso. At α = 0 the edge is round, at α = 1 there"
-        " are corners only.",
+        "For which α does the surface have both an edge at w₃ = 0 and corners on it?",
+        "Any α between 0 and 1: the edge comes from the group lasso, which is not differentiable where a"
+        " whole group (here the single w₃) is zero; the corners come from the lasso. At α = 0 the edge is"
+        " round, at α = 1 there are corners only.",
     ),
     Lesson(
-        "ProxSGD: lengths that die out",
+        "ProxSGD: decay of group norms",
         geometry.decay,
-        "Which μ kills the group that is held at 1, and how fast does it then fall?",
-        "Every μ of 1 and more: the proximal map shortens by μ, so whoever is held at a length of at most μ"
-        " ends at zero. Once dead it falls by the factor 1 − ε a step, a straight line here, and is never"
-        " exactly zero; so the document prunes below 10⁻⁶.",
+        "Which μ removes the group with target 1, and how fast does its norm decay?",
+        "Every μ of at least 1: the proximal map reduces the norm by μ, so a group with a target of at most μ"
+        " decays to zero. Its norm then decreases by the factor 1 − ε per step, a straight line here, and is"
+        " never exactly zero; therefore the paper prunes below 10⁻⁶.",
     ),
     Lesson(
-        "RARTS beside DARTS and MiLeNAS",
+        "RARTS, DARTS and MiLeNAS",
         geometry.relaxation,
-        "With which λ and β does RARTS come within 1 % of the optimum?",
-        "Large ones: at λ = β = 100 it ends at (1.0025, 1.0076). First-order DARTS ends at (2, 2), whatever"
-        " its rates are.",
+        "For which λ and β does RARTS come within 1 % of the optimum?",
+        "Large ones: for λ = β = 100 it converges to (1.0025, 1.0076). First-order DARTS converges to (2, 2)"
+        " for all learning rates.",
     ),
 )

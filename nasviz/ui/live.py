@@ -1,4 +1,4 @@
-"""A run on a page: live while it works, with pause and cancel; with a time slider once it has ended."""
+"""View of a run: live while it is active, with a time slider once it has ended."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from nasviz.runs import Run
 from nasviz.runs.log import last_line
 from nasviz.ui import frame, genotypes, graphs, pruning, replay, run_facts, session
 from nasviz.ui.component import graph_view
+from nasviz.ui.escaping import inert
 from nasviz.ui.run_facts import AT_WORK
 from nasviz.ui.scene import GRAPH, Scene
-from nasviz.ui.words import inert
 
 __all__ = ["watch"]
 
 REFRESH_S = 0.5
 HEIGHT = 700
-"""Of the graph, in pixels."""
+"""Height of the graph in pixels."""
 
 
 def watch(run: Run) -> None:
-    """Show a run at work or at its end."""
+    """Show a run, active or finished."""
     state = run_facts.state_of(run)
-    _head(run, state)
+    _header(run, state)
     space = run_facts.searched_space_of(run)
     tail = run_facts.read(run)
     left, right = st.columns([1.4, 1], gap="medium")
@@ -37,10 +37,10 @@ def watch(run: Run) -> None:
             scene = Scene(run, space, view)
             graph_view(view, key=GRAPH, overlay=scene.overlay(tail), about=scene.about(tail), height=HEIGHT)
         elif state in AT_WORK:
-            _graph_to_come(run)
+            _graph_placeholder(run)
     scene = Scene(run, space, view)
     with left:
-        if state in AT_WORK and not replay.looks_back(scene):
+        if state in AT_WORK and not replay.is_replaying(scene):
             st.fragment(_follow, run_every=REFRESH_S)(scene, state)
         else:
             replay.replay(scene)
@@ -55,18 +55,17 @@ def watch(run: Run) -> None:
         st.json(run.settings.to_json(), expanded=False)
 
 
-def _graph_to_come(run: Run) -> None:
-    """While the worker traces: the network as this visitor has seen it before the start, else what comes."""
+def _graph_placeholder(run: Run) -> None:
+    """Show the graph of the current network while the worker traces, if it is that of the run."""
     state, settings = session.current(), run.settings
-    wishes = tuple(map(protection_text, sorted(state.protect))), state.collapse
-    if state.analysis is None or (state.source, *wishes) != (
+    constraints = tuple(map(protection_text, sorted(state.protect))), state.collapse
+    if state.analysis is None or (state.source, *constraints) != (
         settings.network,
         settings.protect,
         settings.collapse,
     ):
         st.info(
-            "The segment graph will be here, coloured by what is measured of each structure, once the worker"
-            " has traced the network.",
+            "The segment graph appears here once the worker has traced the network.",
             icon=":material/hourglass_top:",
         )
         return
@@ -74,10 +73,10 @@ def _graph_to_come(run: Run) -> None:
     view = graphs.segments_of(session.key_of(space), space)
     protected = [v for i in space.protected for v in space.segments[i].vertices]
     graph_view(view, key=GRAPH, overlay=state_overlay(view, protected, "protected"), height=HEIGHT)
-    st.caption("Colours appear with the first scores, once the worker has traced the network for itself.")
+    st.caption("Colours appear with the first scores.")
 
 
-def _head(run: Run, state: str) -> None:
+def _header(run: Run, state: str) -> None:
     words, buttons = st.columns([2, 1], vertical_alignment="center")
     words.markdown(f"**{inert(run_facts.title(run))}** · {inert(run_facts.describe(run.settings))}")
     if run.cut_from is not None:
@@ -88,24 +87,26 @@ def _head(run: Run, state: str) -> None:
     if state == "failed" and end is not None and end.error:
         st.error(f"The run failed. {inert(end.error)}", icon=":material/error:")
     elif state == "done" and not run_facts.has_subnet(run):
-        words_of_it = "The selection cuts the outputs off, so there is no sub-network: invalid, no path left."
-        st.warning(words_of_it, icon=":material/link_off:")
+        st.warning(
+            "Invalid: the selected structures disconnect the outputs (no path left), so there"
+            " is no sub-network.",
+            icon=":material/link_off:",
+        )
     elif state == "done" and end is not None and end.result.get("diverged"):
         st.warning(inert(str(end.result["diverged"])), icon=":material/trending_up:")
     elif state == "crashed":
-        words_of_it = "The worker ended without a word: it was killed, or the machine went down."
-        if refusal := _refusal(run):
-            words_of_it = inert(refusal)
-        st.warning(f"{words_of_it} Resume goes on from its last checkpoint.", icon=":material/warning:")
+        reason = inert(_storage_error(run))
+        reason = reason or "The worker stopped unexpectedly (killed, or the machine shut down)."
+        st.warning(f"{reason} Resume continues from the last checkpoint.", icon=":material/warning:")
     elif state == "created":
-        _tell_start(run)
+        _explain_start(run)
 
 
 def _buttons(run: Run, state: str) -> None:
     if state == "running" and st.button("Pause", icon=":material/pause:", key="pause"):
         run.request("pause")
         st.rerun()
-    if state == "paused" and st.button("Go on", icon=":material/play_arrow:", key="go-on"):
+    if state == "paused" and st.button("Resume", icon=":material/play_arrow:", key="go-on"):
         run.request("resume")
         st.rerun()
     if state in AT_WORK and st.button("Cancel", icon=":material/stop:", key="cancel"):
@@ -118,12 +119,12 @@ def _buttons(run: Run, state: str) -> None:
         st.rerun()
 
 
-def _tell_start(run: Run) -> None:
-    """Why a run has not begun."""
+def _explain_start(run: Run) -> None:
+    """Explain why a run has not started."""
     if line := _last_line(run):
-        st.error(f"The worker ended before it began: {inert(line)}", icon=":material/error:")
+        st.error(f"The worker failed to start: {inert(line)}", icon=":material/error:")
     else:
-        st.info("This run was never started.", icon=":material/info:")
+        st.info("This run has not been started.", icon=":material/info:")
 
 
 def _last_line(run: Run) -> str:
@@ -131,24 +132,24 @@ def _last_line(run: Run) -> str:
     return last_line(run.folder)[:400]
 
 
-def _refusal(run: Run) -> str:
-    """What a disk has refused to a worker that could not even put its end on record."""
+def _storage_error(run: Run) -> str:
+    """Return the storage error that kept the worker from recording its end; empty if there is none."""
     line = _last_line(run)
     return f"{line.partition(': ')[2]}." if line.startswith(StorageError.__name__) else ""
 
 
-@frame.tell_errors
+@frame.handle_errors
 def _follow(scene: Scene, shown: str) -> None:
-    """One look at a run that is at work. The whole page is made anew where buttons or the graph change."""
+    """Refresh an active run. Rerun the page when its buttons or its graph change."""
     run = scene.run
     is_traced = scene.space is None and run_facts.space_of(run) is not None
     if run_facts.state_of(run) != shown or is_traced:
         st.rerun()
     tail = run_facts.read(run)
-    with st.container():  # a replay has its player here: the live view below keeps its place in the page
+    with st.container():  # same element position as the player of a replay: the live view is not remounted
         if len(tail.steps):
-            replay.offer_look_back(scene)
+            replay.offer_replay(scene)
         else:
-            st.progress(0.0, text="The worker loads torch and traces the network …")
+            st.progress(0.0, text="Loading torch and tracing the network …")
         scene.choose(tail)
     scene.show(tail, shown)

@@ -1,4 +1,4 @@
-"""The Model page: where a network comes from, and what it is."""
+"""The Model page: choice and properties of the network."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from nasviz.graph import SearchSpace
 from nasviz.runs.files import write_bytes
 from nasviz.runs.storage import told
 from nasviz.ui import controls, frame, published, recent, session, work, zoo
+from nasviz.ui.escaping import inert, sentence
 from nasviz.ui.numbers import power_of_ten
-from nasviz.ui.onnx_files import LARGEST_MB, OnnxFile, shelf
+from nasviz.ui.onnx_files import LARGEST_MB, OnnxFile, upload_store
 from nasviz.ui.options import options
 from nasviz.ui.session import Analysis
-from nasviz.ui.words import inert, sentence
 
 __all__ = ["choose", "facts"]
 
 _UPLOAD = "onnx.file"
 
 _INPUTS = (
-    "`3,32,32` is one image; else the batch comes first: `N,1,16000`, or `int64:N,16<1000` for whole numbers"
-    " below 1000. Several inputs: `tokens=int64:N,16<1000; mask=bool:N,16`. Empty where the callable returns"
-    " a pair of the network and its example inputs."
+    "`3,32,32` is one image. Other inputs start with the batch axis: `N,1,16000`, or `int64:N,16<1000` for"
+    " integers below 1000. Several inputs: `tokens=int64:N,16<1000; mask=bool:N,16`. Leave empty if the"
+    " callable returns the network and its example inputs."
 )
 FIELDS_IN_A_ROW = 3
 ZOO, TORCHVISION, TIMM = "Zoo", "torchvision", "timm"
-OWN, ONNX = "Your own Python", "ONNX, to look at"
+OWN, ONNX = "Your Python code", "ONNX (view only)"
 
 
-@frame.tell_errors
+@frame.handle_errors
 def choose() -> None:
-    """Offer the ways to a network."""
+    """Let the user choose a network from one of the sources."""
     choices = session.current().choices
     recent.offer()
     places = [ZOO, TORCHVISION, TIMM, OWN, ONNX]
     place = st.segmented_control(
-        "Where from", places, default=choices.get("place", ZOO), required=True, label_visibility="collapsed"
+        "Source", places, default=choices.get("place", ZOO), required=True, label_visibility="collapsed"
     )
     choices["place"] = place
     if place == ZOO:
@@ -60,16 +60,19 @@ def choose() -> None:
         _own()
 
 
-@frame.tell_errors
+@frame.handle_errors
 def facts() -> None:
-    """Tell what the current network is, and what one should know of it."""
+    """Show the properties of the current network, and warnings about it."""
     analysis, space = session.require_analysis(), session.space()
     trace = space.trace
     st.subheader(inert(session.title()))
     _metrics(
         {
-            "Parameters": (f"{trace.num_parameters:,}", "Trainable numbers; shared tensors count once."),
-            "MACs": (f"{trace.macs:,}", "Multiply-accumulates of convolutions and linears for one image."),
+            "Parameters": (f"{trace.num_parameters:,}", "Trainable parameters; shared tensors count once."),
+            "MACs": (
+                f"{trace.macs:,}",
+                "Multiply-accumulate operations of convolutions and linear layers for one example.",
+            ),
             "Input": (", ".join(plain_shape(i.shape) for i in trace.inputs), "Shape of one example."),
             "Operators": (f"{len(trace):,}", "Vertices of the trace graph."),
             "Edges": (f"{trace.num_edges:,}", "Data edges between operators."),
@@ -77,34 +80,34 @@ def facts() -> None:
     )
     _metrics(
         {
-            "Segments": (f"{len(space.segments):,}", "Runs of operators that only go as a whole."),
-            "Could be erased": (f"{len(space.removable):,}", "Removal structures: they count towards K."),
-            "At most together": (f"{space.max_sparsity:,}", "K_max: more would cut the output off."),
-            "Agreement": (
+            "Segments": (f"{len(space.segments):,}", "Runs of operators that are erased as a whole."),
+            "Removable structures": (f"{len(space.removable):,}", "Removal structures, which K counts."),
+            "Maximum K": (f"{space.max_sparsity:,}", "Erasing more would disconnect an output."),
+            "Trace error": (
                 _exactness(analysis),
-                "Largest relative difference between the traced network and yours, over all checks.",
+                "Largest relative difference between the outputs of the traced and the original network.",
             ),
-            "Read in" if isinstance(analysis.source, OnnxFile) else "Traced in": (
+            "Load time" if isinstance(analysis.source, OnnxFile) else "Trace time": (
                 f"{analysis.seconds:.2f} s",
-                "Building or reading, tracing, comparing, segmenting.",
+                "Time for building or loading, tracing, comparing and segmenting.",
             ),
         }
     )
     st.caption(f"Traced by {inert(analysis.rung)}.{_free(analysis)}")
     if space.collapse or space.protect:
-        _wishes(space)
+        _constraints(space)
     if not isinstance(analysis.source, OnnxFile):
         published.compare(analysis.source, trace)
     for warning in analysis.warnings:
         if warning not in analysis.changed_training:
             st.warning(sentence(warning), icon=":material/warning:")
     for change in analysis.changed_training:
-        words = f"Training it is not training your network: {sentence(change)}"
+        words = f"The traced network trains differently from the original: {sentence(change)}"
         st.warning(words, icon=":material/warning:")
     if not space.removable:
         st.info(
-            "Nothing in this network can be erased as a whole: it has no branches that meet again. Its graphs"
-            " are still worth a look.",
+            "This network has no removable structures, because it has no parallel branches. Its graphs can"
+            " still be viewed.",
             icon=":material/info:",
         )
 
@@ -112,8 +115,8 @@ def facts() -> None:
 def _metrics(values: Mapping[str, tuple[str, str]]) -> None:
     with st.container(key=f"facts-{next(iter(values)).lower()}"):
         columns = st.columns(len(values))
-    for column, (label, (value, said)) in zip(columns, values.items(), strict=True):
-        column.metric(label, value, help=said)
+    for column, (label, (value, text)) in zip(columns, values.items(), strict=True):
+        column.metric(label, value, help=text)
 
 
 def _exactness(analysis: Analysis) -> str:
@@ -124,24 +127,24 @@ def _exactness(analysis: Analysis) -> str:
 
 
 def _free(analysis: Analysis) -> str:
-    """Return the axes along which inputs may have any size."""
+    """Return a sentence on the dynamic axes of the inputs."""
     if not analysis.free_axes:
         return ""
-    return f" Inputs may have any size along these axes: {inert(axes_text(analysis.free_axes))}."
+    return f" Dynamic axes of the inputs: {inert(axes_text(analysis.free_axes))}."
 
 
-def _wishes(space: SearchSpace) -> None:
-    """That the numbers above are those of the wishes made on the page Segment graph."""
+def _constraints(space: SearchSpace) -> None:
+    """Note that the counts include the constraints of the Segment graph page."""
     collapsed = f"{inert(', '.join(space.collapse))} collapsed" if space.collapse else ""
     protected = f"{len(space.protect)} protected" if space.protect else ""
-    wishes = ", ".join(filter(None, (collapsed, protected)))
-    st.caption(f"Segments and structures are counted with {wishes}, as chosen on the page Segment graph.")
+    constraints = ", ".join(filter(None, (collapsed, protected)))
+    st.caption(f"Counts include the constraints of the page Segment graph: {constraints}.")
 
 
 def _zoo() -> None:
     entries = [entry for entry in NETWORKS.values() if entry.family != "torchvision"]
     zoo.cards(entries)
-    with st.expander("Other width, input or classes; your trained weights", icon=":material/tune:"):
+    with st.expander("Custom width, input, classes or weights", icon=":material/tune:"):
         names = [entry.name for entry in entries]
         name = st.selectbox("Network", names, format_func=lambda name: NETWORKS[name].title, key="zoo.name")
         _details(NETWORKS[name], "zoo")
@@ -152,11 +155,11 @@ def _torchvision() -> None:
     choices = session.current().choices
     index = names.index(choices.get("torchvision", "resnet18"))
     name = st.selectbox(
-        f"Search among {len(names)} classifiers of torchvision", names, index=index, key="torchvision.name"
+        f"Search {len(names)} torchvision classifiers", names, index=index, key="torchvision.name"
     )
     choices["torchvision"] = name
     st.caption(
-        "Type a part of the name. Built with random weights; nothing is downloaded. Bring your own weights"
+        "Type to filter. Networks have random weights and nothing is downloaded; upload your own weights"
         " below."
     )
     _details(NETWORKS[name], "torchvision")
@@ -165,19 +168,19 @@ def _torchvision() -> None:
 def _timm() -> None:
     if find_spec("timm") is None:
         st.info(
-            "timm is not installed beside nasviz. `pip install timm` adds its networks here.",
+            "timm is not installed. `pip install timm` adds its networks here.",
             icon=":material/info:",
         )
         return
     cache = session.current().jobs
-    names = work.require("timm", jobs.timm_names, "Asking timm for its networks", cache=cache)["names"]
+    names = work.require("timm", jobs.timm_names, "Listing the networks of timm", cache=cache)["names"]
     choices = session.current().choices
     known = choices.get("timm", "resnet18")
     index = names.index(known) if known in names else 0
-    name = st.selectbox(f"Search among {len(names):,} networks of timm", names, index=index, key="timm.name")
+    name = st.selectbox(f"Search {len(names):,} timm networks", names, index=index, key="timm.name")
     choices["timm"] = name
-    st.caption("Type a part of the name. Built with random weights; nothing is downloaded.")
-    shape = st.text_input("Input of one image as C,H,W", placeholder="the network's own", key="timm.shape")
+    st.caption("Type to filter. Networks have random weights; nothing is downloaded.")
+    shape = st.text_input("Input shape (C,H,W)", placeholder="default", key="timm.shape")
     classes = st.number_input("Classes", 1, 1_000_000, None, placeholder="1000", key="timm.classes")
     weights = _weights("timm")
     if st.button(f"Open {name}", type="primary", key="timm.open"):
@@ -189,13 +192,12 @@ def _timm() -> None:
 def _own() -> None:
     st.write(
         "Name a class or function that returns a network, or a network and its example inputs. It is imported"
-        " in a process of its own, only from the folders that this app was started with, and only after you"
-        " have seen which files that are."
+        " in a separate process, only from trusted folders, and only after you have confirmed the files."
     )
     if not options().trust:
         st.info(
-            "It was started with none, so no code of yours is run. Start it again, and name the folder that"
-            " your file lies in:",
+            "This app was started without trusted folders, so it runs no user code. Restart it with the"
+            " folder of your file:",
             icon=":material/lock:",
         )
         st.code("nasviz app --trust FOLDER", language="sh")
@@ -211,18 +213,20 @@ def _own() -> None:
         key="own.name",
     )
     text = st.text_input(
-        "Input", placeholder="3,32,32 · empty where the callable returns its inputs too", key="own.shape"
+        "Input", placeholder="3,32,32 · empty if the callable returns its inputs", key="own.shape"
     )
     st.caption(_INPUTS)
     classes = st.number_input(
         "Classes", 1, 1_000_000, None, placeholder="from the callable", key="own.classes"
     )
     weights = _weights("own")
-    # Never disabled: a field hands its text over when it is left, which the click on the button does.
+    # Never disabled: a text field only submits its value on blur, which the click on the button causes.
     if not st.button("Open", type="primary", key="own.open"):
         return
     if not CALLABLE.fullmatch(name.strip()):
-        st.error("Name file and class, as `my_model:MyNet` for the class or function MyNet in my_model.py.")
+        st.error(
+            "Enter module and callable, e.g. `my_model:MyNet` for the class or function MyNet in my_model.py."
+        )
     else:
         shape, inputs = image_and_others(read_inputs(text))
         source = NetworkSource(
@@ -234,9 +238,8 @@ def _own() -> None:
 
 def _onnx() -> None:
     st.write(
-        "Look at a network of any framework: its graphs, its structures and why the rest stays, its sizes. It"
-        " can't be trained or cut from here. The file is data: a process of its own reads it, within limits,"
-        " and opens no other file."
+        "View a network of any framework: its graphs, sizes and removable structures. It cannot be trained or"
+        " pruned here. The file is parsed as data in a separate process with resource limits."
     )
     st.file_uploader(
         "ONNX file", type=["onnx"], key=_UPLOAD, on_change=_take_onnx, max_upload_size=LARGEST_MB
@@ -244,21 +247,21 @@ def _onnx() -> None:
 
 
 def _take_onnx() -> None:
-    """Open the file that was just handed in; the page is drawn after this."""
+    """Open the uploaded file; this callback runs before the page."""
     file = st.session_state[_UPLOAD]
     if file is None:
         return
     try:
-        session.open_network(shelf().put(file.getvalue(), file.name))
+        session.open_network(upload_store().put(file.getvalue(), file.name))
     except (NasvizError, OSError) as error:
         session.current().notice = sentence(str(error))
 
 
 def _details(entry: Entry, key: str) -> None:
-    """Input, classes, settings and weights of a network of the catalog, and the button that opens it."""
+    """Ask for input, classes, settings and weights of a catalog network, and open it on a click."""
     columns = st.columns(min(FIELDS_IN_A_ROW, 2 + len(entry.settings)))
     default = ",".join(map(str, entry.input_shape))
-    shape = columns[0].text_input("Input of one image as C,H,W", placeholder=default, key=f"{key}.shape")
+    shape = columns[0].text_input("Input shape (C,H,W)", placeholder=default, key=f"{key}.shape")
     classes = columns[1].number_input(
         "Classes", 1, 1_000_000, None, placeholder=str(entry.num_classes), key=f"{key}.classes"
     )
@@ -281,19 +284,19 @@ def _shape(text: str) -> tuple[int, ...] | None:
         return None
     if len(parts) != 3 or not all(part.isdecimal() for part in parts):
         raise InvalidSettingError(
-            f"the input was given as {text!r}, but it must be three whole numbers: channels, height and"
-            " width, such as 3,32,32"
+            f"invalid input shape {text!r}: expected three integers for channels, height and width, e.g."
+            " 3,32,32"
         )
     return tuple(int(part) for part in parts)
 
 
 def _weights(key: str) -> str | None:
-    """Path of the weights that were uploaded, kept with the runs so that a run can be resumed."""
+    """Return the path of the uploaded weights, stored with the runs so that they can be resumed."""
     file = st.file_uploader(
-        "Your trained weights (optional)",
+        "Trained weights (optional)",
         type=["safetensors", "pt", "pth"],
         key=f"{key}.weights",
-        help="safetensors, or a .pt or .pth file that holds tensors only: no code of the file is run.",
+        help="safetensors, or a .pt or .pth file of tensors only; no code in the file is executed.",
     )
     if file is None:
         return None
@@ -308,7 +311,7 @@ def _weights(key: str) -> str | None:
 
 
 def summary(analysis: Analysis) -> str:
-    """One line about a network."""
+    """Return a one-line summary of a network."""
     trace = analysis.space.trace
     sizes = f"{count(trace.num_parameters)} parameters, {count(trace.macs)} MACs"
     return f"{session.title(analysis.source)}: {sizes}"

@@ -1,4 +1,4 @@
-"""Numbers as people read them from the back of a room."""
+"""Number formats."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def power_of_ten(number: float | None) -> str:
-    """A number with two figures, very small and very large ones as a power of ten.
+    """Format a number with two significant digits, as a power of ten if it is very small or large.
 
     Examples:
         >>> power_of_ten(1.512e-7), power_of_ten(0.25), power_of_ten(0), power_of_ten(None)
@@ -25,7 +25,7 @@ def power_of_ten(number: float | None) -> str:
 
 
 def size(num_bytes: int) -> str:
-    """The size of a file with enough figures that none reads as nothing.
+    """Format a file size.
 
     Examples:
         >>> size(812), size(51_400), size(1_760_000)

@@ -1,7 +1,7 @@
-"""ONNX files that visitors upload to look at: kept for as long as the server runs, and not many of them.
+"""Bounded store of uploaded ONNX files, kept until the server stops.
 
-A file gets a name of our own; the one its owner gave is text to show and nothing else. Nothing here opens a
-file: that is done in a child process (`nasviz.jobs.view_onnx`).
+Files are stored under generated names; the original name is only displayed. Files are parsed in a child
+process (`nasviz.jobs.view_onnx`), never here.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from nasviz.draw.labels import clean, shorten
 from nasviz.errors import OnnxError
 from nasviz.guarded_files import place, scratch_folder, stage
 
-__all__ = ["LARGEST_MB", "OnnxFile", "Shelf", "shelf"]
+__all__ = ["LARGEST_MB", "OnnxFile", "UploadStore", "upload_store"]
 
 LARGEST_MB = 500
-"""Of one file; what reads it looks at no more."""
+"""Maximum size of a file, which is also the limit of the reader."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +31,24 @@ class OnnxFile:
     """An uploaded file."""
 
     key: str
-    """Its name here: letters and digits, not to be guessed."""
+    """Random name of the stored file, which cannot be guessed."""
     name: str
-    """As its owner calls it, cut to one plain line. Untrusted text all the same."""
+    """Original name, shortened to one line; untrusted text."""
 
 
-class Shelf:
-    """Holds the latest files; older ones make room.
+class UploadStore:
+    """Least-recently-used store of uploaded files.
 
     Args:
-        folder: Where they lie.
-        num_files: Most files at a time.
-        num_bytes: Most bytes at a time, and of one file.
+        folder: Folder of the files.
+        num_files: Maximum number of files.
+        num_bytes: Maximum number of bytes, of all files and of one file.
 
     Examples:
         >>> from tempfile import mkdtemp
-        >>> shelf = Shelf(Path(mkdtemp()), num_files=1)
-        >>> first, second = shelf.put(b"one", "a.onnx"), shelf.put(b"two", "../b.onnx")
-        >>> shelf.find(first.key) is None, shelf.path(second).read_bytes(), second.name
+        >>> store = UploadStore(Path(mkdtemp()), num_files=1)
+        >>> first, second = store.put(b"one", "a.onnx"), store.put(b"two", "../b.onnx")
+        >>> store.find(first.key) is None, store.path(second).read_bytes(), second.name
         (True, b'two', '../b.onnx')
     """
 
@@ -58,17 +58,17 @@ class Shelf:
         self._files: OrderedDict[str, tuple[OnnxFile, int]] = OrderedDict()
 
     def put(self, content: bytes, name: str) -> OnnxFile:
-        """Keep a file.
+        """Store a file.
 
         Raises:
-            OnnxError: It is larger than anything that is looked at.
+            OnnxError: The file is too large.
         """
         largest = min(self.num_bytes, LARGEST_MB * 2**20)
         shown = shorten(clean(name), 60) or "a file without a name"
         if len(content) > largest:
             raise OnnxError(
-                f"{shown} holds {len(content) / 2**20:.0f} MiB, but at most {largest / 2**20:.0f} MiB are"
-                " looked at; export a smaller network"
+                f"{shown} has {len(content) / 2**20:.0f} MiB; the limit is {largest / 2**20:.0f} MiB, export"
+                " a smaller network"
             )
         file = OnnxFile(secrets.token_hex(12), shown)
         with self._lock:
@@ -78,7 +78,7 @@ class Shelf:
         return file
 
     def find(self, key: str) -> OnnxFile | None:
-        """The file of that key; None where it is none of ours, or had to make room."""
+        """Return the file of a key; None if it is unknown or was evicted."""
         with self._lock:
             if key not in self._files:
                 return None
@@ -86,13 +86,13 @@ class Shelf:
             return self._files[key][0]
 
     def path(self, file: OnnxFile) -> Path:
-        """Where a file lies.
+        """Return the path of a file.
 
         Raises:
-            OnnxError: It had to make room.
+            OnnxError: The file was evicted.
         """
         if self.find(file.key) is None:
-            raise OnnxError(f"{file.name} is not kept any more: choose it again on the Model page")
+            raise OnnxError(f"{file.name} is no longer stored; upload it again on the Model page")
         return self._at(file.key)
 
     def _at(self, key: str) -> Path:
@@ -107,8 +107,8 @@ class Shelf:
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
-def shelf() -> Shelf:
-    """Return the files of this server; the folder goes when it ends, or with the next one if it is killed."""
+def upload_store() -> UploadStore:
+    """Return the store of this server, whose folder is deleted when the server stops."""
     held = ExitStack()
     atexit.register(held.close)
-    return Shelf(held.enter_context(scratch_folder("onnx")))
+    return UploadStore(held.enter_context(scratch_folder("onnx")))

@@ -1,4 +1,4 @@
-"""The Trace graph page: every operator call, with modules that open and close."""
+"""The Trace graph page: all operator calls, with modules that open and close."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["trace_graph"]
 GRAPH = "trace-graph"
 
 
-@frame.tell_errors
+@frame.handle_errors
 def trace_graph() -> None:
     """Show the trace graph of the current network."""
     state, analysis = session.current(), session.require_analysis()
@@ -23,9 +23,8 @@ def trace_graph() -> None:
     if place not in state.choices:
         state.choices[place] = opening(space.trace)
     view = graphs.trace_of(session.key_of(space), state.choices[place], space)
-    if path := toggled_in(
-        view, GRAPH
-    ):  # before anything is drawn: to run the script again takes twice as long
+    # Before anything is drawn, because a rerun would take twice as long.
+    if path := toggled_in(view, GRAPH):
         state.choices[place] = graphs.toggle(state.choices[place], path)
         view = graphs.trace_of(session.key_of(space), state.choices[place], space)
     colour = _toolbar(space, place)
@@ -35,7 +34,7 @@ def trace_graph() -> None:
     graphs.remember(selection)
     st.caption(
         f"{len(space.trace):,} operators, {space.trace.num_edges:,} edges. Double-click a module to open it,"
-        " the title of an open one to close it."
+        " or the title of an open module to close it."
     )
 
 
@@ -48,16 +47,16 @@ def _toolbar(space: SearchSpace, place: str) -> str:
 
     with st.container(horizontal=True, vertical_alignment="bottom"):
         colour = colours.choose()
-        if modules:  # set before the script runs again, so that each button knows what the other one did
+        if modules:  # callbacks run before the script, so that both buttons see the change
             st.button(
-                "Open all",
+                "Expand all",
                 icon=":material/unfold_more:",
                 disabled=modules <= choices[place],
                 on_click=leave_open,
                 args=(modules,),
             )
             st.button(
-                "Close all",
+                "Collapse all",
                 icon=":material/unfold_less:",
                 disabled=not choices[place],
                 on_click=leave_open,

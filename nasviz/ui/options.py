@@ -1,4 +1,4 @@
-"""Options of the app, given at its start: `nasviz app --runs DIR`, `streamlit run app.py -- --runs DIR`."""
+"""Options of the app: `nasviz app --runs DIR`, or `streamlit run app.py -- --runs DIR`."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ SHORTEST_TOKEN = 16
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the operator has decided for this server."""
+    """Options of this server, set by the operator."""
 
     runs: Path
     """Folder of the runs, created with the first run."""
     trust: tuple[str, ...] = ()
-    """Folders from which Python may be imported, once a person in the app has agreed to it."""
+    """Folders from which Python may be imported after consent in the app."""
     open: tuple[str, ...] = ()
-    """Callables of those folders that may be imported without asking."""
+    """Callables in those folders that may be imported without consent."""
     hosts: tuple[str, ...] = ()
-    """Names under which browsers reach this server, besides those of this machine itself."""
+    """Host names of this server, in addition to the local ones."""
     token: str | None = field(default=None, repr=False)
-    """Secret that the first address of a browser must hold; None: no token."""
+    """Secret required in the address of the first request of a browser; None: no token."""
     is_behind_proxy: bool = False
-    """A proxy that authenticates people stands in front of this server."""
+    """Whether a proxy in front of this server authenticates users."""
 
     @property
     def uploads(self) -> Path:
@@ -57,11 +57,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(arguments: Sequence[str]) -> Options:
-    """Read the arguments behind `--`.
+    """Parse the arguments after `--`.
 
     Raises:
-        InvalidSettingError: An option is unknown or malformed, a folder to trust does not exist, or a
-            callable to open is in none of them.
+        InvalidSettingError: An option is unknown or malformed, a trusted folder does not exist, or a
+            callable is not in a trusted folder.
 
     Examples:
         >>> parse(["--runs", "/tmp/runs", "--trust", "/tmp"]).trust
@@ -80,8 +80,8 @@ def parse(arguments: Sequence[str]) -> Options:
     parser.set_defaults(runs=os.environ.get("NASVIZ_RUNS", SERVER["runs"].default))
     found = parser.parse_args(arguments)
     trust = [Path(folder).expanduser().resolve() for folder in found.trust]
-    if lost := [str(folder) for folder in trust if not folder.is_dir()]:
-        raise InvalidSettingError(f"--trust names {', '.join(lost)}: no such folder; name one that exists")
+    if missing := [str(folder) for folder in trust if not folder.is_dir()]:
+        raise InvalidSettingError(f"--trust: no such folder: {', '.join(missing)}; give an existing folder")
     return Options(
         Path(found.runs).expanduser().resolve(),
         tuple(map(str, trust)),
@@ -95,10 +95,10 @@ def parse(arguments: Sequence[str]) -> Options:
 def _callable(name: str, trust: Sequence[Path]) -> str:
     if not CALLABLE.fullmatch(name):
         raise InvalidSettingError(
-            f"--open {name[:80]!r} names no callable; write package.module:callable, such as nets:MyNet"
+            f"--open {name[:80]!r} is not a callable; expected package.module:callable, e.g. nets:MyNet"
         )
     if not trust:
-        raise InvalidSettingError(f"--open {name} needs the folder that it lies in: add --trust DIR")
+        raise InvalidSettingError(f"--open {name} requires its folder: add --trust DIR")
     find_module(name.partition(":")[0], trust)
     return name
 
@@ -106,7 +106,7 @@ def _callable(name: str, trust: Sequence[Path]) -> str:
 def _host(name: str) -> str:
     if not HOST.fullmatch(name):
         raise InvalidSettingError(
-            f"--host {name[:80]!r} is no host name; write it without scheme, port and path, such as"
+            f"--host {name[:80]!r} is not a host name; give it without scheme, port and path, e.g."
             " nasviz.example.org, 192.0.2.7 or [2001:db8::7]"
         )
     return name.lower()
@@ -127,7 +127,7 @@ def _token(text: str | None) -> str | None:
 
 @lru_cache(maxsize=1)
 def options() -> Options:
-    """Return the options of this server, after a warning where the runs folder lies in a trusted folder."""
+    """Return the options of this server; warn if the folder of runs is inside a trusted folder."""
     found = parse(sys.argv[1:])
     if (words := warn_of_runs_inside(found.trust, found.runs)) is not None:
         print(f"nasviz: {words}", file=sys.stderr, flush=True)  # noqa: T201 (to the operator's terminal)

@@ -1,4 +1,4 @@
-"""What is no removal structure and yet could change: gates, and operations without variables."""
+"""Gates and operations without parameters, which are not removal structures."""
 
 from __future__ import annotations
 
@@ -11,49 +11,40 @@ from nasviz.ui import session
 __all__ = ["choose_gates", "other_kinds"]
 
 MOST_ROWS = 200
-"""Of a list, so that a page stays light."""
+"""Maximum number of table rows."""
 GATES = (
-    "A gate scales another value, as squeeze-and-excite does. With its variables at zero it is a constant,"
-    " not zero, and zero in its place would silence what it scales: so it is no structure. It can be replaced"
-    " by its constant, exactly. That is yours to choose, here or on the page Sub-network: no search does it,"
-    " and K does not count it."
+    "A gate scales another value, as in squeeze-and-excitation. With its parameters at zero, it is a nonzero"
+    " constant, so it is not a removal structure. It can be replaced by this constant exactly, here or on the"
+    " page Sub-network. Searches do not replace gates, and K does not count them."
 )
 SWITCHABLE = (
-    "Pooling and identity edges have no variables that could become zero, so no training marks them"
-    " redundant. With a switch on each, a number that scales it, they are structures too: GSparsity puts them"
-    " in by itself, and `nasviz.add_switches` does in Python. No other search counts them in its K."
+    "Pooling and identity operations have no parameters that training could set to zero. A switch, a scalar"
+    " factor on each of them, makes them removable: GSparsity adds switches automatically, and"
+    " `nasviz.add_switches` adds them in Python. Other searches do not count these operations in K."
 )
-COUNTED = "Counted only: the network and the K of a search stay as they are."
+COUNTED = "Only counts: the network and the K of a search do not change."
 
 
 def other_kinds(space: SearchSpace) -> None:
-    """List the gates and the operations without variables of a network that has any."""
+    """List the gates and the operations without parameters, if the network has any."""
     gates, operations = space.gates, space.switchable
     if gates:
-        title = f"{_number(len(gates), 'gate')}: replaced by a number, not erased"
+        title = f"{_number(len(gates), 'gate')} replaceable by a constant"
         with st.expander(title, icon=":material/tune:"):
             st.caption(GATES)
             st.dataframe(_gates(session.key_of(space), space), hide_index=True, column_config=_COLUMNS)
     if operations:
-        title = f"{_number(len(operations), 'operation')} without variables: pooling and identity edges"
+        title = f"{_number(len(operations), 'operation')} without parameters: pooling and identity"
         with st.expander(title, icon=":material/toggle_on:"):
             st.caption(SWITCHABLE)
-            if st.toggle("How far K would go with them", key="other_kinds.count", help=COUNTED):
+            if st.toggle("Show K with switches", key="other_kinds.count", help=COUNTED):
                 removable, most = _counted(session.key_of(space), space)
-                st.markdown(
-                    f"With a switch on each: **{removable}** structures, at most **{most}** together."
-                )
+                st.markdown(f"With switches: **{removable}** structures, maximum K **{most}**.")
             st.dataframe(_switchable(space), hide_index=True)
 
 
 def choose_gates(space: SearchSpace, title: str, key: str) -> tuple[int, ...]:
-    """A choice among the gates, those of the trial at first; empty, and nothing shown, where there are none.
-
-    Args:
-        space: Whose gates.
-        title: Of the widget.
-        key: Of the widget.
-    """
+    """Let the user choose gates, by default those of the preview; show nothing if the space has none."""
     names = {gate.id: f"{gate.id} · {clean(gate.name)}" for gate in space.gates}
     if not names:
         return ()
@@ -78,7 +69,7 @@ _COLUMNS = {
 
 @st.cache_data(max_entries=12, show_spinner=False)
 def _gates(key: str, _space: SearchSpace) -> list[dict[str, str | int | float]]:
-    """One row a gate of the space that `key` stands for, with what the network saves without it."""
+    """Return one row per gate with its savings; `key` identifies the space."""
     rows: list[dict[str, str | int | float]] = []
     for gate in _space.gates[:MOST_ROWS]:
         plan = _space.plan((), gates=(gate.id,))
@@ -97,7 +88,7 @@ def _gates(key: str, _space: SearchSpace) -> list[dict[str, str | int | float]]:
 
 @st.cache_data(max_entries=12, show_spinner=False)
 def _counted(key: str, _space: SearchSpace) -> tuple[int, int]:
-    """Structures, and how many can go together, with switches on the space that `key` stands for."""
+    """Return the number of structures and the maximum K with switches; `key` identifies the space."""
     switched = count_switchable(_space)
     return len(switched.removable), switched.max_sparsity
 
@@ -107,7 +98,7 @@ def _switchable(space: SearchSpace) -> list[dict[str, str]]:
         {
             "operation": clean(operation.name),
             "read by": ", ".join(clean(space.trace[joint].name) for joint in operation.joints),
-            "goes with it": ", ".join(clean(space.trace[v].name) for v in operation.vertices) or "nothing",
+            "also removed": ", ".join(clean(space.trace[v].name) for v in operation.vertices) or "nothing",
         }
         for operation in space.switchable[:MOST_ROWS]
     ]

@@ -1,4 +1,4 @@
-"""What documents print: of the current network, beside what it is here, and of a line of their tables."""
+"""Published figures of the current network, and published accuracies of table rows."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ WORDS = {
     "params": "Parameters",
     "macs": "MACs",
     "top1": "Accuracy",
-    "top5": "Accuracy, best of five",
+    "top5": "Top-5 accuracy",
     "error": "Test error",
     "sub_params": "Parameters of the sub-network",
     "sub_macs": "MACs of the sub-network",
     "sub_top1": "Accuracy of the sub-network",
-    "sub_top5": "Accuracy of the sub-network, best of five",
+    "sub_top5": "Top-5 accuracy of the sub-network",
 }
 
 
 def compare(source: NetworkSource, trace: TraceGraph) -> None:
-    """A table of the printed numbers, where there are any of this form, and ways to the other forms."""
+    """Show the published figures of the network, and buttons for its other published configurations."""
     entry = source.entry
     if entry is None or not any(form.printed for form in entry.configurations):
         return
@@ -38,7 +38,7 @@ def compare(source: NetworkSource, trace: TraceGraph) -> None:
     if not others:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("Published too:" if here else "Published in another form:", width="content")
+        st.caption("Other published configurations:", width="content")
         for form in others:
             st.button(
                 form.title,
@@ -49,7 +49,7 @@ def compare(source: NetworkSource, trace: TraceGraph) -> None:
 
 
 def printed_accuracy(found: Printed) -> str:
-    """The accuracy of a line; a cross where none of the document's runs left a network.
+    """Format the published accuracy of a row, with a cross if no run left a valid network.
 
     Examples:
         >>> printed_accuracy(Printed(94.61, 0.19, num_valid=3)), printed_accuracy(Printed(num_valid=0))

@@ -1,4 +1,4 @@
-"""Networks that were open before: in this visit, and those of the latest runs."""
+"""Recently opened networks: those of this session and those of the latest runs."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import streamlit as st
 from nasviz.catalog import NetworkSource
 from nasviz.draw.labels import shorten
 from nasviz.ui import session
+from nasviz.ui.escaping import inert
 from nasviz.ui.session import Source
-from nasviz.ui.words import inert
 
 __all__ = ["offer", "sources"]
 
 SHOWN = 6
 LOOKED_AT = 30
-"""Runs whose networks are remembered; a place may hold thousands."""
+"""Number of latest runs whose networks are offered."""
 
 
 def offer() -> None:
-    """A row of buttons that open them again; nothing where there are none."""
+    """Show a row of buttons that open recent networks."""
     found = sources()
     if not found:
         return
@@ -35,7 +35,7 @@ def offer() -> None:
 
 
 def sources() -> list[Source]:
-    """The latest first, each once, without the one that is open."""
+    """Return the recent networks without duplicates and the current one, most recent first."""
     state = session.current()
     found = dict.fromkeys([*state.recent, *_trained(str(session.store().folder))])
     return [source for source in found if source != state.source][:SHOWN]
@@ -43,18 +43,18 @@ def sources() -> list[Source]:
 
 @st.cache_resource(ttl=15, max_entries=4, show_spinner=False)
 def _trained(folder: str) -> list[NetworkSource]:
-    """Networks of the latest runs in a folder; the list is asked for at every turn of the page."""
+    """Return the networks of the latest runs in a folder; cached, because every rerun needs them."""
     runs = session.store().list()[:LOOKED_AT]
     return [summary.settings.network for summary in runs if summary.settings is not None]
 
 
 def name(source: Source) -> str:
-    """Its title, and how it differs from the one of the catalog."""
+    """Return the title of a network and its differences from the catalog entry."""
     words = [session.title(source)]
     if isinstance(source, NetworkSource):
         words += [f"{key} {value}" for key, value in dict(source.settings).items()]
         words += ["×".join(map(str, source.input_shape))] if source.input_shape else []
         words += map(str, source.inputs)
         words += [f"{source.num_classes} classes"] if source.num_classes else []
-        words += ["own weights"] if source.weights else []
+        words += ["custom weights"] if source.weights else []
     return ", ".join(words)

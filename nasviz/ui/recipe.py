@@ -1,4 +1,4 @@
-"""How a run learns besides its method: schedule, augmentation, MixUp, labels; and a document's recipe."""
+"""Training recipe: schedule, augmentation, MixUp, label smoothing, and the recipe of the paper."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ RECIPE = ("lr_schedule", "lr_periods", "augmentation", "mixup", "label_smoothing
 
 
 def ask_recipe(method: type[MethodSettings]) -> dict[str, Any]:
-    """Show controls for every setting of the recipe and for the processes, folded up.
+    """Show the settings of the recipe and the number of processes in an expander.
 
     Args:
-        method: Searches by architecture parameters take one process.
+        method: Chosen method; differentiable search runs in a single process.
     """
     fields = RunSettings.fields()
-    title = "More: schedule, augmentation, MixUp, smoothed labels, processes"
+    title = "Schedule, augmentation, MixUp, label smoothing, processes"
     with st.expander(title, icon=":material/more_horiz:"):
         values = controls.ask_all((fields[name] for name in RECIPE), "recipe")
         if method.family != RELAXED:
@@ -35,21 +35,21 @@ def ask_recipe(method: type[MethodSettings]) -> dict[str, Any]:
 
 
 def offer_published(entry: Entry | None, method: type[MethodSettings]) -> None:
-    """Show how the documents train this network, with a button that takes it over."""
+    """Show a button that applies the published training recipe of this network."""
     if entry is None or not entry.recipe:
         return
     fields = RunSettings.fields() | method.fields()
     words = ", ".join(f"{fields[name].title.lower()} {value:g}" for name, value in entry.recipe.items())
     st.button(
-        "Train as published",
+        "Use published recipe",
         icon=":material/menu_book:",
         key="recipe.take",
         help=f"ASGNAS, appendix A.2: {words}.",
-        on_click=_take,
+        on_click=_apply,
         args=(entry.recipe, str(method.model_fields["name"].default)),
     )
 
 
-def _take(recipe: Mapping[str, Value], method: str) -> None:
+def _apply(recipe: Mapping[str, Value], method: str) -> None:
     place = dict.fromkeys(RECIPE, "recipe.") | {"lr": f"{method}."}
     controls.overwrite({f"{place.get(name, '')}{name}": value for name, value in recipe.items()})

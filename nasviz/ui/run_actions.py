@@ -1,4 +1,4 @@
-"""What can be done with runs of the list: open, resume, duplicate, label, delete and bring back."""
+"""Actions on listed runs: open, resume, duplicate, label, delete and restore."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from nasviz.runs import Labels, Run, RunSettings, RunSummary, continue_run, pars
 from nasviz.runs.grid import settings_of
 from nasviz.ui import address, frame, run_facts, session
 from nasviz.ui.controls import keep, kept
-from nasviz.ui.words import inert
+from nasviz.ui.escaping import inert
 
 __all__ = ["actions", "actions_on_all", "edit_labels", "offer_undo", "open_run", "trash"]
 
 
 def actions(summary: RunSummary, title: str) -> None:
-    """Buttons for one run."""
+    """Show the buttons for one run."""
     run = session.store().open(summary.id)
     state = run_facts.state_of(run)
     st.markdown(f"**{inert(title)}** {run_facts.badge(state)}")
@@ -54,7 +54,7 @@ def actions(summary: RunSummary, title: str) -> None:
 
 
 def actions_on_all(summaries: Sequence[RunSummary]) -> None:
-    """Buttons for several runs."""
+    """Show the buttons for several runs."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{len(summaries)} runs**")
         if all(summary.state not in run_facts.AT_WORK for summary in summaries):
@@ -62,7 +62,7 @@ def actions_on_all(summaries: Sequence[RunSummary]) -> None:
 
 
 def open_run(summary: RunSummary, page: str) -> None:
-    """Make the run and its network the current ones, with what the run collapses, and go to a page."""
+    """Make a run and its network current, with its collapsed modules, and go to a page."""
     if summary.settings is not None:
         session.adopt(summary.settings)
     session.current().run_id = summary.id
@@ -70,9 +70,9 @@ def open_run(summary: RunSummary, page: str) -> None:
 
 
 def edit_labels(labels: Labels, key: str) -> Labels | None:
-    """A form for name, tags and note; the new ones once they are saved."""
+    """Show a form for name, tags and note; return the new labels once they are saved."""
     with st.form(f"labels.{key}", border=False):
-        name = st.text_input("Name", labels.name, key=f"name.{key}", placeholder="as in lists")
+        name = st.text_input("Name", labels.name, key=f"name.{key}", placeholder="shown in lists")
         tags = st.text_input("Tags", ", ".join(labels.tags), key=f"tags.{key}", placeholder="paper, baseline")
         note = st.text_area("Note", labels.note, key=f"note.{key}")
         if not st.form_submit_button("Save", icon=":material/save:"):
@@ -86,7 +86,7 @@ def edit_labels(labels: Labels, key: str) -> Labels | None:
 
 
 def offer_undo() -> None:
-    """Bring back what was deleted last, as long as nothing else was done."""
+    """Offer to restore the runs that were deleted last."""
     names: tuple[str, ...] = kept("runs.deleted", ())
     if not names:
         return
@@ -104,28 +104,28 @@ def offer_undo() -> None:
 
 
 def trash() -> None:
-    """Everything that was deleted: bring it back, or erase it for good."""
+    """Show deleted runs and sweeps, to be restored or deleted permanently."""
     store, sweeps = session.store(), session.sweeps()
     for sweep_id in sweeps.trash():
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"Sweep `{sweep_id}` with its runs")
-            if st.button("Bring back", key=f"back.{sweep_id}", icon=":material/undo:"):
+            if st.button("Restore", key=f"back.{sweep_id}", icon=":material/undo:"):
                 sweeps.restore(sweep_id)
                 st.rerun()
     found = store.trash()
     if not found:
-        st.info("No deleted run.", icon=":material/info:")
+        st.info("No deleted runs.", icon=":material/info:")
         return
     names = {s.id: f"{s.id} · {run_facts.describe(s.settings) if s.settings else s.problem}" for s in found}
     chosen = st.multiselect("Deleted runs", list(names), format_func=names.__getitem__, key="trash.chosen")
     with st.container(horizontal=True):
-        if st.button("Bring back", icon=":material/undo:", disabled=not chosen, key="trash.back"):
+        if st.button("Restore", icon=":material/undo:", disabled=not chosen, key="trash.back"):
             for name in chosen:
                 store.restore(name)
             st.rerun()
-        with st.popover("Erase for good", icon=":material/delete_forever:", disabled=not chosen):
-            st.write(f"{len(chosen)} of {len(found)} runs and all that they have recorded will be gone.")
-            if st.button("Erase them", key="erase"):
+        with st.popover("Delete permanently", icon=":material/delete_forever:", disabled=not chosen):
+            st.write(f"{len(chosen)} of {len(found)} runs and all their records will be deleted.")
+            if st.button("Confirm deletion", key="erase"):
                 for name in chosen:
                     store.erase(name)
                 st.rerun()
@@ -133,8 +133,8 @@ def trash() -> None:
 
 def _delete(summaries: Sequence[RunSummary]) -> None:
     with st.popover("Delete", icon=":material/delete:"):
-        st.write("What is deleted moves to the folder .trash, from where it can be brought back.")
-        if st.button("Delete it" if len(summaries) == 1 else f"Delete all {len(summaries)}", key="delete"):
+        st.write("Deleted runs are moved to the folder .trash and can be restored.")
+        if st.button("Delete run" if len(summaries) == 1 else f"Delete {len(summaries)} runs", key="delete"):
             names = []
             for summary in summaries:
                 names.append(session.store().delete(summary.id).name)
@@ -145,15 +145,15 @@ def _delete(summaries: Sequence[RunSummary]) -> None:
 
 
 def _continue(run: Run, settings: RunSettings) -> None:
-    """A new run that trains this one on."""
+    """Ask for the settings of a run that continues this one, and start it."""
     st.caption(
-        "A new run begins where this one ended: weights, momentum and zeros are kept, and the learning rate"
-        " starts its course anew. This one stays as it is."
+        "Starts a new run from the end of this one: weights, momentum and zeros are kept, and the"
+        " learning-rate schedule restarts. This run is not changed."
     )
-    epochs = int(st.number_input("Epochs more", 0, 10**6, settings.epochs, key="more.epochs"))
+    epochs = int(st.number_input("Additional epochs", 0, 10**6, settings.epochs, key="more.epochs"))
     lr = st.number_input("Learning rate", value=settings.method.lr, format="%g", key="more.lr")
-    if st.button("Train on", type="primary", icon=":material/play_arrow:", key="more.start"):
-        jobs.require_trusted(settings)  # before a run exists that may not start
+    if st.button("Continue training", type="primary", icon=":material/play_arrow:", key="more.start"):
+        jobs.require_trusted(settings)  # before the run is created
         try:
             continued = continue_run(session.store(), run, epochs, lr=lr)
         except NasvizError as error:
@@ -165,7 +165,7 @@ def _continue(run: Run, settings: RunSettings) -> None:
 
 
 def _duplicate(origin: Run, settings: RunSettings) -> None:
-    """A new run with the settings of this one and some changes."""
+    """Ask for changed settings, and start a new run with them."""
     left, right = st.columns(2)
     changes: dict[str, Any] = {
         "epochs": right.number_input("Epochs", 0, 10**6, settings.epochs, key="dup.epochs"),
@@ -177,7 +177,7 @@ def _duplicate(origin: Run, settings: RunSettings) -> None:
         changes["target_sparsity"] = _sparsity(left.text_input("K", known, key="dup.k"))
     more = st.text_input("Other settings", placeholder="optimizer=dhspg batch_size=128", key="dup.more")
     changes["trained_epochs"] = 0
-    if st.button("Start the copy", type="primary", icon=":material/play_arrow:", key="dup.start"):
+    if st.button("Start duplicate", type="primary", icon=":material/play_arrow:", key="dup.start"):
         try:
             for word in more.split():
                 (point,) = parse_axis(word)
@@ -186,14 +186,14 @@ def _duplicate(origin: Run, settings: RunSettings) -> None:
         except (NasvizError, ValueError) as error:
             st.error(inert(str(error)))
             return
-        jobs.require_trusted(copied)  # before a run exists that may not start
+        jobs.require_trusted(copied)  # before the run is created
         jobs.start_run(session.store().create(copied, taken_from=origin))
         keep("runs.states", ())
         st.rerun()
 
 
 def _sparsity(text: str) -> int | float | str:
-    """K as it is written: a count or a share; anything else is left to the check of the settings."""
+    """Parse K as a count or a fraction; other text is rejected by the check of the settings."""
     try:
         return int(text) if text.strip().isdecimal() else float(text)
     except ValueError:

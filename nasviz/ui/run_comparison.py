@@ -1,4 +1,4 @@
-"""Runs side by side: curves under one legend, where they differ, and which of them no other one beats."""
+"""Comparison of runs: curves, differing settings and Pareto front."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from nasviz.ui.controls import keep, kept
 __all__ = ["COSTS", "curves", "follow_click", "front", "points_of"]
 
 MOST_RUNS = 12
-"""Curves that can be told apart."""
+"""Number of curves that remain distinguishable."""
 ROWS = 800
-"""Steps that are read of each: more than a screen can show."""
+"""Maximum number of steps read of each run."""
 COSTS = {"Parameters": "params_after", "MACs": "macs_after"}
-COLUMNS = {"Loss and accuracy": ("loss", "accuracy"), "Zeros and learning rate": ("zero_groups", "lr")}
+COLUMNS = {"Loss and accuracy": ("loss", "accuracy"), "Zero groups and learning rate": ("zero_groups", "lr")}
 
 
 def curves(summaries: Sequence[RunSummary]) -> None:
-    """What the runs have recorded, and the settings in which they differ."""
+    """Show the recorded curves of the runs and the settings in which they differ."""
     shown = summaries[:MOST_RUNS]
     if len(shown) < len(summaries):
         st.caption(f"The first {MOST_RUNS} of {len(summaries)} runs.")
@@ -43,10 +43,10 @@ def curves(summaries: Sequence[RunSummary]) -> None:
 
 
 def front(summaries: Sequence[RunSummary], key: str) -> None:
-    """Accuracy of the sub-networks against their cost; a click on one opens it."""
+    """Show accuracy over cost of the sub-networks; clicking a point opens its run."""
     if not any("accuracy_subnet" in summary.result for summary in summaries):
         return
-    st.markdown("##### Accuracy against cost")
+    st.markdown("##### Pareto front")
     cost = st.segmented_control(
         "Cost",
         tuple(COSTS),
@@ -57,14 +57,12 @@ def front(summaries: Sequence[RunSummary], key: str) -> None:
     )
     figure = pareto_chart(points_of(summaries, cost), cost=cost, gain="accuracy of the sub-network")
     event = st.plotly_chart(figure, key=_chart_key(key), on_select="rerun", selection_mode="points")
-    st.caption(
-        "The dotted line joins the runs that no other one beats. A click on a run opens its sub-network."
-    )
+    st.caption("The dotted line is the Pareto front. Click a point to open its sub-network.")
     follow_click(event, summaries)
 
 
 def points_of(summaries: Sequence[RunSummary], cost: str) -> list[Point]:
-    """One point for each run that has left a sub-network."""
+    """Return one point per run with a sub-network."""
     return [
         Point(
             name=name_of(summary, summaries),
@@ -79,13 +77,13 @@ def points_of(summaries: Sequence[RunSummary], cost: str) -> list[Point]:
 
 
 def follow_click(event: Any, summaries: Sequence[RunSummary]) -> None:
-    """Open the sub-network of the run that was clicked on."""
+    """Open the sub-network of the clicked run."""
     for point in event["selection"]["points"]:
         found = point.get("customdata")
         run_id = found[0] if isinstance(found, list) else found
         for summary in summaries:
             if summary.id == run_id:
-                # The next visit gets a chart in which nothing is chosen.
+                # A new key clears the selection of the chart, which would open the run again.
                 keep("runs.clicks", kept("runs.clicks", 0) + 1)
                 run_actions.open_run(summary, "Sub-network")
 
@@ -95,7 +93,7 @@ def _chart_key(key: str) -> str:
 
 
 def name_of(summary: RunSummary, among: Sequence[RunSummary]) -> str:
-    """What tells a run from those beside it: its name, or the settings in which it differs."""
+    """Return a label that distinguishes a run: its name, or its main settings."""
     if summary.labels.name:
         return summary.labels.name
     if summary.settings is None:
@@ -104,13 +102,15 @@ def name_of(summary: RunSummary, among: Sequence[RunSummary]) -> str:
     k = settings.value("target_sparsity", "-")
     words = f"{settings.network.name}, {settings.method.name}, K {k}, seed {settings.seed}"
     twins = [
-        s for s in among if s.id != summary.id and s.settings and run_facts.same_words(s.settings, settings)
+        s
+        for s in among
+        if s.id != summary.id and s.settings and run_facts.have_same_label(s.settings, settings)
     ]
     return f"{words}, {summary.id[-6:]}" if twins else words
 
 
 def _tail(summary: RunSummary) -> Tail | None:
-    """Return the record of a run; None if it is empty or damaged, as the list says."""
+    """Return the record of a run; None if it is empty or damaged."""
     try:
         run = session.store().open(summary.id)
         last_step, _ = read_position(run.folder)
@@ -128,12 +128,12 @@ def _differences(summaries: Sequence[RunSummary]) -> None:
     settings = {name_of(s, summaries): s.settings for s in summaries if s.settings is not None}
     found = differing_settings(settings)
     measured = {name_of(s, summaries): str(_digest(s))[:12] for s in summaries if _digest(s) is not None}
-    if len(set(measured.values())) > 1:  # runs of one seed differ by what was measured at their start
+    if len(set(measured.values())) > 1:  # even runs with equal seeds use different measurements
         found = {**found, "measured latencies (SHA-256)": measured}
     if not found:
-        st.caption("All settings of these runs are the same.")
+        st.caption("These runs have identical settings.")
         return
-    with st.expander("Where their settings differ", icon=":material/difference:", expanded=True):
+    with st.expander("Differing settings", icon=":material/difference:", expanded=True):
         rows = [
             {"setting": name} | {run: str(value) for run, value in row.items()} for name, row in found.items()
         ]

@@ -1,4 +1,4 @@
-"""What is told of a run: its title, its state, its settings in one line, its search space."""
+"""Facts about a run: title, state, settings in one line, search space."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ __all__ = [
     "describe",
     "equality",
     "has_subnet",
+    "have_same_label",
     "measure_of",
     "read",
-    "require_whole",
-    "same_words",
+    "require_intact",
     "scores_on",
     "searched_space_of",
     "space_of",
@@ -43,11 +43,11 @@ __all__ = [
 
 AT_WORK = ("starting", "running", "paused")
 LENGTH = "Length"
-"""What the scores of a search by a penalty are."""
+"""Name of the scores of proximal methods."""
 RESUMABLE = ("created", "cancelled", "crashed", "failed")
 
 ROWS = 1500
-"""Steps that are read of a long run: more than a screen can show."""
+"""Maximum number of steps read of a run, enough for any screen."""
 COLOURS = {
     "running": "green",
     "starting": "green",
@@ -61,22 +61,22 @@ COLOURS = {
 
 
 def title(run: Run) -> str:
-    """The network's name, as people know it."""
+    """Return the title of the network of a run."""
     return run.settings.network.title
 
 
 def state_of(run: Run) -> str:
-    """Where it stands; `starting` while its worker is on the way to its lock."""
+    """Return the state of a run; `starting` until its worker holds the lock."""
     return "starting" if jobs.is_starting(run) else run.state
 
 
 def badge(state: str) -> str:
-    """A state as a coloured word."""
+    """Return a state as a coloured Markdown badge."""
     return f":{COLOURS.get(state, 'gray')}-badge[{state}]"
 
 
 def describe(settings: RunSettings) -> str:
-    """The settings that matter most, in one line of plain text."""
+    """Return the main settings in one line of plain text."""
     method = settings.method
     k, slim = settings.value("target_sparsity"), settings.value("slim")
     share = f"{k:.0%} of the structures" if isinstance(k, float) else f"K = {k}"
@@ -101,7 +101,7 @@ def describe(settings: RunSettings) -> str:
 
 
 def equality(tail: Tail) -> str | None:
-    """When the processes of a run were last found to hold the same parameters; None of a single process."""
+    """Return the last check that all processes hold the same parameters; None for a single process."""
     checked = tail.facts.get("checked")
     if not isinstance(checked, Mapping):
         return None
@@ -110,12 +110,12 @@ def equality(tail: Tail) -> str | None:
 
 
 def has_subnet(run: Run) -> bool:
-    """Whether a run that is done has left a network; one whose selection cuts the outputs off has not."""
+    """Return whether a run has ended with a valid sub-network."""
     return run.end is not None and run.end.result.get("is_valid") is not False
 
 
-def same_words(first: RunSettings, second: RunSettings) -> bool:
-    """Whether two runs are told apart by nothing that a legend says."""
+def have_same_label(first: RunSettings, second: RunSettings) -> bool:
+    """Return whether two runs have the same label in a legend."""
     names = ("target_sparsity", "method", "seed")
     return first.network.name == second.network.name and all(
         first.value(name) == second.value(name) for name in names
@@ -123,10 +123,7 @@ def same_words(first: RunSettings, second: RunSettings) -> bool:
 
 
 def read(run: Run) -> Tail:
-    """All that a short run has recorded, every n-th step of a long one; to be looked at only.
-
-    Read once for all who watch the run.
-    """
+    """Return the record of a run, subsampled if it is long; shared by all sessions, so do not modify it."""
     return _follower(str(run.folder)).read()
 
 
@@ -136,12 +133,12 @@ def _follower(folder: str) -> Follower:
 
 
 def measure_of(settings: RunSettings) -> str:
-    """What the scores of a run are, in a word or two."""
+    """Return the name of the scores of a run."""
     return {RELAXED: WEIGHT, PROXIMAL: LENGTH}.get(settings.method.family, "Saliency")
 
 
 def current_on(space: SearchSpace) -> Run | None:
-    """The current run, where it searches just this space."""
+    """Return the current run if it searches exactly this space."""
     run_id = session.current().run_id
     if run_id is None:
         return None
@@ -154,21 +151,21 @@ def current_on(space: SearchSpace) -> Run | None:
 
 
 def scores_on(space: SearchSpace) -> tuple[Vectors | None, str]:
-    """What the current run has measured on this space, if it is at work on it; and what that is."""
+    """Return the scores of the current run on this space, if any, and their name."""
     run = current_on(space)
     return (None, "") if run is None else (read(run).scores, measure_of(run.settings))
 
 
 def _same(one: SearchSpace, other: SearchSpace) -> bool:
-    """Whether structures have the same numbers in both."""
+    """Return whether both spaces number the same structures alike."""
     return [(s.id, s.vertices) for s in one.structures] == [(s.id, s.vertices) for s in other.structures]
 
 
-def require_whole(run: Run) -> bool:
+def require_intact(run: Run) -> bool:
     """Check the files of a run that is done against their checksums; return whether it has any.
 
     Raises:
-        DamagedFileError: A file is not as it was when the run ended; the message names it.
+        DamagedFileError: A file has changed since the run ended; the message names it.
     """
     paths = [p for p in (*run.folder.iterdir(), *(run.folder / SUBNET).glob("*")) if not p.is_symlink()]
     states = tuple((p.name, s.st_mtime_ns, s.st_size) for p in sorted(paths) for s in [p.lstat()])
@@ -181,13 +178,13 @@ def _checked(folder: str, states: tuple[tuple[str, int, int], ...]) -> bool:
 
 
 def space_of(run: Run) -> SearchSpace | None:
-    """The search space of a run; None until its worker has written it."""
+    """Return the search space of a run; None until the worker has written it."""
     path = run.folder / SPACE
     return _read(str(path), path.lstat().st_mtime_ns) if is_file(path) else None
 
 
 def searched_space_of(run: Run) -> SearchSpace | None:
-    """The search space that its scores are of; None until its worker has written it."""
+    """Return the search space that the scores refer to; None until the worker has written it."""
     path = run.folder / SEARCHED
     return _read(str(path), path.lstat().st_mtime_ns) if is_file(path) else space_of(run)
 

@@ -1,4 +1,4 @@
-"""The Runs page: every run of this place, and what can be done with each."""
+"""The Runs page: all runs of this server, with their actions."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from nasviz.ui import (
     sweep_list,
 )
 from nasviz.ui.controls import keep, kept
+from nasviz.ui.escaping import inert
 from nasviz.ui.onnx_files import OnnxFile
 from nasviz.ui.options import options
-from nasviz.ui.words import inert
 
 __all__ = ["choose_run", "line", "run_list"]
 
@@ -34,15 +34,15 @@ VIEWS = ("All runs", "Sweeps", "New sweep", "Ablation", "Trash")
 REFRESH_S = 2.0
 
 
-@frame.tell_errors
+@frame.handle_errors
 def run_list() -> None:
-    """Runs, sweeps, the start of a sweep, or what was deleted."""
+    """Show runs, sweeps, the form for a new sweep, the ablation or the trash."""
     way = st.segmented_control(
         "Show",
         VIEWS,
         default=kept("runs.view", VIEWS[0]),
         required=True,
-        key=f"runs.view.{kept('runs.turns', 0)}",  # another key where a page turns it by itself
+        key=f"runs.view.{kept('runs.turns', 0)}",  # a new key lets other pages switch the view
         label_visibility="collapsed",
     )
     keep("runs.view", way)
@@ -62,14 +62,14 @@ def run_list() -> None:
 def _runs() -> None:
     summaries = session.store().list()
     if not summaries:
-        st.info(f"No run yet in {options().runs}.", icon=":material/info:")
+        st.info(f"No runs yet in {options().runs}.", icon=":material/info:")
         frame.next_steps("Search and train")
         return
     shown = _filtered(summaries)
     if not shown:
         of_sweeps = sum(summary.parent is not None for summary in summaries)
         st.info(
-            f"No run fits the filter. {of_sweeps} of {len(summaries)} runs belong to sweeps: see Sweeps.",
+            f"No runs match the filter. {of_sweeps} of {len(summaries)} runs belong to sweeps: see Sweeps.",
             icon=":material/filter_alt:",
         )
         return
@@ -81,26 +81,26 @@ def _runs() -> None:
     elif chosen:
         run_actions.actions_on_all(chosen)
     else:
-        st.caption("Choose a run by the box at its left; choose several to compare them.")
+        st.caption("Select a run to open it, or several to compare them.")
     if chosen:
         run_comparison.curves(chosen)
     run_comparison.front(chosen if len(chosen) > 1 else shown, "runs")
 
 
-def _places(summaries: Sequence[RunSummary]) -> list[int]:
-    """Rows of the runs that were chosen when the page was left."""
+def _selected_rows(summaries: Sequence[RunSummary]) -> list[int]:
+    """Return the rows of the selected runs."""
     chosen = kept("runs.chosen", ())
     return [place for place, summary in enumerate(summaries) if summary.id in chosen]
 
 
 def _filtered(summaries: Sequence[RunSummary]) -> list[RunSummary]:
-    """The runs that the row above the table asks for."""
+    """Show the filters and return the matching runs."""
     words, state, tags, sweeps = st.columns([2, 1.4, 1.4, 1.1], vertical_alignment="bottom")
     text = words.text_input("Filter", placeholder="name, network, optimizer, note, id", key="runs.text")
     states = state.multiselect("State", sorted({s.state for s in summaries}), placeholder="all", key="runs.s")
     known = sorted({tag for s in summaries for tag in s.labels.tags})
     wanted = tags.multiselect("Tags", known, placeholder="all" if known else "none yet", key="runs.tags")
-    every = sweeps.toggle("Of sweeps too", kept("runs.every", False), key="runs.of-sweeps")
+    every = sweeps.toggle("Sweep runs", kept("runs.every", False), key="runs.of-sweeps")
     keep("runs.every", every)
     return [
         s
@@ -108,18 +108,18 @@ def _filtered(summaries: Sequence[RunSummary]) -> list[RunSummary]:
         if (every or s.parent is None)
         and (not states or s.state in states)
         and (not wanted or set(wanted) & set(s.labels.tags))
-        and all(word in _searched(s) for word in text.lower().split())
+        and all(word in _search_text(s) for word in text.lower().split())
     ]
 
 
-def _searched(summary: RunSummary) -> str:
+def _search_text(summary: RunSummary) -> str:
     parts = (summary.id, line(summary), summary.labels.name, summary.labels.note, *summary.labels.tags)
     return " ".join(parts).lower()
 
 
-@frame.tell_errors
+@frame.handle_errors
 def _table(ids: Sequence[str]) -> None:
-    """The runs as they stand; the page is made anew when others are chosen, or one has ended."""
+    """Show the table of runs. Rerun the page when the selection or a state changes."""
     found = {summary.id: summary for summary in session.store().list()}
     summaries = [found[i] for i in ids if i in found]
     if len(summaries) < len(ids):
@@ -131,7 +131,7 @@ def _table(ids: Sequence[str]) -> None:
         hide_index=True,
         on_select="rerun",
         selection_mode="multi-row",
-        selection_default={"selection": {"rows": _places(summaries)}},
+        selection_default={"selection": {"rows": _selected_rows(summaries)}},
         column_config={
             "progress": st.column_config.ProgressColumn(format="percent", min_value=0.0, max_value=1.0),
             "full": st.column_config.NumberColumn("acc. full", format="percent"),
@@ -149,19 +149,19 @@ def _table(ids: Sequence[str]) -> None:
 
 
 def choose_run(summaries: Sequence[RunSummary], key: str) -> str | None:
-    """A choice among runs: the current one is chosen, else the first of the network that is open."""
+    """Let the user choose a run; the default is the current run, or the first of the current network."""
     ids = [summary.id for summary in summaries]
     state = session.current()
     known = state.run_id
-    if known is not None and known not in ids and not _is_there(known):
+    if known is not None and known not in ids and not _exists(known):
         st.warning(
-            f"Run `{known}` was deleted. The Runs page brings it back from the trash.",
+            f"Run `{known}` was deleted. Restore it from the trash on the Runs page.",
             icon=":material/folder_off:",
         )
         if st.button("Choose another run", icon=":material/list:", key=f"{key}.deleted"):
             state.run_id = None
             st.rerun()
-        st.stop()  # never another run in its place without a word
+        st.stop()  # do not silently show another run
     if not ids:
         return None
     by_id = {summary.id: summary for summary in summaries}
@@ -178,14 +178,14 @@ def choose_run(summaries: Sequence[RunSummary], key: str) -> str | None:
     address.write_link()
     if state.source not in networks and not isinstance(state.source, OnnxFile):
         st.info(
-            f"No run here is of {inert(session.title(state.source))}, which is open. Train it first, or"
-            " choose **Cut by hand** to cut it as it is.",
+            f"The current network, {inert(session.title(state.source))}, has no finished run. Train it, or"
+            " choose **Manual selection** to remove structures without training.",
             icon=":material/info:",
         )
     return chosen
 
 
-def _is_there(run_id: str) -> bool:
+def _exists(run_id: str) -> bool:
     try:
         session.store().open(run_id)
     except NasvizError:
@@ -194,7 +194,7 @@ def _is_there(run_id: str) -> bool:
 
 
 def line(summary: RunSummary) -> str:
-    """Network, settings and time of a run in one line."""
+    """Describe a run in one line: network, settings and time."""
     settings = summary.settings
     if settings is None:
         return summary.id

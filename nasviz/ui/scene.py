@@ -1,4 +1,4 @@
-"""A run as it is seen at one moment, live or in a replay: the live view, and the graph that it colours."""
+"""A run at one step, live or in a replay: the live view and the coloured graph."""
 
 from __future__ import annotations
 
@@ -32,61 +32,61 @@ def _frame(
     names: tuple[tuple[int, str], ...],
     more: tuple[tuple[str, str], ...],
 ) -> LiveFrame:
-    """One frame for all pages that show the same moment of a run."""
+    """Build the frame of one step, shared by all pages that show it."""
     shown = replace(tail, scores=getattr(tail, vectors))
     return live_frame(shown, state=state, names=dict(names), measure=measure, more=more)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What stays the same from moment to moment."""
+    """A run with its search space and its graph."""
 
     run: Run
     space: SearchSpace | None
-    """None until its worker has written it."""
+    """Search space, or None until the worker has written it."""
     view: GraphView | None
 
     @property
     def measure(self) -> str:
-        """What its scores are."""
+        """Name of the scores."""
         return run_facts.measure_of(self.run.settings)
 
     def choose(self, tail: Tail) -> None:
-        """Let a person choose which numbers the heat map and the graph show, where there are several."""
+        """Show a choice of measure for the heat map and the graph, if there are several."""
         measures = list(self._measured(tail))
         if len(measures) < 2:
             return
         known = kept(SHOWN, self.measure)
         chosen = st.segmented_control(
-            "Heat map and graph show",
+            "Measure",
             measures,
             default=known if known in measures else self.measure,
             required=True,
             key=f"live.{SHOWN}",
-            help="What is measured of each structure: its score, the cosine of its weights and their gradient"
-            " where a step begins, or its length after the step.",
+            help="Shown in the heat map and the graph, per structure: its score, the cosine of weights and"
+            " gradient before the step, or the norm after the step.",
         )
         keep(SHOWN, chosen)
 
     def _measured(self, tail: Tail) -> dict[str, str]:
-        """Which vectors there are, by what they are."""
+        """Return the names of the recorded vectors by measure."""
         named = {self.measure: "scores", COSINE: "cosines"}
         if self.measure != run_facts.LENGTH:
             named[NORM] = "norms"
         return {name: vectors for name, vectors in named.items() if len(getattr(tail, vectors).steps)}
 
     def shown(self, tail: Tail) -> tuple[Tail, str]:
-        """The same moment with what was chosen in place of the scores, and what that is."""
+        """Return the record with the chosen measure in place of the scores, and the name of the measure."""
         vectors, measure = self._chosen(tail)
         return replace(tail, scores=getattr(tail, vectors)), measure
 
     def _chosen(self, tail: Tail) -> tuple[str, str]:
-        """Which vectors were chosen to be shown, and what they are."""
+        """Return the chosen vectors and the name of the measure."""
         measured, chosen = self._measured(tail), kept(SHOWN, self.measure)
         return (measured[chosen], chosen) if chosen in measured else ("scores", self.measure)
 
     def show(self, tail: Tail, state: str) -> None:
-        """Draw one moment, and recolour the graph with it."""
+        """Draw one step and recolour the graph."""
         paths = self._paths(tail)
         names = {s.id: s.name for s in self.space.structures} if self.space is not None else {}
         now = _frame(tail, *self._chosen(tail), state, tuple(names.items()), paths)
@@ -96,7 +96,7 @@ class Scene:
         live_view(now, key="live", paint=messages)
 
     def overlay(self, tail: Tail) -> Overlay:
-        """Scores as colours; what was selected, and what is zero already."""
+        """Return the overlay of the scores, the selected structures and the zero structures."""
         assert self.view is not None
         assert self.space is not None
         shown, measure = self.shown(tail)
@@ -104,7 +104,7 @@ class Scene:
         return found | colours.states(self.view, self.space, shown, measure)
 
     def _paths(self, tail: Tail) -> tuple[tuple[str, str], ...]:
-        """What a search by architecture parameters would leave now: how many operations on an edge."""
+        """Summarize the operations per edge that differentiable search would keep now."""
         weights = last_scores(tail)
         if self.measure != WEIGHT or self.space is None or not weights:
             return ()
@@ -112,16 +112,16 @@ class Scene:
         if not self.run.settings.method.has("edges_per_node"):
             paths, word = count_paths(switches, {i for i, w in weights.items() if w}), "with weight"
         else:
-            # Weights of a softmax are never zero; what is derived takes the strongest of each.
+            # Softmax weights are never zero: derivation keeps the strongest operations of each edge.
             paths, word = count_paths(switches, strongest(switches, weights)), "if derived now"
         span = f"{paths.least}" if paths.least == paths.most else f"{paths.least} to {paths.most}"
-        words = f"{word}: {paths.num_operations} of {len(switches)} operations, {span} on an edge"
+        words = f"{word}: {paths.num_operations} of {len(switches)} operations, {span} per edge"
         return ((words, paths.kind),)
 
     def about(self, tail: Tail) -> list[About]:
-        """What is told of the vertex that is chosen in the graph, its history up to that moment."""
+        """Return the facts about the selected vertex, with its history up to this step."""
         if self.view is None or self.space is None or (chosen := chosen_in(self.view, GRAPH)) is None:
             return []
         shown, measure = self.shown(tail)
         found = graphs.facts_of(self.view, chosen, self.space).scored(shown.scores, measure)
-        return [replace(found, is_protected=None)]  # what a run protects was settled when it began
+        return [replace(found, is_protected=None)]  # protection cannot change during a run

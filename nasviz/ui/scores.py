@@ -1,4 +1,4 @@
-"""Scores of the structures before any training, by any saliency; asked for once, kept for the visit."""
+"""Initial saliency scores of the structures, computed on one batch and cached for the session."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from nasviz.catalog import SALIENCIES, NetworkSource
 from nasviz.graph import SearchSpace
 from nasviz.graph.protection import protection_text
 from nasviz.ui import controls, session, work
-from nasviz.ui.words import inert
+from nasviz.ui.escaping import inert
 
 __all__ = ["choose", "scored"]
 
 SMALL_MACS = 400_000_000
-"""Networks up to this cost are scored on digits without being asked to: it takes a second."""
+"""Cost up to which networks are scored on digits automatically, which takes about a second."""
 BATCH_SIZE = 32
 
 
@@ -29,14 +29,14 @@ def scored(
     data: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> dict[int, float] | None:
-    """The score of every removal structure on one batch; None, after showing why, as long as there is none.
+    """Return the score of every removal structure on one batch; None while it is not available.
 
     Args:
-        source: The network, with random weights or those that it brings.
-        space: Its search space, with what is protected and collapsed.
-        saliency: A name of the catalog.
-        data: Where the batch comes from: `data`, `data_folder` and `trust` of a run; digits when left out.
-        seed: Of the batch, and of scores that draw numbers.
+        source: The network.
+        space: Its search space, with the constraints.
+        saliency: Name of a saliency of the catalog.
+        data: Source of the batch: `data`, `data_folder` and `trust` as in run settings; digits by default.
+        seed: Seed of the batch and of random scores.
     """
     cache = session.current().jobs
     protect = list(map(protection_text, space.protect))
@@ -46,9 +46,9 @@ def scored(
     key = f"{asked} {saliency} {seed} {protect} {space.collapse}"
     if key not in cache:
         is_small = space.trace.macs <= SMALL_MACS and name == "digits"
-        is_known = any(other.startswith(f"{asked} ") for other in cache)  # asked once, shown from then on
+        is_known = any(other.startswith(f"{asked} ") for other in cache)  # confirmed once per data set
         if not (is_small or is_known) and not st.button(
-            "Score the structures now", icon=":material/calculate:", key=f"score.{key}"
+            "Compute scores", icon=":material/calculate:", key=f"score.{key}"
         ):
             return None
         cache[key] = jobs.preview(
@@ -67,16 +67,17 @@ def scored(
 
 
 def choose(key: str, default: str) -> str:
-    """A choice among all saliencies, with what the chosen one sees, and what it cannot see."""
+    """Let the user choose a saliency, with its summary and limitations."""
     known = controls.kept(key, default)
     names = list(SALIENCIES)
     name = st.selectbox(
-        "Scored by",
+        "Saliency score",
         names,
         names.index(known) if known in names else 0,
         format_func=lambda name: SALIENCIES[name].title,
         key=f"{key}.{default}",
-        help="Smaller is more redundant. Training can use the first seven; the others look at a copy.",
+        help="Smaller is more redundant. The first seven are available for training; the others need a copy"
+        " of the network.",
     )
     if name != default or known != default:
         controls.keep(key, name)

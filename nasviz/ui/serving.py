@@ -1,4 +1,4 @@
-"""How the app is served: the gate around Streamlit, and when the server refuses to start."""
+"""Serving of the app: the gate around Streamlit, and the checks before the server starts."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _has_gate = False
 
 
 def middleware() -> list[Middleware]:
-    """Return what stands between the network and Streamlit.
+    """Return the middleware around Streamlit.
 
     Raises:
-        SystemExit: The options cannot be used, or the server would answer anybody on the network.
+        SystemExit: The options are invalid, or the server would be open to the network without a token.
     """
     address = config.get_option("server.address")
     try:
@@ -49,25 +49,25 @@ def middleware() -> list[Middleware]:
 
 
 def require_gate() -> None:
-    """Check that this page is served from behind the gate, not by a start of its own script.
+    """Check that this page is served behind the gate, not by `streamlit run` of its own script.
 
     Raises:
-        InvalidSettingError: It is not.
+        InvalidSettingError: There is no gate.
     """
-    # Not isinstance: scripts under test run beside a stand-in of that class.
+    # Not isinstance: AppTest replaces the runtime by a mock of that class (streamlit 1.67).
     is_served = runtime.exists() and type(runtime.get_instance()) is runtime.Runtime
     if is_served and not _has_gate:
         raise InvalidSettingError(
-            "this page was started by itself, without the checks of who may reach it; start the app instead:"
-            " nasviz app, or streamlit run app.py"
+            "this page was started directly, without access checks; start the app instead: nasviz app, or"
+            " streamlit run app.py"
         )
 
 
 def require_guarded(chosen: Options, address: str | None) -> None:
-    """Check that a server which other machines can reach has a token, or a proxy in front.
+    """Check that a server that other machines can reach has a token or an authenticating proxy.
 
     Raises:
-        InvalidSettingError: It has neither.
+        InvalidSettingError: The server has neither.
 
     Examples:
         >>> require_guarded(Options(runs=None), "127.0.0.1")
@@ -76,26 +76,25 @@ def require_guarded(chosen: Options, address: str | None) -> None:
         return
     where = "all addresses of this machine" if address is None else address
     raise InvalidSettingError(
-        f"the app would listen on {where}, where other machines can reach it, and anybody who does can run"
-        " and delete work here. Add -- --token auto to ask for a secret in the address, -- --behind-proxy if"
-        " a proxy in front of it authenticates people, or --server.address 127.0.0.1 to serve this machine"
-        " only"
+        f"the app would listen on {where}, where other machines can reach it, start runs and delete them."
+        " Add -- --token auto to require a secret in the address, -- --behind-proxy if a proxy authenticates"
+        " users, or --server.address 127.0.0.1 to serve this machine only"
     )
 
 
 @asynccontextmanager
 async def lifespan(app: Any) -> AsyncIterator[None]:
-    """Print the address that holds the token once the port is known; end all children with the server."""
+    """Print the address with the token once the port is known; stop all child processes with the server."""
     if (token := options().token) is not None:
         address = config.get_option("server.address") or "localhost"
         scheme = "https" if config.get_option("server.sslCertFile") else "http"
         base = (config.get_option("server.baseUrlPath") or "").strip("/")
         place = f"{scheme}://{address}:{config.get_option('server.port')}/{f'{base}/' if base else ''}"
-        print(f"  Open nasviz at: {place}?token={token}\n", flush=True)  # noqa: T201 (for whoever starts it)
+        print(f"  Open nasviz at: {place}?token={token}\n", flush=True)  # noqa: T201 (to the operator's terminal)
     try:
         yield
     finally:
-        jobs.close()  # the server ends by the signal that stopped it, which runs no exit handlers
+        jobs.close()  # uvicorn re-raises the signal that stopped the server, so exit handlers do not run
 
 
 def _is_loopback(address: str | None) -> bool:

@@ -1,8 +1,7 @@
-"""What one visitor has before him: network, wishes, run. Kept apart from widgets, and in the address.
+"""State of one browser session: network, constraints and run.
 
-Streamlit forgets a widget when its page is left, so all that has to last is copied into one `Session`. The
-address of every page names the network, what is protected and collapsed, and the run, so that it can be sent
-to somebody else.
+Streamlit drops the state of a widget when its page is left, so values that must last are copied into one
+`Session`. The address of every page names the network, its constraints and the run, so it can be shared.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ from nasviz.graph import SearchSpace, search_space
 from nasviz.graph.protection import protection
 from nasviz.runs import Run, RunSettings, Store, SweepStore, UserImport
 from nasviz.ui import work
-from nasviz.ui.onnx_files import OnnxFile, shelf
+from nasviz.ui.escaping import inert, sentence
+from nasviz.ui.onnx_files import OnnxFile, upload_store
 from nasviz.ui.options import options
-from nasviz.ui.words import inert, sentence
 
 __all__ = [
     "Analysis",
+    "Constraints",
     "Session",
     "Source",
-    "Wishes",
     "adopt",
     "current",
     "forget_run",
@@ -49,35 +48,35 @@ __all__ = [
 ]
 
 Source = NetworkSource | OnnxFile
-"""Where the current network comes from; what comes from a file of ONNX can only be looked at."""
+"""Source of the current network; ONNX files are view-only."""
 
 _KEY = "nasviz"
 MOST_RECENT = 12
 LONGEST_NUMBER = 20
-"""Digits of a number that somebody else has written: Python refuses to read very long ones."""
+"""Maximum number of digits in untrusted input: `int` rejects very long strings."""
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """A network that was traced, as data."""
+    """Result of tracing a network, as data."""
 
     source: Source
     space: SearchSpace
-    """Without anybody's wishes."""
+    """Search space without constraints."""
     key: str
-    """Stands for the trace in caches."""
+    """Cache key of the trace."""
     parity: Mapping[str, Any] = field(default_factory=dict)
     rung: str = ""
     warnings: tuple[str, ...] = ()
     changed_training: tuple[str, ...] = ()
-    """In what training the traced network is not training the model."""
+    """Differences between training the traced network and training the original."""
     free_axes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What one visitor asks of a search space. Numbers of segments mean something for one `collapse` only."""
+class Constraints:
+    """Constraints on a search space. Segment ids are valid for one value of `collapse` only."""
 
     collapse: tuple[str, ...] = ()
     protect: frozenset[int] = frozenset()
@@ -87,55 +86,55 @@ class Wishes:
 
 @dataclass
 class Session:
-    """One visitor's choices."""
+    """Choices of one browser session."""
 
     source: Source = field(default_factory=lambda: NetworkSource("demonet"))
     recent: tuple[Source, ...] = ()
-    """What was open before in this visit, the latest first."""
+    """Previously open networks, most recent first."""
     analysis: Analysis | None = None
     collapse: tuple[str, ...] = ()
-    """Modules that count as one vertex each: classes, and patterns of paths."""
+    """Modules collapsed to one vertex each: class names and path patterns."""
     protect: frozenset[int] = frozenset()
-    """Structures that must stay."""
+    """Protected structures."""
     agreed: set[NetworkSource | UserImport] = field(default_factory=set)
-    """What this visitor has agreed to import, or to trace at an unusual size (see `nasviz.ui.consent`)."""
+    """Imports and unusual network sizes the user has agreed to (see `nasviz.ui.consent`)."""
     run_id: str | None = None
     vertex: str | None = None
-    """Chosen vertex of the trace graph."""
+    """Selected vertex of the trace graph."""
     linked: str | None = None
-    """Vertex that the address of the visit asked for: the graphs go there until another one is chosen."""
+    """Vertex named by the address; graphs are centred on it until another one is selected."""
     marked: tuple[int, ...] = ()
-    """Structures whose going is being looked at."""
+    """Structures whose removal is previewed."""
     gates: tuple[int, ...] = ()
-    """Gates whose replacement is being looked at."""
-    before: tuple[Wishes, ...] = ()
-    """What was wished before modules were collapsed, or opened again; the latest last."""
+    """Gates whose replacement is previewed."""
+    before: tuple[Constraints, ...] = ()
+    """Undo history of the constraints, most recent last."""
     choices: dict[str, Any] = field(default_factory=dict)
-    """Values of widgets that outlive their page, by the widget's key."""
+    """Persistent widget values by widget key."""
     jobs: dict[str, jobs.Job] = field(default_factory=dict)
     notice: str | None = None
-    """Told once, on top of the next page."""
+    """Message shown once, at the top of the next page."""
     guarded: SearchSpace | None = None
-    """The space with what is collapsed and protected, once it was asked for."""
+    """Cached search space with the constraints applied."""
 
     @property
-    def wishes(self) -> Wishes:
-        """What is asked of the search space now."""
-        return Wishes(self.collapse, self.protect, self.marked, self.gates)
+    def constraints(self) -> Constraints:
+        """Current constraints on the search space."""
+        return Constraints(self.collapse, self.protect, self.marked, self.gates)
 
-    @wishes.setter
-    def wishes(self, value: Wishes) -> None:
+    @constraints.setter
+    def constraints(self, value: Constraints) -> None:
         self.collapse, self.protect = value.collapse, value.protect
         self.marked, self.gates = value.marked, value.gates
 
 
 def is_new() -> bool:
-    """Whether this visit has just begun."""
+    """Return whether the session has no state yet."""
     return _KEY not in st.session_state
 
 
 def current() -> Session:
-    """The session of this visitor."""
+    """Return the state of this browser session."""
     if is_new():
         st.session_state[_KEY] = Session()
     found = st.session_state[_KEY]
@@ -144,21 +143,21 @@ def current() -> Session:
 
 
 def store() -> Store:
-    """The runs of this server."""
+    """Return the store of runs of this server."""
     return Store(options().runs)
 
 
 def sweeps() -> SweepStore:
-    """The sweeps of this server."""
+    """Return the store of sweeps of this server."""
     return SweepStore(options().runs)
 
 
 def open_network(source: Source, *, is_chosen: bool = False) -> None:
-    """Make another network the current one; it is analysed when a page asks for it.
+    """Make another network current; it is analysed when a page needs it.
 
     Args:
         source: The network.
-        is_chosen: This visitor has chosen its size in a form, so no page asks about it again.
+        is_chosen: Whether the user has chosen its size in a form, so that no further consent is needed.
     """
     state = current()
     if is_chosen and isinstance(source, NetworkSource) and not source.is_callable:
@@ -168,7 +167,7 @@ def open_network(source: Source, *, is_chosen: bool = False) -> None:
     state.recent = tuple(dict.fromkeys((state.source, *state.recent)))[:MOST_RECENT]
     state.source, state.analysis = source, None
     entry = None if isinstance(source, OnnxFile) else source.entry
-    state.wishes, state.before = Wishes(entry.collapse if entry else ()), ()
+    state.constraints, state.before = Constraints(entry.collapse if entry else ()), ()
     state.vertex = state.linked = None
     state.run_id = None
     for name in [name for name in state.jobs if not name.startswith("export")]:
@@ -176,28 +175,28 @@ def open_network(source: Source, *, is_chosen: bool = False) -> None:
 
 
 def adopt(settings: RunSettings) -> None:
-    """Make the network of a run the current one, with what the run collapses and protects."""
+    """Make the network of a run current, with the constraints of the run."""
     open_network(settings.network)
     state = current()
     if state.collapse != settings.collapse:
-        state.wishes, state.before = Wishes(settings.collapse), ()
-    wishes = map(protection, settings.protect)
-    state.protect = frozenset(wish for wish in wishes if isinstance(wish, int))
+        state.constraints, state.before = Constraints(settings.collapse), ()
+    protections = map(protection, settings.protect)
+    state.protect = frozenset(item for item in protections if isinstance(item, int))
 
 
 def open_run(run: Run) -> None:
-    """Make a run the current one."""
+    """Make a run current."""
     current().run_id = run.id
 
 
 def forget_run(run_id: str) -> None:
-    """Close a run, where it is the current one."""
+    """Close a run if it is the current one."""
     if current().run_id == run_id:
         current().run_id = None
 
 
 def run() -> Run | None:
-    """The current run; None, after saying so, where its folder is gone."""
+    """Return the current run, or None, after a warning if its folder is missing."""
     state = current()
     if state.run_id is None:
         return None
@@ -210,11 +209,11 @@ def run() -> Run | None:
 
 
 def require_analysis() -> Analysis:
-    """The current network, analysed. Until it is, the page shows how far it is and ends there."""
+    """Return the analysis of the current network; until it is ready, show its progress and stop the page."""
     state = current()
     if state.analysis is None:
         source = state.source
-        doing = "Reading" if isinstance(source, OnnxFile) else "Tracing"
+        doing = "Loading" if isinstance(source, OnnxFile) else "Tracing"
         result = work.require(
             f"analyze {source}", lambda: _analyze(source), f"{doing} {inert(source.name)}", cache=state.jobs
         )
@@ -234,24 +233,24 @@ def require_analysis() -> Analysis:
 
 def _analyze(source: Source) -> jobs.Job:
     if isinstance(source, OnnxFile):
-        return jobs.view_onnx(shelf().path(source), name=source.name)
+        return jobs.view_onnx(upload_store().path(source), name=source.name)
     return jobs.analyze(source)
 
 
 def space() -> SearchSpace:
-    """The search space of the current network, with what this visitor collapses and protects."""
+    """Return the search space of the current network with the constraints of the session."""
     state, analysis = current(), require_analysis()
     try:
-        return _wished(state, analysis.space)
+        return _constrained(state, analysis.space)
     except NasvizError as error:
-        # Only an address can ask for what the network does not have.
-        st.warning(f"Opened without what the address asks for: {sentence(str(error))}")
-        state.wishes, state.before = Wishes(), ()
-        return _wished(state, analysis.space)
+        # Widgets offer valid constraints only, so invalid ones come from the address.
+        st.warning(f"The constraints of the address were ignored: {sentence(str(error))}")
+        state.constraints, state.before = Constraints(), ()
+        return _constrained(state, analysis.space)
 
 
-def _wished(state: Session, bare: SearchSpace) -> SearchSpace:
-    """The space with the wishes of the moment; made anew only where they have changed."""
+def _constrained(state: Session, bare: SearchSpace) -> SearchSpace:
+    """Return the space with the current constraints; rebuilt only when they change."""
     protect, found = tuple(sorted(state.protect)), state.guarded
     if found is None or found.collapse != state.collapse or found.trace is not bare.trace:
         found = search_space(bare.trace, protect, state.collapse) if state.collapse else bare
@@ -262,7 +261,7 @@ def _wished(state: Session, bare: SearchSpace) -> SearchSpace:
 
 
 def protect(segment_id: int) -> None:
-    """Protect a structure from removal, or release it where it is protected; trials follow."""
+    """Toggle the protection of a structure, and remove protected structures from the preview."""
     state = current()
     state.protect ^= {segment_id}
     state.marked = tuple(i for i in state.marked if i not in state.protect)
@@ -270,22 +269,22 @@ def protect(segment_id: int) -> None:
 
 
 def key_of(space: SearchSpace) -> str:
-    """Stands for a space of the current network in caches."""
+    """Return the cache key of a space of the current network."""
     return f"{require_analysis().key} {space.protect} {space.collapse}"
 
 
 def title(source: Source | None = None) -> str:
-    """A network's name, as people know it; by default the current one's. May be a stranger's text."""
+    """Return the title of a network, by default of the current one; untrusted text."""
     source = source or current().source
     return source.name if isinstance(source, OnnxFile) else source.title
 
 
 def summary() -> list[str]:
-    """What is open, as lines for the sidebar."""
+    """Return the summary of the session for the sidebar, as lines of Markdown."""
     state = current()
     lines = [f"**{inert(title())}**"]
     if isinstance(state.source, OnnxFile):
-        lines.append("ONNX, to look at only")
+        lines.append("ONNX, view only")
     if state.collapse:
         lines.append(f"{inert(', '.join(state.collapse))} collapsed")
     if state.protect:

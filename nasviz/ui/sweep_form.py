@@ -1,4 +1,4 @@
-"""The start of a sweep: a published table or a grid of one's own, and what it will cost."""
+"""Form for a new sweep: a custom grid, a published table or a search for mu, with its estimated cost."""
 
 from __future__ import annotations
 
@@ -29,20 +29,18 @@ from nasviz.settings import METHODS, GSparsitySettings, RunSettings
 from nasviz.ui import changed_training, session, view_only
 from nasviz.ui.controls import keep, kept
 from nasviz.ui.data import ask_data, ask_folder, kind_of
+from nasviz.ui.escaping import inert
 from nasviz.ui.published import printed_accuracy
-from nasviz.ui.words import inert
 
 __all__ = ["new_sweep"]
 
-WAYS = ("A grid of my own", "A published table", "A search for mu")
+WAYS = ("Custom grid", "Published table", "Search for mu")
 STEP_SALIENCIES = [name for name, entry in SALIENCIES.items() if entry.family == "step"]
 
 
 def new_sweep() -> None:
-    """Ask for a grid, tell what it costs, start it."""
-    way = st.radio(
-        "What shall be trained", WAYS, horizontal=True, key="form.way", label_visibility="collapsed"
-    )
+    """Ask for a sweep, show its estimated cost and start it."""
+    way = st.radio("Kind of sweep", WAYS, horizontal=True, key="form.way", label_visibility="collapsed")
     left, right = st.columns([1.3, 1], gap="large")
     try:
         with left:
@@ -61,7 +59,7 @@ def _preset() -> SweepSettings | None:
     stand_in = st.radio(
         "Data",
         ("digits", "published"),
-        format_func=lambda d: f"Digits, standing in for {preset.data}" if d == STAND_IN else preset.data,
+        format_func=lambda d: f"Digits instead of {preset.data}" if d == STAND_IN else preset.data,
         horizontal=True,
         key="form.data",
     )
@@ -84,13 +82,13 @@ def _preset() -> SweepSettings | None:
         st.caption(what_differs(preset, settings))
     else:
         st.info(f"Before training: {problem}.", icon=":material/info:")
-    rows = [{"line": row.label, "printed accuracy": printed_accuracy(row.printed)} for row in preset.rows]
+    rows = [{"row": row.label, "published accuracy": printed_accuracy(row.printed)} for row in preset.rows]
     st.dataframe(rows, hide_index=True)
     return settings
 
 
 def _published_folder(preset: Preset) -> tuple[str | None, str | None]:
-    """The folder of what a document trains on, which may be several data sets, and what is wrong with it."""
+    """Ask for the folder of the published data, which may be several data sets; return it and its problem."""
     folder = problem = None
     names = dict.fromkeys(row.data or preset.data for row in preset.rows)
     for number, name in enumerate(names):
@@ -106,13 +104,13 @@ def _grid() -> SweepSettings | None:
         return None
     space = session.space()
     if not space.removable:
-        st.warning("Nothing in this network can be erased as a whole: choose another one on the page Model.")
+        st.warning("This network has no removable structures: choose another one on the page Model.")
         return None
     name = session.title(source)
     limit, total = space.max_sparsity, len(space.removable)
-    st.caption(f"Of **{inert(name)}**, the network that is open. K goes up to {limit} of {total}.")
+    st.caption(f"Network: **{inert(name)}**, the current one. The maximum K is {limit} of {total}.")
     ks = st.multiselect(
-        "K, structures that go",
+        "K: structures to remove",
         list(range(len(space.removable) + 1)),
         sorted({1, max(1, space.max_sparsity // 2), max(1, space.max_sparsity)}),
         key=f"form.k.{source}.{space.collapse}",
@@ -132,22 +130,22 @@ def _grid() -> SweepSettings | None:
     epochs = int(second.number_input("Epochs", 1, 10**6, kept("epochs", 4), key="form.own.epochs"))
     data = ask_data(third, kind_of(source))
     more = st.text_area(
-        "More to vary, one a line",
+        "More axes, one per line",
         key="form.more",
         placeholder="lr=0.05,0.1\nset.width=0.25,0.5",
-        help="Any setting of a run: NAME=VALUE,VALUE; whole numbers also as 0..4.",
+        help="Any setting of a run: NAME=VALUE,VALUE; integers also as a range, 0..4.",
         height=90,
     )
     keep("form.seeds", seeds)
-    wishes: dict[str, Any] = {
+    constraints: dict[str, Any] = {
         "protect": tuple(map(protection_text, space.protect)),
         "collapse": space.collapse,
     }
-    wishes["allow_changed_training"] = changed_training.ask_for_leave()
+    constraints["allow_changed_training"] = changed_training.ask_for_leave()
     if data.problem is not None:
         st.info(f"Before training: {data.problem}.", icon=":material/info:")
         return None
-    base = RunSettings.of(network=source, epochs=epochs, **data.values, **wishes)
+    base = RunSettings.of(network=source, epochs=epochs, **data.values, **constraints)
     axes: list[Axis] = [parse_axis(line.strip()) for line in more.splitlines() if line.strip()]
     chosen: dict[str, Sequence[Any]] = {"target_sparsity": ks, "saliency": saliencies}
     needed = {"optimizers": optimizers} | {
@@ -163,29 +161,29 @@ def _grid() -> SweepSettings | None:
 
 
 def _points(method: str, chosen: Mapping[str, Sequence[Any]]) -> tuple[Point, ...]:
-    """Return the points of a method: every combination of the choices that it has settings for."""
+    """Return all combinations of the choices that the method has settings for."""
     axes = [axis(name, values) for name, values in chosen.items() if METHODS[method].has(name)]
     return tuple({"method": method} | dict(point) for point in expand(axes))
 
 
 def _bisection() -> SweepSettings | None:
-    """The mu that leaves a wished number of groups, by GSparsity."""
+    """Ask for a search for the mu with which GSparsity keeps a given number of groups."""
     source = view_only.network()
     if source is None:
         return None
     name = session.title(source)
     st.caption(
-        f"Of **{name}**, the network that is open. GSparsity trains it again and again: on a coarse grid"
-        " until a mu leaves no more groups than wanted, then between the last two. The larger mu, the fewer"
-        " survive."
+        f"Network: **{name}**, the current one. GSparsity trains it on a coarse grid of mu until at most the"
+        " target number of groups remains, then bisects between the last two values. A larger mu keeps fewer"
+        " groups."
     )
     first, second, third = st.columns(3, vertical_alignment="bottom")
     fields = GSparsitySettings.fields()
     groups = first.selectbox(
         "Groups", fields["groups"].choices, key="form.groups", help=fields["groups"].help
     )
-    target = int(second.number_input("Groups to survive", 0, 10**6, 4, key="form.survivors"))
-    trials = int(third.number_input("Runs at most", 1, 100, 10, key="form.trials"))
+    target = int(second.number_input("Remaining groups", 0, 10**6, 4, key="form.survivors"))
+    trials = int(third.number_input("Maximum runs", 1, 100, 10, key="form.trials"))
     first, second, third = st.columns(3)
     epochs = int(first.number_input("Epochs", 1, 10**6, kept("epochs", 4), key="form.own.epochs"))
     lr = float(second.number_input("Learning rate", 1e-8, 1.0, 0.2, format="%g", key="form.mu.lr"))
@@ -196,11 +194,11 @@ def _bisection() -> SweepSettings | None:
     grid = first.text_input("Coarse grid of mu", "0.01, 0.1, 1, 10", key="form.mu.grid")
     data = ask_data(second, kind_of(source))
     space = session.space()
-    wishes: dict[str, Any] = {
+    constraints: dict[str, Any] = {
         "protect": tuple(map(protection_text, space.protect)),
         "collapse": space.collapse,
     }
-    wishes["allow_changed_training"] = changed_training.ask_for_leave()
+    constraints["allow_changed_training"] = changed_training.ask_for_leave()
     if data.problem is not None:
         st.info(f"Before training: {data.problem}.", icon=":material/info:")
         return None
@@ -213,12 +211,12 @@ def _bisection() -> SweepSettings | None:
         lr_schedule="constant",
         normalisation=normalisation,
         **data.values,
-        **wishes,
+        **constraints,
     )
     try:
         coarse = tuple(float(part) for part in grid.split(","))
     except ValueError:
-        st.error(f"{grid!r} are no numbers with commas between, such as 0.1, 1, 10", icon=":material/error:")
+        st.error(f"Enter comma-separated numbers, e.g. 0.1, 1, 10; got {grid!r}", icon=":material/error:")
         return None
     title = f"{name}: mu for {target} {groups}"
     return SweepSettings(base, title=title, bisection=BisectionSettings(target, coarse, trials))
@@ -232,24 +230,24 @@ def _start(settings: SweepSettings) -> None:
         _start_bisection(settings, settings.bisection)
         return
     slots = jobs.slots_of(settings)
-    at_once = st.number_input("Runs at the same time", 1, 256, len(slots), key="form.slots")
+    at_once = st.number_input("Parallel runs", 1, 256, len(slots), key="form.slots")
     found = estimate(settings, session.store())
     st.metric("Runs", f"{found.num_runs}")
     seconds = found.seconds / min(at_once, max(1, found.num_runs))
     known = found.num_runs - found.num_unknown
-    words = "time unknown: nothing like them ended here yet" if not known else f"about {_duration(seconds)}"
-    basis = "timed on this machine" if found.num_timed == found.num_runs else "a rough figure from MACs"
+    words = "time unknown: no similar run has finished yet" if not known else f"about {_duration(seconds)}"
+    basis = "timed on this machine" if found.num_timed == found.num_runs else "rough estimate from MACs"
     if found.num_unknown and known:
-        basis += f"; {found.num_unknown} runs not counted"
-    st.markdown(f"{found.num_steps:,} steps in all, **{words}**" + (f" ({basis})." if known else "."))
+        basis += f"; without {found.num_unknown} runs"
+    st.markdown(f"{found.num_steps:,} steps in total, **{words}**" + (f" ({basis})." if known else "."))
     places = ", ".join(slot.name for slot in slots[:6]) + (" …" if len(slots) > 6 else "")
-    st.caption(f"Slots of this machine: {places}. The sweep can be stopped at any time, and resumed.")
+    st.caption(f"Slots of this machine: {places}. The sweep can be stopped and resumed at any time.")
     stops = st.checkbox(
-        "Stop hopeless runs",
+        "Stop unpromising runs early",
         False,
         key="form.hopeless",
-        help="From half of its steps on, a run is stopped whose best accuracy lies below the median of the"
-        " runs with the same network and K. One that would have caught up late is lost.",
+        help="Median stopping: from half of its steps on, a run is stopped if its best accuracy is below the"
+        " median of the runs with the same network and K. Late improvements are lost.",
     )
     settings = replace(settings, stop_hopeless=stops)
     if st.button(
@@ -260,20 +258,20 @@ def _start(settings: SweepSettings) -> None:
 
 def _start_bisection(settings: SweepSettings, search: BisectionSettings) -> None:
     found = estimate(settings, session.store())
-    st.metric("Runs, one after the other", f"at most {search.most_trials}")
+    st.metric("Sequential runs", f"at most {search.most_trials}")
     steps = found.num_steps * search.most_trials
     known = f", at most {_duration(found.seconds * search.most_trials)}" if not found.num_unknown else ""
-    st.markdown(f"At most {steps:,} steps in all{known}.")
+    st.markdown(f"At most {steps:,} steps in total{known}.")
     st.caption(
-        "A dead group comes down to the threshold of 1e-6 only after ln(1e6) / learning rate steps: 69 at a"
-        " rate of 0.2. The search can be stopped at any time, and resumed."
+        "A group decays to the threshold of 1e-6 only after ln(1e6) / learning rate steps: 69 at a learning"
+        " rate of 0.2. The search can be stopped and resumed at any time."
     )
-    if st.button("Start the search", type="primary", icon=":material/play_arrow:", key="form.start"):
+    if st.button("Start search", type="primary", icon=":material/play_arrow:", key="form.start"):
         _begin(settings, 1)
 
 
 def _begin(settings: SweepSettings, slots: int) -> None:
-    """Start it, and show it."""
+    """Start a sweep and show it."""
     for run in settings.runs:
         jobs.require_trusted(run)
     sweep = session.sweeps().create(settings)

@@ -1,4 +1,4 @@
-"""Sweeps on the Runs page: their state, their table over seeds, their front beside what was published."""
+"""Sweeps on the Runs page: state, table over seeds, and Pareto front next to published results."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from nasviz.runs.sweep import is_at_work
 from nasviz.settings import METHODS
 from nasviz.ui import frame, run_actions, run_comparison, session
 from nasviz.ui.controls import keep, kept
+from nasviz.ui.escaping import inert
 from nasviz.ui.published import NO_PATH, printed_accuracy
-from nasviz.ui.words import inert
 
 __all__ = ["sweep_list"]
 
@@ -43,10 +43,10 @@ TITLES = {"target_sparsity": "K"}
 
 
 def sweep_list() -> None:
-    """Choose a sweep, and watch it."""
+    """Let the user choose a sweep, and show it."""
     summaries = session.sweeps().list()
     if not summaries:
-        st.info("No sweep yet: New sweep trains a grid of runs.", icon=":material/grid_on:")
+        st.info("No sweeps yet. Start one under **New sweep**.", icon=":material/grid_on:")
         return
     names = {summary.id: _title(summary) for summary in summaries}
     known = kept("sweep", summaries[0].id)
@@ -71,17 +71,18 @@ def sweep_list() -> None:
     _front(sweep, runs)
     begun = [run for run in runs if run.step >= 0]
     if begun:
-        with st.expander("Curves of its runs", icon=":material/show_chart:"):
+        with st.expander("Curves", icon=":material/show_chart:"):
             run_comparison.curves(begun)
 
 
 def _is_busy(sweep: Sweep) -> bool:
-    """Whether its scheduler or one of its runs lives, a paused one too: the page and its table must agree."""
+    """Return whether the scheduler or a run is alive, paused runs included."""
     return sweep.is_active or jobs.is_starting(sweep) or any(run and is_at_work(run) for run in sweep.runs())
 
 
 def _title(summary: SweepSummary) -> str:
-    """Nothing that changes while it runs: the browser goes on showing what was chosen, in the old words."""
+    """Return a title that stays constant while the sweep runs."""
+    # The browser keeps showing the option text of the moment of selection.
     settings = summary.settings
     name = summary.labels.name or (settings.title if settings else "") or "Grid"
     when = time.strftime("%d %b %H:%M", time.localtime(summary.created))
@@ -94,7 +95,7 @@ def _buttons(sweep: Sweep) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f":{COLOURS[state]}-badge[{'starting' if is_busy and state != 'running' else state}]")
         if is_busy and st.button("Stop", icon=":material/stop:", key="sweep.stop"):
-            with st.spinner("Its runs save a checkpoint and end …"):
+            with st.spinner("Waiting for the runs to save their checkpoints …"):
                 jobs.stop_sweep(sweep, wait_s=15)
             st.rerun()
         word = "Resume" if state == "stopped" else "Start"
@@ -103,7 +104,7 @@ def _buttons(sweep: Sweep) -> None:
             jobs.start_sweep(sweep)
             st.rerun()
         has_failed = not is_busy and any(run is not None and run.state == "failed" for run in runs)
-        if has_failed and st.button("Try failed runs again", icon=":material/refresh:", key="sweep.retry"):
+        if has_failed and st.button("Retry failed runs", icon=":material/refresh:", key="sweep.retry"):
             jobs.start_sweep(sweep, retry_failed=True)
             st.rerun()
         text, name = summaries_to_csv(runs), f"{sweep.id}.csv"
@@ -115,15 +116,15 @@ def _buttons(sweep: Sweep) -> None:
                 st.rerun()
         if not is_busy:
             with st.popover("Delete", icon=":material/delete:"):
-                st.write("The sweep and its runs move to the trash, from where they can be brought back.")
-                if st.button("Delete it", key="sweep.delete"):
+                st.write("The sweep and its runs are moved to the trash and can be restored.")
+                if st.button("Delete sweep", key="sweep.delete"):
                     session.sweeps().delete(sweep.id)
                     st.rerun()
 
 
-@frame.tell_errors
+@frame.handle_errors
 def _watch(sweep_id: str, was_busy: bool) -> None:
-    """The table as it stands; the page is made anew once another run is done, or all is."""
+    """Show progress and table. Rerun the page when a run or the sweep has finished."""
     sweep = session.sweeps().open(sweep_id)
     runs = sweep.summaries()
     num_done = sum(run is not None and _share(run) == 1.0 for run in runs)
@@ -134,7 +135,7 @@ def _watch(sweep_id: str, was_busy: bool) -> None:
         st.rerun()
     shares = [0.0 if run is None else _share(run) for run in runs]
     at_work = sum(run is not None and run.state == "running" for run in runs)
-    words = f"{num_done} of {len(runs)} runs over" + (f", {at_work} at work" if at_work else "")
+    words = f"{num_done} of {len(runs)} runs finished" + (f", {at_work} active" if at_work else "")
     st.progress(min(1.0, sum(shares) / max(1, len(shares))), text=words)
     _curve(sweep)
     preset = PRESETS.get(sweep.settings.preset or "")
@@ -142,39 +143,39 @@ def _watch(sweep_id: str, was_busy: bool) -> None:
     label, note = st.column_config.TextColumn(width=160), st.column_config.TextColumn(width="large")
     st.dataframe(rows, hide_index=True, key="sweep.table", column_config={"": label, "note": note})
     if preset is not None:
-        _tell_preset(preset, sweep)
+        _show_preset(preset, sweep)
 
 
 def _curve(sweep: Sweep) -> None:
-    """What a search for mu has found, and all that it has tried."""
+    """Show the result and all trials of a search for mu."""
     search, trials = sweep.settings.bisection, sweep.trials
     if search is None or not trials:
         return
     found = sweep.found
     if found is None:
-        words = f"No mu yet that leaves at most {search.target} groups."
+        words = f"No mu found yet that keeps at most {search.target} groups."
     else:
-        words = f"**μ = {found.mu:.4g}** leaves **{found.survivors}** groups; {search.target} were wanted."
+        words = f"**μ = {found.mu:.4g}** keeps **{found.survivors}** groups (target: {search.target})."
     st.markdown(words)
     st.plotly_chart(bisection_chart(trials, search.target), key=f"curve.{sweep.id}.{len(trials)}")
-    st.caption("The number at a point tells which trial it was.")
+    st.caption("Points are numbered by trial.")
 
 
 def _share(run: RunSummary) -> float:
-    """How much of a run is over."""
+    """Return the completed fraction of a run."""
     is_over = run.state in ("done", "failed") or run.verdict is not None
     return 1.0 if is_over else run.progress or 0.0
 
 
-def _tell_preset(preset: Preset, sweep: Sweep) -> None:
-    words = [f"Printed figures: {preset.document}, {preset.table}, on {preset.data}."]
+def _show_preset(preset: Preset, sweep: Sweep) -> None:
+    words = [f"Published results: {preset.document}, {preset.table}, on {preset.data}."]
     if is_stand_in(preset, sweep.settings):
-        words.insert(0, f"**Digits stand in for {preset.data}**: compare the pattern, not the numbers.")
+        words.insert(0, f"**Digits instead of {preset.data}**: compare the trend, not the numbers.")
     st.caption(" ".join([*words, what_differs(preset, sweep.settings), *preset.notes]))
     if preset.others:
-        with st.expander("What the table prints of other systems"):
+        with st.expander("Published results of other methods"):
             rows = [
-                {"system": name, "accuracy %": p.top1, "parameters": _sized(p.params), "MACs": _sized(p.macs)}
+                {"method": name, "accuracy %": p.top1, "parameters": _sized(p.params), "MACs": _sized(p.macs)}
                 for name, p in preset.others
             ]
             st.dataframe(rows, hide_index=True)
@@ -188,13 +189,13 @@ def _row(cell: Cell, runs: Sequence[RunSummary | None], preset: Preset | None) -
         row = {"": printed.label}
     is_printed = preset is not None
     shown = printed.printed if printed is not None else Printed()
-    # What is printed stands beside ours; what a phone has no room for comes last.
+    # Published values next to ours; columns that do not fit a narrow screen last.
     row |= {
-        **({"left": _counted(found["survivors"])} if "survivors" in found else {}),
+        **({"groups kept": _counted(found["survivors"])} if "survivors" in found else {}),
         "accuracy": NO_PATH if is_crossed else _percent(found.get("accuracy_subnet")),
-        **({"printed accuracy": printed_accuracy(shown)} if is_printed else {}),
+        **({"published accuracy": printed_accuracy(shown)} if is_printed else {}),
         "parameters": _counted(found.get("params_after")),
-        **({"printed parameters": _sized(shown.params)} if is_printed else {}),
+        **({"published parameters": _sized(shown.params)} if is_printed else {}),
         "MACs": _counted(found.get("macs_after")),
         "full network": _percent(found.get("accuracy_full")),
         "valid": f"{cell.num_valid}/{cell.counts['done']}" if cell.counts["done"] else "",
@@ -202,13 +203,13 @@ def _row(cell: Cell, runs: Sequence[RunSummary | None], preset: Preset | None) -
     }
     found_runs = [run for i in cell.indices if (run := runs[i]) is not None]
     errors = [words for run in found_runs if (words := run.problem or run.error)]
-    notes = errors[:1] + ([f"{cell.num_hopeless} stopped as hopeless"] if cell.num_hopeless else [])
+    notes = errors[:1] + ([f"{cell.num_hopeless} stopped early"] if cell.num_hopeless else [])
     notes += [f"{cell.num_diverged} diverged"] if cell.num_diverged else []
     return row | ({"note": "; ".join(notes)} if notes else {})
 
 
 def _front(sweep: Sweep, runs: Sequence[RunSummary]) -> None:
-    """Every run of the sweep as a point, and hollow ones for what was printed."""
+    """Show the Pareto front of the runs, with hollow points for published results."""
     if not any("accuracy_subnet" in run.result for run in runs):
         return
     cost = st.segmented_control(
@@ -216,17 +217,17 @@ def _front(sweep: Sweep, runs: Sequence[RunSummary]) -> None:
     )
     preset = PRESETS.get(sweep.settings.preset or "")
     show = preset is not None and st.toggle(
-        "Printed figures too", kept("sweep.printed", False), key="sweep.pr"
+        "Show published results", kept("sweep.printed", False), key="sweep.pr"
     )
     keep("sweep.printed", show)
     printed = _printed_points(preset, PRINTED_COST[cost]) if preset and show else []
-    source = f"printed on {preset.data}" if preset else ""
+    source = f"published, on {preset.data}" if preset else ""
     points = run_comparison.points_of(runs, cost)
     figure = sweep_chart(points, printed, cost=cost, source=source)
     key = f"front.{sweep.id}.{kept('runs.clicks', 0)}"
     event = st.plotly_chart(figure, key=key, on_select="rerun", selection_mode="points")
     st.caption(
-        "One point a run. The dotted line joins those that no other one beats. A click opens its sub-network."
+        "One point per run. The dotted line is the Pareto front. Click a point to open its sub-network."
     )
     run_comparison.follow_click(event, runs)
 

@@ -1,4 +1,4 @@
-"""The guided tour: five minutes on DemoNet, a box on top of each page that says what to look for."""
+"""The guided tour: five minutes on DemoNet, with a hint at the top of each page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KEY = "tour"
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A page of the tour, and what to do on it."""
+    """A page of the tour with its hint."""
 
     title: str
     script: str
@@ -27,43 +27,44 @@ STOPS = (
     Stop(
         "Model",
         "pages/Model.py",
-        "This is **DemoNet**, 817,010 parameters. Everything below was found by running it once.",
+        "This is **DemoNet** with 817,010 parameters. The properties below were found by tracing it once.",
     ),
     Stop(
         "Trace graph",
         "pages/Trace_graph.py",
-        "Every operator call. Click **conv1**: the panel says why it cannot go. Press **/** to search.",
+        "All operator calls. Click **conv1**: the panel explains why it is not removable. Press"
+        " **/** to search.",
     ),
     Stop(
         "Segment graph",
         "pages/Segment_graph.py",
-        "Six green segments could go. Click one, press **Erase it, as a trial**, and read what goes with it."
-        " Try conv7 and conv8 together.",
+        "Six green segments are removable. Click one, press **Preview erasing**, and see what else is"
+        " removed. Try conv7 and conv8 together.",
     ),
     Stop(
         "Search and train",
         "pages/Search_and_train.py",
-        "K = 3 is set. Press **Start training** and watch the scores on the graph; it takes about a minute.",
+        "K is set to 3. Press **Start training** and watch the scores on the graph. It takes about a minute.",
     ),
     Stop(
         "Sub-network",
         "pages/Sub-network.py",
-        "What is left, beside the full network. The large number says how far the two differ.",
+        "The sub-network next to the full network. The large number is the difference of their outputs.",
     ),
     Stop(
         "Export",
         "pages/Export.py",
-        "Take it home: ONNX, Python source, a report. Each file is read back first.",
+        "Download the sub-network as ONNX or Python source, or a report. Each file is verified first.",
     ),
-    Stop("Learn", "pages/Learn.py", "That was all. The other lessons show each algorithm step by step."),
+    Stop("Learn", "pages/Learn.py", "End of the tour. The other lessons show each algorithm step by step."),
 )
 
 
 def offer() -> None:
-    """Invite to the tour."""
+    """Show the outline of the tour and its start button."""
     st.markdown(
-        "Seven stops, about five minutes, on a laptop's processor: from a network to a smaller one that"
-        " computes the same. A box on top of each page says what to look for."
+        "Seven stops in about five minutes on a laptop CPU: from a network to an equivalent smaller one. A"
+        " box at the top of each page gives hints."
     )
     for number, stop in enumerate(STOPS, 1):
         st.markdown(f"{number}. {stop.title}")
@@ -73,16 +74,16 @@ def offer() -> None:
 
 
 def box(title: str) -> None:
-    """The box on top of a page, while the tour lasts."""
+    """Show the box of the tour at the top of a page, if the tour is active."""
     at = session.current().choices.get(_KEY)
     if at is None:
         return
     stop = STOPS[at]
     with st.container(border=True, key="tour"):
-        said, on, end = st.columns([6.5, 1.5, 1.35], vertical_alignment="center")
+        text, following, end = st.columns([6.5, 1.5, 1.35], vertical_alignment="center")
         away = "" if stop.title == title else f" *(on the page {stop.title})*"
-        said.markdown(f":material/tour: **{at + 1} of {len(STOPS)}**{away} {stop.text}")
-        if at + 1 < len(STOPS) and on.button("Next stop", type="primary", key="tour.next"):
+        text.markdown(f":material/tour: **{at + 1} of {len(STOPS)}**{away} {stop.text}")
+        if at + 1 < len(STOPS) and following.button("Next stop", type="primary", key="tour.next"):
             _go(at + 1)
         if end.button("End tour", key="tour.end"):
             del session.current().choices[_KEY]

@@ -1,4 +1,4 @@
-"""The Search and train page before a run: K, optimizer, data; what would go now; the start."""
+"""The Search and train page before a run: target sparsity, optimizer, data, preview and start."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ from nasviz.ui import (
 )
 from nasviz.ui.controls import keep, kept
 from nasviz.ui.data import ChosenData, ask_data, kind_of
-from nasviz.ui.words import inert
+from nasviz.ui.escaping import inert
 
 __all__ = ["search_and_train"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 AMOUNT = ("target_sparsity", "slim", "group_divisible")
-"""Settings that say how much goes; they have controls of their own."""
+"""Settings of the target sparsity, which have their own widgets."""
 FIRST = ("base", "lr", "groups", "fraction", "mu", "saliency")
-"""Settings of an optimizer that stand beside it; the others are folded up."""
+"""Settings of an optimizer that are always visible; the others are in an expander."""
 MEASURES: Mapping[str, Measure] = {"Parameters": "parameters", "MACs": "macs"}
 LATENCY = "Latency"
 
 
-@frame.tell_errors
+@frame.handle_errors
 def search_and_train() -> None:
-    """Watch the current run, or ask for a new one."""
+    """Show the current run, or the form for a new one."""
     run = session.run()
     if run is None:
         _form()
@@ -61,8 +61,8 @@ def search_and_train() -> None:
     live.watch(run)
     with st.container(horizontal=True, vertical_alignment="center"):
         if run.state == "done" and run_facts.has_subnet(run):
-            frame.link("Sub-network", "See what is left")
-        if st.button("Set up another run", icon=":material/add:", key="another"):
+            frame.link("Sub-network", "Show the sub-network")
+        if st.button("New run", icon=":material/add:", key="another"):
             session.current().run_id = None
             st.rerun()
 
@@ -74,8 +74,8 @@ def _form() -> None:
     space = session.space()
     if not space.removable and not len(space.channels):
         st.warning(
-            "Nothing in this network can be erased or slimmed, so there is nothing to search. Choose another"
-            " network, or release what you have protected or collapsed.",
+            "This network has no removable structures or channels. Choose another network, or undo protection"
+            " and collapsing.",
             icon=":material/block:",
         )
         frame.next_steps("Model", "Segment graph")
@@ -93,8 +93,8 @@ def _form() -> None:
         _preview(source, space, k, values, chosen)
     with start:
         if values["epochs"] == 0:
-            # The field allows it: a browser does not send a value out of bounds, and the old one would train.
-            st.info("0 epochs train nothing: choose at least 1.", icon=":material/info:")
+            # The field allows 0: browsers do not send a value out of bounds, so the old value would be used.
+            st.info("0 epochs given: choose at least 1.", icon=":material/info:")
         elif chosen.problem is None:
             _start(source, space, values | amount)
         else:
@@ -102,62 +102,64 @@ def _form() -> None:
 
 
 def _sparsity(source: NetworkSource, space: SearchSpace, method: type[MethodSettings]) -> int:
-    """K as a count, with the share beside it, or fitted to a budget; 0 where the optimizer takes none."""
-    st.markdown("##### How much shall go")
+    """Ask for K as a count or fitted to a budget; return 0 if the optimizer has no target sparsity."""
+    st.markdown("##### Target sparsity")
     if not method.has("target_sparsity"):
-        st.caption(f"{method.title} finds by itself how much goes. {method.caution}")
+        st.caption(
+            f"{method.title} has no target sparsity: it determines the amount itself. {method.caution}"
+        )
         return 0
     limit, total = space.max_sparsity, len(space.removable)
     if limit == 0:
-        st.info("None of the structures can go: an output needs them all.", icon=":material/info:")
+        st.info("No structure can be removed: an output depends on each of them.", icon=":material/info:")
         return 0
     way = st.segmented_control(
-        "K by",
+        "Target sparsity by",
         ("Count", *MEASURES, LATENCY),
         default=kept("way", "Count"),
         required=True,
         key="way",
-        help="Say how many structures go, or how large the sub-network may be.",
+        help="Set K directly, or fit it to a budget.",
         label_visibility="collapsed",
     )
     keep("way", way)
     if way != "Count":
         k = _fitted(source, space, str(way))
     else:
-        k = st.slider("K: structures that go", 0, limit, min(kept("k", (limit + 1) // 2 + 1), limit))
+        k = st.slider("K: structures to remove", 0, limit, min(kept("k", (limit + 1) // 2 + 1), limit))
     keep("k", k)
-    why = ": one more, and an output would be cut off" if limit < total else ""
-    st.caption(f"**K = {k}** of {total} structures ({k / total:.0%}). K goes up to {limit}{why}.")
+    why = ": with more, an output would be disconnected" if limit < total else ""
+    st.caption(f"**K = {k}** of {total} structures ({k / total:.0%}). The maximum is {limit}{why}.")
     forecast.band(space, k)
     return k
 
 
 def _slim(space: SearchSpace) -> dict[str, Any]:
-    """Channels to be cut besides, where a person asks for it."""
+    """Ask whether channels are removed as well, and how many."""
     wants = st.checkbox(
-        "Also slim channels",
+        "Also remove channels",
         kept("wants_slim", False),
         key="wants_slim",
-        help="Cut channels inside the operators that stay: filters with all that depends on them (OTOv2).",
+        help="Remove channels of the remaining operators, with all that depends on them (OTOv2).",
     )
     keep("wants_slim", wants)
     if not wants:
         return {}
     channels = space.channels
     if not len(channels):
-        st.info("No operator of this network can lose channels.", icon=":material/info:")
+        st.info("No operator of this network has removable channels.", icon=":material/info:")
         return {}
-    share = st.slider("Share of the channels that go", 5, 95, kept("slim", 50), 5, format="%d %%", key="slim")
+    share = st.slider("Channel sparsity", 5, 95, kept("slim", 50), 5, format="%d %%", key="slim")
     keep("slim", share)
-    divisible = controls.whole("Widths as multiples of", "group_divisible", 1, 1, 1024)
-    widths = f"in {len(channels.slimmable)} sets of operators that share theirs"
-    st.caption(f"Up to {len(channels) * share // 100:,} of {len(channels):,} channel groups, {widths}.")
+    divisible = controls.whole("Round channels to multiples of", "group_divisible", 1, 1, 1024)
+    sets = f"in {len(channels.slimmable)} sets of coupled operators"
+    st.caption(f"Up to {len(channels) * share // 100:,} of {len(channels):,} channel groups, {sets}.")
     return {"slim": share / 100, "group_divisible": divisible}
 
 
 def _fitted(source: NetworkSource, space: SearchSpace, way: str) -> int:
     words = way if way == "MACs" else way.lower()
-    share = st.slider(f"Keep at most this share of the {words}", 1, 100, kept("share", 60), format="%d %%")
+    share = st.slider(f"Budget: remaining {words}", 1, 100, kept("share", 60), format="%d %%")
     keep("share", share)
     measure = latency.table_of(source) if way == LATENCY else MEASURES[way]
     if measure is None:
@@ -168,14 +170,14 @@ def _fitted(source: NetworkSource, space: SearchSpace, way: str) -> int:
         whole = space.trace.num_parameters if way == "Parameters" else space.trace.macs
     fit = fit_budget(space, whole * share / 100, measure, draws=8)
     if not fit.is_reached:
-        words = f"Even K = {space.max_sparsity} keeps more than that on average."
+        words = f"The budget cannot be met: even K = {space.max_sparsity} keeps more on average."
         st.warning(words, icon=":material/warning:")
     return fit.k
 
 
 def _values(source: NetworkSource) -> tuple[dict[str, Any], ChosenData]:
-    """Everything but K, and how the data stand."""
-    st.markdown("##### How it learns")
+    """Ask for all settings but K; return them with the chosen data."""
+    st.markdown("##### Training")
     kind = kind_of(source)
     columns = st.columns(2)
     place = columns[0].container()
@@ -186,13 +188,14 @@ def _values(source: NetworkSource) -> tuple[dict[str, Any], ChosenData]:
         method = _method(kind)
         batch_size = controls.whole("Batch size", "batch_size", 64, 1, 65_536)
         device = controls.choice(
-            "Device", DEVICES, "device", help_text="auto: the first CUDA device, else the processor."
+            "Device", DEVICES, "device", help_text="auto: the first CUDA device, otherwise the CPU."
         )
         is_deterministic = device != "cpu" and controls.yes(
-            "Same bits on CUDA",
+            "Deterministic on CUDA",
             "deterministic",
-            help_text="A resumed run then ends to the bit as one that was never stopped. Often slower; a"
-            " network with an operator that cannot do it is refused. The processor needs no such choice.",
+            help_text="A resumed run then gives bit-identical results to an uninterrupted one. Often slower;"
+            " operators without a deterministic implementation are rejected. CPU runs always"
+            " are deterministic.",
         )
         explained.device(device)
     data = ask_data(place, kind)
@@ -212,7 +215,7 @@ def _values(source: NetworkSource) -> tuple[dict[str, Any], ChosenData]:
 
 
 def _method(kind: str) -> type[MethodSettings]:
-    """Return the chosen method; for text only those that weigh the operations of a recurrent cell."""
+    """Return the chosen method; text networks support differentiable search only."""
     if kind == "images":
         return controls.choose_entry("Optimizer", METHODS, "optimizer")
     table = {name: method for name, method in METHODS.items() if method.family == RELAXED}
@@ -220,25 +223,25 @@ def _method(kind: str) -> type[MethodSettings]:
 
 
 def _cells(source: NetworkSource, own: Mapping[str, Any]) -> dict[str, Any]:
-    """Ask whether an operation lives or dies in all cells of one type at once, on networks of cells."""
+    """Ask whether cells of one type share their structures, on networks of cells."""
     cells = source.entry.cells if source.entry else ()
     if not cells or own.get("cells") != ():
         return {}
     words = (
-        "The same operation in all cells of one type is one group: what is found is a cell, not a network."
+        "The same operation in all cells of one type is one group: the search finds a cell, not a network."
     )
-    is_tied = st.checkbox("One cell for all", kept("is_tied", True), key="is_tied", help=words)
+    is_tied = st.checkbox("Share one cell per type", kept("is_tied", True), key="is_tied", help=words)
     keep("is_tied", is_tied)
     return {"cells": cells if is_tied else ()}
 
 
 def _method_settings(method: type[MethodSettings]) -> dict[str, Any]:
-    """Ask for the settings of a method, but for how much goes."""
+    """Ask for the settings of a method other than the target sparsity."""
     prefix = str(method.model_fields["name"].default)
     known = {name: field for name, field in method.fields().items() if name not in AMOUNT}
     first = [known[name] for name in FIRST if name in known]
     values = controls.ask_all(first, prefix, columns=len(first))
-    with st.expander("Warm-up, projection and the rest", icon=":material/tune:"):
+    with st.expander("Advanced optimizer settings", icon=":material/tune:"):
         rest = [field for name, field in known.items() if name not in FIRST]
         values |= controls.ask_all(rest, prefix)
         if "saliency" in values:
@@ -252,9 +255,9 @@ def _method_settings(method: type[MethodSettings]) -> dict[str, Any]:
 def _preview(
     source: NetworkSource, space: SearchSpace, k: int, values: Mapping[str, Any], chosen: ChosenData
 ) -> None:
-    """The segment graph, coloured by the scores of the moment, with the K that would go."""
+    """Show the segment graph, coloured by initial scores, with the K structures that would be removed."""
     view = graphs.segments_of(session.key_of(space), space)
-    st.markdown("##### What would go now")
+    st.markdown("##### Preview")
     found = None
     if space.removable and chosen.problem is None:
         saliency = scores.choose("preview.saliency", values.get("saliency", "snip"))
@@ -271,8 +274,8 @@ def _preview(
     graphs.picture(view, key="preview-graph", overlay=overlay, about=told)
     if found is not None:
         st.caption(
-            "Scored on one batch before any training: dark is redundant, bright is important. Training"
-            " changes the order."
+            "Scores of one batch before training: dark is redundant, bright is important. Training"
+            " changes the ranking."
         )
 
 
@@ -280,44 +283,45 @@ def _start(source: NetworkSource, space: SearchSpace, values: Mapping[str, Any])
     protect = tuple(map(protection_text, space.protect))
     try:
         settings = RunSettings.of(network=source, protect=protect, collapse=space.collapse, **values)
-        _tell_steps(settings, space)
+        _show_steps(settings, space)
     except InvalidSettingError as error:
         st.error(inert(str(error)), icon=":material/error:")
         return
     if changed_training.changes() and not settings.allow_changed_training:
-        st.info("Allow the changed training above, or change the network.", icon=":material/info:")
+        st.info("Confirm **Train anyway** above, or choose another network.", icon=":material/info:")
         return
     if st.button("Start training", type="primary", icon=":material/play_arrow:", key="start"):
-        jobs.require_trusted(
-            settings
-        )  # before the run exists: what is created here counts as this user's own
+        # Before the run exists: a run created here counts as the user's own.
+        jobs.require_trusted(settings)
         run = session.store().create(settings)
         jobs.start_run(run)
         session.open_run(run)
         st.rerun()
 
 
-def _tell_steps(settings: RunSettings, space: SearchSpace) -> None:
-    """How many steps of which kind; of data that were not opened yet nobody knows."""
+def _show_steps(settings: RunSettings, space: SearchSpace) -> None:
+    """Show the number of steps of each phase, if the size of the data is known."""
     facts = FACTS.get(settings.data)
     if facts is None or not facts.num_train:
-        st.caption("How many steps that is, is known once the worker has opened the data.")
+        st.caption("The number of steps is shown once the data are loaded.")
         return
     schedule = settings.schedule(facts.num_train)
     rest = schedule.total_steps - schedule.warmup_steps - schedule.projection_steps
     family = settings.method.family
     if family == RELAXED:
-        then = f"{rest} to search, each with a batch of both halves of the images."
+        then = f"{rest} of search, each with one batch of either half of the data."
     elif family == PROXIMAL:
-        then = f"{schedule.projection_steps} to search under the penalty, {rest} to train on without it."
+        then = f"{schedule.projection_steps} of search with the penalty, {rest} of training without it."
     elif family == WIDTH:
-        then = f"{schedule.projection_steps} to score, {rest} to tune, each with a batch of both halves."
+        then = (
+            f"{schedule.projection_steps} of scoring, {rest} of tuning, each with one batch of either half."
+        )
     else:
-        then = f"{schedule.projection_steps} to project, {rest} to train on."
-    what = f"Images are resized to {plain_shape(space.trace.inputs[0].shape)}; each costs"
+        then = f"{schedule.projection_steps} of projection, {rest} of further training."
+    what = f"Images are resized to {plain_shape(space.trace.inputs[0].shape)};"
     if facts.kind == "text":
-        what = f"A window is {facts.size} symbols, read from a state of zeros on; each costs"
+        what = f"Windows of {facts.size} tokens, starting from a zero state;"
     st.caption(
-        f"{schedule.total_steps} steps: {schedule.warmup_steps} to warm up, {then} {what}"
-        f" {count(space.trace.macs)} MACs."
+        f"{schedule.total_steps} steps: {schedule.warmup_steps} of warm-up, {then} {what}"
+        f" {count(space.trace.macs)} MACs each."
     )

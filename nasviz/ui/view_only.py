@@ -1,4 +1,4 @@
-"""What is said where weights are needed and only an ONNX file is open."""
+"""Message for pages that need weights while an ONNX file is open."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import streamlit as st
 
 from nasviz.catalog import NetworkSource
 from nasviz.ui import frame, session
+from nasviz.ui.escaping import inert
 from nasviz.ui.onnx_files import OnnxFile
-from nasviz.ui.words import inert
 
 __all__ = ["network", "tell"]
 
 
 def network() -> NetworkSource | None:
-    """The source of the current network; None, after saying so, where it can only be looked at."""
+    """Return the source of the current network, or None, after a message, if it is view-only."""
     source = session.current().source
     if isinstance(source, OnnxFile):
         tell(source)
@@ -22,13 +22,12 @@ def network() -> NetworkSource | None:
 
 
 def tell(source: OnnxFile) -> None:
-    """That an ONNX file is to look at, and what to do instead."""
+    """Explain that ONNX files are view-only, and the alternative."""
     st.info(
-        f"**{inert(source.name)}** is an ONNX file: it can be looked at, but not trained or cut. Its weights"
-        " were not read, and an exporter may have folded away what training needs.\n\n"
-        "Open the same network as PyTorch instead: on the page **Model**, from the zoo, from torchvision, or"
-        " from your own Python, with your trained weights. Its structures are those that you see here, but"
-        " for norms that were folded away.",
+        f"**{inert(source.name)}** is an ONNX file: it can be viewed, but not trained or pruned. Its weights"
+        " were not loaded, and the exporter may have folded operators that training needs.\n\n"
+        "Open the PyTorch version on the page **Model** instead: from the zoo, torchvision, timm or your"
+        " Python code, with your trained weights. Its structures are the same, except for folded norms.",
         icon=":material/visibility:",
     )
     frame.next_steps("Model", "Segment graph")

@@ -1,4 +1,4 @@
-"""Work of a child process on a page: a progress bar while it lasts, a way to stop it, its error in words."""
+"""Jobs of child processes on a page: progress bar, stop button and error message."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 import streamlit as st
 
 from nasviz.jobs import Job
-from nasviz.ui.words import inert
+from nasviz.ui.escaping import inert
 
 __all__ = ["require", "shown"]
 
 PATIENCE_S = 1.0
-"""Most work is done within this time: then no progress bar flickers past."""
-LOOK_EVERY_S = 0.3
+"""Wait before a progress bar is shown, so that it does not flicker for short jobs."""
+REFRESH_S = 0.3
 
 
 def require(
     key: str, start: Callable[[], Job], title: str, *, cache: MutableMapping[str, Job]
 ) -> dict[str, Any]:
-    """The result of a job; until there is one, the page shows how far it is and ends here."""
+    """Return the result of a job; until it is ready, show its progress and stop the page."""
     if key not in cache:
         cache[key] = start()
     result = shown(key, title, cache=cache)
@@ -30,7 +30,7 @@ def require(
 
 
 def shown(key: str, title: str, *, cache: MutableMapping[str, Job]) -> dict[str, Any] | None:
-    """The result of a job that was started, or None after showing how it stands."""
+    """Return the result of a started job, or None after showing its state."""
     job = cache[key]
     job.wait(PATIENCE_S)
     if job.state == "running":
@@ -48,7 +48,7 @@ def shown(key: str, title: str, *, cache: MutableMapping[str, Job]) -> dict[str,
     return None
 
 
-@st.fragment(run_every=LOOK_EVERY_S)
+@st.fragment(run_every=REFRESH_S)
 def _watch(job: Job, title: str) -> None:
     if job.state != "running":
         st.rerun()

@@ -1,4 +1,4 @@
-"""Cards of the documents' networks: picture, sizes, what is printed of them, one click to open."""
+"""Cards of the zoo networks: thumbnail, sizes, published figures and a button to open them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["cards"]
 
 CARDS_IN_A_ROW = 4
 PICTURES = Path(__file__).parent / "assets" / "zoo"
-"""Written by `make thumbnails`; a card whose picture is missing has none."""
+"""Folder of the thumbnails, written by `make thumbnails`."""
 
 
 def cards(entries: Sequence[Entry]) -> None:
-    """All of them, some in a row."""
+    """Show the cards in rows."""
     for start in range(0, len(entries), CARDS_IN_A_ROW):
         row = entries[start : start + CARDS_IN_A_ROW]
         for column, entry in zip(st.columns(CARDS_IN_A_ROW), row, strict=False):
@@ -34,7 +34,7 @@ def _card(entry: Entry) -> None:
         st.html(picture)
     st.markdown(f"**{entry.title}**", help=entry.summary)
     known = entry.published
-    most = f"K up to {known['max_sparsity']:.0f}" if known["max_sparsity"] else "nothing can go"
+    most = f"K up to {known['max_sparsity']:.0f}" if known["max_sparsity"] else "no removable structures"
     sizes = f"{count(known['params'])} parameters · {count(known['macs'])} MACs"
     st.caption("  \n".join(filter(None, (sizes, most, _printed(entry)))))
     st.button(
@@ -48,7 +48,7 @@ def _card(entry: Entry) -> None:
 
 
 def _printed(entry: Entry) -> str:
-    """The sizes that a document prints, in one line."""
+    """Return the published sizes in one line."""
     figures = entry.configurations[0].printed if entry.configurations else ()
     sizes = {f.what: f for f in reversed(figures) if f.what in ("params", "macs")}
     first = {"params": "", "macs": " MACs"}
@@ -64,7 +64,7 @@ def _printed(entry: Entry) -> str:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _picture(name: str) -> str | None:
-    """The picture of a card; it says nothing that the words below it do not, so screen readers pass it by."""
+    """Return the thumbnail as HTML; `alt` is empty, because the text below repeats its content."""
     path = PICTURES / f"{name}.svg"
     if not path.exists():
         return None

@@ -67,7 +67,7 @@ def test_what_is_protected_stays_protected_and_comes_back_as_it_was() -> None:
     ids = {s.name: s.id for s in state.guarded.structures}
     gate = state.guarded.gates[0].id
     state.protect, state.marked, state.gates = frozenset({ids["reduce.right"]}), (ids["mix"],), (gate,)
-    before = state.wishes
+    before = state.constraints
     app.run()
     app.multiselect[0].select("FactorizedReduce").run()
     state, space = state_of(app), state_of(app).guarded
@@ -77,7 +77,7 @@ def test_what_is_protected_stays_protected_and_comes_back_as_it_was() -> None:
     assert [space.gate(i).product for i in state.gates] == ["mul"]
     assert (state.marked, state.gates) != (before.marked, before.gates)
     app.button[0].click().run()
-    assert state_of(app).wishes == before
+    assert state_of(app).constraints == before
 
 
 def test_an_address_that_asks_for_what_is_not_there_is_told_and_forgotten() -> None:

@@ -12,30 +12,30 @@ from streamlit.testing.v1 import AppTest
 from nasviz import jobs
 from nasviz.errors import OnnxError
 from nasviz.ui import session
-from nasviz.ui.onnx_files import OnnxFile, Shelf
+from nasviz.ui.onnx_files import OnnxFile, UploadStore
 from nasviz.ui.options import options
 from nasviz.ui.serving import SCRIPT
 from tests.ui import analyses
 
 
 def test_files_lie_under_names_that_nobody_has_chosen(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path)
-    file = shelf.put(b"content", "../../\x1b[31m\u202eetc/passwd.onnx\n")
+    store = UploadStore(tmp_path)
+    file = store.put(b"content", "../../\x1b[31m\u202eetc/passwd.onnx\n")
     (path,) = tmp_path.iterdir()
-    assert shelf.path(file) == path == tmp_path / f"{file.key}.onnx"
+    assert store.path(file) == path == tmp_path / f"{file.key}.onnx"
     assert file.key.isalnum()
     assert file.name == "../../[31metc/passwd.onnx "
-    assert shelf.find("../" + file.key) is None
+    assert store.find("../" + file.key) is None
 
 
 def test_the_oldest_files_make_room_for_number_and_for_size(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path, num_files=3, num_bytes=100)
-    first, second, third = (shelf.put(b"x" * 20, name) for name in "abc")
-    shelf.find(first.key)  # looked at again: it is not the oldest any more
-    fourth = shelf.put(b"x" * 20, "d")
-    assert shelf.find(second.key) is None
-    large = shelf.put(b"x" * 70, "e")
-    assert [shelf.find(f.key) is not None for f in (first, third, fourth, large)] == [
+    store = UploadStore(tmp_path, num_files=3, num_bytes=100)
+    first, second, third = (store.put(b"x" * 20, name) for name in "abc")
+    store.find(first.key)  # looked at again: it is not the oldest any more
+    fourth = store.put(b"x" * 20, "d")
+    assert store.find(second.key) is None
+    large = store.put(b"x" * 70, "e")
+    assert [store.find(f.key) is not None for f in (first, third, fourth, large)] == [
         False,
         False,
         True,
@@ -43,15 +43,15 @@ def test_the_oldest_files_make_room_for_number_and_for_size(tmp_path: Path) -> N
     ]
     assert {path.stem for path in tmp_path.iterdir()} == {fourth.key, large.key}
     with pytest.raises(OnnxError, match="b is not kept any more: choose it again"):
-        shelf.path(second)
+        store.path(second)
 
 
 def test_a_file_that_is_too_large_is_refused_and_nothing_makes_room_for_it(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path, num_bytes=100)
-    kept = shelf.put(b"x" * 90, "kept")
+    store = UploadStore(tmp_path, num_bytes=100)
+    kept = store.put(b"x" * 90, "kept")
     with pytest.raises(OnnxError, match="at most"):
-        shelf.put(b"x" * 101, "large")
-    assert shelf.find(kept.key) == kept
+        store.put(b"x" * 101, "large")
+    assert store.find(kept.key) == kept
 
 
 @pytest.mark.parametrize("page", ["Search_and_train", "Sub-network", "Export"])

@@ -89,11 +89,11 @@ def test_another_network_closes_the_run_and_forgets_what_was_marked() -> None:
 
         state = session.current()
         state.run_id = "a-run"
-        state.wishes = session.Wishes(("Block",), frozenset({2}), (1,), (3,))
+        state.constraints = session.Constraints(("Block",), frozenset({2}), (1,), (3,))
         session.open_network(NetworkSource("resnet18"))
 
     state = AppTest.from_function(script).run(timeout=30).session_state["nasviz"]
-    assert (state.run_id, state.wishes) == (None, session.Wishes())
+    assert (state.run_id, state.constraints) == (None, session.Constraints())
 
 
 def test_a_network_of_the_zoo_opens_with_its_operations_collapsed() -> None:

@@ -1,4 +1,4 @@
-"""Components of the pages that need JavaScript: graph view, live view, and the plane of a group."""
+"""Streamlit components in JavaScript: graph view, live view and group plane."""
 
 from nasviz.ui.component.graph import GraphSelection, chosen_in, graph_view, paint, paint_message, toggled_in
 from nasviz.ui.component.live import live_view

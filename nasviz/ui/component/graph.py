@@ -1,4 +1,4 @@
-"""The graph view on a page: what it shows goes in, what a person chose comes out."""
+"""The graph view component, with its selection as the result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["GraphSelection", "chosen_in", "graph_view", "paint", "paint_message"
 
 _ON_TRACES = ("ancestor", "descendant")
 _PLAIN_LIMIT = 300
-"""Vertices up to which the browser is asked to lay a graph out itself, where the server cannot."""
+"""Maximum number of vertices for layout in the browser if the server has no layout engine."""
 
 _graph = st.components.v2.component(
     "nasviz_graph",
@@ -30,15 +30,15 @@ _overlay = st.components.v2.component("nasviz_overlay", js=script("overlay.js"))
 
 @dataclass(frozen=True, slots=True)
 class GraphSelection:
-    """What a person chose in a graph view."""
+    """Selection of the user in a graph view."""
 
     vertex: DrawnVertex | None = None
     protected: DrawnVertex | None = None
-    """Whose switch for protection was turned; set for one run of the script only."""
+    """Vertex whose protection was toggled; set for one script run only."""
 
     @property
     def selected(self) -> str | None:
-        """Key of the chosen vertex: an operator's id, a module's path, the number of a segment."""
+        """Key of the selected vertex: id of an operator, path of a module or id of a segment."""
         return self.vertex.key if self.vertex else None
 
 
@@ -52,17 +52,16 @@ def graph_view(
     height: int = 640,
     sync: str = "",
 ) -> GraphSelection:
-    """Show a graph. Only `overlay`, `selected` and `about` may change without sending the graph again.
+    """Show a graph. Changes of `overlay`, `selected` and `about` do not send the graph again.
 
     Args:
-        view: What to show.
-        key: Of the widget; also names the graph for `paint`.
-        overlay: What is painted over it.
-        selected: Vertex of the trace graph, or key of a drawn vertex, that a table beside the graph has
-            chosen; acted on when it changes.
-        about: Told of vertices that may be chosen, see `chosen_in`.
-        height: Of the drawing in pixels.
-        sync: Graphs with the same word here pan and zoom in step.
+        view: Graph to show.
+        key: Key of the widget; also names the graph for `paint`.
+        overlay: Colours and marks of the vertices.
+        selected: Vertex of the trace graph, or key of a drawn vertex, to select when this value changes.
+        about: Facts about vertices that may be selected, see `chosen_in`.
+        height: Height of the drawing in pixels.
+        sync: Name of a set of graphs that pan and zoom together.
     """
     if not view.svg:
         return _without_layout(view)
@@ -87,17 +86,17 @@ def graph_view(
 
 
 def chosen_in(view: GraphView, key: str) -> DrawnVertex | None:
-    """The vertex that is chosen in the graph view `key`, before it is shown again."""
+    """Return the selected vertex of the graph view `key` before it is shown again."""
     state = st.session_state.get(key)
     return _named(view, state.get("selected")) if isinstance(state, Mapping) else None
 
 
 def toggled_in(view: GraphView, key: str) -> str | None:
-    """Path of the module that was opened or closed in the graph view `key`, before it is shown again; once.
+    """Return the path of the module toggled in the graph view `key` before it is shown again; only once.
 
     Args:
-        view: What was shown when it happened.
-        key: Of the widget.
+        view: Graph that was shown at that time.
+        key: Key of the widget.
     """
     state = st.session_state.get(key)
     name = _once(key, "toggled", state.get("toggled")) if isinstance(state, Mapping) else None
@@ -112,7 +111,7 @@ def paint(
     selected: str | None = None,
     about: Sequence[About] = (),
 ) -> None:
-    """Recolour the graph view `key`, wherever on the page it is; sends the overlay and nothing else."""
+    """Recolour the graph view `key` anywhere on the page; sends the overlay only."""
     _overlay(key=f"{key}-overlay", data=paint_message(view, key, overlay, selected, about))
 
 
@@ -123,7 +122,7 @@ def paint_message(
     selected: str | None = None,
     about: Sequence[About] = (),
 ) -> dict[str, object]:
-    """What a graph view is told when it is recoloured."""
+    """Return the message that recolours a graph view."""
     chosen = view.id_of(selected) if selected is not None else None
     return {
         "graph": key,
@@ -135,8 +134,8 @@ def paint_message(
 
 
 def _without_layout(view: GraphView) -> GraphSelection:
-    """Without a layout engine: the browser draws small graphs, and the table stands for large ones."""
-    st.warning(f"The graph is shown in a simpler way. {view.note}")
+    """Show a graph without a server layout: the browser draws small graphs, large ones are a table only."""
+    st.warning(f"Simplified view of the graph. {view.note}")
     if len(view.drawing) <= _PLAIN_LIMIT:
         st.graphviz_chart(view.dot)
     st.dataframe(view.table(), hide_index=True)
@@ -144,17 +143,15 @@ def _without_layout(view: GraphView) -> GraphSelection:
 
 
 def _named(view: GraphView, name: object) -> DrawnVertex | None:
-    """The vertex that the browser calls by kind and key."""
+    """Return the vertex that the browser names by kind and key."""
     names = {f"{v.kind} {v.key}": v for v in view.drawing.vertices}
     return names.get(str(name))
 
 
 def _once(key: str, kind: str, message: object) -> str | None:
-    """Opaque id of what was opened, closed or protected, told once.
-
-    A script that is interrupted is given its triggers again: without a look at `once` a module would open and
-    close at once.
-    """
+    """Return the id of a trigger (opened, closed or protected vertex), only once."""
+    # Streamlit delivers triggers again to the rerun of an interrupted script. Without the check of `once`, a
+    # module would open and close immediately.
     if not isinstance(message, dict):
         return None
     memory = f"{key}-{kind}-last"
@@ -165,4 +162,4 @@ def _once(key: str, kind: str, message: object) -> str | None:
 
 
 def _nothing() -> None:
-    """A state exists once it has a callback; what it says is read from the answer."""
+    """Do nothing: a component state needs a callback, but its value is read from the result."""

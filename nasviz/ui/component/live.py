@@ -1,4 +1,4 @@
-"""The live view on a page: one moment of a run, and the overlays that recolour graphs with it."""
+"""The live view component: one step of a run, and the overlays that recolour graphs with it."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _feed = st.components.v2.component("nasviz_feed", js=script("feed.js"))
 
 
 def live_view(frame: LiveFrame, *, key: str, paint: Iterable[dict[str, Any]] = ()) -> int | None:
-    """Show one moment of a run; call it again and again from a fragment, always with the same key.
+    """Show one step of a run; to be called repeatedly from a fragment with the same key.
 
     Args:
-        frame: What is shown.
-        key: Of the widget.
-        paint: Messages of `paint_message` for graph views anywhere on the page: they are recoloured in the
-            same turn, without being sent or laid out again.
+        frame: Content to show.
+        key: Key of the widget.
+        paint: Messages of `paint_message` for graph views on the page, which are recoloured at the same time
+            without being sent or laid out again.
 
     Returns:
         Id of the structure whose row was clicked last.
     """
-    # What is large and stays the same is a message of its own, which Streamlit sends once and then refers to.
+    # The row names are large and constant. As a separate message, Streamlit sends them once and caches them.
     answer = _live(key=key, data={"live": key, "rows": frame.rows()}, on_structure_change=_nothing)
     _feed(key=f"{key}-feed", data={"live": key, "frame": frame.payload(), "paint": list(paint)})
     chosen = answer.structure
@@ -41,4 +41,4 @@ def live_view(frame: LiveFrame, *, key: str, paint: Iterable[dict[str, Any]] = (
 
 
 def _nothing() -> None:
-    """A state exists once it has a callback; what it says is read from the answer."""
+    """Do nothing: a component state needs a callback, but its value is read from the result."""

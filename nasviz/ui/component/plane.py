@@ -1,4 +1,4 @@
-"""The plane of one group of two weights, in which point and gradient are dragged."""
+"""The plane of a group of two weights, with draggable point and gradient."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ def plane(
     key: str,
     on_move: Callable[[list[float], list[float]], None],
 ) -> None:
-    """Show where a group stands, where its step leads, and the half-space that it must not leave.
+    """Show a group, its trial step and its half-space.
 
     Args:
-        x: The group now; may be dragged.
-        gradient: At that point; its end may be dragged.
-        trial: The trial point.
-        projected: What becomes of it.
+        x: Weights of the group; draggable.
+        gradient: Gradient at `x`; draggable.
+        trial: Trial point.
+        projected: Trial point after the projection.
         epsilon: Offset of the half-space.
-        key: Of the widget.
-        on_move: Called with point and gradient before the script runs again, when one of them was dragged.
+        key: Key of the widget.
+        on_move: Callback with point and gradient after one of them was dragged, before the script reruns.
     """
 
     def moved() -> None:
         message = st.session_state[key]["moved"]
         on_move([float(v) for v in message["x"]], [float(v) for v in message["gradient"]])
 
-    said = (
+    text = (
         f"Group at ({x[0]:g}, {x[1]:g}), trial point at ({trial[0]:.3g}, {trial[1]:.3g}), after the"
-        f" projection at ({projected[0]:.3g}, {projected[1]:.3g}). The sliders move the same."
+        f" projection at ({projected[0]:.3g}, {projected[1]:.3g}). The sliders set the same values."
     )
     data = {"x": x, "gradient": gradient, "trial": trial, "projected": projected}
-    _plane(key=key, data=data | {"epsilon": epsilon, "said": said}, on_moved_change=moved)
+    _plane(key=key, data=data | {"epsilon": epsilon, "said": text}, on_moved_change=moved)

@@ -1,4 +1,4 @@
-"""Vertices by what they do to channels, and every slice that goes with a structure."""
+"""Show operators by their role for channels, and the slices that depend on a structure."""
 
 from nasviz.ui import dependencies, frame
 

@@ -1,4 +1,4 @@
-"""Take the sub-network home."""
+"""Export the sub-network."""
 
 from nasviz.ui import exports, frame
 

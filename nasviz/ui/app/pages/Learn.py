@@ -1,4 +1,4 @@
-"""The algorithms, step by step, on whichever network is open."""
+"""Explain the algorithms step by step on the current network."""
 
 from nasviz.ui import frame, learn
 

@@ -1,4 +1,4 @@
-"""Choose a network, and see what it is."""
+"""Choose a network and show its properties."""
 
 import streamlit as st
 

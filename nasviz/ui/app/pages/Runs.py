@@ -1,4 +1,4 @@
-"""All runs of this place."""
+"""List all runs."""
 
 from nasviz.ui import frame, run_list
 

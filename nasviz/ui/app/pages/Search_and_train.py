@@ -1,4 +1,4 @@
-"""Choose K and an optimizer, train, and watch the redundant structures fade."""
+"""Start a search, and watch it train."""
 
 from nasviz.ui import frame, training
 

@@ -1,4 +1,4 @@
-"""Runs of operators that only go as a whole, and what would go with them."""
+"""Show the segments and preview their removal."""
 
 from nasviz.ui import erasing, frame
 

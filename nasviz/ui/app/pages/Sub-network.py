@@ -1,4 +1,4 @@
-"""The full network and the sub-network, side by side."""
+"""Compare the full network and the sub-network."""
 
 from nasviz.ui import comparison, frame
 

@@ -1,4 +1,4 @@
-"""Every operator call of the network, and the modules around them."""
+"""Show every operator call of the network."""
 
 from nasviz.ui import frame, operators
 

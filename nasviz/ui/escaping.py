@@ -1,7 +1,7 @@
-"""Text of strangers on a page: names out of models and files, and errors that quote them.
+"""Escaping of untrusted text: names from models and files, and errors that quote them.
 
-Streamlit reads Markdown nearly everywhere. A name such as `![](http://…)` would then be an image that the
-browser fetches, so what a person did not write here is made inert before it is shown.
+Streamlit renders Markdown in most texts. A name such as `![](http://…)` would become an image that the
+browser fetches, so untrusted text is escaped before it is shown.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ __all__ = ["inert", "sentence"]
 _MARKS = re.compile(r"([\\`*_{}\[\]()<>#+!|~$:&=^-])")
 _ADDRESS = re.compile(r"(?i)\b(https?|ftp|mailto|www)(?=[:.])|@")
 _JOINER = "\u2060"
-"""Takes no room and lets no line break: an address that holds it is no address."""
+"""Word joiner: has no width, and keeps browsers and Markdown from linking an address."""
 
 
 def inert(text: str) -> str:
-    r"""The text as Markdown that shows every character of it and does nothing.
+    r"""Escape a text so that Markdown renders it literally.
 
     Examples:
         >>> inert("![x](a) <b> layer1.0")
@@ -29,7 +29,7 @@ def inert(text: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """The same with a capital in front and a full stop behind.
+    """Escape a text and turn it into a sentence with a capital and a full stop.
 
     Examples:
         >>> sentence("erasing a and b together cuts something off")

@@ -1,4 +1,4 @@
-"""From a sub-network onwards: fine-tune it as a new run, or make it the network that is open."""
+"""Next steps for a sub-network: fine-tune it in a new run, or open it as the current network."""
 
 from __future__ import annotations
 
@@ -12,44 +12,46 @@ from nasviz.errors import NasvizError
 from nasviz.settings import SEARCH_SPACE, WEIGHTS, RunSettings
 from nasviz.ui import address, controls, frame, session
 from nasviz.ui.cuts import Cut
-from nasviz.ui.words import inert
+from nasviz.ui.escaping import inert
 
-__all__ = ["go_on"]
+__all__ = ["next_steps"]
 
-WAYS = ("as they are", "drawn anew")
+WAYS = ("Keep", "Reinitialize")
 GENTLE = 0.2
-"""Share of a run's learning rate with which its sub-network is fine-tuned."""
+"""Default learning rate of fine-tuning, relative to that of the run."""
 
 
-def go_on(cut: Cut) -> None:
-    """Offer what can be done with a sub-network here, if it can be read as data."""
+def next_steps(cut: Cut) -> None:
+    """Offer to fine-tune a sub-network or to search in it again, if it can be loaded as data."""
     if cut.imports:
         return
-    st.markdown("##### Go on from here")
+    st.markdown("##### Next steps")
     with st.container(horizontal=True):
-        with st.popover("Fine-tune it", icon=":material/tune:", key="fine-tune"):
+        with st.popover("Fine-tune", icon=":material/tune:", key="fine-tune"):
             _fine_tune(cut)
-        if st.button("Search again in it", icon=":material/manage_search:", key="search-again"):
+        if st.button("Search again", icon=":material/manage_search:", key="search-again"):
             session.open_network(cut.as_network())
             st.switch_page(frame.PAGES["Segment graph"].script, query_params=address.link())
     st.caption(
-        "Either way the sub-network becomes the network that is open, with its weights as they are: all pages"
-        " work on it, and its runs name the run that they come from."
+        "Both make the sub-network the current network, with its weights. Its runs record the run it comes"
+        " from."
     )
 
 
 def _kept(before: RunSettings) -> dict[str, Any]:
-    """Return the settings that fine-tuning takes over from the run of the sub-network."""
+    """Return the settings that fine-tuning inherits from the run."""
     fields = {n: f for n, f in before.fields().items() if f.group != SEARCH_SPACE}
     fields |= {n: f for n, f in before.method.fields().items() if f.group == WEIGHTS}
     return {name: before.value(name) for name in ("trust", *fields)}
 
 
 def _fine_tune(cut: Cut) -> None:
-    """A new run that trains the sub-network, and cuts nothing more out of it."""
-    st.caption("A new run trains all that is left. Nothing more goes.")
+    """Ask for the settings of a run that trains the sub-network without pruning, and start it."""
+    st.caption("Trains the sub-network in a new run, without further pruning.")
     is_fresh = (
-        st.radio("Weights", WAYS, captions=("fine-tuning", "as papers do"), horizontal=True, key="fine.w")
+        st.radio(
+            "Weights", WAYS, captions=("fine-tuning", "training from scratch"), horizontal=True, key="fine.w"
+        )
         == WAYS[1]
     )
     before = cut.run.settings if cut.run else None
@@ -64,7 +66,7 @@ def _fine_tune(cut: Cut) -> None:
     )
     word = "Start training" if is_fresh else "Start fine-tuning"
     if epochs == 0:
-        st.caption("0 epochs train nothing: choose at least 1.")
+        st.caption("0 epochs given: choose at least 1.")
     if not st.button(
         word, type="primary", icon=":material/play_arrow:", key="fine.start", disabled=epochs == 0
     ):
@@ -76,7 +78,7 @@ def _fine_tune(cut: Cut) -> None:
     except NasvizError as error:
         st.error(inert(str(error)), icon=":material/error:")
         return
-    jobs.require_trusted(settings)  # before a run exists that may not start
+    jobs.require_trusted(settings)  # before the run is created
     run = session.store().create(settings, taken_from=cut.run)
     jobs.start_run(run)
     session.adopt(run.settings)

@@ -1,4 +1,4 @@
-"""Going through the frames of a lesson: by buttons, by a slider, or by itself while a lecturer talks."""
+"""Stepper for the frames of a lesson: buttons, a slider and automatic playback."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from nasviz.draw import GraphView
 from nasviz.draw.lessons import LessonFrame
 from nasviz.ui import graphs
 
-__all__ = ["walk"]
+__all__ = ["stepper"]
 
 TICK_S = 0.5
 PACES = (0.5, 1.0, 2.0, 3.0, 5.0, 8.0)
-"""Seconds that a step stays."""
+"""Choices of seconds per step."""
 
 
-def walk(key: str, view: GraphView, frames: Sequence[LessonFrame]) -> None:
-    """Show one frame after the other; the graph stays where it is and is only recoloured.
+def stepper(key: str, view: GraphView, frames: Sequence[LessonFrame]) -> None:
+    """Show one frame at a time; the graph keeps its layout and is only recoloured.
 
     Args:
-        key: Of the lesson.
-        view: What the frames paint.
-        frames: At least one.
+        key: Key of the lesson.
+        view: Graph that the frames colour.
+        frames: Frames in order, at least one.
     """
     is_playing = bool(st.session_state.get(f"learn.playing.{key}"))
-    st.fragment(_walk, run_every=TICK_S if is_playing else None)(key, view, frames)
+    st.fragment(_show, run_every=TICK_S if is_playing else None)(key, view, frames)
 
 
-def _walk(key: str, view: GraphView, frames: Sequence[LessonFrame]) -> None:
+def _show(key: str, view: GraphView, frames: Sequence[LessonFrame]) -> None:
     place, last = f"learn.step.{key}", len(frames)
     state: Any = st.session_state
     state[place] = min(int(state.get(place, 1)), last)
-    _play_on(key, last)
-    said = st.container(key=f"{place}.said")
+    _advance(key, last)
+    text = st.container(key=f"{place}.said")
     if last > 1:
         _controls(key, last)
     shown = frames[int(state[place]) - 1]
-    with said:
+    with text:
         st.markdown(f"##### {state[place]} of {last}: {shown.text}")
         st.caption(shown.source)
     graphs.picture(view, key=f"learn-{key}", overlay=shown.overlay, height=560)
@@ -54,19 +54,19 @@ def _controls(key: str, last: int) -> None:
         arrow = ":material/arrow_back:"
         st.button("Back", key=back, on_click=_move, args=(key, -1), disabled=step == 1, icon=arrow)
         st.button("Next", key=on, on_click=_move, args=(key, 1), disabled=step == last, type="primary")
-        word, icon = ("Hold", "pause") if is_playing else ("Play", "play_arrow")
+        word, icon = ("Pause", "pause") if is_playing else ("Play", "play_arrow")
         if st.button(word, key=f"{place}.play", icon=f":material/{icon}:"):
             state[playing] = not is_playing
             if not is_playing and step == last:
                 _go(key, 1)
-            _note_time(key)
+            _reset_clock(key)
             st.rerun()
-        st.select_slider("Seconds a step", PACES, 2.0, key=f"learn.pace.{key}", width=180)
-        st.slider("Step", 1, last, key=place, on_change=_note_time, args=(key,))
+        st.select_slider("Seconds per step", PACES, 2.0, key=f"learn.pace.{key}", width=180)
+        st.slider("Step", 1, last, key=place, on_change=_reset_clock, args=(key,))
 
 
-def _play_on(key: str, last: int) -> None:
-    """Go one step on where it is time for one."""
+def _advance(key: str, last: int) -> None:
+    """Advance by one step when the current one has been shown long enough."""
     state: Any = st.session_state
     if not state.get(f"learn.playing.{key}"):
         return
@@ -74,7 +74,7 @@ def _play_on(key: str, last: int) -> None:
     if time.monotonic() - state.get(f"learn.since.{key}", 0.0) < pace:
         return
     _go(key, min(int(state[f"learn.step.{key}"]) + 1, last))
-    _note_time(key)
+    _reset_clock(key)
     if state[f"learn.step.{key}"] == last:
         state[f"learn.playing.{key}"] = False
         st.rerun()
@@ -82,13 +82,13 @@ def _play_on(key: str, last: int) -> None:
 
 def _move(key: str, by: int) -> None:
     _go(key, int(st.session_state[f"learn.step.{key}"]) + by)
-    _note_time(key)
+    _reset_clock(key)
 
 
 def _go(key: str, step: int) -> None:
     st.session_state[f"learn.step.{key}"] = step
 
 
-def _note_time(key: str) -> None:
-    """When the step that is shown was reached: the next one waits for its full time."""
+def _reset_clock(key: str) -> None:
+    """Restart the time of the current step."""
     st.session_state[f"learn.since.{key}"] = time.monotonic()
