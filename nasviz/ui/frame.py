@@ -117,7 +117,7 @@ PAGES = {
             "pages/Search_and_train.py",
             "Search and train",
             ":material/model_training:",
-            "Search and train",
+            "Start a search",
             "Set the target sparsity, train, and watch redundant structures become zero.",
             group="Search",
         ),

@@ -123,10 +123,10 @@ def _resnet(page: Page, server: Server) -> None:
     settle(page)
     seconds = []
     for _ in range(2):
-        page.get_by_role("button", name="Close all").click()
+        page.get_by_role("button", name="Collapse all").click()
         _gone(page, 20)
         settle(page)
-        click = page.get_by_role("button", name="Open all").click
+        click = page.get_by_role("button", name="Expand all").click
         seconds.append(f"{timed(click, _nodes(page, 170)):.2f}")
         settle(page)
     tell("ResNet-50: every operator, cold / cached", " / ".join(seconds) + " s", "1.5 / 0.5 s")
@@ -146,7 +146,7 @@ def _twice(page: Page, title: str, vertices: int) -> str:
 
 def _darts(page: Page, server: Server) -> None:
     page.goto(server.url("Model?model=darts_14"))
-    page.get_by_text("Traced in").wait_for()
+    page.get_by_text("Trace time").wait_for()
     settle(page)
     tell("DARTS, 14 cells: modules closed, cold / cached", _twice(page, "Trace graph", 1), "1 s")
     _go(page, "Trace graph")
@@ -263,7 +263,7 @@ def _settings(source: NetworkSource) -> RunSettings:
 
 
 def _cost(run: Run, watched: float) -> None:
-    """Steps a second without a watcher, against those with one."""
+    """Steps per second without a watcher, against those with one."""
     before, start = run.tail().last_step, time.perf_counter()
     time.sleep(WATCHED_S / 2)
     alone = (run.tail().last_step - before) / (time.perf_counter() - start)

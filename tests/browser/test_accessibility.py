@@ -56,7 +56,7 @@ def test_no_page_has_a_serious_violation(server: Server, done: Run, themed: tupl
     for title, address in addresses(done).items():
         show(page, server, address)
         if title == "Export":
-            expect(page.get_by_text("Read again and compared")).to_be_visible()
+            expect(page.get_by_text("Read back and compared")).to_be_visible()
         elif title not in ("Start", "Model", "Runs", "Learn"):
             expect(page.locator(".nasviz-graph .node").first).to_be_visible()
         settle(page)

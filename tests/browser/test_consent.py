@@ -41,7 +41,7 @@ def test_a_link_to_a_command_is_refused_and_nothing_is_imported(
     command = f"model=own_nets:torch.os.system&set.command=touch%20{canary}"
     for path in ("", "Trace_graph"):
         show(page, server, f"{path}?{command}")
-        expect(page.get_by_test_id("stAlert").filter(has_text="may not hold arguments")).to_be_visible()
+        expect(page.get_by_test_id("stAlert").filter(has_text="cannot be set by an address")).to_be_visible()
     show(page, server, "Trace_graph?model=own_nets:torch.os.system")
     page.get_by_role("button", name="Import and trace it").click()
     expect(

@@ -27,8 +27,8 @@ def test_hostile_weights_are_refused_one_after_the_other_and_the_app_goes_on(
         folder = tmp_path / name
         folder.mkdir()
         path = make(folder, canary)
-        page.get_by_text("Other width, input or classes").click()
-        place = page.get_by_test_id("stFileUploader").filter(has_text="Your trained weights")
+        page.get_by_text("Custom width, input, classes").click()
+        place = page.get_by_test_id("stFileUploader").filter(has_text="Trained weights")
         place.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(path)
         expect(page.get_by_text(path.name)).to_be_visible()
         settle(page)

@@ -27,13 +27,13 @@ def test_from_demonet_to_an_onnx_file_that_runs(server: Server, page: Page, tmp_
 
 def open_a_narrow_demonet(server: Server, page: Page) -> None:
     show(page, server, "")
-    expect(page.get_by_text("green segments could go, at most 4")).to_be_visible()
+    expect(page.get_by_text("green segments are removable, at most 4")).to_be_visible()
     picture(page, "start")
     go_to(page, "Model")
     expect(page.get_by_text("817,010")).to_be_visible()
     expect(page.get_by_text("208,871,584")).to_be_visible()
     picture(page, "model")
-    page.get_by_text("Other width, input or classes").click()
+    page.get_by_text("Custom width, input, classes").click()
     page.get_by_role("spinbutton", name="Width").fill("0.25")
     page.get_by_role("spinbutton", name="Width").press("Enter")
     settle(page)
@@ -50,34 +50,36 @@ def look_at_the_graphs(page: Page) -> None:
 
     go_to(page, "Segment graph")
     vertex(page, "conv2 · bn2").click()
-    page.get_by_role("button", name="Erase it, as a trial").click()
+    page.get_by_role("button", name="Preview erasing").click()
     expect(page.get_by_text("conv6.weight loses columns")).to_be_visible()
     expect(page.locator(".nasviz-graph .s-erased").first).to_be_visible()
     picture(page, "segment-graph")
     film(page, 1800)
-    page.get_by_role("button", name="Put back").click()
+    page.get_by_role("button", name="Restore").click()
     page.get_by_role("button", name="Protect", exact=True).click()
-    expect(page.get_by_role("button", name="Release")).to_be_visible()
-    page.get_by_role("button", name="Release").click()
+    expect(page.get_by_role("button", name="Unprotect")).to_be_visible()
+    page.get_by_role("button", name="Unprotect").click()
     expect(page.get_by_role("button", name="Protect", exact=True)).to_be_visible()
 
     go_to(page, "Dependency graph")
-    expect(page.get_by_text("9 stems make channels")).to_be_visible()
-    expect(page.get_by_text("What goes with it")).to_be_visible()
+    expect(page.get_by_text("9 stems produce channels")).to_be_visible()
+    expect(page.get_by_text("Dependent slices")).to_be_visible()
     picture(page, "dependency-graph")
 
 
 def train_down_to_three(page: Page) -> None:
     go_to(page, "Search and train")
     expect(page.get_by_text("K = 3 of 6 structures (50%)")).to_be_visible()
-    expect(page.get_by_text("Scored on one batch before any training")).to_be_visible()
+    expect(page.get_by_text("Scores of one batch before training")).to_be_visible()
     picture(page, "search-and-train")
     film(page, 1500)
     epochs = 15 if "NASVIZ_PICTURES" in os.environ else 2  # pictures show a network that has learned
     page.get_by_role("spinbutton", name="Epochs").fill(str(epochs))
     page.get_by_role("spinbutton", name="Epochs").press("Enter")
     if epochs == 2:
-        expect(page.get_by_text("44 steps: 4 to warm up, 9 to project, 31 to train on")).to_be_visible()
+        expect(
+            page.get_by_text("44 steps: 4 of warm-up, 9 of projection, 31 of further training")
+        ).to_be_visible()
     page.get_by_role("button", name="Start training").click()
     live = page.locator(".nasviz-live")
     expect(live).to_contain_text("running")
@@ -94,20 +96,20 @@ def train_down_to_three(page: Page) -> None:
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
     picture(page, "replay")
     film(page, 1800)
-    speed = page.get_by_role("slider", name="Steps a second")
+    speed = page.get_by_role("slider", name="Steps per second")
     speed.focus()
-    speed.press("Home")  # one step a second: it cannot come to the end before it is held
+    speed.press("Home")  # one step per second: it cannot reach the end before it is paused
     settle(page)
     page.get_by_role("button", name="Play", exact=True).click()
     expect(live).to_contain_text("warm-up")
-    page.get_by_role("button", name="Hold", exact=True).click()
+    page.get_by_role("button", name="Pause replay").click()
 
 
 def compare(page: Page) -> None:
-    page.get_by_role("link", name="See what is left", exact=True).click()
+    page.get_by_role("link", name="Show the sub-network", exact=True).click()
     expect(page.get_by_text("Difference from the zeroed full network")).to_be_visible()
     expect(page.locator(".nasviz-graph")).to_have_count(2)
-    expect(page.get_by_text("no fine-tuning in between")).to_be_visible()
+    expect(page.get_by_text("without fine-tuning")).to_be_visible()
     settle(page)
     film(page, 2000)
     page.locator(".nasviz-graph").last.scroll_into_view_if_needed()
@@ -117,8 +119,8 @@ def compare(page: Page) -> None:
 
 def run_what_was_downloaded(page: Page, folder: Path) -> None:
     go_to(page, "Export")
-    expect(page.get_by_text("Run by onnxruntime and compared")).to_be_visible(timeout=120_000)
-    expect(page.get_by_text("Run by itself and compared")).to_be_visible()
+    expect(page.get_by_text("Run with onnxruntime and compared")).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("Run and compared")).to_be_visible()
     picture(page, "export")
 
     onnx = download(page, "model.onnx", folder)

@@ -9,7 +9,7 @@ from tests.browser.conftest import Server, on_page, picture, settle, show
 
 def test_a_lesson_is_stepped_through_and_paints_the_graph(server: Server, page: Page) -> None:
     show(page, server, "Learn?model=demonet")
-    page.get_by_role("button", name="Next lesson: Segments grow").click()
+    page.get_by_role("button", name="Next lesson: Growing segments").click()
     expect(page.get_by_text("Segment 0 starts with")).to_be_visible()
     settle(page)
     step = page.locator("[class*=st-key-learn-step] button").filter(has_text="Next")
@@ -34,19 +34,19 @@ def test_the_tour_leads_through_the_pages_and_ends_when_asked(server: Server, pa
 
 def test_a_lesson_plays_by_itself(server: Server, page: Page) -> None:
     show(page, server, "Learn?model=demonet")
-    page.get_by_role("button", name="Next lesson: Segments grow").click()
+    page.get_by_role("button", name="Next lesson: Growing segments").click()
     expect(page.get_by_text("Segment 0 starts with")).to_be_visible()
     settle(page)
     page.get_by_role("button", name="Play", exact=True).click()
     expect(page.get_by_text("is the only reader, and no joint")).to_be_visible()
-    page.get_by_role("button", name="Hold", exact=True).click()
+    page.get_by_role("button", name="Pause", exact=True).click()
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
 
 
 def test_the_point_of_the_half_space_is_dragged_and_the_sliders_follow(server: Server, page: Page) -> None:
     show(page, server, "Learn?model=demonet")
     page.get_by_role("combobox", name="Lesson").click()
-    page.get_by_role("option", name="To zero: the half-space projection").click()
+    page.get_by_role("option", name="Half-space projection").click()
     point = page.locator(".nasviz-plane .point")
     expect(point).to_be_visible()
     settle(page)
@@ -59,5 +59,5 @@ def test_the_point_of_the_half_space_is_dragged_and_the_sliders_follow(server: S
     page.mouse.up()
     expect(page.get_by_role("slider", name="First weight")).to_have_value("1")
     expect(page.get_by_role("slider", name="Second weight")).to_have_value("1")
-    expect(page.get_by_text("< ε‖x‖² = 0: it becomes zero")).to_be_visible()
+    expect(page.get_by_text("< ε‖x‖² = 0: the group is set to zero")).to_be_visible()
     picture(page, "half-space")

@@ -54,26 +54,26 @@ def test_an_address_that_cannot_be_opened_says_why(
 def test_pages_without_a_run_point_to_the_page_before(fresh_server: Server, page: Page) -> None:
     for path in ("Sub-network", "Export"):
         show(page, fresh_server, path)
-        alert(page, "No run is done yet")
-        expect(page.get_by_role("link", name="Train it down to K")).to_be_visible()
+        alert(page, "No finished runs yet")
+        expect(page.get_by_role("link", name="Start a search")).to_be_visible()
 
 
 def test_a_wrong_input_shape_is_told_and_the_network_stays(server: Server, page: Page) -> None:
     show(page, server, "Model")
     expect(page.get_by_role("paragraph").filter(has_text="817,010")).to_be_visible()
-    page.get_by_text("Other width, input or classes").click()
-    shape = page.get_by_role("textbox", name="Input of one image as C,H,W")
+    page.get_by_text("Custom width, input, classes").click()
+    shape = page.get_by_role("textbox", name="Input shape (C,H,W)")
     shape.fill("3,32")
     shape.press("Enter")
     settle(page)
     page.get_by_role("button", name="Open DemoNet").click()
-    alert(page, "it must be three whole numbers")
+    alert(page, "expected three integers")
     expect(page.get_by_role("paragraph").filter(has_text="817,010")).to_be_visible()
 
 
 def test_warm_up_longer_than_the_run_is_told_before_anything_starts(server: Server, page: Page) -> None:
     show(page, server, "Search_and_train?model=demonet&set.width=0.1")
-    page.get_by_text("Warm-up, projection and the rest").click()
+    page.get_by_text("Advanced optimizer settings").click()
     steps = page.get_by_role("spinbutton", name="Warm-up steps")
     steps.fill("5000")
     steps.press("Enter")
@@ -85,7 +85,7 @@ def test_a_run_whose_folder_is_deleted_under_the_page_is_told(server: Server, pa
     store = Store(server.runs)
     run = store.create(RunSettings.of(network=NetworkSource("demonet"), target_sparsity=1))
     show(page, server, f"Search_and_train?run={run.id}")
-    alert(page, "never started")
+    alert(page, "has not been started")
     shutil.rmtree(run.folder)
     page.get_by_role("button", name="Start", exact=True).click()
     alert(page, "no run")

@@ -50,7 +50,7 @@ def test_a_strangers_file_is_looked_at_on_every_page_and_goes_no_further(
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     show(page, server, "Model?model=demonet")
-    page.get_by_text("ONNX, to look at", exact=True).click()
+    page.get_by_text("ONNX (view only)", exact=True).click()
     upload(page, written(tmp_path, b"#!/bin/sh\ntouch canary\n", "script.onnx"))
     expect(page.get_by_test_id("stAlert")).to_contain_text("script.onnx failed: this is no ONNX file")
 
@@ -63,10 +63,10 @@ def test_a_strangers_file_is_looked_at_on_every_page_and_goes_no_further(
     page.get_by_role("link", name="Segment graph", exact=True).click()
     expect(page.locator(".nasviz-graph .node.gate")).to_have_count(1)
     settle(page)
-    page.get_by_text("Collapse modules: one operation").click()
+    page.get_by_text("Collapse modules").click()
     settle(page)
     page.wait_for_function(UNFOLDED)
-    page.get_by_role("combobox", name="Every module of these classes").click()
+    page.get_by_role("combobox", name="Module classes").click()
     page.get_by_role("option", name="Block · 1 module").click()
     expect(page.get_by_text("1 module is one vertex")).to_be_visible()
     expect(page.locator(".nasviz-graph .node.whole")).to_have_count(1)
@@ -80,11 +80,11 @@ def test_a_strangers_file_is_looked_at_on_every_page_and_goes_no_further(
         expect(page.locator(".nasviz-graph .node")).not_to_have_count(0)
         settle(page)
     page.get_by_role("link", name="Search and train", exact=True).click()
-    expect(page.get_by_text("it can be looked at, but not trained or cut")).to_be_visible()
+    expect(page.get_by_text("it can be viewed, but not trained or pruned")).to_be_visible()
     expect(page.get_by_role("button", name="Start training")).to_have_count(0)
 
     page.reload()  # the address names the file, which is kept for as long as the server runs
-    expect(page.get_by_text("it can be looked at, but not trained or cut")).to_be_visible()
+    expect(page.get_by_text("it can be viewed, but not trained or pruned")).to_be_visible()
     main = page.get_by_test_id("stMain")
     assert main.locator("img").count() == 0
     assert not [url for url in asked if not url.startswith((server.url(), "data:", "blob:"))]

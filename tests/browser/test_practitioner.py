@@ -30,11 +30,11 @@ def test_from_a_network_of_torchvision_to_two_runs_and_an_onnx_file(
     find_and_protect(page, title)
     look_again(page, title)
     train(page, "2", fresh_server, 1)
-    page.get_by_role("button", name="Set up another run").click()
+    page.get_by_role("button", name="New run").click()
     train(page, "1", fresh_server, 2)
     compare_the_runs(page)
     go_to(page, "Export")
-    expect(page.get_by_text("Run by onnxruntime and compared")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Run with onnxruntime and compared")).to_be_visible(timeout=PATIENCE_MS)
     session = onnxruntime.InferenceSession(download(page, "model.onnx", tmp_path))
     assert session.get_inputs()[0].shape[1:] == [3, 32, 32]
 
@@ -53,11 +53,11 @@ def preview(page: Page, server: Server, link: str, images: Path) -> str:
     show(page, server, f"Search_and_train?{link}")
     page.get_by_role("combobox", name="Data", exact=True).click()
     page.get_by_role("option", name="A folder of images").click()
-    field = page.get_by_role("textbox", name="Folder of the data")
+    field = page.get_by_role("textbox", name="Data folder")
     field.fill(str(images))
     field.press("Enter")
-    page.get_by_role("button", name="Score the structures now").click()
-    expect(page.get_by_text("Scored on one batch before any training")).to_be_visible(timeout=PATIENCE_MS)
+    page.get_by_role("button", name="Compute scores").click()
+    expect(page.get_by_text("Scores of one batch before training")).to_be_visible(timeout=PATIENCE_MS)
     erased = page.locator(".nasviz-graph g.node.s-erased").first
     expect(erased).to_be_attached()
     expect(page.locator(".nasviz-graph g.s-protected")).to_have_count(0)
@@ -72,14 +72,14 @@ def find_and_protect(page: Page, title: str) -> None:
     box.press("Enter")
     expect(page.get_by_role("heading", name=title, exact=True).first).to_be_visible()
     page.get_by_role("button", name="Protect", exact=True).click()
-    expect(page.get_by_role("button", name="Release")).to_be_visible()
+    expect(page.get_by_role("button", name="Unprotect")).to_be_visible()
     expect(page).to_have_url(re.compile(r"protect=\d+"))
 
 
 def look_again(page: Page, title: str) -> None:
     """Another one would go now."""
     go_to(page, "Search and train")
-    expect(page.get_by_text("Scored on one batch before any training")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Scores of one batch before training")).to_be_visible(timeout=PATIENCE_MS)
     expect(vertex(page, title)).to_have_class(re.compile("s-protected"))
     expect(page.locator(".nasviz-graph g.node.s-erased")).not_to_have_count(0)
     expect(vertex(page, title)).not_to_have_class(re.compile("s-erased"))

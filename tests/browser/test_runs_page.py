@@ -15,7 +15,7 @@ def test_a_grid_is_trained_from_the_page_and_a_point_of_its_front_opens_the_sub_
 ) -> None:
     show(page, fresh_server, "Runs?model=demonet&input=1x8x8&set.width=0.1")
     page.get_by_text("New sweep", exact=True).click()
-    expect(page.get_by_text("K goes up to 4 of 6")).to_be_visible()
+    expect(page.get_by_text("maximum K is 4 of 6")).to_be_visible()
     for name, value in (("Seeds", "1"), ("Epochs", "1")):
         page.get_by_role("spinbutton", name=name).fill(value)
         page.get_by_role("spinbutton", name=name).press("Enter")
@@ -25,9 +25,9 @@ def test_a_grid_is_trained_from_the_page_and_a_point_of_its_front_opens_the_sub_
 
     store = SweepStore(fresh_server.runs)
     assert wait_for(lambda: [s.counts["done"] for s in store.list()] == [3], 240)
-    expect(page.get_by_text("3 of 3 runs over")).to_be_visible()
+    expect(page.get_by_text("3 of 3 runs finished")).to_be_visible()
     expect(page.get_by_text("done", exact=True)).to_be_visible()  # the page will not draw another chart
-    expect(page.get_by_text("A click opens its sub-network")).to_be_visible()
+    expect(page.get_by_text("Click a point to open its sub-network")).to_be_visible()
     settle(page)
     picture(page, "sweep")
     point = page.locator(".js-plotly-plot .scatterlayer .points path").first

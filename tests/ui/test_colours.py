@@ -41,7 +41,7 @@ def test_the_choice_is_kept_for_the_next_page() -> None:
         assert overlay.bins
 
 
-@pytest.mark.parametrize("colour", ["What can go", "Parameters"])
+@pytest.mark.parametrize("colour", ["Removable", "Parameters"])
 def test_what_is_tried_and_protected_lies_over_every_colour(colour: str) -> None:
     app = page()
     state = app.session_state["nasviz"]
@@ -51,4 +51,4 @@ def test_what_is_tried_and_protected_lies_over_every_colour(colour: str) -> None
     for overlay in overlays(app):
         states = {name for names in overlay.states.values() for name in names}
         assert {"erased", "protected"} <= states
-        assert ("selected" in states) == (colour == "What can go")
+        assert ("selected" in states) == (colour == "Removable")

@@ -49,7 +49,7 @@ def test_digits_need_nothing() -> None:
 def test_a_folder_is_asked_for_and_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = choose("svhn")
     assert "train_32x32.mat, test_32x32.mat in it" in app.caption[0].value
-    assert app.session_state["problem"] == "name the folder of SVHN"
+    assert app.session_state["problem"] == "enter the folder of SVHN"
     app.text_input("data.folder").input(str(tmp_path)).run()
     assert "2 of 2 files are missing" in app.warning[0].value
     assert app.session_state["problem"] is not None
@@ -97,7 +97,7 @@ def test_own_python_is_offered_only_where_folders_are_trusted(
         "trust": (str(tmp_path),),
     }
     app.text_input("loss").input("loss").run()
-    assert app.session_state["problem"] == "name your function as package.module:callable"
+    assert app.session_state["problem"] == "enter your function as package.module:callable"
 
 
 def test_names_of_folders_are_shown_as_plain_text() -> None:

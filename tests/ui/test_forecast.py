@@ -16,4 +16,4 @@ def test_the_band_of_sizes_is_told_for_a_k_and_for_none_is_not() -> None:
     assert not app.exception
     (words,) = app.caption
     assert "parameters and" in words.value
-    assert "over 8 valid choices" in words.value
+    assert "over 8 random valid selections" in words.value

@@ -66,10 +66,10 @@ def test_pages_that_need_weights_say_that_a_file_is_to_look_at(
     app.session_state["nasviz"] = session.Session(file, replace(analyses.mixed(), source=file))
     app.run().switch_page(f"pages/{page}.py").run()
     assert not app.exception
-    assert any("ONNX, to look at only" in text.value for text in app.markdown)
+    assert any("ONNX, view only" in text.value for text in app.markdown)
     (info,) = app.info
-    assert "it can be looked at, but not trained or cut" in info.value
-    assert "Open the same network as PyTorch instead" in info.value
+    assert "it can be viewed, but not trained or pruned" in info.value
+    assert "Open the PyTorch version" in info.value
     assert "**my\\_\\[net\\]" in info.value
-    assert not [button for button in app.button if button.label in ("Start training", "Cut it")]
+    assert not [button for button in app.button if button.label in ("Start training", "Construct")]
     options.cache_clear()

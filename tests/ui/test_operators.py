@@ -29,7 +29,10 @@ def test_each_button_is_there_as_soon_as_the_other_one_has_been_pressed() -> Non
         return app.session_state["nasviz"].choices["opened mixed"]
 
     assert left_open() == opening(trace)
-    for label, other, wanted in [("Close all", "Open all", set()), ("Open all", "Close all", every)] * 2:
+    for label, other, wanted in [
+        ("Collapse all", "Expand all", set()),
+        ("Expand all", "Collapse all", every),
+    ] * 2:
         (button,) = (button for button in app.button if button.label == label)
         button.click().run()
         assert left_open() == wanted

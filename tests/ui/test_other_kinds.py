@@ -29,12 +29,12 @@ def test_gates_and_switchable_operations_are_listed_with_what_they_are() -> None
     assert row["saves parameters"] == gate.num_parameters
     assert list(operations["operation"]) == ["pool", "identity add_1 → add_2"]
     said = " ".join(caption.value for caption in app.caption)
-    assert "no search does it, and K does not count it" in said
-    assert "No other search counts them in its K" in said
-    assert not [text for text in app.markdown if "With a switch on each" in text.value]
-    (toggle,) = (toggle for toggle in app.toggle if toggle.label == "How far K would go with them")
+    assert "Searches do not replace gates, and K does not count them" in said
+    assert "Other searches do not count these operations in K" in said
+    assert not [text for text in app.markdown if "With switches" in text.value]
+    (toggle,) = (toggle for toggle in app.toggle if toggle.label == "Show K with switches")
     toggle.set_value(True).run()
-    (counted,) = (text.value for text in app.markdown if "With a switch on each" in text.value)
+    (counted,) = (text.value for text in app.markdown if "With switches" in text.value)
     space = analyses.mixed().space
     assert f"**{len(space.removable) + len(space.switchable)}** structures" in counted
 
@@ -66,4 +66,4 @@ def test_a_gate_whose_product_goes_is_said_to_go_with_it() -> None:
         erasing.plan_story(space, space.plan([mix], [space.gates[0].id]))
 
     (story,) = AppTest.from_function(script).run(timeout=60).markdown
-    assert "goes with what it scales" in story.value
+    assert "erased with the value it scales" in story.value

@@ -33,7 +33,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
 @pytest.mark.parametrize("name", ["", "TinyRes", "tiny.py"])
 def test_open_is_never_out_of_reach_and_says_how_a_callable_is_named(app: AppTest, name: str) -> None:
     app.run().switch_page("pages/Model.py").run()
-    app.segmented_control[0].set_value("Your own Python").run()
+    app.segmented_control[0].set_value("Your Python code").run()
     app.text_input(key="own.name").set_value(name)
     assert not app.button(key="own.open").disabled
     app.button(key="own.open").click().run()
@@ -47,7 +47,7 @@ def test_without_a_trusted_folder_the_way_to_one_is_told(
     monkeypatch.setattr(sys, "argv", sys.argv[:3])
     options.cache_clear()
     app.run().switch_page("pages/Model.py").run()
-    app.segmented_control[0].set_value("Your own Python").run()
+    app.segmented_control[0].set_value("Your Python code").run()
     assert not app.exception
     assert any(code.value.endswith("--trust FOLDER") for code in app.code)
     assert not [button for button in app.button if button.key == "own.open"]
@@ -77,6 +77,6 @@ def test_the_first_run_of_the_network_that_is_open_is_offered_first(
     app.run()
     assert not app.exception
     assert app.session_state["chosen"] == chosen
-    assert [info.value.startswith("No run here is of StackedUnets") for info in app.info] == (
-        [True] if opened == "stacked_unets" else []
-    )
+    assert [
+        info.value.startswith("The current network, StackedUnets, has no finished run") for info in app.info
+    ] == ([True] if opened == "stacked_unets" else [])

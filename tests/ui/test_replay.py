@@ -69,7 +69,7 @@ def test_a_replay_is_played_by_the_clock_and_held(recorded: Path) -> None:
     time.sleep(0.4)
     app.run(timeout=30)
     assert 0.4 * speed - 2 <= app.slider[0].value <= (time.monotonic() - began) * speed + 2
-    press(app, "Hold")
+    press(app, "Pause replay")
     held = app.slider[0].value
     app.run(timeout=30)
     assert app.slider[0].value == held
@@ -85,7 +85,7 @@ def test_heat_map_and_graph_show_scores_cosines_or_norms_as_chosen(tmp_path: Pat
             writer.cosines(step, (1, 2), [-0.5, 0.25])
             writer.step(StepRecord(step, 0, "warm-up", 1.0, 0.5, 0.1))
     app = visit(run.folder)
-    (chooser,) = (control for control in app.segmented_control if "Heat map" in control.label)
+    (chooser,) = (control for control in app.segmented_control if control.label == "Measure")
     assert (chooser.options, chooser.value) == (["Saliency", "Gradient cosine", "Norm"], "Saliency")
     for name, numbers in (("Gradient cosine", [-0.5, 0.25]), ("Norm", [3.0, 4.0])):
         chooser.set_value(name).run(timeout=30)

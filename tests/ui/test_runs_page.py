@@ -93,7 +93,7 @@ def test_runs_are_listed_with_what_people_call_them_and_those_of_sweeps_apart(ru
 def test_a_run_is_deleted_and_brought_back(runs: Path) -> None:
     store = Store(runs)
     run, other = done(store), done(store)
-    app = press(visit(**{"runs.chosen": (run.id,)}), "Delete it")
+    app = press(visit(**{"runs.chosen": (run.id,)}), "Delete run")
     assert [[s.id for s in found] for found in (store.list(), store.trash())] == [[other.id], [run.id]]
     press(app, "Undo")
     assert {summary.id for summary in store.list()} == {run.id, other.id}
@@ -104,7 +104,7 @@ def test_a_run_is_erased_for_good_from_the_trash(runs: Path) -> None:
     Store(runs).delete(run.id)
     app = visit("Trash")
     app.multiselect[0].set_value([run.id]).run(timeout=60)
-    press(app, "Erase them")
+    press(app, "Confirm deletion")
     assert Store(runs).trash() == []
 
 
@@ -116,7 +116,7 @@ def test_a_copy_starts_with_its_changes(runs: Path, monkeypatch: pytest.MonkeyPa
     app.text_input(key="dup.k").set_value("0.5")
     app.number_input(key="dup.seed").set_value(7)
     app.text_input(key="dup.more").set_value("optimizer=dhspg batch_size=32")
-    press(app, "Start the copy")
+    press(app, "Start duplicate")
     (copy,) = started
     settings = copy.settings
     assert (settings.value("target_sparsity"), settings.seed, settings.method.name, settings.batch_size) == (
@@ -127,7 +127,7 @@ def test_a_copy_starts_with_its_changes(runs: Path, monkeypatch: pytest.MonkeyPa
     )
 
     app.text_input(key="dup.more").set_value("colour=red")
-    press(app, "Start the copy")
+    press(app, "Start duplicate")
     assert "'colour' is no setting of a run" in app.error[0].value
     assert len(started) == 1
 
@@ -145,7 +145,7 @@ def test_several_runs_are_compared_by_the_settings_in_which_they_differ(runs: Pa
     ids = tuple(done(Store(runs), seed=seed, lr=0.1).id for seed in (0, 1))
     app = visit(**{"runs.chosen": ids})
     assert "**2 runs**" in [m.value for m in app.markdown]
-    assert "Accuracy against cost" in " ".join(m.value for m in app.markdown)
+    assert "Pareto front" in " ".join(m.value for m in app.markdown)
 
 
 def test_a_sweep_shows_mean_and_deviation_and_a_cross_beside_the_printed_figures(runs: Path) -> None:
@@ -155,10 +155,10 @@ def test_a_sweep_shows_mean_and_deviation_and_a_cross_beside_the_printed_figures
     assert len(rows) == 10
     assert rows["DHSPG, 0.3"]["accuracy"] == "✗ no path left"
     assert rows["DHSPG, 0.5"]["accuracy"] == "88.0% ±0.0%"
-    assert rows["DHSPG, 0.5"]["printed accuracy"] == "✗ no path left"
+    assert rows["DHSPG, 0.5"]["published accuracy"] == "✗ no path left"
     assert (rows["H2SPG, 0.5"]["valid"], rows["H2SPG, 0.5"]["parameters"]) == ("3/3", "40k ±0")
-    assert rows["H2SPG, 0.5"]["printed accuracy"] == "94.61 ±0.19 % (3 valid)"
-    assert any("Digits stand in for CIFAR-10" in c.value for c in app.caption)
+    assert rows["H2SPG, 0.5"]["published accuracy"] == "94.61 ±0.19 % (3 valid)"
+    assert any("Digits instead of CIFAR-10" in c.value for c in app.caption)
 
 
 def test_a_published_table_is_started_with_the_runs_that_were_announced(
@@ -167,11 +167,11 @@ def test_a_published_table_is_started_with_the_runs_that_were_announced(
     started: list[Sweep] = []
     monkeypatch.setattr(jobs, "start_sweep", lambda sweep, slots: started.append(sweep))
     app = visit("New sweep")
-    app.radio(key="form.way").set_value("A published table").run(timeout=60)
+    app.radio(key="form.way").set_value("Published table").run(timeout=60)
     app.selectbox(key="form.preset").set_value("super_resnet").run(timeout=60)
     app.number_input(key="form.seeds.super_resnet").set_value(2).run(timeout=60)
     assert [metric.value for metric in app.metric] == ["4"]
-    assert any("about" in m.value and "a rough figure from MACs" in m.value for m in app.markdown)
+    assert any("about" in m.value and "rough estimate from MACs" in m.value for m in app.markdown)
     press(app, "Start 4 runs")
     (sweep,) = started
     assert (sweep.settings.preset, len(sweep.points)) == ("super_resnet", 4)

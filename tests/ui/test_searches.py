@@ -42,7 +42,7 @@ def test_the_ablation_shows_what_is_kept_and_goes_on(runs: Path, monkeypatch: py
     assert len(app.get("plotly_chart")) == 1
     assert "3 of 36 trainings" in str(app.get("progress")[0].proto)
     (go,) = [button for button in app.button if button.key == "ablation.go"]
-    assert go.label == "Go on"
+    assert go.label == "Resume"
     go.click().run(timeout=60)
     assert asked == [("60-epochs", 1, 60)]
 
@@ -56,9 +56,9 @@ def test_a_bisection_shows_its_curve_and_what_it_has_found(runs: Path) -> None:
         write_end(run.folder, "done", result=result)
     app = visit("Sweeps")
     assert not app.exception
-    assert "**μ = 0.55** leaves **3** groups; 3 were wanted." in words(app)
+    assert "**μ = 0.55** keeps **3** groups (target: 3)." in words(app)
     assert sweep.state == "done"
-    assert [row["left"] for row in app.dataframe[0].value.to_dict("records")] == ["6", "2", "3"]
+    assert [row["groups kept"] for row in app.dataframe[0].value.to_dict("records")] == ["6", "2", "3"]
 
 
 def test_a_pruning_is_told_before_and_at_each_mark(runs: Path) -> None:
@@ -75,5 +75,5 @@ def test_a_pruning_is_told_before_and_at_each_mark(runs: Path) -> None:
     app.run(timeout=60)
     found = app.dataframe[0].value.to_dict("records")
     assert [row["threshold"] for row in found] == ["before pruning", "1e-06", "0.5"]
-    assert [row["groups gone"] for row in found] == [0, 4, 9]
+    assert [row["pruned groups"] for row in found] == [0, 4, 9]
     assert found[2]["change"] == pytest.approx(-50.0)
