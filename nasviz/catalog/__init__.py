@@ -1,7 +1,7 @@
-"""What can be chosen, as data: networks, saliency scores and data sets; search methods are `nasviz.settings`.
+"""Catalog of networks, saliency scores and data sets, as data; search methods are in `nasviz.settings`.
 
-Each is one `Entry`: a row with its settings, its source and its published numbers. Nothing here needs torch;
-`nasviz.models`, `nasviz.saliency` and `nasviz.data` turn the names into code.
+Each entry is an `Entry` with settings, citation and published figures. The catalog does not need torch;
+`nasviz.models`, `nasviz.saliency` and `nasviz.data` implement the entries.
 """
 
 from nasviz.catalog.datasets import DATASETS, FACTS, IMAGE_FOLDER, DataFacts, data_title

@@ -1,4 +1,4 @@
-"""Data sets that can be chosen by name, and the folders they are expected in."""
+"""Data sets by name, with the folder layout that they expect."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from nasviz.catalog.entry import Entry
 __all__ = ["DATASETS", "FACTS", "IMAGE_FOLDER", "DataFacts", "data_title"]
 
 IMAGE_FOLDER = "image_folder"
-"""Any folder of images with one folder a class."""
+"""Any folder of images with one subfolder per class."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataFacts:
-    """What a data set is, as far as it can be known without opening it."""
+    """Properties of a data set that are known without opening it."""
 
     name: str
     channels: int
     size: int
-    """Height and width of an image as stored, pixels."""
+    """Height and width of the stored images in pixels, or length of a text window."""
     num_classes: int
-    """0, here and below: known once it is opened."""
+    """Number of classes; 0, as for the counts below, if it is known only after opening."""
     num_train: int
     num_validation: int
     text: str
     files: tuple[str, ...] = ()
-    """Where they lie under the folder that a person names."""
+    """Paths of the files relative to the data folder."""
     layout: str = ""
-    """What that folder has to look like, in words; empty where none is needed."""
+    """Description of the expected folder; empty if the data set needs no folder."""
     download_mb: int = 0
-    """Size of the download; 0: there is none."""
+    """Size of the download in megabytes; 0 if there is no download."""
     kind: str = "images"
-    """`images`, or `text`: then an example is a window of `size` symbols, of `num_classes` kinds."""
+    """`images`, or `text`, whose examples are windows of `size` tokens from a vocabulary of `num_classes`."""
 
     @property
     def needs_folder(self) -> bool:
-        """Whether a person has to name the folder it lies in."""
+        """Whether the user must give the folder."""
         return bool(self.layout)
 
 
@@ -48,11 +48,11 @@ def _published(
     files: tuple[str, ...],
     megabytes: int,
 ) -> DataFacts:
-    """A data set of files with known names: its layout lists them."""
+    """Return a data set of files with fixed names, which its layout lists."""
     num_classes, channels, size = shape
     folder = files[0].rpartition("/")[0]
     names = ", ".join(file.rpartition("/")[2] for file in files)
-    layout = f"the folder {folder} in it, with {names}" if folder else f"{names} in it"
+    layout = f"a folder that contains {folder} with {names}" if folder else f"a folder with {names}"
     return DataFacts(name, channels, size, num_classes, *nums, text, files, layout, megabytes)
 
 
@@ -70,13 +70,13 @@ FACTS: dict[str, DataFacts] = {
             num_classes=10,
             num_train=1437,
             num_validation=360,
-            text="Handwritten digits of 43 people in 8x8 pixels, part of scikit-learn: nothing to download.",
+            text="Handwritten digits of 43 writers, 8x8 pixels; included in scikit-learn, no download.",
         ),
         _published(
             "fashion_mnist",
             (10, 1, 28),
             (60_000, 10_000),
-            "Grey pictures of clothes in 28x28 pixels; judged by its test images.",
+            "Grayscale images of clothing, 28x28 pixels; validation uses the test set.",
             _under(
                 "FashionMNIST/raw",
                 *("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -88,7 +88,7 @@ FACTS: dict[str, DataFacts] = {
             "svhn",
             (10, 3, 32),
             (73_257, 26_032),
-            "House numbers as seen from the street in 32x32 pixels, cropped; judged by its test images.",
+            "Street View house numbers, cropped digits, 32x32 pixels; validation uses the test set.",
             ("train_32x32.mat", "test_32x32.mat"),
             246,
         ),
@@ -96,7 +96,7 @@ FACTS: dict[str, DataFacts] = {
             "cifar10",
             (10, 3, 32),
             (50_000, 10_000),
-            "Pictures of ten kinds of things and animals in 32x32 pixels; judged by its test images.",
+            "Images of ten classes of objects and animals, 32x32 pixels; validation uses the test set.",
             _under(
                 "cifar-10-batches-py",
                 *(f"data_batch_{number}" for number in range(1, 6)),
@@ -108,7 +108,7 @@ FACTS: dict[str, DataFacts] = {
             "cifar100",
             (100, 3, 32),
             (50_000, 10_000),
-            "Pictures of a hundred kinds of things and animals in 32x32 pixels; judged by its test images.",
+            "Images of 100 classes of objects and animals, 32x32 pixels; validation uses the test set.",
             _under("cifar-100-python", "train", "test", "meta"),
             169,
         ),
@@ -116,7 +116,7 @@ FACTS: dict[str, DataFacts] = {
             "stl10",
             (10, 3, 96),
             (5_000, 8_000),
-            "Pictures of ten kinds of things and animals in 96x96 pixels; unlabelled ones are not read.",
+            "Images of ten classes of objects and animals, 96x96 pixels; unlabelled images are not used.",
             _under("stl10_binary", "train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin"),
             2_640,
         ),
@@ -127,11 +127,11 @@ FACTS: dict[str, DataFacts] = {
             num_classes=0,
             num_train=0,
             num_validation=0,
-            text="Your own images, or ImageNet's, one folder a class; decoded when they are needed.",
+            text="Your own images or ImageNet, one folder per class; decoded on demand.",
             layout=(
-                "the folders train and val in it (also validation or test), each with one folder of images a"
-                " class, the same names in both; or the folders of the classes alone, of which every fifth"
-                " image is then kept for judging"
+                "a folder with the subfolders train and val (or validation, or test), each with one folder of"
+                " images per class and the same class names; or a folder with class folders only, of which"
+                " every fifth image is used for validation"
             ),
         ),
         DataFacts(
@@ -141,8 +141,8 @@ FACTS: dict[str, DataFacts] = {
             num_classes=96,
             num_train=2048,
             num_validation=256,
-            text="Characters of the help topics that come with Python itself: a small stand-in for a corpus,"
-            " another text with each version of Python.",
+            text="Characters of the help topics included in Python: a small stand-in for a corpus, which"
+            " differs between Python versions.",
             kind="text",
         ),
         DataFacts(
@@ -152,14 +152,14 @@ FACTS: dict[str, DataFacts] = {
             num_classes=10_000,
             num_train=26_559,
             num_validation=2_107,
-            text="Words of the Wall Street Journal, as Mikolov has prepared them; bring your own copy.",
+            text="Words of the Wall Street Journal, as prepared by Mikolov; requires your own copy.",
             files=("ptb.train.txt", "ptb.valid.txt"),
-            layout="ptb.train.txt and ptb.valid.txt in it, as Mikolov has prepared them",
+            layout="a folder with ptb.train.txt and ptb.valid.txt, as prepared by Mikolov",
             kind="text",
         ),
     )
 }
-"""By name of the data set."""
+"""Properties by name of the data set."""
 
 _TITLES = {
     "digits": "Digits (scikit-learn)",
@@ -168,8 +168,8 @@ _TITLES = {
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
     "stl10": "STL-10",
-    IMAGE_FOLDER: "A folder of images",
-    "python_docs": "Python's documentation (stand-in text)",
+    IMAGE_FOLDER: "Image folder",
+    "python_docs": "Python documentation (stand-in corpus)",
     "penn_treebank": "Penn Treebank (your folder)",
 }
 _CIFAR = "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009"
@@ -184,9 +184,9 @@ _CITATIONS = {
     "cifar100": _CIFAR,
     "stl10": "Coates, Lee, Ng, An Analysis of Single Layer Networks in Unsupervised Feature Learning,"
     " AISTATS 2011",
-    IMAGE_FOLDER: "Of ImageNet: Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, 2015,"
+    IMAGE_FOLDER: "For ImageNet: Russakovsky et al., ImageNet Large Scale Visual Recognition Challenge, 2015,"
     " arXiv:1409.0575",
-    "python_docs": "Python Software Foundation, pydoc_data of the Python that runs",
+    "python_docs": "Python Software Foundation, pydoc_data of the running Python",
     "penn_treebank": "Marcus, Santorini, Marcinkiewicz, Building a Large Annotated Corpus of English, 1993;"
     " prepared as in Mikolov et al., Recurrent Neural Network Based Language Model, 2010",
 }
@@ -203,11 +203,11 @@ DATASETS: dict[str, Entry] = {
     )
     for name, facts in FACTS.items()
 }
-"""By name, the default first."""
+"""Data sets by name, the default first."""
 
 
 def data_title(name: str) -> str:
-    """What people call a data set; a callable of the user's own Python is called by its name.
+    """Return the title of a data set; for a user-defined callable, its name.
 
     Examples:
         >>> data_title("cifar10"), data_title("mine:plates")

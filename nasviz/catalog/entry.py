@@ -1,4 +1,4 @@
-"""One row of the catalog: what can be chosen, with its settings, its source and its published numbers."""
+"""Entries of the catalog, with settings, citation and published figures."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ __all__ = ["Configuration", "Entry", "Figure", "Setting", "Value"]
 
 Value = int | float | bool | str
 Kind = Literal["int", "float", "choice", "bool", "text", "names", "steps", "share"]
-"""What a setting is. `steps` are a whole number or a share of all steps; `share` is a count or a share."""
+"""Kind of a setting. `steps` is a count or a fraction of all steps; `share` is a count or a fraction."""
 
 _WORDS = {
     "bool": "true or false",
     "text": "text",
     "names": "a tuple of names",
-    "steps": "a whole number of steps from 1, or a share of all steps between 0.0 and 1.0",
-    "share": "a whole number from 0, or a share from 0.0 to below 1.0",
+    "steps": "a whole number of steps from 1, or a fraction of all steps between 0.0 and 1.0",
+    "share": "a whole number from 0, or a fraction from 0.0 to below 1.0",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One value that can be chosen, and what it may be.
+    """Declaration of a setting: its kind, default and range.
 
-    Those of networks are written in the catalog; those of runs and search methods are read from the classes
-    of `nasviz.settings`.
+    Settings of networks are declared in the catalog; those of runs and search methods are derived from the
+    classes of `nasviz.settings`.
 
     Examples:
         >>> Setting("lr", "float", 0.05, minimum=0.0).check(0.1)
@@ -38,27 +38,27 @@ class Setting:
     name: str
     kind: Kind
     default: Any
-    """None: nothing is set."""
+    """Default value; None if the setting is optional."""
     minimum: float | None = None
     maximum: float | None = None
-    """Both ends belong to the range, unless `above` or `below` is set."""
+    """Largest value; the range is closed unless `above` or `below` is set."""
     choices: tuple[str, ...] = ()
     help: str = ""
     below: bool = False
-    """Whether the maximum itself is out of range."""
+    """Whether the maximum is excluded."""
     above: bool = False
-    """Whether the minimum itself is out of range."""
+    """Whether the minimum is excluded."""
     has_auto: bool = False
-    """Whether it may be "auto": worked out when the run starts, as `help` says."""
+    """Whether "auto" is allowed: the value is then determined when the run starts, as `help` explains."""
     label: str = ""
-    """Short title; empty: made from the name."""
+    """Short title; if empty, derived from the name."""
     unit: str = ""
     source: str = ""
-    """Document that gives the value or the formula."""
+    """Reference of the value or the formula."""
     expected: str = ""
-    """What it must be, in words, where kind and range do not say it."""
+    """Description of valid values, if kind and range do not suffice."""
     needs: tuple[tuple[str, tuple[Any, ...]], ...] = ()
-    """Other settings with the values without which this one has no effect."""
+    """Other settings, with the values that they must have for this one to take effect."""
     group: str = ""
     """Heading under which it is listed."""
     metavar: str = ""
@@ -70,7 +70,7 @@ class Setting:
 
     @property
     def title(self) -> str:
-        """Its label, or its name in words.
+        """Label of the setting, or its name in words.
 
         Examples:
             >>> Setting("stem_width", "int", 4).title
@@ -79,7 +79,7 @@ class Setting:
         return self.label or self.name.replace("_", " ").capitalize()
 
     def describe(self) -> str:
-        """Return what a value must be, in words that follow "must be"."""
+        """Return a description of valid values, to follow "must be"."""
         if self.expected:
             return self.expected
         words = f"one of {', '.join(self.choices)}" if self.kind == "choice" else _WORDS.get(self.kind, "")
@@ -88,10 +88,10 @@ class Setting:
         return words + (" or 'auto'" if self.has_auto else "")
 
     def check(self, value: Value | None) -> Value | None:
-        """Return the value; a whole number becomes a float where a float is asked for.
+        """Return the checked value; integers are converted if the kind is float.
 
         Raises:
-            InvalidSettingError: It is of another kind, or out of range.
+            InvalidSettingError: The value is of another kind or out of range.
         """
         if value is None and self.default is None:
             return None
@@ -110,7 +110,7 @@ class Setting:
         return float(value) if self.kind == "float" and isinstance(value, int) else value
 
     def _holds(self, value: float) -> bool:
-        # Written so that NaN, which compares as false, falls out of every range.
+        # Every comparison with NaN is false, so these conditions reject NaN.
         above = value >= (float("-inf") if self.minimum is None else self.minimum)
         top = float("inf") if self.maximum is None else self.maximum
         return above and (value < top if self.below or self.maximum is None else value <= top)
@@ -125,79 +125,79 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number as a document prints it."""
+    """A published figure."""
 
     what: str
-    """What it measures: params, macs, top1, top5, error, and sub_params, ... of the sub-network."""
+    """Quantity: params, macs, top1, top5, error, or sub_params, ... of the sub-network."""
     text: str
-    """As printed, with its unit."""
+    """Text as published, with its unit."""
     value: float
-    """The same as a number; accuracies in percent."""
+    """Value as a number; accuracies in percent."""
     source: str
-    """Document and table."""
+    """Publication and table."""
     note: str = ""
-    """Why the network here has another one, where it has."""
+    """Reason for a difference from the network here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """One form of a network that documents print numbers of."""
+    """A published configuration of a network."""
 
     title: str
     printed: tuple[Figure, ...]
     counted: Mapping[str, int]
-    """Exact counts of the network here, by the same words."""
+    """Exact counts of the network here, by quantity."""
     settings: Mapping[str, Value] = field(default_factory=dict)
-    """Those that are not at their defaults."""
+    """Settings that differ from their defaults."""
     input_shape: tuple[int, ...] | None = None
-    """None: the network's own."""
+    """Input shape; None for the default of the network."""
     num_classes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A network, a saliency or a data set, as a person chooses it."""
+    """A network, saliency or data set of the catalog."""
 
     name: str
     title: str
     summary: str
-    """One sentence."""
+    """Summary in one sentence."""
     settings: tuple[Setting, ...] = ()
     citation: str = ""
     published: Mapping[str, float] = field(default_factory=dict)
-    """Numbers that its authors printed, or that define it, by what they measure."""
+    """Published or defining figures by quantity."""
     configurations: tuple[Configuration, ...] = ()
-    """Forms that documents print numbers of, the default first; networks only."""
+    """Published configurations, the default first; networks only."""
     recipe: Mapping[str, Value] = field(default_factory=dict)
-    """How its document trains it, where that is not the default of a run; networks only."""
+    """Published training settings that differ from the defaults of a run; networks only."""
     collapse: tuple[str, ...] = ()
-    """Modules that are one operation each, and best taken as one vertex: class names; networks only."""
+    """Class names of modules that should be collapsed to one vertex; networks only."""
     cells: tuple[str, ...] = ()
-    """Cells whose operations are searched as one, type by type: class names; networks only."""
+    """Class names of cells whose operations are tied by cell type; networks only."""
     edges_per_node: int = 2
-    """How many edges of a node a search by softmaxes keeps, as in the cells' paper; 0: all; networks only."""
+    """Edges per node that differentiable search keeps, as published; 0 keeps all; networks only."""
     family: str = ""
     input_shape: tuple[int, ...] = ()
-    """Of one image, (C, H, W), where nothing else is asked for; networks only."""
+    """Default shape of one image, (C, H, W); networks only."""
     least_size: int = 1
-    """Smallest height and width that the network computes on; networks only."""
+    """Smallest supported height and width; networks only."""
     num_classes: int = 0
-    """Where nothing else is asked for; networks and data sets."""
+    """Default number of classes; networks and data sets."""
     formula: str = ""
-    """How a saliency is computed."""
+    """Formula of a saliency."""
     caution: str = ""
-    """What it cannot see or do."""
+    """Limitations."""
 
     def complete(self, chosen: Mapping[str, Value | None]) -> dict[str, Value | None]:
-        """Every setting of this entry: what was chosen, checked, and the defaults for the rest.
+        """Return all settings of this entry: the checked `chosen` values, and defaults for the rest.
 
         Raises:
-            InvalidSettingError: A setting is unknown here, or out of its range.
+            InvalidSettingError: A setting is unknown or out of range.
         """
         known = {setting.name: setting for setting in self.settings}
         if unknown := sorted(set(chosen) - set(known)):
-            offers = ", ".join(known) or "none"
+            available = ", ".join(known) or "none"
             raise InvalidSettingError(
-                f"{self.name} has no setting {', '.join(map(repr, unknown))}; its settings: {offers}"
+                f"{self.name} has no setting {', '.join(map(repr, unknown))}; its settings: {available}"
             )
         return {name: setting.check(chosen.get(name, setting.default)) for name, setting in known.items()}

@@ -1,4 +1,4 @@
-"""Rows of the documents' networks, and the numbers that are printed of them."""
+"""Constructors of zoo entries and of published figures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["counted", "million", "network", "percent"]
 
 
 def million(what: str, text: str, source: str, note: str = "") -> Figure:
-    """A number printed in millions.
+    """Return a figure published in millions.
 
     Examples:
         >>> million("params", "0.82", "ASGNAS, table 1").value
@@ -20,12 +20,12 @@ def million(what: str, text: str, source: str, note: str = "") -> Figure:
 
 
 def percent(what: str, number: float, source: str, note: str = "") -> Figure:
-    """A number printed in per cent."""
+    """Return a figure published in percent."""
     return Figure(what, f"{number:g} %", number, source, note)
 
 
 def counted(params: int, macs: int, num_structures: int, max_sparsity: int, **more: int) -> dict[str, int]:
-    """Exact counts of a network here."""
+    """Return the exact counts of a network here, by quantity."""
     return {
         "params": params,
         "macs": macs,
@@ -49,7 +49,7 @@ def network(
     edges_per_node: int = 2,
     recipe: Mapping[str, Value] | None = None,
 ) -> Entry:
-    """A row of the documents' networks, its default form first."""
+    """Return a zoo entry; the first configuration is the default."""
     return Entry(
         name,
         title,

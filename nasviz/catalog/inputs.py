@@ -1,8 +1,8 @@
-"""What a network of the user's own takes, in one line of text for each argument.
+"""Input specifications of user-defined networks, written as one line of text per argument.
 
-`3,32,32` is one image. For all else the first number, or `N`, is the batch: `N,1,16000` is a sound,
-`1,3,8,64,64` a film, `int64:N,16<1000` sixteen tokens of a vocabulary of a thousand. A name before it,
-`mask=bool:N,16`, is the argument's own, and `batch.rgb=N,3,8,8` the entry of a dict.
+`3,32,32` is one image. Otherwise the first size, or `N`, is the batch: `N,1,16000` is audio, `1,3,8,64,64` a
+video, `int64:N,16<1000` sixteen tokens from a vocabulary of 1,000. A prefix names the argument, as in
+`mask=bool:N,16`, or an entry of a dict, as in `batch.rgb=N,3,8,8`.
 """
 
 from __future__ import annotations
@@ -27,44 +27,43 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 _MOST_AXES = 7
 _MOST_NUMBERS = 2**27
 HOW_TO_WRITE = (
-    "3,32,32 for one image; else the batch first: N,1,16000, or int64:N,16<1000 for whole numbers below 1000"
+    "3,32,32 for one image; otherwise batch first: N,1,16000, or int64:N,16<1000 for integers below 1000"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """One argument of a network: the shape of one example, and what its numbers are.
+    """Specification of one argument of a network: shape of one example, data type and range.
 
     Raises:
-        InvalidSettingError: A part is out of range, or parts do not fit each other.
+        InvalidSettingError: A part is out of range, or parts are inconsistent.
     """
 
     shape: tuple[int, ...]
-    """Without the batch."""
+    """Shape without the batch axis."""
     dtype: str = "float32"
-    """As torch calls it."""
+    """Name of the torch data type."""
     below: int | None = None
-    """Whole numbers are drawn from 0 to below this; None: below the smallest table they are looked up in."""
+    """Exclusive upper bound of integers; None: the size of the smallest embedding that they index."""
     name: str = ""
-    """Of the argument, and of an entry in it after a dot; empty: by its place."""
+    """Name of the argument, with an entry of a dict after a dot; empty for a positional argument."""
 
     def __post_init__(self) -> None:
         sizes = self.shape if isinstance(self.shape, tuple) else (0,)
         if len(sizes) > _MOST_AXES or not all(type(size) is int and size > 0 for size in sizes):
             raise InvalidSettingError(
-                f"the sizes of an input must be at most {_MOST_AXES} whole numbers above 0; got"
-                f" {self.shape!r}"
+                f"the sizes of an input must be at most {_MOST_AXES} positive integers; got {self.shape!r}"
             )
         if prod(sizes) > _MOST_NUMBERS:
-            raise InvalidSettingError(f"one example of {self} holds more than {_MOST_NUMBERS:,} numbers")
+            raise InvalidSettingError(f"one example of {self} has more than {_MOST_NUMBERS:,} elements")
         if self.dtype not in _TYPES.values():
             raise InvalidSettingError(
-                f"{self.dtype!r} is no type of an input; known: {', '.join(dict.fromkeys(_TYPES.values()))}"
+                f"unknown input type {self.dtype!r}; known: {', '.join(dict.fromkeys(_TYPES.values()))}"
             )
         if self.below is not None and (self.dtype not in WHOLE or self.below < 1):
             raise InvalidSettingError(
-                f"<{self.below} bounds whole numbers, from 0 on, and the input is {self.dtype}; write"
-                f" int64:{self._sizes()}<1000"
+                f"<{self.below} requires a positive bound and an integer type, but the input is {self.dtype};"
+                f" write int64:{self._sizes()}<1000"
             )
 
     def __str__(self) -> str:
@@ -77,15 +76,15 @@ class InputSpec:
 
     @property
     def is_image(self) -> bool:
-        """Whether it is (C, H, W) of one image and nothing else is said of it."""
+        """Whether the input is an image (C, H, W) without further specification."""
         return self == InputSpec(self.shape) and len(self.shape) == 3
 
     @classmethod
     def parse(cls, text: str) -> InputSpec:
-        """Read what a person writes; `str` writes it back.
+        """Parse the textual form, which `str` returns.
 
         Raises:
-            InvalidSettingError: It cannot be read; the message says how to write it.
+            InvalidSettingError: The text is malformed; the message explains the syntax.
 
         Examples:
             >>> InputSpec.parse("1,3,224,224") == InputSpec.parse("3x224x224") == InputSpec((3, 224, 224))
@@ -98,7 +97,7 @@ class InputSpec:
         says_batch = parts[:1] == ["N"]
         sizes = parts[1:] if says_batch else parts
         if not form or not parts or parts == sizes[:1] or not all(map(_NUMBER.fullmatch, sizes)):
-            raise InvalidSettingError(f"{text.strip()[:80]!r} is no input; write {HOW_TO_WRITE}")
+            raise InvalidSettingError(f"{text.strip()[:80]!r} is not an input; write {HOW_TO_WRITE}")
         is_image = form["type"] is None and form["below"] is None and len(sizes) == 3
         sizes = sizes if says_batch or is_image else sizes[1:]
         kind = (form["type"] or "float32").lower()
@@ -107,7 +106,7 @@ class InputSpec:
 
 
 def image_and_others(specs: Iterable[InputSpec]) -> tuple[tuple[int, ...] | None, tuple[InputSpec, ...]]:
-    """The shape of the image where one is all that a network takes, else all inputs.
+    """Return the shape of a single image input, or None and all inputs.
 
     Examples:
         >>> image_and_others([InputSpec.parse("1,3,8,8")])
@@ -118,10 +117,10 @@ def image_and_others(specs: Iterable[InputSpec]) -> tuple[tuple[int, ...] | None
 
 
 def read_inputs(text: str) -> tuple[InputSpec, ...]:
-    """Inputs that stand in one line, with semicolons between them.
+    """Parse inputs separated by semicolons.
 
     Raises:
-        InvalidSettingError: One of them cannot be read.
+        InvalidSettingError: An input is malformed.
 
     Examples:
         >>> [str(spec) for spec in read_inputs("3,8,8; int64:N,16<10")]

@@ -1,4 +1,4 @@
-"""Finding an entry by its name, and the nearest names where there is none."""
+"""Lookup of catalog entries by name, with suggestions for unknown names."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ KINDS: Mapping[str, Mapping[str, Entry]] = {
     "saliency": SALIENCIES,
     "data": DATASETS,
 }
-"""The tables, by what they hold."""
+"""Tables of the catalog by kind."""
 _PLURALS = {"network": "networks", "saliency": "saliencies", "data": "data sets"}
 
 
 def find(kind: str, name: str) -> Entry:
-    """Return the entry of that name in the table `kind`: "network", "saliency" or "data".
+    """Return the entry `name` of the table `kind`: "network", "saliency" or "data".
 
     Raises:
-        UnknownNameError: There is no such table, or no such name in it; the message lists the nearest names.
+        UnknownNameError: The table or the name is unknown; the message lists the nearest names.
 
     Examples:
         >>> find("network", "demonet").input_shape
@@ -39,6 +39,6 @@ def find(kind: str, name: str) -> Entry:
         return table[name]
     asked = name.lower().replace("-", "_") if isinstance(name, str) else ""
     nearest = get_close_matches(asked, table, n=3, cutoff=0.5) or list(table)[:5]
-    more = f"; {len(table)} {_PLURALS[kind]} in all" if len(table) > len(nearest) else ""
+    more = f"; {len(table)} {_PLURALS[kind]} in total" if len(table) > len(nearest) else ""
     shown = repr(name) if len(repr(name)) <= 80 else repr(name)[:77] + "..."
-    raise UnknownNameError(f"no {kind} is called {shown}; nearest: {', '.join(nearest)}{more}")
+    raise UnknownNameError(f"unknown {kind} {shown}; nearest: {', '.join(nearest)}{more}")

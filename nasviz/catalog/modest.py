@@ -1,7 +1,7 @@
-"""Whether a network is of a size that the catalog lists, or of one that somebody has chosen.
+"""Size check of networks that are opened by a link.
 
-Tracing takes time and memory that grow with input, width and classes. What is no larger than a listed form
-may be opened by a link in one step; anything larger waits until a person has seen the size.
+Time and memory for tracing grow with input, width and classes. A network within a listed configuration may be
+opened directly; a larger one needs consent.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from nasviz.catalog.source import NetworkSource
 __all__ = ["is_modest"]
 
 SMALL_INPUT = 3 * 32 * 32
-"""Numbers of an input that no network of the catalog finds heavy."""
+"""Input size in elements that is cheap for every network of the catalog."""
 USUAL_INPUT = 3 * 224 * 224
-"""Numbers of the input of a network whose own size is not known without building it."""
+"""Input size in elements allowed for networks whose default is unknown without building them."""
 USUAL_CLASSES = 1000
 
 
@@ -29,12 +29,12 @@ class _Form:
 
 
 def is_modest(source: NetworkSource) -> bool:
-    """Return whether a network is no larger than a form that the catalog lists.
+    """Return whether a network is no larger than a configuration of the catalog.
 
-    There must be one form, the default or one of the documents', such that no number of `source` is larger,
-    its choices are the same, its input holds no more numbers (up to 3x32x32 is always fine), and it has no
-    more classes (up to 1,000 is always fine). A network of timm counts with inputs up to 3x224x224, a saved
-    sub-network always: its size was decided when it was saved. Code of a user never does.
+    There must be a configuration (default or published) with the same choices, in which no numeric setting is
+    smaller, the input has at least as many elements (3x32x32 is always allowed), and there are at least as
+    many classes (1,000 are always allowed). Networks of timm are allowed with inputs up to 3x224x224, saved
+    sub-networks always, user code never.
 
     Examples:
         >>> is_modest(NetworkSource("demonet", (3, 32, 32), settings={"width": 0.5}))

@@ -1,4 +1,4 @@
-"""Networks that can be chosen by name: those of the documents, and torchvision's classifiers."""
+"""Networks by name: the zoo and the classifiers of torchvision."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ from nasviz.catalog.zoo import DOCUMENTS, RECURRENT
 __all__ = ["NETWORKS"]
 
 NETWORKS: dict[str, Entry] = {entry.name: entry for entry in (*DOCUMENTS, RECURRENT, *TORCHVISION)}
-"""By name, the documents' first."""
+"""Networks by name, the zoo first."""

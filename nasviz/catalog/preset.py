@@ -1,4 +1,4 @@
-"""What a published table is as a sweep: its lines, the settings behind them, and what was printed."""
+"""Published tables as sweeps: rows, settings and published results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Preset", "Printed", "Row", "small"]
 
 @dataclass(frozen=True, slots=True)
 class Printed:
-    """What a document prints of one result. None: not printed."""
+    """Published figures of one result; None if not published."""
 
     top1: float | None = None
     """Accuracy in percent, mean over the seeds."""
@@ -20,21 +20,21 @@ class Printed:
     params_std: float | None = None
     macs: float | None = None
     num_valid: int | None = None
-    """How many of the document's runs left a network."""
+    """Number of published runs with a valid sub-network."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of a published table that can be run."""
+    """One reproducible row of a published table."""
 
     label: str
     changes: Mapping[str, Any]
-    """Settings of the run that make it this line, by their name."""
+    """Run settings of the row by name."""
     printed: Printed
     data: str = ""
-    """Data set of this line, where the lines of a table have different ones."""
+    """Data set of the row, if the rows of the table differ in it."""
     small: Mapping[str, Any] | None = None
-    """Network of this line where digits stand in; None for that of `changes`."""
+    """Network of the row for runs on digits; None for that of `changes`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +46,22 @@ class Preset:
     document: str
     table: str
     data: str
-    """Data set of the document, as people call it."""
+    """Title of the published data set."""
     network: str
-    """Of the catalog; a row may name another one."""
+    """Name of the network in the catalog; rows may override it."""
     rows: tuple[Row, ...]
     base: Mapping[str, Any]
-    """Settings that all runs share."""
+    """Settings shared by all runs."""
     stand_in: Mapping[str, Any]
-    """What is different where digits stand in for the data set, so that it can be run anywhere."""
+    """Settings that replace those of `base` for runs on digits, which need no download."""
     seeds: tuple[int, ...] = (0, 1, 2)
     baseline_top1: float | None = None
-    """Printed accuracy of the full network, percent."""
+    """Published accuracy of the full network in percent."""
     others: tuple[tuple[str, Printed], ...] = ()
-    """Results of other systems that the table prints for comparison."""
+    """Published results of other methods in the table."""
     notes: tuple[str, ...] = field(default=())
 
 
 def small(network: str, size: int, **settings: Any) -> dict[str, Any]:
-    """A network of the catalog for images of three channels, small enough to stand in."""
+    """Return a small version of a catalog network for RGB images, for runs on digits."""
     return {"name": network, "input_shape": [3, size, size], "settings": settings}

@@ -1,6 +1,6 @@
-"""Experiments of the documents as sweeps: what each line of a table changes, and what was printed of it.
+"""Published experiments as sweeps, with the settings and published results of every table row.
 
-The figures are facts of the documents. Where a document leaves a setting open, `notes` says what was chosen.
+If a publication does not state a setting, `notes` documents the choice made here.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ __all__ = ["PRESETS", "Preset", "Printed", "Row", "find_preset"]
 
 _ASGNAS = "Chen et al., Automated Search-Space Generation Neural Architecture Search, 2023"
 _SEARCH = {"epochs": 50, "lr": 0.1, "batch_size": 64}
-"""Of ASGNAS, appendix: 50 epochs of search, a cosine from 0.1, batches of 64."""
+"""Search settings of ASGNAS, appendix: 50 epochs, cosine schedule from 0.1, batches of 64."""
 _ON_DIGITS = {"data": "digits", "epochs": 8, "lr": 0.01}
-"""At half of the documents' rate RegNet diverges on so few steps."""
-_NO_K = "The document does not print K: here it is the one whose sub-network has the printed parameters."
+"""With half of the published learning rate, RegNet still diverges on the few steps of digits."""
+_NO_K = (
+    "K is not published: it is chosen here so that the sub-network has the published number of parameters."
+)
 
 
 def _line(method: str, share: float, printed: Printed) -> Row:
@@ -30,7 +32,7 @@ def _line(method: str, share: float, printed: Printed) -> Row:
 
 _REGNET = Preset(
     "h2spg_against_dhspg",
-    "H2SPG against DHSPG on RegNet-800M",
+    "H2SPG vs. DHSPG on RegNet-800M",
     _ASGNAS,
     "table 4",
     "CIFAR-10",
@@ -51,12 +53,13 @@ _REGNET = Preset(
     stand_in=_ON_DIGITS | {"network": small("regnet_800m", 16)},
     baseline_top1=95.01,
     notes=(
-        "A run whose selection cuts the network apart leaves nothing: a cross, as in the document.",
-        "16 of the 20 structures can go together at most, so H2SPG at 0.9 removes 16 and not 18.",
+        "Runs whose selection disconnects the network are marked by a cross, as published.",
+        "At most 16 of the 20 structures can be removed, so H2SPG at 0.9 removes 16 instead of 18.",
     ),
 )
 _SMALL_DARTS = small("darts_8", 16)
-"""Its parameters are the document's; on images of 32 x 32, an epoch of digits takes a core eight minutes."""
+"""Network with the published parameters; with 32 x 32 images, an epoch of digits takes one core eight"
+" minutes."""
 _TABLE_1 = Preset(
     "super_networks",
     "Sub-networks of DemoNet, StackedUnets and DARTS",
@@ -159,8 +162,8 @@ _TABLE_2 = Preset(
     ),
     notes=(
         _NO_K,
-        "The document trains with MixUp and several cosine periods, and prints neither share nor number:"
-        " 0.2, as ZenNAS takes, and 2 here.",
+        "Published training uses MixUp and several cosine periods without stating their values: 0.2, as in"
+        " ZenNAS, and 2 here.",
     ),
 )
 _TABLE_3 = Preset(
@@ -186,19 +189,19 @@ _TABLE_3 = Preset(
 
 _OWN = (_REGNET, _TABLE_1, _TABLE_2, _TABLE_3)
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in (*_OWN, *SEARCHES, *WIDTHS)}
-"""By name."""
+"""Presets by name."""
 
 
 def find_preset(name: str) -> Preset:
-    """The preset of that name.
+    """Return a preset by name.
 
     Raises:
-        UnknownNameError: There is none; the message lists all.
+        UnknownNameError: The name is unknown; the message lists all presets.
 
     Examples:
         >>> find_preset("h2spg_against_dhspg").table
         'table 4'
     """
     if name not in PRESETS:
-        raise UnknownNameError(f"no preset is called {str(name)[:60]!r}; there are {', '.join(PRESETS)}")
+        raise UnknownNameError(f"unknown preset {str(name)[:60]!r}; available: {', '.join(PRESETS)}")
     return PRESETS[name]

@@ -1,8 +1,8 @@
 """Experiments of SparseNAS, GSparsity and the RARTS dissertation as sweeps.
 
-These documents search on a small network and print the accuracy of a larger one that was derived from it and
-trained anew. A sweep does the search, derives, and judges what is derived as it is. What moves a cell to
-ImageNet, detects objects or learns Penn Treebank is no run here, and so no preset.
+The publications search on a small network, and report the accuracy of a larger network derived from it and
+trained from scratch. A sweep performs the search and evaluates the derived network as it is. Transfer to
+ImageNet, object detection and Penn Treebank are not included.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ __all__ = ["SEARCHES"]
 _SPARSENAS = "Wu et al., Neural Architecture Search as Sparse Supernet (SparseNAS), 2020"
 _GSPARSITY = "Chatzimichailidis et al., GSparsity: Unifying Network Pruning and NAS by Group Sparsity, 2022"
 _RARTS = "RARTS and SiDT, dissertation, UC Irvine"
-_ANEW = (
-    "Printed is the accuracy of a larger network of the cells that were found, trained anew for hundreds of"
-    " epochs; ours is that of the derived network itself, straight after the search."
+_RETRAINED = (
+    "The published accuracy is that of a larger network of the derived cells, trained from scratch for"
+    " hundreds of epochs; ours is that of the derived network directly after the search."
 )
 _NOTHING_YET = (
-    "On digits four epochs at the document's rates silence nothing; at larger ones whole nodes die before the"
-    " weights have learned."
+    "On digits, four epochs with the published rates do not remove operations; with larger ones, whole nodes"
+    " are removed before the weights are trained."
 )
 _HALVES = {
     "epochs": 50,
@@ -31,14 +31,14 @@ _HALVES = {
     "batch_size": 64,
     "collapse": ["FactorizedReduce"],
 }
-"""Of DARTS, and of all that search as it does."""
+"""Search settings of DARTS and of the methods that follow it."""
 _ON_DIGITS: dict[str, Any] = {"data": "digits", "epochs": 4}
 _SMALL_CELLS = small("darts_8", 16, channels=4, cells=3)
 _SMALL_NB201 = small("nas_bench_201", 16, channels=4, cells=1)
 
 
 def _of_error(error: float, std: float | None = None, params: float | None = None) -> Printed:
-    """From a test error to an accuracy, both in percent."""
+    """Return the accuracy of a test error, both in percent."""
     return Printed(round(100 - error, 2), std, None if params is None else params * 1e6)
 
 
@@ -68,7 +68,7 @@ _SPARSE = Preset(
         ("DSO-NAS", _of_error(2.84, 0.07, 3.0)),
         ("BayesNAS", _of_error(2.81, 0.04, 3.4)),
     ),
-    notes=(_ANEW, _NOTHING_YET),
+    notes=(_RETRAINED, _NOTHING_YET),
 )
 _SPARSE_ALPHA = Preset(
     "sparsenas_alpha",
@@ -83,12 +83,12 @@ _SPARSE_ALPHA = Preset(
     ),
     base=dict(_SPARSE.base) | {"adaptive": True},
     stand_in=_SPARSE.stand_in,
-    notes=(_ANEW, _NOTHING_YET),
+    notes=(_RETRAINED, _NOTHING_YET),
 )
 
 
 def _gsparsity(mu: float, epochs: int, **settings: Any) -> dict[str, Any]:
-    """Epochs of search, which are 60 % of all: what is left then trains on."""
+    """Return the settings of GSparsity; the search takes 60 % of all epochs, the rest is further training."""
     return {
         "method": "gsparsity",
         "mu": mu,
@@ -101,8 +101,10 @@ def _gsparsity(mu: float, epochs: int, **settings: Any) -> dict[str, Any]:
 
 
 _FAST = {"data": "digits", "epochs": 12, "lr": 0.1}
-"""A dead structure needs ln(1e6) / lr steps to be pruned: on so few images the rate has to be larger."""
-_NOT_TUNED = "On digits the rate is 0.1, so that structures die in time; mu is the document's, and not tuned."
+"""A group needs ln(1e6) / lr steps to decay to the threshold, so few images need a larger learning rate."""
+_NOT_TUNED = (
+    "On digits, the learning rate is 0.1, so that groups decay in time; mu is as published, not tuned."
+)
 _SPACE = {"name": "darts_8", "settings": {"channels": 16}}
 _CELL = {"cells": ["SearchCell"], "normalisation": "div"}
 _DARTS_V2 = Preset(
@@ -126,8 +128,8 @@ _DARTS_V2 = Preset(
     base={k: v for k, v in _gsparsity(0.0, 50).items() if k != "mu"},
     stand_in=_FAST | {"network": small("darts_v2", 16, channels=4, cells=3)},
     notes=(
-        "Printed accuracies are those after retraining; parameters are the printed shares of 3.35 M. Before"
-        " retraining the document has 96.4 to 96.5 % throughout.",
+        "Published accuracies are those after retraining; parameters are the published fractions of 3.35 M."
+        " Before retraining, the published accuracies are 96.4 to 96.5 %.",
         _NOT_TUNED,
     ),
 )
@@ -145,7 +147,7 @@ def _found(name: str, data: str, mu: float, epochs: int, printed: Printed, other
         base=_gsparsity(mu, epochs, **_CELL, network=_SPACE),
         stand_in=_FAST | {"network": _SMALL_CELLS},
         others=tuple((system, Printed(*figures)) for system, figures in others),
-        notes=(_ANEW, _NOT_TUNED),
+        notes=(_RETRAINED, _NOT_TUNED),
     )
 
 
@@ -202,7 +204,7 @@ _SPACES = Preset(
         ("DARTS stopped early, S2", Printed(96.59, 0.14)),
         ("DARTS stopped early, S4", Printed(95.83, 0.21)),
     ),
-    notes=(_ANEW, _NOT_TUNED),
+    notes=(_RETRAINED, _NOT_TUNED),
 )
 
 
@@ -219,7 +221,7 @@ def _nb201(name: str, data: str, printed: Printed, others: Any) -> Preset:
         stand_in=_FAST | {"network": _SMALL_NB201},
         others=tuple((system, Printed(*figures)) for system, figures in others),
         notes=(
-            "Printed are test accuracies that the benchmark has on record for what was found.",
+            "Published accuracies are the test accuracies of the found cells in the benchmark.",
             _NOT_TUNED,
         ),
     )
@@ -297,15 +299,15 @@ _FILTERS = Preset(
         ("GAL", Printed(72.80)),
     ),
     notes=(
-        "Printed accuracies are those after retraining for 90 epochs. The document divides the rate by ten"
-        " every 30 epochs; here it is constant, and 60 % of the epochs are the search.",
+        "Published accuracies are those after retraining for 90 epochs. The published learning rate is"
+        " divided by ten every 30 epochs; here it is constant, and 60 % of the epochs are the search.",
         _NOT_TUNED,
     ),
 )
 _FIRST, _SECOND = {"method": "darts", "order": "first"}, {"method": "darts", "order": "second"}
 _RELAXED = Preset(
     "rarts",
-    "RARTS beside DARTS and MiLeNAS",
+    "RARTS vs. DARTS and MiLeNAS",
     _RARTS,
     "table 3.1",
     "CIFAR-10",
@@ -319,7 +321,7 @@ _RELAXED = Preset(
     base=_HALVES | {"network": {"name": "darts_8", "settings": {"channels": 16, "none": True}}},
     stand_in=_ON_DIGITS | {"network": small("darts_8", 16, channels=4, cells=3, none=True)},
     others=(*_OTHERS_ON_CIFAR, ("Random", _of_error(3.29, 0.15, 3.2)), ("GDAS", _of_error(2.82, None, 2.5))),
-    notes=(_ANEW, "The weights lambda and beta of RARTS are not printed; both are 1 here."),
+    notes=(_RETRAINED, "The weights lambda and beta of RARTS are not published; both are 1 here."),
 )
 
 
@@ -332,7 +334,7 @@ def _nats(name: str, data: str, errors: tuple[float, float, float], *notes: str)
     )
     return Preset(
         name,
-        f"RARTS beside DARTS on NATS-Bench, {data}",
+        f"RARTS vs. DARTS on NATS-Bench, {data}",
         _RARTS,
         "table 3.3",
         data,
@@ -346,7 +348,10 @@ def _nats(name: str, data: str, errors: tuple[float, float, float], *notes: str)
             "network": {"name": "nas_bench_201", "settings": {"none": True}},
         },
         stand_in=_ON_DIGITS | {"network": small("nas_bench_201", 16, channels=4, cells=1, none=True)},
-        notes=("Printed are test accuracies of what was found, trained anew.", *notes),
+        notes=(
+            "Published accuracies are the test accuracies of the found cells, trained from scratch.",
+            *notes,
+        ),
     )
 
 
@@ -365,8 +370,8 @@ SEARCHES: tuple[Preset, ...] = (
         "rarts_nats_bench",
         "CIFAR-10",
         (40.16, 34.62, 11.48),
-        "Both orders of DARTS end there at skip connections alone, RARTS at none.",
+        "Both orders of DARTS converge to skip connections only, RARTS to none.",
     ),
     _nats("rarts_nats_bench_cifar100", "CIFAR-100", (38.74, 39.51, 32.37)),
 )
-"""In the order of the documents."""
+"""Presets in the order of the publications."""

@@ -1,4 +1,4 @@
-"""Where a network comes from: a name of the catalog, a callable of the user's own, a saved sub-network."""
+"""Sources of networks: a name of the catalog, a user-defined callable or a saved sub-network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["CALLABLE", "NetworkSource"]
 _NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
 _TIMM = re.compile(r"timm\.[A-Za-z0-9_]{1,100}")
 CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
-"""What names a callable of the user's own Python: package.module:callable."""
+"""Syntax of a user-defined callable: package.module:callable."""
 _CUT = re.compile(r"(.+?)_subnet(\d{0,6})")
 _LONGEST = 200
 _LONGEST_STEM = 40
@@ -27,11 +27,11 @@ _LARGEST_SIDE = 4096
 
 @dataclass(frozen=True, slots=True)
 class NetworkSource:
-    """Which network is meant, down to its input and its weights. Nothing is built or imported by naming it.
+    """Reference to a network with its input, settings and weights. Creating it builds and imports nothing.
 
     Raises:
-        UnknownNameError: No network of the catalog has this name; the message lists the nearest.
-        InvalidSettingError: A part is malformed, or a callable is named without a folder to trust.
+        UnknownNameError: The catalog has no network of this name; the message lists the nearest names.
+        InvalidSettingError: A part is malformed, or a callable has no trusted folder.
 
     Examples:
         >>> NetworkSource("demonet", settings={"width": 0.25}).to_json()["settings"]
@@ -39,20 +39,20 @@ class NetworkSource:
     """
 
     name: str
-    """Of a network of the catalog, "timm." and a name of timm's, or "package.module:callable"."""
+    """Name in the catalog, "timm." with a name of timm, or "package.module:callable"."""
     input_shape: tuple[int, ...] | None = None
-    """(C, H, W) of one image; None for the network's own default."""
+    """Shape (C, H, W) of one image; None for the default of the network."""
     num_classes: int | None = None
     weights: str | None = None
-    """File of weights: safetensors, or .pt and .pth with tensors only."""
+    """Path of the weights: safetensors, or .pt and .pth with tensors only."""
     trust: tuple[str, ...] = ()
-    """Folders that Python may be imported from: only for a callable."""
+    """Trusted folders from which a callable may be imported."""
     settings: Mapping[str, Value] | tuple[tuple[str, Value], ...] = field(default=())
-    """Of the network, such as `width`; kept as pairs sorted by name, so that a source can be hashed."""
+    """Settings of the network, such as `width`; stored as sorted pairs, so that a source is hashable."""
     subnet: str | None = None
-    """Folder of a saved sub-network, which then is the network; `name` is what it is called."""
+    """Folder of a saved sub-network; `name` is then its label."""
     inputs: tuple[InputSpec, ...] = ()
-    """What a callable's network takes where that is not one image; empty: what `input_shape` says."""
+    """Inputs of a callable that are not a single image; empty to use `input_shape`."""
 
     def __post_init__(self) -> None:
         if self.subnet is not None:
@@ -73,12 +73,12 @@ class NetworkSource:
 
     @property
     def is_callable(self) -> bool:
-        """Whether this names Python of the user; a saved sub-network is data."""
+        """Whether the source is user code; a saved sub-network is data."""
         return self.subnet is None and ":" in self.name
 
     @property
     def timm_name(self) -> str | None:
-        """What timm calls it; None where it is none of timm's.
+        """Name of the network in timm; None for other networks.
 
         Examples:
             >>> NetworkSource("timm.resnet18").timm_name
@@ -89,13 +89,13 @@ class NetworkSource:
 
     @property
     def entry(self) -> Entry | None:
-        """Its row of the catalog; None for a callable, for timm's, and for a saved sub-network."""
+        """Entry of the catalog; None for callables, networks of timm and saved sub-networks."""
         is_listed = self.subnet is None and not self.is_callable and self.timm_name is None
         return find("network", self.name) if is_listed else None
 
     @property
     def title(self) -> str:
-        """What people call it.
+        """Title of the network.
 
         Examples:
             >>> NetworkSource("demonet").title, NetworkSource("demonet_subnet", subnet="runs/x").title
@@ -112,7 +112,7 @@ class NetworkSource:
 
     @property
     def name_of_subnet(self) -> str:
-        """A name for what is cut out of it.
+        """Default name of a sub-network of this network.
 
         Examples:
             >>> NetworkSource("demonet").name_of_subnet
@@ -127,7 +127,7 @@ class NetworkSource:
 
     @property
     def form(self) -> Configuration | None:
-        """The form of its network that documents print numbers of; None where no form is exactly this one.
+        """Published configuration that equals this network; None if there is none.
 
         Examples:
             >>> NetworkSource("darts_8").form.counted["num_structures"]
@@ -154,8 +154,8 @@ class NetworkSource:
         given = self.input_shape, self.inputs, self.num_classes, self.weights, self.trust, dict(self.settings)
         if any(given):
             raise InvalidSettingError(
-                f"{self.name} is a saved sub-network: its input, classes, weights and settings are those"
-                " that it was saved with; leave them out"
+                f"{self.name} is a saved sub-network with fixed input, classes, weights and settings; leave"
+                " them out"
             )
         object.__setattr__(self, "settings", ())
 
@@ -165,11 +165,11 @@ class NetworkSource:
         words = " and ".join(map(str, self.inputs))
         if self.input_shape is not None:
             raise InvalidSettingError(
-                f"the inputs were given as {words} and as an image of {self.input_shape}; leave one out"
+                f"got both the inputs {words} and the image shape {self.input_shape}; leave one out"
             )
         if not self.is_callable:
             raise InvalidSettingError(
-                f"{self.name} reads one image; got the input {words} instead, write C,H,W such as 3,32,32"
+                f"{self.name} takes one image; got the input {words}, write C,H,W, e.g. 3,32,32"
             )
 
     def _check_name(self) -> None:
@@ -185,20 +185,19 @@ class NetworkSource:
         if CALLABLE.fullmatch(self.name):
             if not self.trust:
                 raise InvalidSettingError(
-                    f"{self.name!r} is Python code, and no folder is trusted to run code from; name the"
-                    " folder it lies in: --trust DIR on the command line, trust=(DIR,) in Python"
+                    f"{self.name!r} is Python code, but there is no trusted folder; give its folder by"
+                    " --trust DIR on the command line, or trust=(DIR,) in Python"
                 )
         elif self.timm_name:
             if dict(self.settings):
-                # Some of timm's own settings name files, which it would load as code.
+                # Some settings of timm name files that it would load as code.
                 raise InvalidSettingError(f"{self.name} takes an input shape and a number of classes only")
         elif _NAME.fullmatch(self.name):
             find("network", self.name)
         else:
             raise InvalidSettingError(
-                f"{self.name!r} names no network: expected a name of the catalog, such as demonet or"
-                " resnet18, a name of timm, such as timm.resnet18, or a callable, written"
-                " package.module:callable"
+                f"{self.name!r} is not a network: expected a name of the catalog, e.g. demonet or resnet18, a"
+                " name of timm, e.g. timm.resnet18, or a callable, package.module:callable"
             )
 
     def _checked_settings(self) -> tuple[tuple[str, Value], ...]:
@@ -212,13 +211,13 @@ class NetworkSource:
                 value, int | float | str
             ):
                 raise InvalidSettingError(
-                    f"a setting of {self.name} must be a name with a number, a text or a truth value; got"
-                    f" {name!r}: {value!r}"
+                    f"a setting of {self.name} must be a name with a number, string or boolean; got {name!r}:"
+                    f" {value!r}"
                 )
         return tuple(sorted(given.items()))
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, ready for `json.dumps`."""
+        """Return plain data for `json.dumps`."""
         return {
             "name": self.name,
             "input_shape": None if self.input_shape is None else list(self.input_shape),
@@ -229,22 +228,22 @@ class NetworkSource:
         } | self._rare()
 
     def _rare(self) -> dict[str, Any]:
-        """What most networks do not have."""
+        """Return the JSON of the fields that most networks do not have."""
         subnet = {} if self.subnet is None else {"subnet": self.subnet}
         return subnet | ({"inputs": [str(spec) for spec in self.inputs]} if self.inputs else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> NetworkSource:
-        """The source that `to_json` wrote. What is missing takes its default.
+        """Return the source from the data of `to_json`; missing fields take their defaults.
 
         Raises:
-            InvalidSettingError: A part is unknown here, or malformed.
+            InvalidSettingError: A field is unknown or malformed.
         """
         known = {item.name for item in fields(cls)}
         if not isinstance(data, Mapping) or "name" not in data or set(data) - known:
             raise InvalidSettingError(
-                f"a network source is a table with 'name' and any of {', '.join(sorted(known - {'name'}))};"
-                f" got {str(data)[:120]!r} instead"
+                f"a network source is a mapping with 'name' and any of {', '.join(sorted(known - {'name'}))};"
+                f" got {str(data)[:120]!r}"
             )
         values = dict(data)
         for name in ("input_shape", "trust"):
@@ -252,7 +251,7 @@ class NetworkSource:
                 values[name] = tuple(values[name])
         texts = values.get("inputs", ())
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-            raise InvalidSettingError(f"inputs must be a list of texts; got {str(texts)[:120]!r} instead")
+            raise InvalidSettingError(f"inputs must be a list of strings; got {str(texts)[:120]!r} instead")
         values["inputs"] = tuple(map(InputSpec.parse, texts))
         return cls(**values)
 
@@ -270,7 +269,7 @@ def _checked_shape(shape: object) -> tuple[int, ...]:
     if len(parts) != 3 or not all(_is_whole(part, 1, _LARGEST_SIDE) for part in parts):
         raise InvalidSettingError(
             f"input_shape must be (channels, height, width), whole numbers from 1 to {_LARGEST_SIDE}; got"
-            f" {shape!r} instead, write (3, 32, 32); for other inputs, give `inputs`, or let the"
-            " callable return a pair of the module and its example inputs"
+            f" {shape!r} instead, write (3, 32, 32); for other inputs, give `inputs`, or return the module"
+            " and its example inputs from the callable"
         )
     return parts

@@ -1,8 +1,8 @@
-"""The 80 classifiers of torchvision, as data: one row a network.
+"""The 80 classifiers of torchvision, as data: one row per network.
 
-Size of the images, parameters, GMACs and top-1 accuracy on ImageNet-1K are those that torchvision publishes
-with its first weights of each network (`weights.meta`; auxiliary heads are not in its count of parameters).
-The least size is the smallest square image that the network computes on, measured in training mode.
+Image size, parameters, GMACs and top-1 accuracy on ImageNet-1K are those of the first weights that
+torchvision publishes for each network (`weights.meta`; parameters exclude auxiliary heads). The least size
+is the smallest supported square image, measured in training mode.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from nasviz.catalog.entry import Configuration, Entry, Figure
 
 __all__ = ["TORCHVISION"]
 
-# family: (what it is in one sentence, where it was published)
+# family: (summary, citation)
 _FAMILIES = {
     "alexnet": (
         "Five convolutions and three linear layers in one chain.",
@@ -215,4 +215,4 @@ def _entry(
 
 
 TORCHVISION: tuple[Entry, ...] = tuple(_entry(*row) for row in _TABLE)
-"""In alphabetical order."""
+"""Networks in alphabetical order."""

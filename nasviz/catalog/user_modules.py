@@ -1,4 +1,4 @@
-"""Files that importing a user's module would run, found without importing it."""
+"""Lookup of the files that importing a user module would execute, without importing it."""
 
 from __future__ import annotations
 
@@ -20,39 +20,38 @@ _VERSION = re.compile(r"python\d+(\.\d+)?t?")
 
 @dataclass(frozen=True, slots=True)
 class UserModule:
-    """A module below one of the folders that it may be imported from."""
+    """A module in a trusted folder."""
 
     folder: Path
-    """Folder that goes on the import path."""
+    """Trusted folder, which is added to the import path."""
     file: Path
-    """File of the module, links resolved."""
+    """File of the module, with links resolved."""
     packages: tuple[Path, ...] = ()
-    """`__init__.py` of each package above the module, which Python runs first; links resolved."""
+    """`__init__.py` of each parent package, which Python executes first, with links resolved."""
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All files that the import runs, in order."""
+        """Files executed by the import, in order."""
         return (*self.packages, self.file)
 
 
 def resolved(folder: str | Path) -> Path:
-    """Return a folder's absolute path without links, `~` included.
+    """Return the absolute path of a folder with `~` and links resolved.
 
     Raises:
-        InvalidSettingError: It is no path on this machine.
+        InvalidSettingError: The path is invalid on this machine.
     """
     try:
         return Path(folder).expanduser().resolve()
-    except (OSError, RuntimeError, ValueError) as error:  # no such user, a loop of links, a null byte
-        raise InvalidSettingError(f"{str(folder)[:200]!r} is no folder of this machine: {error}") from error
+    except (OSError, RuntimeError, ValueError) as error:  # unknown user, loop of links, null byte
+        raise InvalidSettingError(f"{str(folder)[:200]!r} is not a valid folder: {error}") from error
 
 
 def is_own_file(file: str | Path, folder: Path) -> bool:
-    """Return whether a file belongs to what lies in a trusted folder.
+    """Return whether a file is user code in a trusted folder.
 
-    Installed packages and the library of any Python do not, even where their folder lies inside: who trusts
-    a project's folder does not mean the virtual environment in it. Nor does code without a file of its own,
-    such as `<frozen os>`, wherever this process stands.
+    Installed packages and standard libraries are not, even inside the folder: trust in a project does not
+    extend to its virtual environment. Neither is code without a file, such as `<frozen os>`.
 
     Examples:
         >>> is_own_file("/home/me/nets.py", Path("/home/me"))
@@ -75,10 +74,10 @@ def is_own_file(file: str | Path, folder: Path) -> bool:
 
 
 def find_module(module_name: str, folders: Sequence[str | Path]) -> UserModule:
-    """Return where a module lies in the first of `folders` that holds it.
+    """Return the location of a module in the first of `folders` that contains it.
 
     Raises:
-        InvalidSettingError: No folder holds it, or a link leads out of the folder that does.
+        InvalidSettingError: No folder contains the module, or a link leads out of the folder.
     """
     parts = module_name.split(".")
     for folder in map(resolved, folders):
@@ -92,8 +91,8 @@ def find_module(module_name: str, folders: Sequence[str | Path]) -> UserModule:
             for path in found.files:
                 if not is_own_file(path, folder):
                     raise InvalidSettingError(
-                        f"{module_name} leads out of the trusted folder {folder}, to {path}; name the folder"
-                        " that really holds it"
+                        f"{module_name} links out of the trusted folder {folder} to {path}; give the folder"
+                        " that contains the file"
                     )
             return found
     raise InvalidSettingError(

@@ -1,4 +1,4 @@
-"""Experiments of the RARTS dissertation on widths and dimensions as sweeps (chapter 4)."""
+"""Experiments of the RARTS dissertation on channel pruning as sweeps (chapter 4)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ __all__ = ["WIDTHS"]
 
 _RARTS = "RARTS and SiDT, dissertation, UC Irvine"
 _UNSAID = (
-    "The weights lambda and beta of RARTS and the rate of the scores are not printed: 1, 1 and 0.1 here. 60 %"
-    " of the epochs are the search."
+    "The weights lambda and beta of RARTS and the learning rate of the scores are not published: 1, 1 and 0.1"
+    " here. 60 % of the epochs are the search."
 )
 
 
 def _preresnet(
     name: str, data: str, rows: tuple[tuple[int, float, float, float], ...], baseline: float, others: Any
 ) -> Preset:
-    """Channels of PreResNet-164; each row the share that goes, errors without and with distillation, MACs."""
+    """Return a preset of PreResNet-164; rows are pruned share, errors without and with distillation, MACs."""
     return Preset(
         name,
         f"Widths of PreResNet-164 by RARTS, {data}",
@@ -28,7 +28,7 @@ def _preresnet(
         "preresnet_164",
         rows=tuple(
             Row(
-                f"{share} % go{words}",
+                f"{share} % pruned{words}",
                 {"fraction": share / 100, "distillation": weight},
                 Printed(round(100 - error, 2), macs=macs),
             )
@@ -47,7 +47,10 @@ def _preresnet(
         stand_in={"data": "digits", "epochs": 4, "lr": 0.05, "network": small("preresnet_164", 16)},
         baseline_top1=round(100 - baseline, 2),
         others=tuple((system, Printed(round(100 - error, 2), macs=macs)) for system, error, macs in others),
-        notes=(_UNSAID, "Scored are channels that one convolution alone makes: the first two of each block."),
+        notes=(
+            _UNSAID,
+            "Only channels produced by a single convolution are scored: the first two of each block.",
+        ),
     )
 
 
@@ -59,7 +62,11 @@ _SIDT = Preset(
     "CIFAR-100",
     "swin_t",
     rows=tuple(
-        Row(f"{share} % go", {"fraction": share / 100}, Printed(top1, params=params * 1e6, macs=macs * 1e9))
+        Row(
+            f"{share} % pruned",
+            {"fraction": share / 100},
+            Printed(top1, params=params * 1e6, macs=macs * 1e9),
+        )
         for share, top1, params, macs in (
             (20, 82.75, 23.28, 3.53),
             (40, 82.11, 17.89, 2.60),
@@ -78,7 +85,7 @@ _SIDT = Preset(
     },
     stand_in={"data": "digits", "epochs": 2, "batch_size": 64, "network": small("swin_t", 32)},
     baseline_top1=81.78,
-    notes=(_UNSAID, "The document resizes images to 224 x 224, and tunes for another 160 epochs."),
+    notes=(_UNSAID, "Published training resizes images to 224 x 224, and tunes for another 160 epochs."),
 )
 
 WIDTHS: tuple[Preset, ...] = (
@@ -98,4 +105,4 @@ WIDTHS: tuple[Preset, ...] = (
     ),
     _SIDT,
 )
-"""In the order of the document."""
+"""Presets in the order of the dissertation."""

@@ -1,9 +1,8 @@
-"""Networks of the documents: what they are, what can be set, and every number that is printed of them.
+"""Networks of the publications, with their settings and published figures.
 
 `published` and `counted` are exact counts of the networks in `nasviz.models`: parameters, MACs of
-convolutions and linear layers for one image, removal structures with `collapse`, and the most of them that
-can go together. Each `Figure` is a number as its document prints it, with the reason where the count here is
-another.
+convolutions and linear layers for one image, removal structures with `collapse`, and the maximum K. Each
+`Figure` is a published number, with the reason if the count here differs.
 """
 
 from __future__ import annotations
@@ -23,50 +22,54 @@ _WIDTH = Setting(
     1.0,
     minimum=0.01,
     maximum=16.0,
-    help="Multiplies the channels of every convolution; 0.25 trains on a laptop in seconds.",
+    help="Multiplier of the channels of every convolution; 0.25 trains on a laptop in seconds.",
 )
 _STEM = ("cifar", "imagenet")
 _AFFINE_POOLS = Setting(
     "affine_pools",
     "bool",
     default=False,
-    help="Gives the norms behind pooling a scale and a shift: pooling then counts as a structure and can go.",
+    help="Adds scale and shift to the norms after pooling, which makes pooling a removal structure.",
 )
 _SPACE = Setting(
     "space",
     "choice",
     "full",
     choices=("full", "s1", "s2", "s4"),
-    help="What each edge carries: full, the seven of DARTS; of RobustDARTS s1, two chosen for each edge, s2,"
-    " skip and separable convolution, s4, noise and separable convolution.",
+    help="Operations per edge. full: the seven of DARTS. RobustDARTS: s1, two selected per edge; s2, skip and"
+    " separable convolution; s4, noise and separable convolution.",
 )
 _NONE = Setting(
     "none",
     "bool",
     default=False,
-    help="Puts the operation none on every edge too: it takes its share of a softmax, and adds zeros.",
+    help="Adds the operation none to every edge: it takes part in the softmax and outputs zeros.",
 )
 _KERNELS = Setting(
     "kernels",
     "choice",
     "all",
     choices=("all", "best"),
-    help="all puts three sizes side by side; best builds what ZenNAS has chosen, and nothing else.",
+    help="all: three parallel kernel sizes; best: only those selected by ZenNAS.",
 )
 _DARTS_OPERATIONS = ("FactorizedReduce",)
-_MORE_IN_PRINT = "The printed count takes in more than convolutions and linear layers."
+_MORE_IN_PRINT = "The published count includes more than convolutions and linear layers."
 
 
-def _channels(default: int, words: str = "C of the first cell; each reduction doubles it.") -> Setting:
+def _channels(
+    default: int, words: str = "Channels of the first cell; each reduction cell doubles them."
+) -> Setting:
     return Setting("channels", "int", default, minimum=2, maximum=512, help=words)
 
 
-def _cells(default: int, words: str = "Cells; those at one and two thirds of the way reduce.") -> Setting:
+def _cells(
+    default: int, words: str = "Number of cells; those at 1/3 and 2/3 of the depth are reduction cells."
+) -> Setting:
     return Setting("cells", "int", default, minimum=1, maximum=64, help=words)
 
 
 def _stem(default: str, factor: str = "eight") -> Setting:
-    words = f"cifar keeps the size of the image for the first cells; imagenet divides it by {factor} at once."
+    words = f"cifar keeps the image size for the first cells; imagenet divides it by {factor}."
     return Setting("stem", "choice", default, choices=_STEM, help=words)
 
 
@@ -74,7 +77,7 @@ _T1 = "ASGNAS, table 1"
 _DEMONET = network(
     "demonet",
     "DemoNet",
-    "The documents' example: six removable structures around one concatenation and two additions.",
+    "The example of ASGNAS: six removable structures, one concatenation and two additions.",
     _ASGNAS,
     Configuration(
         "Fashion-MNIST",
@@ -95,7 +98,7 @@ _DEMONET = network(
 _STACKED_UNETS = network(
     "stacked_unets",
     "StackedUnets",
-    "Two U-Nets side by side on one image, one pools and one strides; six removable structures.",
+    "Two parallel U-Nets, one with pooling and one with strided convolutions; six removable structures.",
     _ASGNAS,
     Configuration(
         "SVHN",
@@ -118,7 +121,7 @@ _STACKED_UNETS = network(
 _DARTS_8 = network(
     "darts_8",
     "DARTS, 8 cells",
-    "Cells whose edges carry seven operations each, all summed, without architecture weights.",
+    "Cells with seven summed operations per edge, without architecture weights.",
     _ASGNAS,
     Configuration(
         "STL-10, resized to 32x32",
@@ -127,7 +130,7 @@ _DARTS_8 = network(
                 "params",
                 "4.05",
                 _T1,
-                "Here 4.05 M too, if a norm counts one variable a channel, as after export.",
+                "Also 4.05 M here if a norm counts one parameter per channel, as after export.",
             ),
             million("macs", "614", _T1, _MORE_IN_PRINT),
             percent("top1", 74.6, _T1),
@@ -146,7 +149,7 @@ _T3 = "ASGNAS, table 3"
 _DARTS_14 = network(
     "darts_14",
     "DARTS, 14 cells",
-    "The same for ImageNet: three convolutions divide the image by eight before the first cell.",
+    "DARTS for ImageNet: three convolutions reduce the image by a factor of eight before the first cell.",
     _ASGNAS,
     Configuration(
         "ImageNet",
@@ -160,7 +163,7 @@ _DARTS_14 = network(
     ),
     settings=(
         _channels(
-            48, "C of the first cell; ASGNAS does not say which, but 16 would be below its sub-network."
+            48, "Channels of the first cell; not published by ASGNAS, but 16 would be below its sub-network."
         ),
         _cells(14),
         _stem("imagenet"),
@@ -177,14 +180,14 @@ _DARTS_14 = network(
 _DARTS_V2 = network(
     "darts_v2",
     "DARTS_V2",
-    "The network that second-order DARTS derived on CIFAR-10, two operations for each node.",
+    "The network derived by second-order DARTS on CIFAR-10, with two operations per node.",
     _DARTS,
     Configuration(
         "CIFAR-10",
         (
             million("params", "3.3", "DARTS, table 1"),
             percent("error", 2.76, "DARTS, table 1"),
-            million("params", "3.1", "ASGNAS, table 2", "DARTS itself prints 3.3 M."),
+            million("params", "3.1", "ASGNAS, table 2", "DARTS reports 3.3 M."),
             percent("top1", 97.2, "ASGNAS, table 2"),
         ),
         counted(3_349_342, 528_359_040, 108, 108),
@@ -213,12 +216,13 @@ def _super_resnet(
     return network(
         f"super_resnet_{size[0]}m",
         f"SuperResNet-{size}",
-        "ResNet with 3x3, 5x5 and 7x7 convolutions side by side; ZenNAS's optimum is among its sub-networks.",
+        "ResNet with parallel 3x3, 5x5 and 7x7 convolutions; contains the optimum of ZenNAS as"
+        " a sub-network.",
         f"{_ASGNAS}; {_ZENNAS}",
         Configuration("CIFAR-10", printed, full),
-        Configuration("ZenNAS's optimum on CIFAR-10", zen, best, settings={"kernels": "best"}),
+        Configuration("Optimum of ZenNAS on CIFAR-10", zen, best, settings={"kernels": "best"}),
         settings=(_WIDTH, _KERNELS),
-        # How many cosines is not printed.
+        # The number of cosine periods is not published.
         recipe={"lr": 0.1, "lr_periods": 2, "mixup": 0.2, "epochs": 50},
     )
 
@@ -244,7 +248,7 @@ _TV = "torchvision"
 _REGNET_800M = network(
     "regnet_800m",
     "RegNet-800M",
-    "The network of ASGNAS's ablation: 16 residual branches and 4 shortcuts, of which 16 can go together.",
+    "The network of the ablation in ASGNAS: 16 residual branches and 4 shortcuts; maximum K 16.",
     "Radosavovic et al., Designing Network Design Spaces, CVPR 2020, arXiv:2003.13678",
     Configuration(
         "CIFAR-10",
@@ -281,7 +285,11 @@ _REGNET_800M = network(
     ),
     settings=(
         Setting(
-            "family", "choice", "x", choices=("x", "y"), help="y has a gate in every block; x fits the table."
+            "family",
+            "choice",
+            "x",
+            choices=("x", "y"),
+            help="y has a gate in every block; x is the network of the table.",
         ),
         _stem("cifar", "two"),
     ),
@@ -290,12 +298,12 @@ _REGNET_800M = network(
 _NAS_BENCH_201 = network(
     "nas_bench_201",
     "NAS-Bench-201",
-    "The skeleton of NAS-Bench-201 with four operations on each of the six edges of a cell, all summed.",
+    "The skeleton of NAS-Bench-201 with four summed operations on each of the six edges of a cell.",
     "Dong and Yang, NAS-Bench-201, ICLR 2020, arXiv:2001.00326",
     Configuration("CIFAR-10", (), counted(1_699_546, 243_712_640, 184, 182)),
     settings=(
-        _channels(16, "C of the first stage; the others have twice and four times as many."),
-        _cells(5, "Cells of each of the three stages."),
+        _channels(16, "Channels of the first stage; the others have two and four times as many."),
+        _cells(5, "Cells per stage; there are three stages."),
         _NONE,
     ),
     cells=("NasBench201Cell",),
@@ -305,7 +313,7 @@ _T41 = "RARTS dissertation, table 4.1"
 _PRERESNET_164 = network(
     "preresnet_164",
     "PreResNet-164",
-    "54 bottlenecks in which norm and ReLU come before each convolution; each can go, if a shortcut stays.",
+    "54 pre-activation bottlenecks; each is removable as long as a shortcut remains.",
     "He et al., Identity Mappings in Deep Residual Networks, ECCV 2016, arXiv:1603.05027",
     Configuration(
         "CIFAR-10",
@@ -319,21 +327,21 @@ _PRERESNET_164 = network(
         num_classes=100,
     ),
     settings=(
-        _channels(16, "Of the first convolution and the first stage's bottlenecks."),
+        _channels(16, "Channels of the first convolution and of the bottlenecks of the first stage."),
         Setting(
             "blocks",
             "int",
             18,
             minimum=1,
             maximum=128,
-            help="Bottlenecks of each stage; the depth is 9 n + 2.",
+            help="Bottlenecks per stage; the depth is 9 n + 2.",
         ),
     ),
 )
 _MLP_DIGITS = network(
     "mlp_digits",
     "Perceptron for digits",
-    "64-40-20-10, of SparseNAS's ablation. Without branches, nothing in it can be erased as a whole.",
+    "64-40-20-10, the network of the ablation in SparseNAS. No branches, so no removal structures.",
     "SparseNAS (2020), after Scardapane et al., Group Sparse Regularization for Deep Neural Networks, 2017",
     Configuration("Digits", (), counted(3_630, 3_560, 0, 0)),
     input_shape=(1, 8, 8),
@@ -342,7 +350,7 @@ _MLP_DIGITS = network(
 RECURRENT = Entry(
     "recurrent_cell",
     "Recurrent cell",
-    "A step in time of a language model: a cell whose nodes read all states before, by four activations.",
+    "One time step of a language model: a cell whose nodes read all previous states by four activations.",
     settings=(
         Setting("hidden", "int", 32, minimum=1, maximum=4096, help="Width of embeddings and states."),
         Setting("nodes", "int", 8, minimum=1, maximum=16, help="Nodes of the cell; DARTS takes 8."),
@@ -356,7 +364,7 @@ RECURRENT = Entry(
     family="text",
     num_classes=96,
 )
-"""What searches text; its structures share their weights, so that switches alone can choose among them."""
+"""Network for text; its structures share their weights, so only switches can select among them."""
 
 DOCUMENTS: tuple[Entry, ...] = (
     _DEMONET,
@@ -371,4 +379,4 @@ DOCUMENTS: tuple[Entry, ...] = (
     _PRERESNET_164,
     _MLP_DIGITS,
 )
-"""In the order of the Model page, DemoNet first."""
+"""Networks in the order of the Model page, DemoNet first."""

@@ -52,7 +52,7 @@ def preview(page: Page, server: Server, link: str, images: Path) -> str:
     """What would go before any training on images of one's own: the title of the first structure of it."""
     show(page, server, f"Search_and_train?{link}")
     page.get_by_role("combobox", name="Data", exact=True).click()
-    page.get_by_role("option", name="A folder of images").click()
+    page.get_by_role("option", name="Image folder").click()
     field = page.get_by_role("textbox", name="Data folder")
     field.fill(str(images))
     field.press("Enter")

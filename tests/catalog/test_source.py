@@ -35,7 +35,7 @@ def test_a_source_is_frozen() -> None:
 
 
 def test_a_callable_without_a_trusted_folder_is_refused() -> None:
-    with pytest.raises(InvalidSettingError, match=r"no folder is trusted.*--trust DIR"):
+    with pytest.raises(InvalidSettingError, match=r"no trusted folder.*--trust DIR"):
         NetworkSource("package.module:create")
 
 
@@ -80,7 +80,7 @@ def test_a_malformed_part_is_refused(arguments: dict[str, object], word: str) ->
 
 @pytest.mark.parametrize("data", [{}, {"name": "demonet", "colour": 1}, "demonet", None])
 def test_json_of_something_else_is_refused(data: object) -> None:
-    with pytest.raises(InvalidSettingError, match="a network source is a table"):
+    with pytest.raises(InvalidSettingError, match="a network source is a mapping"):
         NetworkSource.from_json(data)
 
 

@@ -100,7 +100,7 @@ def test_every_data_set_has_facts() -> None:
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(kind: str, asked: str, offered: str) -> None:
-    with pytest.raises(UnknownNameError, match=f"no {kind} is called '{asked}'.*{offered}"):
+    with pytest.raises(UnknownNameError, match=f"unknown {kind} '{asked}'.*{offered}"):
         find(kind, asked)
 
 

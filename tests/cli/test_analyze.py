@@ -102,8 +102,8 @@ def test_modules_are_collapsed_and_gates_and_switchable_operations_listed(
         (["demonet", "--weights", "/absent.pt"], "no file of weights"),
         (["demonet", "--protect", "conv99"], "cannot protect 'conv99'"),
         (["demonet", "--collapse", "Cell"], "cannot collapse 'Cell'"),
-        (["../demonet"], "names no network"),
-        (["a\x1b[31m:b"], "names no network"),
+        (["../demonet"], "is not a network"),
+        (["a\x1b[31m:b"], "is not a network"),
     ],
 )
 def test_what_goes_wrong_is_one_line_and_code_2(nasviz: Command, arguments: list[str], word: str) -> None:

@@ -147,7 +147,7 @@ def test_what_a_network_does_not_take_is_told(
 def test_a_network_of_images_takes_no_other_input(nasviz: Command) -> None:
     said = nasviz("analyze", "demonet", "--input", "N,1,24")
     assert said.code == 2
-    assert "demonet reads one image; got the input N,1,24" in said.err
+    assert "demonet takes one image; got the input N,1,24" in said.err
 
 
 @pytest.mark.parametrize(

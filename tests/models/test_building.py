@@ -195,7 +195,7 @@ def test_user_code_is_not_taken_from_elsewhere(trusted: Path, tmp_path: Path) ->
     (tmp_path / "outside.py").write_text("raise SystemExit('this ran')")
     (trusted / "inside.py").symlink_to(tmp_path / "outside.py")
     (trusted / "json.py").write_text("raise SystemExit('this ran')")
-    with pytest.raises(InvalidSettingError, match="leads out of the trusted folder"):
+    with pytest.raises(InvalidSettingError, match="links out of the trusted folder"):
         build(NetworkSource("inside:f", trust=(str(trusted),)))
     with pytest.raises(InvalidSettingError, match="already the name of another module"):
         build(NetworkSource("json:loads", trust=(str(trusted),)))
