@@ -191,7 +191,7 @@ def _values(source: NetworkSource) -> tuple[dict[str, Any], ChosenData]:
             "Device", DEVICES, "device", help_text="auto: the first CUDA device, otherwise the CPU."
         )
         is_deterministic = device != "cpu" and controls.yes(
-            "Deterministic on CUDA",
+            "Deterministic",
             "deterministic",
             help_text="A resumed run then gives bit-identical results to an uninterrupted one. Often slower;"
             " operators without a deterministic implementation are rejected. CPU runs always"
