@@ -15,9 +15,12 @@ __all__ = [
     "export_pt2",
     "fold_switches",
     "load",
+    "load_extension",
     "nas",
     "optim",
     "project_to_zero_",
+    "register_dataset",
+    "register_network",
     "save",
     "search_space",
     "settle_switches",
@@ -45,6 +48,9 @@ _HOMES = {
     "add_switches": ("nasviz.switches", "add_switches"),
     "fold_switches": ("nasviz.switches", "fold_switches"),
     "settle_switches": ("nasviz.switches", "settle_switches"),
+    "register_dataset": ("nasviz.catalog", "register_dataset"),
+    "register_network": ("nasviz.catalog", "register_network"),
+    "load_extension": ("nasviz.extensions", "load_extension"),
     "optim": ("nasviz.optim", None),
     "nas": ("nasviz.nas", None),
     "zoo": ("nasviz.models", None),
@@ -57,6 +63,8 @@ def __getattr__(name: str) -> Any:
     except KeyError:
         raise AttributeError(f"module 'nasviz' has no attribute {name!r}") from None
     home = import_module(module)
+    if not name.startswith("register_"):  # which extensions use themselves
+        import_module("nasviz.extensions").load_extensions()
     value = getattr(home, attribute) if attribute else home
     globals()[name] = value
     return value

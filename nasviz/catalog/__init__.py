@@ -11,6 +11,7 @@ from nasviz.catalog.lookup import KINDS, find
 from nasviz.catalog.modest import is_modest
 from nasviz.catalog.networks import NETWORKS
 from nasviz.catalog.presets import PRESETS, Preset, Printed, Row, find_preset
+from nasviz.catalog.registering import REGISTERED, register_dataset, register_network, resolve
 from nasviz.catalog.saliencies import SALIENCIES
 from nasviz.catalog.source import CALLABLE, NetworkSource
 
@@ -23,6 +24,7 @@ __all__ = [
     "KINDS",
     "NETWORKS",
     "PRESETS",
+    "REGISTERED",
     "SALIENCIES",
     "Configuration",
     "DataFacts",
@@ -41,4 +43,7 @@ __all__ = [
     "image_and_others",
     "is_modest",
     "read_inputs",
+    "register_dataset",
+    "register_network",
+    "resolve",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from nasviz.catalog.entry import Entry
 
-__all__ = ["DATASETS", "FACTS", "IMAGE_FOLDER", "DataFacts", "data_title"]
+__all__ = ["DATASETS", "FACTS", "IMAGE_FOLDER", "DataFacts", "data_title", "entry_of"]
 
 IMAGE_FOLDER = "image_folder"
 """Any folder of images with one subfolder per class."""
@@ -33,6 +35,8 @@ class DataFacts:
     """Size of the download in megabytes; 0 if there is no download."""
     kind: str = "images"
     """`images`, or `text`, whose examples are windows of `size` tokens from a vocabulary of `num_classes`."""
+    loader: Callable[..., Any] | None = None
+    """Returns training and validation data; None if `nasviz.data` reads them."""
 
     @property
     def needs_folder(self) -> bool:
@@ -191,17 +195,22 @@ _CITATIONS = {
     " prepared as in Mikolov et al., Recurrent Neural Network Based Language Model, 2010",
 }
 
-DATASETS: dict[str, Entry] = {
-    name: Entry(
-        name,
-        _TITLES[name],
+
+def entry_of(facts: DataFacts, title: str, citation: str) -> Entry:
+    """Return the row of a data set."""
+    return Entry(
+        facts.name,
+        title,
         facts.text,
-        citation=_CITATIONS[name],
+        citation=citation,
         published={"num_train": facts.num_train, "num_validation": facts.num_validation},
         family=facts.kind,
         num_classes=facts.num_classes,
     )
-    for name, facts in FACTS.items()
+
+
+DATASETS: dict[str, Entry] = {
+    name: entry_of(facts, _TITLES[name], _CITATIONS[name]) for name, facts in FACTS.items()
 }
 """Data sets by name, the default first."""
 

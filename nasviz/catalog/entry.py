@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -187,6 +187,8 @@ class Entry:
     """Formula of a saliency."""
     caution: str = ""
     """Limitations."""
+    builder: str | Callable[..., Any] = ""
+    """Returns the module: a callable, or `package.module:name`, imported when it is built; networks only."""
 
     def complete(self, chosen: Mapping[str, Value | None]) -> dict[str, Value | None]:
         """Return all settings of this entry: the checked `chosen` values, and defaults for the rest.

@@ -48,6 +48,7 @@ def network(
     cells: tuple[str, ...] = (),
     edges_per_node: int = 2,
     recipe: Mapping[str, Value] | None = None,
+    builder: str,
 ) -> Entry:
     """Return a zoo entry; the first configuration is the default."""
     return Entry(
@@ -66,4 +67,5 @@ def network(
         input_shape=input_shape,
         least_size=least_size,
         num_classes=num_classes,
+        builder=builder,
     )

@@ -94,6 +94,7 @@ _DEMONET = network(
     settings=(_WIDTH,),
     input_shape=(1, 28, 28),
     recipe={"lr": 0.1, "epochs": 300},
+    builder="nasviz.models.demonet:DemoNet",
 )
 _STACKED_UNETS = network(
     "stacked_unets",
@@ -117,6 +118,7 @@ _STACKED_UNETS = network(
     settings=(_WIDTH,),
     least_size=8,
     recipe={"lr": 0.1, "epochs": 300},
+    builder="nasviz.models.stacked_unets:StackedUnets",
 )
 _DARTS_8 = network(
     "darts_8",
@@ -144,6 +146,7 @@ _DARTS_8 = network(
     recipe={"lr": 0.01, "lr_periods": 2, "epochs": 50},
     collapse=_DARTS_OPERATIONS,
     cells=("SearchCell",),
+    builder="nasviz.models.darts:Darts",
 )
 _T3 = "ASGNAS, table 3"
 _DARTS_14 = network(
@@ -176,6 +179,7 @@ _DARTS_14 = network(
     recipe={"lr": 0.01, "lr_periods": 2, "epochs": 50, "batch_size": 128},
     collapse=_DARTS_OPERATIONS,
     cells=("SearchCell",),
+    builder="nasviz.models.darts:Darts",
 )
 _DARTS_V2 = network(
     "darts_v2",
@@ -207,6 +211,7 @@ _DARTS_V2 = network(
     ),
     settings=(_channels(36), _cells(20), _stem("cifar")),
     collapse=_DARTS_OPERATIONS,
+    builder="nasviz.models.darts_v2:DartsV2",
 )
 
 
@@ -224,6 +229,7 @@ def _super_resnet(
         settings=(_WIDTH, _KERNELS),
         # The number of cosine periods is not published.
         recipe={"lr": 0.1, "lr_periods": 2, "mixup": 0.2, "epochs": 50},
+        builder=f"nasviz.models.super_resnet:super_resnet_{size.lower()}",
     )
 
 
@@ -294,6 +300,7 @@ _REGNET_800M = network(
         _stem("cifar", "two"),
     ),
     recipe={"lr": 0.1, "epochs": 50},
+    builder="nasviz.models.regnet_800m:regnet_800m",
 )
 _NAS_BENCH_201 = network(
     "nas_bench_201",
@@ -308,6 +315,7 @@ _NAS_BENCH_201 = network(
     ),
     cells=("NasBench201Cell",),
     edges_per_node=0,
+    builder="nasviz.models.nas_bench_201:NasBench201",
 )
 _T41 = "RARTS dissertation, table 4.1"
 _PRERESNET_164 = network(
@@ -337,6 +345,7 @@ _PRERESNET_164 = network(
             help="Bottlenecks per stage; the depth is 9 n + 2.",
         ),
     ),
+    builder="nasviz.models.preresnet_164:PreResNet",
 )
 _MLP_DIGITS = network(
     "mlp_digits",
@@ -345,6 +354,7 @@ _MLP_DIGITS = network(
     "SparseNAS (2020), after Scardapane et al., Group Sparse Regularization for Deep Neural Networks, 2017",
     Configuration("Digits", (), counted(3_630, 3_560, 0, 0)),
     input_shape=(1, 8, 8),
+    builder="nasviz.models.mlp_digits:MlpDigits",
 )
 
 RECURRENT = Entry(
@@ -363,6 +373,7 @@ RECURRENT = Entry(
     edges_per_node=1,
     family="text",
     num_classes=96,
+    builder="nasviz.models.recurrent:RecurrentStep",
 )
 """Network for text; its structures share their weights, so only switches can select among them."""
 

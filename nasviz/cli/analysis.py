@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -53,7 +54,8 @@ def analyze_command(
     NETWORK may be an ONNX file too, for viewing.
     """
     if network.endswith(".onnx"):
-        found = jobs.view_onnx(network, space.get("protect", ()), space.get("collapse", ())).require()
+        wanted = {name: tuple(space.get(name, ())) for name in ("protect", "collapse")}
+        found = jobs.submit(jobs.ViewOnnx(path=Path(network), **wanted)).require()
         document = viewed(plain(network), found, switchable=switchable)
     else:
         document = analyze(source_of(network, options), latency, switchable=switchable, **space)
@@ -115,11 +117,10 @@ def _timed(
     return {"latency": facts, "structures": structures}
 
 
-def viewed(name: str, result: Mapping[str, Any], *, switchable: bool = False) -> dict[str, Any]:
-    """Return the findings on an ONNX file, from what `nasviz.jobs.view_onnx` returns."""
-    facts = {key: result[key] for key in ("rung", "parity", "warnings")}
-    space = SearchSpace.from_json(result["space"])
-    return {"network": {"name": name}} | facts | _document(space, switchable=switchable)
+def viewed(name: str, result: jobs.Analysis, *, switchable: bool = False) -> dict[str, Any]:
+    """Return the analysis of an ONNX file as plain data."""
+    facts = {"rung": result.rung, "parity": dict(result.parity), "warnings": list(result.warnings)}
+    return {"network": {"name": name}} | facts | _document(result.space, switchable=switchable)
 
 
 def _document(space: SearchSpace, *, switchable: bool) -> dict[str, Any]:

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 RUNS = Path("runs")
-_NETWORKS = ", ".join(key for key, entry in NETWORKS.items() if entry.family == "documents")
+_NETWORKS = ", ".join(key for key, entry in NETWORKS.items() if entry.builder)
 _NETWORK_HELP = (
     f"{_NETWORKS}, a classifier of torchvision, timm.NAME, your own PACKAGE.MODULE:CALLABLE, or the folder of"
     " a saved sub-network."

@@ -12,6 +12,7 @@ from cyclopts.help import HelpEntry, HelpPanel, PlainFormatter
 
 import nasviz
 from nasviz.cli.text import plain, typed
+from nasviz.extensions import load_extensions, take_option
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
@@ -20,7 +21,8 @@ __all__ = ["application", "run"]
 
 SUMMARY = (
     "Find removable structures in a neural network, train them to zero, construct the exact smaller"
-    " sub-network.\n\n`nasviz COMMAND --help` lists the options of a command. Every command takes `--json`."
+    " sub-network.\n\n`nasviz COMMAND --help` lists the options of a command. Every command takes `--json`, and"
+    " `--extension MODULE`, a module or a file that registers networks or data sets of your own."
 )
 _COLUMN = 26
 """Where descriptions begin in the help."""
@@ -82,6 +84,8 @@ def application(commands: Mapping[str, tuple[str, str]] | None = None, **options
 def run(commands: Mapping[str, tuple[str, str]], words: Sequence[str]) -> int:
     """Run the command that the words name; return its exit code, 2 after a mistake in them."""
     typed.set(tuple(words))
+    words = take_option(words)  # first, because the help and the choices of options name what is registered
+    load_extensions()
     app = application(commands, name="nasviz", help=SUMMARY)
     try:
         code = app(_lower_options(words), exit_on_error=False, print_error=False)

@@ -10,7 +10,7 @@ from nasviz.catalog import CALLABLE, FACTS, IMAGE_FOLDER, DataFacts, find
 from nasviz.data.digits import load_digits_split
 from nasviz.data.folders import folder_facts, load_folder
 from nasviz.data.images import DataSplit
-from nasviz.data.own import OwnData, open_own
+from nasviz.data.own import OwnData, open_own, open_registered
 from nasviz.data.published import load_published
 from nasviz.data.text import load_penn_treebank, load_python_docs
 
@@ -73,6 +73,9 @@ def open_data(
         own = open_own(name, trust, folder=place, image_shape=image_shape, seed=seed)
         return Opened(name, own.facts, place, own)
     name = find("data", name).name
+    if FACTS[name].loader is not None:
+        own = open_registered(FACTS[name], folder=place, image_shape=image_shape, seed=seed)
+        return Opened(name, own.facts, place, own)
     return Opened(name, folder_facts(place) if name == IMAGE_FOLDER else FACTS[name], place)
 
 

@@ -198,7 +198,32 @@ def open_own(
     with import_callable(name, trust) as target:
         if not callable(target):
             raise DataError(f"{name} is {type(target).__name__}; name a function that returns two data sets")
-        found = call_with(target, name, {}, offered)
+        return _opened(call_with(target, name, {}, offered), name)
+
+
+def open_registered(facts: DataFacts, **offered: Any) -> OwnData:
+    """Call the function of a registered data set, and check what it returns against its declaration.
+
+    Raises:
+        InvalidSettingError: The function fails.
+        DataError: It returns no pair of data sets, or other images or classes than it declares.
+    """
+    assert facts.loader is not None
+    opened = _opened(call_with(facts.loader, facts.name, {}, offered), facts.name)
+    for what in ("channels", "num_classes"):
+        declared, actual = getattr(facts, what), getattr(opened.facts, what)
+        if actual not in (0, declared):  # 0: not known without reading all items
+            raise DataError(f"{facts.name} declares {what}={declared}, and its data have {actual}")
+    found = replace(
+        facts,
+        size=opened.facts.size or facts.size,
+        num_train=opened.facts.num_train,
+        num_validation=opened.facts.num_validation,
+    )
+    return replace(opened, facts=found)
+
+
+def _opened(found: Any, name: str) -> OwnData:
     if not isinstance(found, tuple) or len(found) != 2:
         raise DataError(
             f"{name} returned {type(found).__name__}; it must return a pair: what to learn from, and what to"

@@ -1,65 +1,83 @@
-"""The door: work that needs torch is done in child processes and comes back as data.
+"""Work in other processes: tasks that need torch, runs and sweeps.
 
-`nasviz.jobs.child` is what a child runs; nothing here imports it.
+A task is submitted as a request and comes back as a result, both plain data: `submit(Analyze(source=...))`.
+`nasviz.jobs.worker` is what a worker runs; nothing here imports it.
 """
 
-from nasviz.jobs.door import (
-    Door,
-    analyze,
-    close,
-    construct,
-    download,
-    export,
-    lesson,
-    preview,
-    reopen,
-    shared_door,
-    time_subnet,
-    time_vertices,
-    timm_names,
-    view_onnx,
-    warm,
-)
+from nasviz.jobs.client import TaskClient, close, shared_client, submit, warm_up
 from nasviz.jobs.engines import ENGINES, scheduler_of
-from nasviz.jobs.job import Job, JobState
+from nasviz.jobs.job import Job, JobState, Limits
 from nasviz.jobs.launch import cancel_run, is_starting, start_ablation, start_run
-from nasviz.jobs.process import Limits
 from nasviz.jobs.scheduling import Scheduler
 from nasviz.jobs.slots import Slot, local_slots, slots_of
 from nasviz.jobs.sweeping import start_sweep, stop_sweep
+from nasviz.jobs.tasks import (
+    Analysis,
+    Analyze,
+    Comparison,
+    Construct,
+    Constructed,
+    Download,
+    Export,
+    Exported,
+    ExportedFile,
+    ExportFormat,
+    Latency,
+    Lesson,
+    Preview,
+    Reopen,
+    Reopened,
+    Request,
+    TimeSubnet,
+    TimeVertices,
+    Timing,
+    TimmNames,
+    ViewOnnx,
+)
 from nasviz.jobs.trust import require_trusted, trust_only
 
 __all__ = [
     "ENGINES",
-    "Door",
+    "Analysis",
+    "Analyze",
+    "Comparison",
+    "Construct",
+    "Constructed",
+    "Download",
+    "Export",
+    "ExportFormat",
+    "Exported",
+    "ExportedFile",
     "Job",
     "JobState",
+    "Latency",
+    "Lesson",
     "Limits",
+    "Preview",
+    "Reopen",
+    "Reopened",
+    "Request",
     "Scheduler",
     "Slot",
-    "analyze",
+    "TaskClient",
+    "TimeSubnet",
+    "TimeVertices",
+    "Timing",
+    "TimmNames",
+    "ViewOnnx",
     "cancel_run",
     "close",
-    "construct",
-    "download",
-    "export",
     "is_starting",
-    "lesson",
     "local_slots",
-    "preview",
-    "reopen",
     "require_trusted",
     "scheduler_of",
-    "shared_door",
+    "shared_client",
     "slots_of",
     "start_ablation",
     "start_run",
     "start_sweep",
     "stop_sweep",
-    "time_subnet",
-    "time_vertices",
-    "timm_names",
+    "submit",
     "trust_only",
-    "view_onnx",
-    "warm",
+    "warm_up",
 ]

@@ -1,47 +1,60 @@
-"""One piece of work in a child process, as its asker sees it: state, progress, result, cancel.
+"""One task in a worker process, as its client sees it: state, progress, result, cancellation.
 
-A job is written to by the thread that serves it and read by anybody. It ends once, in one of three ways;
-being cancelled is not an error.
+A job is written to by the thread that serves it and read by any other. It ends once, in one of three ways;
+a cancelled job is not an error.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+import psutil
 
 from nasviz.errors import JobError
 
-__all__ = ["Job", "JobState"]
+__all__ = ["Job", "JobState", "Limits"]
 
 JobState = Literal["running", "done", "failed", "cancelled"]
+ResultT = TypeVar("ResultT")
 
 
-class Job:
-    """Work that was handed in; waiting for its turn counts as running.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Time and memory limits of one task."""
+
+    time_s: float = 300.0
+    memory_mb: int = max(4096, psutil.virtual_memory().total * 3 // 4 // 2**20)
+    """Resident memory of the worker and of the processes it has started, in MiB."""
+
+
+class Job(Generic[ResultT]):
+    """A task that was submitted; waiting in a queue counts as running.
 
     Args:
-        task: What is done, as the child's table of tasks names it.
-        on_done: Called with the result, before anybody can see it.
+        task: Name of the task.
+        on_done: Called with the result before any reader can see it.
 
     Examples:
-        >>> job = Job("analyze")
-        >>> job.report(0.5, "tracing")
-        >>> job.finish({"vertices": 24})
+        >>> job = Job[int]("count")
+        >>> job.report(0.5, "counting")
+        >>> job.finish(24)
         >>> job.state, job.progress, job.require()
-        ('done', 1.0, {'vertices': 24})
+        ('done', 1.0, 24)
     """
 
-    def __init__(self, task: str, on_done: Callable[[dict[str, Any]], None] | None = None) -> None:
+    def __init__(self, task: str, on_done: Callable[[ResultT], None] | None = None) -> None:
         self.task = task
         self._on_done = on_done
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._asked_to_cancel = threading.Event()
+        self._cancel_requested = threading.Event()
         self._state: JobState = "running"
         self._progress: float | None = None
         self._message = "waiting for its turn"
-        self._result: dict[str, Any] | None = None
+        self._result: ResultT | None = None
         self._error: str | None = None
         self._kind: str | None = None
 
@@ -55,17 +68,17 @@ class Job:
 
     @property
     def progress(self) -> float | None:
-        """Share that is done, in [0, 1]; None where nobody can tell."""
+        """Completed share in [0, 1]; None if unknown."""
         return self._progress
 
     @property
     def message(self) -> str:
-        """What is being done, in a few words."""
+        """What the worker is doing, in a few words."""
         return self._message
 
     @property
-    def result(self) -> dict[str, Any] | None:
-        """What came out; None unless the job is done."""
+    def result(self) -> ResultT | None:
+        """The result; None unless the job is done."""
         return self._result
 
     @property
@@ -75,27 +88,27 @@ class Job:
 
     @property
     def error_kind(self) -> str | None:
-        """Class of the error that the child raised, such as `TraceError`."""
+        """Class of the error that the worker raised, such as `TraceError`."""
         return self._kind
 
     @property
-    def is_asked_to_cancel(self) -> bool:
-        """Whether somebody wants it to stop."""
-        return self._asked_to_cancel.is_set()
+    def is_cancel_requested(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._cancel_requested.is_set()
 
     def cancel(self) -> None:
-        """Ask for an end. Nothing happens where the job has ended already."""
-        self._asked_to_cancel.set()
+        """Request an end. A job that has ended is left as it is."""
+        self._cancel_requested.set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end, at most `timeout` seconds; whether it has come."""
+        """Wait for the end, at most `timeout` seconds; return whether it has come."""
         return self._ended.wait(timeout)
 
-    def require(self) -> dict[str, Any]:
-        """Wait for the result.
+    def require(self) -> ResultT:
+        """Wait for the result and return it.
 
         Raises:
-            JobError: The job failed, with the child's own words, or was cancelled.
+            JobError: The job failed, with the worker's own words, or was cancelled.
         """
         self.wait()
         if self._result is None:
@@ -103,11 +116,11 @@ class Job:
         return self._result
 
     def report(self, progress: float | None, message: str) -> None:
-        """Say how far it is."""
+        """Set the progress."""
         if self._state == "running":
             self._progress, self._message = progress, message
 
-    def finish(self, result: dict[str, Any]) -> None:
+    def finish(self, result: ResultT) -> None:
         """End with a result."""
         if self._on_done is not None:
             self._on_done(result)
@@ -118,14 +131,14 @@ class Job:
         self._end("failed", error=error, kind=kind)
 
     def stop(self) -> None:
-        """End because somebody asked for it."""
+        """End as cancelled."""
         self._end("cancelled")
 
     def _end(
         self,
         state: JobState,
         *,
-        result: dict[str, Any] | None = None,
+        result: ResultT | None = None,
         error: str | None = None,
         kind: str | None = None,
     ) -> None:

@@ -1,8 +1,7 @@
-"""A child process that answers requests over its pipes, watched for time and memory.
+"""A worker process that answers calls over its pipes, watched for time and memory.
 
-The limit of address space that an operating system offers is of no use here, because torch with CUDA reserves
-far more than it touches. So the resident memory is read now and then, and a child that passes its limit is
-killed.
+The operating system's limit on address space is of no use here, because torch with CUDA reserves far more
+than it touches. So the resident memory is polled, and a worker that exceeds its limit is killed.
 """
 
 from __future__ import annotations
@@ -16,49 +15,43 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psutil
+from pydantic import ValidationError
 
 import nasviz
-from nasviz.jobs.job import Job
-from nasviz.jobs.protocol import Event, Request, read_event, write_line
+from nasviz.errors import NasvizError
+from nasviz.jobs.job import Job, Limits
+from nasviz.jobs.protocol import Call, Event, Trusted, read_event, write_line
+from nasviz.jobs.tasks import Request
 
-__all__ = ["DEFAULT_MEMORY_MB", "WARM", "ChildProcess", "Limits", "environment"]
+__all__ = ["WARM", "WorkerProcess", "environment"]
 
-LOOK_EVERY_S = 0.1
+POLL_S = 0.1
 WARM = "--warm"
-"""Tells a child to make itself ready before it is asked for anything."""
-DEFAULT_MEMORY_MB = max(4096, psutil.virtual_memory().total * 3 // 4 // 2**20)
+"""Option of a worker: load and trace a small network before the first call."""
 _NUMBERS = itertools.count()
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much a piece of work may take."""
-
-    time_s: float = 300.0
-    memory_mb: int = DEFAULT_MEMORY_MB
-    """Resident memory of the child and of what it has started, in MiB."""
-
-
 def environment() -> dict[str, str]:
-    """The same, with the folder of this package in front of the path: a bare clone works too."""
+    """Return the environment of a child process, with this package first on PYTHONPATH.
+
+    So a bare clone works without being installed.
+    """
     home = str(Path(nasviz.__file__).parents[1])
     path = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH", ""))))
     return os.environ | {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-class ChildProcess:
-    """Runs `python -m nasviz.jobs.child` and hands it one request at a time.
+class WorkerProcess:
+    """Runs `python -m MODULE` and sends it one call at a time.
 
-    It ends at the end of its input: with `close`, and also when this process ends in whatever way.
+    The worker ends at the end of its input: with `close`, and also when this process ends in whatever way.
     """
 
-    def __init__(self, module: str = "nasviz.jobs.child", *arguments: str) -> None:
+    def __init__(self, module: str, *arguments: str) -> None:
         self._log = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  (closed by `close`)
         # -P: what lies in the working directory must not stand in for an installed package.
         self._process = subprocess.Popen(
@@ -72,55 +65,55 @@ class ChildProcess:
         )
         self._is_ready = False
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self._reader = threading.Thread(target=self._read, name="nasviz-child-reader", daemon=True)
+        self._reader = threading.Thread(target=self._read, name="nasviz-worker-reader", daemon=True)
         self._reader.start()
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Process id of the worker."""
         return self._process.pid
 
     @property
     def is_alive(self) -> bool:
-        """Whether it still runs."""
+        """Whether the worker still runs."""
         return self._process.poll() is None
 
-    def serve(self, job: Job, arguments: Mapping[str, Any], limits: Limits) -> bool:
-        """Let the child do the work of `job`; whether the child can be asked again afterwards."""
-        request = Request(next(_NUMBERS), job.task, dict(arguments))
+    def serve(self, job: Job[Any], request: Request[Any], trusted: Trusted, limits: Limits) -> bool:
+        """Let the worker carry out a task; return whether the worker can be called again afterwards."""
+        call = Call(next(_NUMBERS), request.task_name(), request.model_dump(mode="json"), trusted)
         deadline = time.monotonic() + limits.time_s
-        # Child and server share the position in the log, so this starts a new page for both.
+        # Worker and server share the position in the log file, so this empties it for both.
         self._log.seek(0)
         self._log.truncate()
-        # The channel is closed from the other side when the child has died between two requests.
+        # The pipe is closed at its other end if the worker has died between two calls.
         with contextlib.suppress(OSError):
             assert self._process.stdin is not None
-            self._process.stdin.write(write_line(request))
+            self._process.stdin.write(write_line(call))
             self._process.stdin.flush()
         job.report(None, "at work" if self._is_ready else "loading torch")
         while True:
-            if job.is_asked_to_cancel:
+            if job.is_cancel_requested:
                 self.close()
                 job.stop()
                 return False
-            if why := self._over(limits, deadline):
+            if why := self._exceeded(limits, deadline):
                 self.close()
                 job.fail(f"{job.task} {why}", "LimitError")
                 return False
             try:
-                event = self._events.get(timeout=LOOK_EVERY_S)
+                event = self._events.get(timeout=POLL_S)
             except queue.Empty:
                 continue
             if event is None:
-                job.fail(self._obituary(job), "ChildCrashed")
+                job.fail(self._crash_message(job), "WorkerCrashed")
                 self.close()
                 return False
             self._is_ready = True
-            if event.id == request.id and _pass_on(event, job):
+            if event.id == call.id and _pass_on(event, job, request):
                 return True
 
     def close(self) -> None:
-        """End the child and what it has started, at once, and leave no zombie; again is no harm."""
+        """Kill the worker and its descendants at once, and leave no zombie. Calling it twice is harmless."""
         with contextlib.suppress(psutil.Error):
             for descendant in psutil.Process(self.pid).children(recursive=True):
                 with contextlib.suppress(psutil.Error):
@@ -130,7 +123,7 @@ class ChildProcess:
         with contextlib.suppress(OSError):
             assert self._process.stdin is not None
             self._process.stdin.close()
-        # A process that user code has cut loose may still hold the channel: do not wait for that one.
+        # A process that user code has detached may still hold the pipe: do not wait for that one.
         self._reader.join(timeout=2.0)
         if not self._reader.is_alive():
             assert self._process.stdout is not None
@@ -144,8 +137,8 @@ class ChildProcess:
                 self._events.put(event)
         self._events.put(None)
 
-    def _over(self, limits: Limits, deadline: float) -> str | None:
-        """Which limit the child has passed, in words."""
+    def _exceeded(self, limits: Limits, deadline: float) -> str | None:
+        """Return which limit the worker has exceeded, in words; None for none."""
         if time.monotonic() > deadline:
             return f"took longer than its limit of {limits.time_s:g} s and was stopped"
         memory_mb = self._memory_mb()
@@ -165,8 +158,8 @@ class ChildProcess:
                     total += member.memory_info().rss
         return total / 2**20
 
-    def _obituary(self, job: Job) -> str:
-        """That the child has died, how, and its last words."""
+    def _crash_message(self, job: Job[Any]) -> str:
+        """Return how the worker has died, with the last line of its log."""
         code = self._process.wait()
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
         size = self._log.seek(0, os.SEEK_END)
@@ -176,14 +169,19 @@ class ChildProcess:
         return f"the process that did {job.task} ended {how} before it was done{words}"
 
 
-def _pass_on(event: Event, job: Job) -> bool:
-    """Tell the job; whether it has ended with that."""
+def _pass_on(event: Event, job: Job[Any], request: Request[Any]) -> bool:
+    """Update the job; return whether that was its end."""
     match event.kind:
         case "progress":
             job.report(event.progress, event.message)
             return False
         case "done":
-            job.finish(event.result or {})
+            try:
+                result = request.result_type().model_validate(event.result)
+            except (ValidationError, NasvizError) as error:
+                job.fail(f"the result of {job.task} is malformed: {error}", type(error).__name__)
+            else:
+                job.finish(result)
             return True
         case "failed":
             job.fail(event.message, event.error)

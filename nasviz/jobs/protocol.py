@@ -1,37 +1,45 @@
-"""What goes through the pipes between the server and a child: one JSON document a line.
+"""Messages between the server and a worker process: one JSON document per line.
 
-The server writes requests, the child answers each with any number of progress events and one last event. A
-line that is no such event is no answer: it is ignored, so that nothing a library prints can be taken for a
-result.
+The server writes calls; the worker answers each with any number of progress events and one last event. A
+line that is no event is ignored, so that nothing a library prints can be taken for a result.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-__all__ = ["Event", "Request", "read_event", "read_request", "write_line"]
+__all__ = ["Call", "Event", "Trusted", "read_call", "read_event", "write_line"]
 
 EventKind = Literal["ready", "progress", "done", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """Work for a child."""
+class Trusted:
+    """The user code that a task may import: from these folders, and never from inside the runs folder."""
+
+    folders: tuple[str, ...] = ()
+    runs: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a task."""
 
     id: int
     task: str
-    arguments: dict[str, Any] = field(default_factory=dict)
+    request: dict[str, Any]
+    trusted: Trusted = Trusted()
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """News from a child."""
+    """One answer of a worker."""
 
     kind: EventKind
     id: int = -1
-    """Of the request it answers; -1 for none."""
+    """Of the call that it answers; -1 for none."""
     progress: float | None = None
     message: str = ""
     """What is being done, or why it failed."""
@@ -40,13 +48,17 @@ class Event:
     result: dict[str, Any] | None = None
 
 
-def write_line(document: Request | Event) -> bytes:
-    """A document as a line; NaN and infinities are refused, for they are not JSON."""
+def write_line(document: Call | Event) -> bytes:
+    """Return a document as a line.
+
+    Raises:
+        ValueError: It holds NaN or an infinity, which JSON does not have; pydantic writes them as null.
+    """
     return json.dumps(asdict(document), allow_nan=False, separators=(",", ":")).encode() + b"\n"
 
 
 def read_event(line: bytes) -> Event | None:
-    """The event on a line; None for a line that holds none.
+    """Return the event on a line; None for a line that holds none.
 
     Examples:
         >>> read_event(write_line(Event("done", 3, result={"seconds": 0.5}))).result
@@ -64,6 +76,8 @@ def read_event(line: bytes) -> Event | None:
     return Event(**{name: value for name, value in document.items() if name in known})
 
 
-def read_request(line: bytes) -> Request:
-    """The request on a line."""
-    return Request(**json.loads(line))
+def read_call(line: bytes) -> Call:
+    """Return the call on a line."""
+    values = json.loads(line)
+    trusted = values.pop("trusted")
+    return Call(**values, trusted=Trusted(tuple(trusted["folders"]), trusted["runs"]))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nasviz.errors import NasvizError
+from nasviz.extensions import load_extensions
 from nasviz.jobs.engines import ENGINES, scheduler_of
 from nasviz.runs import Sweep
 
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--trust", action="append", default=[], metavar="DIR", help="folder that runs may import from"
     )
     args = parser.parse_args(arguments)
+    load_extensions()
     try:
         sweep = Sweep(args.folder.resolve())
         wanted = scheduler_of(

@@ -22,8 +22,8 @@ from nasviz.errors import (
     RunStateError,
     UntrustedCodeError,
 )
-from nasviz.jobs.judging import Judge
 from nasviz.jobs.launch import cancel_run, start_run
+from nasviz.jobs.median_stopping import MedianStopper
 from nasviz.jobs.slots import Slot
 from nasviz.runs import Run, Store, Sweep, SweepState, admit, lock, own_folders
 from nasviz.runs.ending import write_end
@@ -81,7 +81,7 @@ class Scheduler:
         self._left: deque[int] = deque()
         self._at_work: dict[int, str] = {}
         """Name of the slot in which each run is at work, by its place in the grid."""
-        self._judge = Judge(sweep) if sweep.settings.stop_hopeless else None
+        self._stopper = MedianStopper(sweep) if sweep.settings.stop_hopeless else None
         self._deaths: dict[int, list[int]] = {}
         """Step at which each worker of a run has died."""
 
@@ -115,8 +115,8 @@ class Scheduler:
             self._listener()
             self._sleep(LOOK_EVERY_S)
             self._look()
-            if self._judge is not None:
-                self._judge.look(self._at_work)
+            if self._stopper is not None:
+                self._stopper.look(self._at_work)
             self._take_stock()
         self.sweep.forget_request()
         self._listener()

@@ -1,7 +1,7 @@
-"""The loop of a child process: requests in, events out, an end when the input ends.
+"""The loop of a worker process: calls in, events out, an end when the input ends.
 
-The channel for events is taken away from the rest of the process before anything else is loaded: standard
-output becomes standard error, also for libraries in C, so nothing that is printed gets among the events.
+The channel for events is detached from the rest of the process before anything else is loaded: standard
+output becomes standard error, also for C libraries, so nothing that is printed can get among the events.
 """
 
 from __future__ import annotations
@@ -11,25 +11,62 @@ import queue
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+import typing
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+from pydantic import BaseModel
 
 import nasviz
 from nasviz.errors import NasvizError
-from nasviz.jobs.protocol import Event, Request, read_request, write_line
+from nasviz.jobs.protocol import Call, Event, read_call, write_line
+from nasviz.jobs.tasks import Request
+from nasviz.jobs.trust import require_allowed
 
-__all__ = ["Channel", "Report", "Task", "serve"]
+__all__ = ["Channel", "Report", "perform", "serve", "task"]
 
 
 class Report(Protocol):
-    """How a task says how far it is."""
+    """How a task reports its progress."""
 
     def __call__(self, progress: float | None, message: str) -> None:
-        """Send the share that is done and what is being done."""
+        """Send the completed share and what is being done."""
 
 
-Task = Callable[[Mapping[str, Any], Report], dict[str, Any]]
+RequestT = TypeVar("RequestT", bound=Request[Any])
+ResultT = TypeVar("ResultT", bound=BaseModel)
+_TASKS: dict[str, tuple[type[Request[Any]], Callable[[Any, Report], BaseModel]]] = {}
+
+
+def task(function: Callable[[RequestT, Report], ResultT]) -> Callable[[RequestT, Report], ResultT]:
+    """Register the function that carries out the task of its `request` annotation.
+
+    Raises:
+        TypeError: The function does not return what the request promises.
+    """
+    hints = typing.get_type_hints(function)
+    request: type[Request[Any]] = hints["request"]
+    if hints["return"] is not request.result_type():
+        raise TypeError(f"{function.__name__} must return {request.result_type().__name__}")
+    _TASKS[request.task_name()] = request, function
+    return function
+
+
+def perform(call: Call, report: Report) -> dict[str, Any]:
+    """Carry out a call and return its result as plain data.
+
+    This process imports the code that a request names, so it is checked here, for every task.
+
+    NaN and infinities become None, because JSON does not have them.
+
+    Raises:
+        UntrustedCodeError: The request names code that it may not import.
+    """
+    request_type, function = _TASKS[call.task]
+    request = request_type.model_validate(call.request)
+    require_allowed(request, call.trusted)
+    return function(request, report).model_dump(mode="json")
 
 
 class Channel:
@@ -43,49 +80,48 @@ class Channel:
         """Write one event, whole.
 
         Raises:
-            ValueError: It holds a NaN, an infinity, or what is no plain data.
+            ValueError: It holds a NaN, an infinity, or a value that is not plain data.
         """
         line = memoryview(write_line(event))
         while line:
             line = line[os.write(self._descriptor, line) :]
 
 
-def serve(channel: Channel, tasks: Mapping[str, Task]) -> None:
-    """Answer requests in turn until the input ends; the process ends with it, whatever it is doing then."""
-    requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(requests,), daemon=True).start()
+def serve(channel: Channel) -> None:
+    """Answer calls in turn until the input ends; the process ends with it, whatever it is doing then."""
+    calls: queue.SimpleQueue[Call] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(calls,), daemon=True).start()
     channel.send(Event("ready"))
     while True:
-        _answer(requests.get(), tasks, channel)
+        _answer(calls.get(), channel)
 
 
-def _listen(requests: queue.SimpleQueue[Request]) -> None:
+def _listen(calls: queue.SimpleQueue[Call]) -> None:
     for line in sys.stdin.buffer:
-        requests.put(read_request(line))
-    # The server is gone: nobody waits for what is being computed.
+        calls.put(read_call(line))
+    # The server is gone, so nothing waits for the result.
     os._exit(0)
 
 
-def _answer(request: Request, tasks: Mapping[str, Task], channel: Channel) -> None:
+def _answer(call: Call, channel: Channel) -> None:
     def report(progress: float | None, message: str) -> None:
-        channel.send(Event("progress", request.id, progress, message))
+        channel.send(Event("progress", call.id, progress, message))
 
     try:
-        result = tasks[request.task](request.arguments, report)
-        channel.send(Event("done", request.id, result=result))
+        channel.send(Event("done", call.id, result=perform(call, report)))
     except NasvizError as error:
-        channel.send(Event("failed", request.id, message=str(error), error=type(error).__name__))
+        channel.send(Event("failed", call.id, message=str(error), error=type(error).__name__))
     except SystemExit as error:
-        words = f"the code asked for an end of its process: sys.exit({error.code!r})"
-        channel.send(Event("failed", request.id, message=words, error="SystemExit"))
+        words = f"the code called sys.exit({error.code!r})"
+        channel.send(Event("failed", call.id, message=words, error="SystemExit"))
     except Exception as error:
-        # The border of the process: a user's model may raise anything, and the asker has to be told.
+        # The process boundary: a user's model may raise anything, and the client has to learn of it.
         traceback.print_exc()
-        channel.send(Event("failed", request.id, message=_in_words(error), error=type(error).__name__))
+        channel.send(Event("failed", call.id, message=_in_words(error), error=type(error).__name__))
 
 
 def _in_words(error: Exception) -> str:
-    """An error with the last line of code outside this package and its libraries, where there is one."""
+    """Return an error with the last line of code outside this package and its libraries, if there is one."""
     home = str(Path(nasviz.__file__).parent)
     own = [
         frame

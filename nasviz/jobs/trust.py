@@ -1,29 +1,27 @@
-"""Whose Python the children and workers of this process may import.
+"""Whose Python the worker processes of this process may import.
 
-In a server, only code in folders that its operator named at the start. In a script or on the command line
-nobody calls `trust_only`: a network that is handed over as an object was named by the person who wrote that,
-and of a run folder only what this user has marked is followed (see `nasviz.runs.marks`).
+In a server: only code in folders that its operator named at the start (`trust_only`). In a script or on the
+command line there is no such limit: a network that is passed as an object was named by the author of the
+script. A run folder is followed only if it carries this user's mark (see `nasviz.runs.marks`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nasviz.catalog import NetworkSource
+from nasviz.jobs.protocol import Trusted
+from nasviz.jobs.tasks import Request
 from nasviz.runs import Run, RunSettings, Sweep, UserImport, imports_of, own_folders
 from nasviz.runs.trust import home_of, require_imports
 
-__all__ = ["TRUSTED", "Consent", "allow", "folders_for", "require_allowed", "require_trusted", "trust_only"]
-
-TRUSTED = "trusted"
-"""Argument of a request to a child: what it may import, as `allow` writes it."""
-
+__all__ = ["Consent", "allow", "folders_for", "require_allowed", "require_trusted", "trust_only"]
 
 Consent = Callable[[NetworkSource | UserImport], None]
-"""Raise ConsentNeededError where nobody has agreed to a network, or to the data or loss of a run."""
+"""Raises ConsentNeededError unless somebody has agreed to a network, or to the data or loss of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +37,20 @@ _policy: _Policy | None = None
 def trust_only(
     folders: Iterable[str | Path] | None, runs: Path | None = None, consent: Consent | None = None
 ) -> None:
-    """From here on, let this process start work with user code of these folders alone.
+    """Restrict the user code that this process may start to these folders.
 
     Args:
-        folders: Those that the operator named; None lifts the limit.
+        folders: Folders named by the operator; None lifts the limit.
         runs: Runs folder of the server, whose content is never trusted.
-        consent: Asked before work with a network, or with the data or loss of a run, begins; None where
-            the folders alone decide.
+        consent: Called before a task with a network, or with the data or loss of a run, starts. None if the
+            folders alone decide.
     """
     global _policy
     _policy = None if folders is None else _Policy(tuple(map(str, folders)), runs, consent)
 
 
 def require_trusted(asked: NetworkSource | RunSettings) -> None:
-    """Check that this process may start work with the user code of a network, or of a run's settings.
+    """Check that this process may start tasks with the user code of a network or of a run's settings.
 
     Raises:
         UntrustedCodeError: It lies in a folder that the operator did not name.
@@ -69,11 +67,11 @@ def folders_for(asked: Run | Sweep, trust: Iterable[str | Path] | None = None) -
 
     Args:
         asked: The run or sweep.
-        trust: Named for this start; None: those of this process, and in a process without a limit those that
-            the run names itself, where it carries this user's mark.
+        trust: Named for this start. None: those of this process; in a process without a limit those that the
+            run names itself, if it carries this user's mark.
 
     Raises:
-        UntrustedCodeError: This process may not start work with its code.
+        UntrustedCodeError: This process may not start its code.
         ConsentNeededError: Nobody has agreed to it yet.
     """
     if _policy is not None:
@@ -83,46 +81,47 @@ def folders_for(asked: Run | Sweep, trust: Iterable[str | Path] | None = None) -
     return own_folders(asked) if _policy is None else _policy.folders
 
 
-def allow(arguments: Mapping[str, Any], trust: Iterable[str | Path] | None = None) -> dict[str, Any] | None:
-    """Check everything that a request would import, and return what its child may import; None for nothing.
+def allow(request: Request[Any], trust: Iterable[str | Path] | None = None) -> Trusted | None:
+    """Check everything that a task would import; return what its worker may import, or None for nothing.
 
     Args:
-        arguments: Of the request.
+        request: The task.
         trust: Named for a run in it; see `folders_for`.
 
     Raises:
-        UntrustedCodeError: It would import code that is not trusted.
-        ConsentNeededError: Nobody has agreed yet to import that, or to work of that size.
+        UntrustedCodeError: The task would import code that is not trusted.
+        ConsentNeededError: Nobody has agreed yet to that import, or to a task of that size.
     """
-    imports = _imports(arguments)
-    networks = [NetworkSource.from_json(arguments["source"])] if "source" in arguments else []
-    if "run" in arguments and (network := Run(Path(arguments["run"])).settings.network).is_callable:
-        networks.append(network)
+    imports, run = _imports(request), request.imported_run()
+    networks = _networks(request)
+    if run is not None and (network := Run(run).settings.network).is_callable:
+        networks += (network,)
     _require_consent(networks, imports)
     if not imports:
         return None
-    runs = _policy.runs if _policy is not None else None
+    folders: tuple[str, ...]
     if _policy is not None:
         folders = _policy.folders
-    elif "run" in arguments:
-        folders = folders_for(Run(Path(arguments["run"])), trust)
+    elif run is not None:
+        folders = folders_for(Run(run), trust)
     else:
         folders = tuple(folder for item in imports for folder in item.folders)
-    found = {"folders": list(folders), "runs": None if runs is None else str(runs)}
-    require_allowed(dict(arguments) | {TRUSTED: found})
-    return found
+    runs = _policy.runs if _policy is not None else None
+    trusted = Trusted(folders, None if runs is None else str(runs))
+    require_allowed(request, trusted)
+    return trusted
 
 
 def _require(asked: Iterable[NetworkSource | RunSettings]) -> None:
     for one in asked:
-        # Of a run only code is asked about: its size was seen by the person who starts it.
+        # The size of a run's network was seen by the person who starts it: only its code needs consent.
         network = one if isinstance(one, NetworkSource) else one.network
         is_asked = isinstance(one, NetworkSource) or network.is_callable
         _require_consent((network,) if is_asked else (), imports_of(one))
 
 
 def _require_consent(networks: Iterable[NetworkSource], imports: Iterable[UserImport]) -> None:
-    """Check trust, then consent: nobody is asked about what could not run anyway."""
+    """Check trust, then consent: a person is not asked about what could not run anyway."""
     if _policy is None:
         return
     imports = tuple(imports)
@@ -135,30 +134,28 @@ def _require_consent(networks: Iterable[NetworkSource], imports: Iterable[UserIm
                 _policy.consent(item)
 
 
-def require_allowed(arguments: Mapping[str, Any]) -> None:
-    """Check, in the process that imports, that a request names code of the folders in `TRUSTED` alone.
+def require_allowed(request: Request[Any], trusted: Trusted) -> None:
+    """Check, in the process that imports, that a task names only trusted code.
 
     Raises:
-        UntrustedCodeError: It names other code. A request that names no folders may import none.
+        UntrustedCodeError: It names other code; without trusted folders it may name none.
     """
-    trusted = arguments.get(TRUSTED) or {}
-    runs = [Path(trusted["runs"])] if trusted.get("runs") else []
-    runs += [home_of(Path(arguments["run"]))] if "run" in arguments else []
-    imports = _imports(arguments)
-    for place in (None, *runs):
-        require_imports(imports, trusted.get("folders", ()), runs=place)
+    run = request.imported_run()
+    places = [None if trusted.runs is None else Path(trusted.runs), None if run is None else home_of(run)]
+    imports = _imports(request)
+    for place in dict.fromkeys((None, *places)):
+        require_imports(imports, trusted.folders, runs=place)
 
 
-def _imports(arguments: Mapping[str, Any]) -> tuple[UserImport, ...]:
-    """Every callable that a request names: of its network, its data, its loss and its run."""
-    found: list[UserImport] = []
-    if "source" in arguments:
-        found += imports_of(NetworkSource.from_json(arguments["source"]))
-    if "run" in arguments:
-        found += imports_of(Run(Path(arguments["run"])).settings)
-    # Tasks that can import data or a loss say where from; to the others the name of the data is only a name.
-    for role in ("data", "loss"):
-        name = arguments.get(role)
-        if "trust" in arguments and isinstance(name, str) and ":" in name:
-            found.append(UserImport(role, name, tuple(arguments["trust"])))
+def _networks(request: Request[Any]) -> tuple[NetworkSource, ...]:
+    return tuple(value for _, value in request if isinstance(value, NetworkSource))
+
+
+def _imports(request: Request[Any]) -> tuple[UserImport, ...]:
+    """Return every callable that a task imports: its networks, its data, and what its run names."""
+    found = [item for network in _networks(request) for item in imports_of(network)]
+    if (run := request.imported_run()) is not None:
+        found += imports_of(Run(run).settings)
+    if (data := request.imported_data()) is not None:
+        found.append(data)
     return tuple(found)

@@ -2,55 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from nasviz.catalog import HOW_TO_WRITE, DataFacts, Entry, NetworkSource, Value
+from nasviz.catalog import HOW_TO_WRITE, NETWORKS, REGISTERED, DataFacts, Entry, NetworkSource, Value, resolve
 from nasviz.errors import InvalidSettingError
-from nasviz.models.darts import Darts
-from nasviz.models.darts_v2 import DartsV2
-from nasviz.models.demonet import DemoNet
 from nasviz.models.example_inputs import EXAMPLE_BATCH, drawn_inputs, returned_inputs
-from nasviz.models.mlp_digits import MlpDigits
-from nasviz.models.nas_bench_201 import NasBench201
-from nasviz.models.preresnet_164 import PreResNet
 from nasviz.models.recurrent import RecurrentStep
-from nasviz.models.regnet_800m import regnet_800m
-from nasviz.models.stacked_unets import StackedUnets
-from nasviz.models.super_resnet import ONE_M, TWO_M, SuperResNet
 from nasviz.models.timm_networks import build_timm
 from nasviz.models.torchvision_networks import build_torchvision
-from nasviz.models.user_code import build_from_user_code
+from nasviz.models.user_code import build_from_user_code, call_with, takes
 from nasviz.models.weights import load_weights
 from nasviz.subnet.feed import example_inputs, known_inputs
 from nasviz.subnet.files import load
 
 __all__ = ["build", "create", "from_catalog", "names"]
 
-_ZOO: Mapping[str, Callable[..., nn.Module]] = {
-    "demonet": DemoNet,
-    "stacked_unets": StackedUnets,
-    "darts_8": Darts,
-    "darts_14": Darts,
-    "darts_v2": DartsV2,
-    "super_resnet_1m": partial(SuperResNet, ONE_M),
-    "super_resnet_2m": partial(SuperResNet, TWO_M),
-    "regnet_800m": regnet_800m,
-    "nas_bench_201": NasBench201,
-    "preresnet_164": PreResNet,
-    "mlp_digits": MlpDigits,
-}
 TEXT = "text"
 """Family of the networks that take one step along a text."""
 
 
 def names() -> tuple[str, ...]:
-    """The documents' networks. `create` also takes every classifier of torchvision, see `nasviz.catalog`."""
-    return (*_ZOO, "recurrent_cell")
+    """Return the documents' networks and the registered ones.
+
+    `create` also takes every classifier of torchvision, see `nasviz.catalog`.
+    """
+    return tuple(name for name, entry in NETWORKS.items() if entry.builder)
 
 
 def create(
@@ -145,17 +124,25 @@ def from_catalog(entry: Entry, source: NetworkSource, shape: tuple[int, ...], nu
     if entry.family == TEXT:
         step: dict[str, Any] = entry.complete(dict(source.settings))
         return RecurrentStep(num_classes, **step)
-    if entry.name not in _ZOO:
+    if not entry.builder:
         return build_torchvision(entry, shape, num_classes)
     if min(shape[1:]) < entry.least_size:
         raise InvalidSettingError(
             f"{entry.name} was asked to read images of {shape[1]}x{shape[2]}; the least it computes on is"
             f" {entry.least_size}x{entry.least_size}"
         )
-    settings: dict[str, Any] = entry.complete(dict(source.settings))
-    if entry.name == "mlp_digits":
-        settings["size"] = shape[1:]
-    return _ZOO[entry.name](num_classes=num_classes, in_channels=shape[0], **settings)
+    builder = resolve(entry.builder)
+    keywords = {"num_classes": num_classes, "in_channels": shape[0]} | entry.complete(dict(source.settings))
+    if entry.family != REGISTERED:
+        size = {"size": shape[1:]} if takes(builder, "size") else {}
+        model: nn.Module = builder(**keywords, **size)
+        return model
+    model = call_with(builder, entry.name, keywords, {"size": shape[1:]})
+    if not isinstance(model, nn.Module):
+        raise InvalidSettingError(
+            f"{entry.name} returned {type(model).__name__}; its function must return a torch.nn.Module"
+        )
+    return model
 
 
 def _example_inputs(source: NetworkSource, shape: tuple[int, ...] | None) -> tuple[Tensor]:

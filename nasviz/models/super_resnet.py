@@ -15,12 +15,22 @@ are those of that optimum, for 1 M and 2 M parameters.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from torch import Tensor, nn
 
 from nasviz.models.cells import total
 
-__all__ = ["ONE_M", "TWO_M", "Plan", "Stage", "SuperBottleneck", "SuperResNet"]
+__all__ = [
+    "ONE_M",
+    "TWO_M",
+    "Plan",
+    "Stage",
+    "SuperBottleneck",
+    "SuperResNet",
+    "super_resnet_1m",
+    "super_resnet_2m",
+]
 
 KERNELS = (3, 5, 7)
 
@@ -178,3 +188,7 @@ class SuperResNet(nn.Module):
 
 def _scaled(base: int, width: float) -> int:
     return max(1, round(base * width))
+
+
+super_resnet_1m = partial(SuperResNet, ONE_M)
+super_resnet_2m = partial(SuperResNet, TWO_M)

@@ -21,7 +21,7 @@ from nasviz.catalog import NetworkSource
 from nasviz.catalog.user_modules import find_module, is_own_file
 from nasviz.errors import InvalidSettingError
 
-__all__ = ["build_from_user_code", "call_with", "import_callable"]
+__all__ = ["build_from_user_code", "call_with", "import_callable", "takes"]
 
 
 def build_from_user_code(source: NetworkSource, num_classes: int | None) -> tuple[nn.Module, Any]:
@@ -63,7 +63,7 @@ def call_with(target: Any, name: str, keywords: Mapping[str, Any], offered: Mapp
     Raises:
         InvalidSettingError: It raises anything.
     """
-    taken = {key: value for key, value in offered.items() if key not in keywords and _takes(target, key)}
+    taken = {key: value for key, value in offered.items() if key not in keywords and takes(target, key)}
     try:
         return target(**keywords, **taken)
     except (Exception, SystemExit) as error:  # the user's code may raise anything
@@ -189,7 +189,8 @@ def _call(target: Any, source: NetworkSource, num_classes: int | None) -> Any:
     return call_with(target, source.name, dict(source.settings), offered)
 
 
-def _takes(target: Callable[..., Any], name: str) -> bool:
+def takes(target: Callable[..., Any], name: str) -> bool:
+    """Return whether a callable has an argument of this name."""
     try:
         return name in inspect.signature(target).parameters
     except (TypeError, ValueError):

@@ -11,11 +11,11 @@ import re
 from collections.abc import Callable
 from math import inf
 
+from nasviz.graph.behaviour import INPUT, KEEPS, NOTHING, OTHER, Behaviour, product_at_zero, sum_at_zero
 from nasviz.graph.operator_table import OPERATORS, VALUE_AT_ZERO, AtZero, operator
 from nasviz.graph.trace_graph import Attribute
 from nasviz.onnx_viewer.values import Call, Values
 from nasviz.onnx_viewer.weighted import WEIGHTED, Description
-from nasviz.trace.behaviour import INPUT, KEEPS, NOTHING, OTHER, Behaviour, product_at_zero, sum_at_zero
 
 __all__ = ["describe", "value_operands"]
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
+import onnx_ir as ir
+
 from nasviz.errors import OnnxError
 from nasviz.onnx_viewer.folding import fold_shapes
 from nasviz.onnx_viewer.names import first_line, plain
@@ -35,7 +37,7 @@ OPEN_IMAGE, OPEN_LENGTH = 224, 128
 class OnnxFile:
     """A checked model, with a shape for every value that has one."""
 
-    model: onnx.ModelProto
+    model: ir.Model
     batch: int
     """Size of the first axis of the inputs, as the shapes have it."""
     is_batch_open: bool
@@ -48,7 +50,7 @@ class OnnxFile:
     @property
     def opset(self) -> int:
         """Version of the standard operators."""
-        return max((o.version for o in self.model.opset_import if _is_standard(o.domain)), default=0)
+        return max((v for domain, v in self.model.opset_imports.items() if _is_standard(domain)), default=0)
 
 
 def with_shapes(model: onnx.ModelProto) -> OnnxFile:
@@ -77,7 +79,11 @@ def with_shapes(model: onnx.ModelProto) -> OnnxFile:
             found.graph.value_info.append(value)
         else:
             known[value.name].metadata_props.extend(value.metadata_props)
-    return OnnxFile(found, batch, is_open, repeated, notes)
+    try:
+        read = ir.from_proto(found)
+    except (ValueError, KeyError, TypeError, NotImplementedError) as error:
+        raise OnnxError(f"this ONNX file cannot be read: {first_line(error)}") from None
+    return OnnxFile(read, batch, is_open, repeated, notes)
 
 
 def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:

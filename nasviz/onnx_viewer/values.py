@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from nasviz.onnx_viewer.folding import numbers_of
-from nasviz.onnx_viewer.shapes import LARGEST_CONSTANT, OnnxFile, shape_of
-from nasviz.trace.behaviour import INPUT, OTHER, PARAMETER, ZERO, Behaviour, product_at_zero
+import onnx_ir as ir
+from onnx_ir.analysis import analyze_implicit_usage
 
-if TYPE_CHECKING:
-    import onnx
+from nasviz.errors import OnnxError
+from nasviz.graph.behaviour import INPUT, OTHER, PARAMETER, ZERO, Behaviour, product_at_zero
+from nasviz.onnx_viewer.names import first_line, plain
+from nasviz.onnx_viewer.shapes import LARGEST_CONSTANT, OnnxFile
 
 __all__ = ["Call", "Values", "calls_of"]
 
@@ -46,40 +47,36 @@ class Call:
         return self.inputs[index] if index < len(self.inputs) else ""
 
 
-def calls_of(graph: onnx.GraphProto) -> list[Call]:
-    """The nodes of a graph, in its order, which is topological."""
-    from onnx import helper
-
+def calls_of(graph: ir.Graph) -> list[Call]:
+    """Return the nodes of a graph, in its order, which is topological."""
+    captured = analyze_implicit_usage(graph)
     calls = []
-    for node in graph.node:
-        attributes, captured = {}, dict[str, None]()
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                captured |= dict.fromkeys(_captured(inner))
-            value = helper.get_attribute_value(attribute)
-            attributes[attribute.name] = value.decode(errors="replace") if isinstance(value, bytes) else value
+    for node in graph:
+        inner = [part for attribute in node.attributes.values() for part in _graphs(attribute)]
+        extra = sorted({value.name or "" for part in inner for value in captured[part]})
+        inputs = [value.name or "" if value is not None else "" for value in node.inputs]
         calls.append(
             Call(
                 op=node.op_type,
-                inputs=(*node.input, *(name for name in captured if name not in node.input)),
-                outputs=tuple(node.output),
-                name=node.name,
+                inputs=(*inputs, *(name for name in extra if name not in inputs)),
+                outputs=tuple(value.name or "" for value in node.outputs),
+                name=node.name or "",
                 domain="" if node.domain == "ai.onnx" else node.domain,
-                attributes=attributes,
-                namespace=next((p.value for p in node.metadata_props if p.key == "namespace"), ""),
+                attributes={name: _plain(attribute) for name, attribute in node.attributes.items()},
+                namespace=node.metadata_props.get("namespace", ""),
             )
         )
     return calls
 
 
-def _captured(graph: onnx.GraphProto) -> Iterator[str]:
-    """Values that a graph inside a node takes from outside."""
-    own = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
-    for node in graph.node:
-        inner = (g for a in node.attribute for part in (a.g, *a.graphs) for g in _captured(part))
-        yield from (name for name in (*node.input, *inner) if name and name not in own)
-        own.update(node.output)
-    yield from (value.name for value in graph.output if value.name not in own)
+def _graphs(attribute: ir.Attr) -> Sequence[ir.Graph]:
+    if attribute.type == ir.AttributeType.GRAPH:
+        return (attribute.as_graph(),)
+    return attribute.as_graphs() if attribute.type == ir.AttributeType.GRAPHS else ()
+
+
+def _plain(attribute: ir.Attr) -> Any:
+    return list(attribute.value) if isinstance(attribute.value, tuple) else attribute.value
 
 
 class Values:
@@ -88,8 +85,8 @@ class Values:
     def __init__(self, file: OnnxFile, calls: list[Call]) -> None:
         graph = file.model.graph
         self.batch, self.is_batch_open = file.batch, file.is_batch_open
-        self.tensors = {tensor.name: tensor for tensor in graph.initializer}
-        self.inputs = [value.name for value in graph.input if value.name not in self.tensors]
+        self.tensors = {name: value.const_value for name, value in graph.initializers.items()}
+        self.inputs = [value.name or "" for value in graph.inputs if value.name not in self.tensors]
         self.makers = {name: call for call in calls for name in call.outputs if name}
         self.dependent = set(self.inputs)
         for call in calls:
@@ -98,11 +95,9 @@ class Values:
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._dtypes: dict[str, str] = {}
         self._kinds: dict[str, str] = {}
-        for value in (*graph.value_info, *graph.input, *graph.output):
+        values = [*graph.inputs, *graph.initializers.values()]
+        for value in (*values, *(output for node in graph for output in node.outputs)):
             self._note(value)
-        for tensor in graph.initializer:
-            self._shapes[tensor.name] = tuple(tensor.dims)
-            self._dtypes[tensor.name] = _dtype(tensor.data_type)
         self._computed: dict[str, Behaviour | None] = {}
         for call in calls:
             if call.outputs[:1] and call.outputs[0] not in self.dependent:
@@ -139,11 +134,18 @@ class Values:
         return prod(sizes) // (self.batch if has_batch else 1)
 
     def constant(self, name: str) -> list[Any] | None:
-        """The numbers of a small tensor that is given in the file, in one list; None for any other value."""
+        """Return the numbers of a small tensor of the file as one list; None for any other value.
+
+        Raises:
+            OnnxError: The tensor holds more or fewer numbers than its shape says.
+        """
         tensor = self._tensor(name)
-        if tensor is None or prod(tensor.dims) > LARGEST_CONSTANT:
+        if tensor is None or prod(tensor.shape.numpy()) > LARGEST_CONSTANT:
             return None
-        numbers: list[Any] = numbers_of(tensor).ravel().tolist()
+        try:
+            numbers: list[Any] = tensor.numpy().ravel().tolist()
+        except (ValueError, TypeError) as error:
+            raise OnnxError(f"the tensor {plain(name)} of this file: {first_line(error)}") from None
         return numbers
 
     def is_parameter(self, name: str, *, is_weight: bool = False) -> bool:
@@ -158,7 +160,7 @@ class Values:
         if is_weight:
             return True
         tensor = self.tensors.get(name)
-        return tensor is not None and self.dtype(name) in _FLOATS and prod(tensor.dims) > 1
+        return tensor is not None and self.dtype(name) in _FLOATS and tensor.size > 1
 
     def roots(self, name: str) -> Iterator[str]:
         """Tensors of the file that a value without input is made of."""
@@ -205,22 +207,17 @@ class Values:
             return ZERO if numbers is not None and not any(numbers) else OTHER
         return self._computed.get(name, OTHER)
 
-    def _tensor(self, name: str) -> onnx.TensorProto | None:
+    def _tensor(self, name: str) -> ir.TensorProtocol | None:
         if name in self.tensors:
-            found: onnx.TensorProto = self.tensors[name]
-            return found
+            return self.tensors[name]
         call = self.makers.get(name)
         if call is None or call.op != "Constant" or call.domain:
             return None
-        from onnx import TensorProto, helper
-
-        given: Mapping[str, Any] = call.attributes
-        for key, kind in (("value_int", TensorProto.INT64), ("value_float", TensorProto.FLOAT)):
+        given = call.attributes
+        for key in ("value_int", "value_ints", "value_float", "value_floats"):
             if key in given:
-                return helper.make_tensor(name, kind, [], [given[key]])
-            if f"{key}s" in given:
-                return helper.make_tensor(name, kind, [len(given[f"{key}s"])], list(given[f"{key}s"]))
-        tensor: onnx.TensorProto | None = given.get("value")
+                return ir.tensor(given[key])
+        tensor: ir.TensorProtocol | None = given.get("value")
         return tensor
 
     def _factor_of(self, call: Call) -> Behaviour | None:
@@ -233,15 +230,17 @@ class Values:
             return product_at_zero(self.factor(operand) for operand in call.inputs)
         return OTHER
 
-    def _note(self, value: onnx.ValueInfoProto) -> None:
-        kind = "pkg.torch.export.graph_signature.InputSpec.kind"
-        for item in value.metadata_props:
-            if item.key == kind and item.value in ("PARAMETER", "BUFFER"):
-                self._kinds[value.name] = item.value
-        if (shape := shape_of(value)) is not None:
-            self._shapes[value.name] = shape
-        if value.type.HasField("tensor_type"):
-            self._dtypes[value.name] = _dtype(value.type.tensor_type.elem_type)
+    def _note(self, value: ir.Value) -> None:
+        name, tensor = value.name or "", value.const_value
+        kind = value.metadata_props.get("pkg.torch.export.graph_signature.InputSpec.kind")
+        if kind in ("PARAMETER", "BUFFER"):
+            self._kinds[name] = kind
+        # What the file says of the shape of a tensor that it holds is optional.
+        shape, dtype = (value.shape, value.dtype) if tensor is None else (tensor.shape, tensor.dtype)
+        if shape is not None:
+            self._shapes[name] = tuple(size if isinstance(size, int) else -1 for size in shape)
+        if dtype is not None:
+            self._dtypes[name] = _DTYPES.get(dtype.name.lower(), dtype.name.lower())
 
     def _batch_axis(self, call: Call, name: str) -> int | None:
         """The axis of a result that runs over the batch, followed from its first operand with one."""
@@ -275,10 +274,3 @@ class Values:
     def _is_batch(self, size: int) -> bool:
         """A batch that the file left open may have been multiplied by the heads or windows of an example."""
         return size == self.batch or (self.is_batch_open and size > 0 and size % self.batch == 0)
-
-
-def _dtype(number: int) -> str:
-    from onnx import TensorProto
-
-    name = TensorProto.DataType.Name(number).lower() if number in TensorProto.DataType.values() else ""
-    return _DTYPES.get(name, name)

@@ -15,13 +15,12 @@ from pathlib import Path
 
 from nasviz.errors import OnnxError
 from nasviz.graph.trace_graph import Input, Output, TraceGraph, Vertex
-from nasviz.onnx_viewer.files import open_onnx
+from nasviz.onnx_viewer.files import Limits, open_onnx
 from nasviz.onnx_viewer.names import Place, leaves, modules_of, place_of, plain, unique
 from nasviz.onnx_viewer.operators import describe, value_operands
 from nasviz.onnx_viewer.shapes import OnnxFile
 from nasviz.onnx_viewer.values import Call, Values, calls_of
 from nasviz.onnx_viewer.weighted import Description
-from nasviz.onnx_viewer.wire import Limits
 
 __all__ = ["OnnxView", "read_onnx", "view_onnx"]
 
@@ -41,7 +40,7 @@ class OnnxView:
 def read_onnx(path: Path | str, limits: Limits | None = None) -> TraceGraph:
     """The network of an ONNX file as a trace graph.
 
-    The file is parsed here, in this process: for one that nobody vouches for use `nasviz.jobs.view_onnx`.
+    The file is parsed here, in this process: for one that nobody vouches for use `nasviz.jobs.ViewOnnx`.
 
     Raises:
         OnnxError: The file is no ONNX, damaged, too large, contradicts itself or needs other files.
@@ -62,7 +61,7 @@ def view_onnx(path: Path | str, limits: Limits | None = None, *, name: str | Non
     """
     file = open_onnx(path, limits, name=name)
     model = file.model
-    producer = plain(f"{model.producer_name} {model.producer_version}".strip(), 60)
+    producer = plain(f"{model.producer_name or ''} {model.producer_version or ''}".strip(), 60)
     reader = _Reader(file)
     title = plain(model.graph.name or Path(name or path).stem, 60)
     graph = reader.graph(f"{title} (ONNX opset {file.opset}{f', {producer}' if producer else ''})")
@@ -82,7 +81,7 @@ class _Reader:
         graph = file.model.graph
         calls = calls_of(graph)
         self.values = Values(file, calls)
-        self.outputs = [value.name for value in graph.output]
+        self.outputs = [value.name or "" for value in graph.outputs]
         self.alias: dict[str, str] = {}
         kept = self._without_copies(calls)
         self.calls = self._live(_fused(kept, [self._source(v) for v in self.outputs]))

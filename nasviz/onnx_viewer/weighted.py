@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
 
-from nasviz.graph.trace_graph import Attribute
-from nasviz.onnx_viewer.values import Call, Values
-from nasviz.trace.behaviour import (
+from nasviz.graph.behaviour import (
     NOTHING,
     OTHER,
     ZERO,
@@ -16,6 +14,8 @@ from nasviz.trace.behaviour import (
     product_at_zero,
     sum_at_zero,
 )
+from nasviz.graph.trace_graph import Attribute
+from nasviz.onnx_viewer.values import Call, Values
 
 __all__ = ["WEIGHTED", "Description"]
 

@@ -12,8 +12,8 @@ from nasviz.runs import lock
 from nasviz.runs.checking import check_run
 from nasviz.runs.damage import as_damage, described
 from nasviz.runs.files import CONFIG
-from nasviz.runs.hopeless import verdict_on
 from nasviz.runs.labels import Labels
+from nasviz.runs.median_rule import verdict_on
 from nasviz.runs.run import Run, State
 from nasviz.runs.tail import read_position
 from nasviz.settings import RunSettings

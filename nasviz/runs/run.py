@@ -24,9 +24,9 @@ from nasviz.runs.files import (
     read_table,
     require_folder,
 )
-from nasviz.runs.hopeless import clear_hopeless
 from nasviz.runs.labels import Labels, read_labels, write_labels
 from nasviz.runs.marks import is_marked
+from nasviz.runs.median_rule import clear_hopeless
 from nasviz.runs.records import Tail
 from nasviz.runs.requests import Request, forget_request, write_request
 from nasviz.runs.subnets import located

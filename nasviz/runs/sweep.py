@@ -22,10 +22,10 @@ from nasviz.runs.damage import as_damage
 from nasviz.runs.documents import is_table, is_time, or_none
 from nasviz.runs.files import CONFIG, PID, has_config, is_file, read_table, require_folder
 from nasviz.runs.grid import Axis, Point, expand, settings_of
-from nasviz.runs.hopeless import verdict_on
 from nasviz.runs.labels import Labels, read_labels, write_labels
 from nasviz.runs.listing import RunSummary, summarize
 from nasviz.runs.marks import is_marked
+from nasviz.runs.median_rule import verdict_on
 from nasviz.runs.requests import forget_request, read_request, write_request
 from nasviz.runs.run import Run
 from nasviz.runs.subnets import located, placeless
@@ -65,7 +65,7 @@ class SweepSettings:
     bisection: BisectionSettings | None = None
     """In place of axes: a search for the mu that leaves so many groups, one run after the other."""
     stop_hopeless: bool = False
-    """Whether runs are stopped by the median rule; see `nasviz.runs.hopeless`."""
+    """Whether runs are stopped by the median rule; see `nasviz.runs.median_rule`."""
 
     def __post_init__(self) -> None:
         plain = tuple(tuple(_plain(point) for point in points) for points in self.axes)

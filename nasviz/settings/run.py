@@ -350,7 +350,8 @@ class RunSettings(Settings):
     def _check_together(self) -> Self:
         """Check what follows from several settings."""
         if not (self.data in DATASETS or CALLABLE.fullmatch(self.data)):
-            raise self._refuse("data")
+            names = ", ".join(DATASETS)  # with those that were registered since this class was made
+            raise self._refuse("data", f"one of {names}, or a callable, written package.module:callable")
         if self.loss is not None and not CALLABLE.fullmatch(self.loss):
             raise self._refuse("loss")
         for name in ("data", "loss"):

@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from nasviz.graph.operator_table import AtZero, operator
-from nasviz.trace.behaviour import (
+from nasviz.graph.behaviour import (
     INPUT,
     KEEPS,
     NOTHING,
@@ -23,6 +22,7 @@ from nasviz.trace.behaviour import (
     product_at_zero,
     sum_at_zero,
 )
+from nasviz.graph.operator_table import AtZero, operator
 from nasviz.trace.calls import arguments, nodes_in, operator_name, value_of
 
 __all__ = ["ZeroRules"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nasviz.errors import NasvizError
+from nasviz.extensions import load_extensions
 from nasviz.runs import Run, Writer, admit
 from nasviz.train.worker import read_back
 
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="folder of the run")
     parser.add_argument("--trust", action="append", default=[], metavar="DIR", help="as for the worker")
     args = parser.parse_args(arguments)
+    load_extensions()
     if MEETING not in os.environ:
         raise SystemExit("this is one process of several: `nasviz train --nproc N` starts all of them")
     run = Run(args.folder)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nasviz.errors import NasvizError, TrainingError
+from nasviz.extensions import load_extensions
 from nasviz.runs import EndState, Run, Writer, admit
 from nasviz.runs.requests import read_request
 from nasviz.runs.stopping import stop_on_signals
@@ -117,6 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="folder that the run may import Python from (default: none)",
     )
     args = parser.parse_args(arguments)
+    load_extensions()
     folder: Path = args.folder
     try:
         run = Run(folder.resolve())

@@ -12,7 +12,7 @@ __all__ = ["ask_for_leave", "changes"]
 
 def changes() -> tuple[str, ...]:
     """Return how training the traced network differs from training the original."""
-    return session.require_analysis().changed_training
+    return session.require_analysis().result.changed_training
 
 
 def ask_for_leave() -> bool:

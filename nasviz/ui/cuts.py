@@ -70,9 +70,9 @@ class Cut:
         return keep_subnet(options().runs, source, run_id=self.run.id if self.run else None)
 
     @property
-    def inputs(self) -> list[tuple[int, ...]]:
+    def inputs(self) -> tuple[tuple[int, ...], ...]:
         """Shapes of the inputs, batch first."""
-        return [i.shape for i in self.space.trace.inputs]
+        return tuple(i.shape for i in self.space.trace.inputs)
 
     @property
     def accuracies(self) -> tuple[float, float] | None:
@@ -134,9 +134,9 @@ def small_space(cut: Cut) -> SearchSpace | None:
     state = session.current()
     key = f"reopen {cut.folder} {cut.plan.selected} {cut.plan.gates}"
     if key not in state.jobs:
-        state.jobs[key] = jobs.reopen(cut.folder, cut.inputs)
-    result = work.shown(key, "Loading the sub-network", cache=state.jobs)
-    return None if result is None else SearchSpace.from_json(result["space"])
+        state.jobs[key] = jobs.submit(jobs.Reopen(folder=cut.folder, inputs=cut.inputs))
+    result: jobs.Reopened | None = work.shown(key, "Loading the sub-network", cache=state.jobs)
+    return None if result is None else result.space
 
 
 def _from_run(key: str) -> Cut | None:
@@ -205,21 +205,23 @@ def _constructed(run: Run | None, space: SearchSpace, plan: ConstructionPlan) ->
     if name not in state.jobs:
         if not st.button("Construct", type="primary", icon=":material/content_cut:", key="cut-it"):
             return None
-        target: Any = source if run is None else run.folder
-        state.jobs[name] = jobs.construct(
-            target,
-            plan.selected,
-            gates=plan.gates,
-            folder=_folder(name),
-            protect=list(map(protection_text, space.protect)),
-            collapse=space.collapse,
+        state.jobs[name] = jobs.submit(
+            jobs.Construct(
+                run=None if run is None else run.folder,
+                source=source if run is None else None,
+                erased=plan.selected,
+                gates=plan.gates,
+                folder=_folder(name),
+                protect=tuple(map(protection_text, space.protect)),
+                collapse=space.collapse,
+            )
         )
         st.rerun()  # removes the button, so that the elements below keep their positions
-    result = work.shown(name, "Constructing", cache=state.jobs)
+    result: jobs.Constructed | None = work.shown(name, "Constructing", cache=state.jobs)
     if result is None:
         return None
     title = f"{session.title(source)}, manual selection"
-    return Cut(title, Path(result["folder"]), space, plan, result["report"], source, run)
+    return Cut(title, result.folder, space, plan, result.report, source, run)
 
 
 def _folder(name: str) -> Path:

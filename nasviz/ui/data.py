@@ -100,7 +100,7 @@ def ask_folder(facts: DataFacts, key: str, *, is_known: bool = False) -> tuple[s
         icon=":material/download:",
         key=f"{key}.{facts.name}",
     ):
-        known[job] = jobs.download(facts.name, folder)
+        known[job] = jobs.submit(jobs.Download(data=facts.name, folder=Path(folder)))
         st.rerun()
     return folder, f"copy the files of {title} into the folder"
 

@@ -7,8 +7,6 @@ import json
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
@@ -97,22 +95,25 @@ def _network_offers(cut: Cut) -> list[Offer]:
         " operators are kept.",
     )
     keep("export.simplify", simplify)
-    onnx = "onnx" if simplify else "onnx_plain"
+    onnx: jobs.ExportFormat = "onnx" if simplify else "onnx_plain"
     key = f"export {onnx} {cut.folder} {cut.plan.selected} {cut.plan.gates}"
     if key not in state.jobs:
         of_run = cut.run.folder if cut.run is not None and cut.folder.parent == cut.run.folder else None
-        state.jobs[key] = jobs.export(cut.folder, cut.inputs, (onnx, "source", "pt2"), run=of_run)
-    result = work.shown(key, "Writing and verifying", cache=state.jobs)
+        state.jobs[key] = jobs.submit(
+            jobs.Export(folder=cut.folder, inputs=cut.inputs, formats=(onnx, "source", "pt2"), run=of_run)
+        )
+    result: jobs.Exported | None = work.shown(key, "Writing and verifying", cache=state.jobs)
     if result is None:
         return []
-    st.caption(inert(f"The sub-network: {result['full']}."))
+    st.caption(inert(f"The sub-network: {result.full}."))
     offers = []
-    for kind, make in ((onnx, _onnx), ("source", _source), ("pt2", _pt2)):
-        facts = result["files"].get(kind, {})
-        if facts.get("error"):
-            st.error(inert(facts["error"]), icon=":material/error:")
-        elif facts:
-            offers.append(make(cut, facts))
+    writers: tuple[tuple[jobs.ExportFormat, Callable[[Cut, jobs.ExportedFile], Offer]], ...]
+    writers = (onnx, _onnx), ("source", _source), ("pt2", _pt2)
+    for kind, make in writers:
+        if kind in result.errors:
+            st.error(inert(result.errors[kind]), icon=":material/error:")
+        elif kind in result.files:
+            offers.append(make(cut, result.files[kind]))
     return offers
 
 
@@ -134,11 +135,11 @@ def _imported(cut: Cut) -> Offer:
     return Offer("Python and weights", description, "model.zip", "application/zip", pack, SOURCE_CODE)
 
 
-def _onnx(cut: Cut, facts: dict[str, Any]) -> Offer:
-    path = Path(facts["path"])
+def _onnx(cut: Cut, file: jobs.ExportedFile) -> Offer:
+    path = file.path
     return Offer(
         "ONNX",
-        f"Any batch size, {facts['nodes']} nodes. {_checked(facts, 'Run with onnxruntime')}",
+        f"Any batch size, {file.nodes} nodes. {_checked(file, 'Run with onnxruntime')}",
         path.name,
         "application/octet-stream",
         path.read_bytes,
@@ -146,11 +147,11 @@ def _onnx(cut: Cut, facts: dict[str, Any]) -> Offer:
     )
 
 
-def _pt2(cut: Cut, facts: dict[str, Any]) -> Offer:
-    path = Path(facts["path"])
+def _pt2(cut: Cut, file: jobs.ExportedFile) -> Offer:
+    path = file.path
     return Offer(
         "torch.export",
-        f"A .pt2 program for torch, any batch size. {_checked(facts, 'Read back')} Only load .pt2 files from"
+        f"A .pt2 program for torch, any batch size. {_checked(file, 'Read back')} Only load .pt2 files from"
         " trusted sources: torch may unpickle parts of them.",
         path.name,
         "application/octet-stream",
@@ -164,11 +165,11 @@ def _four(cut: Cut) -> str:
     return "4, " + ", ".join(str(size) for size in cut.space.trace.inputs[0].shape[1:])
 
 
-def _source(cut: Cut, facts: dict[str, Any]) -> Offer:
-    path = Path(facts["path"])
+def _source(cut: Cut, file: jobs.ExportedFile) -> Offer:
+    path = file.path
     return Offer(
         "Python and weights",
-        f"Zip of model.py, which does not need nasviz, and safetensors weights. {_checked(facts, 'Run')}",
+        f"Zip of model.py, which does not need nasviz, and safetensors weights. {_checked(file, 'Run')}",
         path.name,
         "application/zip",
         path.read_bytes,
@@ -176,10 +177,10 @@ def _source(cut: Cut, facts: dict[str, Any]) -> Offer:
     )
 
 
-def _checked(facts: dict[str, Any], how: str) -> str:
-    error = float(facts["max_relative_error"])
+def _checked(file: jobs.ExportedFile, how: str) -> str:
+    error = file.max_relative_error
     difference = "no difference" if error == 0 else f"a difference of {power_of_ten(error)}"
-    return f"{how} and compared with the sub-network: {difference}. {size(facts['bytes'])}."
+    return f"{how} and compared with the sub-network: {difference}. {size(file.bytes)}."
 
 
 def _report_offers(cut: Cut) -> list[Offer]:

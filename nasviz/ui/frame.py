@@ -173,7 +173,7 @@ def open_page(title: str) -> None:
     except NasvizError as error:
         st.error(f"Invalid start of the app: {error}")
         st.stop()
-    jobs.warm()
+    jobs.warm_up()
     address.read_link()
     with st.sidebar:
         _sidebar()

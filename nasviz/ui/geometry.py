@@ -1,4 +1,4 @@
-"""Numerical lessons, computed in a child process by the training code."""
+"""Numerical lessons, computed in a worker process by the training code."""
 
 from __future__ import annotations
 
@@ -170,9 +170,10 @@ def relaxation() -> None:
 
 
 def _compute(lesson: str, **numbers: Any) -> dict[str, Any]:
-    """Return the result of a lesson; takes a fraction of a second once the child process is warm."""
+    """Return the result of a lesson; takes a fraction of a second once the worker is warm."""
     cache = session.current().jobs
     key = f"lesson {lesson} {numbers}"
     for old in [k for k in cache if k.startswith("lesson ") and k != key][:-16]:
         del cache[old]
-    return work.require(key, lambda: jobs.lesson(lesson, **numbers), "Computing", cache=cache)
+    request = jobs.Lesson(name=lesson, numbers=numbers)
+    return work.require(key, lambda: jobs.submit(request), "Computing", cache=cache).values

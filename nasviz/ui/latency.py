@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import streamlit as st
 
 from nasviz import jobs
@@ -28,22 +25,23 @@ def before_and_after(cut: Cut) -> None:
         st.caption("Times forward passes of both networks alternately, in a separate process.")
         if not st.button("Measure latency", icon=":material/timer:", key="measure-latency"):
             return
-        state.jobs[key] = jobs.time_subnet(cut.source, cut.folder, data=cut.data, batch_size=batch_size)
-    result = work.shown(key, "Measuring latency", cache=state.jobs)
+        state.jobs[key] = jobs.submit(
+            jobs.TimeSubnet(source=cut.source, folder=cut.folder, data=cut.data, batch_size=batch_size)
+        )
+    result: jobs.Comparison | None = work.shown(key, "Measuring latency", cache=state.jobs)
     if result is None:
         return
-    full, small = result["full"], result["subnet"]
-    saved = small["median_ms"] / full["median_ms"] - 1
-    st.metric("Forward pass", _milliseconds(small["median_ms"]), f"{saved:+.1%}", delta_color="inverse")
+    full, small, table = result.full, result.subnet, result.table
+    saved = small.median_ms / full.median_ms - 1
+    st.metric("Forward pass", _milliseconds(small.median_ms), f"{saved:+.1%}", delta_color="inverse")
     st.caption(
         f"Full network {_spread(full)}, sub-network {_spread(small)}: median and half the interquartile range"
-        f" of {small['num_repeats']} passes, batch of {small['batch_size']}, on {small['device']}."
+        f" of {small.num_repeats} passes, batch of {small.batch_size}, on {small.device}."
     )
-    table = LatencyTable.from_json(result["table"])
-    estimate = table.after(cut.plan) * full["median_ms"] / table.whole_ms
+    estimate = table.after(cut.plan) * full.median_ms / table.whole_ms
     st.caption(
         f"Estimate from the sum of the operators: {_milliseconds(estimate)}"
-        f" ({estimate / small['median_ms'] - 1:+.1%})."
+        f" ({estimate / small.median_ms - 1:+.1%})."
     )
     if st.button("Measure again", icon=":material/refresh:", key="measure-again"):
         del state.jobs[key]
@@ -57,11 +55,11 @@ def table_of(source: NetworkSource) -> LatencyTable | None:
     if key not in state.jobs:
         if not st.button("Measure latency", icon=":material/timer:", key="measure-vertices"):
             return None
-        state.jobs[key] = jobs.time_vertices(source, batch_size=batch_size)
-    result = work.shown(key, "Measuring latency", cache=state.jobs)
+        state.jobs[key] = jobs.submit(jobs.TimeVertices(source=source, batch_size=batch_size))
+    result: jobs.Timing | None = work.shown(key, "Measuring latency", cache=state.jobs)
     if result is None:
         return None
-    table = LatencyTable.from_json(result["table"])
+    table = result.table
     st.caption(
         f"The full network takes {_milliseconds(table.whole_ms)} for a batch of {table.batch_size} on"
         f" {table.device}. The latency of a sub-network is estimated as the sum of its operators."
@@ -76,8 +74,8 @@ def _batch_size(place: str) -> int:
     return int(chosen)
 
 
-def _spread(latency: Mapping[str, Any]) -> str:
-    return f"{_milliseconds(latency['median_ms'])} ± {latency['iqr_ms'] / 2:.2g}"
+def _spread(latency: jobs.Latency) -> str:
+    return f"{_milliseconds(latency.median_ms)} ± {latency.iqr_ms / 2:.2g}"
 
 
 def _milliseconds(value: float) -> str:

@@ -88,20 +88,20 @@ def facts() -> None:
                 "Largest relative difference between the outputs of the traced and the original network.",
             ),
             "Load time" if isinstance(analysis.source, OnnxFile) else "Trace time": (
-                f"{analysis.seconds:.2f} s",
+                f"{analysis.result.seconds:.2f} s",
                 "Time for building or loading, tracing, comparing and segmenting.",
             ),
         }
     )
-    st.caption(f"Traced by {inert(analysis.rung)}.{_free(analysis)}")
+    st.caption(f"Traced by {inert(analysis.result.rung)}.{_free(analysis)}")
     if space.collapse or space.protect:
         _constraints(space)
     if not isinstance(analysis.source, OnnxFile):
         published.compare(analysis.source, trace)
-    for warning in analysis.warnings:
-        if warning not in analysis.changed_training:
+    for warning in analysis.result.warnings:
+        if warning not in analysis.result.changed_training:
             st.warning(sentence(warning), icon=":material/warning:")
-    for change in analysis.changed_training:
+    for change in analysis.result.changed_training:
         words = f"The traced network trains differently from the original: {sentence(change)}"
         st.warning(words, icon=":material/warning:")
     if not space.removable:
@@ -120,17 +120,17 @@ def _metrics(values: Mapping[str, tuple[str, str]]) -> None:
 
 
 def _exactness(analysis: Analysis) -> str:
-    if not analysis.parity:
+    if not analysis.result.parity:
         return "not compared"
-    worst = max(analysis.parity.values())
+    worst = max(analysis.result.parity.values())
     return "exact" if worst == 0 else power_of_ten(worst)
 
 
 def _free(analysis: Analysis) -> str:
     """Return a sentence on the dynamic axes of the inputs."""
-    if not analysis.free_axes:
+    if not analysis.result.free_axes:
         return ""
-    return f" Dynamic axes of the inputs: {inert(axes_text(analysis.free_axes))}."
+    return f" Dynamic axes of the inputs: {inert(axes_text(analysis.result.free_axes))}."
 
 
 def _constraints(space: SearchSpace) -> None:
@@ -173,7 +173,9 @@ def _timm() -> None:
         )
         return
     cache = session.current().jobs
-    names = work.require("timm", jobs.timm_names, "Listing the networks of timm", cache=cache)["names"]
+    request = jobs.TimmNames()
+    listed = work.require("timm", lambda: jobs.submit(request), "Listing the networks of timm", cache=cache)
+    names = listed.names
     choices = session.current().choices
     known = choices.get("timm", "resnet18")
     index = names.index(known) if known in names else 0

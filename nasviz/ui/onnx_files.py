@@ -1,7 +1,7 @@
 """Bounded store of uploaded ONNX files, kept until the server stops.
 
-Files are stored under generated names; the original name is only displayed. Files are parsed in a child
-process (`nasviz.jobs.view_onnx`), never here.
+Files are stored under generated names; the original name is only displayed. Files are parsed in a worker
+process (`nasviz.jobs.ViewOnnx`), never here.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from nasviz.catalog import CALLABLE
 from nasviz.catalog.user_modules import find_module
 from nasviz.errors import InvalidSettingError
+from nasviz.extensions import load_extensions, take_option
 from nasviz.runs.trust import warn_of_runs_inside
 from nasviz.settings.server import SERVER
 
@@ -127,8 +128,12 @@ def _token(text: str | None) -> str | None:
 
 @lru_cache(maxsize=1)
 def options() -> Options:
-    """Return the options of this server; warn if the folder of runs is inside a trusted folder."""
-    found = parse(sys.argv[1:])
+    """Load the extensions of this server and return its other options.
+
+    Warns if the folder of runs is inside a trusted folder.
+    """
+    found = parse(take_option(sys.argv[1:]))
+    load_extensions()
     if (words := warn_of_runs_inside(found.trust, found.runs)) is not None:
         print(f"nasviz: {words}", file=sys.stderr, flush=True)  # noqa: T201 (to the operator's terminal)
     return found

@@ -39,7 +39,7 @@ def scored(
         seed: Seed of the batch and of random scores.
     """
     cache = session.current().jobs
-    protect = list(map(protection_text, space.protect))
+    protect = tuple(map(protection_text, space.protect))
     place = dict(data or {"data": "digits"})
     name, folder, trust = place["data"], place.get("data_folder"), place.get("trust", ())
     asked = f"preview {source} {name} {folder}"
@@ -51,19 +51,21 @@ def scored(
             "Compute scores", icon=":material/calculate:", key=f"score.{key}"
         ):
             return None
-        cache[key] = jobs.preview(
-            source,
-            name,
-            saliency=saliency,
-            seed=seed,
-            batch_size=BATCH_SIZE,
-            data_folder=folder,
-            trust=trust,
-            protect=protect,
-            collapse=space.collapse,
+        cache[key] = jobs.submit(
+            jobs.Preview(
+                source=source,
+                data=name,
+                saliency=saliency,
+                seed=seed,
+                batch_size=BATCH_SIZE,
+                data_folder=folder,
+                trust=trust,
+                protect=protect,
+                collapse=space.collapse,
+            )
         )
     result = work.shown(key, f"Scoring by {SALIENCIES[saliency].title}", cache=cache)
-    return None if result is None else {int(i): float(score) for i, score in result["scores"]}
+    return None if result is None else dict(result.scores)
 
 
 def choose(key: str, default: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -61,17 +60,15 @@ class Analysis:
     """Result of tracing a network, as data."""
 
     source: Source
-    space: SearchSpace
-    """Search space without constraints."""
+    result: jobs.Analysis
+    """Result of the worker."""
     key: str
     """Cache key of the trace."""
-    parity: Mapping[str, Any] = field(default_factory=dict)
-    rung: str = ""
-    warnings: tuple[str, ...] = ()
-    changed_training: tuple[str, ...] = ()
-    """Differences between training the traced network and training the original."""
-    free_axes: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    seconds: float = 0.0
+
+    @property
+    def space(self) -> SearchSpace:
+        """Search space without constraints."""
+        return self.result.space
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +108,7 @@ class Session:
     """Undo history of the constraints, most recent last."""
     choices: dict[str, Any] = field(default_factory=dict)
     """Persistent widget values by widget key."""
-    jobs: dict[str, jobs.Job] = field(default_factory=dict)
+    jobs: dict[str, jobs.Job[Any]] = field(default_factory=dict)
     notice: str | None = None
     """Message shown once, at the top of the next page."""
     guarded: SearchSpace | None = None
@@ -218,23 +215,15 @@ def require_analysis() -> Analysis:
             f"analyze {source}", lambda: _analyze(source), f"{doing} {inert(source.name)}", cache=state.jobs
         )
         state.analysis = Analysis(
-            source=source,
-            space=SearchSpace.from_json(result["space"]),
-            key=hashlib.sha256(json.dumps(result["space"]["trace"]).encode()).hexdigest(),
-            parity=result["parity"],
-            rung=result["rung"],
-            warnings=tuple(result["warnings"]),
-            changed_training=tuple(result["changed_training"]),
-            free_axes=result["free_axes"],
-            seconds=result["seconds"],
+            source, result, hashlib.sha256(json.dumps(result.space.trace.to_json()).encode()).hexdigest()
         )
     return state.analysis
 
 
-def _analyze(source: Source) -> jobs.Job:
+def _analyze(source: Source) -> jobs.Job[jobs.Analysis]:
     if isinstance(source, OnnxFile):
-        return jobs.view_onnx(upload_store().path(source), name=source.name)
-    return jobs.analyze(source)
+        return jobs.submit(jobs.ViewOnnx(path=upload_store().path(source), name=source.name))
+    return jobs.submit(jobs.Analyze(source=source))
 
 
 def space() -> SearchSpace:

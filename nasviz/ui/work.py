@@ -1,9 +1,9 @@
-"""Jobs of child processes on a page: progress bar, stop button and error message."""
+"""Jobs of worker processes on a page: progress bar, stop button and error message."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
-from typing import Any
+from typing import Any, TypeVar
 
 import streamlit as st
 
@@ -15,21 +15,22 @@ __all__ = ["require", "shown"]
 PATIENCE_S = 1.0
 """Wait before a progress bar is shown, so that it does not flicker for short jobs."""
 REFRESH_S = 0.3
+ResultT = TypeVar("ResultT")
 
 
 def require(
-    key: str, start: Callable[[], Job], title: str, *, cache: MutableMapping[str, Job]
-) -> dict[str, Any]:
+    key: str, start: Callable[[], Job[ResultT]], title: str, *, cache: MutableMapping[str, Job[Any]]
+) -> ResultT:
     """Return the result of a job; until it is ready, show its progress and stop the page."""
     if key not in cache:
         cache[key] = start()
-    result = shown(key, title, cache=cache)
+    result: ResultT | None = shown(key, title, cache=cache)
     if result is None:
         st.stop()
     return result
 
 
-def shown(key: str, title: str, *, cache: MutableMapping[str, Job]) -> dict[str, Any] | None:
+def shown(key: str, title: str, *, cache: MutableMapping[str, Job[Any]]) -> Any:
     """Return the result of a started job, or None after showing its state."""
     job = cache[key]
     job.wait(PATIENCE_S)
@@ -49,7 +50,7 @@ def shown(key: str, title: str, *, cache: MutableMapping[str, Job]) -> dict[str,
 
 
 @st.fragment(run_every=REFRESH_S)
-def _watch(job: Job, title: str) -> None:
+def _watch(job: Job[Any], title: str) -> None:
     if job.state != "running":
         st.rerun()
     text = f"{title}: {inert(job.message)} …"

@@ -11,6 +11,7 @@ import streamlit as st
 from nasviz.catalog import Entry, NetworkSource
 from nasviz.draw.labels import count
 from nasviz.ui import session
+from nasviz.ui.escaping import inert
 
 __all__ = ["cards"]
 
@@ -33,10 +34,7 @@ def _card(entry: Entry) -> None:
     if picture := _picture(entry.name):
         st.html(picture)
     st.markdown(f"**{entry.title}**", help=entry.summary)
-    known = entry.published
-    most = f"K up to {known['max_sparsity']:.0f}" if known["max_sparsity"] else "no removable structures"
-    sizes = f"{count(known['params'])} parameters · {count(known['macs'])} MACs"
-    st.caption("  \n".join(filter(None, (sizes, most, _printed(entry)))))
+    st.caption("  \n".join(filter(None, (*_counted(entry), _printed(entry)))))
     st.button(
         "Open" if not is_open else "Opened",
         key=f"open.{entry.name}",
@@ -45,6 +43,15 @@ def _card(entry: Entry) -> None:
         on_click=session.open_network,
         args=(NetworkSource(entry.name),),
     )
+
+
+def _counted(entry: Entry) -> tuple[str, ...]:
+    """Return the sizes of a network; for a registered network its summary."""
+    known = entry.published
+    if not known:
+        return (inert(entry.summary),)
+    most = f"K up to {known['max_sparsity']:.0f}" if known["max_sparsity"] else "no removable structures"
+    return f"{count(known['params'])} parameters · {count(known['macs'])} MACs", most
 
 
 def _printed(entry: Entry) -> str:

@@ -23,7 +23,6 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from nasviz import jobs
 from nasviz.catalog import NetworkSource
-from nasviz.graph import SearchSpace
 from nasviz.runs import Run, RunSettings, StepRecord, Store, Writer
 from nasviz.runs.files import SPACE, write_json
 from tests.browser.conftest import Server, settle, start_server
@@ -197,7 +196,7 @@ def _live(page: Page, server: Server) -> None:
 def _large(page: Page, server: Server) -> None:
     """Half a minute beside a record that grows as that of DARTS with 14 cells would, all scores changing."""
     source = NetworkSource("darts_14")
-    space = SearchSpace.from_json(jobs.analyze(source).require()["space"])
+    space = jobs.submit(jobs.Analyze(source=source)).require().space
     run = Store(server.runs).create(RunSettings.of(network=source))
     write_json(run.folder / SPACE, space.to_json())
     stop = threading.Event()

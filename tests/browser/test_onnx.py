@@ -10,7 +10,7 @@ from onnx import helper
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Server, on_page, picture, settle, show
-from tests.trace.onnx_models import conv_tensors, model, weight, written
+from tests.onnx_viewer.models import conv_tensors, model, weight, written
 
 EVIL = (
     "![x](http://127.0.0.1:9/p.png) <img src=http://127.0.0.1:9/q.png onerror=alert(1)>"

@@ -6,7 +6,7 @@ from pathlib import Path
 from onnx import helper
 
 from tests.cli.conftest import Command
-from tests.trace.onnx_models import conv, conv_tensors, model, written
+from tests.onnx_viewer.models import conv, conv_tensors, model, written
 
 
 def test_a_file_is_told_like_a_network(nasviz: Command, tmp_path: Path) -> None:

@@ -64,18 +64,18 @@ def test_the_child_that_refused_them_all_serves_the_next_one(
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # flips the default, where it is left to it
     canary = tmp_path / "canary"
     try:
-        jobs.analyze(SOURCE).require()
-        pid = jobs.shared_door().warm_pid
+        jobs.submit(jobs.Analyze(source=SOURCE)).require()
+        pid = jobs.shared_client().pool.warm_pid
         for number, (make, words) in enumerate(WEIGHTS.values()):
             folder = tmp_path / str(number)
             folder.mkdir()
             path = make(folder, canary)
             source = NetworkSource("demonet", weights=str(path), settings={"width": 0.05})
             with pytest.raises((JobError, WeightsError), match=words):
-                jobs.analyze(source).require()
+                jobs.submit(jobs.Analyze(source=source)).require()
         other = NetworkSource("demonet", settings={"width": 0.06})
-        assert jobs.analyze(other).require()["space"]
-        assert jobs.shared_door().warm_pid == pid, "the child was lost on the way"
+        assert jobs.submit(jobs.Analyze(source=other)).require().space
+        assert jobs.shared_client().pool.warm_pid == pid, "the child was lost on the way"
         assert not canary.exists()
     finally:
         jobs.close()

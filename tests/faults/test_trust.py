@@ -19,7 +19,6 @@ from nasviz import jobs
 from nasviz.catalog import NetworkSource
 from nasviz.cli import main
 from nasviz.errors import InvalidSettingError, RunStateError, UntrustedCodeError
-from nasviz.jobs.trust import TRUSTED
 from nasviz.runs import (
     Run,
     RunSettings,
@@ -423,56 +422,57 @@ def test_the_key_is_for_its_user_alone(tmp_path: Path, runs: Path) -> None:
     assert not (tmp_path / "runs" / run.id / KEY_FILE).exists()
 
 
-# ---- jobs of children ----
+# ---- tasks of workers ----
 
 
-def requests(folder: Path, run: Run) -> dict[str, dict[str, Any]]:
-    """A request for each thing that may name code."""
-    plain, own = NetworkSource("demonet").to_json(), [str(folder)]
-    source = NetworkSource("evil:net", trust=tuple(own)).to_json()
-    wishes = {"protect": [], "collapse": []}
-    data = {"data": "evil:data", "data_folder": None, "trust": own, "seed": 0}
-    return {
-        "analyze": {"source": source} | wishes,
-        "preview": {"source": plain, "saliency": "snip", "batch_size": 4} | data | wishes,
-        "construct": {"run": str(run.folder), "erased": [], "gates": [], "folder": None},
-        "time_vertices": {"source": source, "data": None, "batch_size": 1, "device": "cpu"},
-    }
+def requests(folder: Path, run: Run) -> tuple[jobs.Request[Any], ...]:
+    """Return a request for each thing that may name code."""
+    plain, own = NetworkSource("demonet"), (str(folder),)
+    source = NetworkSource("evil:net", trust=own)
+    return (
+        jobs.Analyze(source=source),
+        jobs.Preview(source=plain, data="evil:data", trust=own, batch_size=4),
+        jobs.Construct(run=run.folder, erased=()),
+        jobs.TimeVertices(source=source, device="cpu"),
+    )
 
 
-def test_a_child_imports_only_what_its_request_allows(tmp_path: Path, runs: Path) -> None:
-    from nasviz.jobs.child import TASKS
+def test_a_worker_imports_only_what_its_request_allows(tmp_path: Path, runs: Path) -> None:
+    from nasviz.jobs.protocol import Call, Trusted
+    from nasviz.jobs.worker import perform
 
     canary = write_code(tmp_path / "code")
     run = strangers_run(runs, naming(tmp_path / "code"))
-    for task, arguments in requests(tmp_path / "code", run).items():
-        for trusted in ({}, {TRUSTED: None}, {TRUSTED: {"folders": [], "runs": None}}):
-            with pytest.raises(UntrustedCodeError):
-                TASKS[task](arguments | trusted, lambda share, words: None)
-        around = {"folders": [str(tmp_path)], "runs": str(tmp_path / "code")}
+    for request in requests(tmp_path / "code", run):
+
+        def call(trusted: Trusted, request: jobs.Request[Any] = request) -> None:
+            document = request.model_dump(mode="json")
+            perform(Call(0, request.task_name(), document, trusted), lambda share, words: None)
+
+        with pytest.raises(UntrustedCodeError):
+            call(Trusted())
         with pytest.raises(UntrustedCodeError, match="inside the runs folder"):
-            TASKS[task](arguments | {TRUSTED: around}, lambda share, words: None)
+            call(Trusted((str(tmp_path),), str(tmp_path / "code")))
         assert not canary.exists()
-        allowed = {TRUSTED: {"folders": [str(tmp_path / "code")], "runs": None}}
         with pytest.raises(InvalidSettingError, match="it has run"):
-            TASKS[task](arguments | allowed, lambda share, words: None)
-        assert canary.exists(), task
+            call(Trusted((str(tmp_path / "code"),)))
+        assert canary.exists(), request
         canary.unlink()
         sys.modules.pop("evil", None)
 
 
-def test_every_entry_of_the_door_checks_network_data_and_run(tmp_path: Path, runs: Path) -> None:
+def test_every_task_checks_network_data_and_run(tmp_path: Path, runs: Path) -> None:
     canary = write_code(tmp_path / "code")
     trust = (str(tmp_path / "code"),)
     evil, plain = NetworkSource("evil:net", trust=trust), NetworkSource("demonet")
     run = strangers_run(runs, naming(tmp_path / "code"))
     entries = (
-        lambda: jobs.preview(plain, "evil:data", trust=trust),
-        lambda: jobs.preview(evil, "digits"),
-        lambda: jobs.analyze(evil),
-        lambda: jobs.construct(evil, [1]),
-        lambda: jobs.construct(run.folder, [1]),
-        lambda: jobs.time_vertices(evil),
+        lambda: jobs.submit(jobs.Preview(source=plain, data="evil:data", trust=trust)),
+        lambda: jobs.submit(jobs.Preview(source=evil, data="digits")),
+        lambda: jobs.submit(jobs.Analyze(source=evil)),
+        lambda: jobs.submit(jobs.Construct(source=evil, erased=[1], folder="unused")),
+        lambda: jobs.submit(jobs.Construct(run=run.folder, erased=[1])),
+        lambda: jobs.submit(jobs.TimeVertices(source=evil)),
     )
     jobs.trust_only((), runs)
     for entry in entries:
@@ -481,9 +481,9 @@ def test_every_entry_of_the_door_checks_network_data_and_run(tmp_path: Path, run
     # Without a limit a script's own words count, and a run's do not.
     jobs.trust_only(None)
     with pytest.raises(UntrustedCodeError):
-        jobs.construct(run.folder, [1])
+        jobs.submit(jobs.Construct(run=run.folder, erased=[1]))
     assert not canary.exists()
-    job = jobs.preview(plain, "evil:data", trust=trust)
+    job = jobs.submit(jobs.Preview(source=plain, data="evil:data", trust=trust))
     assert job.wait(240)
     assert "it has run" in str(job.error)
     assert canary.exists()

@@ -10,7 +10,7 @@ import pytest
 
 from nasviz.catalog import NetworkSource
 from nasviz.errors import RunBusyError, RunStateError
-from nasviz.jobs import cancel_run, construct, is_starting, start_run
+from nasviz.jobs import Construct, cancel_run, is_starting, start_run, submit
 from nasviz.runs import Run, RunSettings, Store
 from nasviz.runs.files import read_json
 
@@ -43,10 +43,9 @@ def test_a_run_goes_from_start_to_sub_network_and_its_worker_is_buried(tmp_path:
     with pytest.raises(RunStateError, match="is done"):
         start_run(run)
 
-    by_hand = construct(run.folder, [1])
-    facts = by_hand.require()
-    assert Path(facts["folder"]) == run.folder / "by-hand"
-    assert 0 <= facts["report"]["accuracy_subnet"] <= 1
+    by_hand = submit(Construct(run=run.folder, erased=[1])).require()
+    assert by_hand.folder == run.folder / "by-hand"
+    assert 0 <= by_hand.report["accuracy_subnet"] <= 1
 
 
 def test_a_run_is_started_once_cancelled_in_time_and_resumed(tmp_path: Path) -> None:

@@ -49,11 +49,11 @@ def test_nothing_is_started_with_code_of_a_folder_that_nobody_has_named(
     starts = (
         lambda: jobs.start_run(run),
         lambda: jobs.start_sweep(sweep),
-        lambda: jobs.analyze(stranger),
-        lambda: jobs.preview(stranger, "digits"),
-        lambda: jobs.construct(stranger, [1]),
-        lambda: jobs.construct(run.folder, [1]),
-        lambda: jobs.time_vertices(stranger),
+        lambda: jobs.submit(jobs.Analyze(source=stranger)),
+        lambda: jobs.submit(jobs.Preview(source=stranger, data="digits")),
+        lambda: jobs.submit(jobs.Construct(source=stranger, erased=[1], folder="unused")),
+        lambda: jobs.submit(jobs.Construct(run=run.folder, erased=[1])),
+        lambda: jobs.submit(jobs.TimeVertices(source=stranger)),
     )
     for start in starts:
         with pytest.raises(InvalidSettingError, match=r"would run Python from .*strange.*-- --trust"):
@@ -77,7 +77,7 @@ def test_a_folder_that_was_named_is_trusted_with_what_lies_in_it(
 
 
 def test_a_strangers_run_is_not_resumed_at_a_click(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "warm", lambda: None)
+    monkeypatch.setattr(jobs, "warm_up", lambda: None)
     monkeypatch.setattr(sys, "argv", ["app.py", "--runs", str(run.folder.parent)])
     options.cache_clear()
     app = AppTest.from_file(str(SCRIPT), default_timeout=60)

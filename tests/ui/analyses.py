@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import torch
 
+from nasviz import jobs
 from nasviz.catalog import NetworkSource
 from nasviz.graph import search_space
 from nasviz.trace import trace
@@ -20,4 +21,8 @@ def mixed() -> Analysis:
     """A network with a module to collapse, a gate, and operations without variables."""
     torch.manual_seed(0)
     network = trace(Mixed(), torch.zeros(2, 1, 8, 8))
-    return Analysis(NetworkSource("demonet"), search_space(network), key="mixed")
+    return Analysis(
+        NetworkSource("demonet"),
+        jobs.Analysis(space=search_space(network), rung="", seconds=0.0),
+        key="mixed",
+    )

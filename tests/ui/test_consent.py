@@ -39,7 +39,7 @@ def trusted(tmp_path: Path) -> Iterator[Path]:
 
 
 def start(monkeypatch: pytest.MonkeyPatch, trusted: Path, *more: str) -> None:
-    monkeypatch.setattr(jobs, "warm", lambda: None)
+    monkeypatch.setattr(jobs, "warm_up", lambda: None)
     runs = str(trusted.parent / "runs")
     monkeypatch.setattr(sys, "argv", ["app.py", "--runs", runs, "--trust", str(trusted), *more])
     options.cache_clear()
@@ -97,19 +97,19 @@ def test_every_way_to_a_child_or_a_worker_asks_first(trusted: Path, monkeypatch:
     sweep = SweepStore(store.folder).create(SweepSettings(run.settings, ()))
     large = NetworkSource("demonet", (3, 512, 512))
     ways = {
-        "analyze": lambda: jobs.analyze(source),
-        "preview": lambda: jobs.preview(source, "digits"),
-        "preview data": lambda: jobs.preview(
-            NetworkSource("demonet"), "own_nets:data", trust=(str(trusted),)
+        "analyze": lambda: jobs.submit(jobs.Analyze(source=source)),
+        "preview": lambda: jobs.submit(jobs.Preview(source=source, data="digits")),
+        "preview data": lambda: jobs.submit(
+            jobs.Preview(source=NetworkSource("demonet"), data="own_nets:data", trust=(str(trusted),))
         ),
-        "construct": lambda: jobs.construct(source, [1]),
-        "construct run": lambda: jobs.construct(run.folder, [1]),
-        "time": lambda: jobs.time_vertices(source),
+        "construct": lambda: jobs.submit(jobs.Construct(source=source, erased=[1], folder="unused")),
+        "construct run": lambda: jobs.submit(jobs.Construct(run=run.folder, erased=[1])),
+        "time": lambda: jobs.submit(jobs.TimeVertices(source=source)),
         "start": lambda: jobs.start_run(run),
         "start data": lambda: jobs.start_run(other),
         "sweep": lambda: jobs.start_sweep(sweep),
         "settings": lambda: jobs.require_trusted(own_data),
-        "large": lambda: jobs.analyze(large),
+        "large": lambda: jobs.submit(jobs.Analyze(source=large)),
     }
     for name, way in ways.items():
         with pytest.raises(ConsentNeededError):

@@ -28,7 +28,7 @@ def page() -> AppTest:
         chosen = ask_data(st.container())
         st.session_state["values"], st.session_state["problem"] = chosen.values, chosen.problem
 
-    return AppTest.from_function(script).run(timeout=30)
+    return AppTest.from_function(script, default_timeout=60).run()
 
 
 def choose(name: str) -> AppTest:
@@ -63,14 +63,14 @@ def test_a_folder_is_asked_for_and_looked_into(tmp_path: Path, monkeypatch: pyte
 def test_nothing_is_downloaded_before_the_click(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, str]] = []
 
-    def download(name: str, folder: str) -> Job:
-        asked.append((name, folder))
-        write_svhn(Path(folder), monkeypatch)
+    def submit(request: jobs.Download) -> Job:
+        asked.append((request.data, str(request.folder)))
+        write_svhn(request.folder, monkeypatch)
         job = Job("download")
-        job.finish({"folder": folder})
+        job.finish(request.result_type()(folder=request.folder))
         return job
 
-    monkeypatch.setattr(jobs, "download", download)
+    monkeypatch.setattr(jobs, "submit", submit)
     app = choose("svhn")
     app.text_input("data.folder").input(str(tmp_path)).run()
     assert not asked
@@ -115,7 +115,7 @@ def test_text_is_offered_to_what_reads_text_and_says_that_it_is_a_stand_in() -> 
 
         st.session_state["values"] = ask_data(st.container(), "text").values
 
-    app = AppTest.from_function(script).run(timeout=30)
+    app = AppTest.from_function(script, default_timeout=60).run()
     assert app.session_state["values"] == {"data": "python_docs"}
     assert any("stand-in" in caption.value for caption in app.caption)
     app.selectbox("data.text").select("penn_treebank").run()

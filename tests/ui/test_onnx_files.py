@@ -58,7 +58,7 @@ def test_a_file_that_is_too_large_is_refused_and_nothing_makes_room_for_it(tmp_p
 def test_pages_that_need_weights_say_that_a_file_is_to_look_at(
     page: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(jobs, "warm", lambda: None)
+    monkeypatch.setattr(jobs, "warm_up", lambda: None)
     monkeypatch.setattr(sys, "argv", ["app.py", "--runs", str(tmp_path)])
     options.cache_clear()
     app = AppTest.from_file(str(SCRIPT), default_timeout=60)

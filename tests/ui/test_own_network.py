@@ -21,7 +21,7 @@ from tests.ui import analyses
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[AppTest]:
-    monkeypatch.setattr(jobs, "warm", lambda: None)
+    monkeypatch.setattr(jobs, "warm_up", lambda: None)
     monkeypatch.setattr(sys, "argv", ["app.py", "--runs", str(tmp_path / "runs"), "--trust", str(tmp_path)])
     options.cache_clear()
     app = AppTest.from_file(str(SCRIPT), default_timeout=60)

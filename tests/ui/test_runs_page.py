@@ -33,7 +33,7 @@ RESULT = {
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(sys, "argv", ["app.py", "--runs", str(tmp_path / "runs")])
     options.options.cache_clear()
-    monkeypatch.setattr(jobs, "warm", lambda: None)
+    monkeypatch.setattr(jobs, "warm_up", lambda: None)
     yield tmp_path / "runs"
     options.options.cache_clear()
 

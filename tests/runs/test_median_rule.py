@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nasviz.runs import Evaluation
-from nasviz.runs.hopeless import clear_hopeless, judge, mark_hopeless, verdict_on
+from nasviz.runs.median_rule import clear_hopeless, judge, mark_hopeless, verdict_on
 
 
 def evaluations(*accuracies: float, network: str = "full") -> list[Evaluation]:

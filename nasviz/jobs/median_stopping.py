@@ -1,4 +1,4 @@
-"""The median rule at work: stops the hopeless among the runs that a scheduler sees to."""
+"""Median stopping: ends runs of a sweep whose accuracy stays below the median of comparable runs."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from collections.abc import Callable, Iterable
 from nasviz.errors import NasvizError
 from nasviz.jobs.launch import cancel_run
 from nasviz.runs import Evaluation, Run, RunSettings, Sweep
-from nasviz.runs.hopeless import judge, mark_hopeless
+from nasviz.runs.median_rule import judge, mark_hopeless
 from nasviz.runs.tail import read_evaluations, read_position
 
-__all__ = ["Judge"]
+__all__ = ["MedianStopper"]
 
-LOOK_EVERY_S = 1.0
+POLL_S = 1.0
 
 
-class Judge:
-    """Judges the runs at work about once a second, and lets the hopeless save a checkpoint and end.
+class MedianStopper:
+    """Compares the active runs about once a second; those to stop save a checkpoint and end.
 
     Args:
-        sweep: Runs of it are compared that train the same network and give up as much of it.
-        clock: Seconds.
+        sweep: Its runs are compared if they train the same network on the same data to the same K.
+        clock: Returns seconds.
     """
 
     def __init__(self, sweep: Sweep, clock: Callable[[], float] = time.monotonic) -> None:
         self._sweep, self._clock = sweep, clock
         self._last_look = float("-inf")
         self._ended: dict[int, tuple[Evaluation, ...]] = {}
-        """Evaluations of runs that make no more of them."""
+        """Evaluations of runs that have ended."""
 
-    def look(self, at_work: Iterable[int]) -> None:
-        """Judge these runs, if it is time to."""
-        if self._clock() - self._last_look < LOOK_EVERY_S:
+    def look(self, active: Iterable[int]) -> None:
+        """Compare these runs, if enough time has passed."""
+        if self._clock() - self._last_look < POLL_S:
             return
         self._last_look = self._clock()
-        for index in at_work:
+        for index in active:
             run = self._sweep.run(index)
             try:
                 if run is not None and run.is_active:
@@ -45,16 +45,16 @@ class Judge:
 
     def _look(self, index: int, run: Run) -> None:
         _, total_steps = read_position(run.folder)
-        wanted = _likeness(run.settings)
+        wanted = _comparison_key(run.settings)
         others = []
         for place, other in enumerate(self._sweep.runs()):
             if place == index or other is None:
                 continue
             try:
-                if _likeness(other.settings) == wanted:
+                if _comparison_key(other.settings) == wanted:
                     others.append(self._evaluations(place, other))
             except NasvizError:
-                continue  # a damaged run is compared with nobody, and hinders nobody
+                continue  # a damaged run is not compared with
         verdict = judge(read_evaluations(run.folder), others, total_steps)
         if verdict is not None:
             mark_hopeless(run.folder, verdict)
@@ -70,7 +70,7 @@ class Judge:
         return found
 
 
-def _likeness(settings: RunSettings) -> tuple[object, ...]:
-    """What two runs have to share, so that their accuracies can be compared."""
+def _comparison_key(settings: RunSettings) -> tuple[object, ...]:
+    """Return what two runs must share for their accuracies to be comparable."""
     names = ("network", "data", "target_sparsity", "slim", "epochs")
     return tuple(settings.value(name) for name in names)

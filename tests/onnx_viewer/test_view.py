@@ -18,7 +18,7 @@ import nasviz
 from nasviz.graph import SearchSpace, TraceGraph, search_space
 from nasviz.models.demonet import DemoNet
 from nasviz.onnx_viewer.view import read_onnx, view_onnx
-from tests.trace.onnx_models import (
+from tests.onnx_viewer.models import (
     conv,
     conv_tensors,
     many_operators,
