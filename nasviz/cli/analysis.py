@@ -54,8 +54,9 @@ def analyze_command(
     NETWORK may be an ONNX file too, for viewing.
     """
     if network.endswith(".onnx"):
-        wanted = {name: tuple(space.get(name, ())) for name in ("protect", "collapse")}
-        found = jobs.submit(jobs.ViewOnnx(path=Path(network), **wanted)).require()
+        protect, collapse = (tuple(space.get(name, ())) for name in ("protect", "collapse"))
+        request = jobs.ViewOnnx(path=Path(network), protect=protect, collapse=collapse)
+        found = jobs.submit(request).require()
         document = viewed(plain(network), found, switchable=switchable)
     else:
         document = analyze(source_of(network, options), latency, switchable=switchable, **space)

@@ -74,14 +74,13 @@ def test_command_line_and_workers_know_both(tmp_path: Path, capsys: pytest.Captu
 
 def test_the_app_offers_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from nasviz.ui.options import options
+    from nasviz.ui.serving import SCRIPT
 
     monkeypatch.setattr(jobs, "warm_up", lambda: None)
     monkeypatch.setattr(jobs, "submit", lambda request: jobs.Job(request.task_name()))
     monkeypatch.setattr(sys, "argv", ["app.py", "--runs", str(tmp_path)])
     options.cache_clear()
-    app = (
-        AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run().switch_page("pages/Model.py").run()
-    )
+    app = AppTest.from_file(str(SCRIPT), default_timeout=120).run().switch_page("pages/Model.py").run()
     options.cache_clear()
     assert not app.exception
     assert app.button("open.two_branches").label == "Open"
