@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LIGHT = {"errors", "graph", "catalog", "settings", "runs", "draw", "jobs", "ui"}
+LIGHT = {"errors", "extensions", "graph", "catalog", "settings", "runs", "draw", "jobs", "ui"}
 TORCH_WING = {
     "errors",
+    "extensions",
     "graph",
     "catalog",
     "settings",
@@ -33,16 +34,17 @@ MAY_IMPORT = {
     "extensions": {"errors"},  # likewise
     "checksums": {"errors", "guarded_files"},
     "graph": {"errors"},
+    "extensions": {"errors", "catalog"},  # the catalog's rule for files of a trusted folder
     "catalog": {"errors"},
-    "settings": {"errors", "catalog"},
+    "settings": {"errors", "catalog", "extensions"},
     "runs": {"errors", "catalog", "settings"},
     "draw": {"errors", "graph", "runs", "catalog", "settings"},
     "trace": {"errors", "graph"},
     "onnx_viewer": {"errors", "graph"},
     "subnet": {"errors", "graph", "trace"},
     "switches": {"errors", "graph", "trace"},
-    "saliency": {"errors", "graph", "trace", "subnet"},
-    "optim": {"errors", "graph", "catalog", "settings", "saliency"},
+    "saliency": {"errors", "extensions", "graph", "catalog", "trace", "subnet"},
+    "optim": {"errors", "graph", "catalog", "settings", "saliency", "switches"},
     "nas": {"errors", "graph", "settings", "trace", "subnet", "switches", "optim"},
     "models": {"errors", "catalog", "subnet"},
     "data": {"errors", "catalog", "models"},

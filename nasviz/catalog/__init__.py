@@ -12,7 +12,7 @@ from nasviz.catalog.modest import is_modest
 from nasviz.catalog.networks import NETWORKS
 from nasviz.catalog.presets import PRESETS, Preset, Printed, Row, find_preset
 from nasviz.catalog.registering import REGISTERED, register_dataset, register_network, resolve
-from nasviz.catalog.saliencies import SALIENCIES
+from nasviz.catalog.saliencies import SALIENCIES, SaliencyEntry, register_saliency, step_saliencies
 from nasviz.catalog.source import CALLABLE, NetworkSource
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "Preset",
     "Printed",
     "Row",
+    "SaliencyEntry",
     "Setting",
     "Value",
     "data_title",
@@ -45,5 +46,7 @@ __all__ = [
     "read_inputs",
     "register_dataset",
     "register_network",
+    "register_saliency",
     "resolve",
+    "step_saliencies",
 ]

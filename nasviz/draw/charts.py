@@ -1,4 +1,4 @@
-"""Charts of what does not change while one looks: Pareto fronts, before and after, scores, compared curves.
+"""Charts that do not change while they are looked at: Pareto fronts.
 
 Live curves are drawn by the live view instead: a Plotly chart that is replaced twice a second blinks.
 """
@@ -6,25 +6,20 @@ Live curves are drawn by the live view instead: a Plotly chart that is replaced 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
 
-from nasviz.draw.labels import clean, count, shorten
-from nasviz.draw.palette import CIVIDIS, STATES, to_bins
-from nasviz.graph import ConstructionPlan, SearchSpace
-from nasviz.runs import Tail, pareto_front
+from nasviz.draw.labels import clean, count
+from nasviz.runs import pareto_front
 
 __all__ = [
     "Point",
     "around",
-    "curves_chart",
     "empty_chart",
     "pareto_chart",
-    "saliency_chart",
-    "savings_chart",
 ]
 
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6b7280")
@@ -96,94 +91,6 @@ def around(values: Sequence[float], most: float = math.inf) -> list[float] | Non
     room = max(0.12 * (high - low), 0.04 * abs(high), 1e-9)
     start, end = max(0.0, low - room), high + room
     return [start, end if end <= most else most + 0.05 * (most - start)]
-
-
-def savings_chart(plan: ConstructionPlan) -> go.Figure:
-    """What is left of parameters and multiply-accumulates, as shares of the full network."""
-    sizes = (
-        ("MACs", plan.macs_before, plan.macs_after),
-        ("Parameters", plan.params_before, plan.params_after),
-    )
-    names = [name for name, _, _ in sizes]
-    kept = [after / before if before else 1.0 for _, before, after in sizes]
-    words = [f"{count(after)} of {count(before)}" for _, before, after in sizes]
-    figure = empty_chart("", "", "")
-    figure.add_bar(
-        y=names, x=kept, orientation="h", name="kept", marker={"color": "#0072b2"}, text=words, width=0.55
-    )
-    figure.add_bar(
-        y=names,
-        x=[1 - share for share in kept],
-        orientation="h",
-        name="erased or sliced",
-        width=0.55,
-        text=[f"−{1 - share:.1%}" for share in kept],
-        marker={"color": "#f5d3bd", "pattern": {"shape": "/", "fgcolor": STATES["erased"].light}},
-    )
-    figure.update_layout(barmode="stack", height=190, uniformtext={"minsize": 11, "mode": "hide"})
-    figure.update_xaxes(tickformat=".0%", range=[0, 1])
-    return figure
-
-
-def saliency_chart(
-    space: SearchSpace, scores: Mapping[int, float], *, selected: Sequence[int] = ()
-) -> go.Figure:
-    """Score of each removal structure, the most redundant on top; those selected to go are hatched."""
-    ordered = sorted(scores, key=lambda i: (scores[i], i), reverse=True)
-    bins = to_bins({str(i): scores[i] for i in ordered})
-    chosen = set(selected)
-    figure = empty_chart("", "saliency: less is more redundant", "")
-    figure.add_bar(
-        y=[f"{i} · {_text(shorten(space.structure(i).name))}" for i in ordered],
-        x=[scores[i] for i in ordered],
-        customdata=ordered,
-        orientation="h",
-        name="saliency",
-        hovertemplate="%{y}: %{x:.4g}<extra></extra>",
-        marker={
-            "color": [CIVIDIS[bins.get(str(i), 0)] for i in ordered],
-            "line": {
-                "width": [2.5 if i in chosen else 0 for i in ordered],
-                "color": STATES["selected"].light,
-            },
-            "pattern": {
-                "shape": ["/" if i in chosen else "" for i in ordered],
-                "fillmode": "overlay",
-                "fgcolor": "#ffffff",
-            },
-        },
-    )
-    figure.update_layout(height=80 + 22 * len(ordered), showlegend=False)
-    return figure
-
-
-def curves_chart(runs: Mapping[str, Tail], column: str, *, title: str = "") -> go.Figure:
-    """One column of several runs over their steps; validation results as markers.
-
-    Raises:
-        ValueError: The runs record no such column.
-    """
-    figure = empty_chart(title, "step", column)
-    for number, (name, tail) in enumerate(runs.items()):
-        colour = SERIES[number % len(SERIES)]
-        stride = max(1, len(tail.steps) // 600)
-        figure.add_scatter(
-            x=tail.steps["step"][::stride].tolist(),
-            y=tail.steps[column][::stride].tolist(),
-            mode="lines",
-            name=_text(name),
-            line={"color": colour, "width": 1.6, "dash": DASHES[number % len(DASHES)]},
-        )
-        checked = [e for e in tail.evaluations if e.network == "full" and column in ("loss", "accuracy")]
-        if checked:
-            figure.add_scatter(
-                x=[e.step for e in checked],
-                y=[getattr(e, column) for e in checked],
-                mode="markers",
-                name=f"{_text(name)}, validation",
-                marker={"color": colour, "symbol": SYMBOLS[number % len(SYMBOLS)], "size": 8},
-            )
-    return figure
 
 
 def empty_chart(title: str, x: str, y: str) -> go.Figure:

@@ -16,7 +16,6 @@ from nasviz.graph.cells.cell_graphs import CellEdge, CellGraph, cell_graphs, cel
 from nasviz.graph.cells.genotypes import ChosenCell, alive, strongest, without
 from nasviz.runs import Run, RunSettings, Tail
 from nasviz.runs.files import SPACE, is_file
-from nasviz.settings import RELAXED, GSparsitySettings
 
 __all__ = ["cells_of", "chosen_cells", "genotype_dot", "summary"]
 
@@ -86,13 +85,11 @@ def _kept(
 ) -> tuple[CellEdge, ...]:
     if result and "selected" in result:
         return without(cell, result["selected"])
-    method = settings.method
-    if method.family == RELAXED and method.has("edges_per_node"):
-        return strongest(cell, weights, edges_per_node=settings.kept_edges)
-    if method.family == RELAXED:
-        return alive(cell, weights)
-    if isinstance(method, GSparsitySettings):
-        return alive(cell, weights, above=method.threshold)
+    for vector in settings.method.vectors(settings.kept_edges)[:1]:
+        if vector.num_kept is not None:
+            return strongest(cell, weights, edges_per_node=vector.num_kept)
+        if vector.zero_at is not None:
+            return alive(cell, weights, above=vector.zero_at)
     return without(cell, [e.structure for e in tail.events if e.kind == "zero" and e.structure is not None])
 
 

@@ -19,11 +19,9 @@ from nasviz.draw.packing import pack_bins, pack_floats, pack_ints
 from nasviz.draw.palette import BINS
 from nasviz.runs import Tail
 from nasviz.runs.records import Vectors
+from nasviz.settings import SALIENCY, Vector
 
 __all__ = [
-    "COSINE",
-    "NORM",
-    "WEIGHT",
     "LiveFrame",
     "StructureState",
     "last_scores",
@@ -38,10 +36,6 @@ COLUMNS = 160
 CELLS = 14_000
 """Most cells of a heat map; with very many structures it has fewer columns."""
 EVENTS = 40
-WEIGHT = "Weight"
-"""What the scores of a search by architecture parameters are: one that is zero silences its operation."""
-COSINE, NORM = "Gradient cosine", "Norm"
-"""Nobody is chosen by these: low and high mean no more than that."""
 NOT_MEASURED = 255
 CURVES = ("loss", "accuracy", "lr", "zero_groups")
 TITLES = {"loss": "Loss", "accuracy": "Accuracy", "lr": "Learning rate", "zero_groups": "Zero structures"}
@@ -75,7 +69,7 @@ class LiveFrame:
     heat: bytes
     """Bins row by row, a byte each; 255 where nothing was measured."""
     events: tuple[tuple[int, str, str], ...]
-    measure: str = "Saliency"
+    vector: Vector = SALIENCY
     """What the scores are."""
 
     def rows(self) -> list[tuple[int, str]]:
@@ -98,8 +92,8 @@ class LiveFrame:
             "columns": self.heat_steps,
             "heat": pack_bins(np.frombuffer(self.heat, np.uint8)),
             "events": self.events,
-            "measure": self.measure,
-            "ends": ("low", "high") if self.measure in (COSINE, NORM) else ("redundant", "important"),
+            "measure": self.vector.label,
+            "ends": (self.vector.low, self.vector.high),
         }
 
 
@@ -113,7 +107,7 @@ def live_frame(
     *,
     state: str = "running",
     names: Mapping[int, str] | None = None,
-    measure: str = "Saliency",
+    vector: Vector = SALIENCY,
     more: tuple[tuple[str, str], ...] = (),
 ) -> LiveFrame:
     """Make the frame of everything that a tail holds; O(rows of the tail).
@@ -122,7 +116,7 @@ def live_frame(
         tail: All of a run, or all up to a moment (`until`).
         state: Of the run, as the store tells it.
         names: Of the structures, by id.
-        measure: What its scores are, in a word or two.
+        vector: What its scores are.
         more: Facts, name and text, to be told beside those of every run.
     """
     steps = tail.steps
@@ -136,11 +130,11 @@ def live_frame(
         facts=(*_facts(tail), *_left(tail, state), *more),
         phases=_phases(tail),
         curves=tuple(_curve(tail, name) for name in CURVES),
-        structures=structure_states(tail, names or {}, measure),
+        structures=structure_states(tail, names or {}, vector),
         heat_steps=heat_steps,
         heat=heat,
         events=tuple((e.step, clean(e.kind), clean(e.text)) for e in tail.events[-EVENTS:]),
-        measure=measure,
+        vector=vector,
     )
 
 
@@ -205,7 +199,7 @@ def _facts(tail: Tail) -> tuple[tuple[str, str], ...]:
 
 
 def _left(tail: Tail, state: str) -> tuple[tuple[str, str], ...]:
-    """About how long the steps that are left take, at the pace of the latest; none where nobody waits."""
+    """Return the estimated remaining time, or nothing if the run is not active."""
     steps = tail.steps
     if state != "running" or not tail.total_steps or not len(steps):
         return ()
@@ -279,9 +273,9 @@ def _short(value: float) -> float:
 
 
 def structure_states(
-    tail: Tail, names: Mapping[int, str], measure: str = "Saliency"
+    tail: Tail, names: Mapping[int, str], vector: Vector = SALIENCY
 ) -> tuple[StructureState, ...]:
-    """What has become of each structure so far, in the order of the scores; names are shortened."""
+    """Return what has become of each structure so far, in the order of the scores; names are shortened."""
     said: dict[int, str] = {}
     for event in tail.events:
         if event.structure is not None and event.kind in ("redundant", "selected", "orphaned"):
@@ -290,8 +284,8 @@ def structure_states(
         zero = tail.norms.values[-1] == 0
         said |= {s: "zero" for s, is_zero in zip(tail.norms.structures, zero, strict=True) if is_zero}
     scores = last_scores(tail)
-    if measure == WEIGHT:
-        said |= {s: "zero" for s, weight in scores.items() if weight == 0}
+    if (limit := vector.zero_at) is not None:
+        said |= {s: "zero" for s, value in scores.items() if abs(value) <= limit}
     return tuple(
         StructureState(
             s,

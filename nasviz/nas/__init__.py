@@ -13,10 +13,9 @@ from nasviz.nas.architecture import (
     with_architecture,
 )
 from nasviz.nas.create import METHODS, create
-from nasviz.nas.create_width import create_width
 from nasviz.nas.relaxed_optimizer import RelaxedOptimizer
 from nasviz.nas.sparsenas import SparseNAS, derived_sparse
-from nasviz.nas.width_search import WidthSearch
+from nasviz.nas.width_search import WidthSearch, create_width
 
 __all__ = [
     "METHODS",

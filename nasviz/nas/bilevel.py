@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nasviz.nas.update_steps import Look, Loss, Move, Step, Tensors, gradient
+from nasviz.nas.update_steps import Loss, Step, Tensors, TrialPoint, UpdateStep, gradient
 
 __all__ = ["FIRST_ORDER", "Lookahead", "architecture_gradient", "darts_steps", "milenas_steps"]
 
@@ -50,7 +50,7 @@ FIRST_ORDER = Lookahead()
 
 def architecture_gradient(
     train: Loss, validation: Loss, weights: Tensors, alphas: Tensors, lookahead: Lookahead = FIRST_ORDER
-) -> Generator[Look, None, tuple[tuple[Tensor, ...], Tensor]]:
+) -> Generator[TrialPoint, None, tuple[tuple[Tensor, ...], Tensor]]:
     """Gradient of L_val(w'(alpha), alpha) with respect to alpha, and L_val.
 
     Second order is the gradient at w' less xi times a Hessian-vector product, which is taken as the
@@ -71,7 +71,7 @@ def architecture_gradient(
     loss = validation(ahead, alphas)
     both = gradient(loss, [*alphas, *ahead])
     direct, along = list(both[: len(alphas)]), list(both[len(alphas) :])
-    yield Look("w'", ahead)
+    yield TrialPoint("w'", ahead)
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(along)))
     # Where L_val is flat in w there is nothing to chain through.
     reach = torch.where(norm > 0, REACH / norm, torch.zeros_like(norm))
@@ -81,7 +81,7 @@ def architecture_gradient(
             moved = torch._foreach_mul(along, sign * reach)
             torch._foreach_add_(moved, list(weights))
         sides.append(gradient(train(moved, alphas), alphas))
-        yield Look(symbol, tuple(moved))
+        yield TrialPoint(symbol, tuple(moved))
     with torch.no_grad():
         difference = torch._foreach_sub(list(sides[0]), list(sides[1]))
         factor = torch.where(reach > 0, lookahead.rate / (2 * reach), torch.zeros_like(reach))
@@ -113,7 +113,7 @@ def darts_steps(
         ([('alpha', -2.0), ('w', -4.0)], 2.0, 2.0)
     """
     grad, loss = yield from architecture_gradient(train, validation, weights, alphas, lookahead)
-    yield Move("alpha", grad, loss)
+    yield UpdateStep("alpha", grad, loss)
     yield _weights_move(train, weights, alphas)
 
 
@@ -135,9 +135,9 @@ def milenas_steps(
     yield _weights_move(train, weights, alphas)
     loss = validation(weights, alphas)
     mixed = train(weights, alphas) + validation_weight * loss
-    yield Move("alpha", gradient(mixed, alphas), loss.detach())
+    yield UpdateStep("alpha", gradient(mixed, alphas), loss.detach())
 
 
-def _weights_move(train: Loss, weights: Tensors, alphas: Tensors) -> Move:
+def _weights_move(train: Loss, weights: Tensors, alphas: Tensors) -> UpdateStep:
     loss = train(weights, alphas)
-    return Move("w", gradient(loss, weights), loss.detach())
+    return UpdateStep("w", gradient(loss, weights), loss.detach())

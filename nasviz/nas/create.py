@@ -9,13 +9,14 @@ from torch.optim import Optimizer
 from nasviz.errors import InvalidSettingError, UnknownNameError, require_type
 from nasviz.graph import SearchSpace
 from nasviz.graph.space import require_space
-from nasviz.nas.architecture import Architecture
+from nasviz.nas.architecture import Architecture, with_architecture
 from nasviz.nas.methods import DARTS, RARTS, MiLeNAS
 from nasviz.nas.rarts import Relaxation
 from nasviz.nas.relaxed_optimizer import RelaxedOptimizer, architecture_adam
 from nasviz.nas.sparsenas import SparseNAS, sparse_architecture
 from nasviz.optim.inner import inner_optimizer
-from nasviz.settings import find_method
+from nasviz.optim.search_optimizer import Training
+from nasviz.settings import AUTO, find_method
 from nasviz.trace import TracedNetwork
 from nasviz.trace.state import require_module
 
@@ -49,7 +50,7 @@ def create(
     inputs: tuple[Any, ...] = (),
     **settings: Any,
 ) -> RelaxedOptimizer:
-    """A method that searches the architecture of a network.
+    """Return a method that searches the architecture of a network.
 
     Args:
         name: A key of `METHODS`.
@@ -123,6 +124,34 @@ def create(
             own = {"relaxation": _relaxation(reading, net, inputs, **own)}
         search = kind(net, inner, adam, reading=reading, warmup_steps=warmup_steps, clip=clip, **own)
     search.serve(space)
+    return search
+
+
+def prepare(
+    net: TracedNetwork, space: SearchSpace, settings: Any, training: Training
+) -> tuple[TracedNetwork, SearchSpace]:
+    """Return the network with an architecture parameter for every operation."""
+    return with_architecture(
+        net,
+        space,
+        kind="softmax" if settings.has("over") else "plain",
+        over=getattr(settings, "over", AUTO),
+        cells=training.cells or None,
+        generator=training.generator(),
+    )
+
+
+def build(net: TracedNetwork, space: SearchSpace, settings: Any, training: Training) -> RelaxedOptimizer:
+    """Return the optimizer of a run."""
+    chosen = settings.values
+    chosen.pop("over", None)
+    edges_per_node = chosen.pop("edges_per_node", 0)
+    if "penalty_step" in chosen:  # lambda rises with the epochs
+        chosen["steps_per_epoch"] = training.steps_per_epoch
+    if chosen.get("latency_weight"):
+        chosen["inputs"] = training.inputs()
+    search = create(settings.name, net, space, **chosen)
+    search.edges_per_node = edges_per_node
     return search
 
 

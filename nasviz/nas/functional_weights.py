@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from nasviz.errors import InvalidSettingError
 from nasviz.nas.update_steps import Loss, Tensors
 
-__all__ = ["Copy", "Elsewhere"]
+__all__ = ["Copy", "FunctionalWeights"]
 
 
 class _Slots:
@@ -66,7 +66,7 @@ class Copy:
                 torch._foreach_copy_(list(own), list(others))
 
 
-class Elsewhere:
+class FunctionalWeights:
     """The loss of a network as a function of weights and architecture parameters.
 
     Args:
@@ -80,7 +80,7 @@ class Elsewhere:
     Examples:
         >>> net = nn.Linear(1, 1, bias=False)
         >>> weights = list(net.parameters())
-        >>> elsewhere = Elsewhere(net, weights, [])
+        >>> elsewhere = FunctionalWeights(net, weights, [])
         >>> loss = elsewhere.loss(lambda: net(torch.ones(1, 1)).sum())
         >>> there = [torch.full((1, 1), 7.0)]
         >>> loss(there, []).item(), loss(weights, []).item() == net.weight.item()

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from itertools import islice
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
 from nasviz.errors import InvalidSettingError
+from nasviz.graph import SearchSpace
 from nasviz.nas.bilevel import FIRST_ORDER, Lookahead, darts_steps, milenas_steps
 from nasviz.nas.functional_weights import Copy
 from nasviz.nas.latency import LatencyPenalty
 from nasviz.nas.rarts import Relaxation, rarts_steps
 from nasviz.nas.relaxed_optimizer import RelaxedOptimizer
 from nasviz.nas.update_steps import Loss, Step
+from nasviz.optim.search_optimizer import Conclusion
 
 __all__ = ["DARTS", "ORDERS", "RARTS", "MiLeNAS"]
 
@@ -129,7 +134,7 @@ class RARTS(RelaxedOptimizer):
     ) -> None:
         super().__init__(net, inner, architecture, **settings)
         self.relaxation = relaxation
-        self.auxiliary = self._elsewhere.copy()
+        self.auxiliary = self._functional.copy()
         twins = dict(zip(self.weights, self.auxiliary.weights, strict=True))
         for group in list(inner.param_groups):
             inner.add_param_group(group | {"params": [twins[w] for w in group["params"] if w in twins]})
@@ -157,6 +162,26 @@ class RARTS(RelaxedOptimizer):
     @latencies.setter
     def latencies(self, table: list[Tensor]) -> None:
         self.relaxation = replace(self.relaxation, penalty=LatencyPenalty(table))
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """The latencies, which would be others if they were measured again."""
+        tables = [table.tolist() for table in self.latencies]
+        return {"latencies": tables} if tables else {}
+
+    def recall(self, facts: Mapping[str, Any]) -> None:
+        """Use the latencies that an earlier process of the run has measured."""
+        if self.latencies and (known := facts.get("latencies")):
+            self.latencies = [torch.tensor(table) for table in known]
+
+    def conclude(self, network: Any, space: SearchSpace) -> Conclusion:
+        """Derive the network; report the sum of the latencies, and a digest to tell two runs apart."""
+        found = super().conclude(network, space)
+        if not (tables := self.measured.get("latencies")):
+            return found
+        digest = sha256(json.dumps(tables).encode()).hexdigest()
+        short = {"latencies": {"total_ms": sum(map(sum, tables)), "sha256": digest}}
+        return replace(found, report={**found.report, **short})
 
     def state_dict(self) -> dict[str, Any]:
         """With the latencies, which would be others if they were measured again."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nasviz.nas.update_steps import Loss, Move, Step, Tensors, gradient
+from nasviz.nas.update_steps import Loss, Step, Tensors, UpdateStep, gradient
 
 __all__ = ["RateBounds", "Relaxation", "rarts_lagrangian", "rarts_rate_bounds", "rarts_steps"]
 
@@ -86,9 +86,9 @@ def rarts_steps(
     """
     r = relaxation
     loss = auxiliary(w, alphas)
-    yield Move("w", _pulled(gradient(loss, w), r.auxiliary_weight, w, u, r.coupling), loss.detach())
+    yield UpdateStep("w", _pulled(gradient(loss, w), r.auxiliary_weight, w, u, r.coupling), loss.detach())
     loss = primary(u, alphas)
-    yield Move("u", _pulled(gradient(loss, u), 1.0, u, w, r.coupling), loss.detach())
+    yield UpdateStep("u", _pulled(gradient(loss, u), 1.0, u, w, r.coupling), loss.detach())
     # L_a is taken anew, at the w that has just moved: the order is what the descent rests on.
     grads = list(gradient(auxiliary(w, alphas), alphas))
     torch._foreach_mul_(grads, r.auxiliary_weight)
@@ -96,7 +96,7 @@ def rarts_steps(
     torch._foreach_add_(grads, list(gradient(loss, alphas)))
     if r.penalty is not None and r.penalty_weight:
         torch._foreach_add_(grads, list(gradient(r.penalty(alphas), alphas)), alpha=r.penalty_weight)
-    yield Move("alpha", tuple(grads), loss.detach())
+    yield UpdateStep("alpha", tuple(grads), loss.detach())
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ at several points.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -15,12 +15,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nasviz.errors import CheckpointError, InvalidSettingError
-from nasviz.graph import SearchSpace, register_optimizer
-from nasviz.nas.architecture import Architecture
-from nasviz.nas.functional_weights import Copy, Elsewhere
-from nasviz.nas.update_steps import Loss, Move, Step, gradient
-from nasviz.optim.asked import asked_of, check_asked
+from nasviz.graph import SearchSpace
+from nasviz.nas.architecture import Architecture, Derived, construct_derived, derived_network
+from nasviz.nas.functional_weights import Copy, FunctionalWeights
+from nasviz.nas.update_steps import Loss, Step, UpdateStep, gradient
 from nasviz.optim.binding import tensors_of
+from nasviz.optim.search_optimizer import Batch, Conclusion, SearchOptimizer, check_asked
 
 __all__ = ["ARCHITECTURE_CLIP", "RelaxedOptimizer", "architecture_adam"]
 
@@ -35,7 +35,20 @@ def architecture_adam(
     return torch.optim.Adam(alphas, lr=lr, betas=(0.5, 0.999), weight_decay=weight_decay)
 
 
-class RelaxedOptimizer(Optimizer, ABC):
+class _Loss:
+    """The loss of one batch, as often as a method asks for it."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self.accuracy: Tensor | None = None
+        """Share of right answers when it was last computed."""
+
+    def __call__(self) -> Tensor:
+        loss, self.accuracy = self._batch.loss()
+        return loss
+
+
+class RelaxedOptimizer(SearchOptimizer):
     """Trains weights and architecture parameters by turns; see the methods for their order.
 
     `param_groups`, `state` and `defaults` are those of `inner`, so that schedules act on the weights alone.
@@ -52,10 +65,10 @@ class RelaxedOptimizer(Optimizer, ABC):
         InvalidSettingError: There is nothing to search, or a tensor is none of the network's.
     """
 
-    space: SearchSpace
-    """The search space it works for, where it was created for one."""
     reported = "w"
     """The move whose loss a step returns."""
+    edges_per_node = 2
+    """How many edges each node keeps in the derived network; 0 for all."""
 
     def __init__(
         self,
@@ -74,8 +87,6 @@ class RelaxedOptimizer(Optimizer, ABC):
         self.inner, self.architecture, self.reading = inner, architecture, reading
         self.warmup_steps, self.clip = warmup_steps, clip
         self.num_steps = 0
-        self.asked: dict[str, Any] = {}
-        """What it was created for, plain data; saved with the state, which fits no other."""
         # What requires no gradients is frozen: it is neither differentiated nor moved.
         self.weights, self.alphas = (
             [tensor for tensor in tensors_of(optimizer) if tensor.requires_grad]
@@ -86,16 +97,11 @@ class RelaxedOptimizer(Optimizer, ABC):
                 "there are no weights or no architecture parameters that require gradients; add switches"
                 " first, and leave some of both trainable"
             )
-        self._elsewhere = self._evaluator(net)
+        self._functional = self._evaluator(net)
         self._variables: dict[str, Sequence[Tensor]] = {"w": self.weights, "alpha": self.alphas}
         self._is_sharing = False
         super().__init__(inner.param_groups, inner.defaults)
         self._share()
-
-    def serve(self, space: SearchSpace, trained: SearchSpace | None = None, **asked: Any) -> None:
-        """Note the search space that this optimizer works for, and what was asked of it."""
-        self.asked = asked_of(trained or space) | asked
-        register_optimizer(space, self)
 
     @property
     def phase(self) -> str:
@@ -112,42 +118,67 @@ class RelaxedOptimizer(Optimizer, ABC):
         """The weight of each of them now, on the device; `None` without a `reading`."""
         return None if self.reading is None else self.reading.by_structure()
 
-    @property
-    def scores(self) -> dict[int, float]:
-        """The same by id."""
-        vector = self.score_vector
-        return {} if vector is None else dict(zip(self.structure_ids, vector.tolist(), strict=True))
+    def aim(self, num_selected: int) -> str:
+        """Return how many operations are weighed."""
+        return f"{len(self.space.switches)} operations to be weighed"
 
-    @property
-    def selected(self) -> tuple[int, ...]:
-        """Nothing: what goes is derived from the weights when the search has ended."""
-        return ()
+    def vectors(self, phase: str) -> dict[str, Tensor]:
+        """Return the weights of the operations."""
+        weights = self.score_vector
+        return {} if weights is None else {"scores": weights}
 
-    @property
-    def orphaned(self) -> tuple[int, ...]:
-        """Nothing, for the same reason."""
-        return ()
+    def train_step(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+        """Take one iteration; loss and accuracy are of the batch that the network's weights learn from."""
+        train, validation = (_Loss(batch) for batch in batches)
+        own = validation if self.reported == "u" else train  # RARTS: u learns from the second half
+        found: list[Tensor] = []
 
-    @property
-    def zeroed_by(self) -> dict[int, str]:
-        """Nothing: weights of a softmax are never zero."""
-        return {}
+        def hear(move: UpdateStep) -> None:
+            if move.variable == self.reported and own.accuracy is not None:
+                found.append(own.accuracy)
 
-    @property
-    def zeroed_at(self) -> dict[int, int]:
-        """Nothing, likewise."""
-        return {}
+        loss = self.step(train, validation, hear)
+        return loss.detach(), found[0]
 
-    @property
-    def num_zero(self) -> int:
-        """How many structures are zero."""
-        return 0
+    def conclude(self, network: Any, space: SearchSpace) -> Conclusion:
+        """Derive the network that the architecture parameters stand for."""
+        weights = self.scores
+        derived = self.derive(network, space)
+        found, names = derived.derivation, {s.structure: s.name for s in derived.space.switches}
+        events: list[tuple[str, str, int | None]] = [
+            ("kept", f"{s.name} stays, with a weight of {weights[s.structure]:.3g}", s.structure)
+            for s in found.kept
+        ]
+        events += [("redundant", f"{names[structure]} goes", structure) for structure in derived.erased]
+        events += [
+            ("kept", f"{names[structure]} was not chosen, and stays: {reason}", structure)
+            for structure, reason in found.spared.items()
+        ]
+        report = {
+            "target_sparsity": len(derived.erased),
+            "num_structures": len(derived.space.removable),
+            "zeroed_by": dict.fromkeys(map(str, derived.erased), "derivation"),
+            "zeroed_at": dict.fromkeys(map(str, derived.erased), self.num_steps - 1),
+            "kept": [switch.name for switch in found.kept],
+        }
+        return Conclusion(
+            derived.network,
+            derived.space,
+            derived.erased,
+            report,
+            tuple(events),
+            lambda: construct_derived(derived),
+        )
+
+    def derive(self, network: Any, space: SearchSpace) -> Derived:
+        """Return the network with every switch at 1 or 0, by the weights of now."""
+        return derived_network(network, space, edges_per_node=self.edges_per_node)
 
     def step(  # type: ignore[override]  # two losses, not one that may be left out
         self,
         train: Callable[[], Tensor],
         validation: Callable[[], Tensor],
-        on_move: Callable[[Move], None] = lambda move: None,
+        on_move: Callable[[UpdateStep], None] = lambda move: None,
     ) -> Tensor:
         """One iteration of the method; the loss at the move called `reported`, before it.
 
@@ -156,11 +187,11 @@ class RelaxedOptimizer(Optimizer, ABC):
             validation: The same for the second half (D_p).
             on_move: Called with each move, before it is made.
         """
-        losses = self._elsewhere.loss(train), self._elsewhere.loss(validation)
+        losses = self._functional.loss(train), self._functional.loss(validation)
         steps = self._warm_up(*losses) if self.phase == "warm-up" else self._iteration(*losses)
         loss = None
         for step in steps:
-            if isinstance(step, Move):
+            if isinstance(step, UpdateStep):
                 on_move(step)
                 if step.variable == self.reported:
                     loss = step.loss
@@ -208,9 +239,9 @@ class RelaxedOptimizer(Optimizer, ABC):
             copy.load_(saved["weights"], saved["statistics"])
         self._share()
 
-    def _evaluator(self, net: nn.Module) -> Elsewhere:
+    def _evaluator(self, net: nn.Module) -> FunctionalWeights:
         """What evaluates the network at other weights and architecture parameters."""
-        return Elsewhere(net, self.weights, self.alphas)
+        return FunctionalWeights(net, self.weights, self.alphas)
 
     @abstractmethod
     def _iteration(self, train: Loss, validation: Loss) -> Iterator[Step]:
@@ -219,13 +250,13 @@ class RelaxedOptimizer(Optimizer, ABC):
     def _warm_up(self, train: Loss, validation: Loss) -> Iterator[Step]:
         """The same without moving the architecture."""
         loss = train(self.weights, self.alphas)
-        yield Move("w", gradient(loss, self.weights), loss.detach())
+        yield UpdateStep("w", gradient(loss, self.weights), loss.detach())
 
     def _copies(self) -> Sequence[Copy]:
         """Weights besides those of the network."""
         return ()
 
-    def _make(self, move: Move) -> None:
+    def _make(self, move: UpdateStep) -> None:
         """Move one variable along its gradient, with the optimizer that it belongs to."""
         moved = self._variables[move.variable]
         for tensor, grad in zip(moved, move.gradient, strict=True):

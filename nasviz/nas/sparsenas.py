@@ -7,6 +7,7 @@ its incoming weights form one group of a sparse group lasso (Wu et al., 2021, eq
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -21,10 +22,11 @@ from nasviz.nas.methods import DARTS
 from nasviz.nas.update_steps import Loss, Step
 from nasviz.optim.checks import not_negative, positive_steps
 from nasviz.optim.hapg import HAPG, AdamHAPG, pathwise
+from nasviz.optim.search_optimizer import Conclusion, Trial
 from nasviz.switches import set_switches_, settle_switches, switch_values
 from nasviz.trace import TracedNetwork
 
-__all__ = ["SparseNAS", "Sparsity", "derived_sparse", "sparse_architecture", "sparse_search"]
+__all__ = ["SparseNAS", "Sparsity", "derived_sparse", "sparse_architecture"]
 
 
 class Sparsity(NamedTuple):
@@ -52,9 +54,7 @@ def sparse_architecture(
         InvalidSettingError: There are no switches, or they are weighed by a softmax.
     """
     if not space.switches or any(switch.index is not None for switch in space.switches):
-        raise InvalidSettingError(
-            "sparse_search needs plain switches: add_switches(net, space, kind='plain')"
-        )
+        raise InvalidSettingError("SparseNAS needs plain switches: add_switches(net, space, kind='plain')")
     nodes = [
         tuple(dict.fromkeys(s.parameter for s in members)) for members in by_node(space.switches).values()
     ]
@@ -69,51 +69,6 @@ def sparse_architecture(
     return kind(
         tensors.values(), groups, lr=architecture_lr, strength=strength, alpha=alpha, inertia_cap=inertia_cap
     )
-
-
-def sparse_search(
-    net: nn.Module,
-    space: SearchSpace,
-    inner: Optimizer,
-    *,
-    strength: float,
-    alpha: float = 0.5,
-    architecture_lr: float = 0.01,
-    is_adaptive: bool = True,
-    inertia_cap: float = 0.9,
-    **settings: Any,
-) -> DARTS:
-    """A search whose `architecture` is HAPG; end it with `architecture.settle_()`, which leaves exact zeros.
-
-    After that `nasviz.construct(net, space)` reads from the switches what went; where cells share switches,
-    `nasviz.settle_switches` comes first.
-
-    Args:
-        net: A network with plain switches (`nasviz.add_switches`).
-        space: Its search space.
-        inner: Optimizer of all weights, the switches not among them.
-        strength: lambda; may be raised from epoch to epoch in `architecture.param_groups` (see `pathwise`).
-            AdamHAPG divides by the size of gradients: where these are tiny, as behind a norm, too large a
-            lambda silences a whole node in its first step.
-        alpha: Balance of the penalty: 1 is the lasso, 0 the group lasso.
-        architecture_lr: eta.
-        is_adaptive: AdamHAPG instead of HAPG.
-        inertia_cap: Largest momentum of the architecture; 1 is the formula of the paper.
-        **settings: Those of `DARTS`: `order`, `warmup_steps`, `clip`.
-
-    Raises:
-        InvalidSettingError: There are no switches, or they are weighed by a softmax.
-    """
-    architecture = sparse_architecture(
-        net,
-        space,
-        strength=strength,
-        alpha=alpha,
-        architecture_lr=architecture_lr,
-        is_adaptive=is_adaptive,
-        inertia_cap=inertia_cap,
-    )
-    return DARTS(net, inner, architecture, **settings)
 
 
 class SparseNAS(DARTS):
@@ -161,6 +116,19 @@ class SparseNAS(DARTS):
     def num_zero(self) -> Tensor:  # type: ignore[override]  # on the device, for a record at every step
         """How many paths are zero at the proximal point, on the device."""
         return torch.stack([(tensor == 0).all() for tensor in self.sparse.proximal_point()]).sum()
+
+    def end_search(self, trial: Trial) -> None:
+        """End with the exact zeros of the proximal point."""
+        self.sparse.settle_()
+
+    def derive(self, network: Any, space: SearchSpace) -> Derived:
+        """Return the network with all operations whose switch is not zero."""
+        return derived_sparse(network, space, self)
+
+    def conclude(self, network: Any, space: SearchSpace) -> Conclusion:
+        """Derive the network; the report counts the zeros of the proximal point."""
+        found = super().conclude(network, space)
+        return replace(found, report={**found.report, "sparsity": self.sparsity._asdict()})
 
     def _iteration(self, train: Loss, validation: Loss) -> Iterator[Step]:
         since = self.num_steps - self.warmup_steps

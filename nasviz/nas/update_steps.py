@@ -1,8 +1,8 @@
 """What an alternating method does, as steps that it yields: along which gradient which variable goes.
 
-The one implementation serves training and teaching. A method yields a `Move` and goes on when it is asked for
-the next one; whoever drives it moves the variable in place in between: by plain descent in Learn, by SGD with
-momentum and Adam in a run.
+The one implementation serves training and lessons. A method yields an `UpdateStep` and goes on when the next
+one is asked for. In between, its caller moves the variable in place: by plain descent in a lesson, by SGD
+with momentum and Adam in a run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Look", "Loss", "Move", "Step", "Tensors", "descend", "gradient"]
+__all__ = ["Loss", "Step", "Tensors", "TrialPoint", "UpdateStep", "descend", "gradient"]
 
 Tensors = Sequence[Tensor]
 Loss = Callable[[Tensors, Tensors], Tensor]
@@ -21,7 +21,7 @@ Loss = Callable[[Tensors, Tensors], Tensor]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
+class TrialPoint:
     """A point that a method evaluates without going there."""
 
     symbol: str
@@ -30,7 +30,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Move:
+class UpdateStep:
     """A variable is to go against this gradient, now."""
 
     variable: str
@@ -41,7 +41,7 @@ class Move:
     """The loss it is the gradient of, without penalties; a scalar without history."""
 
 
-Step = Look | Move
+Step = TrialPoint | UpdateStep
 
 
 def gradient(loss: Tensor, variables: Tensors) -> tuple[Tensor, ...]:
@@ -68,7 +68,7 @@ def descend(
         rates: Learning rate of each variable.
     """
     for step in steps:
-        if isinstance(step, Move):
+        if isinstance(step, UpdateStep):
             with torch.no_grad():
                 torch._foreach_add_(
                     list(variables[step.variable]), list(step.gradient), alpha=-rates[step.variable]

@@ -7,25 +7,47 @@ left goes on from its weights and is distilled from the network before pruning.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from math import floor
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.optim import SGD, Optimizer
 
-from nasviz.errors import CheckpointError
-from nasviz.nas.functional_weights import Elsewhere
+from nasviz.errors import CheckpointError, InvalidSettingError
+from nasviz.graph import ChannelStructure, SearchSpace
+from nasviz.nas.functional_weights import Copy, FunctionalWeights
 from nasviz.nas.methods import RARTS
-from nasviz.nas.scored import Scored
-from nasviz.nas.splitting import soft_threshold
-from nasviz.nas.update_steps import Move
-from nasviz.optim.channel_scores import ChannelScores
+from nasviz.nas.rarts import Relaxation
+from nasviz.nas.update_steps import Loss, Tensors, UpdateStep
+from nasviz.optim.binding import SpaceBinding, tensors_of, trained_space
+from nasviz.optim.channel_scores import ChannelScores, attention_pairs
 from nasviz.optim.checks import below_one, not_negative, positive_steps
 from nasviz.optim.groups import GroupScaler, TensorGroup, zero_
+from nasviz.optim.inner import inner_optimizer
+from nasviz.optim.prox import soft_threshold
+from nasviz.optim.row_grouping import group_of_rows
+from nasviz.optim.search_optimizer import Batch, Conclusion, Training, Trial, most_narrowed
 
-__all__ = ["WidthSearch"]
+__all__ = [
+    "RANKINGS",
+    "SCOPES",
+    "WidthSearch",
+    "build",
+    "create_width",
+    "distillation_loss",
+    "kept_dimensions",
+]
+
+SCOPES = ("channels", "filters", "dimensions")
+"""What is scored: all channels, those that one operator alone makes, or those of linear layers (SiDT)."""
+RANKINGS = ("global", "layer")
+PRUNING_FRACTIONS = (0.2, 0.4, 0.6, 0.8)
+"""Fractions at which a network is judged when its search ends, as RARTS and SiDT prune."""
+TEMPERATURE = 4.0
 
 
 class WidthSearch(RARTS):
@@ -49,6 +71,8 @@ class WidthSearch(RARTS):
         algorithm 3. https://escholarship.org/uc/item/3wt239sm
     """
 
+    cuts_channels = True
+
     def __init__(
         self,
         net: nn.Module,
@@ -64,7 +88,7 @@ class WidthSearch(RARTS):
         distillation: float = 1.0,
         **settings: Any,
     ) -> None:
-        self.channel_scores = scores
+        self._net, self.channel_scores = net, scores
         self.search_steps = positive_steps("search_steps", search_steps)
         self.fraction = below_one("fraction", fraction)
         self.sparsity = not_negative("sparsity", sparsity)
@@ -72,8 +96,6 @@ class WidthSearch(RARTS):
         self._select, self._group_of = select, group_of
         self._pruned: tuple[int, ...] | None = None
         self._held = GroupScaler(TensorGroup())
-        self.pruning: dict[str, Any] | None = None
-        """What whoever ended the search found about it, plain data; saved with the state."""
         super().__init__(net, inner, SGD([scores.values], lr=scores_lr), **settings)
 
     @property
@@ -110,6 +132,57 @@ class WidthSearch(RARTS):
             sizes = {group: size for group, size in sizes.items() if size == 0}
             return tuple(self._select(sizes, 1.0)) if sizes else ()
         return tuple(self._select(sizes, fraction))
+
+    def aim(self, num_selected: int) -> str:
+        """Return how many channels have scores."""
+        return f"{len(self.channel_scores)} channels to be scored"
+
+    def train_step(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+        """Take a step of the search, or once it has ended a step of the tuning."""
+        return super().train_step(batches) if self.phase != "training" else self._tuning_step(*batches)
+
+    def _tuning_step(self, batch: Batch, *others: Batch) -> tuple[Tensor, Tensor]:
+        """Take a step on all batches together, distilled from the network before pruning."""
+        self.prune()
+        examples, judge = batch.joined(others)
+        output = self._net(examples)
+        loss, accuracy = judge(output)
+        if self.distillation:
+            self._net.eval()
+            with torch.no_grad(), self.teacher():
+                wanted = batch.logits(self._net(examples))
+            self._net.train()
+            loss = loss + self.distillation * distillation_loss(wanted, batch.logits(output))
+        self.tune(loss)
+        return loss.detach(), accuracy
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """Let the network compute with its scores."""
+        return self.counting()
+
+    def end_search(self, trial: Trial) -> None:
+        """Judge the network with its scores, and without the lowest of them; then prune it."""
+        if self.pruning is not None:
+            return
+        total = len(self.channel_scores.home)
+        with self.counting():
+            before = trial.accuracy()
+        rows = []
+        for fraction in sorted({*PRUNING_FRACTIONS, self.fraction}):
+            gone = self.selected_at(fraction)
+            with self.counting(without=gone):
+                rows.append({"threshold": fraction, "pruned": len(gone), "accuracy": trial.accuracy()})
+        self.pruning = {"accuracy": before, "thresholds": rows, "groups": total, "kind": "fraction"}
+        words = ", ".join(f"{r['accuracy']:.1%} at {r['threshold']:.0%} ({r['pruned']} gone)" for r in rows)
+        trial.tell("phase", f"the search ended with accuracy {before:.1%}; pruned {words}")
+        self.prune()
+        words = f"{len(self.channels)} of {total} channel groups go{most_narrowed(self.space, self.channels)}"
+        trial.tell("selected", words)
+
+    def conclude(self, network: Any, space: SearchSpace) -> Conclusion:
+        """Return that no structure goes; the channels that do are zero."""
+        survivors = len(self.channel_scores.home) - len(self.channels)
+        return Conclusion(network, space, (), {"pruning": self.pruning, "survivors": survivors})
 
     def counting(self, without: Sequence[int] = ()) -> AbstractContextManager[None]:
         """Let the network compute with its scores, and without some groups; after pruning it does anyway."""
@@ -181,8 +254,8 @@ class WidthSearch(RARTS):
         if pruned:
             self._held = GroupScaler(self._group_of(pruned))
 
-    def _evaluator(self, net: nn.Module) -> Elsewhere:
-        self._scored = Scored(net, self.weights, self.channel_scores)
+    def _evaluator(self, net: nn.Module) -> FunctionalWeights:
+        self._scored = _Scored(net, self.weights, self.channel_scores)
         return self._scored
 
     def _hold(self) -> None:
@@ -190,9 +263,212 @@ class WidthSearch(RARTS):
         zero_(group, self.state)
         self._held = GroupScaler(group)
 
-    def _make(self, move: Move) -> None:
+    def _make(self, move: UpdateStep) -> None:
         super()._make(move)
         if move.variable == "alpha" and self.sparsity:
             with torch.no_grad():
                 values, rate = self.channel_scores.values, self.architecture.param_groups[0]["lr"]
                 values.copy_(soft_threshold(values, rate * self.sparsity))
+
+
+def create_width(
+    net: nn.Module,
+    space: SearchSpace,
+    *,
+    projection_steps: int,
+    base: str | Optimizer = "sgd",
+    groups: str = "channels",
+    fraction: float = 0.4,
+    ranking: str = "global",
+    sparsity: float = 1e-4,
+    scores_lr: float = 0.1,
+    auxiliary_weight: float = 1.0,
+    coupling: float = 1.0,
+    distillation: float = 1.0,
+    clip: float = 5.0,
+    **settings: Any,
+) -> WidthSearch:
+    """Return RARTS on the scores of channels (dissertation, Algorithm 3), or of dimensions (SiDT).
+
+    Args:
+        net: The traced network; its own parameters are trained.
+        space: Its search space.
+        projection_steps: Steps of the search, before pruning.
+        base: `sgd`, `adam` or `adamw`, for the weights; or an optimizer of `torch.optim` that holds them.
+        groups: What is scored, one of `SCOPES`. `dimensions`: those of heads, shared by queries, keys, values
+            and all heads, and those of hidden layers.
+        fraction: m, the share of scored groups that is pruned; 0 prunes those whose score is exactly 0.
+        ranking: `global`: all scores are sorted together; `layer`: each structure keeps the same share.
+        sparsity: gamma, weight of the l1 norm of the scores; published: 1e-4.
+        scores_lr: Learning rate of the scores.
+        auxiliary_weight: lambda of RARTS.
+        coupling: beta of RARTS.
+        distillation: Weight of the distillation from the network before pruning; 0 for none.
+        clip: Longest gradient of the weights.
+        **settings: Those of the base (`lr`, `momentum`, `weight_decay`, ...).
+
+    Raises:
+        InvalidSettingError: A setting is out of range, or the network has nothing to score.
+    """
+    if groups not in SCOPES or ranking not in RANKINGS:
+        raise InvalidSettingError(
+            f"groups={groups!r}, ranking={ranking!r}: choose of {', '.join(SCOPES)}, and of"
+            f" {', '.join(RANKINGS)}"
+        )
+    if isinstance(base, Optimizer):
+        inner = base
+    else:
+        inner = inner_optimizer(base, [p for p in net.parameters() if p.requires_grad], **settings)
+    asked_space, space = space, trained_space(net, space, tensors_of(inner))
+    chosen = [s for s in space.channels.slimmable if _is_scored(space, s, groups)]
+    pairs = attention_pairs(space, chosen) if groups == "dimensions" else {}
+    scores = ChannelScores(net, space, chosen, pairs)
+    index = SpaceBinding(net, space).channel_index(chosen)
+
+    def select(sizes: Mapping[int, float], share: float) -> tuple[int, ...]:
+        return _lowest(scores, sizes, share, ranking)
+
+    search = WidthSearch(
+        net,
+        inner,
+        scores,
+        select,
+        lambda ids: group_of_rows(index, ids),
+        search_steps=projection_steps,
+        fraction=fraction,
+        sparsity=sparsity,
+        scores_lr=scores_lr,
+        distillation=distillation,
+        relaxation=Relaxation(auxiliary_weight, coupling),
+        clip=clip,
+    )
+    search.serve(asked_space, space, groups=groups, ranking=ranking)
+    return search
+
+
+def build(net: nn.Module, space: SearchSpace, settings: Any, training: Training) -> WidthSearch:
+    """Return the optimizer of a run."""
+    return create_width(net, space, **{"groups": "dimensions"} | settings.values)
+
+
+def kept_dimensions(ratio: float, num_dimensions: int) -> int:
+    """Return how many of a head's dimensions stay: ratio * d/h, rounded down, and at least 1.
+
+    Raises:
+        InvalidSettingError: The ratio is not in (0, 1].
+
+    Examples:
+        >>> kept_dimensions(0.8, 32), kept_dimensions(0.01, 32)
+        (25, 1)
+    """
+    if not 0 < ratio <= 1:
+        raise InvalidSettingError(f"ratio={ratio!r}: must be above 0 and at most 1")
+    return max(1, floor(ratio * num_dimensions + 1e-9))
+
+
+def _is_scored(space: SearchSpace, structure: ChannelStructure, groups: str) -> bool:
+    if groups == "dimensions":
+        return all(space.trace[v].operator == "linear" for v in structure.stems)
+    return groups == "channels" or len(structure.stems) == 1
+
+
+def _lowest(scores: ChannelScores, sizes: Mapping[int, float], share: float, ranking: str) -> tuple[int, ...]:
+    """The groups that go: those of lowest size, of equal ones the earlier; every operator keeps a channel."""
+    channels, known = scores.space.channels, set(sizes)
+    if share >= 1 or len(known) < len(scores.home):  # those that are exactly zero, as many as can go
+        return channels.leave_something(known)
+    if ranking == "layer":
+        gone: list[int] = []
+        for structure in scores.structures:
+            order = sorted(structure.groups, key=lambda group: (sizes[group], group))
+            gone += order[: structure.width - kept_dimensions(1 - share, structure.width)]
+        return channels.leave_something(scores.together(gone))
+    limit = sum(s.width - 1 for s in scores.structures)
+    k = min(floor(share * len(scores.home) + 1e-9), limit, channels.max_groups())
+    everything = {group: float("inf") for s in channels.slimmable for group in s.groups} | dict(sizes)
+    picked = [group for group in channels.select(everything, k) if group in known]
+    return channels.leave_something(scores.together(picked))
+
+
+class _Scored(FunctionalWeights):
+    """Evaluate a network as a function of its weights and of the scores of its channels.
+
+    Args:
+        net: The network.
+        weights: Its parameters.
+        scores: Of its channels; none of its parameters.
+    """
+
+    def __init__(self, net: nn.Module, weights: Sequence[nn.Parameter], scores: ChannelScores) -> None:
+        super().__init__(net, weights, [])
+        self._scores = scores
+        places = {id(weight): place for place, weight in enumerate(weights)}
+        self._places = [places[id(tensor)] for tensor in scores.index.tensors]
+
+    def loss(self, closure: Callable[[], Tensor]) -> Loss:
+        """`closure`, which runs the network as it stands, at other weights and with other scores."""
+
+        def at(weights: Tensors, alphas: Tensors) -> Tensor:
+            (values,) = alphas
+            with self._holding(weights, values), self._statistics.holding(self._statistics_of(weights)):
+                return closure()
+
+        return at
+
+    @contextmanager
+    def counting(self, values: Tensor) -> Iterator[None]:
+        """Let the network compute with these scores."""
+        with self._holding(self.weights, values):
+            yield
+
+    @contextmanager
+    def at(self, copy: Copy) -> Iterator[None]:
+        """Let the network compute with the weights and statistics of a copy, without scores."""
+        with self._parameters.holding(copy.weights), self._statistics.holding(copy.statistics):
+            yield
+
+    @property
+    def statistics(self) -> Sequence[Tensor]:
+        """Of the norms of the network itself."""
+        return self._statistics.tensors
+
+    @contextmanager
+    def _holding(self, weights: Tensors, values: Tensor) -> Iterator[None]:
+        made = list(weights)
+        scaled = self._scores.scaled([made[place] for place in self._places], values)
+        for place, tensor in zip(self._places, scaled, strict=True):
+            made[place] = tensor
+        with self._parameters.holding(made):
+            yield
+
+
+def distillation_loss(teacher: Tensor, student: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+    """Return L_KD = mean over samples of sum_i p_i log(p_i / q_i), p and q the softmax of logits / T.
+
+    Not negative, and 0 exactly where the logits of each sample differ by a constant.
+
+    Args:
+        teacher: Logits of the unpruned network, `(N, classes)`; nothing flows back into it.
+        student: Logits of the pruned network, `(N, classes)`.
+        temperature: T, above 0.
+
+    Raises:
+        InvalidSettingError: The shapes differ, or the temperature is not above 0.
+
+    Examples:
+        >>> from torch import tensor
+        >>> teacher, student = tensor([[3.0, 1.0, -1.0]]), tensor([[2.0, 1.0, 0.0]])
+        >>> loss = distillation_loss(teacher.double(), student.double())
+        >>> round(loss.item(), 7)
+        0.0191076
+    """
+    if teacher.shape != student.shape or teacher.dim() != 2:
+        raise InvalidSettingError(
+            f"distillation needs logits of one shape (N, classes); the teacher's are {tuple(teacher.shape)},"
+            f" the student's {tuple(student.shape)}"
+        )
+    if not temperature > 0:
+        raise InvalidSettingError(f"temperature={temperature!r}: must be above 0")
+    p = functional.log_softmax(teacher.detach() / temperature, dim=1)
+    q = functional.log_softmax(student / temperature, dim=1)
+    return functional.kl_div(q, p, reduction="batchmean", log_target=True)

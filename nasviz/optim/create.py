@@ -15,20 +15,18 @@ from nasviz.graph import SearchSpace
 from nasviz.graph.space import require_space
 from nasviz.optim.binding import SpaceBinding, count_of, tensors_of, trained_space
 from nasviz.optim.checks import require_whole
-from nasviz.optim.dhspg import DHSPG
 from nasviz.optim.group_optimizer import GroupOptimizer
 from nasviz.optim.h2spg import H2SPG
-from nasviz.optim.h2spg_otov3 import H2SPGOTOv3
+from nasviz.optim.h2spg_otov3 import DHSPG, H2SPGOTOv3
 from nasviz.optim.hspg import HSPG
 from nasviz.optim.inner import inner_optimizer
 from nasviz.optim.progressive import shares
-from nasviz.optim.slim import Slim
-from nasviz.optim.slimming import check_slim, slimming
+from nasviz.optim.search_optimizer import SearchOptimizer, Training
+from nasviz.optim.slim import check_slim, slimming
+from nasviz.settings import AUTO, METHODS, MethodSettings
+from nasviz.settings.schedule import steps_between_scores
 
-__all__ = ["OPTIMIZERS", "SearchOptimizer", "create"]
-
-SearchOptimizer = H2SPG | H2SPGOTOv3 | HSPG | Slim
-"""What `create` returns; DHSPG is an `H2SPGOTOv3`, and `Slim` is one of the first two with channel groups."""
+__all__ = ["OPTIMIZERS", "build", "create"]
 
 OPTIMIZERS: dict[str, type[H2SPG] | type[H2SPGOTOv3] | type[HSPG]] = {
     "h2spg": H2SPG,
@@ -40,7 +38,7 @@ OPTIMIZERS: dict[str, type[H2SPG] | type[H2SPGOTOv3] | type[HSPG]] = {
 
 
 def create(
-    name: str,
+    name: str | type[H2SPG] | type[H2SPGOTOv3] | type[HSPG],
     net: nn.Module,
     space: SearchSpace,
     *,
@@ -52,10 +50,11 @@ def create(
     parameters: Iterable[Tensor] | Iterable[dict[str, Any]] | None = None,
     **settings: Any,
 ) -> SearchOptimizer:
-    """An optimizer over the removal structures of a network.
+    """Return an optimizer over the removal structures of a network.
 
     Args:
-        name: A key of `OPTIMIZERS`.
+        name: A key of `OPTIMIZERS`, a subclass of one of them, or the name of a registered method, which
+            gets its settings as `nasviz.settings` has them, with numbers of steps instead of shares.
         net: The traced network; its own parameters are trained.
         space: Its search space.
         base: `sgd`, `adam` or `adamw`; or an optimizer of `torch.optim` that holds the parameters already.
@@ -77,15 +76,21 @@ def create(
         InvalidSettingError: A setting is out of range, missing or unknown; or parameters are sharded by
             `fully_shard`, for what is decided by whole structures needs whole tensors.
     """
-    require_type("name", name, str, "the name of a method", f"choose one of {', '.join(OPTIMIZERS)}")
+    if not isinstance(name, type):
+        require_type("name", name, str, "the name of a method", f"choose one of {', '.join(OPTIMIZERS)}")
     require_type(
         "net", net, nn.Module, "a torch.nn.Module", "give the traced network: create(name, net, space)"
     )
     require_space(space)
-    if name not in OPTIMIZERS:
-        raise UnknownNameError(f"no optimizer {name!r}; choose one of {', '.join(OPTIMIZERS)}")
-    require_whole(net.parameters(), name)
-    kind = OPTIMIZERS[name]
+    if isinstance(name, str) and name not in OPTIMIZERS:
+        if name not in METHODS:
+            raise UnknownNameError(f"no optimizer {name!r}; choose one of {', '.join(OPTIMIZERS)}")
+        usual = {"base": "sgd", "target_sparsity": 0, "periods": 1, "slim": 0, "group_divisible": 1}
+        explicit = zip(usual, (base, target_sparsity, periods, slim, group_divisible), strict=True)
+        settings |= {key: value for key, value in explicit if value != usual[key]}
+        return _registered(METHODS[name](**settings), net, space)
+    kind = OPTIMIZERS[name] if isinstance(name, str) else name
+    require_whole(net.parameters(), kind.__name__)
     own, for_base = _split(kind, settings)
     if isinstance(base, Optimizer):
         if for_base or parameters is not None:
@@ -124,6 +129,39 @@ def create(
     found = slimming(optimizer, binding, slim, group_divisible, own) if slim else optimizer
     found.serve(asked_space, space, target_sparsity=k, slim=slim, group_divisible=group_divisible)
     return found
+
+
+def build(
+    net: nn.Module, space: SearchSpace, settings: MethodSettings, training: Training
+) -> SearchOptimizer:
+    """Return the optimizer of one of the `OPTIMIZERS` for a run."""
+    chosen = settings.values
+    if "saliency" in chosen:
+        chosen["generator"] = training.generator()
+    return create(settings.name, net, space, **chosen)
+
+
+def _registered(settings: MethodSettings, net: nn.Module, space: SearchSpace) -> SearchOptimizer:
+    """Return the optimizer of any registered method, outside of a run."""
+    shares = [
+        n for n, f in settings.fields().items() if f.kind == "steps" and isinstance(settings.values[n], float)
+    ]
+    if shares:
+        raise InvalidSettingError(
+            f"{', '.join(shares)}: a share of all steps, whose number only a run knows; give numbers of steps"
+        )
+    values, training = settings.resolved(), Training()
+    if values.get("score_every") == AUTO:
+        values["score_every"] = steps_between_scores(None, values["warmup_steps"])
+    settings = settings.model_copy(update=values)
+    if settings.prepare(net, space, training)[0] is not net:
+        raise InvalidSettingError(
+            f"{settings.title} trains a network with switches, not the one given: make it by"
+            " nasviz.nas.with_architecture or nasviz.add_switches, and use nasviz.nas.create or"
+            " nasviz.optim.create_gsparsity"
+        )
+    optimizer: SearchOptimizer = settings.build(net, space, training)
+    return optimizer
 
 
 def _split(kind: type[Optimizer], settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -17,6 +18,8 @@ from nasviz.optim.gsparsity import GSparsity
 from nasviz.optim.penalty_search import THRESHOLD, PenaltySearch
 from nasviz.optim.proxsgd import ProxSGD
 from nasviz.optim.row_grouping import RowGrouping
+from nasviz.optim.search_optimizer import Training
+from nasviz.switches import add_switches
 
 __all__ = ["GROUPS", "SWITCH_START", "create_gsparsity"]
 
@@ -43,7 +46,7 @@ def create_gsparsity(
     cells: Iterable[str] = (),
     emphasis: Mapping[str, float] | None = None,
 ) -> PenaltySearch:
-    """GSparsity over the removal structures of a network, one group each; or over its filters.
+    """Return GSparsity over the removal structures of a network, one group each; or over its filters.
 
     Operations without variables take part where they have switches (`nasviz.add_switches` with
     `where="switchable"` and `initial=0.8`); switches stay within [0, 1].
@@ -109,6 +112,18 @@ def create_gsparsity(
     )
     search.serve(asked_space, space, groups=groups)
     return search
+
+
+def prepare(net: Any, space: SearchSpace, settings: Any, training: Training) -> tuple[Any, SearchSpace]:
+    """Return the network with switches for operations that own no variables, where they take part."""
+    if settings.groups != "operations" or not space.switchable:
+        return net, space
+    return add_switches(net, space, where="switchable", initial=SWITCH_START)
+
+
+def build(net: nn.Module, space: SearchSpace, settings: Any, training: Training) -> PenaltySearch:
+    """Return the optimizer of a run."""
+    return create_gsparsity(net, space, **settings.values | {"emphasis": settings.multipliers})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Trail", "learning_rates"]
+__all__ = ["ParameterHistory", "learning_rates"]
 
 
 def learning_rates(tensors: Sequence[Tensor], groups: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -17,15 +17,15 @@ def learning_rates(tensors: Sequence[Tensor], groups: Sequence[Mapping[str, Any]
     return [rates.get(id(tensor), 0.0) for tensor in tensors]
 
 
-class Trail:
+class ParameterHistory:
     """Where tensors were before a step, and how the step moved them, in memory that is used again.
 
     Examples:
         >>> x = torch.tensor([3.0])
-        >>> trail = Trail([x])
-        >>> before = trail.start()
+        >>> history = ParameterHistory([x])
+        >>> before = history.start()
         >>> x -= 1.0
-        >>> before, trail.directions([0.5])
+        >>> before, history.directions([0.5])
         ([tensor([3.])], [tensor([2.])])
     """
 

@@ -12,6 +12,7 @@ from nasviz.optim.groups import TensorGroup
 from nasviz.optim.penalty_search import REASON, THRESHOLD, PenaltySearch
 from nasviz.optim.proxsgd import ProxSGD
 from nasviz.optim.row_grouping import group_of_rows
+from nasviz.optim.search_optimizer import Trial, most_narrowed
 from nasviz.saliency.rows import RowIndex
 
 __all__ = ["FilterSparsity"]
@@ -40,6 +41,9 @@ class FilterSparsity(PenaltySearch):
         >>> optimizer.channels, weight[1].tolist(), optimizer.phase
         ((1,), [0.0, 0.0], 'training')
     """
+
+    unit_name = "channel groups"
+    cuts_channels = True
 
     def __init__(
         self,
@@ -73,6 +77,11 @@ class FilterSparsity(PenaltySearch):
     def channels_zeroed_at(self) -> dict[int, int]:
         """The step at which each of them became zero for good: the last one of the search."""
         return dict.fromkeys(self.channels, self.projection_steps - 1)
+
+    def tell_pruned(self, trial: Trial) -> None:
+        """Record how many channels of which operators go."""
+        words = f"{len(self.channels)} of {len(self.unit_ids)} channel groups go"
+        trial.tell("selected", words + most_narrowed(self.space, self.channels))
 
     def group_of(self, ids: Sequence[int]) -> TensorGroup:
         """The rows of these channel groups."""

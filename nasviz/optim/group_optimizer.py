@@ -7,7 +7,7 @@ inner step, its buffers are zero, and its variables are pinned after the step.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, overload
 
@@ -16,10 +16,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from nasviz.errors import CheckpointError, InvalidSettingError
-from nasviz.graph import SearchSpace, register_optimizer
-from nasviz.optim.asked import asked_of, check_asked
 from nasviz.optim.checks import require_whole
 from nasviz.optim.groups import GroupScaler, Rows, TensorGroup, merge, zero_
+from nasviz.optim.search_optimizer import SearchOptimizer, check_asked
 
 __all__ = ["GroupOptimizer"]
 
@@ -27,7 +26,7 @@ OWN_STATE = "nasviz"
 """Key of the state dictionary under which everything lies that is not the inner optimizer's."""
 
 
-class GroupOptimizer(torch.optim.Optimizer, ABC):
+class GroupOptimizer(SearchOptimizer):
     """An optimizer around an inner one, whose `param_groups`, `state` and `defaults` it shares.
 
     Args:
@@ -35,8 +34,6 @@ class GroupOptimizer(torch.optim.Optimizer, ABC):
         tensors: Tensors that groups may hold besides those of `inner`.
     """
 
-    space: SearchSpace
-    """The search space it works for, where it was created for one."""
     takes_group_optimizers: ClassVar[bool] = False
     """Whether the inner optimizer may be one of these itself."""
 
@@ -52,33 +49,10 @@ class GroupOptimizer(torch.optim.Optimizer, ABC):
         require_whole([*own, *self._other_tensors], type(self).__name__)
         self.inner = inner
         self.num_steps = 0
-        self.asked: dict[str, Any] = {}
-        """What it was created for, plain data; saved with the state, which fits no other."""
         self._held = GroupScaler(TensorGroup())
         self._is_sharing = False
         super().__init__(inner.param_groups, inner.defaults)
         self._share()
-
-    def serve(self, space: SearchSpace, trained: SearchSpace | None = None, **asked: Any) -> None:
-        """Note the search space that this optimizer works for, and what was asked of it.
-
-        Args:
-            space: The space that the caller knows; `nasviz.construct` finds the optimizer by it.
-            trained: The same with all that is not trained frozen.
-            **asked: Further settings that a saved state must agree with.
-        """
-        self.asked = asked_of(trained or space) | asked
-        register_optimizer(space, self)
-
-    @property
-    @abstractmethod
-    def phase(self) -> str:
-        """`warm-up`, `projection` or `training`."""
-
-    @property
-    @abstractmethod
-    def selected(self) -> tuple[int, ...]:
-        """The structures chosen to go."""
 
     @property
     def held(self) -> TensorGroup:

@@ -19,7 +19,7 @@ from nasviz.optim.regularization import Regularization, published_regularization
 from nasviz.optim.selecting import SelectingOptimizer
 from nasviz.optim.selection import Select
 
-__all__ = ["H2SPGOTOv3"]
+__all__ = ["DHSPG", "H2SPGOTOv3"]
 
 
 class H2SPGOTOv3(SelectingOptimizer):
@@ -74,11 +74,11 @@ class H2SPGOTOv3(SelectingOptimizer):
 
     def _project(self, step: int) -> None:
         """Subgradient step of psi, then the half-space test (OTOv3, Algorithm 3, lines 11-16)."""
-        before = self._redundant.trail.start()
+        before = self._redundant.history.start()
         self._inner_step()
         index = self._redundant.index
         rates = learning_rates(index.tensors, self.param_groups)
-        moved = self._redundant.trail.directions(rates)
+        moved = self._redundant.history.directions(rates)
         norm = index.norm(before)
         rule = Regularization(self.regularization, self.amplify, self.cap)
         coefficients = rule.coefficients(index.dot(before, moved), norm, index.norm(moved))
@@ -86,3 +86,12 @@ class H2SPGOTOv3(SelectingOptimizer):
         self._halfspace(before)
         if self.projection_steps is not None and step >= self.projection_steps - 1:
             self._zero_all("end of projection")
+
+
+class DHSPG(H2SPGOTOv3):
+    """The steps of `H2SPGOTOv3` on the K structures of lowest score, connected or not.
+
+    Nothing stops the training of an invalid selection; `is_valid` tells, and `nasviz.construct` refuses it.
+    """
+
+    is_hierarchical = False

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor
 from torch.optim import Optimizer
 
 from nasviz.optim.checks import not_negative, positive_steps
@@ -79,24 +78,9 @@ class HSPG(ProjectingOptimizer):
         return tuple(self.zeroed_by)
 
     @property
-    def orphaned(self) -> tuple[int, ...]:
-        """Always empty: nothing is known of what lies behind a structure."""
-        return ()
-
-    @property
     def is_valid(self) -> bool:
         """Whether the network stays connected without the structures that are zero."""
         return self._check(self.selected)
-
-    @property
-    def scores(self) -> dict[int, float]:
-        """Always empty: nothing is ranked."""
-        return {}
-
-    @property
-    def score_vector(self) -> Tensor | None:
-        """Always `None`: nothing is ranked."""
-        return None
 
     def _update(self) -> None:
         """Subgradient step on all groups, and in stage 2 the half-space test."""
@@ -104,7 +88,7 @@ class HSPG(ProjectingOptimizer):
         if not self._redundant or not (is_testing or self.regularization):
             self._inner_step()
             return
-        before = self._redundant.trail.start()
+        before = self._redundant.history.start()
         self._inner_step()
         if self.regularization:
             index = self._redundant.index

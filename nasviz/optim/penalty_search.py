@@ -7,22 +7,27 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nasviz.errors import CheckpointError, InvalidSettingError
+from nasviz.graph import SearchSpace
 from nasviz.optim.checks import not_negative, positive_steps
 from nasviz.optim.group_optimizer import GroupOptimizer
-from nasviz.optim.groups import TensorGroup
+from nasviz.optim.groups import GroupScaler, TensorGroup
 from nasviz.optim.proxsgd import ProxSGD
+from nasviz.optim.search_optimizer import Conclusion, Trial
 from nasviz.saliency import StructureIndex, gradient_cosine
 
 __all__ = ["REASON", "THRESHOLD", "PenaltySearch"]
 
 REASON = "group sparsity"
 THRESHOLD = 1e-6
+PRUNING_THRESHOLDS = (1e-6, 1e-3, 0.5)
+"""Thresholds at which a network is judged when its search ends (GSparsity, table 2)."""
 
 
 class PenaltySearch(GroupOptimizer):
@@ -35,6 +40,8 @@ class PenaltySearch(GroupOptimizer):
         projection_steps: Steps of the search.
         threshold: Groups of at most this length are pruned at the end of the search.
     """
+
+    unit_name: ClassVar[str] = "structures"
 
     def __init__(
         self,
@@ -51,8 +58,6 @@ class PenaltySearch(GroupOptimizer):
         self.threshold = not_negative("threshold", threshold)
         self._index, self._grouping = index, inner.grouping
         self._pruned: tuple[int, ...] | None = None
-        self.pruning: dict[str, Any] | None = None
-        """What whoever ended the search found about it, plain data; saved with the state."""
         super().__init__(inner, (*index.tensors, *others))
 
     @property
@@ -71,21 +76,6 @@ class PenaltySearch(GroupOptimizer):
         return self._pruned or ()
 
     @property
-    def structure_ids(self) -> tuple[int, ...]:
-        """The removal structures under the penalty: none, where what may go is inside of them."""
-        return ()
-
-    @property
-    def selected(self) -> tuple[int, ...]:
-        """The structures that were pruned; empty until then."""
-        return ()
-
-    @property
-    def orphaned(self) -> tuple[int, ...]:
-        """Always empty: the length of a group decides alone."""
-        return ()
-
-    @property
     def zeroed_by(self) -> dict[int, str]:
         """What made each structure zero that is so for good."""
         return dict.fromkeys(self.selected, REASON)
@@ -96,25 +86,10 @@ class PenaltySearch(GroupOptimizer):
         return dict.fromkeys(self.selected, self.projection_steps - 1)
 
     @property
-    def known_zero(self) -> frozenset[int]:
-        """Those of `zeroed_by`: pruning waits for the device, nothing else does."""
-        return frozenset(self.selected)
-
-    @property
     @torch.no_grad()
     def num_zero(self) -> Tensor:
         """How many of what may go is no longer than the threshold, on the device."""
         return (self.norm_vector() <= self.threshold).sum()
-
-    @property
-    def scores(self) -> dict[int, float]:
-        """Always empty: nothing is ranked."""
-        return {}
-
-    @property
-    def score_vector(self) -> Tensor | None:
-        """Always `None`: nothing is ranked."""
-        return None
 
     @torch.no_grad()
     def norm_vector(self) -> Tensor:
@@ -143,6 +118,51 @@ class PenaltySearch(GroupOptimizer):
             group["mu"] = 0.0
         if self._pruned:
             self._hold_at_zero(self.group_of(self._pruned))
+
+    def aim(self, num_selected: int) -> str:
+        """Return what is under the penalty."""
+        return f"{len(self.unit_ids)} {self.unit_name} under a penalty"
+
+    def vectors(self, phase: str) -> dict[str, Tensor]:
+        """Return the lengths, which are what decides: as scores, and as norms."""
+        norms = self.norm_vector()
+        return {"norms": norms, "scores": norms}
+
+    def end_search(self, trial: Trial) -> None:
+        """Judge the network before pruning, and pruned at some thresholds; then prune it at its own."""
+        if self.pruning is not None:
+            return
+        before = trial.accuracy()
+        rows = [self._pruned_at(threshold, trial) for threshold in PRUNING_THRESHOLDS]
+        self.pruning = {"accuracy": before, "thresholds": rows, "groups": len(self.unit_ids)}
+        words = ", ".join(f"{r['accuracy']:.1%} at {r['threshold']:g} ({r['pruned']} gone)" for r in rows)
+        trial.tell("phase", f"the search ended with accuracy {before:.1%}; pruned {words}")
+        self.prune()
+        self.tell_pruned(trial)
+
+    @torch.no_grad()
+    def _pruned_at(self, threshold: float, trial: Trial) -> dict[str, Any]:
+        """Return how many groups go at this threshold, and the accuracy without them."""
+        short = self.shorter_than(threshold)
+        group = self.group_of(short)
+        tensors = [*group.tensors, *(rows.tensor for rows in group.rows)]
+        kept = [tensor.clone() for tensor in tensors]
+        GroupScaler(group).zero_()
+        row = {"threshold": threshold, "pruned": len(short), "accuracy": trial.accuracy()}
+        for tensor, value in zip(tensors, kept, strict=True):
+            tensor.copy_(value)
+        return row
+
+    def tell_pruned(self, trial: Trial) -> None:
+        """Record what was pruned."""
+        names = {s.id: s.name for s in self.space.structures}
+        for structure in self.selected:
+            trial.tell("redundant", f"{names[structure]} has died", structure)
+
+    def conclude(self, network: nn.Module, space: SearchSpace) -> Conclusion:
+        """Return what was pruned, with the accuracies around it."""
+        found = {"pruning": self.pruning, "survivors": len(self.unit_ids) - len(self.pruned)}
+        return replace(super().conclude(network, space), report=found)
 
     @abstractmethod
     def group_of(self, ids: Sequence[int]) -> TensorGroup:

@@ -15,7 +15,7 @@ from nasviz.optim.checks import below_one
 from nasviz.optim.group_optimizer import GroupOptimizer
 from nasviz.optim.groups import TensorGroup, merge
 from nasviz.optim.redundant import RedundantGroups
-from nasviz.optim.step_bound import Reach
+from nasviz.optim.step_bound import StepBound
 from nasviz.saliency import StructureIndex, gradient_cosine
 
 __all__ = ["ProjectingOptimizer"]
@@ -39,7 +39,7 @@ class ProjectingOptimizer(GroupOptimizer):
         self._zeroed_by: dict[int, str] = {}
         self._zeroed_at: dict[int, int] = {}
         self._redundant = RedundantGroups({})
-        self._reach = Reach(inner, self._redundant.index)
+        self._bound = StepBound(inner, self._redundant.index)
         super().__init__(inner, index.tensors)
 
     @property
@@ -79,6 +79,10 @@ class ProjectingOptimizer(GroupOptimizer):
         """cos(x_g, grad f_g) of each structure before a step, on the device, in that order."""
         return gradient_cosine(self._index)
 
+    def vectors(self, phase: str) -> dict[str, Tensor]:
+        """Return the lengths, as long as structures are decided on."""
+        return {"norms": self.norm_vector()}
+
     def state_dict(self) -> dict[str, Any]:
         """Plain types and tensors only: the inner optimizer's state, and our own under the key `nasviz`."""
         self._settle()
@@ -86,22 +90,22 @@ class ProjectingOptimizer(GroupOptimizer):
 
     def _trial_step(self) -> None:
         """Step of the inner optimizer with the half-space test, which is left out where it cannot fail."""
-        if self._reach.looks_back:
+        if self._bound.looks_back:
             self._inner_step()
-            if not self._reach.was_short(self.epsilon):
-                self._halfspace(self._reach.origins())
+            if not self._bound.was_short(self.epsilon):
+                self._halfspace(self._bound.origins())
             return
-        if self._reach.is_short(self.epsilon):
+        if self._bound.is_short(self.epsilon):
             self._inner_step()
             return
-        before = self._redundant.trail.start()
+        before = self._redundant.history.start()
         self._inner_step()
         self._halfspace(before)
 
     def _shrink(self, factor: float) -> None:
         """Multiply what is redundant and not zero yet."""
         self._redundant.scale_(factor)
-        self._reach.scaled(factor)
+        self._bound.scaled(factor)
 
     def _halfspace(self, before: Sequence[Tensor]) -> None:
         """Zero the redundant groups whose trial point has left the half-space of x_t, `before`."""
@@ -143,7 +147,7 @@ class ProjectingOptimizer(GroupOptimizer):
         members, remainder = self._wanted()
         left = {i: group for i, group in members.items() if i not in self._zeroed_by}
         self._redundant = RedundantGroups(left, remainder if left else None)
-        self._reach = Reach(self.inner, self._redundant.index)
+        self._bound = StepBound(self.inner, self._redundant.index)
 
     @abstractmethod
     def _wanted(self) -> tuple[Mapping[int, TensorGroup], TensorGroup]:

@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from nasviz.optim.directions import Trail
+from nasviz.optim.directions import ParameterHistory
 from nasviz.optim.groups import GroupScaler, TensorGroup, merge
 from nasviz.optim.halfspace import has_left_halfspace
 from nasviz.saliency import StructureIndex
@@ -31,7 +31,7 @@ class RedundantGroups:
     Examples:
         >>> x = torch.tensor([3.0, 4.0])
         >>> redundant = RedundantGroups({7: TensorGroup((x,))})
-        >>> before = redundant.trail.start()
+        >>> before = redundant.history.start()
         >>> x -= torch.tensor([2.0, 6.0])
         >>> redundant.judge(before, epsilon=0.0, step=3)
         >>> redundant.read()
@@ -44,7 +44,7 @@ class RedundantGroups:
         """Whether reading a decision would make the host wait."""
         self._groups = [*members.values(), remainder or TensorGroup()]
         self._scaler = GroupScaler(merge(self._groups if members else []))
-        self.trail = Trail(self.index.tensors)
+        self.history = ParameterHistory(self.index.tensors)
         self._zero_since: Tensor | None = None
         """Step at which each structure left its half-space, on the device; -1 where it has not."""
 

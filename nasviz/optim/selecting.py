@@ -19,9 +19,11 @@ from nasviz.errors import InvalidSettingError
 from nasviz.optim.checks import below_one, positive_steps
 from nasviz.optim.groups import TensorGroup
 from nasviz.optim.projecting import ProjectingOptimizer
+from nasviz.optim.search_optimizer import Share
 from nasviz.optim.selection import Select, Selection
-from nasviz.optim.warm_up import Share, WarmUpScores, steps_between_scores
+from nasviz.optim.warm_up import WarmUpScores
 from nasviz.saliency import AnySaliency
+from nasviz.settings.schedule import steps_between_scores
 
 __all__ = ["SelectingOptimizer"]
 
@@ -64,7 +66,7 @@ class SelectingOptimizer(ProjectingOptimizer):
         self._scores = WarmUpScores(
             groups,
             saliency,
-            every=steps_between_scores(score_every, warmup_steps),
+            every=positive_steps("score_every", steps_between_scores(score_every, warmup_steps)),
             momentum=below_one("score_momentum", score_momentum),
             generator=generator,
         )
@@ -78,6 +80,12 @@ class SelectingOptimizer(ProjectingOptimizer):
         if self._selection is None:
             return "warm-up"
         return "projection" if self._is_projecting else "training"
+
+    def vectors(self, phase: str) -> dict[str, Tensor]:
+        """Return lengths, and during the warm-up the scores."""
+        scores = self.score_vector
+        is_scored = phase == "warm-up" and scores is not None
+        return super().vectors(phase) | ({"scores": scores} if is_scored and scores is not None else {})
 
     @property
     def score_vector(self) -> Tensor | None:
@@ -157,6 +165,7 @@ class SelectingOptimizer(ProjectingOptimizer):
         order = sorted(selection.selected, key=lambda i: before.get(i, len(before)))
         self._selection = replace(selection, selected=tuple(order))
         self._prepare()
+        self.num_selections += 1
 
     def _wanted(self) -> tuple[Mapping[int, TensorGroup], TensorGroup]:
         selection = self._selection or Selection(())

@@ -8,31 +8,42 @@ structures do: by the half-space test, by shrinking, or by regularisation and th
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
-from nasviz.errors import CheckpointError
+from nasviz.errors import CheckpointError, InvalidSettingError, InvalidSparsityError
+from nasviz.graph import SearchSpace
+from nasviz.optim.binding import SpaceBinding, count_of
 from nasviz.optim.checks import below_one, positive_steps
-from nasviz.optim.directions import Trail, learning_rates
+from nasviz.optim.directions import ParameterHistory, learning_rates
+from nasviz.optim.group_optimizer import GroupOptimizer
 from nasviz.optim.groups import Rows, TensorGroup
+from nasviz.optim.h2spg import H2SPG
+from nasviz.optim.h2spg_otov3 import H2SPGOTOv3
 from nasviz.optim.halfspace import has_left_halfspace
-from nasviz.optim.optimizer_wrapper import Forwarding
 from nasviz.optim.progressive import progressive_factor
 from nasviz.optim.regularization import Regularization
+from nasviz.optim.search_optimizer import Share
 from nasviz.optim.selecting import SelectingOptimizer
-from nasviz.optim.warm_up import Share, WarmUpScores, steps_between_scores
+from nasviz.optim.warm_up import WarmUpScores
 from nasviz.saliency import AnySaliency
 from nasviz.saliency.rows import RowIndex
+from nasviz.settings.schedule import steps_between_scores
 
-__all__ = ["SelectChannels", "Slim"]
+__all__ = ["SelectChannels", "Slim", "check_slim", "slimming"]
+
+_PHASES = ("warm-up", "projection", "training")
+_SHARED = ("warmup_steps", "epsilon", "score_every", "score_momentum", "generator")
+"""Settings that channel groups take over from the search."""
 
 SelectChannels = Callable[[Mapping[int, float], Collection[int]], Sequence[int]]
 """Scores of all channel groups, and the structures that go, to the groups that go."""
 
 
-class Slim(Forwarding):
+class Slim(GroupOptimizer):
     """A search optimizer that slims the operators it leaves.
 
     Args:
@@ -49,6 +60,10 @@ class Slim(Forwarding):
         score_momentum: Weight of the past in the running average of the scores.
         generator: Where a random saliency draws from.
     """
+
+    takes_group_optimizers = True
+    cuts_channels = True
+    inner: SelectingOptimizer
 
     def __init__(
         self,
@@ -74,11 +89,11 @@ class Slim(Forwarding):
         self._scores = WarmUpScores(
             index,
             saliency,
-            every=steps_between_scores(score_every, warmup_steps),
+            every=positive_steps("score_every", steps_between_scores(score_every, warmup_steps)),
             momentum=below_one("score_momentum", score_momentum),
             generator=generator,
         )
-        self._trail = Trail(index.tensors)
+        self._history = ParameterHistory(index.tensors)
         self._chosen: Tensor | None = None
         """Which groups are selected, on the device; `None` before the warm-up has ended."""
         self._left_at = torch.full((len(index.ids),), -1, dtype=torch.int64, device=index.device)
@@ -92,9 +107,75 @@ class Slim(Forwarding):
     def share_scores(self, average_: Share) -> None:
         """Average the scores of structures and channel groups over several processes before the selection."""
         self._scores.share = average_
-        inner = self.inner
-        assert isinstance(inner, SelectingOptimizer)
-        inner.share_scores(average_)
+        self.inner.share_scores(average_)
+
+    def aim(self, num_selected: int) -> str:
+        """Return what goes: structures, and channel groups besides."""
+        slim, space = self.asked["slim"], self.space
+        share = f"{slim:.0%}" if isinstance(slim, float) else f"{slim}"
+        return f"{super().aim(num_selected)}, and {share} of {len(space.channels)} channel groups"
+
+    def vectors(self, phase: str) -> dict[str, Tensor]:
+        """Return what the search optimizer records."""
+        return self.inner.vectors(phase)
+
+    @property
+    def phase(self) -> str:
+        """The earlier of both phases."""
+        return min(self.inner.phase, self.slim_phase, key=_PHASES.index)
+
+    @property
+    def structure_ids(self) -> tuple[int, ...]:
+        """The structures, in the order of `norm_vector`."""
+        return self.inner.structure_ids
+
+    @property
+    def selected(self) -> tuple[int, ...]:
+        """The structures chosen as redundant."""
+        return self.inner.selected
+
+    @property
+    def orphaned(self) -> tuple[int, ...]:
+        """The structures that go with the selected ones."""
+        return self.inner.orphaned
+
+    @property
+    def is_valid(self) -> bool | None:
+        """Whether the network stays connected without what is selected."""
+        return self.inner.is_valid
+
+    @property
+    def scores(self) -> dict[int, float]:
+        """Averaged score of each structure."""
+        return self.inner.scores
+
+    @property
+    def score_vector(self) -> Tensor | None:
+        """Averaged scores of the structures, on the device."""
+        return self.inner.score_vector
+
+    @property
+    def zeroed_at(self) -> dict[int, int]:
+        """The step at which each structure of `zeroed_by` became zero."""
+        return self.inner.zeroed_at
+
+    @property
+    def known_zero(self) -> frozenset[int]:
+        """Those of `zeroed_by` that the host knows of already."""
+        return self.inner.known_zero
+
+    @property
+    def num_zero(self) -> Tensor:
+        """How many structures are zero for good, on the device."""
+        return self.inner.num_zero
+
+    def norm_vector(self) -> Tensor:
+        """||x_g|| of each structure as it is now, on the device."""
+        return self.inner.norm_vector()
+
+    def cosine_vector(self) -> Tensor:
+        """cos(x_g, grad f_g) of each structure before a step, on the device."""
+        return self.inner.cosine_vector()
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -105,11 +186,6 @@ class Slim(Forwarding):
     def channel_scores(self) -> dict[int, float]:
         """Averaged score of each channel group; empty before the first step."""
         return self._scores.by_id()
-
-    @property
-    def num_zero_channels(self) -> Tensor:
-        """How many channel groups have been made zero, on the device."""
-        return self._is_zero.sum()
 
     @property
     def channels_zeroed_by(self) -> dict[int, str]:
@@ -133,7 +209,7 @@ class Slim(Forwarding):
     def zeroed_by(self) -> dict[int, str]:
         """What made each structure zero that is so for good; on a GPU, reading it waits for the last step."""
         self._settle()
-        return super().zeroed_by
+        return self.inner.zeroed_by
 
     @property
     def _is_done(self) -> bool:
@@ -169,6 +245,7 @@ class Slim(Forwarding):
             self._inner_step()
 
     def _after_step(self) -> None:
+        self.num_selections = self.inner.num_selections
         if self._chosen is None and self.num_steps >= self.slim_warmup_steps:
             chosen = set(self._select(self._scores.final(), (*self.inner.selected, *self.inner.orphaned)))
             mask = torch.tensor([i in chosen for i in self._index.ids], dtype=torch.bool)
@@ -179,7 +256,7 @@ class Slim(Forwarding):
         """Trial step, pull, half-space test, shrink."""
         assert self._chosen is not None
         tests = self.projection != "progressive" or self._rule is not None
-        before = self._trail.start() if tests else []
+        before = self._history.start() if tests else []
         self._inner_step()
         if self._rule is not None:
             self._pull(before, self._rule)
@@ -209,7 +286,7 @@ class Slim(Forwarding):
         assert self._chosen is not None
         index = self._index
         rates = learning_rates(index.tensors, self.param_groups)
-        moved = self._trail.directions(rates)
+        moved = self._history.directions(rates)
         norm = index.norm(before)
         coefficients = rule.coefficients(index.dot(before, moved), norm, index.norm(moved))
         pull = torch.where(self._chosen & (norm > 0), coefficients / norm, 0.0)
@@ -231,7 +308,8 @@ class Slim(Forwarding):
 
     def _own_state(self) -> dict[str, Any]:
         self._settle()
-        return super()._own_state() | {
+        return {
+            "search": self.inner.own_state(),
             "channel_scores": self._scores.state(),
             "channels": None if self._chosen is None else list(self.channels),
             "channels_left_at": self._left_at,
@@ -240,7 +318,7 @@ class Slim(Forwarding):
         }
 
     def _check_own_state(self, own: dict[str, Any]) -> None:
-        super()._check_own_state(own)
+        self.inner.check_own_state(own["search"])
         self._scores.check(own["channel_scores"])
         if own["num_channels"] != len(self._index.ids):
             raise CheckpointError(
@@ -249,7 +327,7 @@ class Slim(Forwarding):
             )
 
     def _load_own_state(self, own: dict[str, Any]) -> None:
-        super()._load_own_state(own)
+        self.inner.load_own_state(own["search"])
         self._scores.load(own["channel_scores"])
         device = self._index.device
         channels = None if own["channels"] is None else set(own["channels"])
@@ -259,3 +337,53 @@ class Slim(Forwarding):
             self._chosen = torch.tensor([i in channels for i in self._index.ids], dtype=torch.bool).to(device)
         self._left_at = own["channels_left_at"].to(device, copy=True)
         self._ended_at = own["channels_ended_at"]
+
+
+def check_slim(space: SearchSpace, slim: int | float, divisible: int) -> int:
+    """How many channel groups of the whole network are asked for, after a check that they can go.
+
+    Raises:
+        InvalidSparsityError: More than every operator can spare.
+        InvalidSettingError: The network has no channel groups, or widths cannot be multiples of `divisible`.
+    """
+    channels = space.channels
+    if not isinstance(divisible, int) or divisible < 1:
+        raise InvalidSettingError(f"group_divisible={divisible!r}: must be a whole number, at least 1")
+    if not len(channels):
+        raise InvalidSettingError(
+            f"slim={slim}: this network has no channels that can be cut;"
+            " `space.channels.why_not(vertex)` says why, so leave slim at 0"
+        )
+    count, most = count_of(slim, len(channels), "slim", "channel groups"), channels.max_groups()
+    if not 0 <= count <= most and isinstance(slim, int):
+        raise InvalidSparsityError(
+            f"slim={slim} asks to cut {count} of {len(channels)} channel groups, but only {most} can go"
+            f" before an operator has no channel left; choose at most {most}"
+        )
+    return min(count, most)
+
+
+def slimming(
+    inner: H2SPG | H2SPGOTOv3,
+    binding: SpaceBinding,
+    slim: int | float,
+    divisible: int,
+    settings: Mapping[str, Any],
+) -> Slim:
+    """`inner` with channel groups besides; they are scored, selected and projected as its structures are."""
+    chosen = {name: settings[name] for name in _SHARED if name in settings}
+    saliency = settings.get("saliency", "snip")
+    if isinstance(saliency, Mapping):
+        saliency = "snip"  # finished scores are of structures
+    if isinstance(inner, H2SPG):
+        chosen["projection"] = inner.projection
+    else:
+        chosen["regularization"] = Regularization(inner.regularization, inner.amplify, inner.cap)
+    return Slim(
+        inner,
+        binding.channel_index(),
+        partial(binding.select_channels, slim=slim, divisible=divisible),
+        projection_steps=inner.projection_steps,
+        saliency=saliency,
+        **chosen,
+    )

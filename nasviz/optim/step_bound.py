@@ -21,7 +21,7 @@ from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimize
 from nasviz.optim.momenta import Momenta
 from nasviz.saliency import StructureIndex
 
-__all__ = ["Reach", "adam_bound"]
+__all__ = ["StepBound", "adam_bound"]
 
 MARGIN = 1e-3
 """Share by which bounds are widened, against the rounding of norms and steps."""
@@ -31,7 +31,7 @@ PAUSE = 8
 """Steps that are tested without a look at their bounds, once these were of no use."""
 
 
-class Reach:
+class StepBound:
     """Bounds on the steps of an inner optimizer, for structures on their way to zero.
 
     Args:
@@ -42,7 +42,7 @@ class Reach:
         >>> x = torch.tensor([3.0, 4.0], requires_grad=True)
         >>> x.grad = torch.tensor([2.0, 6.0])
         >>> index = StructureIndex({1: [x]})
-        >>> [Reach(SGD([x], lr=lr), index).is_short(epsilon=0.0) for lr in (0.1, 1.0)]
+        >>> [StepBound(SGD([x], lr=lr), index).is_short(epsilon=0.0) for lr in (0.1, 1.0)]
         [True, False]
     """
 

@@ -10,30 +10,14 @@ import torch
 from torch import Generator, Tensor
 
 from nasviz.errors import CheckpointError, InvalidSettingError, NonFiniteLossError
-from nasviz.optim.checks import positive_steps
-from nasviz.optim.directions import Trail, learning_rates
+from nasviz.optim.directions import ParameterHistory, learning_rates
 from nasviz.optim.groups import TensorGroup
+from nasviz.optim.search_optimizer import Share
 from nasviz.saliency import AnySaliency, Reductions, StructureIndex, find_for_steps
 from nasviz.saliency.reductions import gradients
 from nasviz.saliency.scores import running_average
 
-__all__ = ["Share", "WarmUpScores", "steps_between_scores"]
-
-Share = Callable[[Sequence[Tensor]], None]
-SAMPLES = 32
-"""How often a warm-up of at least so many steps is scored where nothing is said, and up to twice as often."""
-
-
-def steps_between_scores(score_every: int | None, warmup_steps: int) -> int:
-    """`score_every`, or where nothing is said what scores a warm-up about 32 times.
-
-    Examples:
-        >>> steps_between_scores(None, 1000), steps_between_scores(None, 10), steps_between_scores(3, 1000)
-        (31, 1, 3)
-    """
-    if score_every is None:
-        return max(1, warmup_steps // SAMPLES)
-    return positive_steps("score_every", score_every)
+__all__ = ["WarmUpScores"]
 
 
 class WarmUpScores:
@@ -69,7 +53,7 @@ class WarmUpScores:
         self.every, self.momentum, self.generator = every, momentum, generator
         self.average: Tensor | None = None
         """On the device, in the order of `index.ids`; `None` before the first sample."""
-        self._trail: Trail | None = None
+        self._history: ParameterHistory | None = None
         self.share: Share = lambda tensors: None
         """Averages tensors in place over the processes that train together; nothing where there is one."""
 
@@ -84,7 +68,7 @@ class WarmUpScores:
         Raises:
             NonFiniteLossError: Some score is no finite number.
         """
-        self._trail = None  # its memory is not needed any more
+        self._history = None  # its memory is not needed any more
         if self.average is not None:
             self.share([self.average])
         scores = self.by_id()
@@ -150,8 +134,8 @@ class WarmUpScores:
             score = self.saliency.score(Reductions(self.index, values, grads, grads), self.generator)
             step()
             return score
-        self._trail = self._trail or Trail(values)
-        before = self._trail.start()
+        self._history = self._history or ParameterHistory(values)
+        before = self._history.start()
         step()
-        moved = self._trail.directions(learning_rates(values, groups))
+        moved = self._history.directions(learning_rates(values, groups))
         return self.saliency.score(Reductions(self.index, before, grads, moved), self.generator)

@@ -106,24 +106,22 @@ def _known(name: str) -> str:
     """Return the recorded name of a setting that can be varied."""
     if name == "optimizer":
         return "method"
-    if name in _AXES or (name.startswith(OF_NETWORK) and name.removeprefix(OF_NETWORK).isidentifier()):
+    names = _axis_names()
+    if name in names or (name.startswith(OF_NETWORK) and name.removeprefix(OF_NETWORK).isidentifier()):
         return name
     raise InvalidSettingError(
-        f"{name!r} is no setting of a run that can be varied{nearest(name, _AXES)}; choose one of"
-        f" {', '.join(sorted(_AXES))}, or {OF_NETWORK}NAME for a setting of the network"
+        f"{name!r} is no setting of a run that can be varied{nearest(name, names)}; choose one of"
+        f" {', '.join(sorted(names))}, or {OF_NETWORK}NAME for a setting of the network"
     )
 
 
-_AXES = frozenset(
-    {"network", "protect", "collapse", "cells", "emphasis", "trained_epochs", *METHOD}
-    | {
-        name
-        for fields in (RunSettings.fields(), *(kind.fields() for kind in METHODS.values()))
-        for name, field in fields.items()
-        if field.is_axis
-    }
-)
-"""Flat names that a point may change; lists can be changed by a program only."""
+def _axis_names() -> frozenset[str]:
+    """Return the flat names that a point may change; lists can be changed by a program only."""
+    tables = (RunSettings.fields(), *(kind.fields() for kind in METHODS.values()))
+    varied = {name for fields in tables for name, field in fields.items() if field.is_axis}
+    return frozenset(
+        varied | {"network", "protect", "collapse", "cells", "emphasis", "trained_epochs", *METHOD}
+    )
 
 
 def _values(text: str) -> list[Any]:

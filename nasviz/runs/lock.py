@@ -29,7 +29,7 @@ from nasviz.errors import DataError, NasvizError, RunBusyError, RunNotFoundError
 from nasviz.runs.files import LOCK, PID, is_file, read_table, require_folder, write_json
 from nasviz.runs.storage import storage_error
 
-__all__ = ["HANDED_OVER", "FolderLock", "acquire", "is_held", "is_worker_alive", "write_pid"]
+__all__ = ["HANDED_OVER", "FolderLock", "acquire", "is_held", "write_pid"]
 
 START_PATIENCE_S = 1.0
 """How long a start waits for the lock: longer than any look at it lasts."""
@@ -137,20 +137,6 @@ def write_pid(folder: Path) -> None:
     process = psutil.Process()
     document = {"pid": process.pid, "create_time": process.create_time(), "started": time.time()}
     write_json(folder / PID, document)
-
-
-def is_worker_alive(folder: Path) -> bool:
-    """Return whether the process on record still runs: same id, same creation time, no zombie."""
-    record = _read_pid(folder)
-    if record is None:
-        return False
-    pid, create_time = record
-    try:
-        process = psutil.Process(pid)
-        is_same = abs(process.create_time() - create_time) < 2.0
-        return bool(is_same and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
 
 
 def _open(path: Path, flags: int) -> int:

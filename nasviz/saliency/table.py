@@ -3,62 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from nasviz import catalog
+from nasviz.catalog import SaliencyEntry
+from nasviz.catalog.saliencies import COPY
 from nasviz.errors import InvalidSettingError, UnknownNameError
-from nasviz.saliency.codes import naswot
-from nasviz.saliency.fisher import fisher
+from nasviz.extensions import load_extensions
 from nasviz.saliency.probe import Proxy
 from nasviz.saliency.reductions import Reductions
-from nasviz.saliency.scores import (
-    Saliency,
-    Score,
-    cosine,
-    documents,
-    hesso,
-    magnitude,
-    random,
-    snip,
-    taylor,
-)
-from nasviz.saliency.second_order import grasp, second_order_taylor
-from nasviz.saliency.synflow import synflow
-from nasviz.saliency.te_nas import te_nas
-from nasviz.saliency.zen import zen
-from nasviz.saliency.zico import zico
+from nasviz.saliency.scores import Saliency, Score
 
 __all__ = ["SALIENCIES", "AnySaliency", "find", "find_for_steps"]
 
 AnySaliency = str | Saliency | Score | Mapping[int, float]
 """A name, a score, a function of `Reductions`, or finished scores by structure."""
 
-SALIENCIES: dict[str, Saliency | Proxy] = {
-    saliency.name: saliency
-    for saliency in (
-        Saliency("snip", snip),
-        Saliency("taylor", taylor),
-        Saliency("documents", documents, needs_direction=True),
-        Saliency("magnitude", magnitude, needs_gradient=False),
-        Saliency("random", random, needs_gradient=False, needs_generator=True),
-        Saliency("cosine", cosine, needs_direction=True),
-        Saliency("hesso", hesso, needs_direction=True),
-        Proxy("taylor2", second_order_taylor),
-        Proxy("grasp", grasp),
-        Proxy("fisher", fisher),
-        Proxy("synflow", synflow, needs_batches=False),
-        Proxy("zico", zico),
-        Proxy("naswot", naswot, needs_batches=False),
-        Proxy("zen", zen, needs_batches=False),
-        Proxy("te_nas", te_nas, needs_batches=False),
-    )
-}
-"""By the names of the catalog; a `Saliency` can be read from an optimizer's step, a `Proxy` cannot."""
+
+def _make(entry: SaliencyEntry) -> Saliency | Proxy:
+    """Return the score that an entry of the catalog describes."""
+    function: Any = entry.function
+    if isinstance(function, str):
+        module, _, name = function.partition(":")
+        function = getattr(import_module(f"nasviz.saliency.{module}"), name)
+    if entry.family == COPY:
+        return Proxy(entry.name, function, entry.needs_batches)
+    return Saliency(entry.name, function, entry.needs_gradient, entry.needs_direction, entry.needs_generator)
+
+
+SALIENCIES: dict[str, Saliency | Proxy] = {e.name: _make(e) for e in catalog.SALIENCIES.values()}
+"""By the names of the catalog; a `Saliency` can be read from an optimizer's step, a `Proxy` cannot.
+
+Those of extensions are added when they are first looked up.
+"""
 
 
 def find(saliency: str | Saliency | Proxy | Score) -> Saliency | Proxy:
-    """The saliency of this name; a function of `Reductions` is taken as it is.
+    """Return the saliency of this name; a function of `Reductions` is taken as it is.
 
     Raises:
         UnknownNameError: No saliency has this name.
@@ -67,6 +52,10 @@ def find(saliency: str | Saliency | Proxy | Score) -> Saliency | Proxy:
         return saliency
     if callable(saliency):
         return Saliency(getattr(saliency, "__name__", type(saliency).__name__), saliency)
+    if saliency not in SALIENCIES:
+        load_extensions()
+        if saliency in catalog.SALIENCIES:
+            SALIENCIES[saliency] = _make(catalog.SALIENCIES[saliency])
     if saliency not in SALIENCIES:
         raise UnknownNameError(f"no saliency {saliency!r}; choose one of {', '.join(SALIENCIES)}")
     return SALIENCIES[saliency]

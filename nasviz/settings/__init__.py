@@ -5,29 +5,33 @@ messages, JSON schema, configuration files and the tables of the guide are deriv
 """
 
 from nasviz.settings.base import Settings, refuse
-from nasviz.settings.fields import AUTO, describe
-from nasviz.settings.methods import (
-    HALF_SPACE,
+from nasviz.settings.fields import AUTO, Names, Share, Steps, choice, describe, number, setting
+from nasviz.settings.method import (
+    COSINES,
     METHODS,
-    PROXIMAL,
+    NORMS,
+    SALIENCY,
+    MethodSettings,
+    Phase,
+    Vector,
+    find_method,
+    methods_with,
+    register_method,
+)
+from nasviz.settings.methods import (
     PUBLISHED_REGULARIZATION,
-    RELAXED,
     WEIGHTS,
-    WIDTH,
     DARTSSettings,
     DHSPGSettings,
     GSparsitySettings,
     H2SPGOTOv3Settings,
     H2SPGSettings,
     HSPGSettings,
-    MethodSettings,
     MiLeNASSettings,
     RARTSSettings,
     RARTSWidthSettings,
     SiDTSettings,
     SparseNASSettings,
-    find_method,
-    methods_with,
 )
 from nasviz.settings.migration import is_flat, migrated_axes
 from nasviz.settings.run import METHOD, SEARCH_SPACE, RunSettings
@@ -35,15 +39,14 @@ from nasviz.settings.schedule import Schedule, plan_steps
 
 __all__ = [
     "AUTO",
-    "HALF_SPACE",
+    "COSINES",
     "METHOD",
     "METHODS",
-    "PROXIMAL",
+    "NORMS",
     "PUBLISHED_REGULARIZATION",
-    "RELAXED",
+    "SALIENCY",
     "SEARCH_SPACE",
     "WEIGHTS",
-    "WIDTH",
     "DARTSSettings",
     "DHSPGSettings",
     "GSparsitySettings",
@@ -52,18 +55,27 @@ __all__ = [
     "HSPGSettings",
     "MethodSettings",
     "MiLeNASSettings",
+    "Names",
+    "Phase",
     "RARTSSettings",
     "RARTSWidthSettings",
     "RunSettings",
     "Schedule",
     "Settings",
+    "Share",
     "SiDTSettings",
     "SparseNASSettings",
+    "Steps",
+    "Vector",
+    "choice",
     "describe",
     "find_method",
     "is_flat",
     "methods_with",
     "migrated_axes",
+    "number",
     "plan_steps",
     "refuse",
+    "register_method",
+    "setting",
 ]

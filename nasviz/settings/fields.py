@@ -7,7 +7,8 @@ line, forms, sweep axes, error messages and tables are made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -16,12 +17,13 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, BeforeValidator, Field
 from pydantic.fields import FieldInfo
 
-from nasviz.catalog import Setting
+from nasviz.catalog import SALIENCIES, Setting
 from nasviz.catalog.entry import Kind
 
 __all__ = [
     "AUTO",
     "Auto",
+    "Choices",
     "Names",
     "Share",
     "Steps",
@@ -59,7 +61,6 @@ def setting(
     metavar: str = "",
     is_axis: bool = True,
     expected: str = "",
-    choices: tuple[str, ...] = (),
     aliases: tuple[str, ...] = (),
     **bounds: Any,
 ) -> Any:
@@ -76,7 +77,6 @@ def setting(
         metavar: Placeholder of its value on the command line.
         is_axis: Whether a sweep can vary it.
         expected: What a value must be, where bounds and type do not say it; follows "must be".
-        choices: Names that a text may be, where its type does not list them.
         aliases: Further names of its command-line option, without the dashes.
         **bounds: Bounds as pydantic names them: `ge`, `gt`, `le`, `lt`, `pattern`.
     """
@@ -88,7 +88,6 @@ def setting(
         "metavar": metavar,
         "is_axis": is_axis,
         "expected": expected,
-        "enum": list(choices),
         "aliases": list(aliases),
     }
     return Field(
@@ -110,9 +109,25 @@ def choice(default: str, label: str, text: str, **more: Any) -> Any:
     return setting(default, label, text, **more)
 
 
-@cache
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Annotation of a text that is one of some names, which extensions may add to."""
+
+    names: Callable[[], tuple[str, ...]]
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        found: dict[str, Any] = handler(schema)
+        return found | {"enum": list(self.names())}
+
+
 def describe(model: type[BaseModel]) -> tuple[Setting, ...]:
     """Return a record of every labelled field of a settings class, in the order of declaration."""
+    return _describe(model, len(SALIENCIES))
+
+
+@cache
+def _describe(model: type[BaseModel], num_saliencies: int) -> tuple[Setting, ...]:
+    """Do what `describe` does, again where an extension has added a choice."""
     return tuple(describe_field(name, field) for name, field in model.model_fields.items() if field.title)
 
 
@@ -122,7 +137,7 @@ def describe_field(name: str, field: FieldInfo) -> Setting:
     parts = _parts(field.annotation)
     names = tuple(value for part in parts if get_origin(part) is Literal for value in get_args(part))
     has_auto = names == (AUTO,)
-    names = names or tuple(extra.get("enum", ()))
+    names = names or next((mark.names() for mark in field.metadata if isinstance(mark, Choices)), ())
     marks = field.metadata or [
         mark for part in parts if get_origin(part) is Annotated for mark in part.__metadata__
     ]

@@ -12,7 +12,7 @@ from typing import Any, Union
 from pydantic import TypeAdapter
 
 from nasviz.errors import InvalidSettingError
-from nasviz.settings.methods import METHODS
+from nasviz.settings.method import METHODS
 from nasviz.settings.migration import migrated
 from nasviz.settings.run import RunSettings
 

@@ -1,107 +1,46 @@
-"""The search methods, and the settings of each: one class per method, declared once.
+"""The eleven search methods of the documents: one class per method, declared once.
 
-A class says what a method is called, what it does, where it is published, and what can be set. Formulas that
+A class says what a method is called, what it does, where it is published, and what can be set. Settings that
 methods share are base classes. Where a document prints no value, the help or the source says so.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from nasviz.catalog import SALIENCIES
-from nasviz.catalog.saliencies import STEP
-from nasviz.errors import InvalidSettingError, UnknownNameError
-from nasviz.settings.base import Settings, nearest, refuse
-from nasviz.settings.fields import AUTO, Auto, Names, Share, Steps, choice, number, setting
+from nasviz.catalog import step_saliencies
+from nasviz.settings.base import refuse
+from nasviz.settings.fields import AUTO, Auto, Choices, Names, Share, Steps, choice, number, setting
+from nasviz.settings.method import COSINES, NORMS, RATE, MethodSettings, Vector, register_method
+from nasviz.settings.schedule import Schedule
 
 __all__ = [
-    "HALF_SPACE",
-    "METHODS",
-    "PROXIMAL",
     "PUBLISHED_REGULARIZATION",
-    "RELAXED",
     "WEIGHTS",
-    "WIDTH",
     "DARTSSettings",
     "DHSPGSettings",
     "GSparsitySettings",
     "H2SPGOTOv3Settings",
     "H2SPGSettings",
     "HSPGSettings",
-    "MethodSettings",
     "MiLeNASSettings",
     "RARTSSettings",
     "RARTSWidthSettings",
     "SiDTSettings",
     "SparseNASSettings",
-    "find_method",
-    "method_settings",
-    "methods_with",
 ]
-
-HALF_SPACE = "half-space"
-"""Family of the methods that bring structures to zero while an ordinary optimizer trains the network."""
-PROXIMAL = "proximal"
-"""Family of the methods that search from their first step on, without warm-up and without a target."""
-RELAXED = "relaxed"
-"""Family of the methods that weigh operations by parameters, and derive a network at the end."""
-WIDTH = "width"
-"""Family of the methods that score channels, prune a share of them, and fine-tune the rest."""
 
 WEIGHTS = "Weights"
 """Group of the settings that say how the weights learn, whatever the method searches."""
 _ANY_AMOUNT = 1e6
-_RATE: dict[str, Any] = {"gt": 0, "le": 1000.0}
+_DECISIVE = 1.25
+"""Ratio of two shares of a softmax below which a search has decided nothing."""
 _XUE = "Xue, Relaxation and Optimization for Automated Learning of Neural Network Architectures, 2022"
 _ESCHOLARSHIP = "escholarship.org/uc/item/3wt239sm"
-
-
-class MethodSettings(Settings):
-    """What every search method has: a name, a description, and a learning rate."""
-
-    title: ClassVar[str] = ""
-    summary: ClassVar[str] = ""
-    """One sentence."""
-    citation: ClassVar[str] = ""
-    caution: ClassVar[str] = ""
-    """What it cannot see or do."""
-    family: ClassVar[str] = ""
-    num_batches: ClassVar[int] = 1
-    """Batches that one step takes, each from its own part of the training images."""
-    projection_share: ClassVar[float] = 0.0
-    """Share of all steps that counts as projection, for methods without the setting `projection_steps`."""
-
-    name: str = ""
-    lr: float = setting(0.05, "Learning rate", "Learning rate at the first step.", **_RATE)
-
-    @classmethod
-    def unknown(cls, name: str) -> InvalidSettingError:
-        """Return the error for a setting that this method lacks: it names the methods that have it."""
-        holders = ", ".join(methods_with(name))
-        if holders:
-            return InvalidSettingError(f"{cls.title} has no setting {name!r} (available for: {holders})")
-        return InvalidSettingError(f"{cls.title} has no setting {name!r}{nearest(name, cls.fields())}")
-
-    @classmethod
-    def has(cls, name: str) -> bool:
-        """Return whether the method has a setting of that name."""
-        return name in cls.fields()
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """Its settings by name, without the name of the method."""
-        return {field: getattr(self, field) for field in self.fields()}
-
-    def chosen(self) -> dict[str, Any]:
-        """Return those of its settings that are not at their defaults."""
-        return {name: value for name, value in self.values.items() if value != self.fields()[name].default}
-
-    def resolved(self) -> dict[str, Any]:
-        """Return its settings, "auto" worked out as far as the settings alone say it."""
-        return self.values
 
 
 class _WithBase(MethodSettings):
@@ -145,11 +84,10 @@ class _WithTarget(_WithBase):
     group_divisible: int = number(
         1, 1, 10**6, "Widths as multiples of", "Slimmed widths are multiples of this number."
     )
-    saliency: str = setting(
+    saliency: Annotated[str, Choices(step_saliencies)] = setting(
         "snip",
         "Saliency",
         "Score that ranks the structures; the smallest are redundant.",
-        choices=tuple(name for name, entry in SALIENCIES.items() if entry.family == STEP),
     )
     warmup_steps: Steps = setting(
         0.1,
@@ -171,6 +109,14 @@ class _WithTarget(_WithBase):
         unit="steps",
         source="not published",
     )
+
+    def in_short(self) -> list[str]:
+        """Return K, and the share of the channels that goes."""
+        k, slim = self.target_sparsity, self.slim
+        parts = [f"{k:.0%} of the structures" if isinstance(k, float) else f"K = {k}"]
+        if slim:
+            parts.append(f"{slim:.0%} of the channels" if isinstance(slim, float) else f"{slim} channels")
+        return parts
 
 
 class _WithEpsilon(MethodSettings):
@@ -225,6 +171,7 @@ class _WithRegularization(_WithEpsilon, _WithTarget):
         return values | {name: published[name] for name in names if values[name] == AUTO}
 
 
+@register_method
 class H2SPGSettings(_WithEpsilon, _WithTarget):
     """Hierarchical half-space projected gradient (ASGNAS, Algorithm 3)."""
 
@@ -237,7 +184,7 @@ class H2SPGSettings(_WithEpsilon, _WithTarget):
         "Chen et al., Automated Search-Space Generation Neural Architecture Search, 2023, Algorithm 3,"
         " arXiv:2305.18030"
     )
-    family = HALF_SPACE
+    implementation = "nasviz.optim.create"
 
     name: Literal["h2spg"] = "h2spg"
     projection: Literal["halfspace", "progressive", "both"] = choice(
@@ -254,6 +201,7 @@ class H2SPGSettings(_WithEpsilon, _WithTarget):
     )
 
 
+@register_method
 class H2SPGOTOv3Settings(_WithRegularization):
     """H2SPG with a regularizer in place of the half-space step alone (OTOv3, Algorithm 3)."""
 
@@ -270,11 +218,12 @@ class H2SPGOTOv3Settings(_WithRegularization):
         "The regulariser alone seldom ends at zero; what is left then is cut off at the end of the"
         " projection."
     )
-    family = HALF_SPACE
+    implementation = "nasviz.optim.create"
 
     name: Literal["h2spg_otov3"] = "h2spg_otov3"
 
 
+@register_method
 class DHSPGSettings(_WithRegularization):
     """Dual half-space projected gradient (OTOv2): the same steps without the hierarchy."""
 
@@ -287,11 +236,12 @@ class DHSPGSettings(_WithRegularization):
         "Knows no hierarchy: the larger K, the more often nothing is left that connects input and output, and"
         " no sub-network can be constructed."
     )
-    family = HALF_SPACE
+    implementation = "nasviz.optim.create"
 
     name: Literal["dhspg"] = "dhspg"
 
 
+@register_method
 class HSPGSettings(_WithEpsilon, _WithBase):
     """Half-space stochastic projected gradient (OTO, Algorithm 2)."""
 
@@ -302,7 +252,7 @@ class HSPGSettings(_WithEpsilon, _WithBase):
         " arXiv:2107.07467"
     )
     caution = "Takes no target, and knows no hierarchy: the sub-network may not exist."
-    family = HALF_SPACE
+    implementation = "nasviz.optim.create"
     projection_share = 0.2
 
     name: Literal["hspg"] = "hspg"
@@ -320,7 +270,12 @@ class HSPGSettings(_WithEpsilon, _WithBase):
         "Weight of the lengths of all structures in the loss; more of it removes more.",
     )
 
+    def vectors(self, kept_edges: int = 0) -> tuple[Vector, ...]:
+        """Return lengths and cosines: nothing is ranked."""
+        return (NORMS, COSINES)
 
+
+@register_method
 class GSparsitySettings(MethodSettings):
     """Group sparsity by ProxSGD (GSparsity)."""
 
@@ -337,7 +292,11 @@ class GSparsitySettings(MethodSettings):
         "Takes no target, and knows no hierarchy: with too large a mu nothing connects input and output any"
         " more. A dead structure needs ln(1e6) / lr steps to come down to the threshold."
     )
-    family = PROXIMAL
+    implementation = "nasviz.optim.create_gsparsity"
+    stages = (
+        ("projection", "of search with the penalty"),
+        ("training", "of training without it"),
+    )
 
     name: Literal["gsparsity"] = "gsparsity"
     lr: float = setting(
@@ -404,6 +363,27 @@ class GSparsitySettings(MethodSettings):
         """Check that every entry of `emphasis` is a name and a factor."""
         _ = self.multipliers
 
+    def in_short(self) -> list[str]:
+        """Return what the groups are, and mu."""
+        return [*([self.groups] if self.groups != "operations" else []), f"mu = {self.mu:g}"]
+
+    def vectors(self, kept_edges: int = 0) -> tuple[Vector, ...]:
+        """Return the lengths, which decide what goes, and cosines."""
+        return (Vector("scores", "Length", zero_at=self.threshold), COSINES)
+
+    def check(self, schedule: Schedule) -> list[str]:
+        """Return whether a dead structure can come down to the threshold during the search."""
+        if not self.threshold:
+            return ["threshold=0 is never reached: a dead structure only shrinks; choose 1e-6"]
+        # x <- (1 - lr) x where the proximal point is 0, so ln(1 / threshold) / lr steps at a constant rate.
+        needed = math.ceil(math.log(1 / self.threshold) / self.lr) if self.threshold < 1 else 0
+        if schedule.projection_steps >= needed:
+            return []
+        return [
+            f"the search takes {schedule.projection_steps} steps, and a dead structure needs {needed} to come"
+            f" down to threshold={self.threshold:g} at lr={self.lr:g}; raise lr, the threshold or the epochs"
+        ]
+
     @property
     def multipliers(self) -> dict[str, float]:
         """`emphasis` by name.
@@ -452,7 +432,10 @@ class _WithArchitecture(_WithClip):
     """Searches whose architecture parameters are switches at the inputs of joint vertices."""
 
     num_batches = 2
-    family = RELAXED
+    is_distributed = False
+    data_kinds = ("images", "text")
+    implementation = "nasviz.nas.create"
+    stages = (("warm-up", "of warm-up"), ("search", "of search"))
 
     warmup_steps: Steps = setting(
         0.1,
@@ -474,7 +457,7 @@ class _WithSoftmax(_WithArchitecture):
         3e-4,
         "Architecture learning rate",
         "Learning rate of the architecture parameters, which Adam moves; small data need far more.",
-        **_RATE,
+        **RATE,
         source="DARTS, section 3.1",
     )
     architecture_weight_decay: float = number(
@@ -498,6 +481,23 @@ class _WithSoftmax(_WithArchitecture):
         " paper of the cells does, 2 in DARTS.",
     )
 
+    def vectors(self, kept_edges: int = 0) -> tuple[Vector, ...]:
+        """Return the shares of the softmax; each node keeps the strongest operations."""
+        return (Vector("scores", "Weight", zero_at=0.0, weighs=True, num_kept=kept_edges),)
+
+    def check(self, schedule: Schedule) -> list[str]:
+        """Return whether the architecture parameters can move far enough to prefer an operation."""
+        num_steps = schedule.total_steps - schedule.warmup_steps
+        # Adam moves a parameter by about its rate, so two of them drift apart by twice that in a step.
+        ratio = math.exp(min(2 * self.architecture_lr * num_steps, 700))
+        if ratio >= _DECISIVE:
+            return []
+        needed = math.log(_DECISIVE) / (2 * max(1, num_steps))
+        return [
+            f"at architecture_lr={self.architecture_lr:g} no operation gets more than {ratio:.2f} times the"
+            f" share of another in {num_steps} search steps; choose at least {needed:.1g}, or more epochs"
+        ]
+
 
 class _WithOrder(_WithArchitecture):
     order: Literal["first", "second"] = choice(
@@ -507,6 +507,7 @@ class _WithOrder(_WithArchitecture):
     )
 
 
+@register_method
 class DARTSSettings(_WithSoftmax, _WithOrder):
     """Differentiable architecture search (DARTS)."""
 
@@ -520,6 +521,7 @@ class DARTSSettings(_WithSoftmax, _WithOrder):
     name: Literal["darts"] = "darts"
 
 
+@register_method
 class MiLeNASSettings(_WithSoftmax):
     """Mixed-level search (MiLeNAS)."""
 
@@ -540,6 +542,7 @@ class MiLeNASSettings(_WithSoftmax):
     )
 
 
+@register_method
 class RARTSSettings(_WithSoftmax, _WithCopies):
     """Relaxed architecture search by splitting (RARTS)."""
 
@@ -562,6 +565,7 @@ class RARTSSettings(_WithSoftmax, _WithCopies):
     )
 
 
+@register_method
 class SparseNASSettings(_WithOrder):
     """Sparse group lasso on the weights of operations (SparseNAS)."""
 
@@ -581,7 +585,7 @@ class SparseNASSettings(_WithOrder):
         0.01,
         "Architecture learning rate",
         "Learning rate of the weights of operations, which HAPG moves.",
-        **_RATE,
+        **RATE,
         source="not published",
     )
     adaptive: bool = setting(
@@ -607,12 +611,28 @@ class SparseNASSettings(_WithOrder):
         1.0, 0, _ANY_AMOUNT, "Largest lambda", "Largest lambda.", source="not published"
     )
 
+    def vectors(self, kept_edges: int = 0) -> tuple[Vector, ...]:
+        """Return the weights of the operations; those at 0 are silenced."""
+        return (Vector("scores", "Weight", zero_at=0.0, weighs=True),)
+
+    def check(self, schedule: Schedule) -> list[str]:
+        """Return whether the penalty, which is 0 in the first epoch, ever rises."""
+        last = (schedule.total_steps - schedule.warmup_steps - 1) // schedule.steps_per_epoch
+        if min(last * self.penalty_step, self.penalty_cap) > 0:
+            return []
+        return [
+            f"lambda rises with each epoch from 0, and stays there: penalty_step={self.penalty_step:g},"
+            f" penalty_cap={self.penalty_cap:g} and {max(0, last) + 1} epochs of search"
+        ]
+
 
 class _WidthSettings(_WithCopies):
     """Searches that score channels and prune a share of them (RARTS dissertation, chapter 4)."""
 
     num_batches = 2
-    family = WIDTH
+    is_distributed = False
+    implementation = "nasviz.nas.width_search"
+    stages = (("projection", "of scoring"), ("training", "of tuning"))
 
     fraction: float = setting(
         0.4,
@@ -636,7 +656,7 @@ class _WidthSettings(_WithCopies):
         0.1,
         "Learning rate of the scores",
         "Learning rate of the scores of channels.",
-        **_RATE,
+        **RATE,
         source="not published",
     )
     distillation: float = number(
@@ -653,7 +673,16 @@ class _WidthSettings(_WithCopies):
         unit="steps",
     )
 
+    def in_short(self) -> list[str]:
+        """Return the share that is pruned."""
+        return [f"{self.fraction:.0%} of the {getattr(self, 'groups', 'channels')}"] if self.fraction else []
 
+    def vectors(self, kept_edges: int = 0) -> tuple[Vector, ...]:
+        """Return nothing: scores are those of channels, not of structures."""
+        return ()
+
+
+@register_method
 class RARTSWidthSettings(_WidthSettings):
     """RARTS on the scores of channels."""
 
@@ -671,6 +700,7 @@ class RARTSWidthSettings(_WidthSettings):
     )
 
 
+@register_method
 class SiDTSettings(_WidthSettings):
     """RARTS on the dimensions of transformers (SiDT)."""
 
@@ -683,69 +713,3 @@ class SiDTSettings(_WidthSettings):
     caution = "Only networks with linear layers inside have such dimensions. Heads keep one at least."
 
     name: Literal["sidt"] = "sidt"
-
-
-METHODS: dict[str, type[MethodSettings]] = {
-    str(kind.model_fields["name"].default): kind
-    for kind in (
-        H2SPGSettings,
-        H2SPGOTOv3Settings,
-        DHSPGSettings,
-        HSPGSettings,
-        GSparsitySettings,
-        DARTSSettings,
-        MiLeNASSettings,
-        RARTSSettings,
-        SparseNASSettings,
-        RARTSWidthSettings,
-        SiDTSettings,
-    )
-}
-"""By name, the default first."""
-
-
-def find_method(name: str) -> type[MethodSettings]:
-    """Return the settings class of a method; upper case and hyphens are read as the name has them.
-
-    Raises:
-        UnknownNameError: No method has this name; the message names the nearest and all.
-
-    Examples:
-        >>> find_method("H2SPG-OTOv3").title
-        'H2SPG of OTOv3'
-    """
-    found = METHODS.get(name.lower().replace("-", "_")) if isinstance(name, str) else None
-    if found is None:
-        close = nearest(str(name), METHODS)
-        raise UnknownNameError(
-            f"no method is called {str(name)[:60]!r}{close}; there are {', '.join(METHODS)}"
-        )
-    return found
-
-
-def method_settings(value: object) -> MethodSettings:
-    """Return the settings of a method from its name, from a table with a `name`, or as they are.
-
-    Raises:
-        NasvizError: No method has this name, or a setting is unknown or out of its range.
-    """
-    if isinstance(value, MethodSettings):
-        return value
-    if isinstance(value, str):
-        return find_method(value)()
-    if isinstance(value, Mapping) and isinstance(value.get("name"), str):
-        return find_method(value["name"])(**{k: v for k, v in value.items() if k != "name"})
-    raise InvalidSettingError(
-        f"method={str(value)[:80]!r} was asked for, but method must be a name, or a table with a name and its"
-        f" settings; there are {', '.join(METHODS)}"
-    )
-
-
-def methods_with(name: str) -> tuple[str, ...]:
-    """Return the methods that have a setting of that name.
-
-    Examples:
-        >>> methods_with("adaptive")
-        ('gsparsity', 'sparsenas')
-    """
-    return tuple(method for method, kind in METHODS.items() if kind.has(name))

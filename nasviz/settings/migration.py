@@ -12,7 +12,7 @@ from collections.abc import Container, Mapping
 from typing import Any
 
 from nasviz.errors import InvalidSettingError
-from nasviz.settings.methods import MethodSettings, find_method, methods_with
+from nasviz.settings.method import MethodSettings, find_method, methods_with
 
 __all__ = ["is_flat", "migrated", "migrated_axes"]
 

@@ -11,18 +11,10 @@ from nasviz.catalog import CALLABLE, DATASETS, NetworkSource
 from nasviz.errors import InvalidSettingError, NasvizError
 from nasviz.settings.base import Settings, nearest, refuse
 from nasviz.settings.fields import AUTO, Names, choice, number, setting
-from nasviz.settings.methods import (
-    METHODS,
-    RELAXED,
-    WIDTH,
-    H2SPGSettings,
-    MethodSettings,
-    find_method,
-    method_settings,
-    methods_with,
-)
+from nasviz.settings.method import METHODS, MethodSettings, find_method, method_settings, methods_with
+from nasviz.settings.methods import H2SPGSettings
 from nasviz.settings.migration import migrated
-from nasviz.settings.schedule import Schedule, plan_steps
+from nasviz.settings.schedule import Schedule, plan_steps, steps_between_scores
 
 __all__ = ["METHOD", "SEARCH_SPACE", "RunSettings"]
 
@@ -333,6 +325,18 @@ class RunSettings(Settings):
             projection_steps=self.value("projection_steps", self.method.projection_share),
         )
 
+    def planned(self, schedule: Schedule) -> MethodSettings:
+        """Return the settings of the method with numbers in place of shares of steps and of "auto"."""
+        found = self.method.resolved()
+        for name in ("warmup_steps", "projection_steps"):
+            if name in found:
+                found[name] = getattr(schedule, name)
+        if found.get("score_every") == AUTO:
+            found["score_every"] = steps_between_scores(None, schedule.warmup_steps)
+        if "edges_per_node" in found:
+            found["edges_per_node"] = self.kept_edges
+        return self.method.model_copy(update=found)
+
     def to_json(self) -> dict[str, Any]:
         """Return plain data, ready for `json.dumps`."""
         return self.model_dump(mode="json")
@@ -376,7 +380,7 @@ class RunSettings(Settings):
 
     def _check_processes(self) -> None:
         """Several processes need a step that torch can share, and shares of equal size."""
-        if self.method.family in (RELAXED, WIDTH):
+        if not self.method.is_distributed:
             words = f"1: DistributedDataParallel cannot share the gradients that {self.method.title} takes"
             raise self._refuse("processes", words)
         if self.batch_size % self.processes:

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 
 from nasviz.errors import InvalidSettingError
 
-__all__ = ["Schedule", "plan_steps"]
+__all__ = ["Schedule", "plan_steps", "steps_between_scores"]
+
+SAMPLES = 32
+"""Scorings of a warm-up of at least so many steps where no interval is given, and up to twice as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +64,13 @@ def plan_steps(
 def _steps(asked: int | float, total: int) -> int:
     """Return a number of steps from a number or a share; a share makes at least one step."""
     return max(1, round(total * asked)) if isinstance(asked, float) and asked else int(asked)
+
+
+def steps_between_scores(score_every: int | None, warmup_steps: int) -> int:
+    """Return `score_every`, or the interval that scores a warm-up about 32 times.
+
+    Examples:
+        >>> steps_between_scores(None, 1000), steps_between_scores(None, 10), steps_between_scores(3, 1000)
+        (31, 1, 3)
+    """
+    return max(1, warmup_steps // SAMPLES) if score_every is None else score_every

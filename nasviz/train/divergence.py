@@ -88,7 +88,7 @@ def _is_dead(session: Session) -> bool:
     was_training = session.network.training
     session.network.eval()
     try:
-        with session.counting():
+        with session.optimizer.evaluating():
             logits = logits_of(session.network(batch.to(session.device)))[0].float()
     finally:
         session.network.train(was_training)

@@ -7,19 +7,13 @@ through the checkpoint. Both are brought up to date together.
 from __future__ import annotations
 
 import io
-import json
 import math
 from collections.abc import Iterable
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from nasviz.errors import InvalidSettingError, NonFiniteLossError
-from nasviz.nas import RelaxedOptimizer, WidthSearch
-from nasviz.nas.methods import RARTS
-from nasviz.optim import PenaltySearch
 from nasviz.runs import (
     EndState,
     Evaluation,
@@ -34,17 +28,15 @@ from nasviz.runs.checking import BEST
 from nasviz.runs.files import SPACE, write_bytes, write_json
 from nasviz.runs.requests import Request
 from nasviz.train.checkpoint import restore, save, settle
-from nasviz.train.conclusion import NO_PATH_LEFT, conclude
+from nasviz.train.conclusion import NO_PATH_LEFT, Judgement, conclude
 from nasviz.train.divergence import why_diverged
 from nasviz.train.evaluation import evaluate
 from nasviz.train.gpu import GpuGauge
 from nasviz.train.loop import Gauge, train
 from nasviz.train.processes import ALONE, Processes
 from nasviz.train.progress import Listener, Progress
-from nasviz.train.pruning import end_search
 from nasviz.train.recorder import Recorder
 from nasviz.train.session import Session, open_session, require_same_training
-from nasviz.train.silent import Silent
 
 __all__ = ["Progress", "execute", "take_part"]
 
@@ -96,10 +88,11 @@ def execute(
             require_same_training(session)
             settle(run.folder)
             if name is None:
-                _recall_latencies(run, session)
+                # What an earlier worker has measured, though it died before its first checkpoint.
+                session.optimizer.recall(run.tail().facts)
             writer.rewind(session.step - 1)
             _introduce(run, session, writer, name)
-            return _Execution(session, run.folder, writer, listener).to_the_end()
+            return _Execution(session, run.folder, writer, listener).run()
     except RuntimeError as error:
         if "deterministic implementation" not in str(error):
             raise
@@ -127,27 +120,7 @@ def take_part(settings: RunSettings, processes: Processes, *, trust: Iterable[st
         session = open_session(settings, processes)
         restore(session, None)
         require_same_training(session)
-        return _Execution(session, None, Silent(), None).to_the_end()
-
-
-def _latencies(session: Session) -> list[list[float]]:
-    """Milliseconds that were measured for each operation of each edge; empty where none were."""
-    found = session.optimizer.latencies if isinstance(session.optimizer, RARTS) else []
-    return [table.tolist() for table in found]
-
-
-def _in_short(latencies: list[list[float]]) -> dict[str, Any]:
-    """Their sum, and a digest by which two runs can be told apart."""
-    digest = sha256(json.dumps(latencies).encode()).hexdigest()
-    return {"total_ms": sum(map(sum, latencies)), "sha256": digest}
-
-
-def _recall_latencies(run: Run, session: Session) -> None:
-    """Use what an earlier worker measured, though it died before its first checkpoint."""
-    known = run.tail().facts.get("latencies") if _latencies(session) else None
-    if known:
-        assert isinstance(session.optimizer, RARTS)
-        session.optimizer.latencies = [torch.tensor(table) for table in known]
+        return _Execution(session, None, None, None).run()
 
 
 def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | None) -> None:
@@ -180,24 +153,16 @@ def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | Non
         device=str(device),
         settings=session.resolved,
     )
-    if latencies := _latencies(session):
-        writer.fact("latencies", latencies)
+    for name, value in session.optimizer.measured.items():
+        writer.fact(name, value)
     count = session.processes.count
     together = f" and {count - 1} more process{'es' * (count > 2)}" if count > 1 else ""
     if checkpoint is None:
-        aim = f"{session.target_sparsity} of {len(session.space.removable)} structures to be removed"
-        if isinstance(session.optimizer, RelaxedOptimizer):
-            aim = f"{len(session.space.switches)} operations to be weighed"
-        if isinstance(session.optimizer, WidthSearch):
-            aim = f"{len(session.optimizer.channel_scores)} channels to be scored"
-        if isinstance(session.optimizer, PenaltySearch):
-            words = "structures" if session.optimizer.structure_ids else "channel groups"
-            aim = f"{len(session.optimizer.unit_ids)} {words} under a penalty"
-        if slim := session.settings.value("slim"):
-            share = f"{slim:.0%}" if isinstance(slim, float) else f"{slim}"
-            aim += f", and {share} of {len(session.space.channels)} channel groups"
+        aim = session.optimizer.aim(session.target_sparsity)
         words = f"start on {device}{together}: {schedule.total_steps} steps, {aim}"
         writer.event(0, "start", words)
+        for reason in run.settings.method.check(schedule):
+            writer.event(0, "warning", reason)
         for change in session.network.parity.changed_training:
             writer.event(0, "changed training", f"this is not training the network as written: {change}")
     else:
@@ -208,13 +173,13 @@ def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | Non
 
 
 class _Execution:
-    """The steps of `execute`, with what they share; every process of a run takes them side by side.
+    """The steps of `execute`, with what they share; the processes of a run take them in parallel.
 
-    `folder` is None on all processes but the first.
+    `folder` and `writer` are None on all processes but the first, which records for all.
     """
 
     def __init__(
-        self, session: Session, folder: Path | None, writer: Writer, listener: Listener | None
+        self, session: Session, folder: Path | None, writer: Writer | None, listener: Listener | None
     ) -> None:
         self.session, self.folder, self.writer = session, folder, writer
         self.processes = session.processes
@@ -224,45 +189,49 @@ class _Execution:
         self.loss: float | None = None
         self.accuracy: float | None = None
 
-    def to_the_end(self) -> EndState:
+    def run(self) -> EndState:
         try:
             self._train()
-            self._obey()
-            if self.folder is None:
+            self._handle_requests()
+            if self.folder is None or self.writer is None:
                 return "done"
-            self._tell("construction")
+            self._report("construction")
             self.writer.begin_conclusion(self.session.step - 1)
             words = why_diverged(self.session, self.folder)
             if words is not None:
-                self.writer.event(self.session.step - 1, "diverged", words)
+                self._record("diverged", words)
             result = conclude(self.session, self.folder, self.writer)
             if words is not None:
                 result["diverged"] = words
                 if result.get("outcome") != NO_PATH_LEFT:  # which has equal outputs too, and says more
                     result["outcome"] = DIVERGED
-            if latencies := _latencies(self.session):
-                result |= {"latencies": _in_short(latencies)}
         except _Cancelled:
-            self.writer.finish("cancelled")
+            if self.writer is not None:
+                self.writer.finish("cancelled")
             return "cancelled"
-        self.writer.event(self.session.step - 1, "end", "the run is done")
+        self._record("end", "the run is done")
         self.writer.finish("done", result=result)
         return "done"
 
+    def _record(self, kind: str, text: str) -> None:
+        """Record an event at the last step."""
+        if self.writer is not None:
+            self.writer.event(max(0, self.session.step - 1), kind, text)
+
     def _train(self) -> None:
-        session, settings = self.session, self.session.settings
-        recorder = Recorder(session, self.writer)
-        self._obey()
-        self._tell()
+        session, settings, writer = self.session, self.session.settings, self.writer
+        recorder = None if writer is None else Recorder(session, writer)
+        self._handle_requests()
+        self._report()
         self._evaluate()
         self.gauge.restart()
         for record in train(session, self.gauge):
-            if session.optimizer.phase != record.phase:
-                end_search(session, self.writer)
+            if session.optimizer.phase == "training" != record.phase:
+                session.optimizer.end_search(Judgement(session, writer))
                 self.gauge.restart()
-            if self.processes.is_first:
+            if recorder is not None and writer is not None:
                 if (busy := self.gpu.read()) is not None:
-                    self.writer.fact("gpu", busy)
+                    writer.fact("gpu", busy)
                 self._check(recorder.observe(record))
             epoch, left = divmod(session.step, session.schedule.steps_per_epoch)
             is_asked = epoch % settings.eval_every_epochs == 0 or session.is_finished
@@ -270,12 +239,12 @@ class _Execution:
             self._evaluate()
             if session.step % settings.checkpoint_steps == 0 or session.is_finished:
                 self._save()
-            self._obey()
-        if self.processes.is_first:
+            self._handle_requests()
+        if recorder is not None:
             recorder.tell_zero()
 
     def _check(self, losses: Iterable[tuple[int, float]]) -> None:
-        """Stop at the first loss that is no finite number; tell the listener of the last one."""
+        """Stop at the first loss that is no finite number; report the last one to the listener."""
         read = list(losses)
         for step, loss in read:
             if not math.isfinite(loss):
@@ -283,29 +252,32 @@ class _Execution:
                     f"the loss became {loss} at step {step}; the last good checkpoint is kept:"
                     f" lower lr={self.session.settings.method.lr:g} and start a new run"
                 )
-                self.writer.event(step, "failed", words)
+                if self.writer is not None:
+                    self.writer.event(step, "failed", words)
                 raise NonFiniteLossError(words)
         if read:
             self.loss = read[-1][1]
-            self._tell()
+            self._report()
 
     def _evaluate(self) -> None:
         """Evaluate the full network where that is due: the first process does it, the others wait."""
         session = self.session
         if not session.is_evaluation_due:
             return
-        while not self.processes.agree_on_number(self.folder is None or self._judge(self.folder)):
-            self._obey()  # a cancel: the checkpoint knows that the evaluation is still due
+        while not self.processes.agree_on_number(self._is_judged()):
+            self._handle_requests()  # a cancel: the checkpoint knows that the evaluation is still due
         session.is_evaluation_due = False
         self.gauge.restart()
 
-    def _judge(self, folder: Path) -> bool:
-        """Loss and accuracy, put on record; whether no cancel came before."""
-        session = self.session
-        self._check(self.writer.flush())
+    def _is_judged(self) -> bool:
+        """Evaluate and record on the first process; return False where a cancel came before."""
+        session, writer, folder = self.session, self.writer, self.folder
+        if writer is None or folder is None:
+            return True
+        self._check(writer.flush())
         images = session.split.validation
         try:
-            with session.counting():
+            with session.optimizer.evaluating():
                 loss, accuracy = evaluate(
                     session.network,
                     images,
@@ -317,9 +289,9 @@ class _Execution:
         except _Cancelled:
             return False
         step, epoch = session.step - 1, (session.step - 1) // session.schedule.steps_per_epoch
-        self.writer.evaluation(Evaluation(step, epoch, "full", loss, accuracy, len(images)))
+        writer.evaluation(Evaluation(step, epoch, "full", loss, accuracy, len(images)))
         self.accuracy = accuracy
-        self._tell()
+        self._report()
         is_zero = session.optimizer.phase == "training"
         if is_zero and accuracy > (session.best_accuracy or 0.0) and math.isfinite(loss):
             session.best_step, session.best_accuracy = step, accuracy
@@ -330,40 +302,41 @@ class _Execution:
 
     def _save(self) -> None:
         """Checkpoint, after everything before it is on record and was found good."""
-        self._check(self.writer.flush())
+        if self.writer is not None:
+            self._check(self.writer.flush())
         common = save(self.session, self.folder)
-        if common is not None:
-            checked = {"step": self.session.step - 1, "sha256": common}
-            self.writer.fact("checked", checked)
+        if common is not None and self.writer is not None:
+            self.writer.fact("checked", {"step": self.session.step - 1, "sha256": common})
             self.writer.flush()
         self.gauge.restart()
 
-    def _obey(self) -> None:
+    def _handle_requests(self) -> None:
         """Do what a person asked for since the last step; all processes do it after the same one."""
-        asked = REQUESTS.index(self.writer.request)
+        writer, step = self.writer, self.session.step
+        asked = REQUESTS.index(None if writer is None else writer.request)
         request = REQUESTS[self.processes.agree_on_number(asked)]
         if request is None:
             return
         if request == "pause":
             self._save()
-            step = self.session.step
-            self.writer.event(max(0, step - 1), "pause", f"paused after {step} steps")
-            request = self.processes.agree(self.writer.wait_while_paused(step))
-            self.writer.event(max(0, step - 1), "resume", f"went on after {step} steps")
+            self._record("pause", f"paused after {step} steps")
+            waited = "resume" if writer is None else writer.wait_while_paused(step)
+            request = self.processes.agree(waited)
+            self._record("resume", f"went on after {step} steps")
             self.gauge.restart()
         if request == "cancel":
             self._save()
-            step = self.session.step
-            self.writer.event(max(0, step - 1), "cancel", f"cancelled after {step} steps")
+            self._record("cancel", f"cancelled after {step} steps")
             raise _Cancelled
-        self.writer.forget_request("resume")
+        if writer is not None:
+            writer.forget_request("resume")
 
     def _stop_if_cancelled(self) -> None:
-        """In an evaluation: leave it."""
-        if self.writer.request == "cancel":
+        """Leave an evaluation where a cancel has come."""
+        if self.writer is not None and self.writer.request == "cancel":
             raise _Cancelled
 
-    def _tell(self, phase: str | None = None) -> None:
+    def _report(self, phase: str | None = None) -> None:
         session = self.session
         self.listener(
             Progress(

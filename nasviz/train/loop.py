@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,14 +17,12 @@ import torch
 from torch import Tensor
 
 from nasviz.errors import NasvizError, TrainingError
-from nasviz.nas import RelaxedOptimizer, WidthSearch
+from nasviz.optim.search_optimizer import Judge
 from nasviz.runs import StepRecord
 from nasviz.train.batches import Batch, epoch_batches, paired_batches
 from nasviz.train.mixup import mix
-from nasviz.train.objective import classification_loss, own_loss
-from nasviz.train.relaxed_step import relaxed_step
+from nasviz.train.objective import classification_loss, logits_of, own_loss
 from nasviz.train.session import Session
-from nasviz.train.tuning import Judge, tuning_step
 from nasviz.train.windows import answer, is_text
 
 __all__ = ["Gauge", "train"]
@@ -80,7 +79,7 @@ def train(session: Session, gauge: Gauge | None = None) -> Iterator[StepRecord]:
     while not session.is_finished:
         epoch, start = divmod(session.step, schedule.steps_per_epoch)
         for batches in _batches(session, epoch, start):
-            yield _told_step(session, batches, gauge)
+            yield _explained_step(session, batches, gauge)
 
 
 def _batches(session: Session, epoch: int, start: int) -> Iterator[tuple[Batch, ...]]:
@@ -94,17 +93,17 @@ def _batches(session: Session, epoch: int, start: int) -> Iterator[tuple[Batch, 
         "num_workers": settings.num_workers,
         "augmentation": settings.augmentation,
     }
-    if isinstance(session.optimizer, RelaxedOptimizer):
+    if session.settings.method.num_batches == 2:
         yield from paired_batches(images, **options)
     else:
         own: dict[str, Any] = {"rank": session.processes.rank, "count": session.processes.count}
         yield from zip(epoch_batches(images, **own, **options))
 
 
-def _told_step(session: Session, batches: tuple[Batch, ...], gauge: Gauge) -> StepRecord:
+def _explained_step(session: Session, batches: tuple[Batch, ...], gauge: Gauge) -> StepRecord:
     """Take a step, and turn whatever the network, its loss or torch raises into one sentence.
 
-    Of several processes none catches: a broken connection has to be told from an error.
+    Several processes let it pass: a broken connection has to be told from an error.
 
     Raises:
         TrainingError: The step failed.
@@ -124,28 +123,15 @@ def _told_step(session: Session, batches: tuple[Batch, ...], gauge: Gauge) -> St
 
 
 def _step(session: Session, batches: tuple[Batch, ...], gauge: Gauge) -> StepRecord:
-    optimizer = session.optimizer
+    optimizer, device = session.optimizer, session.device
     phase, lr = optimizer.phase, float(optimizer.param_groups[0]["lr"])
     session.network.train()
-    device = session.device
-    batches = tuple((x.to(device, non_blocking=True), y.to(device, non_blocking=True)) for x, y in batches)
-    if isinstance(optimizer, WidthSearch) and phase == "training":
-        loss, accuracy = tuning_step(optimizer, session.network, partial(_prepared, session), batches)
-    elif isinstance(optimizer, RelaxedOptimizer):
-        loss, accuracy = relaxed_step(optimizer, partial(_loss, session), *batches)
-    else:
-        ((images, labels),) = batches
-        optimizer.zero_grad(set_to_none=True)
-        loss, accuracy = _loss(session, images, labels)
-        if not loss.requires_grad:
-            raise TrainingError(
-                "the loss depends on no parameter that is trained, so there is nothing to learn; check that"
-                " the network uses its parameters, and the loss its output"
-            )
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        loss = loss.detach()
-        session.processes.average_([loss, accuracy, *session.running])
+    examples = [
+        _Examples(session, x.to(device, non_blocking=True), y.to(device, non_blocking=True))
+        for x, y in batches
+    ]
+    loss, accuracy = optimizer.train_step(examples)
+    session.processes.average_([loss, accuracy, *session.running])
     session.scheduler.step()
     session.step += 1
     num_examples = sum(len(labels) for _, labels in batches) * session.processes.count
@@ -154,7 +140,7 @@ def _step(session: Session, batches: tuple[Batch, ...], gauge: Gauge) -> StepRec
         step=session.step - 1,
         epoch=(session.step - 1) // session.schedule.steps_per_epoch,
         phase=phase,
-        loss=loss.detach(),
+        loss=loss,
         accuracy=accuracy,
         lr=lr,
         seconds=seconds,
@@ -164,22 +150,38 @@ def _step(session: Session, batches: tuple[Batch, ...], gauge: Gauge) -> StepRec
     )
 
 
-def _loss(session: Session, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Loss and accuracy of a batch, mixed with itself where the settings ask for it."""
-    if is_text(images, labels):
-        return _measure(session)(*answer(session.model, images, labels, session.network))
-    images, judge = _prepared(session, images, labels)
-    return judge(session.model(images))
+@dataclass(frozen=True)
+class _Examples:
+    """A batch on the device: a `nasviz.optim.search_optimizer.Batch`."""
 
+    session: Session
+    images: Tensor
+    labels: Tensor
 
-def _prepared(session: Session, images: Tensor, labels: Tensor) -> tuple[Tensor, Judge]:
-    """What the network sees of a batch, and how its output is judged."""
-    settings, measure = session.settings, _measure(session)
-    if settings.mixup == 0:
-        return images, partial(measure, labels=labels)
-    epoch, index = divmod(session.step, session.schedule.steps_per_epoch)
-    mixed = mix(images, labels, alpha=settings.mixup, seed=settings.seed, epoch=epoch, index=index)
-    return mixed.images, partial(measure, labels=labels, partners=mixed.partners, share=mixed.share)
+    def loss(self) -> tuple[Tensor, Tensor]:
+        """Run the network as it is now, on the batch mixed with itself where the settings ask for it."""
+        session = self.session
+        if is_text(self.images, self.labels):
+            return _measure(session)(*answer(session.model, self.images, self.labels, session.network))
+        images, judge = self.joined(())
+        return judge(session.model(images))
+
+    def joined(self, others: Sequence[_Examples]) -> tuple[Tensor, Judge]:
+        """Return what the network sees of this batch and others, and how its output is judged."""
+        settings, measure = self.session.settings, _measure(self.session)
+        images, labels = self.images, self.labels
+        if others:
+            images = torch.cat([images, *(other.images for other in others)])
+            labels = torch.cat([labels, *(other.labels for other in others)])
+        if settings.mixup == 0:
+            return images, partial(measure, labels=labels)
+        epoch, index = divmod(self.session.step, self.session.schedule.steps_per_epoch)
+        mixed = mix(images, labels, alpha=settings.mixup, seed=settings.seed, epoch=epoch, index=index)
+        return mixed.images, partial(measure, labels=labels, partners=mixed.partners, share=mixed.share)
+
+    def logits(self, output: Any) -> Tensor:
+        """Return the class scores of the main head."""
+        return logits_of(output)[0]
 
 
 def _measure(session: Session) -> Callable[..., tuple[Tensor, Tensor]]:

@@ -16,7 +16,7 @@ from nasviz import subnet
 from nasviz.errors import ExportError, NasvizError
 from nasviz.runs import Run
 from nasviz.runs.damage import as_damage
-from nasviz.settings import RELAXED
+from nasviz.runs.files import SEARCHED, is_file
 from nasviz.subnet.reading_back import fed, largest_difference, tensors, tolerance
 from nasviz.trace.state import borrowed
 from nasviz.train.checkpoint import stored_network
@@ -53,7 +53,7 @@ def compare_with_full(run: Run, small: fx.GraphModule) -> AgainstFull:
     settings = run.settings
     if settings.is_user_code:
         return AgainstFull(None, "that would import Python code that the run names")
-    if settings.method.family == RELAXED:
+    if is_file(run.folder / SEARCHED):
         return AgainstFull(
             None, f"{settings.method.title} derives a network that the checkpoint does not hold"
         )

@@ -10,10 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nasviz.nas import RelaxedOptimizer
-from nasviz.optim import PenaltySearch, SearchOptimizer, Slim
+from nasviz.optim.search_optimizer import most_narrowed
 from nasviz.runs import StepRecord, Writer
-from nasviz.train.channel_words import most_in
 from nasviz.train.session import Session
 
 __all__ = ["MAX_VECTORS", "Recorder", "read_back"]
@@ -23,7 +21,7 @@ MAX_VECTORS = 256
 
 
 def read_back(values: list[Any]) -> list[NDArray[np.floating[Any]]]:
-    """Numbers and vectors as flat arrays; all that lie on a device come in one transfer."""
+    """Return numbers and vectors as flat arrays; all that lie on a device come in one transfer."""
     tensors = [value.detach().reshape(-1) for value in values if isinstance(value, Tensor)]
     fetched: NDArray[np.floating[Any]] = np.empty(0)
     if tensors:
@@ -55,38 +53,39 @@ class Recorder:
         self._names = {s.id: s.name for s in session.space.structures}
         optimizer = session.optimizer
         self._zeroed = set(optimizer.zeroed_by)
-        self._zeroed_channels = set(optimizer.channels_zeroed_by) if isinstance(optimizer, Slim) else set()
+        self._zeroed_channels = set(optimizer.channels_zeroed_by)
         self._selected = set(optimizer.selected)
-        self._scores = optimizer.score_vector
-        schedule = session.schedule
+        self._num_selections = optimizer.num_selections
+        self._intervals: dict[str, tuple[int, int]] = {}
+        """First step of each phase, and how many steps lie between two of its recorded vectors."""
+        start = 0
+        for phase in session.settings.method.phases(session.schedule):
+            self._intervals[phase.name] = start, max(1, phase.num_steps // MAX_VECTORS)
+            start += phase.num_steps
         optimizer.register_step_pre_hook(self._look_ahead)
-        self._every = {
-            "warm-up": max(1, schedule.warmup_steps // MAX_VECTORS),
-            "projection": max(1, schedule.projection_steps // MAX_VECTORS),
-            "search": max(1, schedule.total_steps // MAX_VECTORS),
-        }
 
     def observe(self, record: StepRecord) -> list[tuple[int, float]]:
-        """Record the step that was just made; what a flush read back, if there was one.
+        """Record the step that was just made; return the losses that a flush read back, if there was one.
 
-        What became zero is told at once where the host knows it, and with the next flush where it has to be
-        read from a device.
+        What became zero is recorded at once where the host knows it, and with the next flush where it has to
+        be read from a device.
         """
         optimizer, step = self.session.optimizer, record.step
-        if isinstance(optimizer, RelaxedOptimizer):
-            self._weights(optimizer, step)
-            return self.writer.step(record)
         has_changed = optimizer.phase != record.phase
-        is_scored = self._vectors(optimizer, record, is_last=has_changed)
-        is_warm = record.phase == "warm-up" and has_changed
-        if is_warm or is_scored:
-            selected = [i for i in optimizer.selected if i not in self._selected]
-            if is_warm or selected:
-                self._tell_selection(record, selected)
+        is_new = optimizer.num_selections > self._num_selections
+        self._record_vectors(record, is_last=has_changed or self.session.is_finished)
+        # Later portions of the structures are scored again, in single steps of the projection.
+        if is_new and record.phase != "warm-up" and (scores := optimizer.score_vector) is not None:
+            self.writer.scores(step, optimizer.structure_ids, scores)
+        self._num_selections = optimizer.num_selections
+        selected = [i for i in optimizer.selected if i not in self._selected]
+        if is_new and (selected or record.phase == "warm-up"):
+            self._tell_selection(record, selected)
+        if is_new:
             self._selected.update(selected)
-        if is_warm and isinstance(optimizer, Slim):
-            self._tell_channels(optimizer, step)
-        if len(optimizer.known_zero) > len(self._zeroed) or (has_changed and isinstance(optimizer, Slim)):
+        if is_new and optimizer.cuts_channels and record.phase == "warm-up":
+            self._tell_channels(step)
+        if len(optimizer.known_zero) > len(self._zeroed) or (has_changed and optimizer.cuts_channels):
             self.tell_zero()
         if has_changed and optimizer.phase == "training" and optimizer.selected:
             words = "projection ended: every selected group is zero; training goes on with what is left"
@@ -97,7 +96,7 @@ class Recorder:
         return read
 
     def tell_zero(self) -> None:
-        """Tell what has become zero since this was last told; the host waits for the device."""
+        """Record what has become zero since the last time; synchronizes with the device."""
         optimizer = self.session.optimizer
         reasons, steps = optimizer.zeroed_by, optimizer.zeroed_at
         for structure, reason in reasons.items():
@@ -105,65 +104,47 @@ class Recorder:
                 words = f"the group of {self._names[structure]} became zero ({reason})"
                 self.writer.event(steps[structure], "zero", words, structure)
         self._zeroed = set(reasons)
-        if isinstance(optimizer, Slim):
-            self._tell_zero_channels(optimizer)
+        self._tell_zero_channels()
 
-    def _tell_zero_channels(self, optimizer: Slim) -> None:
-        """The same for channel groups, all together that have become zero by one reason."""
+    def _tell_zero_channels(self) -> None:
+        """Record the channel groups that have become zero, those of one reason in one event."""
+        optimizer = self.session.optimizer
         reasons, steps = optimizer.channels_zeroed_by, optimizer.channels_zeroed_at
         new = [group for group in reasons if group not in self._zeroed_channels]
         for reason in dict.fromkeys(reasons[group] for group in new):
             groups = [group for group in new if reasons[group] == reason]
-            words = (
-                f"{len(groups)} channel groups became zero ({reason}){most_in(self.session.space, groups)}"
-            )
+            where = most_narrowed(self.session.space, groups)
+            words = f"{len(groups)} channel groups became zero ({reason}){where}"
             self.writer.event(max(steps[group] for group in groups), "zero", words)
         self._zeroed_channels.update(new)
-
-    def _weights(self, optimizer: RelaxedOptimizer, step: int) -> None:
-        """What the architecture gives each operation."""
-        is_due = step % self._every["search"] == 0 or self.session.is_finished
-        if is_due and (weights := optimizer.score_vector) is not None:
-            self.writer.scores(step, optimizer.structure_ids, weights)
 
     def _look_ahead(self, *_: object) -> None:
         """Record cosines where it is time: weights and gradient belong together only before a step."""
         optimizer, step = self.session.optimizer, self.session.step
-        if isinstance(optimizer, RelaxedOptimizer) or not optimizer.structure_ids:
+        if not optimizer.structure_ids or not self._is_due(step, optimizer.phase):
             return
-        if self._is_due(step, optimizer.phase):
-            self.writer.cosines(step, optimizer.structure_ids, optimizer.cosine_vector())
+        if (cosines := optimizer.cosine_vector()) is not None:
+            self.writer.cosines(step, optimizer.structure_ids, cosines)
 
     def _is_due(self, step: int, phase: str) -> bool:
-        """Whether vectors are recorded at this step, of a phase in which groups are still decided on."""
+        """Return whether vectors are recorded at this step, of a phase in which groups are decided on."""
         if phase == "training":
             return False
-        start = 0 if phase == "warm-up" else self.session.schedule.warmup_steps
-        return (step - start) % self._every[phase] == 0
+        start, interval = self._intervals.get(phase, (0, 1))
+        return (step - start) % interval == 0
 
-    def _vectors(
-        self, optimizer: SearchOptimizer | PenaltySearch, record: StepRecord, *, is_last: bool
-    ) -> bool:
-        """Record scores and norms where it is time for them; whether the structures were scored anew."""
-        step = record.step
-        ids, scores = optimizer.structure_ids, optimizer.score_vector
-        if not ids or record.phase == "training":
-            return False
-        is_due = is_last or self._is_due(step, record.phase)
-        # Later portions of the structures are scored anew, in single steps of the projection.
-        is_new = scores is not None and scores is not self._scores and record.phase == "projection"
-        if (is_due and record.phase == "warm-up" and scores is not None) or is_new:
-            self.writer.scores(step, ids, scores)
-        if is_due:
-            norms = optimizer.norm_vector()
-            self.writer.norms(step, ids, norms)
-            if isinstance(optimizer, PenaltySearch):  # what decides there is the length itself
-                self.writer.scores(step, ids, norms)
-        self._scores = scores
-        return is_new
+    def _record_vectors(self, record: StepRecord, *, is_last: bool) -> None:
+        """Record the vectors of the method where it is time for them."""
+        optimizer, step = self.session.optimizer, record.step
+        ids = optimizer.structure_ids
+        if not ids or record.phase == "training" or not (is_last or self._is_due(step, record.phase)):
+            return
+        write = {"scores": self.writer.scores, "norms": self.writer.norms}
+        for table, values in optimizer.vectors(record.phase).items():
+            write[table](step, ids, values)
 
     def _tell_selection(self, record: StepRecord, selected: list[int]) -> None:
-        """What was just selected, and which candidates were passed over and why."""
+        """Record what was just selected, and which candidates were passed over and why."""
         optimizer, step = self.session.optimizer, record.step
         begin = "warm-up ended, selected" if record.phase == "warm-up" else "selected in another portion"
         if not selected:
@@ -177,15 +158,14 @@ class Recorder:
         for structure in selected:
             self.writer.event(step, "redundant", f"{self._names[structure]} will go", structure)
 
-    def _tell_channels(self, optimizer: Slim, step: int) -> None:
-        """How many channels of which operators were selected."""
-        space = self.session.space
-        words = f"{len(optimizer.channels)} of {len(space.channels)} channel groups will be cut"
-        words += most_in(space, optimizer.channels)
-        self.writer.event(step, "selected", words)
+    def _tell_channels(self, step: int) -> None:
+        """Record how many channels of which operators were selected."""
+        space, channels = self.session.space, self.session.optimizer.channels
+        words = f"{len(channels)} of {len(space.channels)} channel groups will be cut"
+        self.writer.event(step, "selected", words + most_narrowed(space, channels))
 
     def _tell_kept(self, step: int) -> None:
-        """Which candidates a selection in the hierarchy passed over."""
+        """Record which candidates a selection in the hierarchy passed over."""
         session, optimizer = self.session, self.session.optimizer
         if not session.space.is_valid(optimizer.selected):
             words = "the selection cuts the network apart: no sub-network can be constructed from it"

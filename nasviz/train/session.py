@@ -7,8 +7,7 @@ import inspect
 import os
 import random
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
@@ -16,35 +15,32 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    LambdaLR,
+    LRScheduler,
+)
 
-from nasviz import data, models, nas, optim, switches
+from nasviz import data, models
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import SearchSpace, search_space
 from nasviz.models.origin import describe_origin
 from nasviz.optim.binding import count_of
-from nasviz.optim.selecting import SelectingOptimizer
-from nasviz.optim.slim import Slim
-from nasviz.optim.warm_up import steps_between_scores
-from nasviz.settings import AUTO, RELAXED, WIDTH, GSparsitySettings, MethodSettings, RunSettings, Schedule
+from nasviz.optim.search_optimizer import SearchOptimizer, Training
+from nasviz.settings import RunSettings, Schedule
 from nasviz.trace import trace_quietly
-from nasviz.train.learning_rate import make_scheduler
 from nasviz.train.objective import load_loss
 from nasviz.train.processes import ALONE, Processes, running_statistics
 from nasviz.train.windows import first_step
 
 if TYPE_CHECKING:
     from nasviz.data import DataSplit, Opened
-    from nasviz.nas import RelaxedOptimizer
-    from nasviz.optim import PenaltySearch, SearchOptimizer
     from nasviz.trace import TracedNetwork
     from nasviz.train.objective import Loss
 
 __all__ = ["Session", "choose_device", "open_session", "require_same_training", "seed_everything"]
-
-
-_PHASES = ("warmup_steps", "projection_steps")
-"""Settings that are a number of steps or a share of all; the schedule has them as steps."""
 
 
 @dataclass
@@ -57,7 +53,7 @@ class Session:
     network: TracedNetwork
     space: SearchSpace
     split: DataSplit
-    optimizer: SearchOptimizer | RelaxedOptimizer | PenaltySearch
+    optimizer: SearchOptimizer
     scheduler: LRScheduler
     target_sparsity: int
     """K as a count."""
@@ -81,30 +77,18 @@ class Session:
     def __post_init__(self) -> None:
         self.running = [] if self.processes.is_alone else running_statistics(self.network)
         self.model = self.network if self.processes.is_alone else _averaging(self)
-        if not self.processes.is_alone and isinstance(self.optimizer, SelectingOptimizer | Slim):
+        if not self.processes.is_alone:
             self.optimizer.share_scores(self.processes.average_)
 
     @property
     def resolved(self) -> dict[str, Any]:
         """Settings of the method with all that was worked out: steps, published values, kept edges."""
-        found = self.settings.method.resolved()
-        found |= {name: getattr(self.schedule, name) for name in _PHASES if name in found}
-        if "score_every" in found:
-            asked = None if found["score_every"] == AUTO else found["score_every"]
-            found["score_every"] = steps_between_scores(asked, self.schedule.warmup_steps)
-        if "edges_per_node" in found:
-            found["edges_per_node"] = self.settings.kept_edges
-        return found
+        return self.settings.planned(self.schedule).values
 
     @property
     def is_finished(self) -> bool:
         """Whether all steps are done."""
         return self.step >= self.schedule.total_steps
-
-    def counting(self) -> AbstractContextManager[None]:
-        """Let the network compute as it counts now: a width search multiplies its channels by scores."""
-        optimizer = self.optimizer
-        return optimizer.counting() if isinstance(optimizer, nas.WidthSearch) else nullcontext()
 
 
 def seed_everything(seed: int) -> None:
@@ -163,65 +147,28 @@ def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session
         )
     device = choose_device(settings.device, processes)
     seed_everything(settings.seed)
-    opened = data.open_data(
-        settings.data,
-        folder=settings.data_folder,
-        trust=settings.trust,
-        image_shape=settings.network.input_shape,
-        seed=settings.seed,
-    )
-    loss = load_loss(settings.loss, settings.trust)
-    facts = opened.facts
-    settings.schedule(facts.num_train)
-    if facts.kind == "text" and settings.mixup:
-        raise InvalidSettingError(f"mixup={settings.mixup}: symbols of a text cannot be mixed; leave it at 0")
-    model, example_inputs = models.build(settings.network, facts, seed=settings.seed)
-    if settings.from_scratch:
-        models.reset_(model, settings.seed)
-    _require_trainable(model)
-    origin = describe_origin(settings.network, model)
-    network = trace_quietly(model, example_inputs)
-    _require_any_batch_size(network)
-    entry = settings.network.entry
-    # Operations of a recurrent cell share weights and read several values: only whole they can be weighed.
-    own = entry.collapse if entry is not None and facts.kind == "text" else ()
-    space = search_space(network, settings.protect, settings.collapse or own, frozen=settings.frozen)
-    split = opened.split(tuple(example_inputs[0].shape[1:]))
-    _require_classes(settings, opened)
-    if loss is None and facts.kind != "text" and (outputs := _num_outputs(network)) is not None:
-        split = data.require_labels(split, outputs, settings.data)
+    opened, loss = _open_data(settings)
+    network, space, example_shape, origin = _trace_network(settings, opened)
+    split = _split(settings, opened, network, example_shape, loss)
     schedule = settings.schedule(len(split.train))
     _require_batches(settings, processes, network, split)
-    method = settings.method
-    is_relaxed = method.family == RELAXED
-    if is_relaxed:
-        generator = torch.Generator().manual_seed(settings.seed)
-        network, space = nas.with_architecture(
-            network,
-            space,
-            kind="softmax" if method.has("over") else "plain",
-            over=settings.value("over", AUTO),
-            cells=entry.cells if entry is not None and entry.cells else None,
-            generator=generator,
-        )
-    if isinstance(method, GSparsitySettings) and method.groups == "operations" and space.switchable:
-        network, space = switches.add_switches(network, space, where="switchable", initial=optim.SWITCH_START)
+    entry, method = settings.network.entry, settings.planned(schedule)
+    training = Training(
+        steps_per_epoch=schedule.steps_per_epoch,
+        seed=settings.seed,
+        cells=entry.cells if entry is not None else (),
+    )
+    network, space = method.prepare(network, space, training)
     network.to(device)
     if device.type == "cuda":
         _choose_algorithms(is_deterministic=settings.deterministic)
         split = split.to(device) if settings.num_workers == 0 else split
-    chosen = _optimizer_settings(method, settings, schedule)
-    optimizer: SearchOptimizer | RelaxedOptimizer | PenaltySearch
-    if isinstance(method, GSparsitySettings):
-        optimizer = optim.create_gsparsity(network, space, **chosen | {"emphasis": method.multipliers})
-    elif method.family == WIDTH:
-        optimizer = nas.create_width(network, space, **{"groups": "dimensions"} | chosen)
-    elif is_relaxed:
-        batch = split.train.batch(torch.arange(min(settings.batch_size, len(split.train))))[0].to(device)
-        inputs = first_step(network, batch)
-        optimizer = nas.create(method.name, network, space, inputs=inputs, **chosen)
-    else:
-        optimizer = optim.create(method.name, network, space, **chosen)
+
+    def inputs() -> tuple[Tensor, ...]:
+        chosen = torch.arange(min(settings.batch_size, len(split.train)))
+        return first_step(network, split.train.batch(chosen)[0].to(device))
+
+    optimizer = method.build(network, space, replace(training, inputs=inputs))
     # What building and tracing drew must not decide what training draws.
     seed_everything(_seed_of(settings.seed, processes.rank))
     return Session(
@@ -232,17 +179,71 @@ def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session
         space=space,
         split=split,
         optimizer=optimizer,
-        scheduler=make_scheduler(
-            optimizer,
-            course=settings.lr_schedule,
-            periods=settings.lr_periods,
-            total_steps=schedule.total_steps - settings.trained_epochs * schedule.steps_per_epoch,
-        ),
+        scheduler=_make_scheduler(optimizer, settings, schedule),
         target_sparsity=count_of(settings.value("target_sparsity", 0), len(space.removable)),
         processes=processes,
         loss=loss,
         origin=origin,
     )
+
+
+def _open_data(settings: RunSettings) -> tuple[Opened, Loss | None]:
+    """Open the data, and import the user's loss; refuse what the data alone rule out."""
+    opened = data.open_data(
+        settings.data,
+        folder=settings.data_folder,
+        trust=settings.trust,
+        image_shape=settings.network.input_shape,
+        seed=settings.seed,
+    )
+    loss = load_loss(settings.loss, settings.trust)
+    settings.schedule(opened.facts.num_train)
+    if opened.facts.kind == "text" and settings.mixup:
+        raise InvalidSettingError(f"mixup={settings.mixup}: symbols of a text cannot be mixed; leave it at 0")
+    return opened, loss
+
+
+def _trace_network(
+    settings: RunSettings, opened: Opened
+) -> tuple[TracedNetwork, SearchSpace, tuple[int, ...], Mapping[str, Any]]:
+    """Build and trace the network; return it, its search space, the shape of an example, and its origin."""
+    model, example_inputs = models.build(settings.network, opened.facts, seed=settings.seed)
+    if settings.from_scratch:
+        models.reset_(model, settings.seed)
+    _require_trainable(model)
+    origin = describe_origin(settings.network, model)
+    network = trace_quietly(model, example_inputs)
+    _require_any_batch_size(network)
+    entry = settings.network.entry
+    # Operations of a recurrent cell share weights and read several values: only whole they can be weighed.
+    own = entry.collapse if entry is not None and opened.facts.kind == "text" else ()
+    space = search_space(network, settings.protect, settings.collapse or own, frozen=settings.frozen)
+    return network, space, tuple(example_inputs[0].shape[1:]), origin
+
+
+def _split(
+    settings: RunSettings,
+    opened: Opened,
+    network: TracedNetwork,
+    example_shape: tuple[int, ...],
+    loss: Loss | None,
+) -> DataSplit:
+    """Split the data; refuse labels that the network has no output for."""
+    split = opened.split(example_shape)
+    _require_classes(settings, opened)
+    if loss is None and opened.facts.kind != "text" and (outputs := _num_outputs(network)) is not None:
+        return data.require_labels(split, outputs, settings.data)
+    return split
+
+
+def _make_scheduler(optimizer: Optimizer, settings: RunSettings, schedule: Schedule) -> LRScheduler:
+    """Return the scheduler of the learning rate, stepped once after every step (ASGNAS, A.2)."""
+    total_steps = schedule.total_steps - settings.trained_epochs * schedule.steps_per_epoch
+    if settings.lr_schedule == "constant":
+        return LambdaLR(optimizer, lambda step: 1.0)
+    if settings.lr_periods == 1:
+        return CosineAnnealingLR(optimizer, T_max=total_steps)
+    return CosineAnnealingWarmRestarts(optimizer, T_0=-(-total_steps // settings.lr_periods))
 
 
 def require_same_training(session: Session) -> None:
@@ -292,21 +293,6 @@ def _choose_algorithms(*, is_deterministic: bool) -> None:
     torch.use_deterministic_algorithms(is_deterministic)
 
 
-def _optimizer_settings(method: MethodSettings, settings: RunSettings, schedule: Schedule) -> dict[str, Any]:
-    """Arguments of the optimizer: the settings of its method, with all that is worked out by now."""
-    chosen = method.resolved()
-    chosen |= {name: getattr(schedule, name) for name in _PHASES if name in chosen}
-    if chosen.get("score_every") == AUTO:
-        del chosen["score_every"]  # the optimizer counts its scorings itself
-    if "penalty_step" in chosen:  # lambda rises with the epochs
-        chosen["steps_per_epoch"] = schedule.steps_per_epoch
-    if "saliency" in chosen:
-        chosen["generator"] = torch.Generator().manual_seed(settings.seed)
-    for name in ("over", "edges_per_node"):  # of the network with switches, and of what is derived from it
-        chosen.pop(name, None)
-    return chosen
-
-
 def _require_trainable(model: nn.Module) -> None:
     """Parameters that gradients can move, of the precision that data come in."""
     found = [parameter for parameter in model.parameters() if parameter.is_floating_point()]
@@ -326,7 +312,7 @@ def _require_batches(
     settings: RunSettings, processes: Processes, network: TracedNetwork, split: DataSplit
 ) -> None:
     """Batches that BatchNorm can take: of one example, it may have a single value for each channel."""
-    num_examples = len(split.train) // (2 if settings.method.family == RELAXED else 1)
+    num_examples = len(split.train) // settings.method.num_batches
     if min(settings.batch_size, num_examples) // processes.count != 1 or split.facts.kind == "text":
         return
     trial = copy.deepcopy(network).train()

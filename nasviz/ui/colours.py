@@ -8,16 +8,19 @@ import streamlit as st
 
 from nasviz.catalog import NetworkSource
 from nasviz.draw import GraphView, Overlay, cost_overlay, plan_overlay, saliency_overlay, state_overlay
-from nasviz.draw.live_frame import COSINE, NORM, WEIGHT, last_scores, structure_states
+from nasviz.draw.live_frame import last_scores, structure_states
 from nasviz.graph import ConstructionPlan, SearchSpace
 from nasviz.graph.structures.paths import strongest
 from nasviz.runs import Run, Tail
+from nasviz.settings import COSINES, NORMS, Vector
+from nasviz.settings import SALIENCY as SCORES
 from nasviz.ui import run_facts, scores, session
 from nasviz.ui.controls import keep, kept
 
 __all__ = ["choose", "painted", "states"]
 
-PLAIN, REMOVABLE, SALIENCY = "Type", "Removable", "Saliency"
+PLAIN, REMOVABLE, SALIENCY = "Type", "Removable", SCORES.label
+COSINE, NORM = COSINES.label, NORMS.label
 MACS, PARAMETERS = "MACs", "Parameters"
 SCORED = (SALIENCY, COSINE, NORM)
 MARKS = {"selected": "selected", "orphaned": "selected", "zero": "zero"}
@@ -59,7 +62,7 @@ def painted(
     if plan is not None:
         layers.append(plan_overlay(view, plan))
     elif run is not None:
-        layers.append(states(view, space, run_facts.read(run), run_facts.measure_of(run.settings)))
+        layers.append(states(view, space, run_facts.read(run), run_facts.default_vector(run.settings)))
     protected = [v for i in space.protected for v in space.segments[i].vertices]
     layers.append(state_overlay(view, protected, "protected"))
     return reduce(Overlay.__or__, layers)
@@ -99,17 +102,17 @@ def _values(space: SearchSpace, colour: str, run: Run | None) -> dict[int, float
     return {i: score * sizes[i] for i, score in found.items()}
 
 
-def states(view: GraphView, space: SearchSpace, tail: Tail, measure: str = "Saliency") -> Overlay:
+def states(view: GraphView, space: SearchSpace, tail: Tail, vector: Vector = SCORES) -> Overlay:
     """Return the overlay of selected and zero structures of a run.
 
     If the scores are weights of operations, the strongest operation of each edge is marked as well.
     """
     layers = [
         state_overlay(view, space.segments[structure.id].vertices, MARKS[structure.state])
-        for structure in structure_states(tail, {}, measure)
+        for structure in structure_states(tail, {}, vector)
         if structure.state in MARKS
     ]
-    if measure == WEIGHT:
+    if vector.weighs:
         leading = strongest(space.switches, last_scores(tail))
         vertices = [v for i in leading for v in space.segments[i].vertices]
         layers.append(state_overlay(view, vertices, "leading"))

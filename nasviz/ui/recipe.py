@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from nasviz.catalog import Entry, Value
-from nasviz.settings import RELAXED, MethodSettings, RunSettings
+from nasviz.settings import MethodSettings, RunSettings
 from nasviz.ui import controls
 
 __all__ = ["ask_recipe", "offer_published"]
@@ -20,13 +20,13 @@ def ask_recipe(method: type[MethodSettings]) -> dict[str, Any]:
     """Show the settings of the recipe and the number of processes in an expander.
 
     Args:
-        method: Chosen method; differentiable search runs in a single process.
+        method: Chosen method; some train in a single process.
     """
     fields = RunSettings.fields()
     title = "Schedule, augmentation, MixUp, label smoothing, processes"
     with st.expander(title, icon=":material/more_horiz:"):
         values = controls.ask_all((fields[name] for name in RECIPE), "recipe")
-        if method.family != RELAXED:
+        if method.is_distributed:
             processes = fields["processes"]
             values["processes"] = controls.whole(
                 processes.title, "processes", 1, 1, 64, help_text=processes.help

@@ -175,7 +175,7 @@ def _duplicate(origin: Run, settings: RunSettings) -> None:
     if settings.method.has("target_sparsity"):
         known = str(settings.value("target_sparsity"))
         changes["target_sparsity"] = _sparsity(left.text_input("K", known, key="dup.k"))
-    more = st.text_input("Other settings", placeholder="optimizer=dhspg batch_size=128", key="dup.more")
+    more = st.text_input("Other settings", placeholder="epochs=8 batch_size=128", key="dup.more")
     changes["trained_epochs"] = 0
     if st.button("Start duplicate", type="primary", icon=":material/play_arrow:", key="dup.start"):
         try:

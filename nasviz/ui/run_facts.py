@@ -9,7 +9,6 @@ import streamlit as st
 
 from nasviz import jobs
 from nasviz.catalog import data_title
-from nasviz.draw.live_frame import WEIGHT
 from nasviz.draw.run_space import read_space
 from nasviz.errors import RunNotFoundError
 from nasviz.graph import SearchSpace
@@ -18,20 +17,19 @@ from nasviz.runs.checking import check_run
 from nasviz.runs.files import SEARCHED, SPACE, SUBNET, is_file
 from nasviz.runs.following import Follower
 from nasviz.runs.records import Vectors
-from nasviz.settings import PROXIMAL, RELAXED, GSparsitySettings
+from nasviz.settings import SALIENCY, Vector
 from nasviz.ui import session
 
 __all__ = [
     "AT_WORK",
-    "LENGTH",
     "RESUMABLE",
     "badge",
     "current_on",
+    "default_vector",
     "describe",
     "equality",
     "has_subnet",
     "have_same_label",
-    "measure_of",
     "read",
     "require_intact",
     "scores_on",
@@ -42,8 +40,6 @@ __all__ = [
 ]
 
 AT_WORK = ("starting", "running", "paused")
-LENGTH = "Length"
-"""Name of the scores of proximal methods."""
 RESUMABLE = ("created", "cancelled", "crashed", "failed")
 
 ROWS = 1500
@@ -78,19 +74,9 @@ def badge(state: str) -> str:
 def describe(settings: RunSettings) -> str:
     """Return the main settings in one line of plain text."""
     method = settings.method
-    k, slim = settings.value("target_sparsity"), settings.value("slim")
-    share = f"{k:.0%} of the structures" if isinstance(k, float) else f"K = {k}"
-    narrowed = f"{slim:.0%}" if isinstance(slim, float) else str(slim)
-    collapsed = [f"{', '.join(settings.collapse)} collapsed"] if settings.collapse else []
-    groups, fraction = settings.value("groups", "channels"), settings.value("fraction")
-    is_proximal = isinstance(method, GSparsitySettings)
     parts = [
-        *([share] if k is not None else []),
-        *([f"{narrowed} of the channels"] if slim else []),
-        *([f"{fraction:.0%} of the {groups}"] if fraction else []),
-        *([groups] if is_proximal and groups != "operations" else []),
-        *([f"mu = {method.mu:g}"] if isinstance(method, GSparsitySettings) else []),
-        *collapsed,
+        *method.in_short(),
+        *([f"{', '.join(settings.collapse)} collapsed"] if settings.collapse else []),
         method.title,
         data_title(settings.data),
         f"{settings.epochs} epochs" if settings.epochs > 1 else "1 epoch",
@@ -132,9 +118,10 @@ def _follower(folder: str) -> Follower:
     return Follower(Path(folder), ROWS)
 
 
-def measure_of(settings: RunSettings) -> str:
-    """Return the name of the scores of a run."""
-    return {RELAXED: WEIGHT, PROXIMAL: LENGTH}.get(settings.method.family, "Saliency")
+def default_vector(settings: RunSettings) -> Vector:
+    """Return the measure that the scores of a run hold."""
+    declared = settings.method.vectors(settings.kept_edges)
+    return next((vector for vector in declared if vector.table == "scores"), SALIENCY)
 
 
 def current_on(space: SearchSpace) -> Run | None:
@@ -153,7 +140,7 @@ def current_on(space: SearchSpace) -> Run | None:
 def scores_on(space: SearchSpace) -> tuple[Vectors | None, str]:
     """Return the scores of the current run on this space, if any, and their name."""
     run = current_on(space)
-    return (None, "") if run is None else (read(run).scores, measure_of(run.settings))
+    return (None, "") if run is None else (read(run).scores, default_vector(run.settings).label)
 
 
 def _same(one: SearchSpace, other: SearchSpace) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.catalog import FACTS, PRESETS, SALIENCIES, Preset
+from nasviz.catalog import FACTS, PRESETS, SALIENCIES, Preset, step_saliencies
 from nasviz.errors import NasvizError
 from nasviz.graph.protection import protection_text
 from nasviz.runs import (
@@ -25,7 +25,7 @@ from nasviz.runs import (
 )
 from nasviz.runs.estimating import estimate
 from nasviz.runs.presets import STAND_IN, data_name
-from nasviz.settings import METHODS, GSparsitySettings, RunSettings
+from nasviz.settings import METHODS, RunSettings, methods_with
 from nasviz.ui import changed_training, session, view_only
 from nasviz.ui.controls import keep, kept
 from nasviz.ui.data import ask_data, ask_folder, kind_of
@@ -35,7 +35,6 @@ from nasviz.ui.published import printed_accuracy
 __all__ = ["new_sweep"]
 
 WAYS = ("Custom grid", "Published table", "Search for mu")
-STEP_SALIENCIES = [name for name, entry in SALIENCIES.items() if entry.family == "step"]
 
 
 def new_sweep() -> None:
@@ -116,11 +115,11 @@ def _grid() -> SweepSettings | None:
         key=f"form.k.{source}.{space.collapse}",
     )
     optimizers = st.multiselect(
-        "Optimizers", list(METHODS), ["h2spg"], format_func=lambda n: METHODS[n].title, key="form.opt"
+        "Optimizers", list(METHODS), list(METHODS)[:1], format_func=lambda n: METHODS[n].title, key="form.opt"
     )
     saliencies = st.multiselect(
         "Saliencies",
-        STEP_SALIENCIES,
+        list(step_saliencies()),
         ["snip"],
         format_func=lambda n: SALIENCIES[n].title,
         key="form.saliency",
@@ -178,7 +177,7 @@ def _bisection() -> SweepSettings | None:
         " groups."
     )
     first, second, third = st.columns(3, vertical_alignment="bottom")
-    fields = GSparsitySettings.fields()
+    fields = METHODS[methods_with("mu")[0]].fields()
     groups = first.selectbox(
         "Groups", fields["groups"].choices, key="form.groups", help=fields["groups"].help
     )
@@ -205,7 +204,7 @@ def _bisection() -> SweepSettings | None:
     base = RunSettings.of(
         network=source,
         epochs=epochs,
-        method="gsparsity",
+        method=methods_with("mu")[0],
         groups=groups,
         lr=lr,
         lr_schedule="constant",

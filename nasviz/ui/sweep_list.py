@@ -237,7 +237,7 @@ def _printed_points(preset: Preset, what: str) -> list[Point]:
     for row in preset.rows:
         cost, top1 = getattr(row.printed, what), row.printed.top1
         if cost is not None and top1 is not None:
-            method = str(row.changes.get("method", preset.base.get("method", "h2spg")))
+            method = str(row.changes.get("method", preset.base.get("method", next(iter(METHODS)))))
             points.append(Point(row.label, cost, top1 / 100, METHODS[method].title))
     return points
 

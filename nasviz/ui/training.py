@@ -19,7 +19,7 @@ from nasviz.errors import InvalidSettingError
 from nasviz.graph import LatencyTable, SearchSpace
 from nasviz.graph.budget import Measure, fit_budget
 from nasviz.graph.protection import protection_text
-from nasviz.settings import METHODS, PROXIMAL, RELAXED, WIDTH, MethodSettings, RunSettings
+from nasviz.settings import METHODS, MethodSettings, RunSettings
 from nasviz.ui import (
     changed_training,
     controls,
@@ -215,11 +215,9 @@ def _values(source: NetworkSource) -> tuple[dict[str, Any], ChosenData]:
 
 
 def _method(kind: str) -> type[MethodSettings]:
-    """Return the chosen method; text networks support differentiable search only."""
-    if kind == "images":
-        return controls.choose_entry("Optimizer", METHODS, "optimizer")
-    table = {name: method for name, method in METHODS.items() if method.family == RELAXED}
-    return controls.choose_entry("Optimizer", table, f"optimizer.{kind}")
+    """Return the chosen method, of those that can search this kind of data."""
+    table = {name: method for name, method in METHODS.items() if kind in method.data_kinds}
+    return controls.choose_entry("Optimizer", table, "optimizer" if kind == "images" else f"optimizer.{kind}")
 
 
 def _cells(source: NetworkSource, own: Mapping[str, Any]) -> dict[str, Any]:
@@ -300,28 +298,20 @@ def _start(source: NetworkSource, space: SearchSpace, values: Mapping[str, Any])
 
 
 def _show_steps(settings: RunSettings, space: SearchSpace) -> None:
-    """Show the number of steps of each phase, if the size of the data is known."""
+    """Show the number of steps of each phase, and goals that these settings cannot reach."""
     facts = FACTS.get(settings.data)
     if facts is None or not facts.num_train:
         st.caption("The number of steps is shown once the data are loaded.")
         return
     schedule = settings.schedule(facts.num_train)
-    rest = schedule.total_steps - schedule.warmup_steps - schedule.projection_steps
-    family = settings.method.family
-    if family == RELAXED:
-        then = f"{rest} of search, each with one batch of either half of the data."
-    elif family == PROXIMAL:
-        then = f"{schedule.projection_steps} of search with the penalty, {rest} of training without it."
-    elif family == WIDTH:
-        then = (
-            f"{schedule.projection_steps} of scoring, {rest} of tuning, each with one batch of either half."
-        )
-    else:
-        then = f"{schedule.projection_steps} of projection, {rest} of further training."
+    planned = settings.planned(schedule)
+    parts = [f"{phase.num_steps} {phase.purpose}" for phase in planned.phases(schedule)]
+    halves = ", each with one batch of either half" if planned.num_batches > 1 else ""
     what = f"Images are resized to {plain_shape(space.trace.inputs[0].shape)};"
     if facts.kind == "text":
         what = f"Windows of {facts.size} tokens, starting from a zero state;"
     st.caption(
-        f"{schedule.total_steps} steps: {schedule.warmup_steps} of warm-up, {then} {what}"
-        f" {count(space.trace.macs)} MACs each."
+        f"{schedule.total_steps} steps: {', '.join(parts)}{halves}. {what} {count(space.trace.macs)} MACs each."
     )
+    for reason in planned.check(schedule):
+        st.warning(inert(reason), icon=":material/warning:")

@@ -82,7 +82,7 @@ def with_gradients(net: nn.Module) -> list[Tensor]:
 
 def extra_memory_mb(optimizer: Any) -> float:
     """What H2SPG keeps besides its inner optimizer, in MiB."""
-    trails = [optimizer._redundant.trail, optimizer._scores._trail]
+    trails = [optimizer._redundant.history, optimizer._scores._history]
     kept = [t for trail in trails if trail for t in (*trail._before, *trail._moved)]
     kept += [t for scaler in (optimizer._held, optimizer._redundant._scaler) for t in scaler._others * 2]
     return sum(t.numel() * t.element_size() for t in kept) / 2**20

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from nasviz.draw import Overlay, last_scores, live_frame, until
-from nasviz.draw.live_frame import COSINE, NORM
 from nasviz.runs import Evaluation, Event, Tail
 from nasviz.runs.records import STEP_TYPE, Vectors
+from nasviz.settings import COSINES, NORMS, SALIENCY
 
 
 def run(num_steps: int, num_structures: int = 6, scored: int | None = None) -> Tail:
@@ -145,9 +145,9 @@ def test_names_of_structures_are_shown_without_what_does_not_print() -> None:
 
 
 def test_only_scores_tell_what_is_redundant() -> None:
-    ends = {m: live_frame(run(10), measure=m).payload()["ends"] for m in ("Saliency", "Weight", COSINE, NORM)}
-    assert ends["Saliency"] == ends["Weight"] == ("redundant", "important")
-    assert ends[COSINE] == ends[NORM] == ("low", "high")
+    ends = {v: live_frame(run(10), vector=v).payload()["ends"] for v in (SALIENCY, COSINES, NORMS)}
+    assert ends[SALIENCY] == ("redundant", "important")
+    assert ends[COSINES] == ends[NORMS] == ("low", "high")
 
 
 @pytest.mark.parametrize(

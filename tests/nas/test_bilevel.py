@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from nasviz.nas.bilevel import Lookahead, architecture_gradient, darts_steps, milenas_steps
-from nasviz.nas.update_steps import Look, Move, descend, gradient
+from nasviz.nas.update_steps import TrialPoint, UpdateStep, descend, gradient
 
 
 def tensors(*shapes: int, seed: int) -> list[Tensor]:
@@ -107,7 +107,7 @@ def test_milenas_mixes_both_losses_at_the_new_weights() -> None:
     w, alphas = tensors(3, 2, seed=0), tensors(2, 3, seed=1)
     steps = milenas_steps(train, validation, w, alphas, validation_weight=2.5)
     first = next(steps)
-    assert isinstance(first, Move)
+    assert isinstance(first, UpdateStep)
     assert first.variable == "w"
     with torch.no_grad():
         for weight, g in zip(w, first.gradient, strict=True):
@@ -121,7 +121,7 @@ def test_darts_moves_alpha_first_and_the_weights_at_the_new_alpha() -> None:
     w, alphas = tensors(3, 2, seed=0), tensors(2, 3, seed=1)
     steps = darts_steps(train, validation, w, alphas, Lookahead(0.1))
     made = list(descend(steps, {"w": w, "alpha": alphas}, {"w": 0.0, "alpha": 0.2}))
-    assert [step.symbol if isinstance(step, Look) else step.variable for step in made] == [
+    assert [step.symbol if isinstance(step, TrialPoint) else step.variable for step in made] == [
         "w'",
         "w+",
         "w-",

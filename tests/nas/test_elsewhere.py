@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from nasviz.errors import InvalidSettingError
-from nasviz.nas.functional_weights import Elsewhere
+from nasviz.nas.functional_weights import FunctionalWeights
 
 
 class Tied(nn.Module):
@@ -23,7 +23,7 @@ def test_the_network_answers_as_functional_call_does_and_is_itself_again() -> No
     torch.manual_seed(0)
     net, x = Tied(), torch.randn(5, 3)
     weights = list(net.parameters())
-    elsewhere = Elsewhere(net, weights, [])
+    elsewhere = FunctionalWeights(net, weights, [])
     others = [torch.randn_like(w).requires_grad_() for w in weights]
     names = [name for name, _ in net.named_parameters()]
     before = {name: value.clone() for name, value in net.state_dict().items()}
@@ -42,7 +42,7 @@ def test_statistics_stay_where_they_were_learned() -> None:
     torch.manual_seed(0)
     net, x = Tied(), torch.randn(5, 3)
     weights = list(net.parameters())
-    elsewhere = Elsewhere(net, weights, [])
+    elsewhere = FunctionalWeights(net, weights, [])
     copy = elsewhere.copy()
     loss = elsewhere.loss(lambda: net(x).sum())
     for _ in range(2):
@@ -59,7 +59,7 @@ def test_statistics_stay_where_they_were_learned() -> None:
 def test_an_error_leaves_the_network_as_it_was() -> None:
     net = Tied()
     weights = list(net.parameters())
-    elsewhere = Elsewhere(net, weights, [])
+    elsewhere = FunctionalWeights(net, weights, [])
 
     def fail() -> torch.Tensor:
         raise RuntimeError("no")
@@ -71,4 +71,4 @@ def test_an_error_leaves_the_network_as_it_was() -> None:
 
 def test_foreign_tensors_are_refused() -> None:
     with pytest.raises(InvalidSettingError, match="1 of 1 tensors"):
-        Elsewhere(Tied(), [nn.Parameter(torch.zeros(1))], [])
+        FunctionalWeights(Tied(), [nn.Parameter(torch.zeros(1))], [])

@@ -11,7 +11,7 @@ from nasviz.errors import CheckpointError, InvalidSettingError
 from nasviz.nas.methods import DARTS
 from nasviz.nas.rarts import Relaxation
 from nasviz.nas.relaxed_optimizer import architecture_adam
-from nasviz.nas.update_steps import Move
+from nasviz.nas.update_steps import UpdateStep
 from tests.nas.mixed import METHODS, Mixed, batch_loss, build, train
 
 names = pytest.mark.parametrize("name", METHODS)
@@ -88,7 +88,7 @@ def test_second_order_looks_where_sgd_goes() -> None:
     ahead = next(
         s.weights
         for s in optimizer._iteration(
-            *(optimizer._elsewhere.loss(batch_loss(net, i, torch.float64)) for i in (2, 3))
+            *(optimizer._functional.loss(batch_loss(net, i, torch.float64)) for i in (2, 3))
         )
     )
     for parameter in twin.parameters():
@@ -128,10 +128,10 @@ def test_the_spring_draws_the_copies_together() -> None:
 
 def test_every_move_is_told_before_it_is_made() -> None:
     net, optimizer = build("rarts")
-    told: list[Move] = []
+    told: list[UpdateStep] = []
     before = net.stem.weight.detach().clone()
 
-    def hear(move: Move) -> None:
+    def hear(move: UpdateStep) -> None:
         told.append(move)
         assert torch.equal(net.stem.weight, before) == (len(told) <= 2)
 

@@ -10,7 +10,8 @@ import torch
 
 import nasviz
 from nasviz.errors import InvalidSettingError
-from nasviz.nas.sparsenas import sparse_search
+from nasviz.nas.methods import DARTS
+from nasviz.nas.sparsenas import sparse_architecture
 from tests.nas.networks import NETWORKS
 from tests.nas.test_laws import batches, train
 
@@ -27,13 +28,9 @@ def start(name: str, **settings):
             net.get_parameter(switch.parameter).fill_(1.0 if number % 2 else 0.1)
     weights = [p for n, p in net.named_parameters() if n not in alphas]
     sgd = torch.optim.SGD(weights, lr=0.05, momentum=0.9)
-    return (
-        net,
-        space,
-        sparse_search(
-            net, space, sgd, **({"strength": 0.005, "architecture_lr": 0.02, "alpha": 0.9} | settings)
-        ),
-    )
+    order = settings.pop("order", "first")
+    chosen = {"strength": 0.005, "architecture_lr": 0.02, "alpha": 0.9} | settings
+    return net, space, DARTS(net, sgd, sparse_architecture(net, space, **chosen), order=order)
 
 
 @pytest.mark.parametrize("order", ["first", "second"])
@@ -79,4 +76,4 @@ def test_a_softmax_is_refused() -> None:
     net = nasviz.trace(NETWORKS["inception"](), torch.randn(2, 1, 8, 8))
     net, space = nasviz.add_switches(net, nasviz.search_space(net), kind="softmax")
     with pytest.raises(InvalidSettingError, match="plain switches"):
-        sparse_search(net, space, torch.optim.SGD(net.parameters(), lr=0.1), strength=0.1)
+        sparse_architecture(net, space, strength=0.1)

@@ -11,7 +11,6 @@ from torchvision.models import VisionTransformer
 import nasviz
 from nasviz.errors import CheckpointError, InvalidSettingError
 from nasviz.nas import WidthSearch, create_width
-from nasviz.nas.dimension import attention_counts, mlp_counts
 from nasviz.nas.rarts import Relaxation
 from tests.laws.slim_networks import NETWORKS
 
@@ -183,8 +182,8 @@ def test_a_head_dimension_is_one_score_of_queries_keys_values_and_heads() -> Non
     sub = nasviz.construct(net, nasviz.search_space(net), erased=(), channels=optimizer.channels)
     x = torch.randn(3, 3, 16, 16)
     torch.testing.assert_close(sub.module(x), net(x), rtol=1e-5, atol=1e-6)
-    lost = attention_counts(8, 2, 5).params - attention_counts(8, 2, 5, kept=2).params
-    lost += mlp_counts(8, 12, 5).params - mlp_counts(8, 6, 5).params
+    lost = 4 * 8 * (8 - 4)  # of four projections of tokens of 8 dimensions, two of four in both heads
+    lost += 2 * 8 * (12 - 6)  # of two layers with 12 hidden dimensions
     assert before - sub.report.params_after == lost + 3 * 4 + 6  # and their biases
 
 

@@ -12,7 +12,7 @@ from nasviz.optim import H2SPG, Selection
 from nasviz.optim.groups import TensorGroup
 from nasviz.optim.momenta import Momenta
 from nasviz.optim.projecting import ProjectingOptimizer
-from nasviz.optim.step_bound import MARGIN, MEASURE_EVERY, Reach, adam_bound
+from nasviz.optim.step_bound import MARGIN, MEASURE_EVERY, StepBound, adam_bound
 from nasviz.saliency import StructureIndex
 from tests.optim.problems import BASES, build, equal, h2spg, train
 
@@ -38,7 +38,7 @@ def tensors():
 def test_no_step_is_longer_than_its_bound(name):
     own = tensors()
     inner = KNOWN[name](own)
-    reach = Reach(inner, StructureIndex({1: own[:2], 2: own[2:]}))
+    reach = StepBound(inner, StructureIndex({1: own[:2], 2: own[2:]}))
     generator = torch.Generator().manual_seed(1)
     closest, longest = 0.0, torch.zeros(2)
     structures = own[:2], own[2:]
@@ -91,18 +91,18 @@ def test_where_steps_of_adam_have_no_bound_none_is_claimed(beta1, beta2):
 @pytest.mark.parametrize("epsilon", [0.0, 0.998])
 def test_every_decision_is_that_of_a_test_at_every_step(base, epsilon, monkeypatch):
     answers = []
-    is_short = Reach.is_short
+    is_short = StepBound.is_short
 
     def noted(reach, at):
         answers.append(is_short(reach, at))
         return answers[-1]
 
-    monkeypatch.setattr(Reach, "is_short", noted)
+    monkeypatch.setattr(StepBound, "is_short", noted)
     saving, testing = build(), build()
     settings = {"epsilon": epsilon, "projection_steps": 12}
     first = h2spg(saving, base, **settings)
     train(saving, first, 0, 20)
-    monkeypatch.setattr(Reach, "is_short", lambda reach, at: False)
+    monkeypatch.setattr(StepBound, "is_short", lambda reach, at: False)
     second = h2spg(testing, base, **settings)
     train(testing, second, 0, 20)
     assert equal(saving, testing)
@@ -150,17 +150,17 @@ def test_momenta_in_one_vector_are_what_they_were_and_tell_the_step():
 @pytest.mark.parametrize("epsilon", [0.0, 0.9, 0.998])
 def test_a_look_back_decides_as_a_test_at_every_step(epsilon, monkeypatch):
     zeroed, looks = [], []
-    was_short = Reach.was_short
+    was_short = StepBound.was_short
 
     def noted(reach, at):
         looks.append(was_short(reach, at))
         return looks[-1]
 
-    monkeypatch.setattr(Reach, "was_short", noted)
+    monkeypatch.setattr(StepBound, "was_short", noted)
     for is_testing in (False, True):
         if is_testing:
             monkeypatch.setattr(Momenta, "found", classmethod(lambda *_: None))
-            monkeypatch.setattr(Reach, "is_short", lambda reach, at: False)
+            monkeypatch.setattr(StepBound, "is_short", lambda reach, at: False)
         own, sgd, _ = many()
         groups = {i: TensorGroup(tuple(own[2 * i : 2 * i + 2])) for i in range(20)}
         chosen = {i: groups[i] for i in range(0, 20, 2)}
@@ -185,28 +185,28 @@ def test_nothing_is_claimed_where_gradients_may_change_or_rounding_is_coarse():
     for tensor in own:
         tensor.grad = torch.full_like(tensor, 1e-6)
     index = StructureIndex({1: own})
-    assert Reach(torch.optim.SGD(own, lr=0.1), index).is_short(0.0)
+    assert StepBound(torch.optim.SGD(own, lr=0.1), index).is_short(0.0)
     hooked = torch.optim.SGD(own, lr=0.1)
     hooked.register_step_pre_hook(lambda *_: None)
-    assert not Reach(hooked, index).is_short(0.0)
-    assert not Reach(torch.optim.SGD(own[:1], lr=0.1), index).is_short(0.0)
+    assert not StepBound(hooked, index).is_short(0.0)
+    assert not StepBound(torch.optim.SGD(own[:1], lr=0.1), index).is_short(0.0)
     coarse = [tensor.detach().bfloat16().requires_grad_() for tensor in own]
-    assert not Reach(torch.optim.SGD(coarse, lr=0.1), StructureIndex({1: coarse})).is_short(0.0)
+    assert not StepBound(torch.optim.SGD(coarse, lr=0.1), StructureIndex({1: coarse})).is_short(0.0)
     own[0].grad = torch.full_like(own[0], float("nan"))
-    assert not Reach(torch.optim.SGD(own, lr=0.1), index).is_short(0.0)
+    assert not StepBound(torch.optim.SGD(own, lr=0.1), index).is_short(0.0)
     own[0].grad = None
     own[0].data.zero_()
     zero = StructureIndex({1: own[:1], 2: own[1:]})
-    assert not Reach(torch.optim.SGD(own, lr=0.1), zero).is_short(0.0)
+    assert not StepBound(torch.optim.SGD(own, lr=0.1), zero).is_short(0.0)
 
 
 def test_where_bounds_are_of_no_use_they_are_left_alone_for_a_while():
     own = tensors()
     for tensor in own:
         tensor.grad = torch.full_like(tensor, 1e6)
-    reach = Reach(torch.optim.SGD(own, lr=0.1), StructureIndex({1: own}))
+    reach = StepBound(torch.optim.SGD(own, lr=0.1), StructureIndex({1: own}))
     measured = []
-    reach._measure = lambda: measured.append(Reach._measure(reach))
+    reach._measure = lambda: measured.append(StepBound._measure(reach))
     assert not any(reach.is_short(0.0) for _ in range(18))
     assert len(measured) == 2
 
@@ -217,4 +217,4 @@ def test_short_steps_copy_nothing():
     train(net, optimizer, 0, 8)
     assert isinstance(optimizer, ProjectingOptimizer)
     assert optimizer.phase == "projection"
-    assert optimizer._redundant.trail._before == []
+    assert optimizer._redundant.history._before == []

@@ -72,7 +72,7 @@ def test_a_verdict_stands():
 
 def test_nothing_has_no_verdict():
     redundant = RedundantGroups({})
-    redundant.judge(redundant.trail.start(), 0.0)
+    redundant.judge(redundant.history.start(), 0.0)
     redundant.zero_()
     redundant.scale_(0.5)
     assert redundant.read() == {}

@@ -212,12 +212,8 @@ def test_a_worker_that_starts_after_the_cancel_finds_it(run: Run) -> None:
 
 
 def test_a_process_that_took_over_the_id_of_the_worker_is_not_the_worker(run: Run) -> None:
-    from nasviz.runs import lock
-
     with Writer(run):
-        assert lock.is_worker_alive(run.folder)
         document = (run.folder / "pid.json").read_text()
         created = psutil.Process().create_time()
         (run.folder / "pid.json").write_text(document.replace(str(created), str(created - 1000)))
-        assert not lock.is_worker_alive(run.folder)
         assert run.state == "running", "the lock alone decides"

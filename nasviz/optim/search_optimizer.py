@@ -1,0 +1,288 @@
+"""What every search method is to training, records and construction: one protocol, with defaults.
+
+A method is an optimizer that can also say in which phase it is, take a whole training step, name the vectors
+to record, end its search, and conclude what goes. Training asks nothing else, and never which method it is.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.optim import Optimizer
+
+from nasviz.errors import CheckpointError, TrainingError
+from nasviz.graph import SearchSpace, register_optimizer
+
+__all__ = ["Batch", "Conclusion", "SearchOptimizer", "Training", "Trial", "check_asked", "most_narrowed"]
+
+Share = Callable[[Sequence[Tensor]], None]
+"""Averages tensors in place over the processes that train together."""
+Judge = Callable[[Any], tuple[Tensor, Tensor]]
+"""Takes an output of the network; returns loss and accuracy."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a method is told of the run that it is built for."""
+
+    steps_per_epoch: int = 1
+    seed: int = 0
+    cells: tuple[str, ...] = ()
+    """Classes of the network's cells, where its document names them."""
+    inputs: Callable[[], tuple[Any, ...]] = tuple
+    """Returns arguments of the network on its device, to time operations with."""
+
+    def generator(self) -> Generator:
+        """Return a new generator, seeded as the run is."""
+        return torch.Generator().manual_seed(self.seed)
+
+
+class Batch(Protocol):
+    """Examples of a step, and how the network is judged on them."""
+
+    def loss(self) -> tuple[Tensor, Tensor]:
+        """Run the network as it is now; return loss and accuracy, both scalars."""
+
+    def joined(self, others: Sequence[Any]) -> tuple[Tensor, Judge]:
+        """Return what the network sees of these examples and those of others, and how to judge its output."""
+
+    def logits(self, output: Any) -> Tensor:
+        """Return the class scores of the main head, `(N, classes)`."""
+
+
+class Trial(Protocol):
+    """The network in validation, and the record of the run, for the end of a search."""
+
+    def accuracy(self) -> float:
+        """Return the validation accuracy of the network as it is now."""
+
+    def tell(self, kind: str, text: str, structure: int | None = None) -> None:
+        """Record an event."""
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What a search has found: the structures that go, and from which network."""
+
+    network: Any
+    space: SearchSpace
+    """Of `network`; another one than the search's where the network was derived from it."""
+    erased: tuple[int, ...]
+    report: Mapping[str, Any] = field(default_factory=dict)
+    """Entries of the report, plain data."""
+    events: tuple[tuple[str, str, int | None], ...] = ()
+    """What to record: kind, text, and the structure that it is about."""
+    construct: Callable[[], Any] | None = None
+    """Makes the sub-network; None: that of `network` without `erased`."""
+
+
+class SearchOptimizer(Optimizer, ABC):
+    """An optimizer that searches: base of all methods, with defaults for what a method need not know.
+
+    A subclass defines `phase` and `step`, and whatever of the rest differs.
+    """
+
+    space: SearchSpace
+    """The search space it works for, where it was created for one."""
+    num_steps: int = 0
+    num_selections: int = 0
+    """How many times structures were selected so far in this process."""
+    pruning: dict[str, Any] | None = None
+    """Accuracies before and after pruning, measured at the end of the search; saved with the state."""
+    cuts_channels: bool = False
+    """Whether channel groups go to zero, inside of the structures that stay."""
+    asked: Mapping[str, Any] = {}
+    """What it was created for, plain data; saved with the state, which fits no other."""
+
+    @property
+    @abstractmethod
+    def phase(self) -> str:
+        """Name of the phase of the next step: `warm-up`, `projection`, `search` or `training`."""
+
+    # ---- what it has decided ----
+
+    @property
+    def structure_ids(self) -> tuple[int, ...]:
+        """The structures that its vectors are of, in their order."""
+        return ()
+
+    @property
+    def selected(self) -> tuple[int, ...]:
+        """The structures chosen to go."""
+        return ()
+
+    @property
+    def orphaned(self) -> tuple[int, ...]:
+        """The structures that go with the selected ones because nothing feeds them any more."""
+        return ()
+
+    @property
+    def scores(self) -> dict[int, float]:
+        """Score of each structure; empty where nothing is ranked."""
+        vector = self.score_vector
+        return {} if vector is None else dict(zip(self.structure_ids, vector.tolist(), strict=True))
+
+    @property
+    def score_vector(self) -> Tensor | None:
+        """The same on the device, in the order of `structure_ids`; None where nothing is ranked."""
+        return None
+
+    @property
+    def zeroed_by(self) -> dict[int, str]:
+        """What made each structure zero that is zero for good."""
+        return {}
+
+    @property
+    def zeroed_at(self) -> dict[int, int]:
+        """The step (0-based) at which each structure of `zeroed_by` became zero."""
+        return {}
+
+    @property
+    def known_zero(self) -> frozenset[int]:
+        """Those of `zeroed_by` that are known without synchronizing with the device."""
+        return frozenset(self.zeroed_by)
+
+    @property
+    def num_zero(self) -> Tensor | int:
+        """How many structures are zero, on the device where it has to be computed."""
+        return 0
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """The channel groups chosen to go."""
+        return ()
+
+    @property
+    def channels_zeroed_by(self) -> dict[int, str]:
+        """What made each channel group zero that is zero for good."""
+        return {}
+
+    @property
+    def channels_zeroed_at(self) -> dict[int, int]:
+        """The step (0-based) at which each of them became zero."""
+        return {}
+
+    # ---- training ----
+
+    def serve(self, space: SearchSpace, trained: SearchSpace | None = None, **asked: Any) -> None:
+        """Note the search space that this optimizer works for, and what was asked of it.
+
+        Args:
+            space: The space that the caller knows; `nasviz.construct` finds the optimizer by it.
+            trained: The same with all that is not trained frozen.
+            **asked: Further settings that a saved state must agree with.
+        """
+        known = trained or space
+        self.asked = {
+            "network": known.trace.name,
+            "parameters": known.trace.num_parameters,
+            "protected structures": sorted(known.protected),
+        } | asked
+        register_optimizer(space, self)
+
+    def share_scores(self, average_: Share) -> None:
+        """Average over several processes whatever a selection is made by, once they train together.
+
+        Args:
+            average_: Averages tensors in place; must be called by all processes at the same step.
+        """
+
+    def train_step(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
+        """Take one step on as many batches as the method's `num_batches`; return loss and accuracy before it.
+
+        Raises:
+            TrainingError: The loss depends on no trained parameter.
+        """
+        (batch,) = batches
+        self.zero_grad(set_to_none=True)
+        loss, accuracy = batch.loss()
+        if not loss.requires_grad:
+            raise TrainingError(
+                "the loss depends on no parameter that is trained, so there is nothing to learn; check that"
+                " the network uses its parameters, and the loss its output"
+            )
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.step()
+        return loss.detach(), accuracy
+
+    def evaluating(self) -> AbstractContextManager[None]:
+        """Return a context in which the network computes as the method means it to be evaluated now."""
+        return nullcontext()
+
+    # ---- records ----
+
+    def aim(self, num_selected: int) -> str:
+        """Return what the run is about to do, for its first event.
+
+        Args:
+            num_selected: Structures that the settings ask to remove.
+        """
+        return f"{num_selected} of {len(self.space.removable)} structures to be removed"
+
+    def vectors(self, phase: str) -> dict[str, Tensor]:
+        """Return what to record after a step of this phase, by table: "scores" or "norms"."""
+        return {}
+
+    def cosine_vector(self) -> Tensor | None:
+        """Return cos(x_g, grad f_g) of each structure before a step, on the device; None to record none."""
+        return None
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """What was measured when it was built, plain data: recorded, and given back to a resumed run."""
+        return {}
+
+    def recall(self, facts: Mapping[str, Any]) -> None:
+        """Use what an earlier process of the same run had `measured`."""
+
+    # ---- the end ----
+
+    def end_search(self, trial: Trial) -> None:
+        """End the search, once: judge what it found, and leave the network as the tuning shall find it.
+
+        Called when the phase `training` begins, and again before the conclusion.
+        """
+
+    def conclude(self, network: nn.Module, space: SearchSpace) -> Conclusion:
+        """Return what goes; called once, after the last step, with the network on the CPU."""
+        erased = tuple(i for i in self.selected if i in self.zeroed_by)
+        return Conclusion(network, space, erased)
+
+
+def check_asked(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Check that a saved state was saved for what this optimizer is for.
+
+    What one of both does not know is not compared: earlier versions saved less.
+
+    Raises:
+        CheckpointError: It was saved for something else; the message names both values.
+
+    Examples:
+        >>> check_asked({"target_sparsity": 2}, {"target_sparsity": 3})
+        Traceback (most recent call last):
+        ...
+        nasviz.errors.CheckpointError: this state was saved with target_sparsity=2, this optimizer has \
+target_sparsity=3; create the optimizer as the saved one was, or start without the state
+    """
+    odd = [name for name in own if name in saved and saved[name] != own[name]]
+    if odd:
+        then, now = (", ".join(f"{name}={side[name]}" for name in odd) for side in (saved, own))
+        raise CheckpointError(
+            f"this state was saved with {then}, this optimizer has {now};"
+            " create the optimizer as the saved one was, or start without the state"
+        )
+
+
+def most_narrowed(space: SearchSpace, channels: Sequence[int]) -> str:
+    """Return the three operators that lose most of these channel groups, behind a comma; empty for none."""
+    narrowed = space.channels.narrowed(channels)
+    most = sorted(narrowed, key=lambda vertex: -len(narrowed[vertex]))[:3]
+    if not most:
+        return ""
+    return ", most in " + ", ".join(f"{space.trace[v].name} ({len(narrowed[v])})" for v in most)
