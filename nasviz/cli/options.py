@@ -23,7 +23,7 @@ from nasviz.runs import Run, is_subnet
 from nasviz.runs.files import CONFIG, SUBNET
 from nasviz.settings import AUTO, METHOD, METHODS, RunSettings, find_method
 from nasviz.settings.files import read_settings
-from nasviz.settings.methods import method_settings
+from nasviz.settings.method import method_settings
 
 __all__ = [
     "AsJson",

@@ -29,7 +29,7 @@ SMALL = [*NETWORK, "--epochs", "1", "--batch-size", "256"]
 
 def command(*words: object) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "nasviz.cli", *map(str, words)],
+        [sys.executable, "-m", "nasviz", *map(str, words)],
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "HOME": str(ROOT)},
         capture_output=True,
@@ -77,9 +77,10 @@ def test_a_method_of_ones_own_trains_in_a_sweep_and_is_reported(tmp_path: Path) 
         assert set(row["result"]["zeroed_by"].values()) == {"magnitude"}
         assert row["result"]["max_relative_error"] < 1e-4
     assert {row["settings"]["method"]["ramp"] for row in listed} == {1.0, 3.0}
-    report = tmp_path / "report.html"
-    command("export", *GIVEN, listed[0]["id"], "--runs", runs, "--html", report)
-    assert "Magnitude pruning" in report.read_text()
+    report, record = tmp_path / "report.html", tmp_path / "record.json"
+    command("export", *GIVEN, listed[0]["id"], "--runs", runs, "--html", report, "--json", record)
+    assert "DemoNet" in report.read_text()
+    assert "became zero (magnitude)" in record.read_text()
     # Without the extension, its runs are listed with the reason why they cannot be read.
     (first, _) = json.loads(command("runs", "list", "--runs", runs, "--json"))
     assert "magnitude_pruning" in first["problem"]
