@@ -311,7 +311,8 @@ def _show_steps(settings: RunSettings, space: SearchSpace) -> None:
     if facts.kind == "text":
         what = f"Windows of {facts.size} tokens, starting from a zero state;"
     st.caption(
-        f"{schedule.total_steps} steps: {', '.join(parts)}{halves}. {what} {count(space.trace.macs)} MACs each."
+        f"{schedule.total_steps} steps: {', '.join(parts)}{halves}."
+        f" {what} {count(space.trace.macs)} MACs each."
     )
     for reason in planned.check(schedule):
         st.warning(inert(reason), icon=":material/warning:")

@@ -78,7 +78,7 @@ def test_a_method_of_ones_own_trains_in_a_sweep_and_is_reported(tmp_path: Path) 
         assert row["result"]["max_relative_error"] < 1e-4
     assert {row["settings"]["method"]["ramp"] for row in listed} == {1.0, 3.0}
     report, record = tmp_path / "report.html", tmp_path / "record.json"
-    command("export", *GIVEN, listed[0]["id"], "--runs", runs, "--html", report, "--json", record)
+    command("export", *GIVEN, listed[0]["id"], "--runs", runs, "--html", report, "--record", record)
     assert "DemoNet" in report.read_text()
     assert "became zero (magnitude)" in record.read_text()
     # Without the extension, its runs are listed with the reason why they cannot be read.

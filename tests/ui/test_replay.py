@@ -91,7 +91,7 @@ def test_heat_map_and_graph_show_scores_cosines_or_norms_as_chosen(tmp_path: Pat
         chooser.set_value(name).run(timeout=30)
         assert not app.exception
         shown, measure = app.session_state["shown"]
-        assert (shown.scores.values[-1].tolist(), measure) == (numbers, name)
+        assert (shown.scores.values[-1].tolist(), measure.label) == (numbers, name)
 
 
 def test_pages_that_follow_one_run_read_it_once_for_all_until_there_is_more(recorded: Path) -> None:
