@@ -34,16 +34,15 @@ MAY_IMPORT = {
     "extensions": {"errors"},  # likewise
     "checksums": {"errors", "guarded_files"},
     "graph": {"errors"},
-    "extensions": {"errors", "catalog"},  # the catalog's rule for files of a trusted folder
     "catalog": {"errors"},
-    "settings": {"errors", "catalog", "extensions"},
+    "settings": {"errors", "catalog"},
     "runs": {"errors", "catalog", "settings"},
     "draw": {"errors", "graph", "runs", "catalog", "settings"},
     "trace": {"errors", "graph"},
     "onnx_viewer": {"errors", "graph"},
     "subnet": {"errors", "graph", "trace"},
     "switches": {"errors", "graph", "trace"},
-    "saliency": {"errors", "extensions", "graph", "catalog", "trace", "subnet"},
+    "saliency": {"errors", "graph", "catalog", "trace", "subnet"},
     "optim": {"errors", "graph", "catalog", "settings", "saliency", "switches"},
     "nas": {"errors", "graph", "settings", "trace", "subnet", "switches", "optim"},
     "models": {"errors", "catalog", "subnet"},

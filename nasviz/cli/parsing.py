@@ -22,7 +22,8 @@ __all__ = ["application", "run"]
 SUMMARY = (
     "Find removable structures in a neural network, train them to zero, construct the exact smaller"
     " sub-network.\n\n`nasviz COMMAND --help` lists the options of a command. Every command takes `--json`,"
-    " and `--extension MODULE`: a module or a file of your own that adds networks, data sets, methods or saliencies."
+    " and `--extension MODULE`: a module or a file of your own that adds networks, data sets, methods or"
+    " saliencies."
 )
 _COLUMN = 26
 """Where descriptions begin in the help."""
