@@ -66,7 +66,7 @@ def _fill(row: dict[str, Any], model: Any, inputs: Any) -> None:
     net = nasviz.trace(model, inputs)
     row |= {
         "traced": True,
-        "rung": net.parity.rung,
+        "rung": net.parity.strategy,
         "warnings": list(net.parity.warnings),
         "parity": net.parity.worst,
         "seconds_of_trace": round(time.perf_counter() - start, 1),

@@ -89,7 +89,7 @@ def analyze(
         "network": source.to_json(),
         "settings": source.entry.complete(dict(source.settings)) if source.entry else dict(source.settings),
         "published": [asdict(figure) for figure in source.form.printed] if source.form else [],
-        "rung": network.parity.rung,
+        "rung": network.parity.strategy,
         "parity": dict(network.parity.max_relative_error),
         "warnings": list(network.parity.warnings),
         "changed_training": list(network.parity.changed_training),

@@ -1,7 +1,7 @@
-"""When the result of a call is exactly zero, put together from its operands.
+"""Propagation of "exactly zero" through sums and products.
 
-A result is a sum of terms, a term a product of factors. A factor is zero with the input, with the parameters,
-or never. A product is zero where one factor is; a sum only where all its terms are.
+A result is a sum of terms, and a term is a product of factors. A factor is zero when the input is, when the
+parameters are, or never. A product is zero if any factor is; a sum is zero only if all its terms are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """When the result of a call is exactly zero."""
+    """Conditions under which the result of a call is exactly zero."""
 
     keeps_zero: bool = False
     annihilates: bool = False
@@ -40,7 +40,7 @@ ZERO = None
 
 
 def product_at_zero(factors: Iterable[Behaviour | None]) -> Behaviour | None:
-    """How a product is zero: where one factor is; `ZERO` where one always is."""
+    """Return when a product is zero: if any factor is; `ZERO` if one always is."""
     factors = list(factors)
     if ZERO in factors:
         return ZERO
@@ -49,6 +49,6 @@ def product_at_zero(factors: Iterable[Behaviour | None]) -> Behaviour | None:
 
 
 def sum_at_zero(terms: Iterable[Behaviour | None]) -> Behaviour:
-    """How a sum is zero: only where all its terms are."""
+    """Return when a sum is zero: only if all its terms are."""
     terms = [term for term in terms if term is not None]
     return Behaviour(*(all(getattr(t, k) for t in terms) for k in ("keeps_zero", "annihilates", "closes")))

@@ -1,4 +1,4 @@
-"""What a saved network may call: functional aten operators and arithmetic over sizes, by name."""
+"""Functions that a saved network may call: functional aten operators and arithmetic on sizes, by name."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from nasviz.graph.operator_table import OPERATORS
 
 __all__ = ["function_name", "function_named"]
 
+# Beyond the operator table: functional operators without a rule, which run as opaque vertices.
 _FURTHER = frozenset(
     (
         "sym_size new_full new_zeros new_ones full zeros ones zeros_like ones_like full_like arange "
@@ -43,7 +44,7 @@ _NAME = re.compile(r"aten\.([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_]*)")
 
 
 def function_name(function: Any) -> str:
-    """Name of a function under which `function_named` finds it.
+    """Return the name under which `function_named` finds a function.
 
     Raises:
         ExportError: It is not on the list.
@@ -62,7 +63,7 @@ def function_name(function: Any) -> str:
 
 
 def function_named(name: Any) -> Callable[..., Any]:
-    """The function of this name.
+    """Return the function of this name.
 
     Raises:
         GraphError: It is not on the list.
@@ -80,7 +81,7 @@ def function_named(name: Any) -> Callable[..., Any]:
 
 
 def _is_allowed(name: str) -> bool:
-    """Whether `aten.NAME.OVERLOAD` is on the list, exists and writes to none of its arguments."""
+    """Return whether `aten.NAME.OVERLOAD` is on the list, exists and writes to none of its arguments."""
     found = _NAME.fullmatch(name)
     if found is None or found[1] not in _ALLOWED:
         return False

@@ -1,8 +1,8 @@
-"""Run nearly equal networks one after the other, and compute once what they have in common.
+"""Run nearly equal networks one after the other, computing common calls only once.
 
-The first run remembers its calls. Where a later run makes the same call, with weights and operands that are
-equal number by number, the result is looked up; where anything differs, it is computed. So comparing a
-network with its sub-network costs little more than running the sub-network.
+The first run stores its calls. If a later run makes the same call, with weights and operands that are equal
+value by value, the result is looked up, else it is computed. Comparing a network with its sub-network thus
+costs little more than running the sub-network.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ aten = torch.ops.aten
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """One call with its result, and the module as it was when it was called."""
+    """One call with its result, and the mode and buffers of the module before the call."""
 
     step: Step
     operands: tuple[Any, ...]
@@ -39,13 +39,13 @@ class _Call:
 
 @dataclass
 class Memory:
-    """Calls of one run by the names of their nodes, up to a size in bytes."""
+    """Calls of one run by node name, up to a size in bytes."""
 
     room: int = 1 << 30
     calls: dict[str, _Call] = field(default_factory=dict)
 
     def keep(self, name: str, call: _Call) -> None:
-        """Remember a call, as long as there is room for its result."""
+        """Store a call if there is room for its result."""
         value = call.value
         size = value.numel() * value.element_size() if isinstance(value, Tensor) else 0
         if size <= self.room:
@@ -60,15 +60,14 @@ def run(
     *,
     remember: bool = False,
 ) -> Any:
-    """What a network returns for `inputs`.
+    """Return the outputs of a network for `inputs`.
 
-    What linear maps of zeros read is not computed: its shape says what they give.
+    Values that only linear maps with zero weights read are not computed: their shape determines the result.
 
     Args:
-        program: Its calls; a network that writes in place to what it computed is run without looking
-            anything up.
-        inputs: Its arguments by position; finite numbers.
-        memory: Calls of an earlier run of a similar network, in which nodes have the same names.
+        program: Calls of the network; a network that writes in place to computed values is run without cache.
+        inputs: Positional arguments; finite numbers.
+        memory: Calls of an earlier run of a similar network with the same node names.
         remember: Whether this run adds its calls to `memory`.
     """
     if memory is None or not program.is_functional:
@@ -80,12 +79,13 @@ def run(
 
 
 class _NoShapeError(Exception):
-    """An operator does not tell the shape of its result without computing it."""
+    """An operator cannot infer the shape of its result without computing it."""
 
 
 def _run(program: Program, inputs: Sequence[Any], memory: Memory, *, remember: bool) -> Any:
     known, given = memory.calls, iter(inputs)
     sizes = program.sizes_for(inputs)
+    # Cached sizes make even the shapes of unread values unnecessary.
     is_sized = all(step.node.name in sizes for step in program.steps if step.is_zero)
     values: dict[fx.Node, Any] = {}
     for step in program.steps:
@@ -120,7 +120,7 @@ def _run(program: Program, inputs: Sequence[Any], memory: Memory, *, remember: b
 
 
 def _as_it_is(step: Step) -> tuple[bool, tuple[Tensor, ...]]:
-    """Mode and buffers of a module before a call that may change them."""
+    """Return mode and buffers of a module before a call that may change them."""
     if step.module is None:
         return False, ()
     is_training = step.module.training
@@ -128,7 +128,7 @@ def _as_it_is(step: Step) -> tuple[bool, tuple[Tensor, ...]]:
 
 
 def _called(step: Step, module: nn.Module | None, values: Mapping[fx.Node, Any]) -> Any:
-    """The result of a call."""
+    """Return the result of a call."""
     args, kwargs = fx.map_arg((step.node.args, step.node.kwargs), values.__getitem__)
     if module is not None:
         return module(*args, **kwargs)
@@ -137,20 +137,20 @@ def _called(step: Step, module: nn.Module | None, values: Mapping[fx.Node, Any])
 
 
 def _shape_only(step: Step, values: Mapping[fx.Node, Any]) -> Any:
-    """The result of a call without its numbers."""
+    """Return the result of a call on the meta device."""
     try:
         shapes = {operand: pytree.tree_map(_without_numbers, values[operand]) for operand in step.operands}
         if (known := _plain_shape(step, shapes)) is not None:
             return known
         return _called(step, None if step.module is None else _bare(step.module), shapes)
-    except Exception as error:  # operators without shapes of their own fail in many ways
+    except Exception as error:  # operators without a meta kernel fail in many ways
         raise _NoShapeError from error
 
 
 def _plain_shape(step: Step, shapes: Mapping[fx.Node, Any]) -> Tensor | None:
-    """The result of a call that is surely shaped like an operand, or as a linear map; else nothing.
+    """Return the result of a call whose shape equals that of an operand or of a linear map, else nothing.
 
-    Torch tells such shapes slowly: it works out what a norm, GELU or attention is made of.
+    Shape inference by torch is slow for norms, GELU and attention, which are decomposed first.
     """
     operands: list[Tensor] = [shapes[operand] for operand in step.operands]
     if not operands or not all(isinstance(x, Tensor) and x.is_floating_point() for x in operands):
@@ -168,7 +168,7 @@ def _plain_shape(step: Step, shapes: Mapping[fx.Node, Any]) -> Tensor | None:
 
 
 def _bare(module: nn.Module) -> nn.Module:
-    """A module that holds the shapes of its tensors, and no hooks, which would look for numbers."""
+    """Return a copy of a module with tensors on the meta device, without hooks that may read values."""
     bare = copy.copy(module)
     for hooks in ("_forward_hooks", "_forward_pre_hooks"):
         setattr(bare, hooks, OrderedDict())
@@ -186,7 +186,7 @@ def _without_numbers(value: Any) -> Any:
 
 
 def _size_of_product(step: Step, operand: Tensor) -> tuple[torch.Size, torch.dtype]:
-    """Shape and type of what a linear map gives."""
+    """Return shape and dtype of the result of a linear map."""
     module: Any = step.module
     x, weight = operand.to("meta"), module.weight.to("meta")
     if isinstance(module, nn.Linear):
@@ -197,7 +197,7 @@ def _size_of_product(step: Step, operand: Tensor) -> tuple[torch.Size, torch.dty
 
 
 def _is_same(known: _Call, step: Step, operands: tuple[Any, ...]) -> bool:
-    """Whether a call is the one that is known: nothing in it differs."""
+    """Return whether a call equals the stored one in every respect."""
     was = known.step
     if was.node.target != step.node.target or was.literals != step.literals:
         return False

@@ -1,4 +1,4 @@
-"""Calls of aten operators as people write them: `a + b`, `torch.cat`, `F.relu`; the rest by its full name."""
+"""Source of aten calls in usual Python: `a + b`, `torch.cat`, `F.relu`; other operators by full name."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ _ARITHMETIC = {operator.mul: "*", operator.add: "+", operator.sub: "-", operator
 
 
 def variable(node: fx.Node) -> str:
-    """Name of the variable that holds the value of a node."""
+    """Return the name of the variable that holds the value of a node."""
     name = str(node.target) if node.op == "placeholder" else node.name
     return f"{name}_" if name in _TAKEN else name
 
 
 def literal(value: Any) -> str:
-    """Source of an argument: names of nodes, numbers, sizes, constants of torch."""
+    """Return the source of an argument: names of nodes, numbers, sizes, constants of torch."""
     if isinstance(value, fx.Node):
         return variable(value)
     if isinstance(value, tuple):
@@ -61,10 +61,10 @@ def literal(value: Any) -> str:
 
 
 def call_source(node: fx.Node) -> str:
-    """Source of a call of an operator.
+    """Return the source of an operator call.
 
     Raises:
-        ExportError: It is no operator of aten, so that torch alone could not run the line.
+        ExportError: It is not an aten operator, so torch alone cannot run the line.
 
     Examples:
         >>> graph = fx.Graph()
@@ -80,7 +80,7 @@ def call_source(node: fx.Node) -> str:
         return f" {_ARITHMETIC[node.target]} ".join(arguments)  # type: ignore[index]
     if not isinstance(node.target, torch._ops.OpOverload) or node.target.namespace != "aten":
         raise ExportError(
-            f"{node.target} cannot be written as Python source: it is no operator of torch's own; "
+            f"{node.target} cannot be written as Python source: it is not an operator of torch; "
             "export to ONNX instead, or save the state_dict"
         )
     name = str(node.target).removeprefix("aten.")

@@ -1,7 +1,7 @@
-"""Construct the sub-network: a copy of the network without its redundant structures (ASGNAS, section 3.3).
+"""Construction of the sub-network: a copy of the network without its redundant structures (ASGNAS, 3.3).
 
-`SearchSpace.plan` says what is to be done; here it is done to a copy, and the result is measured against the
-full network with its redundant groups at zero. The network that was handed in stays as it is.
+`SearchSpace.plan` decides on the changes; they are applied here to a copy, and the result is compared with
+the full network with its redundant groups at zero. The given network is not modified.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ __all__ = ["Subnetwork", "carry_out", "construct"]
 
 @dataclass(frozen=True)
 class Subnetwork:
-    """A sub-network with the account of its construction."""
+    """A sub-network with the report of its construction."""
 
     module: fx.GraphModule
-    """Trains, saves, exports; can be traced and searched again."""
+    """Network that trains, saves and exports, and can be traced and searched again."""
     report: Report
     plan: ConstructionPlan
 
@@ -64,26 +64,25 @@ def construct(
     """Construct the network that computes what `net` computes with the groups of `erased` at zero.
 
     Args:
-        net: The traced network; it is left as it was.
+        net: Traced network; it is not modified.
         space: Its search space.
-        erased: Ids of removal structures; left out, those whose switch, or whose parameters all, are
-            exactly zero. An average of weights (EMA) has next to no zeros: give `optimizer.selected` there.
-            What is given is taken as zero, whatever it is in `net`; `report.effect` measures the difference.
+        erased: Ids of removal structures. By default, those whose switch, or all of whose parameters, are
+            exactly zero. Averaged weights (EMA) are rarely exactly zero: pass `optimizer.selected` there.
+            Given structures are treated as zero whatever their value; `report.effect` measures the
+            difference.
         gates: Ids of gates to replace by their value at zero (see `SearchSpace.gates`).
-        channels: Ids of channel groups to cut (see `SearchSpace.channels`). Left out together with `erased`,
-            those that are exactly zero; left out alone, none.
-        inputs: What the parity checks feed: a tensor, a tuple of arguments or a dict of keyword arguments.
-            Left out, seeded random tensors of the shapes that the network was traced with, one sample or
-            two.
-        seed: Of the random inputs and statistics of the parity checks.
-        thorough: Spend as much on a network of more than two billion multiply-accumulates as on any. Else
-            its effect is measured with one structure back, and all the others only if that does not move
-            the outputs; and the checks after the first feed images of half the height and width, where the
-            network takes such.
+        channels: Ids of channel groups to slice off (see `SearchSpace.channels`). By default none, or
+            those that are exactly zero if `erased` is left out too.
+        inputs: Inputs of the parity checks: a tensor, a tuple of arguments or a dict of keyword arguments. By
+            default, one or two seeded random samples of the traced shapes.
+        seed: Seed of the random inputs and statistics of the parity checks.
+        thorough: Check networks of more than two billion multiply-accumulates as thoroughly as small ones. By
+            default, their effect is measured with one structure restored, and with all others only if that
+            does not move the outputs; and later checks use images of half the height and width, if possible.
 
     Raises:
-        InvalidSparsityError: The structures may not go together.
-        ConstructionError: `net` does not fit `space`, or the sub-network is not exact.
+        InvalidSparsityError: The structures cannot be removed together.
+        ConstructionError: `net` does not match `space`, or the sub-network is not exact.
 
     Warns:
         NothingZeroWarning: `erased` is left out, and nothing is zero, or less than the optimizer selected.
@@ -121,7 +120,7 @@ def _plan(
     gates: Iterable[int],
     channels: Iterable[int] | None,
 ) -> ConstructionPlan:
-    """What is to be done; where nobody says, the weights tell what is zero."""
+    """Return the plan; by default the zeros of the weights decide what is removed."""
     if channels is None and erased is not None:
         channels = ()
     ids = zero_structures(net, space) if erased is None else tuple(erased)
@@ -129,7 +128,7 @@ def _plan(
 
 
 def _returns(lively: fx.GraphModule, space: SearchSpace, plan: ConstructionPlan) -> list[Return]:
-    """In a network of much work: the structure nearest to the outputs, by itself."""
+    """Return the structure nearest to the outputs, restored by itself, for a network of many MACs."""
     if plan.macs_before <= parity_inputs.MUCH_WORK or not plan.selected or plan.gates or plan.channels:
         return []
     last = max(plan.selected, key=lambda i: space.trace.places[space.segments[i].vertices[-1]])
@@ -140,7 +139,8 @@ def _returns(lively: fx.GraphModule, space: SearchSpace, plan: ConstructionPlan)
 
 
 def carry_out(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) -> fx.GraphModule:
-    """Do to `net` what `plan` says; `net` is used up. Nothing is set to zero and nothing measured."""
+    """Apply `plan` to `net`, which is consumed. Nothing is set to zero and nothing is measured."""
+    # Gathers and fills read joints, so they come before joints are bypassed; tensors are sliced last.
     insert_gathers_(net, plan)
     insert_fills_(net, trace, plan)
     drop_operands_(net.graph, trace, plan)
@@ -156,30 +156,30 @@ def carry_out(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) ->
 
 
 def _check_fit(net: fx.GraphModule, trace: TraceGraph) -> None:
-    """Refuse a network that is not the one of the search space."""
+    """Reject a network that is not the one of the search space."""
     nodes = {node.name for node in net.graph.nodes}
     if lost := [v.id for v in trace if v.id not in nodes]:
         raise ConstructionError(
-            f"{len(lost)} vertices of the search space are no nodes of the network ({', '.join(lost[:3])}); "
+            f"{len(lost)} vertices of the search space are missing in the network ({', '.join(lost[:3])}); "
             "construct from the traced network that the search space was made from"
         )
     shapes = {name: tuple(p.shape) for name, p in net.named_parameters()}
     for name, shape in trace.parameter_shapes.items():
         if shapes.get(name) != tuple(shape):
             raise ConstructionError(
-                f"the search space knows {name} with shape {tuple(shape)}, the network {shapes.get(name)}; "
+                f"{name} has shape {tuple(shape)} in the search space and {shapes.get(name)} in the network; "
                 "construct from the traced network that the search space was made from"
             )
 
 
 def _check_promise(small: fx.GraphModule, plan: ConstructionPlan) -> None:
-    """The result must be what the plan predicted."""
+    """Check that the result is what the plan predicted."""
     if left := [node.name for node in small.graph.nodes if node.name in plan.erased]:
         raise ConstructionError(f"erased vertices are still needed: {', '.join(left[:5])}")
     params = sum(parameter.numel() for parameter in small.parameters())
     if params != plan.params_after:
         raise ConstructionError(
-            f"the plan promises {plan.params_after:,} parameters, the sub-network has {params:,}"
+            f"the plan predicts {plan.params_after:,} parameters, but the sub-network has {params:,}"
         )
 
 

@@ -1,6 +1,6 @@
-"""A network as data, and back: nodes, modules and tensors by name; nothing that could run.
+"""A network as data and back: nodes, modules and tensors by name, without executable code.
 
-The generated code of a loaded network is made from names and literals that were checked one by one.
+The generated code of a loaded network is built from names and literals that are validated one by one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MOST_NODES = 200_000
 
 
 def distinct_tensors(net: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Parameters and buffers, each under its first name, and the further names with the first one of each."""
+    """Return parameters and buffers by first name, and a map of further names to the first ones."""
     named: Iterable[tuple[str, Tensor]] = [
         *net.named_parameters(remove_duplicate=False),
         *net.named_buffers(remove_duplicate=False),
@@ -45,11 +45,11 @@ def distinct_tensors(net: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]
 
 
 def describe(net: fx.GraphModule) -> dict[str, Any]:
-    """`net` as JSON, without the values of its tensors.
+    """Return `net` as JSON data, without the values of its tensors.
 
     Raises:
-        ExportError: It calls something that is not on the list.
-        GraphError: A name in it is not fit for a file.
+        ExportError: It calls a function that is not on the list.
+        GraphError: One of its names cannot be written to a file.
     """
     tensors, aliases = distinct_tensors(net)
     modules: dict[str, Any] = {}
@@ -96,14 +96,14 @@ def _describe_tensor(net: nn.Module, name: str, tensor: Tensor) -> dict[str, Any
 
 
 def build(data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> fx.GraphModule:
-    """The network that `describe` wrote, with these tensors; no code of the file is run.
+    """Build the network that `describe` wrote, with these tensors; no code of the file is run.
 
     Raises:
         GraphError: The description names something that is not on the lists, or contradicts itself.
-        WeightsError: The tensors are not those of the description.
+        WeightsError: The tensors do not match the description.
     """
     if not isinstance(data, Mapping) or data.get("format") != FORMAT:
-        raise GraphError(f"this is no description of a network: {FORMAT!r} is expected")
+        raise GraphError(f"this is not a description of a network: expected format {FORMAT!r}")
     for key in ("modules", "tensors", "aliases"):
         if not isinstance(data.get(key), Mapping):
             raise GraphError(f"the description has no {key}")
@@ -113,7 +113,7 @@ def build(data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> fx.GraphMod
     graph = _graph(data.get("nodes"), root)
     reserved = [k for k in (*root._modules, *root._parameters, *root._buffers) if hasattr(fx.GraphModule, k)]
     if reserved:
-        raise GraphError(f"the name {reserved[0]!r} is torch.fx's own")
+        raise GraphError(f"the name {reserved[0]!r} is reserved by torch.fx")
     inputs = _inputs(data.get("inputs"))
     set_inputs_(graph, _taken(data, graph, inputs))
     net = fx.GraphModule(root, graph, check_identifier(data.get("name")))
@@ -123,7 +123,7 @@ def build(data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> fx.GraphMod
 
 
 def _taken(data: Mapping[str, Any], graph: fx.Graph, inputs: tuple[Input, ...]) -> dict[str, Any] | None:
-    """Return the expected inputs; folders of earlier versions describe only inputs that are tensors."""
+    """Return the expected inputs; folders of earlier versions describe only tensor inputs."""
     nodes = graph.find_nodes(op="placeholder")
     if "takes" in data:
         return check_description(data["takes"], [str(node.target) for node in nodes]) or None
@@ -139,14 +139,14 @@ def _taken(data: Mapping[str, Any], graph: fx.Graph, inputs: tuple[Input, ...]) 
 
 
 def _inputs(described: Any) -> tuple[Input, ...]:
-    """What the network was traced with."""
+    """Return the inputs that the network was traced with."""
     if not isinstance(described, list):
         raise GraphError("the description has no inputs")
     inputs = []
     for item in described:
         shape = item.get("shape") if isinstance(item, Mapping) else None
         if not isinstance(shape, list) or not all(isinstance(n, int) and -1 <= n < 1 << 31 for n in shape):
-            raise GraphError(f"{item!r:.80} is no input of a network")
+            raise GraphError(f"{item!r:.80} is not an input of a network")
         decode({"dtype": item.get("dtype")}, {})
         inputs.append(Input(check_identifier(item.get("id")), tuple(shape), item["dtype"]))
     return tuple(inputs)
@@ -162,11 +162,11 @@ def _add_modules(root: nn.Module, modules: Mapping[str, Any]) -> None:
         try:
             scope.add_module(name, module)
         except (KeyError, TypeError) as error:
-            raise GraphError(f"no module can be called {path!r}: {error}") from error
+            raise GraphError(f"{path!r} cannot be the name of a module: {error}") from error
 
 
 def _scope(root: nn.Module, path: str) -> tuple[nn.Module, str]:
-    """The module around `path`, made of plain scopes where there is none yet, and the last part."""
+    """Return the module around `path`, created if necessary, and the last part of `path`."""
     *scopes, name = path.split(".")
     for part in scopes:
         child = root._modules.get(part)
@@ -175,7 +175,7 @@ def _scope(root: nn.Module, path: str) -> tuple[nn.Module, str]:
             try:
                 root.add_module(part, child)
             except (KeyError, TypeError) as error:
-                raise GraphError(f"no module can be called {path!r}: {error}") from error
+                raise GraphError(f"{path!r} cannot be the name of a module: {error}") from error
         root = child
     return root, name
 
@@ -184,28 +184,28 @@ def _found(root: nn.Module, path: Any) -> nn.Module:
     try:
         return root.get_submodule(check_path(path))
     except AttributeError as error:
-        raise GraphError(f"there is no module {path!r}") from error
+        raise GraphError(f"the description has no module {path!r}") from error
 
 
 def _add_tensors(root: nn.Module, data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
     if odd := sorted(set(data["tensors"]).symmetric_difference(tensors)):
-        raise WeightsError(f"weights and description name different tensors; look at {odd[:5]}")
+        raise WeightsError(f"weights and description name different tensors, such as {odd[:5]}")
     for name, described in data["tensors"].items():
         check_path(name)
         _register(root, name, _typed(name, described, tensors[name]), described)
     for name, first in data["aliases"].items():
         if not isinstance(first, str) or first not in data["tensors"]:
-            raise GraphError(f"{name!r} is said to be {first!r}, which is no tensor of this network")
+            raise GraphError(f"{name!r} is an alias of {first!r}, which is not a tensor of this network")
         scope, attribute = _scope(root, first)
         _register(root, check_path(name), getattr(scope, attribute), data["tensors"][first])
     if lost := [name for name, t in (*root.named_parameters(), *root.named_buffers()) if t.is_meta]:
-        raise WeightsError(f"there are no weights for {', '.join(lost[:5])}")
+        raise WeightsError(f"weights are missing for {', '.join(lost[:5])}")
 
 
 def _typed(name: str, described: Any, tensor: Tensor) -> Tensor:
-    """The tensor as parameter or buffer, if it is what the description says."""
+    """Return the tensor as parameter or buffer, after a check of its shape and dtype."""
     if not isinstance(described, Mapping) or described.get("kind") not in ("parameter", "buffer"):
-        raise GraphError(f"{name!r} is described neither as parameter nor as buffer")
+        raise GraphError(f"{name!r} must be described as parameter or buffer")
     is_wanted = (
         list(tensor.shape) == described.get("shape")
         and str(tensor.dtype) == f"torch.{described.get('dtype')}"
@@ -222,7 +222,7 @@ def _typed(name: str, described: Any, tensor: Tensor) -> Tensor:
 
 
 def _register(root: nn.Module, name: str, tensor: Tensor, described: Mapping[str, Any]) -> None:
-    """Put a tensor in its place; in a module of a class, only where that has one of this shape."""
+    """Register a tensor; a module of a known class must already have one of this name and shape."""
     scope, attribute = _scope(root, name)
     if type(scope) is not nn.Module:
         place = scope._parameters.get(attribute, scope._buffers.get(attribute))
@@ -230,10 +230,10 @@ def _register(root: nn.Module, name: str, tensor: Tensor, described: Mapping[str
             raise GraphError(f"{type(scope).__name__} at {name!r} has no tensor {attribute!r}")
         if place.shape != tensor.shape:
             raise WeightsError(
-                f"{name} has shape {list(tensor.shape)}, its module is made for {list(place.shape)}"
+                f"{name} has shape {list(tensor.shape)}, its module expects {list(place.shape)}"
             )
         if isinstance(place, nn.Parameter) != isinstance(tensor, nn.Parameter):
-            raise GraphError(f"{name!r} is not of the kind that its module holds")
+            raise GraphError(f"{name!r} must be a {type(place).__name__} of its module")
         setattr(scope, attribute, tensor)
         return
     try:
@@ -242,19 +242,19 @@ def _register(root: nn.Module, name: str, tensor: Tensor, described: Mapping[str
         else:
             scope.register_buffer(attribute, tensor, persistent=described.get("persistent") is not False)
     except (KeyError, TypeError) as error:
-        raise GraphError(f"no tensor can be called {name!r}: {error}") from error
+        raise GraphError(f"{name!r} cannot be the name of a tensor: {error}") from error
 
 
 def _graph(described: Any, root: nn.Module) -> fx.Graph:
     if not isinstance(described, list) or not 0 < len(described) <= _MOST_NODES:
-        raise GraphError(f"a network has 1 to {_MOST_NODES:,} nodes")
+        raise GraphError(f"a network must have 1 to {_MOST_NODES:,} nodes")
     graph, nodes = fx.Graph(), dict[str, fx.Node]()
     for item in described:
         if not isinstance(item, Mapping) or set(item) != {"name", "op", "target", "args", "kwargs"}:
-            raise GraphError("a node has a name, an op, a target, args and kwargs")
+            raise GraphError("a node must have exactly a name, an op, a target, args and kwargs")
         name = check_identifier(item["name"])
         if name in nodes or not isinstance(item["args"], list) or not isinstance(item["kwargs"], Mapping):
-            raise GraphError(f"node {name!r} stands twice, or its arguments are no list")
+            raise GraphError(f"node {name!r} is defined twice, or its arguments are not a list and a dict")
         args = tuple(decode(argument, nodes) for argument in item["args"])
         kwargs = {check_identifier(key): decode(value, nodes) for key, value in item["kwargs"].items()}
         target = _target(item["op"], item["target"], root)
@@ -265,24 +265,24 @@ def _graph(described: Any, root: nn.Module) -> fx.Graph:
             return graph
         nodes[name] = graph.create_node(item["op"], target, args, kwargs, name)
         if nodes[name].name != name:
-            raise GraphError(f"{name!r} is no name for a node")
+            raise GraphError(f"{name!r} cannot be the name of a node")
     raise GraphError("the network has no output")
 
 
 def _target(op: Any, target: Any, root: nn.Module) -> Any:
-    """What a node calls or reads, if it may."""
+    """Return what a node calls or reads, if allowed."""
     if op in ("placeholder", "output"):
         return check_identifier(target)
     if op == "call_function":
         return function_named(target)
     if op == "call_module":
         if type(_found(root, target)) is nn.Module:
-            raise GraphError(f"{target!r} is no module that can be called")
+            raise GraphError(f"{target!r} is not a callable module")
         return target
     if op == "get_attr":
         path, _, attribute = check_path(target).rpartition(".")
         scope = _found(root, path) if path else root
         if not isinstance(getattr(scope, attribute, None), torch.Tensor):
-            raise GraphError(f"there is no tensor {target!r}")
+            raise GraphError(f"the network has no tensor {target!r}")
         return target
-    raise GraphError(f"{op!r} is no kind of node that a file may hold")
+    raise GraphError(f"{op!r} is not a kind of node that a file may hold")

@@ -1,4 +1,4 @@
-"""What a construction should tell: that nothing is zero where zeros were looked for, or too little."""
+"""Warnings of a construction: nothing is zero, less than expected is zero, or nonzero weights are removed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["not_zero_yet", "what_went"]
 
 
 def not_zero_yet(net: nn.Module, space: SearchSpace, plan: ConstructionPlan) -> str | None:
-    """Return why a construction from zeros alone may be unintended; `None` if all is as expected."""
+    """Return a warning if a construction from zeros removes less than intended, else `None`."""
     optimizer = optimizer_of(space)
     selected = tuple(optimizer.selected) if optimizer is not None else ()
     channels = tuple(getattr(optimizer, "channels", ()))
@@ -54,11 +54,11 @@ def _causes(
         remedy = "erased=optimizer.selected"
     if optimizer is None or selected or channels:
         words.append(
-            f"Give {remedy} to cut what was selected as if it were zero, as for an average of weights (EMA);"
+            f"Pass {remedy} to remove what was selected as if it were zero, as for averaged weights (EMA);"
             " or erased=() to keep everything."
         )
     else:
-        words.append("Train on until the projection has ended; or give erased=() to keep everything.")
+        words.append("Train until the projection has ended; or pass erased=() to keep everything.")
     return words
 
 
@@ -70,7 +70,7 @@ def _masks(net: nn.Module) -> list[str]:
 
 @torch.no_grad()
 def what_went(net: nn.Module, group: Group, effect: float) -> str | None:
-    """Return how far from zero the removed parameters are; `None` if they are exactly zero."""
+    """Return a note on how far from zero the removed parameters are; `None` if they are exactly zero."""
     tensors = named_tensors(net)
     parts = [tensors[name] for name in group.tensors]
     parts += [
@@ -82,6 +82,6 @@ def what_went(net: nn.Module, group: Group, effect: float) -> str | None:
     if not largest or not effect:
         return None
     return (
-        f"what was cut was not zero in this network (largest entry {largest:.2g}): its outputs move by up to"
-        f" {effect:.2g} of the largest one"
+        f"the removed parameters were not zero (largest entry {largest:.2g}): removing them moves the outputs"
+        f" by up to {effect:.2g} of the largest one"
     )

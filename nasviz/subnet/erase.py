@@ -1,6 +1,6 @@
-"""Erase what a plan erases from a traced graph: operands of joints, joints left with one operand, outputs.
+"""Erasure of a plan's vertices from a traced graph: operands of joints, single-operand joints, outputs.
 
-Nothing is deleted here; what nobody reads any more falls in `simplify`.
+Nodes are only disconnected here; `simplify` deletes unused ones.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ aten = torch.ops.aten
 
 
 def drop_operands_(graph: fx.Graph, trace: TraceGraph, plan: ConstructionPlan) -> None:
-    """Take the lost operands from every joint, in place, and bypass the joints that keep one."""
+    """Remove the lost operands of every joint, in place, and bypass joints that keep only one."""
     nodes = {node.name: node for node in graph.nodes}
     for joint, positions in plan.dropped.items():
         node, vertex = nodes[joint], trace[joint]
@@ -36,23 +36,23 @@ def drop_operands_(graph: fx.Graph, trace: TraceGraph, plan: ConstructionPlan) -
             node.replace_all_uses_with(_addend(graph, node, vertex.operator, kept=1 - positions[0]))
         else:
             raise ConstructionError(
-                f"{vertex.name} ({vertex.operator}) loses its operands {positions}; there is no rule for that"
+                f"{vertex.name} ({vertex.operator}) loses its operands {positions}: no rule for that"
             )
 
 
 def _without(node: fx.Node, vertex: Vertex, positions: tuple[int, ...]) -> list[Any]:
-    """Operands of a concatenation without those at `positions`."""
+    """Return the operands of a concatenation without those at `positions`."""
     operands: Any = node.args[0]
     if len(operands) != len(vertex.inputs):
         raise ConstructionError(
             f"{vertex.name} concatenates {len(operands)} tensors, of which {len(vertex.inputs)} depend on the"
-            " input; among constants there is no rule for losing one"
+            " input; removing one of them next to constants is not supported"
         )
     return [operand for i, operand in enumerate(operands) if i not in positions]
 
 
 def _addend(graph: fx.Graph, node: fx.Node, operator: str, kept: int) -> Any:
-    """What an addition or subtraction is without its other operand."""
+    """Return the value of an addition or subtraction without its other operand."""
     operand: Any = node.args[kept]
     alpha: Any = node.kwargs.get("alpha", node.args[2] if len(node.args) > 2 else 1)
     factor = 1 if kept == 0 else alpha if operator == "add" else -alpha
@@ -62,7 +62,7 @@ def _addend(graph: fx.Graph, node: fx.Node, operator: str, kept: int) -> Any:
 
 
 def _scaled(graph: fx.Graph, node: fx.Node, operand: Any, factor: float) -> fx.Node:
-    """`operand` times a number, computed where `node` stands."""
+    """Return `operand` times a number, computed before `node`."""
     with graph.inserting_before(node):
         if factor == -1:
             made = graph.call_function(aten.neg.default, (operand,))
@@ -73,14 +73,14 @@ def _scaled(graph: fx.Graph, node: fx.Node, operand: Any, factor: float) -> fx.N
 
 
 def drop_outputs_(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) -> None:
-    """Put `None` in the place of optional outputs that are gone, in place."""
+    """Replace erased optional outputs by `None`, in place."""
     lost = {o.source for o in trace.outputs if o.id in plan.lost_outputs}
     node = leaving_node(net)
     node.args = fx.map_arg(node.args, lambda operand: None if operand.name in lost else operand)
 
 
 def leaving_node(net: fx.GraphModule) -> fx.Node:
-    """The node at which values leave the network: its `OutputForm` where it has one, else the output."""
+    """Return the node that collects the results: the `OutputForm` if there is one, else the output."""
     output: fx.Node = net.graph.output_node()
     last: Any = output.args[0]
     is_module = isinstance(last, fx.Node) and last.op == "call_module"

@@ -1,4 +1,4 @@
-"""Inputs for a network: what it was traced with, random tensors of these shapes, and its arguments."""
+"""Inputs of a network: the traced shapes, random tensors of these shapes, and positional arguments."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _KEY = "nasviz_inputs"
 
 
 def remember_inputs(net: fx.GraphModule, inputs: Sequence[Input]) -> None:
-    """Keep with a network what it was traced with; copies of it keep it too."""
+    """Attach the traced inputs to a network; copies keep them."""
     net.meta[_KEY] = tuple(inputs)
 
 
 def known_inputs(net: nn.Module) -> tuple[Input, ...] | None:
-    """What a network was traced with: of a sub-network, a loaded network or a traced one; else `None`."""
+    """Return the traced inputs of a sub-network, a loaded or a traced network, else `None`."""
     remembered = net.meta.get(_KEY) if isinstance(net, fx.GraphModule) else None
     traced = getattr(net, "trace_graph", None)
     return remembered or (traced.inputs if traced is not None else None)
@@ -35,9 +35,9 @@ def known_inputs(net: nn.Module) -> tuple[Input, ...] | None:
 def example_inputs(
     net: fx.GraphModule, inputs: Sequence[Input], *, batch: int = 2, seed: int = 0
 ) -> tuple[Any, ...]:
-    """Seeded random arguments of these shapes, in the precision of the network and on its device.
+    """Return seeded random arguments of these shapes, in the dtype and on the device of the network.
 
-    Whole numbers stay below the smallest table that they are looked up in, or below 2.
+    Integers stay below the size of the smallest embedding that they index, or below 2.
     """
     generator = torch.Generator().manual_seed(seed)
     like = next((p for p in net.parameters() if p.is_floating_point()), torch.empty(0))
@@ -63,7 +63,7 @@ def example_inputs(
 
 
 def _completed(value: Any, description: Any, batch: int, like: Tensor) -> Any:
-    """Return an argument with the parts that no vertex reads: traced values, and zeros for tensors."""
+    """Return an argument with its unused parts filled in: traced values, and zeros for tensors."""
     if isinstance(description, list):
         parts = value if isinstance(value, list) else []
         parts = [*parts, *[None] * (len(description) - len(parts))]
@@ -91,7 +91,7 @@ def _smallest_table(net: fx.GraphModule, node: fx.Node) -> int:
 
 
 def _nested(node: fx.Node, values: Mapping[str, Tensor]) -> Any:
-    """The argument from which a graph takes these values by keys, indices and attributes."""
+    """Return the argument from which a graph reads these values by key, index and attribute."""
     if node.name in values:
         return values[node.name]
     taken = [user for user in node.users if user.target is operator.getitem]
@@ -105,10 +105,10 @@ def _nested(node: fx.Node, values: Mapping[str, Tensor]) -> Any:
 
 
 def arguments(net: nn.Module, inputs: Any) -> tuple[Any, ...]:
-    """Positional arguments of `net` from a tensor, a tuple of them, or a dict by keyword.
+    """Return positional arguments of `net` from a tensor, a tuple of them, or a dict of keyword arguments.
 
     Raises:
-        ConstructionError: `net` does not take them.
+        ConstructionError: The signature of `net` does not match.
     """
     if not isinstance(inputs, Mapping):
         return tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)

@@ -1,7 +1,7 @@
-"""Save a sub-network to a folder as data, and load it again without running any code of the folder.
+"""Saving of sub-networks as data, and loading without running any code of the folder.
 
-`graph.json` describes the network, `weights.safetensors` holds its tensors, `report.json` tells how it was
-constructed, and `model.py` is the same network as Python for people: it needs torch only, and `load` never
+`graph.json` describes the network, `weights.safetensors` holds its tensors, `report.json` is the report of
+its construction, and `model.py` is the same network as readable Python: it needs torch only, and `load` never
 reads it.
 """
 
@@ -42,34 +42,34 @@ from nasviz.subnet.reading_back import fed, largest_difference, tolerance
 from nasviz.subnet.reading_back import tensors as tensors_in
 from nasviz.subnet.source import source_of
 from nasviz.subnet.third_party import imports_of
-from nasviz.trace.state import borrowed
+from nasviz.trace.state import preserve_state
 
 __all__ = ["IMPORTING_FILES", "check_files", "load", "save", "write_network"]
 
 IMPORTING_FILES = ("model.py", "weights.safetensors", "report.json")
-"""What a saved network consists of that imports modules of third parties."""
+"""Files of a saved network that imports third-party modules."""
 
 _LONGEST_DESCRIPTION = 64 << 20
 
 
 def save(sub: Subnetwork, folder: str | Path, *, mode: int = 0o666) -> Path:
-    """Write a sub-network to `folder`, which is made where it is not there yet.
+    """Write a sub-network to `folder`, which is created if necessary.
 
-    Every file is complete or not there: it is written beside and moved into its place. Where the network
-    holds a module of a third party that no rule writes down, `graph.json` is left out, for a file may not
-    name it: `model.py` imports it, is run here and compared, and `report.json` says so under `imports`.
+    Each file is written to a staging folder and moved, so it is complete or absent. If the network holds a
+    third-party module without a rule for data, `graph.json` is left out, as data must not name code:
+    `model.py` imports the module, is run and compared here, and `report.json` lists it under `imports`.
 
     Args:
-        sub: What `construct` returned.
-        folder: Where its files go.
-        mode: Of the files, less the umask.
+        sub: Result of `construct`.
+        folder: Target folder.
+        mode: Permissions of the files, less the umask.
 
     Raises:
-        ExportError: The network calls something that cannot be written down.
-        StorageError: The disk is full, or this user may not write there.
+        ExportError: The network calls something that cannot be written as data.
+        StorageError: The disk is full, or the folder is not writable.
     """
     require_type("sub", sub, Subnetwork, "a sub-network", "make one: sub = nasviz.construct(net, space)")
-    require_type("folder", folder, (str, Path), "the path of a folder", "give text or a pathlib.Path")
+    require_type("folder", folder, (str, Path), "the path of a folder", "pass a str or a pathlib.Path")
     return write_network(sub.module, folder, sub.report.to_json(), mode=mode)
 
 
@@ -89,7 +89,7 @@ def write_network(
     }
     if described is not None:
         files["graph.json"] = json.dumps(described, indent=1, allow_nan=False).encode()
-    files[CHECKSUMS] = manifest(files)  # last: until it is there, the sums are those of older files
+    files[CHECKSUMS] = manifest(files)  # written last: until then, the old sums do not match
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -109,15 +109,15 @@ def write_network(
 
 
 def _run_source(net: fx.GraphModule, folder: Path) -> None:
-    """Run model.py, which nothing else will read back, and compare what it computes."""
-    with borrowed(net), torch.no_grad():
+    """Run model.py, which `load` never reads, and compare its outputs with those of the network."""
+    with preserve_state(net), torch.no_grad():
         net.eval()
         given, _ = fed(net, None)
         copy = runpy.run_path(str(folder / "model.py"))["load"]().eval()
         error = largest_difference(tensors_in(net(*given)), tensors_in(copy(*given)), "model.py")
     if not error <= tolerance(given):
         raise ExportError(
-            f"model.py computes something else than the network: relative difference {error:.2e}"
+            f"model.py does not compute what the network computes: relative difference {error:.2e}"
         )
 
 
@@ -126,26 +126,26 @@ def _plain(tensor: Tensor) -> Tensor:
 
 
 def load(folder: str | Path) -> fx.GraphModule:
-    """The network that `save` wrote to `folder`, on the CPU, ready to run and to train.
+    """Return the network that `save` wrote to `folder`, on the CPU, ready to run and to train.
 
-    Only operators of aten and modules of torch.nn that are on a list are built, from names and numbers that
-    are checked first; `model.py` is not read.
+    Only listed aten operators and modules of torch.nn are built, from validated names and numbers; `model.py`
+    is not read.
 
     Raises:
-        GraphError: `graph.json` is missing, damaged, or asks for something that is not on the lists.
-        WeightsError: `weights.safetensors` is missing, damaged, or does not fit `graph.json`.
+        GraphError: `graph.json` is missing, damaged, or names something that is not on the lists.
+        WeightsError: `weights.safetensors` is missing, damaged, or does not match `graph.json`.
     """
-    require_type("folder", folder, (str, Path), "the path of a folder", "give text or a pathlib.Path")
-    folder = Path(folder).expanduser().resolve()  # a link that the caller names is the caller's own
+    require_type("folder", folder, (str, Path), "the path of a folder", "pass a str or a pathlib.Path")
+    folder = Path(folder).expanduser().resolve()  # symbolic links in the caller's path are trusted
     if imports := _imports(folder):
         raise GraphError(
-            f"the network in {folder} holds {', '.join(imports)}, which a file may not name: run its model.py"
+            f"the network in {folder} holds {', '.join(imports)}, not loadable as data: run its model.py"
         )
     described = _read_description(folder / "graph.json")
     weights = _read_weights(folder / "weights.safetensors")
     if not check_files(folder):
         warnings.warn(
-            f"{folder} holds no {CHECKSUMS}: damage to its files would not be noticed; save it again",
+            f"{folder} holds no {CHECKSUMS}: damage to its files cannot be detected; save it again",
             UncheckedFilesWarning,
             stacklevel=2,
         )
@@ -156,11 +156,11 @@ def load(folder: str | Path) -> fx.GraphModule:
 
 
 def check_files(folder: Path) -> bool:
-    """Check the files of a saved network against their sums; return whether there are any.
+    """Check the files of a saved network against their checksums; return whether there are any.
 
     Raises:
-        WeightsError: The weights are not as they were saved.
-        GraphError: Another file is not.
+        WeightsError: The weights have changed since they were saved.
+        GraphError: Another file has changed.
     """
     try:
         sums = read_manifest(folder)
@@ -175,7 +175,7 @@ def check_files(folder: Path) -> bool:
 
 
 def _imports(folder: Path) -> list[str]:
-    """What keeps a network from being read as data, as its report says."""
+    """Return the imports that prevent loading as data, according to the report."""
     try:
         report = json.loads(read_regular(folder / "report.json", _LONGEST_DESCRIPTION))
     except (OSError, ValueError, RecursionError):
@@ -193,7 +193,7 @@ def _read_description(path: Path) -> Any:
     except UnsafeFileError as error:
         raise GraphError(str(error)) from error
     except (ValueError, RecursionError) as error:
-        raise GraphError(f"{path} is no JSON: {error}") from error
+        raise GraphError(f"{path} is not JSON: {error}") from error
 
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
@@ -202,7 +202,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 
     try:
         require_regular(path)
-        # Copied, because a file's tensors lie at odd addresses, for which other kernels may be chosen.
+        # Copied, because tensors in a file are unaligned, and torch may choose other kernels for them.
         return {name: tensor.clone() for name, tensor in load_file(path).items()}
     except FileNotFoundError as error:
         raise WeightsError(

@@ -1,7 +1,7 @@
-"""Fold constants into biases: what columns of a weight make of channels that are the same number everywhere.
+"""Folding of constant channels into biases.
 
-A channel that holds one number adds the same to every place that a linear map, or a convolution without
-padding, computes. So its columns go, and what they added stays as a bias.
+A constant channel adds the same value to every position that a linear map, or a convolution without padding,
+computes. So its columns are removed, and their contribution is added to the bias.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ __all__ = ["fold_constants_"]
 
 @torch.no_grad()
 def fold_constants_(net: nn.Module, trace: TraceGraph, plan: ConstructionPlan) -> None:
-    """Add what folded columns make of their constants to biases, in place, before anything is cut.
+    """Add the contribution of folded columns to biases, in place, before anything is sliced.
 
-    A module without a bias gets one, already as narrow as its weight is going to be.
+    A module without a bias gets one, already as narrow as its sliced weight.
     """
     for fold in plan.folds:
         module = net.get_submodule(trace[fold.vertex].module)
         if not isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
             raise ConstructionError(
-                f"{trace[fold.vertex].name} is a {type(module).__name__}: it has no bias to fold"
+                f"{trace[fold.vertex].name} is a {type(module).__name__}, which has no bias to fold into"
             )
         shift = _shift(module.weight, fold)
         if module.bias is not None:
@@ -38,7 +38,8 @@ def fold_constants_(net: nn.Module, trace: TraceGraph, plan: ConstructionPlan) -
 
 
 def _shift(weight: torch.Tensor, fold: Fold) -> torch.Tensor:
-    """For each output channel the sum over its folded columns, shape `(num_outputs,)`."""
+    """Return the sum over the folded columns for each output channel, shape `(num_outputs,)`."""
     columns = weight.index_select(1, torch.tensor(fold.rows, device=weight.device))
     sums = columns.flatten(2).sum(2) if columns.dim() > 2 else columns
+    # b'_o = b_o + sum over folded channels c of (sum over kernel positions of W_oc) * value_c
     return sums @ torch.tensor(fold.values, dtype=sums.dtype, device=sums.device)

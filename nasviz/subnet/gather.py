@@ -1,4 +1,4 @@
-"""Pick channels in a new order, where a chain of reshapes and transposes only said which comes where."""
+"""Selection of permuted channels, where reshapes and transposes only reorder channels."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["insert_gathers_"]
 
 
 def insert_gathers_(net: fx.GraphModule, plan: ConstructionPlan) -> None:
-    """Let every value that a plan picks from an earlier one be read from there, in place.
+    """Read every value that a plan gathers directly from its earlier source, in place.
 
-    Nodes keep their names. What stood in between falls as dead code, unless somebody else reads it. To be
-    done before joints are bypassed: a gather reads the joint, whoever stands for it later.
+    Nodes keep their names. Nodes in between become dead code unless they have other readers. Call this before
+    joints are bypassed: a gather reads the joint, whichever node replaces it later.
     """
     nodes = {node.name: node for node in net.graph.nodes}
     device = next((tensor.device for tensor in net.parameters()), torch.device("cpu"))

@@ -1,7 +1,7 @@
-"""Latency: how long networks take for a batch, measured side by side on the device where they lie.
+"""Latency of networks for a batch, measured on the device that holds them.
 
-A forward pass is repeated, in evaluation mode and without gradients, until the device has finished it.
-Several networks take turns, so that other work on the machine hits all alike; what is compared is medians.
+A forward pass is timed in evaluation mode and without gradients, until the device has finished it. Several
+networks take turns, so that other load on the machine affects all alike; medians are compared.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["Latency", "measure_latencies", "measure_latency", "measure_vertices"
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """How long one forward pass takes, in milliseconds."""
+    """Duration of one forward pass in milliseconds."""
 
     median_ms: float
     iqr_ms: float
@@ -39,21 +39,21 @@ class Latency:
     device: str
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, ready for `json.dumps`."""
+        """Return plain data, ready for `json.dumps`."""
         return asdict(self)
 
 
 def measure_latency(module: nn.Module, inputs: Any, *, repeats: int = 30, warm_up: int = 3) -> Latency:
-    """Median and spread of repeated forward passes of one network.
+    """Measure median and spread of repeated forward passes of one network.
 
     Args:
-        module: Lies on the device that is measured; its mode is as before afterwards.
+        module: Network on the measured device; its mode is restored.
         inputs: A tensor, a tuple of arguments or a dict of keyword arguments, on the same device.
-        repeats: Passes that are timed.
-        warm_up: Passes before them that are not.
+        repeats: Number of timed passes.
+        warm_up: Number of untimed passes before them.
 
     Raises:
-        InvalidSettingError: Nothing would be timed.
+        InvalidSettingError: No pass would be timed.
 
     Examples:
         >>> latency = measure_latency(nn.Linear(4, 2), torch.zeros(8, 4), repeats=5)
@@ -71,21 +71,21 @@ def measure_latencies(
     warm_up: int = 3,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[Latency, ...]:
-    """The same of several networks that take the same inputs, in turn: one pass of each, then the next.
+    """Measure several networks that take the same inputs in turn: one pass of each, then the next.
 
     Args:
-        modules: All on the device that is measured.
-        inputs: As for `measure_latency`.
-        repeats: Passes of each that are timed.
-        warm_up: Passes of each before them.
-        clock: Seconds. `time.process_time` leaves out what other work takes of a busy processor.
+        modules: Networks on the measured device.
+        inputs: A tensor, a tuple of arguments or a dict of keyword arguments, on the same device.
+        repeats: Number of timed passes of each network.
+        warm_up: Number of untimed passes of each network before them.
+        clock: Clock in seconds. `time.process_time` excludes other load on a busy processor.
 
     Raises:
-        InvalidSettingError: Nothing would be timed.
+        InvalidSettingError: No pass would be timed.
     """
     if repeats < 1 or warm_up < 0:
         raise InvalidSettingError(
-            f"repeats={repeats} with warm_up={warm_up}: at least one pass must be timed, none can be negative"
+            f"repeats={repeats} with warm_up={warm_up}: repeats must be at least 1, and warm_up at least 0"
         )
     fed = [arguments(module, inputs) for module in modules]
     device = _device_of(fed)
@@ -100,16 +100,16 @@ def measure_latencies(
 
 
 def measure_vertices(net: TracedNetwork, inputs: Any, *, repeats: int = 10, warm_up: int = 2) -> LatencyTable:
-    """Time every vertex of a traced network, operator by operator, and the whole of it.
+    """Time every vertex of a traced network, operator by operator, and the whole network.
 
-    On a GPU the host waits for each operator, which takes longer than running them in a row: only the shares
-    of the vertices count, and the whole is timed for itself.
+    On a GPU the host waits for each operator, which is slower than running them in a row: use only the shares
+    of the vertices; the whole network is timed separately.
 
     Args:
-        net: Lies on the device that is measured.
-        inputs: As for `measure_latency`.
-        repeats: Timed passes; of each vertex the median counts.
-        warm_up: Passes before them.
+        net: Traced network on the measured device.
+        inputs: A tensor, a tuple of arguments or a dict of keyword arguments, on the same device.
+        repeats: Number of timed passes; the median of each vertex is returned.
+        warm_up: Number of untimed passes before them.
     """
     fed = arguments(net, inputs)
     clock = _VertexClock(net, _device_of(fed))
@@ -124,7 +124,7 @@ def measure_vertices(net: TracedNetwork, inputs: Any, *, repeats: int = 10, warm
 
 
 class _VertexClock(fx.Interpreter):
-    """Runs a network node by node and notes how long each takes."""
+    """Interpreter that records the duration of every node."""
 
     def __init__(self, net: fx.GraphModule, device: torch.device) -> None:
         super().__init__(net)
@@ -132,7 +132,7 @@ class _VertexClock(fx.Interpreter):
         self._device = device
 
     def run_node(self, n: fx.Node) -> Any:
-        """One node, timed."""
+        """Run and time one node."""
         found: list[Any] = []
         run = super().run_node
         taken = _timed_ms(lambda: found.append(run(n)), self._device)
@@ -143,7 +143,7 @@ class _VertexClock(fx.Interpreter):
 def _timed_ms(
     work: Callable[[], Any], device: torch.device, clock: Callable[[], float] = time.perf_counter
 ) -> float:
-    """Milliseconds from handing `work` to an idle device until the device has finished it."""
+    """Return the milliseconds from submitting `work` to an idle device until it has finished."""
     _finish(device)
     start = clock()
     work()
@@ -152,7 +152,7 @@ def _timed_ms(
 
 
 def _spread(times: Sequence[float]) -> tuple[float, float]:
-    """Median and interquartile range.
+    """Return median and interquartile range.
 
     Examples:
         >>> _spread([1.0, 2.0, 3.0, 4.0, 100.0])
@@ -165,13 +165,13 @@ def _spread(times: Sequence[float]) -> tuple[float, float]:
 
 
 def _device_of(values: Any) -> torch.device:
-    """Where the first tensor among nested values lies; the CPU where there is none."""
+    """Return the device of the first tensor among nested values, or the CPU."""
     return next((t.device for t in pytree.tree_leaves(values) if isinstance(t, Tensor)), torch.device("cpu"))
 
 
 @contextmanager
 def _evaluating(modules: Sequence[nn.Module]) -> Iterator[None]:
-    """Evaluation mode without gradients; every module is in its own mode again afterwards."""
+    """Evaluate without gradients within the context, and restore the mode of every module."""
     modes = [(part, part.training) for module in modules for part in module.modules()]
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode())

@@ -60,7 +60,7 @@ _BY_NAME = {kind.__name__: kind for kind in SETTINGS}
 
 
 def settings_of(module: nn.Module) -> tuple[type[nn.Module], dict[str, Any]]:
-    """The class of a module, or of what it stands for in a file, with its settings.
+    """Return the class of a module, or its equivalent in a file, with its settings.
 
     Raises:
         ExportError: The class is not on the list.
@@ -86,20 +86,20 @@ def _setting(module: nn.Module, name: str) -> Any:
 
 
 def describe_module(module: nn.Module) -> dict[str, Any]:
-    """Class and settings of a module as JSON."""
+    """Return class and settings of a module as JSON data."""
     kind, settings = settings_of(module)
     write = encode_form if kind is OutputForm else encode
     return {"class": kind.__name__, "settings": {key: write(value) for key, value in settings.items()}}
 
 
 def build_module(data: Any) -> nn.Module:
-    """The module that `describe_module` wrote, its tensors without memory (on the meta device).
+    """Return the module that `describe_module` wrote, with tensors on the meta device.
 
     Raises:
         GraphError: The class is not on the list, or the settings do not fit it.
     """
     if not isinstance(data, Mapping) or set(data) != {"class", "settings"}:
-        raise GraphError("a module is written down as its class and its settings")
+        raise GraphError("a module must be given by its class and its settings")
     kind = _BY_NAME.get(data["class"]) if isinstance(data["class"], str) else None
     if kind is None:
         raise GraphError(f"the class {data['class']!r} is not on the list of classes that a file may name")

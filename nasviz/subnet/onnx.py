@@ -1,7 +1,7 @@
-"""Export a network to ONNX and read it back: the file must compute what the network computes.
+"""Export of a network to ONNX, verified by reading the file back.
 
-Written by `torch.onnx.export` for any batch size, in evaluation mode; then checked by onnx, given shapes, and
-run by onnxruntime against torch on two batch sizes.
+The file is written by `torch.onnx.export` for any batch size, in evaluation mode; then it is checked by onnx
+with shape inference, and run by onnxruntime against torch on two batch sizes.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from nasviz.errors import ExportError, require_type
 from nasviz.guarded_files import current_umask, refusal, require_room, staging_folder, sync_file, sync_folder
 from nasviz.subnet.construct import Subnetwork
 from nasviz.subnet.reading_back import batch_axes, fed, largest_difference, longer, tensors, tolerance
-from nasviz.trace.state import borrowed, require_module
+from nasviz.trace.state import preserve_state, require_module
 
 __all__ = ["OnnxExport", "export_onnx"]
 
 _LARGEST_FILE = 1_900_000_000
-"""Bytes of weights above which they are kept in a second file: a file of ONNX ends at 2 GB."""
+"""Bytes of weights above which they are kept in a second file: protobuf limits a file to 2 GB."""
 
 
 @dataclass(frozen=True, slots=True)
 class OnnxExport:
-    """An ONNX file that was read back."""
+    """A verified ONNX file."""
 
     path: Path
     max_relative_error: float
-    """onnxruntime against torch, over the largest value of each output: the worst of all."""
+    """Largest difference of onnxruntime from torch over the largest value of an output."""
     size_bytes: int
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
@@ -49,27 +49,26 @@ class OnnxExport:
 def export_onnx(
     net: Subnetwork | nn.Module, path: str | Path, *, inputs: Any = None, simplify: bool = True
 ) -> OnnxExport:
-    """Write a network to `path` as ONNX, in evaluation mode and for any batch size, and read it back.
+    """Write a network to `path` as ONNX, in evaluation mode and for any batch size, and verify the file.
 
     Args:
-        net: A sub-network, a traced or loaded network, or any module; it is left as it was.
-        path: Of the file; its folder is made where it is not there yet. On failure nothing is left there.
-        inputs: A tensor, a tuple of arguments or a dict of keyword arguments. May be left out for networks
-            that know what they were traced with.
-        simplify: Put each BatchNorm into the convolution before it and compute what is constant; else every
-            operator of the network stays by itself.
+        net: A sub-network, a traced or loaded network, or any module; it is not modified.
+        path: Path of the file; its folder is created if necessary. On failure no new file is left.
+        inputs: A tensor, a tuple of arguments or a dict of keyword arguments. Optional for networks that know
+            their traced inputs.
+        simplify: Fold batch norms into convolutions and constants; else every operator of the network stays.
 
     Raises:
-        ExportError: The network cannot be exported, or the file does not read back as the network.
-        StorageError: The disk is full, or this user may not write there; an old file is still there.
+        ExportError: The network cannot be exported, or the file does not compute the same.
+        StorageError: The disk is full, or the folder is not writable; an old file is kept.
     """
     module = net.module if isinstance(net, Subnetwork) else net
     require_module("net", module)
-    require_type("path", path, (str, Path), "the path of a file", "give text or a pathlib.Path")
+    require_type("path", path, (str, Path), "the path of a file", "pass a str or a pathlib.Path")
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with staging_folder(path.parent, ".export-") as folder, borrowed(module), torch.no_grad():
+        with staging_folder(path.parent, ".export-") as folder, preserve_state(module), torch.no_grad():
             module.eval()
             given, is_batched = fed(module, inputs)
             written = folder / path.name
@@ -83,17 +82,17 @@ def export_onnx(
 def _read_back(
     module: nn.Module, given: tuple[Any, ...], is_batched: bool, written: Path, path: Path
 ) -> OnnxExport:
-    """Check what was written, compare it with the network, and move it with its weights into its place."""
+    """Check the written file, compare it with the network, and move it and its weights into place."""
     opset, names, num_nodes = _checked(written)
     feeds = (given, longer(given)) if is_batched else (given,)
     error = max(_difference(module, feed, written) for feed in feeds)
     if not error <= tolerance(given):
         raise ExportError(
-            f"the ONNX file computes something else than the network: relative difference {error:.2e}"
+            f"the ONNX file does not compute what the network computes: relative difference {error:.2e}"
         )
     size = sum(file.stat().st_size for file in written.parent.iterdir())
     outputs = tuple(_output_names(module(*given)))
-    # The file that names the others comes last.
+    # Weights first: the file that refers to them must not appear before them.
     files = sorted(written.parent.iterdir(), key=lambda file: file == written)
     for file in files:
         sync_file(file)
@@ -105,7 +104,7 @@ def _read_back(
 
 
 def _output_names(output: Any) -> dict[str, None]:
-    """A name for every tensor of an output: its key where it has one."""
+    """Return a name for every tensor of an output: its key if it has one."""
     names: dict[str, None] = {}
     for number, (keys, leaf) in enumerate(pytree.tree_flatten_with_path(output)[0]):
         if isinstance(leaf, Tensor):
@@ -123,7 +122,7 @@ class _Flat(nn.Module):
         self.module = module
 
     def forward(self, given: tuple[Any, ...]) -> tuple[Tensor, ...]:
-        """All tensors of the output, in order."""
+        """Return all tensors of the output, in order."""
         return tuple(tensors(self.module(*given)))
 
 
@@ -152,13 +151,13 @@ def _write(
                 optimize=simplify,
                 verbose=False,
             )
-    except Exception as error:  # torch.onnx and the converters raise whatever they like
+    except Exception as error:  # torch.onnx and the converters may raise anything
         require_room(error)
         raise ExportError(f"torch.onnx cannot export {type(module).__name__}: {_reason(error)}") from error
 
 
 def _reason(error: BaseException) -> str:
-    """What the first of a chain of errors says in a line; those that follow tell how to report it."""
+    """Return the first line of the root cause; torch.onnx wraps it in instructions for bug reports."""
     while error.__cause__ is not None:
         error = error.__cause__
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
@@ -166,7 +165,7 @@ def _reason(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the progress report of torch.onnx off the screen."""
+    """Suppress the progress report of torch.onnx."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -179,7 +178,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _checked(path: Path) -> tuple[int, tuple[str, ...], int]:
-    """Opset, names of inputs and number of nodes of a file that onnx finds in order."""
+    """Validate a file, and return its opset, names of inputs and number of nodes."""
     import onnx
 
     try:
@@ -196,7 +195,7 @@ def _checked(path: Path) -> tuple[int, tuple[str, ...], int]:
 
 
 def _difference(module: nn.Module, given: tuple[Any, ...], path: Path) -> float:
-    """How far onnxruntime is from torch on the same inputs, relative to the largest value of each output."""
+    """Return the difference of onnxruntime from torch over the largest value of each output."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -206,5 +205,5 @@ def _difference(module: nn.Module, given: tuple[Any, ...], path: Path) -> float:
         arrays = {i.name: t.cpu().numpy() for i, t in zip(session.get_inputs(), tensors(given), strict=True)}
         got = [torch.from_numpy(array) for array in session.run(None, arrays)]
     except Exception as error:  # onnxruntime has no base class of its own errors
-        raise ExportError(f"onnxruntime does not read the ONNX file back: {error}") from error
+        raise ExportError(f"onnxruntime cannot run the ONNX file: {error}") from error
     return largest_difference(tensors(module(*given)), got, "the ONNX file")

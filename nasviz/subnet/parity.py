@@ -1,11 +1,11 @@
-"""Parity: the full network with its redundant groups at zero against the sub-network, in numbers.
+"""Parity: the full network with its redundant groups at zero against the sub-network.
 
-Three checks, each over every output and relative to its largest value: evaluation mode with the running
-statistics as they are; evaluation mode with statistics drawn at random, the same in both, because statistics
-that were never trained hide wrong channels; training mode with dropouts off. The effect is the same distance
-between the full network and the zeroed one: where it is tiny, agreement says little. It is measured in the
-first check, and in the others only where it is faint there. In a network of much work it is first tried with
-one structure back, the one nearest to the outputs, whose way is short; unless that moves them, all come back.
+Three checks compare every output relative to its largest value: evaluation mode with the given running
+statistics; evaluation mode with random statistics, equal in both, because untrained statistics hide wrong
+channels; training mode without dropout. The effect is the same distance between the full network and the
+zeroed one: if it is tiny, agreement proves little. It is measured in the first check, and in later ones only
+while it is faint. For a network of many MACs it is first measured with one structure restored, the one
+nearest to the outputs, whose path is short; if that does not move them, all are restored.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from nasviz.subnet.program import Program
 from nasviz.subnet.slice import cut
 from nasviz.subnet.zero import drawn_weights, named_tensors
 from nasviz.trace.leaves import BatchNormCall, OutputForm
-from nasviz.trace.state import borrowed
+from nasviz.trace.state import preserve_state
 
 __all__ = ["Check", "Networks", "Return", "check_parity", "precision", "tolerance"]
 
 _FAINT = 1e-3
-"""An effect below this is looked for in all checks: an auxiliary head shows in training mode only."""
+"""Effect below which all checks measure it: an auxiliary head, for example, acts in training mode only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,40 +46,40 @@ class Check:
     relative_error: float
     """Zeroed full network against sub-network, over the largest value of the former."""
     effect: float | None
-    """Full network against zeroed full network, over the largest value of the former, where measured."""
+    """Full network against zeroed full network, over the largest value of the former, if measured."""
     effect_of: tuple[int, ...] = ()
-    """Structures that came back to measure the effect; empty: everything that went."""
+    """Structures restored to measure the effect; empty: all that were removed."""
 
 
 @dataclass(frozen=True)
 class Return:
-    """A part of what went that comes back, to see whether it moves the outputs."""
+    """A removed part that is restored to measure its effect on the outputs."""
 
     structures: tuple[int, ...]
     still: Mapping[str, Tensor]
-    """What stays at zero in the full network, by name; empty: everything comes back."""
+    """Tensors that stay at zero in the full network, by name; empty: everything is restored."""
 
 
 @dataclass(frozen=True)
 class Networks:
-    """What is compared; tensors may be shared."""
+    """Networks to compare; they may share tensors."""
 
     net: fx.GraphModule
-    """The full network, its redundant groups as they are."""
+    """Full network with its redundant groups as they are."""
     zeros: Mapping[str, Tensor]
-    """What replaces its tensors in the zeroed network, by name."""
+    """Tensors of the zeroed network that replace those of `net`, by name."""
     small: fx.GraphModule
     lively: fx.GraphModule
-    """The full network, its redundant groups anything but zero."""
+    """Full network with nonzero redundant groups."""
     returns: tuple[Return, ...] = (Return((), {}),)
-    """What comes back into it to measure the effect: the next one where the first moves nothing."""
+    """Restored parts to measure the effect with; the next one is used if the first moves nothing."""
     silent: tuple[str, ...] = ()
-    """Those of `zeros` that are zero from end to end."""
+    """Names in `zeros` of entirely zero tensors."""
     drawn: Mapping[str, Tensor] = field(default_factory=dict)
-    """What replaces tensors in all of them, by name."""
+    """Random tensors that replace tensors in all networks, by name."""
 
     def double(self) -> Networks:
-        """Copies in double precision."""
+        """Return copies in double precision."""
         net, small = (copy.deepcopy(net).double() for net in (self.net, self.small))
         lively = net if self.lively is self.net else copy.deepcopy(self.lively).double()
         returns = tuple(Return(r.structures, _doubled(dict(r.still))) for r in self.returns)
@@ -87,7 +87,7 @@ class Networks:
         return Networks(net, _doubled(dict(self.zeros)), small, lively, returns, self.silent, drawn)
 
     def with_weights(self, plan: ConstructionPlan, trace: TraceGraph, seed: int) -> Networks:
-        """The same with random weights for every matrix of zeros that the plan leaves as it is."""
+        """Return the networks with random weights for every zero matrix that the plan leaves unchanged."""
         touched = {piece.tensor for piece in plan.slices} | self.zeros.keys()
         touched |= {name for fold in plan.folds for name in trace[fold.vertex].parameters}
         drawn = drawn_weights(self.net, touched, seed)
@@ -97,12 +97,12 @@ class Networks:
 
 
 def precision(net: nn.Module) -> torch.dtype:
-    """The floating type of a network's parameters."""
+    """Return the floating-point dtype of a network's parameters."""
     return next((p.dtype for p in net.parameters() if p.is_floating_point()), torch.get_default_dtype())
 
 
 def tolerance(dtype: torch.dtype) -> float:
-    """The relative error above which two networks of this precision count as different."""
+    """Return the relative error above which two networks of this dtype count as different."""
     return {torch.float64: 1e-9, torch.float32: 1e-4}.get(dtype, 0.05)
 
 
@@ -115,12 +115,12 @@ def check_parity(
     seed: int = 0,
     thorough: bool = False,
 ) -> tuple[Check, ...]:
-    """Compare three networks; weights, buffers and modes of all of them stay as they were.
+    """Compare three networks; weights, buffers and modes of all of them are restored.
 
-    A network that returns zeros alone, such as a fresh ViT, whose head is zero, would agree with anything:
-    it gets random weights in the place of its matrices of zeros. Batch statistics over few, nearly equal
-    values blow rounding up. So where single precision disagrees by
-    more than its tolerance, double precision decides, and the checks carry its numbers.
+    A network that returns only zeros, such as a fresh ViT with its zero head, would agree with anything, so
+    its zero matrices are replaced by random ones. Batch statistics over few, nearly equal values amplify
+    rounding: if single precision disagrees by more than its tolerance, double precision decides, and its
+    numbers are returned.
 
     Raises:
         ConstructionError: Outputs differ in number or shape, or are not finite.
@@ -149,7 +149,7 @@ def _doubled(value: Any) -> Any:
 
 
 def _says_nothing(small: Program, mode: Probe, memory: Memory) -> bool:
-    """Whether all that the sub-network returns is zero."""
+    """Return whether all outputs of the sub-network are zero."""
     answers = _answers(small, mode, memory, {}, remember=True)
     return not any(bool(answer.any()) for answer in answers if isinstance(answer, Tensor))
 
@@ -157,15 +157,15 @@ def _says_nothing(small: Program, mode: Probe, memory: Memory) -> bool:
 def _checks(
     networks: Networks, small: Program, modes: Sequence[Probe], slices: Sequence[Slice], memory: Memory
 ) -> tuple[Check, ...]:
-    """The comparisons; `memory` may hold calls of the sub-network `small` in the first mode."""
+    """Return the comparisons; `memory` may hold calls of the sub-network `small` in the first mode."""
     zeroed = Program(networks.net, {**networks.drawn, **networks.zeros}, networks.silent)
     checks: list[Check] = []
     effect = 0.0
     for mode in modes:
-        if mode.is_training and not _knows_mode(networks.net):  # then training is evaluation
+        if mode.is_training and not _knows_mode(networks.net):  # equals evaluation mode
             checks.append(replace(checks[0], name=mode.name))
             continue
-        if checks:  # with other statistics nearly everything comes out differently
+        if checks:  # other statistics change nearly every value: cached calls are useless
             memory = Memory()
         pieces = {
             name: cut(value, [piece for piece in slices if piece.tensor == name])
@@ -177,7 +177,7 @@ def _checks(
         except (RuntimeError, InputError):
             if mode.spare is None:
                 raise
-            mode, memory = mode._replace(fed=mode.spare), Memory()  # sizes stand in the graph
+            mode, memory = mode._replace(fed=mode.spare), Memory()  # the graph holds sizes as literals
             got = _answers(small, mode, memory, pieces, remember=True)
             wanted = _answers(zeroed, mode, memory, mode.statistics)
         found: float | None = None
@@ -193,13 +193,13 @@ def _checks(
 
 
 def _with(networks: Networks, back: Return, zeroed: Program) -> Program:
-    """The full network with `back` back in it."""
+    """Return the full network with `back` restored."""
     silent = [name for name in networks.silent if name in back.still]
     return Program(networks.lively, {**networks.drawn, **back.still}, silent, zeroed)
 
 
 def _knows_mode(net: nn.Module) -> bool:
-    """Whether anything but random numbers differs between training and evaluation."""
+    """Return whether training and evaluation mode differ in more than random numbers."""
     return any(
         isinstance(module, _NormBase | BatchNormCall)
         or (isinstance(module, OutputForm) and module.train_form is not module.eval_form)
@@ -216,9 +216,9 @@ def _answers(
     *,
     remember: bool = False,
 ) -> list[Any]:
-    """Outputs of a network in one mode."""
-    with borrowed(program.net), _full_precision():
-        for module in program.modules():  # what drops at random stays in evaluation mode
+    """Return the outputs of a network in one mode."""
+    with preserve_state(program.net), _full_precision():
+        for module in program.modules():  # dropout and similar modules stay in evaluation mode
             is_kept = isinstance(module, _NormBase | BatchNormCall | OutputForm | fx.GraphModule)
             module.training = mode.is_training and is_kept
         for name, buffer in program.net.named_buffers() if statistics else ():
@@ -229,7 +229,7 @@ def _answers(
 
 @contextmanager
 def _full_precision() -> Iterator[None]:
-    """Switch TensorFloat-32 off: its rounding would feign errors."""
+    """Disable TensorFloat-32 within the context: its rounding would look like errors."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     try:
@@ -239,9 +239,9 @@ def _full_precision() -> Iterator[None]:
 
 
 def _distance(name: str, wanted: Sequence[Any], got: Sequence[Any]) -> float:
-    """Largest difference over all outputs, each relative to its own largest value."""
+    """Return the largest difference over all outputs, each relative to its own largest value."""
     if len(wanted) != len(got):
-        raise ConstructionError(f"{name}: {len(wanted)} outputs were expected, {len(got)} came")
+        raise ConstructionError(f"{name}: expected {len(wanted)} outputs, got {len(got)}")
     return max((_relative(name, w, g) for w, g in zip(wanted, got, strict=True)), default=0.0)
 
 
@@ -250,14 +250,14 @@ def _relative(name: str, wanted: Any, got: Any) -> float:
         return 0.0
     if wanted.shape != got.shape:
         raise ConstructionError(
-            f"{name}: an output of shape {tuple(wanted.shape)} was expected, {tuple(got.shape)} came"
+            f"{name}: expected an output of shape {tuple(wanted.shape)}, got {tuple(got.shape)}"
         )
     if not wanted.numel():
         return 0.0
     scale = float(wanted.abs().max())
     if not isfinite(scale):
         raise ConstructionError(
-            f"{name}: the full network's own output is not finite for random inputs; pass `inputs=`"
+            f"{name}: the output of the full network is not finite for random inputs; pass `inputs=`"
         )
     wide = torch.complex128 if wanted.is_complex() else torch.float64
     difference = float((wanted.to(wide) - got.to(wide)).abs().max())

@@ -1,4 +1,4 @@
-"""What the networks of a parity check are fed, and in which state they are compared."""
+"""Inputs and states in which the networks of a parity check are compared."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ from nasviz.subnet.zero import named_tensors
 __all__ = ["MUCH_WORK", "Probe", "probes"]
 
 MUCH_WORK = 2 * 10**9
-"""Multiply-accumulates of one example that take some fifty milliseconds on one core."""
+"""Multiply-accumulates of one example above which checks are cheaper (some 50 ms on one core)."""
 _FEW = 8
-"""Batch statistics are taken over so many numbers at least, where the batch has a say in it."""
+"""Least number of values for batch statistics, as far as the batch size can provide it."""
 _LARGE_SIDE = 64
-"""Images of at least this height and width may be halved."""
+"""Least height and width of images that may be halved."""
 
 
 class Probe(NamedTuple):
-    """In which state networks are compared, and for which arguments."""
+    """State and inputs of one comparison."""
 
     name: str
     fed: tuple[Any, ...]
     is_training: bool = False
     statistics: Mapping[str, Tensor] = MappingProxyType({})
     spare: tuple[Any, ...] | None = None
-    """Arguments in full size, for a network that takes no smaller ones."""
+    """Inputs of full size, for networks that do not accept smaller ones."""
 
 
 def probes(
     full: fx.GraphModule, trace: TraceGraph, *, inputs: Any = None, seed: int = 0, thorough: bool = False
 ) -> list[Probe]:
-    """The checks to be made, and what they feed.
+    """Return the checks with their inputs.
 
-    The first takes what the network was traced with, or `inputs`. In a network of much work the others feed
-    images of half the height and width, unless `thorough`.
+    The first uses the traced shapes, or `inputs`. For a network of many MACs the others use images of half
+    the height and width, unless `thorough`.
     """
     statistics = _random_statistics(full, seed)
     if inputs is not None:
@@ -67,7 +67,7 @@ def _drawn(full: fx.GraphModule, trace: TraceGraph, batch: int, seed: int, *, sh
 
 
 def _halved(item: Input) -> Input:
-    """An image of half the height and width, where it is one and large."""
+    """Return an image input of half the height and width if it is large, else `item`."""
     batch, *sizes = item.shape or (0,)
     if len(sizes) != 3 or batch >= 0 or min(sizes[1:]) < _LARGE_SIDE:
         return item
@@ -75,7 +75,7 @@ def _halved(item: Input) -> Input:
 
 
 def _batches(net: fx.GraphModule, trace: TraceGraph) -> tuple[int, int]:
-    """Samples to feed in evaluation and in training: one, or two where one would be a case of its own."""
+    """Return the batch sizes for evaluation and training: one, or two where one is a special case."""
     squeezes = {vertex.id for vertex in trace if vertex.operator == "squeeze"}
     if any(_may_squeeze_batch(node, trace) for node in net.graph.nodes if node.name in squeezes):
         return 2, 2
@@ -84,14 +84,14 @@ def _batches(net: fx.GraphModule, trace: TraceGraph) -> tuple[int, int]:
 
 
 def _may_squeeze_batch(node: fx.Node, trace: TraceGraph) -> bool:
-    """Whether the batch would go where it is one: no axis is named, or it is one that stayed for a batch."""
+    """Return whether the batch axis is squeezed if it is one: no axis given, or one that was kept."""
     vertex = trace[node.name]
     names_axis = len(node.args) + len(node.kwargs) > 1
     return not names_axis or len(trace.shapes[vertex.inputs[0]]) == len(vertex.shape)
 
 
 def _random_statistics(net: nn.Module, seed: int) -> dict[str, Tensor]:
-    """Running statistics by name: means moved by some half a deviation, variances scaled by 0.5 to 1.5."""
+    """Return running statistics by name: means shifted by half a deviation, variances times 0.5 to 1.5."""
     generator = torch.Generator().manual_seed(seed)
     drawn: dict[str, Tensor] = {}
     tensors = named_tensors(net)

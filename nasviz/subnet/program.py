@@ -1,4 +1,4 @@
-"""A network taken apart into its calls, ready to be run several times, some of its tensors replaced."""
+"""A network as a sequence of calls that can be run repeatedly, with some of its tensors replaced."""
 
 from __future__ import annotations
 
@@ -27,38 +27,38 @@ Sizes = dict[Any, dict[str, tuple[torch.Size, torch.dtype]]]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One node of a graph with all that its call needs."""
+    """One node of a graph with everything that its call needs."""
 
     node: fx.Node
     operands: tuple[fx.Node, ...]
     literals: Any
-    """Its arguments with the number of an operand in the place of each node."""
+    """Arguments with the index of an operand in place of each node."""
     module: nn.Module | None
     about: tuple[type[nn.Module], str] | None
-    """Class and settings of the module; `None` where these and its tensors do not say all it does."""
+    """Class and settings of the module; `None` if they and its tensors do not determine what it computes."""
     parameters: tuple[Tensor, ...]
     buffers: tuple[Tensor, ...]
     is_repeatable: bool
     """Whether equal operands give equal results."""
     frees: tuple[fx.Node, ...]
-    """Nodes whose values nobody reads afterwards."""
+    """Nodes whose values are not used afterwards."""
     is_zero: bool = False
-    """Whether it is a linear map of zeros without a bias but zeros: whatever it reads, zeros come out."""
+    """Whether it is a linear map with zero weights and zero or no bias, so that its result is zero."""
     is_shadow: bool = False
-    """Whether only the shape of its value is asked for, since linear maps of zeros alone read it."""
+    """Whether only the shape of its value is needed, since only linear maps with zero weights read it."""
 
 
 class Program:
-    """The calls of a network in order.
+    """Calls of a network in order.
 
-    Modules and tensors are those of the network, all but what is replaced: modules that hold a replaced
-    tensor are copied. So two programs of one network share nearly everything.
+    Modules and tensors are those of the network, except for replaced tensors: modules that hold one are
+    copied. So two programs of one network share nearly everything.
 
     Args:
-        net: The network; it must not change its graph or settings while the program is in use.
-        fresh: Tensors to take in the place of those of these names, and of all that are tied to them.
-        silent: Parameters that are known to be zero.
-        like: A program of this network, or of a copy of it: what is known of the graph is taken from there.
+        net: Network; its graph and settings must not change while the program is in use.
+        fresh: Replacements of tensors by name; tied tensors are replaced too.
+        silent: Names of parameters that are known to be zero.
+        like: Program of this network or of a copy of it, to reuse what is known of the graph.
     """
 
     def __init__(
@@ -78,36 +78,36 @@ class Program:
         self._replaced = {id(tensors[name]) for name in fresh}
         self._modules: dict[str, nn.Module] = {}
         self._plain: list[Step] = []
-        """The steps of the network itself."""
+        """Steps of the network itself."""
         if self.is_functional:
             self._plain = like._plain if like is not None and like.net is net else list(_plain_steps(net))
         self.steps = list(self._steps(frozenset(silent)))
 
     def modules(self) -> Iterator[nn.Module]:
-        """All modules of the network, and the copies."""
+        """Yield all modules of the network, and the copies."""
         yield from self.net.modules()
         yield from self._modules.values()
 
     def attribute(self, node: fx.Node) -> Any:
-        """What a `get_attr` node reads."""
+        """Return the value that a `get_attr` node reads."""
         value: Any = self.net
         for part in str(node.target).split("."):
             value = getattr(value, part)
         return self._memo.get(id(value), value) if id(value) in self._replaced else value
 
     def sizes_for(self, inputs: Sequence[Any]) -> dict[str, tuple[torch.Size, torch.dtype]]:
-        """What is known so far of linear maps of zeros when the network reads inputs of these shapes."""
+        """Return the known result sizes of zero linear maps for inputs of these shapes."""
         leaves = pytree.tree_leaves(list(inputs))
         key = tuple((leaf.shape, leaf.dtype) if isinstance(leaf, Tensor) else None for leaf in leaves)
         return self._sizes.setdefault(key, {})
 
     def without_shadows(self) -> Program:
-        """The same, all values computed."""
+        """Compute all values from now on, and return the program."""
         self.steps = [replace(step, is_shadow=False) for step in self.steps]
         return self
 
     def _steps(self, silent: frozenset[str]) -> Iterator[Step]:
-        """The plain steps, with what is replaced and what is known to be zero."""
+        """Yield the plain steps, with replaced modules and known zeros."""
         zero = {step.node for step in self._plain if silent and _is_zero(step, silent)}
         shadows = _only_read_by(zero, [step.node for step in self._plain]) if zero else set()
         for step in self._plain:
@@ -120,7 +120,7 @@ class Program:
             yield step
 
     def _own(self, step: Step) -> nn.Module | None:
-        """The module that is called, or a copy that holds the tensors which replace its own."""
+        """Return the called module, or a copy that holds the replacements of its tensors."""
         if step.module is None or self._replaced.isdisjoint(map(id, step.parameters)):
             return step.module
         path = str(step.node.target)
@@ -130,7 +130,7 @@ class Program:
 
 
 def _plain_steps(net: fx.GraphModule) -> Iterator[Step]:
-    """The calls of a network as it is."""
+    """Yield the calls of a network without replacements."""
     nodes = list(net.graph.nodes)
     last = {operand: node for node in nodes for operand in node.all_input_nodes}
     frees: dict[fx.Node, list[fx.Node]] = {}
@@ -154,7 +154,7 @@ def _plain_steps(net: fx.GraphModule) -> Iterator[Step]:
 
 
 def _is_zero(step: Step, silent: frozenset[str]) -> bool:
-    """Whether a call is a linear map of which all is known to be zero."""
+    """Return whether a call is a linear map with only zero parameters."""
     module = step.module
     if not isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) or module._modules:
         return False
@@ -164,7 +164,7 @@ def _is_zero(step: Step, silent: frozenset[str]) -> bool:
 
 
 def _only_read_by(zero: set[fx.Node], nodes: Sequence[fx.Node]) -> set[fx.Node]:
-    """Calls whose values go into `zero` and nowhere else."""
+    """Return the calls whose values go into `zero` and nowhere else."""
     found: set[fx.Node] = set()
     for node in reversed(nodes):
         is_call = node.op in ("call_function", "call_module") and node not in zero
@@ -174,7 +174,7 @@ def _only_read_by(zero: set[fx.Node], nodes: Sequence[fx.Node]) -> set[fx.Node]:
 
 
 def _tensors_of(module: nn.Module | None, table: str) -> tuple[Tensor, ...]:
-    """Parameters or buffers, quicker than torch lists them: most modules that are called have no parts."""
+    """Return parameters or buffers; faster than torch's own listing for the usual module without children."""
     if module is None:
         return ()
     own = (t for t in getattr(module, table).values() if t is not None)
@@ -189,7 +189,7 @@ def _about(module: nn.Module) -> tuple[type[nn.Module], str] | None:
 
 
 def _is_functional(net: fx.GraphModule) -> bool:
-    """Whether no call writes to a value that was computed before."""
+    """Return whether no call writes to a computed value."""
     if any(getattr(module, "inplace", False) for module in net.modules()):
         return False
     return all(

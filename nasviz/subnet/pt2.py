@@ -1,7 +1,7 @@
-"""Export a network by `torch.export` as a .pt2 file and read it back: it must compute what the network does.
+"""Export of a network by `torch.export` to a .pt2 file, verified by reading the file back.
 
-The file holds the graph as JSON and the weights as they lie in memory, and no example inputs. Only what was
-written here is read back, never the file of a stranger: a .pt2 may hold pickles.
+The file holds the graph as JSON, the raw weights, and no example inputs. Only files written here are read
+back, never files from elsewhere: a .pt2 file may contain pickles.
 """
 
 from __future__ import annotations
@@ -19,43 +19,43 @@ from nasviz.errors import ExportError, require_type
 from nasviz.guarded_files import replace_file
 from nasviz.subnet.construct import Subnetwork
 from nasviz.subnet.reading_back import batch_axes, fed, largest_difference, longer, tensors, tolerance
-from nasviz.trace.state import borrowed, require_module
+from nasviz.trace.state import preserve_state, require_module
 
 __all__ = ["Pt2Export", "export_pt2"]
 
 
 @dataclass(frozen=True, slots=True)
 class Pt2Export:
-    """A .pt2 file that was read back."""
+    """A verified .pt2 file."""
 
     path: Path
     max_relative_error: float
-    """The program in the file against the network, over the largest value of each output: the worst."""
+    """Largest difference of the program in the file from the network, over the largest value of an output."""
     size_bytes: int
 
 
 def export_pt2(net: Subnetwork | nn.Module, path: str | Path, *, inputs: Any = None) -> Pt2Export:
-    """Write a network to `path` by `torch.export`, in evaluation mode and for any batch size; read it back.
+    """Write a network to `path` by `torch.export`, in evaluation mode for any batch size, and verify it.
 
-    `torch.export.load(path).module()` gives the network; it needs torch alone.
+    `torch.export.load(path).module()` returns the network; it needs torch only.
 
     Args:
-        net: A sub-network, a traced or loaded network, or any module; it is left as it was.
-        path: Of the file, whose name must end in .pt2; on failure nothing is left there.
-        inputs: A tensor, a tuple of arguments or a dict of keyword arguments. May be left out for networks
-            that know what they were traced with.
+        net: A sub-network, a traced or loaded network, or any module; it is not modified.
+        path: Path of the file, which must end in .pt2; on failure no new file is left.
+        inputs: A tensor, a tuple of arguments or a dict of keyword arguments. Optional for networks that know
+            their traced inputs.
 
     Raises:
-        ExportError: The network cannot be exported, or the file does not read back as the network.
-        StorageError: The disk is full, or this user may not write there; an old file is still there.
+        ExportError: The network cannot be exported, or the file does not compute the same.
+        StorageError: The disk is full, or the folder is not writable; an old file is kept.
     """
     module = net.module if isinstance(net, Subnetwork) else net
     require_module("net", module)
-    require_type("path", path, (str, Path), "the path of a file", "give text or a pathlib.Path")
+    require_type("path", path, (str, Path), "the path of a file", "pass a str or a pathlib.Path")
     path = Path(path)
     if path.suffix != ".pt2":
-        raise ExportError(f"{path.name} was asked for, but torch wants a name that ends in .pt2")
-    with borrowed(module), torch.no_grad(), warnings.catch_warnings():
+        raise ExportError(f"{path.name} cannot be written: torch.export requires a name that ends in .pt2")
+    with preserve_state(module), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module.eval()
         given, is_batched = fed(module, inputs)
@@ -68,7 +68,7 @@ def export_pt2(net: Subnetwork | nn.Module, path: str | Path, *, inputs: Any = N
         )
         if not error <= tolerance(given):
             raise ExportError(
-                f"the .pt2 file computes something else than the network: relative difference {error:.2e}"
+                f"the .pt2 file does not compute what the network computes: relative difference {error:.2e}"
             )
     replace_file(path, content)
     return Pt2Export(path, error, len(content))
@@ -81,7 +81,7 @@ def _written(module: nn.Module, given: tuple[Any, ...], is_batched: bool) -> byt
         program.example_inputs = None
         content = io.BytesIO()
         torch.export.save(program, content)
-    except Exception as error:  # torch.export raises whatever it likes
+    except Exception as error:  # torch.export may raise anything
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ExportError(f"torch.export cannot export {type(module).__name__}: {reason}") from error
     return content.getvalue()

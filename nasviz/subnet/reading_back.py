@@ -1,4 +1,4 @@
-"""What exports share that are read back: arguments for two sizes of a batch, and how far two answers are."""
+"""Verification of exported files: arguments for two batch sizes, and the distance of two outputs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["batch_axes", "fed", "largest_difference", "longer", "tensors", "tole
 
 
 def fed(module: nn.Module, inputs: Any) -> tuple[tuple[Any, ...], bool]:
-    """Arguments with a batch of two or more, and whether the batch may have any size.
+    """Return arguments with a batch of two or more, and whether the batch may have any size.
 
     Raises:
-        ExportError: None are given, and the network does not know its own.
+        ExportError: `inputs` is left out, and the network does not know its own.
     """
     if inputs is not None:
         given = arguments(module, inputs)
@@ -34,12 +34,12 @@ def fed(module: nn.Module, inputs: Any) -> tuple[tuple[Any, ...], bool]:
 
 
 def tensors(values: Any) -> list[Tensor]:
-    """The tensors in nested values, in order."""
+    """Return the tensors in nested values, in order."""
     return [leaf for leaf in pytree.tree_leaves(values) if isinstance(leaf, Tensor)]
 
 
 def longer(given: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The arguments with one sample more."""
+    """Return the arguments with one more sample."""
     more: tuple[Any, ...] = pytree.tree_map(
         lambda leaf: torch.cat([leaf, leaf[:1]]) if _follows_batch(leaf, given) else leaf, given
     )
@@ -47,7 +47,7 @@ def longer(given: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def batch_axes(given: tuple[Any, ...], *, is_batched: bool) -> Any:
-    """For every argument the axes whose size is left open, as `torch.export` takes them."""
+    """Return the dynamic axes of every argument, in the form that `torch.export` expects."""
     batch = torch.export.Dim("batch", min=1)
     return pytree.tree_map(
         lambda leaf: {0: batch} if is_batched and _follows_batch(leaf, given) else None, given
@@ -55,17 +55,17 @@ def batch_axes(given: tuple[Any, ...], *, is_batched: bool) -> Any:
 
 
 def tolerance(given: tuple[Any, ...]) -> float:
-    """Relative difference up to which another program counts as computing the same."""
+    """Return the relative difference up to which another program counts as equal."""
     is_double = any(tensor.dtype == torch.float64 for tensor in tensors(given))
     is_half = any(tensor.dtype in (torch.float16, torch.bfloat16) for tensor in tensors(given))
     return 1e-9 if is_double else 0.05 if is_half else 1e-3
 
 
 def largest_difference(wanted: Sequence[Tensor], got: Sequence[Tensor], what: str) -> float:
-    """How far two answers are, relative to the largest value of each tensor.
+    """Return the largest difference of two outputs, relative to the largest value of each tensor.
 
     Raises:
-        ExportError: The shapes differ; `what` says whose these are.
+        ExportError: The shapes differ; `what` names the owner of `got`.
     """
     if [t.shape for t in wanted] != [t.shape for t in got]:
         raise ExportError(

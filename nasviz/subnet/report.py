@@ -1,4 +1,4 @@
-"""Report of a construction: what was done, what was saved, and how exact the sub-network is."""
+"""Report of a construction: its changes, its savings, and the measured exactness of the sub-network."""
 
 from __future__ import annotations
 
@@ -17,65 +17,65 @@ __all__ = ["Report", "report", "size_of"]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a construction did, and its measured exactness."""
+    """Changes of a construction, and its measured exactness."""
 
     max_relative_error: float
-    """Zeroed full network against sub-network: the worst of all checks."""
+    """Largest error of the sub-network against the zeroed full network, over all checks."""
     effect: float
-    """Full network against zeroed full network, the largest of all checks: how much the removal matters.
+    """Largest difference of the zeroed from the full network, over all checks: how much the removal matters.
 
-    Where training had made the groups zero already, weights are drawn for them to measure this."""
+    If training has already zeroed the groups, they get random weights to measure this."""
     effect_of: tuple[int, ...]
-    """Structures that came back to measure the effect: one in a large network; empty: all that went."""
+    """Structures restored to measure the effect (one in a large network); empty: all that were removed."""
     params_before: int
     params_after: int
     macs_before: int
     macs_after: int
     bytes_before: int
     bytes_after: int
-    """Of all tensors: what a file of weights holds."""
+    """Size of all parameters and buffers, as in a file of weights."""
     selected: tuple[int, ...]
     orphaned: tuple[int, ...]
-    """Removal structures that went because all their inputs went."""
+    """Removal structures that were removed because all their inputs were."""
     gates: tuple[int, ...]
     """Gates that were replaced by their value at zero."""
     scaled: Mapping[str, float]
-    """For each product that lost its gate: the number that stands for it."""
+    """Factor that replaces the gate of each product that lost it."""
     erased: Mapping[str, str]
     """Erased vertices, and why: `selected`, `orphaned`, `gate` or `dead end`."""
     sliced: Mapping[str, tuple[int, ...]]
-    """New shape of every parameter and buffer that lost rows."""
+    """New shape of every sliced parameter and buffer."""
     channels: tuple[int, ...]
-    """Channel groups that were cut."""
+    """Channel groups that were removed."""
     widths: Mapping[str, tuple[int, int]]
-    """For each operator that makes fewer channels: how many before and after."""
+    """Number of channels before and after, for each operator that was narrowed."""
     materialised: tuple[str, ...]
-    """Vertices and outputs that get zeros written back, for want of a slicing rule."""
+    """Vertices and outputs that get zeros written back, for lack of a slicing rule."""
     folded: Mapping[str, int]
-    """Linear maps and convolutions whose bias took in channels that are constant, and how many."""
+    """Linear maps and convolutions with constant channels folded into their bias, and how many."""
     gathered: tuple[str, ...]
-    """Vertices that pick their live channels from an earlier value, such as behind a channel shuffle."""
+    """Vertices that gather their remaining channels from an earlier value, as after a channel shuffle."""
     bypassed: tuple[str, ...]
     """Joints that were left with one operand."""
     lost_outputs: tuple[str, ...]
-    """Optional outputs that are gone."""
+    """Optional outputs that were lost."""
     checks: tuple[Check, ...]
     notes: tuple[str, ...] = ()
-    """What the caller should know: that nothing was zero, or that what went was not."""
+    """Notes for the caller: nothing was zero, or the removed parameters were not."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, ready for `json.dumps`."""
+        """Return plain data, ready for `json.dumps`."""
         return asdict(self)
 
 
 def size_of(net: nn.Module) -> int:
-    """Bytes of all parameters and buffers, tied ones counted once."""
+    """Return the bytes of all parameters and buffers, tied ones counted once."""
     tensors = {id(t): t for t in (*net.parameters(), *net.buffers())}
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
 
 def report(plan: ConstructionPlan, checks: tuple[Check, ...], full: nn.Module, small: nn.Module) -> Report:
-    """Put a plan and its measured checks together, with the sizes of both networks."""
+    """Combine a plan and its measured checks with the sizes of both networks."""
     shapes = {name: tuple(tensor.shape) for name, tensor in named_tensors(small).items()}
     effect, effect_of = max((c.effect, c.effect_of) for c in checks if c.effect is not None)
     return Report(

@@ -1,7 +1,7 @@
-"""Write zeros back where a reader has no slicing rule: exact for every operator, but nothing is saved there.
+"""Zeros written back for readers without a slicing rule: exact for every operator, without savings there.
 
-A narrowed value is widened by one slice of zeros, or of each constant, from which every missing index is
-taken: two functional operators, whatever the batch, and all readers share them.
+A narrowed value is padded by one slice of zeros, or of each constant, and every missing index selects that
+slice: two functional operators for any batch, shared by all readers.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ aten = torch.ops.aten
 
 
 def insert_fills_(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) -> None:
-    """Give every reader that a plan names the full width of what it reads, in place.
+    """Widen the input of every reader that a plan names, in place.
 
-    To be done before joints are bypassed: a fill reads the joint, whoever stands for it later.
+    Call this before joints are bypassed: a fill reads the joint, whichever node replaces it later.
     """
     nodes = {node.name: node for node in net.graph.nodes}
     outputs = {o.id for o in trace.outputs}
@@ -54,7 +54,7 @@ def _widen(net: fx.GraphModule, source: fx.Node, fill: Fill, rank: int, device: 
 
 
 def _index(fill: Fill, device: torch.device) -> Tensor:
-    """For each index of the full axis: its place among the live ones, or that of its number behind them."""
+    """Return, for each index of the full axis, its index among the kept ones or that of its constant."""
     values = fill.values or (0.0,) * len(fill.rows)
     num_live = fill.size - len(fill.rows)
     behind = {value: num_live + place for place, value in enumerate(dict.fromkeys(values))}

@@ -1,4 +1,4 @@
-"""Simplify a graph: delete what no output needs, and the modules and tensors that nothing reads."""
+"""Clean-up of a graph: delete unused nodes, modules and tensors."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ aten = torch.ops.aten
 def allow_any_layout_(graph: fx.Graph) -> None:
     """Turn every `view` into a `reshape`, in place.
 
-    A joint returns a contiguous tensor; the operand that stands for it may be a piece of another one, of
-    which only `reshape` can change the shape.
+    A joint returns a contiguous tensor, but the operand that replaces it may be a non-contiguous slice, on
+    which `view` fails.
     """
     for node in graph.find_nodes(op="call_function", target=aten.view.default):
         node.target = aten.reshape.default
@@ -23,13 +23,13 @@ def allow_any_layout_(graph: fx.Graph) -> None:
 def delete_dead_code_(graph: fx.Graph) -> None:
     """Delete every node that no output needs, in place; the network keeps all its arguments.
 
-    Operators that draw random numbers (dropout, attention) go as well: nothing reads what they draw.
+    Unused random operators (dropout, attention), which torch.fx treats as impure, are deleted too.
     """
     graph.eliminate_dead_code(is_impure_node=lambda node: node.op in ("placeholder", "output"))
 
 
 def without_unused_modules(net: fx.GraphModule) -> fx.GraphModule:
-    """A network of the same graph that holds only the modules and tensors which the graph reads."""
+    """Return a network of the same graph with only the modules and tensors that the graph reads."""
     made = fx.GraphModule(net, net.graph, class_name=type(net).__name__)
     modes = {path: module.training for path, module in net.named_modules(remove_duplicate=False)}
     for path, module in made.named_modules(remove_duplicate=False):

@@ -1,4 +1,4 @@
-"""Slice tensors: cut rows from parameters and buffers, and tell their modules the new sizes."""
+"""Slicing of parameters and buffers, and the matching attributes of modules and literals of calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["cut", "cut_tensors_", "retype_"]
 
 
 def cut(tensor: Tensor, slices: Iterable[Slice]) -> Tensor:
-    """`tensor` without the rows of `slices`, which are in indices of `tensor`.
+    """Return `tensor` without the rows of `slices`, which are indices of `tensor`.
 
     Examples:
         >>> cut(torch.arange(6).view(2, 3), [Slice("weight", 1, (0, 2), "conv")])
@@ -61,26 +61,26 @@ def retype_(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) -> N
                 given = (*node.args, *(0, 0, None, None)[len(node.args) :])
                 node.args = (*given[:place], value, *given[place + 1 :])
             elif node.op != "call_module":
-                raise ConstructionError(f"{vertex.name} is no module, so it has no {attribute}")
+                raise ConstructionError(f"{vertex.name} is not a module, so it has no attribute {attribute}")
             elif hasattr(module := net.get_submodule(str(node.target)), attribute):
                 setattr(module, attribute, value)
 
 
 def _cut_apart(node: fx.Node, vertex: Vertex, lengths: list[int]) -> None:
-    """Let a `chunk` or `split` hand out pieces of these lengths."""
+    """Make a `chunk` or `split` return pieces of these lengths."""
     if node.kwargs.keys() - {"dim"}:
-        raise ConstructionError(f"{node.name} takes the settings {', '.join(node.kwargs)}, not only an axis")
+        raise ConstructionError(f"{node.name} takes {', '.join(node.kwargs)}; only dim is supported")
     node.target = torch.ops.aten.split_with_sizes.default
     node.args, node.kwargs = (node.args[0], lengths, vertex.attributes["dim"]), {}
 
 
 def _resize(node: fx.Node, vertex: Vertex, axis: int, size: int) -> None:
-    """Put `size` in the place of a literal of a `view`, `reshape` or `unflatten`."""
+    """Replace a size literal of a `view`, `reshape` or `unflatten`."""
     place: Any = 1
     if vertex.operator == "unflatten":
         place, dim = 2, node.args[1]
         axis -= dim % (len(vertex.shape) - len(node.args[2]) + 1)  # type: ignore[operator, arg-type]
     sizes: Any = node.args[place]
     if not 0 <= axis < len(sizes):
-        raise ConstructionError(f"{node.name} has the sizes {sizes}, so none for axis {axis}")
+        raise ConstructionError(f"{node.name} has the sizes {sizes}, none of them for axis {axis}")
     node.args = (*node.args[:place], [*sizes[:axis], size, *sizes[axis + 1 :]], *node.args[place + 1 :])

@@ -1,7 +1,7 @@
-"""A network as Python source for people: torch only, no nasviz, the same for the same network.
+"""A network as readable, deterministic Python source that needs torch only.
 
-The source has a class with the modules under their paths, a `forward` with one line for every vertex, and a
-function that reads `weights.safetensors` from beside the file.
+The source has a class with the modules under their paths, a `forward` with one line per vertex, and a
+function that reads `weights.safetensors` next to the file.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from nasviz.trace.leaves import BatchNormCall, OutputForm, Position, ScaledDotPr
 __all__ = ["source_of"]
 
 _INLINE = (OutputForm, ScaledDotProductAttention, BatchNormCall)
-"""Leaves that are written out where they are called."""
+"""Leaves that are written as code where they are called."""
 
 _PER_AXIS = ("kernel_size", "stride", "padding", "dilation", "output_padding")
 
 
 def source_of(net: fx.GraphModule) -> str:
-    """Python source of `net`."""
+    """Return the Python source of `net`."""
     modules = {
         str(node.target): net.get_submodule(str(node.target))
         for node in net.graph.nodes
@@ -66,7 +66,7 @@ def source_of(net: fx.GraphModule) -> str:
 
 
 def _checks(net: fx.GraphModule, taken: Mapping[str, Any] | None) -> list[str]:
-    """Lines that refuse inputs of other shapes than the network was made for."""
+    """Return lines that check the shapes of the inputs."""
     if not taken:
         return []
     nodes = [node for node in net.graph.find_nodes(op="placeholder") if str(node.target) in taken]
@@ -77,11 +77,11 @@ def _checks(net: fx.GraphModule, taken: Mapping[str, Any] | None) -> list[str]:
 
 
 def _head(imported: Iterable[Import]) -> str:
-    """The first lines, with what is imported from other packages, and that it is."""
+    """Return the first lines, including imports from other packages and a note on them."""
     found = {item.path: item for item in imported}
     if not found:
         return HEAD
-    words = f"It also imports {', '.join(found)}, which no rule could write down."
+    words = f"It also imports {', '.join(found)}, for which there is no rule."
     lines = "".join(f"import {name}\n" for name in dict.fromkeys(item.module for item in found.values()))
     head = HEAD.replace("It needs torch only;", f"It needs torch. {words}\n\n", 1)
     return head.replace("import torch\n", f"import torch\n{lines}", 1)
@@ -104,7 +104,7 @@ def _named_tuples(modules: Mapping[str, nn.Module]) -> list[Any]:
 
 
 def _constructor(net: fx.GraphModule, modules: Mapping[str, nn.Module]) -> list[str]:
-    """Lines that put modules, free tensors and second names into their places."""
+    """Return lines that create modules, free tensors and aliases."""
     lines = []
     paths: dict[int, str] = {}
     for path, module in modules.items():
@@ -128,7 +128,7 @@ def _constructor(net: fx.GraphModule, modules: Mapping[str, nn.Module]) -> list[
 
 
 def _made(module: nn.Module) -> str:
-    """The constructor call: what has no default by position, the rest only where it is not the default."""
+    """Return the constructor call: required arguments by position, others only if not the default."""
     if not has_rule(module):
         imported = import_of(module)
         words = ", ".join(f"{key}={literal(value)}" for key, value in imported.settings.items())
@@ -146,7 +146,7 @@ def _made(module: nn.Module) -> str:
 
 
 def _short(key: str, value: Any) -> Any:
-    """One number for a setting of a convolution that is the same along all axes."""
+    """Return one number for a setting of a convolution that is equal along all axes."""
     is_even = key in _PER_AXIS and isinstance(value, tuple) and len(set(value)) == 1
     return value[0] if is_even else value
 
@@ -180,7 +180,7 @@ def _value(node: fx.Node) -> str:
 
 
 def _place(path: str, *, is_module: bool = False) -> str:
-    """`self.stem.conv`, or a look-up by path where a part of it is no name of Python's."""
+    """Return `self.stem.conv`, or a look-up by path if a part is not an identifier."""
     if all(part.isidentifier() and not iskeyword(part) for part in path.split(".")):
         return f"self.{path}"
     if is_module:
@@ -206,7 +206,7 @@ def _leaf(node: fx.Node, module: nn.Module) -> list[str]:
 
 
 def _returned(form: Any, tensors: tuple[Any, ...]) -> str:
-    """The form of an output, with the names of tensors in it."""
+    """Return the source of an output with its tensors by name."""
     if isinstance(form, Position):
         return literal(tensors[form.index])
     if hasattr(form, "_fields"):

@@ -1,7 +1,7 @@
 """Stochastic depth (Huang et al., 2016) as a leaf of loaded networks.
 
-It draws the same random numbers as `torchvision.ops.StochasticDepth` and as the `DropPath` of timm, which it
-stands for in files.
+It draws the same random numbers as `torchvision.ops.StochasticDepth` and the `DropPath` of timm, which it
+replaces in files.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["StochasticDepth"]
 
 
 class StochasticDepth(nn.Module):
-    """Drop a branch in training mode, for each sample by itself (`row`) or for the whole batch (`batch`).
+    """Drop a branch in training mode, per sample (`row`) or for the whole batch (`batch`).
 
     Examples:
         >>> StochasticDepth(0.5, "row").eval()(torch.ones(2))
@@ -27,7 +27,7 @@ class StochasticDepth(nn.Module):
         self.p, self.mode, self.scale = float(p), mode, bool(scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`x` with samples at zero, the others scaled up in turn."""
+        """Return `x` with some samples at zero and the others rescaled."""
         if not self.training or self.p == 0:
             return x
         survival = 1 - self.p
@@ -38,5 +38,5 @@ class StochasticDepth(nn.Module):
         return x * noise
 
     def extra_repr(self) -> str:
-        """Its settings."""
+        """Return the settings."""
         return f"p={self.p}, mode={self.mode}, scale={self.scale}"

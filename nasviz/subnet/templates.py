@@ -34,9 +34,10 @@ def put(root, path, value):
 
 CHECK = '''\
 def check(name, value, made_for, sizes):
-    """Refuse an input of another shape or kind than this network was made for: its sizes stand in the code.
+    """Check kind and shape of an input, since the code of this network holds sizes as numbers.
 
-    Sizes given as text are free; equal texts stand for equal sizes.
+
+    Sizes given as text are free; equal texts mean equal sizes.
     """
     if torch.jit.is_tracing():
         return
@@ -99,7 +100,7 @@ DTYPES = {
 
 
 def read_weights(path):
-    """Tensors of a safetensors file by name."""
+    """Read the tensors of a safetensors file by name."""
     content = Path(path).read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     header, data = json.loads(content[8 : 8 + length]), bytearray(content[8 + length :])
@@ -115,7 +116,7 @@ def read_weights(path):
 
 
 def load(path=Path(__file__).parent / "weights.safetensors"):
-    """The network with its weights."""
+    """Return the network with its weights."""
     network = Network()
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     for name, value in read_weights(path).items():

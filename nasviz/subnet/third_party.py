@@ -1,7 +1,7 @@
-"""Modules of other people that no rule writes down: Python source imports them by name.
+"""Third-party modules without a rule for data: Python source imports them by name.
 
-A file of data may not name them, for to build one its code has to run. So a network that holds one is saved
-as Python source and weights only, and what the source imports is said.
+A data file must not name them, because building one runs its code. So a network that holds one is saved as
+Python source and weights only, and its imports are listed.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class Import:
 
     @property
     def path(self) -> str:
-        """Where the class lies, in full."""
+        """Return the qualified name of the class."""
         return f"{self.module}.{self.name}"
 
 
 def import_of(module: nn.Module) -> Import:
-    """How a module is made anew from its class, as far as its attributes tell.
+    """Return how to rebuild a module from its class, according to its attributes.
 
-    An argument of the constructor is taken from the attribute of its name; the module that these make must
+    Each argument of the constructor is taken from the attribute of the same name; the rebuilt module must
     have the same plain attributes.
 
     Raises:
@@ -50,7 +50,7 @@ def import_of(module: nn.Module) -> Import:
     kind = type(module)
     words = f"a module of class {kind.__module__}.{kind.__qualname__} has no rule for source, and"
     if kind.__module__ == "__main__" or "." in kind.__qualname__:
-        raise ExportError(f"{words} its class cannot be imported by name: put it at the top of a file")
+        raise ExportError(f"{words} its class cannot be imported by name; define it at the top of a file")
     if any(True for _ in (*module.parameters(), *module.buffers())):
         raise ExportError(f"{words} it holds tensors; export to ONNX instead, or save the state_dict")
     settings: dict[str, Any] = {}
@@ -62,14 +62,14 @@ def import_of(module: nn.Module) -> Import:
             parameter.VAR_POSITIONAL,
             parameter.VAR_KEYWORD,
         ):
-            raise ExportError(f"{words} it does not keep {name}, with which it was made, as an attribute")
+            raise ExportError(f"{words} it does not keep its argument {name} as an attribute")
     if _plain_attributes(kind(**settings)) != _plain_attributes(module):
-        raise ExportError(f"{words} its attributes do not tell how it was made")
+        raise ExportError(f"{words} its attributes do not determine how it was made")
     return Import(kind.__module__, kind.__qualname__, settings)
 
 
 def imports_of(net: fx.GraphModule) -> tuple[str, ...]:
-    """Classes that the source of a network imports: those that no rule writes down.
+    """Return the classes that the source of a network imports, because there is no rule for them.
 
     Raises:
         ExportError: One of them cannot be imported.
@@ -80,7 +80,7 @@ def imports_of(net: fx.GraphModule) -> tuple[str, ...]:
 
 
 def has_rule(module: nn.Module) -> bool:
-    """Whether a module can be written down as data."""
+    """Return whether a module can be written as data."""
     try:
         settings_of(module)
     except ExportError:

@@ -1,7 +1,7 @@
-"""Project the groups of removal structures to zero, and read from the weights which groups are zero.
+"""Projection of the groups of removal structures to zero, and detection of zero groups.
 
-A group holds the own parameters of everything that goes (whole tensors) and the rows of later norms and
-biases that must be zero with it; `SearchSpace.group` names them.
+A group holds the parameters of everything that is removed (whole tensors) and the rows of later norms and
+biases that must be zero with it, as given by `SearchSpace.group`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 
 
 def named_tensors(net: nn.Module) -> dict[str, Tensor]:
-    """All parameters and buffers under every name they have."""
+    """Return all parameters and buffers under all their names."""
     parameters: dict[str, Tensor] = dict(net.named_parameters(remove_duplicate=False))
     return parameters | dict(net.named_buffers(remove_duplicate=False))
 
@@ -46,17 +46,17 @@ def project_to_zero_(
     gates: Iterable[int] = (),
     channels: Iterable[int] = (),
 ) -> None:
-    """Set all that must be zero when `erased` goes to zero, in place: the groups of its closure.
+    """Set the groups of the closure of `erased` to zero, in place.
 
     Args:
-        net: The traced network, or the user's module that it was traced from.
+        net: Traced network, or the user's module that it was traced from.
         space: Its search space.
         erased: Ids of removal structures.
         gates: Ids of gates, which then hold their value at zero.
         channels: Ids of channel groups.
 
     Raises:
-        InvalidSparsityError: The structures or channels may not go together.
+        InvalidSparsityError: The structures or channels cannot be removed together.
         ConstructionError: `net` lacks a parameter of the group.
     """
     require_module("net", net)
@@ -70,9 +70,9 @@ def project_to_zero_(
 
 @torch.no_grad()
 def zero_tensors(net: nn.Module, group: Group) -> dict[str, Tensor]:
-    """What stands in the place of the tensors of `group`, by name, when it is zero.
+    """Return replacements for the tensors of `group`, by name, with the group at zero.
 
-    Whole tensors of zeros are one zero, spread out: nobody may write to them.
+    Whole tensors of zeros are expanded from a single zero, so they must not be written to.
 
     Raises:
         ConstructionError: `net` lacks a parameter of the group.
@@ -85,7 +85,7 @@ def zero_tensors(net: nn.Module, group: Group) -> dict[str, Tensor]:
 
 
 def memo_of(tensors: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[int, Any]:
-    """For `copy.deepcopy`: each of `tensors` stays itself, all but those of the names in `fresh`."""
+    """Return a memo for `copy.deepcopy` that shares `tensors`, except for the replacements in `fresh`."""
     memo: dict[int, Any] = {id(tensor): tensor for tensor in tensors.values()}
     for name, value in fresh.items():
         tensor = tensors[name]
@@ -95,12 +95,12 @@ def memo_of(tensors: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[
 
 
 def shallow_copy(net: fx.GraphModule, fresh: Mapping[str, Tensor] | None = None) -> fx.GraphModule:
-    """A network with modules and a graph of its own that shares its tensors with `net`, all but `fresh`."""
+    """Return a network with its own modules and graph that shares its tensors with `net`, except `fresh`."""
     return copy.deepcopy(net, memo_of(named_tensors(net), fresh or {}))
 
 
 def own_tensors_(net: nn.Module, other: nn.Module) -> None:
-    """Copy the tensors that `net` shares with `other` or spreads out, in place; what is tied stays tied."""
+    """Copy the tensors that `net` shares with `other` or expands, in place; tied tensors stay tied."""
     shared = {id(tensor) for tensor in named_tensors(other).values()}
     memo: dict[int, Any] = {}
     for module in net.modules():
@@ -108,12 +108,13 @@ def own_tensors_(net: nn.Module, other: nn.Module) -> None:
         for table in tables:
             table.update({k: copy.deepcopy(t, memo) for k, t in table.items() if id(t) in shared})
             table.update({k: _dense(t, memo) for k, t in table.items() if t is not None and _is_spread(t)})
+        # RNN modules keep a second list of their weights.
         if isinstance(module, nn.RNNBase):
             module._flat_weights = [getattr(module, name) for name in module._flat_weights_names]
 
 
 def _is_spread(tensor: Tensor) -> bool:
-    """Whether several of its numbers are one in memory."""
+    """Return whether several values share one place in memory, as after `expand`."""
     return tensor.layout == torch.strided and any(
         stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True)
     )
@@ -129,11 +130,11 @@ def _dense(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
 
 
 def _tensors_of(group: Group, net: nn.Module) -> dict[str, Tensor]:
-    """All tensors of `net`, after a check that those of the group are among them."""
+    """Return all tensors of `net`, after a check that those of the group exist."""
     tensors = named_tensors(net)
     if lost := [name for name in (*group.tensors, *(r.tensor for r in group.rows)) if name not in tensors]:
         raise ConstructionError(
-            f"the network has no parameter {lost[0]!r}, which the search space names; "
+            f"the network has no parameter {lost[0]!r}, which the search space contains; "
             "was the space made from another network?"
         )
     return tensors
@@ -155,10 +156,10 @@ def with_lively_group(
     *,
     seed: int = 0,
 ) -> fx.GraphModule:
-    """`net` itself, or a copy with weights drawn for a group that training has already silenced.
+    """Return `net`, or a copy with random weights for a group that training has already zeroed.
 
-    How much outputs move when a group goes to zero tells whether agreement afterwards means anything. A
-    group that is zero already, or switched off, moves nothing: what is zero is drawn anew to measure that.
+    Agreement is meaningful only if the outputs move when the group goes to zero. A group that is already
+    zero, or switched off, moves nothing, so it gets random weights.
     """
     erased, gates = tuple(erased), tuple(gates)
     group, tensors = space.group(erased, gates, channels), named_tensors(net)
@@ -184,9 +185,9 @@ def with_lively_group(
 
 
 def drawn_weights(net: nn.Module, touched: Collection[str], seed: int) -> dict[str, Tensor]:
-    """Random numbers for every weight of zeros that is not in `touched`, by name.
+    """Return random replacements for every zero weight that is not in `touched`, by name.
 
-    A weight multiplies what a network computes; zeros that are added, such as a class token, hide nothing.
+    Only weights multiply what a network computes; zeros that are added, such as a class token, hide nothing.
     """
     generator = torch.Generator().manual_seed(seed)
     return {
@@ -197,7 +198,7 @@ def drawn_weights(net: nn.Module, touched: Collection[str], seed: int) -> dict[s
 
 
 def _drawn(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Random numbers that keep the scale of what a weight of this shape multiplies."""
+    """Return random numbers that preserve the scale of what a weight of this shape multiplies."""
     fan_in = max(1, like[0].numel() if like.dim() > 1 else 1)
     drawn = torch.randn(like.shape, generator=generator, dtype=torch.float32)
     return drawn.mul_(fan_in**-0.5).to(like)
@@ -209,7 +210,7 @@ def _rows_of(tensors: Mapping[str, Tensor], row: Slice) -> Tensor:
 
 
 def _forget_statistics_(net: fx.GraphModule, names: Iterable[str]) -> None:
-    """Norms that saw zeros for long divide by nothing: several in a row would blow drawn weights up."""
+    """Reset norms: tiny variances after training at zero would amplify random weights in every norm."""
     tensors = named_tensors(net)
     for path in {name.rpartition(".")[0] for name in names}:
         for statistic, value in (("running_mean", 0.0), ("running_var", 1.0)):
@@ -218,7 +219,7 @@ def _forget_statistics_(net: fx.GraphModule, names: Iterable[str]) -> None:
 
 
 def _forget_rows_(net: fx.GraphModule, rows: Iterable[Slice]) -> None:
-    """The same for some channels of norms."""
+    """Reset the statistics of some channels of norms."""
     tensors = named_tensors(net)
     for row in rows:
         path = row.tensor.rpartition(".")[0]
@@ -229,7 +230,7 @@ def _forget_rows_(net: fx.GraphModule, rows: Iterable[Slice]) -> None:
 
 @torch.no_grad()
 def zero_structures(net: nn.Module, space: SearchSpace) -> tuple[int, ...]:
-    """Ids of the removable structures whose switch, or whose own parameters all, are exactly zero."""
+    """Return the ids of removable structures whose switch, or all of whose parameters, are exactly zero."""
     tensors = named_tensors(net)
     return tuple(
         s.id
@@ -240,17 +241,16 @@ def zero_structures(net: nn.Module, space: SearchSpace) -> tuple[int, ...]:
 
 
 def _is_zero(tensor: Tensor) -> bool:
-    """Whether all of a tensor is zero; most are not, and show it in their first numbers."""
+    """Return whether a tensor is zero; its first row usually decides, which saves a full pass."""
     return not bool(tensor[:1].any()) and not bool(tensor.any()) if tensor.dim() else not bool(tensor)
 
 
 @torch.no_grad()
 def zero_channels(net: nn.Module, space: SearchSpace, erased: Iterable[int] = ()) -> tuple[int, ...]:
-    """Ids of the channel groups that are exactly zero wherever they are read, outside of structures that go.
+    """Return the ids of channel groups that are exactly zero wherever they are read, outside of `erased`.
 
-    All rows of a group may be zero, or just enough of them: the filter and its bias where no norm follows,
-    scale and shift of the norm behind it. Where an operator would be left without any channel, the first of
-    its groups stays.
+    Either all rows of a group are zero, or just enough of them: the filter and its bias if no norm follows,
+    scale and shift of the norm after it. If an operator would lose all its channels, its first group is kept.
     """
     tensors, channels = named_tensors(net), space.channels
     gone = {v for i in space.closure(erased) for v in space.segments[i].vertices}

@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 
 from nasviz.graph import is_switch_parameter
 from nasviz.trace import TracedNetwork
-from nasviz.trace.calls import dead_code, operator_name
+from nasviz.trace.calls import eliminate_dead_code, operator_name
 from nasviz.trace.network import require_traced
 
 __all__ = ["fold_switches"]
@@ -73,7 +73,7 @@ def fold_switches(net: fx.GraphModule) -> fx.GraphModule:
         gone[node.name] = node.args[0].name
         node.replace_all_uses_with(node.args[0])
         made.graph.erase_node(node)
-    dead_code(made.graph)
+    eliminate_dead_code(made.graph)
     _forget_unused(made)
     made.recompile()
     if isinstance(made, TracedNetwork):

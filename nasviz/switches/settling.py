@@ -16,7 +16,7 @@ from nasviz.graph.space import require_space
 from nasviz.switches.inserting import Switched, assembled, copied
 from nasviz.switches.values import switch_values
 from nasviz.trace import TracedNetwork
-from nasviz.trace.calls import dead_code
+from nasviz.trace.calls import eliminate_dead_code
 from nasviz.trace.network import require_traced
 
 __all__ = ["settle_switches"]
@@ -50,7 +50,7 @@ def settle_switches(net: TracedNetwork, space: SearchSpace) -> Switched:
             annihilates=True,
         )
         _read(graph, nodes[switch.vertex], name)
-    dead_code(graph)
+    eliminate_dead_code(graph)
     old = {switch.parameter for switch in space.switches}
     shapes = {name: shape for name, shape in space.trace.parameter_shapes.items() if name not in old}
     trace = replace(

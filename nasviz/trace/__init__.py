@@ -1,6 +1,6 @@
-"""Trace any network to one graph of operators on its own modules (see `trace`).
+"""Tracing of any network to one graph of operators on its own modules (see `trace`).
 
-`nasviz.trace` is a function to those who call it, whether or not this package was imported before.
+`nasviz.trace` stays callable after this package has been imported.
 """
 
 import sys
@@ -17,7 +17,7 @@ __all__ = ["OutputForm", "Parity", "TracedNetwork", "splice", "trace", "trace_qu
 
 
 class _CallableModule(ModuleType):
-    """The package `nasviz.trace`, which hides the function of the same name once it is imported."""
+    """Make the package `nasviz.trace` callable: importing it hides the function of the same name."""
 
     def __call__(self, model: Any, example_inputs: Any = None) -> TracedNetwork:
         network = trace_quietly(model, example_inputs)

@@ -1,4 +1,4 @@
-"""Literals of a call that rules of slicing and costs need, as plain data."""
+"""Literal arguments of a call that slicing and cost rules need, as plain data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, fx
 from nasviz.graph.trace_graph import Attribute
 from nasviz.trace.calls import arguments, operator_name, value_of
 
-__all__ = ["at_batch_one", "attributes_of", "factor_attributes", "macs_of", "shape_of"]
+__all__ = ["attributes_of", "factor_attributes", "macs_of", "shape_at_batch_one", "shape_of"]
 
 _REDUCTIONS = ("mean", "sum", "amax", "amin", "prod", "var", "std", "linalg_vector_norm", "logsumexp")
 _ON_ONE_AXIS = (
@@ -25,7 +25,10 @@ _LITERALS = (
 
 
 def shape_of(node: fx.Node) -> tuple[int, ...]:
-    """Shape of the value, -1 for what depends on the batch; a list of tensors has that of its operand."""
+    """Return the shape of the value, with -1 for sizes that depend on the batch.
+
+    A list of tensors has the shape of its operand.
+    """
     value = value_of(node)
     if not isinstance(value, Tensor):
         operand = next((n for n in node.all_input_nodes if isinstance(value_of(n), Tensor)), None)
@@ -33,8 +36,8 @@ def shape_of(node: fx.Node) -> tuple[int, ...]:
     return tuple(size if isinstance(size, int) else -1 for size in value.shape)
 
 
-def at_batch_one(node: fx.Node) -> tuple[int, ...]:
-    """Shape of the value for a batch of one."""
+def shape_at_batch_one(node: fx.Node) -> tuple[int, ...]:
+    """Return the shape of the value for a batch of one."""
     value = value_of(node)
     sizes = []
     for size in value.shape if isinstance(value, Tensor) else ():
@@ -46,7 +49,7 @@ def at_batch_one(node: fx.Node) -> tuple[int, ...]:
 
 
 def attributes_of(node: fx.Node) -> dict[str, Attribute]:
-    """Literals of a call by name, axes counted from the front."""
+    """Return the literals of a call by name, with axes counted from the front."""
     name, given = operator_name(node), arguments(node)
     operand = next((n for n in node.all_input_nodes if isinstance(value_of(n), Tensor)), None)
     ndim = len(shape_of(operand)) if operand is not None else 0
@@ -97,7 +100,7 @@ def attributes_of(node: fx.Node) -> dict[str, Attribute]:
 
 
 def factor_attributes(factor: fx.Node) -> dict[str, Attribute]:
-    """What a product's factor, made of parameters alone, is: its shape, or its place in a softmax."""
+    """Return the shape of a factor that is made of parameters alone, or its index in a softmax."""
     if factor.op == "get_attr":
         return {"factor_shape": shape_of(factor)}
     given = arguments(factor) if operator_name(factor) == "select" else {}
@@ -110,19 +113,20 @@ def factor_attributes(factor: fx.Node) -> dict[str, Attribute]:
 
 
 def macs_of(node: fx.Node, weight: fx.Node | None) -> int:
-    """Multiply-accumulates of a convolution or linear map for a batch of one; 0 for everything else."""
+    """Return the multiply-accumulates of a convolution or linear map for a batch of one, else 0."""
     name, given = operator_name(node), arguments(node)
     if weight is None:
         return 0
-    rows = at_batch_one(weight)
+    rows = shape_at_batch_one(weight)
     if name.startswith("conv_transpose"):
-        return prod(at_batch_one(given["input"])) * prod(rows[1:])
+        # Each input value is multiplied by every weight of its input channel.
+        return prod(shape_at_batch_one(given["input"])) * prod(rows[1:])
     if name.startswith("conv"):
-        return prod(at_batch_one(node)) * prod(rows[1:])
+        return prod(shape_at_batch_one(node)) * prod(rows[1:])
     if name == "linear":
-        return prod(at_batch_one(node)) * rows[-1]
+        return prod(shape_at_batch_one(node)) * rows[-1]
     if name in ("addmm", "matmul", "mm"):
-        return prod(at_batch_one(node)) * (rows[-2] if len(rows) > 1 else rows[0])
+        return prod(shape_at_batch_one(node)) * (rows[-2] if len(rows) > 1 else rows[0])
     return 0
 
 
@@ -161,7 +165,7 @@ def _reduction(given: Mapping[str, Any], ndim: int) -> dict[str, Attribute]:
 
 
 def _merged(before: tuple[int, ...], after: tuple[int, ...]) -> dict[str, Attribute]:
-    """`start_dim` and `end_dim` where a reshape only merges neighbouring axes."""
+    """Return `start_dim` and `end_dim` if a reshape only merges neighbouring axes, else nothing."""
     merged = len(before) - len(after)
     if merged < 0:
         return {}

@@ -1,4 +1,4 @@
-"""Read one operator call of an exported graph: its name in the operator table and its arguments by name."""
+"""Access to the operator calls of an exported graph: operator name and arguments by name."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from torch import Tensor, fx
 
 __all__ = [
     "arguments",
-    "dead_code",
+    "eliminate_dead_code",
     "input_dependent",
     "insert_call",
     "is_in_place",
     "is_random",
     "is_tensor",
-    "leaving",
     "nodes_in",
     "operand_nodes",
     "operator_name",
+    "output_nodes",
     "value_of",
     "written_operand",
 ]
@@ -33,7 +33,7 @@ _READ_NO_VALUE = frozenset(
 
 
 def operator_name(node: fx.Node) -> str:
-    """Name in the operator table: that of aten, without overload and without a trailing underscore."""
+    """Return the name in the operator table: aten's, without overload and trailing underscore."""
     if isinstance(node.target, torch._ops.OpOverload):
         name = node.target._schema.name.split("::")[-1]
         if name == "opaque":
@@ -43,7 +43,7 @@ def operator_name(node: fx.Node) -> str:
 
 
 def arguments(node: fx.Node) -> dict[str, Any]:
-    """Arguments of a call by the names of its schema, with the defaults that the call leaves out."""
+    """Return the arguments of a call by schema name, defaults included."""
     if not isinstance(node.target, torch._ops.OpOverload):
         return dict(zip(("self", "index"), node.args, strict=False))
     schema = node.target._schema.arguments
@@ -52,12 +52,12 @@ def arguments(node: fx.Node) -> dict[str, Any]:
 
 
 def value_of(node: fx.Node) -> Any:
-    """The value without data that export saw: a fake tensor, a list of them, or a symbolic number."""
+    """Return the value that export recorded: a fake tensor, a list of them, or a symbolic number."""
     return node.meta.get("val")
 
 
 def is_tensor(node: fx.Node) -> bool:
-    """Whether its value is a tensor or a sequence of tensors."""
+    """Return whether the value is a tensor or a sequence of tensors."""
     value = value_of(node)
     return isinstance(value, Tensor) or (
         isinstance(value, list | tuple) and any(isinstance(item, Tensor) for item in value)
@@ -65,24 +65,24 @@ def is_tensor(node: fx.Node) -> bool:
 
 
 def operand_nodes(node: fx.Node) -> Iterator[fx.Node]:
-    """Tensor operands in order; one that is read twice comes twice."""
+    """Yield the tensor operands in order; an operand that is read twice comes twice."""
     return (operand for operand in nodes_in((node.args, node.kwargs)) if is_tensor(operand))
 
 
 def nodes_in(value: Any) -> list[fx.Node]:
-    """Nodes in nested arguments, in order."""
+    """Return the nodes in nested arguments, in order."""
     found: list[fx.Node] = []
     fx.map_arg(value, found.append)
     return found
 
 
-def leaving(graph: fx.Graph) -> tuple[fx.Node, ...]:
-    """Nodes that the flat output of an exported graph returns."""
+def output_nodes(graph: fx.Graph) -> tuple[fx.Node, ...]:
+    """Return the nodes that the flat output of an exported graph returns."""
     return tuple(nodes_in(graph.output_node().args))
 
 
 def input_dependent(graph: fx.Graph) -> set[fx.Node]:
-    """Nodes whose values depend on values (not only sizes) of the network's input."""
+    """Return the nodes that depend on values (not only sizes) of the network's input."""
     dependent: set[fx.Node] = set()
     for node in graph.nodes:
         if node.op not in ("placeholder", "call_function") or not is_tensor(node):
@@ -95,20 +95,21 @@ def input_dependent(graph: fx.Graph) -> set[fx.Node]:
 
 
 def is_random(node: fx.Node) -> bool:
-    """Whether a call draws random numbers; attention that drops nothing draws none."""
+    """Return whether a call draws random numbers; attention without dropout draws none."""
     if not isinstance(node.target, torch._ops.OpOverload):
         return False
+    # Attention carries the tag even without dropout.
     draws = torch.Tag.nondeterministic_seeded in node.target.tags
     return draws and arguments(node).get("dropout_p") != 0.0
 
 
 def is_in_place(node: fx.Node) -> bool:
-    """Whether a call writes to one of its operands."""
+    """Return whether a call writes to one of its operands."""
     return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
 
 
 def written_operand(node: fx.Node) -> fx.Node:
-    """The operand that a call writes to: the first one, or `out`."""
+    """Return the operand that a call writes to: the first one, or `out`."""
     assert isinstance(node.target, torch._ops.OpOverload)
     written = [a.name for a in node.target._schema.arguments if a.alias_info and a.alias_info.is_write]
     if len(written) != 1:
@@ -117,8 +118,8 @@ def written_operand(node: fx.Node) -> fx.Node:
     return operand
 
 
-def dead_code(graph: fx.Graph) -> None:
-    """Erase what nobody reads, in place; placeholders and what writes to a tensor of the module stay."""
+def eliminate_dead_code(graph: fx.Graph) -> None:
+    """Erase unused nodes, in place; keep placeholders and writes to a tensor of the module."""
     for node in reversed(list(graph.nodes)):
         if (
             not node.users
@@ -136,7 +137,7 @@ def insert_call(
     like: fx.Node,
     value: Any,
 ) -> fx.Node:
-    """A new call before `before` with the origin of `like`."""
+    """Insert a call before `before`, with the origin of `like`."""
     with graph.inserting_before(before):
         node = graph.call_function(target, args)
     node.meta = {**like.meta, "val": value}

@@ -1,7 +1,7 @@
-"""Fold what does not depend on the input into buffers, and free operators of shapes, devices and dtypes.
+"""Constant folding, and removal of operands that only lend a shape, device or dtype.
 
-What is computed from literals alone (index tables, attention masks, positions) is computed once and becomes a
-buffer that moves with the network. Operands that only lend their shape or dtype are replaced by literals, so
+Values computed from literals alone (index tables, attention masks, positions) are computed once and become
+buffers that move with the network. Operands that only lend their shape or dtype are replaced by literals, so
 that erasing them later changes nothing.
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor, fx
 
 from nasviz.trace.calls import (
     arguments,
-    dead_code,
+    eliminate_dead_code,
     input_dependent,
     insert_call,
     is_in_place,
@@ -25,7 +25,7 @@ from nasviz.trace.calls import (
 from nasviz.trace.export import Program
 from nasviz.trace.sizes import BatchSizes
 
-__all__ = ["fold_constants", "free_of_shapes"]
+__all__ = ["fold_constants", "remove_shape_operands"]
 
 aten = torch.ops.aten
 _FILLS = {
@@ -44,7 +44,7 @@ _FILLS = {
 _EMPTY = ("new_empty", "empty", "empty_like", "rand_like", "randn_like")
 
 
-def free_of_shapes(program: Program, sizes: BatchSizes) -> None:
+def remove_shape_operands(program: Program, sizes: BatchSizes) -> None:
     """Rewrite, in place, calls that read a tensor only for its shape, dtype or device."""
     graph = program.graph
     dependent = input_dependent(graph)
@@ -79,7 +79,7 @@ def free_of_shapes(program: Program, sizes: BatchSizes) -> None:
 def _empty(
     graph: fx.Graph, node: fx.Node, value: Tensor, anchor: fx.Node, sizes: BatchSizes
 ) -> fx.Node | None:
-    """Memory without values on the input's device, and random numbers drawn in it."""
+    """Return uninitialized memory on the input's device, or random numbers drawn in it."""
     shape = sizes.nodes(value.shape)
     if shape is None:
         return None
@@ -94,7 +94,7 @@ def _empty(
 def _filled(
     program: Program, node: fx.Node, value: Tensor, fill: Any, anchor: fx.Node, sizes: BatchSizes
 ) -> fx.Node | None:
-    """A tensor of one number: a constant, or where its shape holds the batch, made on the input's device."""
+    """Return a tensor of one number: a constant, or a call if its shape depends on the batch."""
     if all(isinstance(size, int) for size in value.shape):
         if isinstance(fill, fx.Node):
             return None
@@ -104,9 +104,8 @@ def _filled(
     if shape is None:
         return None
     follows = value_of(anchor).dtype == value.dtype
-    if (
-        value.dtype.is_floating_point and not follows
-    ):  # a buffer goes where the network goes, in its precision
+    if value.dtype.is_floating_point and not follows:
+        # A buffer follows the network's device and precision; a literal dtype would not.
         like = torch.zeros((), dtype=value.dtype, device=value.device)
         anchor, follows = _attribute(program, node, like), True
         anchor.meta["val"] = value.new_empty(())
@@ -116,7 +115,7 @@ def _filled(
 
 
 def fold_constants(program: Program) -> None:
-    """Compute, in place, every sub-graph that reads neither the input nor the user's tensors."""
+    """Evaluate, in place, every sub-graph that reads neither the input nor the user's tensors."""
     graph = program.graph
     known: dict[fx.Node, Any] = {}
     for node in graph.nodes:
@@ -139,7 +138,7 @@ def fold_constants(program: Program) -> None:
         ):
             made = _attribute(program, node, value)
             node.replace_all_uses_with(made, delete_user_cb=lambda user: user not in known)
-    dead_code(graph)
+    eliminate_dead_code(graph)
 
 
 def _is_foldable(node: fx.Node) -> bool:

@@ -1,8 +1,8 @@
-"""Export a network to one flat graph of aten operators: the only file that talks to `torch.export`.
+"""Export of a network to one flat graph of aten operators; the only user of `torch.export`.
 
-The exported graph is handed on in a plain form that no later pass has to unwrap: parameters, buffers and
-constants are `get_attr` nodes under their names, the placeholders are the arguments of the user's `forward`,
-regions without gradient are inlined, and the output is one flat tuple.
+The exported graph is passed on in a plain form: parameters, buffers and constants are `get_attr` nodes under
+their names, placeholders are the arguments of the user's `forward`, regions without gradient are inlined, and
+the output is one flat tuple.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from nasviz.trace.regions import inline_regions
 __all__ = ["OPAQUE", "Program", "argument_names", "export_program", "opaque"]
 
 OPAQUE = frozenset({"StochasticDepth", "DropPath"})
-"""Classes of modules that are kept whole: they draw one random number per sample and depend on the mode."""
+"""Classes of modules that are kept whole: they draw one number per sample and depend on the mode."""
 
 _BOOKKEEPING = (
     "_assert_tensor_metadata _assert_scalar _assert_async sym_constrain_range sym_constrain_range_for_size"
@@ -34,7 +34,7 @@ _BOOKKEEPING = (
 
 @torch.library.custom_op("nasviz::opaque", mutates_args=())
 def opaque(x: Tensor) -> Tensor:
-    """Stands for a module of `OPAQUE` while a network is exported."""
+    """Replace a module of `OPAQUE` during export."""
     return x.clone()
 
 
@@ -49,18 +49,18 @@ class Program:
 
     graph: fx.Graph
     tensors: dict[str, Tensor]
-    """Every parameter and buffer of the user's module by all its names, and the constants of the graph."""
+    """Parameters and buffers of the user's module under all their names, and the constants of the graph."""
     arguments: Any
-    """The user's arguments by name; the values are placeholders, nested as the user nests them."""
+    """Arguments by name; the values are placeholders in the user's nesting."""
     form: Any
-    """The user's output with `Position`s in place of tensors."""
+    """Output of the user's network with `Position`s in place of tensors."""
     trained: bool
     """Whether it was exported in training mode."""
     constants: set[str] = field(default_factory=set)
     """Names in `tensors` that are not the user's."""
 
     def name_constant(self, value: Tensor) -> str:
-        """Keep `value` under a new name, and return the name."""
+        """Store `value` under a new name, and return the name."""
         name = f"constant_{len(self.constants)}"
         while name in self.tensors:
             name += "_"
@@ -79,7 +79,7 @@ def export_program(
 ) -> Program:
     """Export `model`, which is put in training or evaluation mode and left there.
 
-    With `dynamic`, the first axis of every tensor that is as long as that of the first one is the batch.
+    With `dynamic`, the batch is the first axis of every tensor that is as long there as the first tensor.
     """
     model.train(train)
     leaves = [leaf for leaf in pytree.tree_leaves((args, dict(kwargs))) if isinstance(leaf, Tensor)]
@@ -98,7 +98,7 @@ def export_program(
 
 @contextmanager
 def _opaque_modules(model: nn.Module) -> Iterator[None]:
-    """Put one operator in the place of each module of `OPAQUE`."""
+    """Replace each module of `OPAQUE` by one operator."""
     replaced = [m for m in model.modules() if type(m).__name__ in OPAQUE and "forward" not in vars(m)]
     for module in replaced:
         module.forward = opaque  # type: ignore[assignment]
@@ -110,7 +110,7 @@ def _opaque_modules(model: nn.Module) -> Iterator[None]:
 
 
 def argument_names(model: nn.Module, count: int) -> list[str]:
-    """Names of the first parameters of `forward`."""
+    """Return the names of the first `count` parameters of `forward`."""
     names: list[str] = []
     for parameter in inspect.signature(model.forward).parameters.values():
         if parameter.kind is parameter.VAR_POSITIONAL:
@@ -127,7 +127,7 @@ def _plain(
     kwargs: Mapping[str, Any],
     train: bool,
 ) -> Program:
-    """Bring an exported program into the form that the passes read."""
+    """Convert an exported program to the form that later passes read."""
     inline_regions(exported.graph_module)
     graph, signature = exported.graph_module.graph, exported.graph_signature
     tensors: dict[str, Tensor] = dict(model.named_parameters(remove_duplicate=False))
@@ -152,7 +152,7 @@ def _plain(
     positional, keywords = pytree.tree_unflatten(inputs, spec)
     program.arguments = dict(zip(argument_names(model, len(args)), positional, strict=True)) | keywords
 
-    for node in list(graph.nodes):
+    for node in list(graph.nodes):  # checks of export, and attributes that the module assigns
         name = getattr(node.target, "_schema", None) and node.target._schema.name.split("::")[-1]
         if node.op == "call_function" and (name in _BOOKKEEPING or (name == "copy_" and _replaces(node))):
             graph.erase_node(node)
@@ -168,7 +168,7 @@ def _plain(
 
 
 def _replaces(node: fx.Node) -> bool:
-    """Whether a copy stands for an attribute that was set anew, in another shape, and that nobody reads."""
+    """Return whether a copy assigns an unused attribute a value of another shape."""
     target, source = node.args[:2]
     assert isinstance(target, fx.Node)
     assert isinstance(source, fx.Node)
@@ -177,7 +177,7 @@ def _replaces(node: fx.Node) -> bool:
 
 
 def _read_attribute(graph: fx.Graph, placeholder: fx.Node, name: str) -> None:
-    """Replace a lifted placeholder by the attribute it stands for."""
+    """Replace a lifted placeholder by its attribute."""
     with graph.inserting_before(placeholder):
         node = graph.create_node("get_attr", name)
     node.meta = placeholder.meta

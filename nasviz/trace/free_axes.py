@@ -1,8 +1,8 @@
-"""Which axes of the inputs may have another size than they were traced with.
+"""Proof of which input axes may take other sizes than they were traced with.
 
-An axis is proven free where the traced network answers as the model at a second size, and where the model's
-own code was handed the same sizes in both runs. Then nothing in its Python can have depended on that axis: no
-branch was taken and no literal was made from its size, and what is left are operators, which take any size.
+An axis is proven free if the traced network agrees with the model at a second size, and the model's own code
+read the same sizes in both runs. Then no Python branch and no literal depended on that axis; the rest are
+operators, which take any size.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from nasviz.trace.parity import Answers, Probe, ask, ask_in_training, compare
-from nasviz.trace.state import borrowed
+from nasviz.trace.parity import ModelOutputs, ParityInputs, compare, compute_outputs, compute_training_outputs
+from nasviz.trace.state import preserve_state
 
 __all__ = ["Axis", "SizeReads", "prove_free_axes"]
 
@@ -30,16 +30,16 @@ _TORCH = str(Path(torch.__file__).parent)
 _SHAPE: Any = Tensor.shape.__get__  # type: ignore[attr-defined]
 _COUNTS = (Tensor.numel, Tensor.nelement, torch.numel, Tensor.__len__, Tensor.stride)
 _LARGE = 64
-"""Axes of at least this size are halved for the second run; shorter ones grow."""
+"""Axes of at least this size are halved for the second run; shorter ones copy_module_tree."""
 
 _WORDS = {1: "width", 2: "height", 3: "depth"}
 
 Axis = tuple[int, int]
-"""Number of a tensor among all inputs, and one of its axes."""
+"""Index of a tensor among all inputs, and one of its axes."""
 
 
 class SizeReads(TorchFunctionMode):
-    """While it is entered, collects every size of a tensor that Python code outside of torch is handed.
+    """Mode that collects every tensor size that Python code outside of torch reads.
 
     Examples:
         >>> with SizeReads() as sizes:
@@ -55,11 +55,11 @@ class SizeReads(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        """Call `func`, and collect what sizes its result tells."""
+        """Call `func`, and collect the sizes that its result reveals."""
         result = func(*_plain(args), **{key: _plain(value) for key, value in (kwargs or {}).items()})
         if isinstance(result, torch.Size):
             return result if _is_torch(sys._getframe(1)) else _Sizes(result, self.found)
-        if isinstance(result, tuple | list):  # how many pieces there are may depend on a size
+        if isinstance(result, tuple | list):  # the number of pieces may depend on a size
             self.found.append(len(result))
         elif func in _COUNTS or func is Tensor.size:
             self.found += [] if _is_torch(sys._getframe(1)) else [int(result)]
@@ -67,7 +67,7 @@ class SizeReads(TorchFunctionMode):
 
 
 class _Sizes(tuple[int, ...]):
-    """The sizes of a tensor; it notes which of them are looked at."""
+    """Sizes of a tensor, which record the ones that are read."""
 
     _found: list[int]
 
@@ -126,7 +126,7 @@ class _Sizes(tuple[int, ...]):
 
 
 def _plain(value: Any) -> Any:
-    """Arguments with all sizes in them looked at."""
+    """Return the arguments, with all sizes in them marked as read."""
     if isinstance(value, _Sizes):
         return value._all()
     if type(value) in (tuple, list):
@@ -139,7 +139,10 @@ def _is_torch(frame: FrameType) -> bool:
 
 
 def _used_parts(frame: FrameType, count: int) -> list[bool]:
-    """Return which of the names that sizes are unpacked into are read: `h` and `w` often are not."""
+    """Return which targets of an unpacking are used: in `b, c, h, w = x.shape`, `h` and `w` often are not.
+
+    Reads the byte code of CPython; any unknown pattern counts as used.
+    """
     code, place = frame.f_code, frame.f_lasti
     instructions = list(dis.get_instructions(code))
     start = next((i for i, found in enumerate(instructions) if found.offset == place), None)
@@ -167,17 +170,17 @@ def _used_parts(frame: FrameType, count: int) -> list[bool]:
 class _Inputs:
     """Tensors among the arguments, and their axes."""
 
-    probe: Probe
+    probe: ParityInputs
     leaves: list[Any]
     spec: Any
     batched: frozenset[int] = field(default_factory=frozenset)
 
     @classmethod
-    def of(cls, probe: Probe) -> _Inputs:
+    def of(cls, probe: ParityInputs) -> _Inputs:
         return cls(probe, *pytree.tree_flatten((probe.args, dict(probe.kwargs))))
 
-    def resized(self, sizes: Mapping[Axis, int]) -> Probe:
-        """Arguments with other sizes along some axes."""
+    def resized(self, sizes: Mapping[Axis, int]) -> ParityInputs:
+        """Return the arguments with other sizes along some axes."""
         generator = torch.Generator().manual_seed(0)
         leaves = list(self.leaves)
         for (number, axis), size in sizes.items():
@@ -189,26 +192,26 @@ class _Inputs:
                 leaf = leaf + 0.3 * noise * float(leaf.std())
             leaves[number] = leaf
         args, kwargs = pytree.tree_unflatten(leaves, self.spec)
-        return Probe(args, kwargs, args, kwargs)
+        return ParityInputs(args, kwargs, args, kwargs)
 
 
 def prove_free_axes(
     network: nn.Module,
     model: nn.Module,
-    probe: Probe,
+    probe: ParityInputs,
     reads: Mapping[str, list[int]],
     tolerance: float,
 ) -> dict[Axis, str]:
-    """Return the axes, the batch aside, that are free, each with a label; equal labels have one size.
+    """Return the free axes other than the batch, each with a label; equal labels have equal sizes.
 
-    Costs one run of `network` at another size that mostly fails at once where nothing is free, else three
-    runs.
+    Costs one run of `network` at another size if no axis is free (which usually fails at once), else about
+    three.
 
     Args:
-        network: The traced network.
-        model: What it was traced from.
-        probe: The arguments that it was traced with.
-        reads: The sizes that the code of `model` was handed with `probe`, by mode ("eval" and "train").
+        network: Traced network.
+        model: Network that it was traced from.
+        probe: Arguments that it was traced with.
+        reads: Sizes that the code of `model` read with `probe`, by mode ("eval" and "train").
         tolerance: Relative error that counts as rounding.
     """
     inputs = _Inputs.of(probe)
@@ -228,7 +231,7 @@ def prove_free_axes(
 
 
 def _images(inputs: _Inputs) -> Iterator[dict[Axis, str]]:
-    """Height and width of all images together; those of one size stay equal between images."""
+    """Yield height and width of all images together; equal sizes stay equal between images."""
     axes = {
         (number, axis): f"{_WORDS.get(leaf.dim() - axis, axis)}_{int(leaf.shape[axis])}"
         for number, leaf in enumerate(inputs.leaves)
@@ -240,7 +243,7 @@ def _images(inputs: _Inputs) -> Iterator[dict[Axis, str]]:
 
 
 def _single_axes(inputs: _Inputs) -> Iterator[dict[Axis, str]]:
-    """One axis of all inputs at a time: that of one size in all of them, then each alone."""
+    """Yield one axis at a time: one of equal size in all inputs, then each alone."""
     tensors = [(i, leaf) for i, leaf in enumerate(inputs.leaves) if isinstance(leaf, Tensor)]
     together: dict[int, dict[Axis, str]] = {}
     for number, leaf in tensors:
@@ -253,7 +256,7 @@ def _single_axes(inputs: _Inputs) -> Iterator[dict[Axis, str]]:
 
 
 def _other_sizes(inputs: _Inputs, axes: Mapping[Axis, str]) -> Iterator[dict[Axis, int]]:
-    """Odd sizes first, then multiples of 32, as networks take that halve their input five times."""
+    """Yield odd sizes, then multiples of 32 (networks that halve their input five times)."""
     for step in (1, 32):
         by_label: dict[str, int] = {}
         sizes: dict[Axis, int] = {}
@@ -268,36 +271,40 @@ def _other_sizes(inputs: _Inputs, axes: Mapping[Axis, str]) -> Iterator[dict[Axi
             yield sizes
 
 
-def _runs(network: nn.Module, model: nn.Module, probe: Probe) -> bool:
+def _runs(network: nn.Module, model: nn.Module, probe: ParityInputs) -> bool:
     """Return whether `network` runs at all, which is cheaper than a comparison and settles most cases."""
-    with torch.no_grad(), borrowed(network), borrowed(model):
+    with torch.no_grad(), preserve_state(network), preserve_state(model):
         network.eval()
         try:
             network(*probe.args, **probe.kwargs)
-        except Exception:  # any error of any operator: this size is not taken
+        except Exception:  # any error of any operator: this size is not supported
             return False
     return True
 
 
 def _is_free(
-    network: nn.Module, model: nn.Module, probe: Probe, reads: Mapping[str, list[int]], tolerance: float
+    network: nn.Module,
+    model: nn.Module,
+    probe: ParityInputs,
+    reads: Mapping[str, list[int]],
+    tolerance: float,
 ) -> bool:
-    """Return whether both answer alike to `probe`, and the model's code is handed the sizes in `reads`."""
+    """Return whether the outputs agree on `probe`, and the model's code reads the sizes in `reads`."""
     if not _runs(network, model, probe):
         return False
     try:
-        found = ask(network, model, probe, batch=False, train=False)
-    except Exception:  # any error of any operator: this size is not taken
+        found = compute_outputs(network, model, probe, batch=False, train=False)
+    except Exception:  # any error of any operator: this size is not supported
         return False
     sizes = SizeReads()
     try:
-        expected = ask(model, model, probe, batch=False, train=False, watch=sizes)
-        compare(Answers(expected.eval), Answers(found.eval), tolerance)
+        expected = compute_outputs(model, model, probe, batch=False, train=False, watch=sizes)
+        compare(ModelOutputs(expected.eval), ModelOutputs(found.eval), tolerance)
         if sizes.found != reads.get("eval"):
             return False
         if "train" in reads:
             sizes = SizeReads()
-            ask_in_training(model, model, probe, watch=sizes)
+            compute_training_outputs(model, model, probe, watch=sizes)
             return sizes.found == reads["train"]
     except Exception:  # the user's code, or a difference
         return False

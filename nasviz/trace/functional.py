@@ -1,9 +1,9 @@
-"""Replace writes in place by functional operators, also writes through a view.
+"""Functionalization: replace in-place writes, also through views, by functional operators.
 
-Every tensor of an exported graph is a variable: a node, and whatever in-place call returned it again. A view
-is a variable with a parent. A write gives the variable a new value; the value climbs to the parents, each of
-which is put together anew around it, and goes down to all other views, which are taken again. Views that
-nobody reads afterwards fall to dead code elimination.
+Every tensor of an exported graph is a variable: a node, and every in-place call that returns it. A view is a
+variable with a parent. A write gives the variable a new value. The value propagates up to the parents, each
+of which is rebuilt around it, and down to all other views, which are recomputed. Views that are unused
+afterwards are removed by dead code elimination.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from nasviz.trace.calls import dead_code, insert_call, is_in_place, operator_name, value_of, written_operand
+from nasviz.trace.calls import (
+    eliminate_dead_code,
+    insert_call,
+    is_in_place,
+    operator_name,
+    value_of,
+    written_operand,
+)
 from nasviz.trace.export import Program
 
 __all__ = ["make_functional"]
@@ -25,10 +32,10 @@ aten = torch.ops.aten
 def make_functional(program: Program) -> None:
     """Rewrite `program` so that no call writes to a value of the graph.
 
-    Writes to parameters and buffers of the user's module stay: they are what the module does.
+    Writes to parameters and buffers of the user's module stay: they are part of what it computes.
 
     Raises:
-        NotImplementedError: A write goes through a view whose inverse is not known.
+        NotImplementedError: A write goes through a view with unknown inverse.
     """
     if not any(node.op == "call_function" and is_in_place(node) for node in program.graph.nodes):
         return
@@ -37,11 +44,11 @@ def make_functional(program: Program) -> None:
         variables.visit(node)
     for node in reversed(variables.replaced):
         program.graph.erase_node(node)
-    dead_code(program.graph)
+    eliminate_dead_code(program.graph)
 
 
 class _Variables:
-    """Which node holds the value of each variable, while a graph is rewritten from first to last."""
+    """Current node of each variable while a graph is rewritten from first to last node."""
 
     def __init__(self, program: Program) -> None:
         self.program = program
@@ -52,14 +59,15 @@ class _Variables:
         self.replaced: list[fx.Node] = []
 
     def now(self, node: fx.Node) -> fx.Node:
-        """Node that holds the value of `node` at this place."""
+        """Return the node that currently holds the value of `node`."""
         variable = self.variable[node]
         return self.current[variable]
 
     def visit(self, node: fx.Node) -> None:
         """Rewrite one node."""
+        # The operands are read before `node.args` is rewritten.
         written = written_operand(node) if node.op == "call_function" and is_in_place(node) else node
-        source = _viewed(node)
+        source = _view_source(node)
         node.args = fx.map_arg(node.args, self.now)
         node.kwargs = fx.map_arg(node.kwargs, self.now)
         self.variable[node] = self.current[node] = node
@@ -67,7 +75,7 @@ class _Variables:
             return
         if is_in_place(node):
             target = self.variable[written]
-            if not self._is_users(target):
+            if not self._is_user_tensor(target):
                 self.variable[node] = target
                 self.replaced.append(node)
                 self.write(target, self._functional(node), node)
@@ -76,7 +84,7 @@ class _Variables:
             self.children.setdefault(self.variable[source], []).append(node)
 
     def write(self, variable: fx.Node, value: fx.Node, before: fx.Node) -> None:
-        """Let `variable` hold `value` from `before` on, and with it all that shares its memory."""
+        """Set `variable` to `value` from `before` on, and update everything that shares its memory."""
         path = {variable}
         self.current[variable] = value
         while variable in self.parent:
@@ -96,8 +104,8 @@ class _Variables:
                 self.current[child].kwargs = child.kwargs
             self._refresh(child, path, before)
 
-    def _is_users(self, variable: fx.Node) -> bool:
-        """Whether a write reaches a parameter or buffer of the user's module."""
+    def _is_user_tensor(self, variable: fx.Node) -> bool:
+        """Return whether a write reaches a parameter or buffer of the user's module."""
         while variable in self.parent:
             variable = self.parent[variable]
         return variable.op == "get_attr" and variable.target not in self.program.constants
@@ -122,8 +130,8 @@ class _Variables:
         return call
 
 
-def _viewed(node: fx.Node) -> fx.Node | None:
-    """The first operand where the result of a call shares its memory."""
+def _view_source(node: fx.Node) -> fx.Node | None:
+    """Return the first operand if the result of a call shares its memory."""
     first = node.args[0] if node.args else None
     if node.op != "call_function" or not isinstance(first, fx.Node):
         return None
@@ -138,7 +146,7 @@ def _storage(value: Any) -> int | None:
 
 
 def _scatter(graph: fx.Graph, view: fx.Node, whole: fx.Node, part: fx.Node, before: fx.Node) -> fx.Node:
-    """`whole` with `part` in the place that `view` shows."""
+    """Return `whole` with `part` written to the place that `view` selects."""
     name, value = operator_name(view), value_of(whole)
     rest: Any = tuple(view.args[1:])
 
@@ -163,4 +171,4 @@ def _scatter(graph: fx.Graph, view: fx.Node, whole: fx.Node, part: fx.Node, befo
     sizes = [size if isinstance(size, int) else -1 for size in value.shape]
     if name in ("view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze") and sizes.count(-1) <= 1:
         return call(aten.reshape.default, part, sizes)
-    raise NotImplementedError(f"a write in place through a view made by aten.{name}")
+    raise NotImplementedError(f"in-place write through a view made by aten.{name}")

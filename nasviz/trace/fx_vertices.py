@@ -1,4 +1,4 @@
-"""Trace graph of a network that was traced by `torch.fx`: modules by class, functions by name."""
+"""Trace graph of a network traced by `torch.fx`: modules by class, functions by name."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _FUNCTIONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What a node computes."""
+    """Shape and dtype of the value of a node."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -52,7 +52,7 @@ class Value:
 def graph_of_fx(
     network: TracedNetwork, model: nn.Module, values: Mapping[str, Value], larger: Mapping[str, Value]
 ) -> TraceGraph:
-    """The trace graph of `network`; `values` at two batch sizes tell which axes are the batch."""
+    """Return the trace graph of `network`; `values` at two batch sizes reveal the batch axes."""
     reader = _Reader(network, values, larger)
     nodes = list(network.graph.nodes)
     inputs = [n for n in nodes if n.op == "placeholder" and n.name in values]
@@ -79,7 +79,7 @@ def graph_of_fx(
 
 
 class _Reader:
-    """Turns nodes of torch.fx into vertices."""
+    """Conversion of torch.fx nodes to vertices."""
 
     def __init__(
         self, network: TracedNetwork, values: Mapping[str, Value], larger: Mapping[str, Value]
@@ -93,18 +93,18 @@ class _Reader:
         self.tensors |= dict(network.named_buffers(remove_duplicate=False))
 
     def is_tensor(self, node: fx.Node) -> bool:
-        """Whether a node computes a tensor, or a sequence of which some are read."""
+        """Return whether a node computes a tensor, or a sequence some of whose parts are read."""
         return node.name in self.values or any(user.name in self.values for user in node.users)
 
     def shape(self, node: fx.Node) -> tuple[int, ...]:
-        """Shape of the value, -1 for the batch; of a sequence, that of its first operand."""
+        """Return the shape of the value, with -1 for the batch; for a sequence, that of its first operand."""
         if node.name not in self.values:
             return self.shape(node.all_input_nodes[0]) if node.all_input_nodes else ()
         pairs = zip(self.values[node.name].shape, self.larger[node.name].shape, strict=True)
         return tuple(a if a == b else -1 for a, b in pairs)
 
     def vertex(self, node: fx.Node, operands: tuple[str, ...]) -> Vertex:
-        """The vertex of one node."""
+        """Return the vertex of one node."""
         module = self.network.get_submodule(str(node.target)) if node.op == "call_module" else None
         if module is not None:
             name = _MODULES.get(type(module), type(module).__name__)
@@ -180,14 +180,14 @@ class _Reader:
 
 
 def _function_name(node: fx.Node) -> str:
-    """Row of the operator table where the name alone says enough; else a name that has no row."""
+    """Return the row of the operator table if the name alone determines it, else a name without a row."""
     name = str(node.target if node.op == "call_method" else getattr(node.target, "__name__", node.target))
     plain = name.removeprefix("i") if name in ("iadd", "isub", "imul") else name
     return plain if plain in _FUNCTIONS else f"torch.{name}"
 
 
 def _number(node: fx.Node) -> str:
-    """What torch.fx appends to the name of the second call of a module."""
+    """Return the suffix that torch.fx appends to the name of a repeated call of a module."""
     return node.name.removeprefix("_").removeprefix(str(node.target).replace(".", "_").removeprefix("_"))
 
 

@@ -10,24 +10,24 @@ from torch import Tensor, fx
 
 from nasviz.graph.trace_graph import Input, Output, TraceGraph, Vertex
 from nasviz.trace.attributes import (
-    at_batch_one,
     attributes_of,
     factor_attributes,
     macs_of,
+    shape_at_batch_one,
     shape_of,
 )
 from nasviz.trace.calls import (
     arguments,
     input_dependent,
     is_in_place,
-    leaving,
     operand_nodes,
     operator_name,
+    output_nodes,
     value_of,
 )
 from nasviz.trace.export import Program
 from nasviz.trace.leaves import Position
-from nasviz.trace.module_recovery import Lifted, ModuleCall
+from nasviz.trace.module_recovery import ModuleCall, RecoveredProgram
 from nasviz.trace.network import TracedNetwork
 from nasviz.trace.objects import leaf_paths
 from nasviz.trace.origin import Origin
@@ -36,16 +36,16 @@ from nasviz.trace.zero import ZeroRules
 __all__ = ["graph_of"]
 
 
-def graph_of(lifted: Lifted, network: TracedNetwork, ids: Mapping[fx.Node, str]) -> TraceGraph:
-    """The trace graph whose vertices are the nodes of `network`.
+def graph_of(recovered: RecoveredProgram, network: TracedNetwork, ids: Mapping[fx.Node, str]) -> TraceGraph:
+    """Return the trace graph whose vertices are the nodes of `network`.
 
-    `ids` holds the name of the node of `network` that every node of the program became.
+    `ids` maps every node of the program to the name of its node in `network`.
     """
-    program = lifted.program
-    reader = _Reader(program, network, lifted.calls)
+    program = recovered.program
+    reader = _Reader(program, network, recovered.calls)
     live = {node.name for node in network.graph.nodes}
     vertices = tuple(
-        reader.vertex(node, ids, lifted.names[node], lifted.origins[node])
+        reader.vertex(node, ids, recovered.names[node], recovered.origins[node])
         for node in program.graph.nodes
         if node.op == "call_function" and node in reader.dependent and ids[node] in live
     )
@@ -54,35 +54,35 @@ def graph_of(lifted: Lifted, network: TracedNetwork, ids: Mapping[fx.Node, str])
         for node in program.graph.nodes
         if node.op == "placeholder" and isinstance(value_of(node), Tensor)
     )
-    last = [node for node in leaving(program.graph) if node in reader.dependent]
+    last = [node for node in output_nodes(program.graph) if node in reader.dependent]
     places = _places(program)
     outputs = tuple(
         Output(_output_id(i, len(last), ids), ids[node], name=places.get(node, ""))
         for i, node in enumerate(last)
     )
     graph = TraceGraph(
-        name=type(lifted.model).__name__,
+        name=type(recovered.model).__name__,
         inputs=inputs,
         vertices=vertices,
         outputs=outputs,
         parameter_shapes={name: tuple(p.shape) for name, p in network.named_parameters()},
         buffer_shapes={name: tuple(b.shape) for name, b in network.named_buffers()},
-        modules=_modules(lifted),
+        modules=_modules(recovered),
     )
     graph.lint()
     return graph
 
 
-def _modules(lifted: Lifted) -> dict[str, str]:
-    """Class of every module of the user; of a network that was traced before, as it was told then."""
-    modules = {path: type(module).__name__ for path, module in lifted.model.named_modules() if path}
-    if isinstance(lifted.model, TracedNetwork):
-        modules = dict(lifted.model.trace_graph.modules)
-    return modules | {call.path: type(call.module).__name__ for call in lifted.calls.values()}
+def _modules(recovered: RecoveredProgram) -> dict[str, str]:
+    """Return the class of every module by path; for a traced network, as recorded by its first trace."""
+    modules = {path: type(module).__name__ for path, module in recovered.model.named_modules() if path}
+    if isinstance(recovered.model, TracedNetwork):
+        modules = dict(recovered.model.trace_graph.modules)
+    return modules | {call.path: type(call.module).__name__ for call in recovered.calls.values()}
 
 
 class _Reader:
-    """Turns nodes of one program into vertices."""
+    """Conversion of the nodes of one program to vertices."""
 
     def __init__(self, program: Program, network: TracedNetwork, calls: Mapping[fx.Node, ModuleCall]) -> None:
         self.program = program
@@ -94,7 +94,7 @@ class _Reader:
         self.rules = ZeroRules(self.dependent, self.is_zero_with_parameters)
 
     def vertex(self, node: fx.Node, ids: Mapping[fx.Node, str], name: str, origin: Origin) -> Vertex:
-        """The vertex of one call."""
+        """Return the vertex of one call."""
         call = self.calls.get(node)
         behaviour = self.rules.of(node)
         operands = list(operand_nodes(node))
@@ -131,7 +131,7 @@ class _Reader:
         )
 
     def _tensors(self, node: fx.Node) -> tuple[dict[str, None], dict[str, None]]:
-        """Names of the parameters and buffers that a call reads, also through what is made of them alone."""
+        """Return the parameters and buffers that a call reads, directly or through computed weights."""
         parameters: dict[str, None] = {}
         buffers: dict[str, None] = {}
         waiting = [n for n in operand_nodes(node) if n not in self.dependent][::-1]
@@ -147,7 +147,7 @@ class _Reader:
         return parameters, buffers
 
     def _weight(self, node: fx.Node) -> fx.Node | None:
-        """The operand that a convolution or linear map weighs its input with, where it is of parameters."""
+        """Return the weight operand of a convolution or linear map, if made of parameters alone."""
         given = arguments(node)
         name = operator_name(node)
         if name in ("matmul", "mm", "addmm"):
@@ -158,7 +158,7 @@ class _Reader:
         return weight if isinstance(weight, fx.Node) and weight not in self.dependent else None
 
     def is_zero_with_parameters(self, node: fx.Node) -> bool:
-        """Whether what is computed of parameters alone is zero where they are; computed, not guessed."""
+        """Return whether a value that depends on parameters alone is zero if they are, by evaluation."""
         try:
             value = self._value_at_zero(node)
         except (RuntimeError, TypeError, KeyError):
@@ -166,7 +166,7 @@ class _Reader:
         return isinstance(value, Tensor) and not value.isnan().any() and not value.any()
 
     def is_undefined_at_zero(self, node: fx.Node) -> bool:
-        """Whether what is computed of parameters alone divides zero by zero where they are zero."""
+        """Return whether a value that depends on parameters alone is not finite (0 / 0) if they are zero."""
         try:
             value = self._value_at_zero(node)
         except (RuntimeError, TypeError, KeyError):
@@ -183,7 +183,7 @@ class _Reader:
         elif isinstance(value_of(node), torch.SymInt):
             value = 1
         elif node.op == "placeholder":
-            value = torch.zeros(at_batch_one(node))
+            value = torch.zeros(shape_at_batch_one(node))
         elif is_in_place(node):
             raise TypeError(f"{node} writes to the module")
         else:
@@ -195,8 +195,8 @@ class _Reader:
 
 
 def _places(program: Program) -> dict[fx.Node, str]:
-    """Where each value stands in what the user's network returns."""
-    values = leaving(program.graph)
+    """Return the path of each value in the output of the user's network."""
+    values = output_nodes(program.graph)
     return {
         values[leaf.index]: ".".join(step.name for step in path)
         for path, leaf in leaf_paths(program.form)

@@ -1,14 +1,14 @@
-"""What a traced network takes, checked at each call: names, nesting, kinds of numbers, and fixed axes.
+"""Input checks of a traced network: argument names, nesting, dtypes, and fixed axes.
 
 An exported graph holds the sizes of the example inputs as literals wherever the user's code read them. At
-another size such a graph may answer wrongly without an error. So `forward` of a traced network, and of every
-network made from it, is wrapped by `takes`, which compares its arguments with what was traced. The wrapper
-is part of the generated code: it follows the graph through copies, construction and pickling, and
-`torch.compile` and `torch.export` look through it.
+another size such a graph may return wrong results without an error. So `forward` of a traced network, and of
+every network made from it, is wrapped by `takes`, which compares its arguments with the traced ones. The
+wrapper is part of the generated code: it follows the graph through copies, construction and pickling, and
+`torch.compile` and `torch.export` trace through it.
 
-A description of one argument is a plain literal: `("floating", ("batch", 3, 32, 32))` for a tensor, in which
-text marks a free axis and equal texts one size; a list, a dict or `("object", {...})` for what holds others;
-`("value", v)` for what is no tensor; and `("anything",)` for what cannot be compared.
+The description of an argument is a plain literal: `("floating", ("batch", 3, 32, 32))` for a tensor, where a
+string marks a free axis and equal strings equal sizes; a list, a dict or `("object", {...})` for containers;
+`("value", v)` for other values; and `("anything",)` for values that cannot be compared.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 BATCH = "batch"
-"""The text that marks the batch axis."""
+"""Label of the batch axis."""
 
 _PLAIN = (bool, int, float, str, bytes, type(None))
 _NESTED_AT_MOST = 20
@@ -58,7 +58,7 @@ _KINDS = tuple(_DTYPES)
 
 Description = Any
 Labels = Mapping[tuple[Any, ...], Mapping[int, str]]
-"""Free axes of the tensors, by the way to each of them."""
+"""Labels of the free axes, by the path of each tensor."""
 
 
 def describe(value: Any, labels: Labels, path: tuple[Any, ...] = ()) -> Description:
@@ -92,7 +92,7 @@ def _kind(tensor: Tensor) -> str:
 
 
 def takes(**described: Description) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return a decorator that lets `forward` of a network take these arguments only.
+    """Return a decorator that restricts `forward` of a network to these arguments.
 
     Examples:
         >>> class Twice(torch.nn.Module):
@@ -160,14 +160,14 @@ def _is_tensor(description: Description) -> bool:
 def _check(
     network: Any, described: Mapping[str, Description], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
-    """Refuse arguments that are not as described.
+    """Reject arguments that do not match the description.
 
     Raises:
-        InputError: They are not; the message names the first difference.
+        InputError: An argument differs; the message names the first difference.
     """
     name = type(network).__name__
     if any(isinstance(value, fx.Proxy) for value in (*args, *kwargs.values())):
-        _hand_on(network, described, (*args, *kwargs.values()))
+        _pass_on_check(network, described, (*args, *kwargs.values()))
         return
     if len(args) > len(described):
         raise InputError(f"{name} was traced for {_signature(described)} and got {len(args)}; {_REMEDY}")
@@ -197,7 +197,7 @@ def _check(
 def _problem(
     place: str, value: Any, description: Description, sizes: dict[str, tuple[str, int]]
 ) -> str | None:
-    """Return what was traced and what was given at `place`; `None` if they agree."""
+    """Return the expected and the given value at `place`; `None` if they agree."""
     if isinstance(description, dict | list) or description[0] == "object":
         return _nested_problem(place, value, description, sizes)
     if description[0] == "anything":
@@ -205,10 +205,10 @@ def _problem(
     if description[0] == "value":
         wanted = description[1]
         is_same = type(value) in (*_PLAIN,) and value == wanted
-        return None if is_same else f"{place}={wanted!r} and got {_said(value)}"
+        return None if is_same else f"{place}={wanted!r} and got {_summary(value)}"
     kind, wanted = description
     if not isinstance(value, Tensor):
-        return f"{place}, a {kind} tensor of shape {_shape(wanted)}, and got {_said(value)}"
+        return f"{place}, a {kind} tensor of shape {_shape(wanted)}, and got {_summary(value)}"
     if _kind(value) != kind:
         return f"{place} of {kind} numbers and got {str(value.dtype).removeprefix('torch.')}"
     if len(value.shape) != len(wanted):
@@ -237,13 +237,13 @@ def _nested_problem(
 ) -> str | None:
     if isinstance(description, list):
         if not isinstance(value, tuple | list):
-            return f"{place}, a sequence of {len(description)}, and got {_said(value)}"
+            return f"{place}, a sequence of {len(description)}, and got {_summary(value)}"
         if len(value) != len(description):
             return f"{place}, a sequence of {len(description)}, and got one of {len(value)}"
         parts: Any = [(f"{place}[{i}]", value[i], part) for i, part in enumerate(description)]
     elif isinstance(description, dict):
         if not isinstance(value, Mapping):
-            return f"{place}, a dict of {', '.join(map(str, description))}, and got {_said(value)}"
+            return f"{place}, a dict of {', '.join(map(str, description))}, and got {_summary(value)}"
         odd = [key for key in value if key not in description and value[key] is not None]
         lost = [key for key in description if key not in value]
         if odd or lost:
@@ -252,7 +252,7 @@ def _nested_problem(
         parts = [(f"{place}[{key!r}]", value[key], part) for key, part in description.items()]
     else:
         if lost := [key for key in description[1] if not hasattr(value, key)]:
-            return f"{place} with {', '.join(lost)}, and got {_said(value)}, which has none"
+            return f"{place} with {', '.join(lost)}, and got {_summary(value)}, which has none"
         parts = [(f"{place}.{key}", getattr(value, key), part) for key, part in description[1].items()]
     for name, part, wanted in parts:
         if problem := _problem(name, part, wanted, sizes):
@@ -260,7 +260,7 @@ def _nested_problem(
     return None
 
 
-def _said(value: Any) -> str:
+def _summary(value: Any) -> str:
     """Return a short description of a value, without the numbers of an array."""
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)}"
@@ -282,7 +282,7 @@ def _signature(described: Mapping[str, Description]) -> str:
 
 
 def free_axes(described: Mapping[str, Description]) -> dict[str, dict[int, str]]:
-    """Return the free axes of every tensor: by its place, axis and label.
+    """Return the free axes of every tensor, as labels by axis.
 
     Examples:
         >>> free_axes({"x": ("floating", ("batch", 3, "height", 8))})
@@ -313,7 +313,7 @@ def _tensors(described: Mapping[str, Description]) -> Iterator[tuple[str, Descri
 
 
 def zeros_of(description: Description, batch: int, like: Tensor) -> Tensor:
-    """Return zeros as a tensor is described; free axes but the batch have size 1.
+    """Return zeros for a described tensor; free axes other than the batch have size 1.
 
     Examples:
         >>> zeros_of(("bool", ("batch", 3)), 2, torch.empty(0)).shape
@@ -334,38 +334,38 @@ def _free_text(described: Mapping[str, Description]) -> str:
 
 
 class _Checked(CodeGen):
-    """Generates `forward` with its description in front."""
+    """Code generator that decorates `forward` with its description."""
 
     def __init__(self, described: Mapping[str, Description]) -> None:
         super().__init__()
         self.described = dict(described)
 
     def gen_fn_def(self, *args: Any, **kwargs: Any) -> str:
-        """Return the head of `forward`."""
+        """Return the decorated head of `forward`."""
         head = super().gen_fn_def(*args, **kwargs)
         words = ", ".join(f"{name}={description!r}" for name, description in self.described.items())
         return f"@nasviz_takes({words})\n{head}"
 
     def additional_globals(self) -> list[tuple[str, Any]]:
-        """Return what the head refers to."""
+        """Return the globals that the head refers to."""
         return [*super().additional_globals(), ("nasviz_takes", takes)]
 
 
 def set_inputs_(graph: fx.Graph, described: Mapping[str, Description] | None) -> None:
-    """Let networks that run `graph` check their arguments; they must be compiled again afterwards."""
+    """Make networks that run `graph` check their arguments; call `recompile` afterwards."""
     graph.set_codegen(CodeGen() if described is None else _Checked(described))
 
 
 def known_description(graph: fx.Graph) -> dict[str, Description] | None:
-    """Return what networks that run `graph` take; `None` where that is not known."""
+    """Return the inputs of networks that run `graph`; `None` if unknown."""
     generator = graph._codegen
     return dict(generator.described) if isinstance(generator, _Checked) else None
 
 
-def _hand_on(network: Any, described: Mapping[str, Description], values: tuple[Any, ...]) -> None:
-    """Let the graph that `torch.fx` is making of a network check its arguments as well.
+def _pass_on_check(network: Any, described: Mapping[str, Description], values: tuple[Any, ...]) -> None:
+    """Pass the input check on to the graph that `torch.fx` is making of a network.
 
-    So a network that was pickled, which torch reads back by tracing its code, is still checked.
+    Unpickling a `GraphModule` re-traces its code, so the check would be lost otherwise.
     """
     tracer: Any = next(value for value in values if isinstance(value, fx.Proxy)).tracer
     if getattr(tracer, "root", None) is network:
@@ -373,7 +373,7 @@ def _hand_on(network: Any, described: Mapping[str, Description], values: tuple[A
 
 
 def as_json(described: Mapping[str, Description]) -> dict[str, Any]:
-    """Return a description as JSON holds it; `check_description` reads it.
+    """Return a description as JSON data; `check_description` reads it.
 
     Examples:
         >>> as_json({"x": [("floating", ("batch", 3))]})
@@ -395,13 +395,13 @@ def _as_json(part: Description) -> Any:
 
 
 def check_description(described: Any, names: list[str]) -> dict[str, Description]:
-    """Return a description that was read from a file, with its tuples, after a check of every part.
+    """Return a description read from a file, with every part checked.
 
     Raises:
-        GraphError: It is no description of these arguments.
+        GraphError: It is not a description of these arguments.
     """
     if not isinstance(described, Mapping) or not set(described) <= set(names):
-        raise GraphError(f"the description of the inputs is not one of the arguments {', '.join(names)}")
+        raise GraphError(f"the description of the inputs does not match the arguments {', '.join(names)}")
     return {name: _checked_part(part, 0) for name, part in described.items()}
 
 
@@ -425,7 +425,7 @@ def _checked_part(part: Any, depth: int) -> Description:
             return "object", inner
     elif isinstance(part, list) and len(part) == 2 and part[0] == "list" and isinstance(part[1], list):
         return [_checked_part(inner, depth + 1) for inner in part[1]]
-    raise GraphError(f"{part!r:.80} describes no input of a network")
+    raise GraphError(f"{part!r:.80} is not the description of an input")
 
 
 def _is_size(size: Any) -> bool:

@@ -1,6 +1,6 @@
-"""Leaf modules that stand where the user's network calls a function whose effect depends on the mode.
+"""Leaf modules that replace function calls whose effect depends on the mode.
 
-They own no tensors, so a traced network has the state dict of the user's.
+They own no tensors, so a traced network has the state dict of the user's network.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ __all__ = ["BatchNormCall", "ModeCall", "OutputForm", "Position", "ScaledDotProd
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in an output that the tensor of this number takes."""
+    """Placeholder of a tensor in an output, by its index among all tensors."""
 
     index: int
 
 
 class OutputForm(nn.Module):
-    """Gives the tensors that leave a network the form that the user's network returns.
+    """Arrange the tensors that leave a network in the structure that the user's network returns.
 
     Args:
-        train_form: The user's output in training mode, with a `Position` for every tensor.
-        eval_form: The same in evaluation mode; it may leave tensors out (auxiliary heads).
+        train_form: Output in training mode, with a `Position` for every tensor.
+        eval_form: Output in evaluation mode; it may leave tensors out (auxiliary heads).
 
     Examples:
         >>> import torch
@@ -45,13 +45,13 @@ class OutputForm(nn.Module):
         self.eval_form = eval_form
 
     def forward(self, *tensors: Tensor | None) -> Any:
-        """The user's output; an output that was erased is `None` in its place."""
+        """Return the user's output, with `None` for erased outputs."""
         form = self.train_form if self.training else self.eval_form
         return pytree.tree_map(lambda leaf: tensors[leaf.index] if isinstance(leaf, Position) else leaf, form)
 
 
 def _number(name: str, value: float) -> float:
-    """`value`, if it is a number: a file may say anything, and modules are written down as source."""
+    """Return `value` if it is a number: it may come from a file, and ends up in generated source."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{name} must be a number, not {type(value).__name__}")
     return value
@@ -74,19 +74,19 @@ class ScaledDotProductAttention(nn.Module):
         scale: float | None = None,
         enable_gqa: bool = False,
     ) -> Tensor:
-        """`torch.nn.functional.scaled_dot_product_attention` with the dropout of this mode."""
+        """Return `torch.nn.functional.scaled_dot_product_attention` with the dropout of this mode."""
         p = self.p if self.training else 0.0
         return functional.scaled_dot_product_attention(
             query, key, value, mask, p, is_causal, scale=scale, enable_gqa=enable_gqa
         )
 
     def extra_repr(self) -> str:
-        """Its rate."""
+        """Return the dropout rate."""
         return f"p={self.p}"
 
 
 class ModeCall(nn.Module):
-    """A call of an operator that is told the mode by a flag."""
+    """Call of an operator that receives the mode as a flag."""
 
     def __init__(self, operator: Callable[..., Any], flag: str) -> None:
         super().__init__()
@@ -94,16 +94,16 @@ class ModeCall(nn.Module):
         self.flag = flag
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The operator's result in this mode."""
+        """Return the operator's result in this mode."""
         return self.operator(*args, **{self.flag: self.training}, **kwargs)
 
     def extra_repr(self) -> str:
-        """Its operator."""
+        """Return the operator."""
         return str(self.operator)
 
 
 class BatchNormCall(nn.Module):
-    """Batch normalisation over tensors that are passed to it, by the mode it is in."""
+    """Batch normalization of tensors that are passed in, following the mode of the module."""
 
     def __init__(self, momentum: float, eps: float) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class BatchNormCall(nn.Module):
         running_var: Tensor,
         num_batches_tracked: Tensor | None = None,
     ) -> Tensor:
-        """Normalise, and in training mode update the running statistics in place."""
+        """Normalize, and in training mode update the running statistics in place."""
         if self.training and num_batches_tracked is not None:
             num_batches_tracked.add_(1)
         return functional.batch_norm(
@@ -127,5 +127,5 @@ class BatchNormCall(nn.Module):
         )
 
     def extra_repr(self) -> str:
-        """Its literals."""
+        """Return the literals."""
         return f"momentum={self.momentum}, eps={self.eps}"

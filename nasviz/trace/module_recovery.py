@@ -1,9 +1,8 @@
-"""Which calls of an exported graph are calls of a module: the user's own, or a leaf that knows the mode.
+"""Recovery of module calls in an exported graph: the user's own modules, or leaves that follow the mode.
 
-A call becomes a call of a module only where the module would make exactly this call: every tensor that the
-operator reads is the module's own tensor, every literal equals the module's attribute, `forward` is torch's,
-and no hook is in the way. Everything else stays a function over the same parameters, which is as exact and
-trains as well.
+An operator call becomes a module call only if the module would make exactly this call: every tensor that the
+operator reads is the module's own, every literal equals the module's attribute, `forward` is torch's, and no
+hook is registered. All other calls stay functions of the same parameters: just as exact and as trainable.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from nasviz.trace.export import Program
 from nasviz.trace.leaves import BatchNormCall, ModeCall, ScaledDotProductAttention
 from nasviz.trace.origin import Origin, find_origins
 
-__all__ = ["Lifted", "ModuleCall", "lift"]
+__all__ = ["ModuleCall", "RecoveredProgram", "recover_modules"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +36,7 @@ class ModuleCall:
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """Modules that make a call of this operator, and what of it they hold."""
+    """Modules that make a call of one operator, and the arguments that they hold."""
 
     classes: tuple[type[nn.Module], ...]
     tensors: tuple[str, ...] = ("weight", "bias")
@@ -79,8 +78,8 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 
 
 @dataclass(frozen=True, slots=True)
-class Lifted:
-    """A program and what is known of its calls."""
+class RecoveredProgram:
+    """A program, and the modules, origins and names of its calls."""
 
     program: Program
     model: nn.Module
@@ -88,31 +87,31 @@ class Lifted:
     calls: Mapping[fx.Node, ModuleCall]
     """Calls that go through a module."""
     names: Mapping[fx.Node, str]
-    """What people read, each name once."""
+    """Unique readable names."""
 
 
-def lift(program: Program, model: nn.Module) -> Lifted:
-    """Find the calls of `program` that are calls of modules, and name all calls.
+def recover_modules(program: Program, model: nn.Module) -> RecoveredProgram:
+    """Find the calls of `program` that are module calls, and name all calls.
 
-    Counting the batches seen belongs to the modules: those writes are erased from `program`, in place.
+    Updates of `num_batches_tracked` are part of those modules, so they are erased from `program`, in place.
     """
     origins = find_origins(program.graph, model)
-    lifter = _Lifter(program, model)
+    recovery = _ModuleRecovery(program, model)
     calls: dict[fx.Node, ModuleCall] = {}
     for node in program.graph.nodes:
-        if node.op == "call_function" and (call := lifter.call(node, origins[node])) is not None:
+        if node.op == "call_function" and (call := recovery.call(node, origins[node])) is not None:
             calls[node] = call
             origins[node] = _inside(call.path, origins[node])
         elif node.target is operator.getitem and node.args[0] in origins:
-            origins[node] = origins[node.args[0]]  # of the call that made the list
-    for node in lifter.counts:
-        if node.args[0].target in lifter.counted:
+            origins[node] = origins[node.args[0]]  # origin of the call that made the list
+    for node in recovery.counts:
+        if node.args[0].target in recovery.counted:
             program.graph.erase_node(node)
-    return Lifted(program, model, origins, calls, _names(program, calls, origins))
+    return RecoveredProgram(program, model, origins, calls, _names(program, calls, origins))
 
 
 def _inside(path: str, origin: Origin) -> Origin:
-    """Origin of a call that is the call of the module at `path`; a later trace shall find the same."""
+    """Return the origin of a call of the module at `path`, such that a later trace finds the same."""
     scope = tuple(around for around in origin.scope if around != path)
     return replace(origin, path=path, scope=scope, is_whole=True)
 
@@ -120,9 +119,9 @@ def _inside(path: str, origin: Origin) -> Origin:
 def _names(
     program: Program, calls: Mapping[fx.Node, ModuleCall], origins: Mapping[fx.Node, Origin]
 ) -> dict[fx.Node, str]:
-    """A name for every call: the module's path, or scope and operator; numbered where it stands already.
+    """Name every call by its module's path, or by scope and operator; numbered if already taken.
 
-    A module of the user's in which there is one call only, such as a resize, gives that call its own path.
+    The only call inside a user's module, such as a resize, gets the path of that module.
     """
     names: dict[fx.Node, str] = {}
     taken: set[str] = set()
@@ -149,7 +148,7 @@ def _names(
     return names
 
 
-class _Lifter:
+class _ModuleRecovery:
     def __init__(self, program: Program, model: nn.Module) -> None:
         self.program = program
         self.modules = dict(model.named_modules(remove_duplicate=False))
@@ -161,7 +160,7 @@ class _Lifter:
         self.counted: set[Any] = set()
 
     def call(self, node: fx.Node, origin: Origin) -> ModuleCall | None:
-        """The call of a module that `node` is, if it is one."""
+        """Return the module call that `node` is, if any."""
         name = operator_name(node)
         if name == "stochastic_depth":
             return ModuleCall(origin.path, self.modules[origin.path], node.args)
@@ -186,7 +185,7 @@ class _Lifter:
     def _by_flag(
         self, node: fx.Node, name: str, given: Mapping[str, Any], origin: Origin
     ) -> ModuleCall | None:
-        """A leaf for an operator that draws random numbers in training mode."""
+        """Return a leaf for an operator that draws random numbers in training mode."""
         if name != "rrelu" and not given["dropout"]:
             return None
         operands = {key: value for key, value in given.items() if key != _FLAGS[name]}
@@ -196,14 +195,14 @@ class _Lifter:
         )
 
     def _own(self, rule: _Rule, name: str, given: Mapping[str, Any], origin: Origin) -> ModuleCall | None:
-        """A call of the module that holds all that the call reads."""
+        """Return a call of the module that holds all other operands of the call."""
         paths = [origin.path] if origin.is_whole else []
         weight = given[rule.tensors[0]] or given.get("running_mean")
         if isinstance(weight, fx.Node) and weight.op == "get_attr":
             paths += self.owners[id(self.program.tensors[str(weight.target)])]
         for path in paths:
             module = self.modules.get(path) if path else None
-            if module is None or not _runs_as_torch_wrote_it(module, rule.classes):
+            if module is None or not _has_torch_forward(module, rule.classes):
                 continue
             holds = all(self._holds(module, tensor, given[tensor]) for tensor in rule.tensors)
             equal = all(_is_equal(getattr(module, text), given[text]) for text in rule.literals)
@@ -212,7 +211,7 @@ class _Lifter:
         return None
 
     def _holds(self, module: nn.Module, name: str, operand: Any) -> bool:
-        """Whether `operand` is the tensor that `module` has under this name."""
+        """Return whether `operand` is the tensor that `module` has under this name."""
         own = getattr(module, name)
         if operand is None or own is None:
             return operand is None and own is None
@@ -223,7 +222,7 @@ class _Lifter:
         return given["training"] is expected
 
     def _owner(self, operand: Any) -> str:
-        """Path of the module that holds a tensor operand."""
+        """Return the path of the module that holds a tensor operand."""
         is_attribute = isinstance(operand, fx.Node) and operand.op == "get_attr"
         return str(operand.target).rpartition(".")[0] if is_attribute else ""
 
@@ -237,7 +236,7 @@ class _Lifter:
         )
 
     def _batch_norm(self, given: Mapping[str, Any], origin: Origin) -> ModuleCall | None:
-        """A leaf for a batch norm that follows the mode, but is not one of torch's own modules."""
+        """Return a leaf for a batch norm that follows the mode but is not one of torch's own modules."""
         statistics = [given["running_mean"], given["running_var"]]
         if not given["training"] or not all(
             isinstance(s, fx.Node) and s.op == "get_attr" for s in statistics
@@ -252,10 +251,10 @@ class _Lifter:
     def _dropout(self, name: str, given: Mapping[str, Any], origin: Origin) -> ModuleCall | None:
         module = self.modules.get(origin.path) if origin.path else None
         operand = given["input"]
-        if module is not None and _runs_as_torch_wrote_it(module, _DROPOUTS[name]) and module.p == given["p"]:
+        if module is not None and _has_torch_forward(module, _DROPOUTS[name]) and module.p == given["p"]:
             if not module.inplace:
                 return ModuleCall(origin.path, module, (operand,))
-            # The user's module would write to its operand, which others may read once something is erased.
+            # In-place dropout would overwrite its operand, which others may read once something is erased.
             return ModuleCall(origin.path, type(module)(module.p), (operand,))
         return ModuleCall(self._free_path(origin, "dropout"), _DROPOUTS[name][0](given["p"]), (operand,))
 
@@ -271,7 +270,7 @@ class _Lifter:
         return ModuleCall(path, ScaledDotProductAttention(given["dropout_p"]), operands, kwargs)
 
     def _free_path(self, origin: Origin, name: str, leaf: type[nn.Module] | None = None) -> str:
-        """A path that no module or tensor of the user has; that of a leaf which stands there already."""
+        """Return an unused path, or the path of a leaf of this class that is already there."""
         if leaf is not None and isinstance(self.modules.get(origin.path), leaf):
             return origin.path
         prefix = f"{origin.path}." if origin.path else ""
@@ -282,14 +281,14 @@ class _Lifter:
         return path
 
 
-def _runs_as_torch_wrote_it(module: nn.Module, classes: tuple[type[nn.Module], ...]) -> bool:
-    """Whether calling `module` runs torch's own forward of one of `classes`, and nothing else."""
+def _has_torch_forward(module: nn.Module, classes: tuple[type[nn.Module], ...]) -> bool:
+    """Return whether calling `module` runs torch's own forward of one of `classes`, and nothing else."""
     is_plain = any(isinstance(module, c) and type(module).forward is c.forward for c in classes)
     return is_plain and "forward" not in vars(module) and not any(vars(module).get(hooks) for hooks in _HOOKS)
 
 
 def _is_equal(attribute: Any, literal: Any) -> bool:
-    """Whether a module's attribute is the literal of a call; one number stands for all axes."""
+    """Return whether a module's attribute equals the literal of a call; one number covers all axes."""
     if attribute is None:
         return literal in (None, -1)
     if isinstance(attribute, str) or isinstance(literal, str):

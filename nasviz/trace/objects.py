@@ -1,8 +1,8 @@
-"""Objects that hold tensors, such as dataclasses and caches, taken apart and put together again.
+"""Objects that hold tensors, such as dataclasses and caches, as pytrees.
 
-`torch.utils._pytree` knows tuples, lists, dicts, and what libraries register with it. Other objects become
-known to it here, when one is met in a network's inputs or outputs: an object is its class, the attributes
-that hold tensors, and the rest as it is.
+`torch.utils._pytree` knows tuples, lists, dicts, and classes that libraries register. Classes of other
+objects in a network's inputs or outputs are registered here: an object is flattened to the attributes that
+hold tensors; its class and its other attributes are the context.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from torch.utils import _pytree as pytree
 from nasviz.errors import TraceError
 from nasviz.trace.leaves import Position
 
-__all__ = ["Step", "leaf_paths", "understand"]
+__all__ = ["PathStep", "leaf_paths", "register_classes"]
 
 _MARKS = (Tensor, Position, fx.Node)
-"""What stands in the place of a tensor while a network is traced."""
+"""Values that take the place of a tensor while a network is traced."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Shell:
-    """An object without its parts; equal to that of another object with the same parts."""
+    """Context of a flattened object; equal for objects of one class with the same parts."""
 
     kind: type
     names: tuple[str, ...]
@@ -33,30 +33,30 @@ class _Shell:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Step:
+class PathStep:
     """One step from a nested value to a part of it."""
 
     key: Any
     is_attribute: bool = False
     field: str = ""
-    """The name of a part that is taken by its index."""
+    """Name of a part that is accessed by its index."""
 
     @property
     def name(self) -> str:
-        """What people call the part."""
+        """Return the display name of the part."""
         return self.field or str(self.key)
 
 
-def understand(value: Any) -> None:
-    """Let pytrees take apart every object within `value` that holds tensors.
+def register_classes(value: Any) -> None:
+    """Register the class of every object within `value` that holds tensors as a pytree node.
 
-    Its class is registered with torch for the rest of the process, once.
+    The registration with torch lasts for the rest of the process.
 
     Examples:
         >>> import torch
         >>> from types import SimpleNamespace
         >>> output = SimpleNamespace(labels=["a"], scores=torch.ones(1))
-        >>> understand(output)
+        >>> register_classes(output)
         >>> pytree.tree_map_only(Tensor, lambda t: t + 1, output)
         namespace(labels=['a'], scores=tensor([2.]))
     """
@@ -67,14 +67,14 @@ def understand(value: Any) -> None:
             pytree.register_pytree_node(
                 type(leaf), _flatten, _unflatten, flatten_with_keys_fn=_flatten_with_keys
             )
-        understand(list(_attributes(leaf).values()))
+        register_classes(list(_attributes(leaf).values()))
 
 
-def leaf_paths(value: Any, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[Step, ...], Any]]:
-    """Every leaf of a nested value with the way to it.
+def leaf_paths(value: Any, path: tuple[PathStep, ...] = ()) -> Iterator[tuple[tuple[PathStep, ...], Any]]:
+    """Yield every leaf of a nested value with its path.
 
     Raises:
-        TraceError: A class within was registered with torch without names for its parts.
+        TraceError: A class within is registered with torch without names for its parts.
 
     Examples:
         >>> [(steps[0].key, leaf) for steps, leaf in leaf_paths({"x": 1, "y": 2})]
@@ -84,15 +84,15 @@ def leaf_paths(value: Any, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[
         yield path, value
         return
     if isinstance(value, Mapping):
-        steps = [(Step(key), part) for key, part in value.items()]
+        steps = [(PathStep(key), part) for key, part in value.items()]
     elif isinstance(value, tuple | list):
         fields = getattr(value, "_fields", [""] * len(value))
-        steps = [(Step(i, field=f), part) for i, (f, part) in enumerate(zip(fields, value, strict=True))]
+        steps = [(PathStep(i, field=f), part) for i, (f, part) in enumerate(zip(fields, value, strict=True))]
     else:
         names = pytree.SUPPORTED_NODES[type(value)].flatten_with_keys_fn
         if names is None:
             raise TraceError(
-                f"an argument of class {type(value).__name__} cannot be taken apart by name; pass a tuple, a"
+                f"an argument of class {type(value).__name__} has no named parts; pass a tuple, a"
                 " dict or a dataclass instead"
             )
         keyed, _ = names(value)
@@ -101,14 +101,14 @@ def leaf_paths(value: Any, path: tuple[Step, ...] = ()) -> Iterator[tuple[tuple[
         yield from leaf_paths(part, (*path, step))
 
 
-def _step(key: Any) -> Step:
+def _step(key: Any) -> PathStep:
     if isinstance(key, pytree.GetAttrKey):
-        return Step(key.name, is_attribute=True)
-    return Step(getattr(key, "key", getattr(key, "idx", None)))
+        return PathStep(key.name, is_attribute=True)
+    return PathStep(getattr(key, "key", getattr(key, "idx", None)))
 
 
 def _holds_tensors(value: Any, around: tuple[int, ...]) -> bool:
-    """Whether an object that pytrees take for a leaf has a tensor somewhere in its attributes."""
+    """Return whether an object that pytrees treat as a leaf holds a tensor in its attributes."""
     if isinstance(value, (*_MARKS, nn.Module, type)) or id(value) in around:
         return False
     leaves = pytree.tree_leaves(list(_attributes(value).values()))
@@ -116,7 +116,7 @@ def _holds_tensors(value: Any, around: tuple[int, ...]) -> bool:
 
 
 def _attributes(value: Any) -> dict[str, Any]:
-    """The attributes of an object, those in slots of a dataclass too."""
+    """Return the attributes of an object, including slots of a dataclass."""
     found = {f.name: getattr(value, f.name) for f in _fields(value) if hasattr(value, f.name)}
     return found | getattr(value, "__dict__", {})
 
@@ -126,7 +126,7 @@ def _fields(value: Any) -> tuple[dataclasses.Field[Any], ...]:
 
 
 def _parts(value: Any) -> dict[str, Any]:
-    """Attributes that are, or may become, tensors or nests of them."""
+    """Return the attributes that are, or may become, tensors or nested tensors."""
     return {
         name: part
         for name, part in _attributes(value).items()
@@ -148,5 +148,5 @@ def _flatten_with_keys(value: Any) -> tuple[list[tuple[Any, Any]], _Shell]:
 def _unflatten(parts: Any, shell: _Shell) -> Any:
     made: Any = shell.kind.__new__(shell.kind)  # type: ignore[call-overload]
     for name, value in (shell.rest | dict(zip(shell.names, parts, strict=True))).items():
-        object.__setattr__(made, name, value)  # also of a frozen dataclass
+        object.__setattr__(made, name, value)  # works for frozen dataclasses too
     return made

@@ -1,4 +1,4 @@
-"""Where a call comes from: the modules around it and the line of the user's code."""
+"""Origin of a call: the modules around it and the line of the user's code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-__all__ = ["ORIGIN", "Origin", "find_origins", "line_of_error", "place_of_error", "source_line"]
+__all__ = ["ORIGIN", "Origin", "error_location", "find_origins", "innermost_user_line", "source_line"]
 
 ORIGIN = "nasviz_origin"
 """Key of `node.meta` under which a traced network keeps the origin of its nodes."""
@@ -23,20 +23,20 @@ _HERE = str(Path(__file__).parent)
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where one call comes from."""
+    """Origin of one call."""
 
     path: str = ""
     """Path of the innermost module around the call."""
     scope: tuple[str, ...] = ()
     """Paths of the modules around it, outermost first, without the root."""
     is_whole: bool = False
-    """Whether that module is one of torch's own without parts, so that the call is the module."""
+    """Whether that module is a single module of torch.nn, so that the call is the module."""
     source: str = ""
     """`file:line` of the user's code."""
 
 
 def find_origins(graph: fx.Graph, model: nn.Module) -> dict[fx.Node, Origin]:
-    """Origin of every call; where `model` was traced before, what that network knows of it."""
+    """Return the origin of every call; for a traced `model`, the origins recorded by its first trace."""
     modules = dict(model.named_modules(remove_duplicate=False))
     by_name: dict[str, Origin] = {}
     by_path: dict[str, Origin] = {}
@@ -66,12 +66,12 @@ def _origin(paths: list[str], modules: dict[str, nn.Module], stack_trace: Any) -
 
 
 def _without_call_number(path: str) -> str:
-    """Export marks the second call of a module as `path@1`."""
+    """Return the path without the suffix `@1` that export adds for the second call of a module."""
     return path.split("@")[0]
 
 
 def source_line(stack_trace: Any) -> str:
-    """Innermost frame outside torch and this package, as `file:line`.
+    """Return the innermost frame outside torch and this package, as `file:line`.
 
     Examples:
         >>> source_line('File "/home/me/net.py", line 7, in forward')
@@ -84,15 +84,15 @@ def source_line(stack_trace: Any) -> str:
     return ""
 
 
-def place_of_error(error: BaseException, model: nn.Module) -> str:
-    """Where an error was raised, to be put behind it: the innermost module, the line of the user's code."""
-    line, path = line_of_error(error), _module_of_error(error, model)
+def error_location(error: BaseException, model: nn.Module) -> str:
+    """Return the innermost module and line of user code of an error, as a suffix for messages."""
+    line, path = innermost_user_line(error), _module_of_error(error, model)
     where = ([f"in {path}"] if path else []) + ([f"at {line}"] if line else [])
     return f" ({', '.join(where)})" if where else ""
 
 
 def _module_of_error(error: BaseException, model: nn.Module) -> str:
-    """Path and class of the innermost part of `model` that the error came through; empty for none."""
+    """Return path and class of the innermost part of `model` that raised an error; empty if none."""
     paths = {id(module): path for path, module in model.named_modules()}
     found, position = "", error.__traceback__
     while position is not None:
@@ -103,8 +103,8 @@ def _module_of_error(error: BaseException, model: nn.Module) -> str:
     return found
 
 
-def line_of_error(error: BaseException) -> str:
-    """Innermost line outside torch and this package that an error came through, with its text."""
+def innermost_user_line(error: BaseException) -> str:
+    """Return the innermost line outside torch and this package that an error passed, with its text."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if source_line(f'File "{frame.filename}", line {frame.lineno}'):
             return f"{Path(frame.filename).name}:{frame.lineno}: {frame.line}"

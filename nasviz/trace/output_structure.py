@@ -1,4 +1,4 @@
-"""Which tensors the user's network returns in each mode, found by their values."""
+"""Output structure of the user's network in each mode, found by comparing values."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from torch.utils import _pytree as pytree
 from nasviz.errors import ParityError
 from nasviz.trace.leaves import OutputForm, Position
 from nasviz.trace.network import TracedNetwork
-from nasviz.trace.parity import Answers, Probe, ask, relative_error, tolerance_of
+from nasviz.trace.parity import ModelOutputs, ParityInputs, compute_outputs, relative_error, tolerance_of
 
-__all__ = ["fit_forms", "is_plain"]
+__all__ = ["fit_output_forms", "is_plain"]
 
 
 def is_plain(output: Any) -> bool:
-    """Whether an output is one tensor."""
+    """Return whether an output is one tensor."""
     return isinstance(output, Tensor | Position)
 
 
-def fit_forms(network: TracedNetwork, model: nn.Module, probe: Probe, expected: Answers) -> list[str]:
-    """Let the output form of `network` return in each mode what `model` returns; say what cannot be returned.
+def fit_output_forms(
+    network: TracedNetwork, model: nn.Module, probe: ParityInputs, expected: ModelOutputs
+) -> list[str]:
+    """Make the output form of `network` return in each mode what `model` returns; list what it cannot.
 
     Raises:
-        ParityError: The network computes no tensor that equals an output of `model` in evaluation mode.
+        ParityError: No tensor of the network equals an output of `model` in evaluation mode.
     """
     form = next((m for m in network.children() if isinstance(m, OutputForm)), None)
     if form is None:
@@ -33,7 +35,7 @@ def fit_forms(network: TracedNetwork, model: nn.Module, probe: Probe, expected: 
     positions = [leaf for leaf in pytree.tree_leaves(exported) if isinstance(leaf, Position)]
     everything = tuple(Position(i) for i in range(len(positions)))
     form.train_form = form.eval_form = everything
-    found = ask(network, model, probe, batch=False, train=expected.train is not None)
+    found = compute_outputs(network, model, probe, batch=False, train=expected.train is not None)
     form.train_form = form.eval_form = exported
     tolerance = tolerance_of(model)
     form.eval_form = _matched(expected.eval, found.eval, tolerance)
@@ -42,14 +44,14 @@ def fit_forms(network: TracedNetwork, model: nn.Module, probe: Probe, expected: 
             form.train_form = _matched(expected.train, found.train, tolerance)
         except ParityError:
             form.train_form = form.eval_form
-            return ["returns in training mode what it returns in evaluation mode"]
+            return ["in training mode it returns the outputs of evaluation mode"]
     else:
         form.train_form = form.eval_form
     return []
 
 
 def _matched(expected: Any, tensors: tuple[Tensor, ...], tolerance: float) -> Any:
-    """`expected` with the position of the equal one of `tensors` in the place of each tensor."""
+    """Return `expected` with each tensor replaced by the position of an equal one of `tensors`."""
     leaves, spec = pytree.tree_flatten(expected)
     marks: list[Any] = []
     for place, leaf in enumerate(leaves):

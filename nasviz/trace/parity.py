@@ -1,10 +1,10 @@
-"""Does the traced network answer as the user's: in both modes, at another batch size, in what it remembers?
+"""Agreement of a traced network with the user's: in both modes, at another batch size, in its buffers.
 
-Both are run on the same random inputs with the same seed, on random running statistics and with every
-parameter that is all one number replaced by random ones. The user's module is given back as it was.
+Both run on the same random inputs with the same seed, with random running statistics, and with constant
+parameters replaced by random ones. The user's module is restored afterwards.
 
-In training mode they must agree for more than one seed where random numbers are drawn: that a random path was
-taken once and for all shows by another seed.
+If random numbers are drawn in training mode, they must agree for several seeds: another seed reveals a random
+path that was fixed while tracing.
 """
 
 from __future__ import annotations
@@ -21,54 +21,53 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from nasviz.errors import ParityError
-from nasviz.trace.objects import understand
-from nasviz.trace.state import borrowed, spread
+from nasviz.trace.objects import register_classes
+from nasviz.trace.state import preserve_state, randomize_state
 
 __all__ = [
     "SEEDS",
-    "Answers",
-    "Draws",
+    "ModelOutputs",
     "Parity",
-    "Probe",
-    "ask",
-    "ask_in_training",
+    "ParityInputs",
+    "RandomDraws",
     "compare",
+    "compute_outputs",
+    "compute_training_outputs",
     "differ",
-    "kept_generators",
+    "preserve_generators",
     "relative_error",
     "tolerance_of",
 ]
 
 _SEED = 20240607
 SEEDS = tuple(range(_SEED, _SEED + 6))
-"""Seeds of the comparisons in training mode; the first alone where no random numbers are drawn."""
+"""Seeds of the comparisons in training mode; only the first if no random numbers are drawn."""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How closely a traced network answers as the network it was traced from."""
+    """Agreement of a traced network with the network it was traced from."""
 
     max_relative_error: Mapping[str, float] = field(default_factory=dict)
-    """Largest difference by the largest value of the same output: "eval", "batch", "train" and "buffers"."""
-    rung: str = ""
-    """How it was traced."""
+    """Largest difference over the largest value of an output: "eval", "batch", "train" and "buffers"."""
+    strategy: str = ""
+    """Name of the tracing strategy."""
     warnings: tuple[str, ...] = ()
-    """What this way of tracing costs."""
+    """Limitations of the traced network."""
     changed_training: tuple[str, ...] = ()
-    """In what the traced network differs from the model in training mode; empty where it was found to be
-    the same."""
+    """Differences from the model in training mode; empty if none were found."""
     free_axes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Axes of each input that may have any size; all others must be as they were traced."""
+    """Axes of each input that may have any size; all others keep their traced size."""
 
     @property
     def worst(self) -> float:
-        """The largest of all errors."""
+        """Return the largest of all errors."""
         return max(self.max_relative_error.values(), default=0.0)
 
 
 @dataclass(frozen=True)
-class Probe:
-    """Arguments to ask both networks with."""
+class ParityInputs:
+    """Arguments that both networks are compared on."""
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
@@ -76,8 +75,8 @@ class Probe:
     larger_kwargs: Mapping[str, Any]
 
     @classmethod
-    def like(cls, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Probe:
-        """Random arguments of the same shapes, and others with one example more."""
+    def like(cls, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ParityInputs:
+        """Return random arguments of the same shapes, and others with one more example."""
         generator = torch.Generator().manual_seed(_SEED)
         leaves = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         batch = leaves[0].shape[0] if leaves and leaves[0].dim() else 0
@@ -85,9 +84,9 @@ class Probe:
         def noise(leaf: Any) -> Any:
             if not isinstance(leaf, Tensor) or not leaf.is_floating_point():
                 return leaf
-            spread_of = float(leaf.std()) if leaf.numel() > 1 else 0.0
+            std = float(leaf.std()) if leaf.numel() > 1 else 0.0
             drawn = torch.randn(leaf.shape, generator=generator, dtype=torch.float32).to(leaf)
-            return drawn * (spread_of or 1.0) + (leaf.mean() if leaf.numel() else 0.0)
+            return drawn * (std or 1.0) + (leaf.mean() if leaf.numel() else 0.0)
 
         def larger(leaf: Any) -> Any:
             is_batched = isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == batch
@@ -100,87 +99,87 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Draws:
-    """Which random numbers a network has drawn."""
+class RandomDraws:
+    """Random numbers that a network has drawn."""
 
     torch: Tensor
     """State of torch's generator afterwards."""
     has_others: bool
-    """Whether Python's or NumPy's generator was asked."""
+    """Whether Python's or NumPy's generator was used."""
 
 
 @dataclass
-class Answers:
-    """What a network answers to a probe."""
+class ModelOutputs:
+    """Outputs of a network for a probe."""
 
     eval: Any
     batch: Any = None
     train: Any = None
-    draws: Draws | None = None
-    """In training mode."""
+    draws: RandomDraws | None = None
+    """Random numbers drawn in training mode."""
     buffers: dict[str, Tensor] = field(default_factory=dict)
     """Buffers of the user's network after one batch in training mode."""
     written: frozenset[str] = frozenset()
     """Buffers that one batch in evaluation mode changed."""
     caches: frozenset[str] = frozenset()
-    """Those of them that the next batch left alone: tables that are filled when they are needed."""
+    """Those of `written` that the next batch did not change: lazily filled tables."""
 
 
-def ask(
+def compute_outputs(
     network: nn.Module,
     model: nn.Module,
-    probe: Probe,
+    probe: ParityInputs,
     *,
     batch: bool = True,
     train: bool = True,
     watch: AbstractContextManager[Any] | None = None,
-) -> Answers:
-    """Answers of `network`, which is `model` or shares its tensors; both are left as they were.
+) -> ModelOutputs:
+    """Return the outputs of `network`, which is `model` or shares its tensors; both are restored.
 
     `watch` is entered around the run in evaluation mode.
     """
-    with _spread(model, network):
+    with _test_state(model, network):
         network.eval()
         with _seeded(_SEED):
             before = _buffers(model)
             with watch or nullcontext():
                 output = network(*probe.args, **probe.kwargs)
-            answers = Answers(_detached(output))
+            outputs = ModelOutputs(_detached(output))
             after = _buffers(model)
-            answers.written = _changed(before, after)
-            if answers.written:
+            outputs.written = _changed(before, after)
+            if outputs.written:
                 network(*probe.args, **probe.kwargs)
-                answers.caches = answers.written - _changed(after, _buffers(model))
+                outputs.caches = outputs.written - _changed(after, _buffers(model))
         if batch:
-            answers.batch = _detached(network(*probe.larger_args, **probe.larger_kwargs))
+            outputs.batch = _detached(network(*probe.larger_args, **probe.larger_kwargs))
     if train:
-        trained = ask_in_training(network, model, probe)
-        answers.train, answers.buffers, answers.draws = trained.train, trained.buffers, trained.draws
-    return answers
+        trained = compute_training_outputs(network, model, probe)
+        outputs.train, outputs.buffers, outputs.draws = trained.train, trained.buffers, trained.draws
+    return outputs
 
 
-def ask_in_training(
+def compute_training_outputs(
     network: nn.Module,
     model: nn.Module,
-    probe: Probe,
+    probe: ParityInputs,
     *,
     seed: int = _SEED,
     watch: AbstractContextManager[Any] | None = None,
-) -> Answers:
-    """Answers in training mode alone, with the generators of torch, Python and NumPy at `seed`."""
-    with _spread(model, network):
+) -> ModelOutputs:
+    """Return the outputs in training mode, with the generators of torch, Python and NumPy at `seed`."""
+    with _test_state(model, network):
         network.train()
         with _seeded(seed):
             before = _other_generators()
             with watch or nullcontext():
                 output = network(*probe.args, **probe.kwargs)
-            draws = Draws(torch.get_rng_state(), has_others=_other_generators() != before)
-            return Answers(None, train=_detached(output), buffers=_buffers(model), draws=draws)
+            draws = RandomDraws(torch.get_rng_state(), has_others=_other_generators() != before)
+            return ModelOutputs(None, train=_detached(output), buffers=_buffers(model), draws=draws)
 
 
 @contextmanager
-def kept_generators() -> Iterator[None]:
-    """Let the generators of Python and NumPy go on afterwards from where they were."""
+def preserve_generators() -> Iterator[None]:
+    """Restore the generators of Python and NumPy on exit."""
     numpy = sys.modules.get("numpy")
     python, others = random.getstate(), numpy.random.get_state() if numpy else None
     try:
@@ -193,9 +192,9 @@ def kept_generators() -> Iterator[None]:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Within, random numbers start at `seed`; afterwards all generators go on from where they were."""
+    """Seed all generators within the context, and restore them on exit."""
     numpy = sys.modules.get("numpy")
-    with kept_generators(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with preserve_generators(), torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         random.seed(seed)
         if numpy:
@@ -204,16 +203,16 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _other_generators() -> tuple[Any, ...]:
-    """States of the generators that torch knows nothing of."""
+    """Return the states of the generators of Python and NumPy."""
     numpy = sys.modules.get("numpy")
     drawn = numpy.random.get_state() if numpy else ()
     return random.getstate(), *(part.tobytes() if hasattr(part, "tobytes") else part for part in drawn)
 
 
 @contextmanager
-def _spread(model: nn.Module, network: nn.Module) -> Iterator[None]:
+def _test_state(model: nn.Module, network: nn.Module) -> Iterator[None]:
     generator = torch.Generator().manual_seed(_SEED)
-    with torch.no_grad(), borrowed(network), borrowed(model), spread(model, generator):
+    with torch.no_grad(), preserve_state(network), preserve_state(model), randomize_state(model, generator):
         yield
 
 
@@ -226,21 +225,21 @@ def _changed(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> froze
 
 
 def _detached(output: Any) -> Any:
-    understand(output)
+    register_classes(output)
     return pytree.tree_map(lambda leaf: leaf.detach().clone() if isinstance(leaf, Tensor) else leaf, output)
 
 
-def compare(expected: Answers, found: Answers, tolerance: float) -> dict[str, float]:
-    """Relative error of every kind of answer that both gave.
+def compare(expected: ModelOutputs, found: ModelOutputs, tolerance: float) -> dict[str, float]:
+    """Return the relative error of every kind of output that both have.
 
     Raises:
-        ParityError: One is larger than `tolerance`, or an output has another form.
+        ParityError: An error exceeds `tolerance`, or an output has another structure.
     """
     errors: dict[str, float] = {}
     odd = (expected.written ^ found.written) - expected.caches
     if expected.eval is not None and odd:
         names = ", ".join(sorted(odd))
-        raise ParityError(f"in evaluation mode only one of model and traced network writes to {names}")
+        raise ParityError(f"in evaluation mode, only one of model and traced network writes to {names}")
     for kind in ("eval", "batch", "train", "buffers"):
         mine, its = getattr(expected, kind), getattr(found, kind)
         if mine is None or its is None or its == {}:
@@ -257,7 +256,7 @@ def compare(expected: Answers, found: Answers, tolerance: float) -> dict[str, fl
 
 
 def differ(one: Any, other: Any, tolerance: float) -> bool:
-    """Return whether two outputs differ by more than `tolerance`, or in form.
+    """Return whether two outputs differ by more than `tolerance`, or in structure.
 
     Examples:
         >>> differ((torch.ones(2), None), (torch.ones(2) + 1e-9, None), tolerance=1e-6)
@@ -274,14 +273,16 @@ def _error_of_outputs(kind: str, expected: Any, found: Any) -> float:
     its, its_form = pytree.tree_flatten(found)
     if my_form != its_form:
         raise ParityError(
-            f"the traced network returns another form ({kind}): {its_form} instead of {my_form}"
+            f"the traced network returns another structure ({kind}): {its_form} instead of {my_form}"
         )
     pairs = [(a, b) for a, b in zip(mine, its, strict=True) if isinstance(a, Tensor) or isinstance(b, Tensor)]
     return max((relative_error(a, b) for a, b in pairs), default=0.0)
 
 
 def relative_error(expected: Tensor, found: Tensor) -> float:
-    """Largest difference by the largest value expected; infinite where shapes or non-finite values differ.
+    """Return the largest difference over the largest expected value.
+
+    Infinite if shapes, dtypes or non-finite values differ.
 
     Examples:
         >>> relative_error(torch.tensor([1.0, -4.0]), torch.tensor([1.0, -3.0]))
@@ -303,7 +304,7 @@ def relative_error(expected: Tensor, found: Tensor) -> float:
 
 
 def tolerance_of(model: nn.Module) -> float:
-    """Relative error that rounding alone may reach, by dtype and device."""
+    """Return the relative error that rounding may cause, by dtype and device."""
     tensors = [t for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()]
     if any(t.dtype in (torch.float16, torch.bfloat16) for t in tensors):
         return 3e-2

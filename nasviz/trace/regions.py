@@ -14,7 +14,7 @@ __all__ = ["inline_regions"]
 def inline_regions(module: fx.GraphModule) -> None:
     """Replace every region of `module` by its body, in place.
 
-    What leaves a region without gradient is detached, so that training learns what it learned before.
+    Results of a region without gradient are detached, so that training is unchanged.
     """
     graph = module.graph
     for node in list(graph.nodes):
@@ -36,7 +36,7 @@ def _inline(module: fx.GraphModule, region: fx.Node) -> None:
     with graph.inserting_before(region):
         for node in body.graph.nodes:
             if node.op == "get_attr":
-                raise NotImplementedError(f"a tensor {node.target!r} inside a region of {region.target}")
+                raise NotImplementedError(f"tensor {node.target!r} inside a region of {region.target}")
             if node.op == "call_function":
                 outer[node] = graph.node_copy(node, outer.__getitem__)
     results: Any = fx.map_arg(body.graph.output_node().args[0], outer.__getitem__)

@@ -1,7 +1,7 @@
-"""Read every size that depends on the batch from the network's input.
+"""Computation of batch-dependent sizes from the network's input.
 
-A size that is read from an intermediate value ties what follows to it: once that value is erased, the size
-is gone. So each is computed anew from the batch of a placeholder.
+A size read from an intermediate value is lost once that value is erased, so each size is recomputed from the
+batch of a placeholder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["BatchSizes", "read_sizes_from_input"]
 
 
 class BatchSizes:
-    """Nodes that hold the batch, and arithmetic over it."""
+    """Nodes that hold the batch size, and arithmetic on it."""
 
     def __init__(self, graph: fx.Graph) -> None:
         self.graph = graph
@@ -35,11 +35,11 @@ class BatchSizes:
         self.first = next(n for n in graph.nodes if n.op != "placeholder")
 
     def node(self, size: int | torch.SymInt) -> int | fx.Node | None:
-        """`size` as a number or node; None where it is not a polynomial of the batch."""
+        """Return `size` as a number or node; `None` if it is not a polynomial of the batch."""
         return size if isinstance(size, int) else self._of(size.node.expr, size)
 
     def nodes(self, sizes: torch.Size) -> list[Any] | None:
-        """All of `sizes`, or None where one cannot be expressed."""
+        """Return all of `sizes`, or `None` if one cannot be expressed."""
         found = [self.node(size) for size in sizes]
         return None if any(size is None for size in found) else found
 
@@ -69,7 +69,7 @@ class BatchSizes:
 
 
 def read_sizes_from_input(program: Program, sizes: BatchSizes) -> None:
-    """Replace sizes, and what is computed of them, by nodes that read a placeholder, in place."""
+    """Replace sizes, and values computed from sizes alone, by nodes that read a placeholder, in place."""
     for node in reversed(list(program.graph.nodes)):
         value = value_of(node)
         if node.op == "call_function" and isinstance(value, torch.SymInt):

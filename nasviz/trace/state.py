@@ -1,4 +1,4 @@
-"""Borrow a module: whatever is done to it in between, it is afterwards as it was."""
+"""Temporary changes to a module that are undone on exit."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from torch import Tensor, nn
 
 from nasviz.errors import require_type
 
-__all__ = ["borrowed", "require_module", "spread"]
+__all__ = ["preserve_state", "randomize_state", "require_module"]
 
 
 def require_module(argument: str, value: Any) -> None:
-    """Refuse what is no module.
+    """Reject anything but a module.
 
     Raises:
-        ArgumentError: It is a class, a function, an exported program or anything else.
+        ArgumentError: `value` is a class, a function, an exported program or anything else.
     """
-    remedy = "pass an object of a class of torch.nn"
+    remedy = "pass an instance of a torch.nn.Module class"
     if isinstance(value, type):
-        remedy = f"make one: {value.__name__}(...)"
+        remedy = f"create an instance: {value.__name__}(...)"
     elif type(value).__name__ == "ExportedProgram":
-        remedy = "an exported program is one fixed graph: pass the module that it was exported from"
+        remedy = "an exported program is a fixed graph: pass the module that it was exported from"
     require_type(argument, value, nn.Module, "a torch.nn.Module", remedy)
 
 
 @contextmanager
-def borrowed(model: nn.Module) -> Iterator[None]:
-    """Give back the attributes of every module, the values of all buffers and torch's random state.
+def preserve_state(model: nn.Module) -> Iterator[None]:
+    """Restore the attributes of every module, the values of all buffers and torch's random state on exit.
 
-    Buffers are swapped for copies, so that not even their memory is written to.
+    Buffers are swapped for copies, so that their memory is never written to.
     """
-    # A module of TorchScript keeps its attributes in C++, and nothing here writes to them.
+    # A TorchScript module keeps its attributes in C++, and nothing here writes to them.
     modules = [module for module in model.modules() if not isinstance(module, torch.jit.ScriptModule)]
     attributes = [(module, dict(vars(module))) for module in modules]
     registered = [(module._buffers, dict(module._buffers)) for module in modules]
@@ -57,10 +57,10 @@ def borrowed(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def spread(model: nn.Module, generator: torch.Generator) -> Iterator[None]:
-    """Within, parameters that are all one number and running statistics are random.
+def randomize_state(model: nn.Module, generator: torch.Generator) -> Iterator[None]:
+    """Randomize constant parameters and running statistics within the context.
 
-    A fresh network hides errors: a gain of one, a shift of zero or a mean of zero may be read or not.
+    In a fresh network, gains of one, shifts of zero and means of zero hide whether they are read.
     """
     swapped: list[tuple[Tensor, Tensor]] = []
     try:
@@ -84,6 +84,6 @@ def spread(model: nn.Module, generator: torch.Generator) -> Iterator[None]:
 
 
 def _random(like: Tensor, low: float, high: float, generator: torch.Generator) -> Tensor:
-    """Uniform numbers, drawn where `generator` lives and moved to where `like` lives."""
+    """Return uniform numbers, drawn on the device of `generator` and moved to that of `like`."""
     drawn = torch.rand(like.shape, generator=generator) * (high - low) + low
     return drawn.to(like)

@@ -1,7 +1,7 @@
-"""Trace a part of a network that cannot be traced as a whole, and put another part in its place.
+"""Tracing of a part of a network that cannot be traced as a whole, and replacement of that part.
 
-A detector's control flow follows its values, its backbone's does not: the backbone is traced on the arguments
-that the detector calls it with, cut, and spliced back.
+The control flow of a detector depends on values, that of its backbone does not: the backbone is traced on the
+arguments that the detector calls it with, sliced, and spliced back.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from nasviz.errors import ConstructionError, TraceError, require_type
-from nasviz.trace.expected import first_line, widened
+from nasviz.trace.expected import double_batch, first_line
 from nasviz.trace.network import TracedNetwork
-from nasviz.trace.objects import understand
-from nasviz.trace.state import borrowed, require_module
+from nasviz.trace.objects import register_classes
+from nasviz.trace.state import preserve_state, require_module
 from nasviz.trace.strategies import trace_call, warn_of_changes
 
 __all__ = ["splice", "trace_submodule"]
@@ -31,10 +31,10 @@ def trace_submodule(model: nn.Module, path: str, example_inputs: Any) -> TracedN
     names of the sub-module: parameters are `body.conv.weight`, not `backbone.body.conv.weight`.
 
     Args:
-        model: Any module, also one that cannot be traced itself.
-        path: Of the sub-module, as `model.get_submodule` takes it.
-        example_inputs: Of `model`: a tensor, a tuple of arguments, or a dict of keyword arguments. They are
-            passed on as they are, so a list of images is a tuple of one list.
+        model: Any module, even one that cannot be traced itself.
+        path: Path of the sub-module, as in `model.get_submodule`.
+        example_inputs: Inputs of `model`: a tensor, a tuple of arguments, or a dict of keyword arguments.
+            They are passed on unchanged, so a list of images is a tuple of one list.
 
     Raises:
         TraceError: There is no such sub-module, `model` does not call it, or it cannot be traced.
@@ -46,7 +46,7 @@ def trace_submodule(model: nn.Module, path: str, example_inputs: Any) -> TracedN
     """
     part = _part(model, path)
     args, kwargs = _first_call(model, part, path, example_inputs)
-    network = trace_call(part, *widened(args, kwargs))
+    network = trace_call(part, *double_batch(args, kwargs))
     if shared := _shared(model, part):
         note = (
             f"the rest of {type(model).__name__} reads {', '.join(shared)} too: protect what reads them here"
@@ -57,14 +57,14 @@ def trace_submodule(model: nn.Module, path: str, example_inputs: Any) -> TracedN
 
 
 def splice(model: nn.Module, path: str, replacement: nn.Module) -> nn.Module:
-    """A copy of `model` with a copy of `replacement` in the place of the sub-module at `path`.
+    """Return a copy of `model` with a copy of `replacement` as the sub-module at `path`.
 
     Weights that the sub-module shares with the rest stay shared. Plain attributes that others may read, such
-    as `out_channels`, are handed down.
+    as `out_channels`, are copied over.
 
     Raises:
         TraceError: There is no such sub-module.
-        ConstructionError: `replacement` has lost or cut a tensor that the rest of `model` reads too.
+        ConstructionError: `replacement` has lost or sliced a tensor that the rest of `model` reads too.
 
     Examples:
         >>> model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2))
@@ -100,7 +100,7 @@ def _part(model: nn.Module, path: str) -> nn.Module:
     except AttributeError as error:
         known = ", ".join(name for name, _ in model.named_children())
         raise TraceError(
-            f"{type(model).__name__} has no sub-module {path!r}; at its top it has {known or 'none'}"
+            f"{type(model).__name__} has no sub-module {path!r}; its children are {known or 'none'}"
         ) from error
     if part is model:
         raise TraceError("the empty path is the model itself; use nasviz.trace for it")
@@ -108,13 +108,13 @@ def _part(model: nn.Module, path: str) -> nn.Module:
 
 
 class _ReachedError(Exception):
-    """The sub-module was called: no need to run on."""
+    """Raised once the sub-module is called, to stop the run."""
 
 
 def _first_call(
     model: nn.Module, part: nn.Module, path: str, example_inputs: Any
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Arguments of the first call of `part` while `model` runs."""
+    """Return the arguments of the first call of `part` while `model` runs."""
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 
     def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -122,7 +122,7 @@ def _first_call(
         raise _ReachedError
 
     failure = ""
-    with borrowed(model), torch.no_grad():
+    with preserve_state(model), torch.no_grad():
         model.eval()
         handle = part.register_forward_pre_hook(note, with_kwargs=True)
         try:
@@ -130,7 +130,7 @@ def _first_call(
                 model(**example_inputs)
             else:
                 model(*(example_inputs if isinstance(example_inputs, tuple) else (example_inputs,)))
-        except Exception as error:  # the user's code, or the call that was waited for
+        except Exception as error:  # the user's code, or the expected stop
             failure = "" if calls else f": {first_line(error)}"
         finally:
             handle.remove()
@@ -139,7 +139,7 @@ def _first_call(
             f"{type(model).__name__} does not call {path} on these example inputs{failure}; pass inputs on"
             " which it does, or trace another sub-module"
         )
-    understand(calls[0])
+    register_classes(calls[0])
     copied: tuple[tuple[Any, ...], dict[str, Any]] = pytree.tree_map_only(
         Tensor, lambda tensor: tensor.detach().clone(), calls[0]
     )
@@ -147,7 +147,7 @@ def _first_call(
 
 
 def _shared(model: nn.Module, part: nn.Module) -> list[str]:
-    """Names, in `part`, of the tensors that modules outside of it hold too."""
+    """Return the names, in `part`, of tensors that modules outside of it hold too."""
     inside = set(part.modules())
     outside = {
         id(tensor)

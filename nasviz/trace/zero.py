@@ -1,6 +1,6 @@
-"""What a call gives where its input or its parameters are zero (see `Vertex.keeps_zero` and its neighbours).
+"""Behaviour of a call at zero input or zero parameters (see `Vertex.keeps_zero` and the fields after it).
 
-What sums and products make of their operands is in `behaviour`; here is which operand is which, by operator.
+`behaviour` combines sums and products; here is which operand is which, by operator.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class ZeroRules:
 
     Args:
         dependent: Nodes that depend on the input.
-        is_zero_with_parameters: Whether a node that does not is zero where all parameters are.
+        is_zero_with_parameters: Tells whether a node that does not depend on the input is zero if all
+            parameters are.
     """
 
     def __init__(self, dependent: set[fx.Node], is_zero_with_parameters: Callable[[fx.Node], bool]) -> None:
@@ -43,7 +44,7 @@ class ZeroRules:
         self.is_zero_with_parameters = is_zero_with_parameters
 
     def of(self, node: fx.Node) -> Behaviour:
-        """Behaviour of one call."""
+        """Return the behaviour of one call."""
         name, given = operator_name(node), arguments(node)
         row = operator(name)
         special: Callable[[dict[str, Any]], Behaviour] | None = getattr(self, f"_{name}", None)
@@ -63,7 +64,7 @@ class ZeroRules:
         return NOTHING
 
     def _factor(self, operand: Any, missing: Behaviour | None = OTHER) -> Behaviour | None:
-        """How an operand is zero; literal zero is None."""
+        """Return when an operand is zero; a literal zero gives `ZERO`."""
         if operand is None:
             return missing
         if not isinstance(operand, fx.Node):
@@ -114,7 +115,7 @@ class ZeroRules:
         return sum_at_zero([product_at_zero([self._factor(given["self"]), self._factor(given["other"])])])
 
     def _div(self, given: dict[str, Any]) -> Behaviour:
-        """0 / p is 0, but 0 / 0 is not: a divisor that may be zero too closes nothing."""
+        """0 / p is 0, but 0 / 0 is undefined: a divisor that may be zero too guarantees nothing."""
         first, second = self._factor(given["self"]), self._factor(given["other"])
         if second is INPUT or second is ZERO or first is not INPUT:
             return NOTHING

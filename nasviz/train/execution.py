@@ -138,7 +138,7 @@ def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | Non
         processes=session.processes.count,
         is_deterministic=torch.are_deterministic_algorithms_enabled(),
         parity=dict(session.network.parity.max_relative_error),
-        traced_by=session.network.parity.rung,
+        traced_by=session.network.parity.strategy,
         **session.origin,
     )
     write_json(run.folder / SPACE, session.space.to_json())

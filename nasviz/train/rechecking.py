@@ -18,7 +18,7 @@ from nasviz.runs import Run
 from nasviz.runs.damage import as_damage
 from nasviz.runs.files import SEARCHED, is_file
 from nasviz.subnet.reading_back import fed, largest_difference, tensors, tolerance
-from nasviz.trace.state import borrowed
+from nasviz.trace.state import preserve_state
 from nasviz.train.checkpoint import stored_network
 from nasviz.train.session import open_session
 
@@ -70,7 +70,7 @@ def compare_with_full(run: Run, small: fx.GraphModule) -> AgainstFull:
     except (NasvizError, RuntimeError) as error:
         return AgainstFull(None, str(error).splitlines()[0][:300])
     full = session.network
-    with borrowed(full), borrowed(small), torch.no_grad():
+    with preserve_state(full), preserve_state(small), torch.no_grad():
         full.eval()
         small.eval()
         given, _ = fed(small, None)

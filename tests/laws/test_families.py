@@ -130,7 +130,7 @@ def worst(sub: Subnetwork, mode: str) -> float:
 @pytest.mark.parametrize("name", NAMES, scope="module")
 def test_single_precision(name: str) -> None:
     made, effects = case(name), []
-    assert made.net.parity.rung == "export, training mode, any batch size"
+    assert made.net.parity.strategy == "export, training mode, any batch size"
     assert made.net.parity.worst < 1e-5
     assert made.space.max_sparsity > 0
     for chosen in sets_of_seeds(made):

@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 import nasviz
 from nasviz.errors import TraceError
-from nasviz.trace.objects import leaf_paths, understand
+from nasviz.trace.objects import leaf_paths, register_classes
 
 
 @dataclass
@@ -76,7 +76,7 @@ def network() -> nn.Module:
 
 
 def test_objects_keep_their_form_in_both_modes(network: nn.Module) -> None:
-    assert network.parity.rung == "export, training mode, any batch size"
+    assert network.parity.strategy == "export, training mode, any batch size"
     evaluated, trained = network.eval()(pair()), network.train()(pair())
 
     assert isinstance(evaluated, Output)
@@ -111,14 +111,14 @@ def test_an_object_is_taken_apart_only_where_it_holds_tensors() -> None:
     loop = SimpleNamespace()
     loop.itself = loop
     value = [Plain(), loop, nn.Linear(2, 2), "text"]
-    understand(value)
+    register_classes(value)
 
     assert pytree.tree_leaves(value) == value
 
 
 def test_ways_to_leaves_name_fields_keys_and_indices() -> None:
     value = {"a": Output(torch.ones(1), [torch.zeros(1)])}
-    understand(value)
+    register_classes(value)
 
     names = [".".join(step.name for step in path) for path, leaf in leaf_paths(value) if leaf is not None]
     assert names == ["a.scores", "a.states.0"]
@@ -130,5 +130,5 @@ def test_a_class_that_hides_its_parts_is_refused_by_name() -> None:
             self.x = x
 
     pytree.register_pytree_node(Hidden, lambda h: ([h.x], None), lambda parts, _: Hidden(*parts))
-    with pytest.raises(TraceError, match="class Hidden cannot be taken apart by name"):
+    with pytest.raises(TraceError, match="class Hidden has no named parts"):
         list(leaf_paths(Hidden(torch.ones(1))))

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from nasviz.errors import ParityError, TraceError
 from nasviz.trace import module_recovery, trace
-from nasviz.trace.parity import Answers, compare, relative_error
+from nasviz.trace.parity import ModelOutputs, compare, relative_error
 from tests.trace.networks import Residual
 
 
@@ -130,7 +130,7 @@ def test_a_broken_lift_is_refused_with_numbers(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_wrong_wire_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def swapped(program, model, find=module_recovery.lift):
+    def swapped(program, model, find=module_recovery.recover_modules):
         lifted = find(program, model)
         calls = dict(lifted.calls)
         first, second = [node for node in program.graph.nodes if node in calls and "norm" in calls[node].path]
@@ -138,9 +138,9 @@ def test_a_wrong_wire_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
             module_recovery.ModuleCall(calls[b].path, calls[b].module, calls[a].args)
             for a, b in ((first, second), (second, first))
         )
-        return module_recovery.Lifted(program, model, lifted.origins, calls, lifted.names)
+        return module_recovery.RecoveredProgram(program, model, lifted.origins, calls, lifted.names)
 
-    monkeypatch.setattr("nasviz.trace.strategies.lift", swapped)
+    monkeypatch.setattr("nasviz.trace.strategies.recover_modules", swapped)
     with pytest.raises(ParityError, match=r"relative error \d"):
         trace(Residual(), torch.randn(2, 3, 8, 8))
 
@@ -164,7 +164,7 @@ def test_control_flow_over_values_is_refused_with_its_line() -> None:
 def test_what_the_mode_changes_in_python_is_told() -> None:
     network = trace(ModeInPython(), torch.randn(2, 4))
 
-    assert network.parity.rung.startswith("export, evaluation mode")
+    assert network.parity.strategy.startswith("export, evaluation mode")
     assert any(
         "in training mode the traced network differs" in warning for warning in network.parity.warnings
     )
@@ -176,8 +176,8 @@ def test_a_module_that_cannot_be_followed_is_kept_whole() -> None:
     network = trace(model, torch.randn(2, 3, 4))
     graph = network.trace_graph
 
-    assert network.parity.rung == "torch.fx"
-    assert any("does not look into inner" in warning for warning in network.parity.warnings)
+    assert network.parity.strategy == "torch.fx"
+    assert any("does not trace into inner" in warning for warning in network.parity.warnings)
     assert network.parity.worst < 1e-6
     assert list(network.state_dict()) == list(model.state_dict())
     assert [v.operator for v in graph] == ["conv1d", "batch_norm", "relu", "Inner", "cat", "flatten"]
@@ -195,7 +195,7 @@ def test_a_buffer_that_only_training_writes_to_is_told_and_left_alone() -> None:
     average = model.average
     network = trace(model, torch.randn(2, 4))
 
-    assert network.parity.rung.startswith("export, evaluation mode")
+    assert network.parity.strategy.startswith("export, evaluation mode")
     assert len(network.parity.warnings) == 2
     assert model.average is average
     assert not average.any()
@@ -214,7 +214,7 @@ def test_spectral_norm_does_not_iterate_in_evaluation_mode() -> None:
 def test_a_fixed_batch_is_told() -> None:
     network = trace(FixedBatch(), torch.randn(2, 4))
 
-    assert network.parity.rung == "export, training mode, fixed batch size"
+    assert network.parity.strategy == "export, training mode, fixed batch size"
     assert network.parity.warnings == ("works only for batches of the size of the example inputs",)
 
 
@@ -262,8 +262,8 @@ def test_errors_are_measured_by_the_scale_of_the_output() -> None:
     assert relative_error(torch.tensor([3j, 4.0]), torch.tensor([2j, 4.0])) == 0.25
     assert relative_error(torch.ones(2), torch.ones(3)) == float("inf")
     assert relative_error(torch.tensor([float("nan"), 1.0]), torch.tensor([1.0, 1.0])) == float("inf")
-    with pytest.raises(ParityError, match="another form"):
-        compare(Answers({"a": torch.ones(1)}), Answers((torch.ones(1),)), 1e-4)
+    with pytest.raises(ParityError, match="another structure"):
+        compare(ModelOutputs({"a": torch.ones(1)}), ModelOutputs((torch.ones(1),)), 1e-4)
 
 
 class FilledWhenNeeded(nn.Module):
@@ -296,7 +296,7 @@ def test_a_buffer_that_every_call_changes_is_changed_by_the_traced_network_too()
     model = FilledWhenNeeded(counts=True)
     network = trace(model, torch.randn(2, 4))
 
-    assert network.parity.rung == "export, evaluation mode, any batch size"
+    assert network.parity.strategy == "export, evaluation mode, any batch size"
     network.eval()(torch.ones(2, 4))
     assert torch.equal(model.count, torch.ones(4))
 

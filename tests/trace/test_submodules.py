@@ -75,7 +75,7 @@ def test_the_whole_runs_with_the_smaller_part() -> None:
 
 def test_what_is_not_there_or_not_called_is_refused_by_name() -> None:
     model = FollowsValues()
-    with pytest.raises(TraceError, match="no sub-module 'backbone'; at its top it has body, head, unused"):
+    with pytest.raises(TraceError, match="no sub-module 'backbone'; its children are body, head, unused"):
         nasviz.trace_submodule(model, "backbone", (items(),))
     with pytest.raises(TraceError, match="does not call unused on these example inputs; pass"):
         nasviz.trace_submodule(model, "unused", (items(),))

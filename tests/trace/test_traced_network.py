@@ -46,7 +46,7 @@ def snapshot(model: nn.Module) -> list[tuple[Any, ...]]:
 def test_the_best_way_is_exact_in_both_modes(name: str) -> None:
     _, _, network = traced(name)
 
-    assert network.parity.rung.startswith("export, training mode, any batch size")
+    assert network.parity.strategy.startswith("export, training mode, any batch size")
     assert set(network.parity.max_relative_error) >= {"eval", "batch", "train"}
     assert network.parity.worst < 1e-6
     assert network.parity.warnings == ()
