@@ -177,9 +177,9 @@ WEIGHTS: dict[str, tuple[Make, str]] = {
     "pickle of old": (pickle_of_old, UNREADABLE),
     "whole module": (whole_module, UNREADABLE),
     "exported program": (program, "weights are read from .safetensors"),
-    "exported program in disguise": (program_in_disguise, "cannot be read|refused unopened"),
-    "zip bomb": (bomb, "refused unopened"),
-    "one member many times": (one_member_many_times, "refused unopened"),
+    "exported program in disguise": (program_in_disguise, "cannot be read|rejected unopened"),
+    "zip bomb": (bomb, "rejected unopened"),
+    "one member many times": (one_member_many_times, "rejected unopened"),
     "lying size": (lying_size, UNREADABLE),
     "empty": (lambda folder, canary: written(folder / "empty.pt", b""), UNREADABLE),
     "empty safetensors": (

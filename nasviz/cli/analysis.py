@@ -105,7 +105,7 @@ def _timed(
 ) -> dict[str, Any]:
     """Return the latency of the network, and its structures with the milliseconds that each would save."""
     from nasviz.subnet import measure_vertices
-    from nasviz.subnet.feed import example_inputs
+    from nasviz.subnet.network_inputs import example_inputs
     from nasviz.train.session import choose_device
 
     network.to(choose_device("auto"))

@@ -1,4 +1,4 @@
-"""Data sets: facts that need no file, examples as stored, and in which order and form a run meets them."""
+"""Data sets: facts without opening files, stored examples, and their order and augmentation in a run."""
 
 from nasviz.catalog import DataFacts
 from nasviz.data.augmentation import augmented

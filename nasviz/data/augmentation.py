@@ -1,8 +1,8 @@
-"""Training images that vary from epoch to epoch, each as a pure function of seed, epoch and its index.
+"""Augmentation of training images, each a pure function of seed, epoch and index.
 
-A run that is resumed, with or without processes that load, so meets the same variants as one that was not.
-Shifts and mirrors are those of ResNet's training on CIFAR (He et al., 2016); cutout is DeVries and Taylor's
-(2017), of half the width as in DARTS; the resized crop is Inception's (Szegedy et al., 2015), for ImageNet.
+A resumed run, with or without loader processes, so sees the same variants as an uninterrupted one. Shift and
+flip are those of ResNet on CIFAR (He et al., 2016); cutout is DeVries and Taylor's (2017) with half the
+width, as in DARTS; the resized crop is Inception's (Szegedy et al., 2015), for ImageNet.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from nasviz.errors import DataError
 __all__ = ["augmented", "crop_box", "cut_out", "flip", "shift"]
 
 SHIFT = 8
-"""One part in this many of the size is the largest shift: 4 of 32 pixels."""
+"""The largest shift is the size over this number: 4 of 32 pixels."""
 AREA = (0.08, 1.0)
 RATIO = (3 / 4, 4 / 3)
-"""Share of the area, and width to height, of a resized crop."""
+"""Share of the area, and ratio of width to height, of a resized crop."""
 _DRAWS = 5
 
 
 def augmented(images: Images, kind: str, *, seed: int, epoch: int) -> Images:
-    """The training images as they come in this epoch.
+    """Return the training images as augmented in one epoch.
 
     Args:
-        images: As they are stored.
+        images: Stored images.
         kind: "none", "shift", "shift_flip", "cutout" or "resized_crop".
-        seed: Of the run.
-        epoch: Counted from 0.
+        seed: Seed of the run.
+        epoch: 0-based epoch.
     """
     images = images.in_epoch(seed, epoch)
     if kind == "none":
         return images
-    # Drawn for all images at once: cheaper than a generator for each, and as much a function of the index.
+    # Drawn for all images at once: cheaper than one generator per image, and still a function of the index.
     digest = sha256(f"augmentation/{seed}/{epoch}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
     return _Augmented(images, kind, torch.rand(len(images), _DRAWS, generator=generator))
@@ -47,12 +47,12 @@ def augmented(images: Images, kind: str, *, seed: int, epoch: int) -> Images:
 
 @dataclass(frozen=True, eq=False)
 class _Augmented:
-    """Images of one epoch, varied by what was drawn for each."""
+    """Images of one epoch, with the random numbers that augment each."""
 
     images: Images
     kind: str
     draws: Tensor
-    """`(num, 5)`, in [0, 1)."""
+    """Shape `(num, 5)`, in [0, 1)."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -78,8 +78,8 @@ class _Augmented:
         batch, labels = self.images.batch(indices, crop)
         if batch.dim() != 4:
             raise DataError(
-                f"augmentation={self.kind!r} varies images (N, C, H, W), but these are {tuple(batch.shape)};"
-                " choose 'none', and vary them in your own data set"
+                f"augmentation={self.kind!r} needs images (N, C, H, W), not examples {tuple(batch.shape)};"
+                " choose 'none', and augment them in your own data set"
             )
         batch = shift(batch, draws[:, :2], self.black())
         if self.kind != "shift":
@@ -93,12 +93,12 @@ class _Augmented:
 
 
 def shift(images: Tensor, draws: Tensor, black: Tensor | float) -> Tensor:
-    """Images `(B, C, H, W)`, each moved by up to an eighth of its size; what comes in is black.
+    """Shift images `(B, C, H, W)` by up to an eighth of their size each; the uncovered rim is black.
 
     Args:
-        images: Left as they are.
-        draws: `(B, 2)` in [0, 1), down and right.
-        black: `(C, 1, 1)`, or a number.
+        images: Images, not modified.
+        draws: Random numbers `(B, 2)` in [0, 1), down and right.
+        black: Value of a black pixel, `(C, 1, 1)` or a number.
 
     Examples:
         >>> image = torch.ones(1, 1, 8, 8)
@@ -119,17 +119,17 @@ def shift(images: Tensor, draws: Tensor, black: Tensor | float) -> Tensor:
 
 
 def flip(images: Tensor, draws: Tensor) -> Tensor:
-    """Images `(B, C, H, W)`, mirrored left to right where `draws`, `(B,)`, is below a half."""
+    """Mirror images `(B, C, H, W)` left to right where `draws`, `(B,)`, is below a half."""
     mirrored = (draws < 0.5).to(images.device)[:, None, None, None]
     return torch.where(mirrored, images.flip(-1), images)
 
 
 def cut_out(images: Tensor, draws: Tensor) -> Tensor:
-    """Images `(B, C, H, W)`, each with a square of half its size at 0, the mean; it may reach over the rim.
+    """Set a square of half the image size to 0, the mean, in images `(B, C, H, W)`; it may cross the rim.
 
     Args:
-        images: Left as they are.
-        draws: `(B, 2)` in [0, 1), where the middle of the square lies.
+        images: Images, not modified.
+        draws: Random numbers `(B, 2)` in [0, 1), the position of the square's centre.
     """
     height, width = images.shape[-2:]
     middle = draws.to(images.device) * torch.tensor([height, width], device=images.device)
@@ -145,9 +145,9 @@ def cut_out(images: Tensor, draws: Tensor) -> Tensor:
 
 
 def crop_box(draws: list[float], height: int, width: int) -> Box:
-    """The part of an image that four draws in [0, 1) choose: 8 to 100 % of its area, 3:4 to 4:3.
+    """Return the crop that four numbers in [0, 1) select: 8 to 100 % of the area, 3:4 to 4:3.
 
-    A part that would reach over the image is cut to it. (Others draw again, and may do so for long.)
+    A crop that exceeds the image is clipped; other implementations draw again, for an unbounded time.
 
     Examples:
         >>> crop_box([0.999, 0.5, 0.0, 0.0], 100, 100)

@@ -1,10 +1,10 @@
 """scikit-learn's handwritten digits: 1,797 real images of 8x8 pixels that come with the package.
 
-The split is stratified by class, 80 % to 20 %, and fixed: it does not depend on the seed of a run, so that
-all runs are judged by the same images.
+The split is stratified by class, 80 % to 20 %, and does not depend on the seed of a run, so that all runs are
+evaluated on the same images.
 
-The file is read without importing scikit-learn, which takes two seconds of processor time and every run
-would pay for. A test compares images, labels and split with scikit-learn's own.
+The file is read without scikit-learn, whose import would cost every run two seconds of CPU time. A test
+compares images, labels and split with scikit-learn's own.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Getting a published data set, when a person has asked for it: with progress, checked before it is unpacked.
+"""Download of published data sets, with progress, verified before unpacking.
 
-Addresses and checksums are torchvision's. A file takes its name only once its checksum was right.
+Addresses and checksums are torchvision's. A file gets its final name only after its checksum is verified.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ __all__ = ["download"]
 
 CHUNK = 2**18
 TIMEOUT_S = 30.0
-Report = Callable[[float, str], None]
-"""Share that is done, and what is being done."""
+ProgressCallback = Callable[[float, str], None]
+"""Callback that receives the completed share and the current step."""
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
     urls: tuple[str, ...]
     name: str
-    """Where it goes under the folder."""
+    """Path under the folder."""
     md5: str
     unpacks: bool
 
 
-def download(name: str, folder: str | Path, report: Report = lambda share, words: None) -> Path:
-    """Put a published data set into a folder; what is there and right already is not fetched again.
+def download(name: str, folder: str | Path, report: ProgressCallback = lambda share, words: None) -> Path:
+    """Download a published data set into a folder; verified files that exist are not fetched again.
 
     Args:
-        name: Of the data set.
-        folder: It is made where it is missing.
-        report: Hears of the progress.
+        name: Name of the data set.
+        folder: Target folder, created if necessary.
+        report: Progress callback.
 
     Raises:
         UnknownNameError: No data set has this name.
-        DataError: It cannot be downloaded, or what came is not the published file.
+        DataError: The download failed, or a file is not the published one.
     """
     facts = FACTS[find("data", name).name]
     if not facts.download_mb:
-        raise DataError(f"{name} is not downloaded: {facts.layout or 'it comes with scikit-learn'}")
+        raise DataError(f"{name} cannot be downloaded: {facts.layout or 'it comes with scikit-learn'}")
     root = Path(folder).expanduser()
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -57,12 +57,12 @@ def download(name: str, folder: str | Path, report: Report = lambda share, words
             wanted = _files(name)
             for number, file in enumerate(wanted):
 
-                def tell(share: float, words: str, number: int = number) -> None:
+                def report_part(share: float, words: str, number: int = number) -> None:
                     report((number + share) / len(wanted), words)
 
-                _fetch(file, root, tell)
+                _fetch(file, root, report_part)
     except OSError as error:
-        raise DataError(f"{root} cannot take {data_title(name)}: {error}") from error
+        raise DataError(f"{data_title(name)} cannot be written to {root}: {error}") from error
     report(1.0, "checking every file")
     return check_files(name, root)
 
@@ -76,7 +76,7 @@ def _is_complete(name: str, root: Path) -> bool:
 
 
 def _files(name: str) -> list[_File]:
-    """What is to be fetched, by torchvision's word."""
+    """Return the files to fetch, as listed by torchvision."""
     from torchvision import datasets
 
     if name == "svhn":
@@ -92,7 +92,7 @@ def _files(name: str) -> list[_File]:
     return [_File((kind.url,), kind.filename, kind.tgz_md5, unpacks=True)]
 
 
-def _fetch(file: _File, root: Path, report: Report) -> None:
+def _fetch(file: _File, root: Path, report: ProgressCallback) -> None:
     from torchvision.datasets.utils import check_integrity, extract_archive
 
     target = root / file.name
@@ -103,8 +103,8 @@ def _fetch(file: _File, root: Path, report: Report) -> None:
         if not check_integrity(part, file.md5):
             part.unlink()
             raise DataError(
-                f"what came from {' and '.join(file.urls)} is not the published {target.name}: its checksum"
-                " is another one. Nothing was unpacked"
+                f"the download from {' and '.join(file.urls)} is not the published {target.name}: its"
+                " checksum differs. Nothing was unpacked"
             )
         part.replace(target)
     if file.unpacks:
@@ -115,8 +115,8 @@ def _fetch(file: _File, root: Path, report: Report) -> None:
             raise DataError(f"{target} cannot be unpacked: {error}") from error
 
 
-def _copy_from_first(file: _File, part: Path, report: Report) -> None:
-    """From the first address that answers."""
+def _copy_from_first(file: _File, part: Path, report: ProgressCallback) -> None:
+    """Download from the first address that responds."""
     problems = []
     for url in file.urls:
         try:
@@ -129,14 +129,14 @@ def _copy_from_first(file: _File, part: Path, report: Report) -> None:
     raise DataError(f"{Path(file.name).name} cannot be downloaded ({'; '.join(problems)})")
 
 
-def _copy(url: str, part: Path, report: Report) -> None:
+def _copy(url: str, part: Path, report: ProgressCallback) -> None:
     with (
         urlopen(Request(url, headers={"User-Agent": "nasviz"}), timeout=TIMEOUT_S) as source,
         part.open("wb") as to,
     ):
         total, done = int(source.headers.get("Content-Length") or 0), 0
         if total and total > shutil.disk_usage(part.parent).free:
-            raise DataError(f"{part.parent} has no room for {total / 1e6:,.0f} MB")
+            raise DataError(f"{part.parent} has not enough space for {total / 1e6:,.0f} MB")
         while chunk := source.read(CHUNK):
             to.write(chunk)
             done += len(chunk)

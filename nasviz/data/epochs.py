@@ -1,4 +1,4 @@
-"""Order of the training samples: a pure function of seed and epoch, so that a resumed run meets the same."""
+"""Order of the training samples: a pure function of seed and epoch, so that resuming is exact."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ __all__ = ["epoch_order"]
 
 
 def epoch_order(num: int, seed: int, epoch: int, part: str = "") -> Tensor:
-    """A permutation of `0 ... num - 1`, the same for the same arguments on every machine.
+    """Return a permutation of `0 ... num - 1`, equal for equal arguments on every machine.
 
-    Torch's own generators are neither read nor advanced.
+    Torch's global generators are neither used nor advanced.
 
     Args:
         num: Length of the permutation.
-        seed: Of the run.
-        epoch: Counted from 0.
-        part: Anything else that shall change the order, such as which part of the samples it is for.
+        seed: Seed of the run.
+        epoch: 0-based epoch.
+        part: Further key, such as the name of a subset of the samples.
 
     Examples:
         >>> sorted(epoch_order(4, seed=0, epoch=0).tolist())
         [0, 1, 2, 3]
     """
-    # Hashed, so that (seed 0, epoch 1) and (seed 1, epoch 0) are as unlike as any two.
+    # Hashed, so that (seed 0, epoch 1) and (seed 1, epoch 0) are unrelated.
     digest = sha256(f"{seed}/{epoch}{part and f'/{part}'}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
     return torch.randperm(num, generator=generator)

@@ -1,6 +1,7 @@
-"""Folders of images, one folder a class, decoded when a batch asks for them (ImageNet's layout).
+"""Folders of images, one per class, decoded on demand (ImageNet's layout).
 
-Images are judged as ImageNet's are: the shorter side becomes 8/7 of the input, and the middle is cut.
+Validation images are processed as for ImageNet: the shorter side becomes 8/7 of the input, and the centre is
+cropped.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from nasviz.errors import DataError
 __all__ = ["FolderSet", "folder_facts", "load_folder"]
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's training images, as its networks are trained with."""
+"""Channel statistics of ImageNet's training images, as used by its pretrained networks."""
 _TRAIN = ("train",)
 _VALIDATION = ("val", "validation", "test")
 _FIFTH = 5
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""What may be in a file, whatever its name: Pillow would hand PostScript to Ghostscript, which runs it."""
+"""Accepted formats, whatever the file name: Pillow would pass PostScript to Ghostscript, which runs it."""
 Sample = tuple[str, int]
 
 
@@ -39,30 +40,30 @@ class FolderSet:
     samples: tuple[Sample, ...]
     """Path and label."""
     image_shape: tuple[int, int, int]
-    """(C, H, W) of what `batch` returns."""
+    """Shape (C, H, W) of the images that `batch` returns."""
 
     def __len__(self) -> int:
         return len(self.samples)
 
     @property
     def device(self) -> torch.device:
-        """The processor, which decodes them."""
+        """The CPU, which decodes the images."""
         return torch.device("cpu")
 
     def to(self, device: torch.device | str) -> FolderSet:
-        """The set itself: its files stay where they are."""
+        """Return the set itself: images stay in files."""
         return self
 
     def in_epoch(self, seed: int, epoch: int) -> FolderSet:
-        """The set itself: its images never vary."""
+        """Return the set itself: images do not change."""
         return self
 
     def black(self) -> Tensor:
-        """What a black pixel looks like in a batch, `(3, 1, 1)`."""
+        """Return the value of a black pixel in a batch, `(3, 1, 1)`."""
         return -torch.tensor(MEAN).reshape(3, 1, 1) / torch.tensor(STD).reshape(3, 1, 1)
 
     def batch(self, indices: Tensor, crop: Crop | None = None) -> tuple[Tensor, Tensor]:
-        """Images `(B, 3, H, W)`, float32 and normalised, and their labels.
+        """Return images `(B, 3, H, W)`, float32 and normalized, and their labels.
 
         Raises:
             DataError: A file cannot be decoded.
@@ -80,7 +81,7 @@ class FolderSet:
             top, left, height, width = crop(index, height, width)
             return resize(image[:, :, top : top + height, left : left + width], size)
         scale = max(size[0] / height, size[1] / width)
-        # The middle 7/8 of what fits: cut before it is resized, which is the same and cheaper.
+        # Crop the central 7/8 before resizing: equivalent to resizing first, and cheaper.
         box = [min(height, max(1, round(size[0] / scale * 7 / 8))), round(size[1] / scale * 7 / 8)]
         box[1] = min(width, max(1, box[1]))
         top, left = (height - box[0]) // 2, (width - box[1]) // 2
@@ -88,10 +89,10 @@ class FolderSet:
 
 
 def load_folder(image_shape: tuple[int, ...], folder: Path | None) -> DataSplit:
-    """Training and validation images of a folder; they come out with `image_shape`.
+    """Return training and validation images of a folder in `image_shape`.
 
     Raises:
-        DataError: The folder is laid out differently, or the shape does not fit.
+        DataError: The folder has another layout, or the shape does not fit.
     """
     train, validation, classes = _parts(folder)
     shape = check_image_shape(image_shape, 3)
@@ -100,10 +101,10 @@ def load_folder(image_shape: tuple[int, ...], folder: Path | None) -> DataSplit:
 
 
 def folder_facts(folder: Path | None) -> DataFacts:
-    """Classes and numbers of images of a folder; no image is opened.
+    """Return the classes and numbers of images of a folder, without opening an image.
 
     Raises:
-        DataError: The folder is laid out differently.
+        DataError: The folder has another layout.
     """
     return _facts(*_parts(folder))
 
@@ -115,24 +116,24 @@ def _facts(train: tuple[Sample, ...], validation: tuple[Sample, ...], classes: l
 
 
 def _parts(folder: Path | None) -> tuple[tuple[Sample, ...], tuple[Sample, ...], list[str]]:
-    """Samples to learn from, samples to judge by, and the classes."""
+    """Return training samples, validation samples, and the classes."""
     if folder is None:
-        raise missing_layout(IMAGE_FOLDER, "no folder is named", None)
+        raise missing_layout(IMAGE_FOLDER, "no folder is given", None)
     root = folder.expanduser()
     if not root.is_dir():
         raise missing_layout(IMAGE_FOLDER, "there is no such folder", root)
     train = next((root / name for name in _TRAIN if (root / name).is_dir()), None)
     if train is None:
-        samples, classes = _listed(root, root)
-        kept = _every_fifth(samples)
+        samples, classes = _list_samples(root, root)
+        kept = _one_fifth(samples)
         if not kept:
-            raise missing_layout(IMAGE_FOLDER, "no class has two images, one of them to judge by", root)
+            raise missing_layout(IMAGE_FOLDER, "no class has two images, one of them for validation", root)
         return tuple(s for s in samples if s not in kept), tuple(s for s in samples if s in kept), classes
     validation = next((root / name for name in _VALIDATION if (root / name).is_dir()), None)
     if validation is None:
-        raise missing_layout(IMAGE_FOLDER, "train is there, but nothing to judge by", root)
-    learnt, classes = _listed(train, root)
-    judged, others = _listed(validation, root)
+        raise missing_layout(IMAGE_FOLDER, "there is a train folder, but no validation folder", root)
+    learnt, classes = _list_samples(train, root)
+    judged, others = _list_samples(validation, root)
     if classes != others:
         odd = sorted(set(classes) ^ set(others))
         raise missing_layout(
@@ -141,7 +142,7 @@ def _parts(folder: Path | None) -> tuple[tuple[Sample, ...], tuple[Sample, ...],
     return learnt, judged, classes
 
 
-def _listed(folder: Path, root: Path) -> tuple[tuple[Sample, ...], list[str]]:
+def _list_samples(folder: Path, root: Path) -> tuple[tuple[Sample, ...], list[str]]:
     from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
     try:
@@ -153,8 +154,8 @@ def _listed(folder: Path, root: Path) -> tuple[tuple[Sample, ...], list[str]]:
     return tuple(samples), classes
 
 
-def _every_fifth(samples: tuple[Sample, ...]) -> set[Sample]:
-    """One image in five of each class, the same ones every time."""
+def _one_fifth(samples: tuple[Sample, ...]) -> set[Sample]:
+    """Return a fifth of the images of each class, at random but always the same."""
     kept: set[Sample] = set()
     for label in sorted({label for _, label in samples}):
         members = [sample for sample in samples if sample[1] == label]
@@ -164,20 +165,21 @@ def _every_fifth(samples: tuple[Sample, ...]) -> set[Sample]:
 
 
 def _open_regular(path: str) -> BinaryIO:
-    """Open a regular file; a pipe or a device would be waited for without end.
+    """Open a regular file; opening a pipe or device could block forever.
 
     Raises:
-        DataError: It is anything else. Links to regular files are followed: subsets are often made of them.
+        DataError: It is anything else. Links to regular files are followed, as subsets often consist of
+            links.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise DataError(f"{path} is a pipe, a device or a folder, and no image; remove it")
+        raise DataError(f"{path} is a pipe, a device or a folder, not an image; remove it")
     return os.fdopen(descriptor, "rb")
 
 
 def _decode(path: str) -> Tensor:
-    """An image as `(1, 3, h, w)`, float32 from 0 to 255."""
+    """Return an image as `(1, 3, h, w)`, float32 from 0 to 255."""
     from PIL import Image, UnidentifiedImageError
     from torchvision.transforms.functional import pil_to_tensor
 
@@ -186,8 +188,8 @@ def _decode(path: str) -> Tensor:
             pixels: Tensor = pil_to_tensor(image.convert("RGB"))
     except DataError:
         raise
-    except UnidentifiedImageError as error:  # its own words name the open file, not the path
-        raise DataError(f"{path} cannot be read as an image: its format is not known; remove it") from error
-    except Exception as error:  # damaged files make decoders raise nearly anything
+    except UnidentifiedImageError as error:  # its message names the file object, not the path
+        raise DataError(f"{path} cannot be read as an image: its format is unknown; remove it") from error
+    except Exception as error:  # decoders raise nearly anything for damaged files
         raise DataError(f"{path} cannot be read as an image: {str(error)[:200]}; remove it") from error
     return pixels.to(torch.float32).unsqueeze(0)

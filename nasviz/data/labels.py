@@ -1,7 +1,7 @@
-"""Labels that a training can use: whole numbers from 0 to the last class, and more than one of them.
+"""Validation of labels: integers from 0 to the last class, with more than one class.
 
-Checked on the host, once for a data set whose labels are at hand and batch by batch where items are made one
-at a time: on a CUDA device a label beyond the last class is an assertion that ends the process.
+Labels are checked on the host, once if all are in memory, else batch by batch: on a CUDA device, a label
+beyond the last class is an assertion that kills the process.
 """
 
 from __future__ import annotations
@@ -20,31 +20,33 @@ __all__ = ["require_labels"]
 
 
 def require_labels(split: DataSplit, num_classes: int, name: str) -> DataSplit:
-    """Return `split` after its labels were checked; items that are made one at a time check their own.
+    """Return `split` after a check of its labels; generated items are checked batch by batch.
 
     Args:
-        split: Of examples with one class each.
-        num_classes: Outputs of the network.
-        name: Of the data, for messages.
+        split: Examples with one class each.
+        num_classes: Number of outputs of the network.
+        name: Name of the data set, for messages.
 
     Raises:
-        DataError: A label is no class of the network, or all training labels are the same.
+        DataError: A label is not a class of the network, or all training labels are equal.
     """
     for images in (split.train, split.validation):
-        if (labels := _at_hand(images)) is not None:
+        if (labels := _labels_in_memory(images)) is not None:
             check_labels(labels, num_classes, name)
-    train = _at_hand(split.train)
+    train = _labels_in_memory(split.train)
     if train is not None and len(train) > 1 and bool((train == train[0]).all()):
         raise DataError(
             f"all {len(train)} training examples of {name} are of class {int(train[0])}: there is nothing to"
-            " tell apart; give examples of at least two classes"
+            " learn; use examples of at least two classes"
         )
     return replace(
-        split, train=_checking(split.train, num_classes), validation=_checking(split.validation, num_classes)
+        split,
+        train=_with_checks(split.train, num_classes),
+        validation=_with_checks(split.validation, num_classes),
     )
 
 
-def _at_hand(images: Images) -> Tensor | None:
+def _labels_in_memory(images: Images) -> Tensor | None:
     if isinstance(images, ImageSet):
         return images.labels.cpu()
     if isinstance(images, FolderSet):
@@ -52,5 +54,5 @@ def _at_hand(images: Images) -> Tensor | None:
     return images.labels if isinstance(images, OwnSet) else None
 
 
-def _checking(images: Images, num_classes: int) -> Images:
+def _with_checks(images: Images, num_classes: int) -> Images:
     return replace(images, num_classes=num_classes) if isinstance(images, OwnSet) else images

@@ -1,4 +1,4 @@
-"""From the name of a data set to its facts and its examples."""
+"""Facts and examples of a data set by name."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ __all__ = ["Opened", "facts", "load", "open_data"]
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A data set whose facts are known; its examples are read when they are asked for."""
+    """A data set with known facts; its examples are read on demand."""
 
     name: str
     facts: DataFacts
     folder: Path | None
     own: OwnData | None = None
-    """Of a callable: what it returned."""
+    """Data returned by a callable."""
 
     def split(self, image_shape: tuple[int, ...]) -> DataSplit:
-        """Training and validation examples, as a network that reads `image_shape` takes them.
+        """Return training and validation examples for a network that reads `image_shape`.
 
         Raises:
             DataError: They are missing or damaged, or do not fit.
@@ -54,19 +54,19 @@ def open_data(
     image_shape: tuple[int, ...] | None = None,
     seed: int = 0,
 ) -> Opened:
-    """Find out what a data set is. A callable, `package.module:callable`, is called: its code is run.
+    """Return a data set with its facts. A callable, `package.module:callable`, is called: its code is run.
 
     Args:
-        name: Of the catalog, or a callable of the user's own Python.
-        folder: Where the data lie; not needed for digits, which are part of scikit-learn.
-        trust: Folders that Python may be imported from: only for a callable.
-        image_shape: (C, H, W) that the network reads, where that was asked for; a callable may want it.
-        seed: Of the run; likewise.
+        name: A name in the catalog, or a callable in the user's own Python.
+        folder: Folder of the data; not needed for digits, which are part of scikit-learn.
+        trust: Folders that Python may be imported from, for a callable.
+        image_shape: Shape (C, H, W) that the network reads, if known; passed to a callable that accepts it.
+        seed: Seed of the run; passed to a callable that accepts it.
 
     Raises:
         UnknownNameError: No data set has this name; the message lists the nearest.
-        InvalidSettingError: The callable is not there, or fails.
-        DataError: The data are missing, or laid out differently.
+        InvalidSettingError: The callable does not exist, or fails.
+        DataError: The data are missing, or have another layout.
     """
     place = None if folder is None else Path(folder)
     if CALLABLE.fullmatch(name):
@@ -80,7 +80,7 @@ def open_data(
 
 
 def facts(name: str) -> DataFacts:
-    """What the data set is, without opening it.
+    """Return the facts of a data set without opening it.
 
     Raises:
         UnknownNameError: No data set has this name; the message lists the nearest.
@@ -100,18 +100,18 @@ def load(
     trust: Sequence[str] = (),
     seed: int = 0,
 ) -> DataSplit:
-    """Training and validation examples of a data set.
+    """Return training and validation examples of a data set.
 
     Args:
-        name: Of the catalog, or a callable of the user's own Python.
-        image_shape: (C, H, W) that the network reads; batches come out with it.
-        folder: Where the data lie; not needed for digits, which are part of scikit-learn.
-        trust: Folders that Python may be imported from: only for a callable.
-        seed: Offered to a callable; the split of all others is fixed.
+        name: A name in the catalog, or a callable in the user's own Python.
+        image_shape: Shape (C, H, W) that the network reads; batches have it.
+        folder: Folder of the data; not needed for digits, which are part of scikit-learn.
+        trust: Folders that Python may be imported from, for a callable.
+        seed: Seed passed to a callable that accepts it; all other splits are fixed.
 
     Raises:
         UnknownNameError: No data set has this name.
-        InvalidSettingError: A callable is not there, or fails.
-        DataError: The data are missing or damaged, or cannot be brought to this shape.
+        InvalidSettingError: A callable does not exist, or fails.
+        DataError: The data are missing or damaged, or cannot be converted to this shape.
     """
     return open_data(name, folder=folder, trust=trust, image_shape=image_shape, seed=seed).split(image_shape)

@@ -1,10 +1,10 @@
-"""A data set from a user's own Python: a callable that returns what to learn from and what to judge by.
+"""Data sets from a user's own Python: a callable that returns training and validation data.
 
-Either part is a map-style data set of torch, whose items are pairs of an example and a label, or a pair of
-tensors of all examples and all labels. Bytes are images, which are resized and normalised like any others;
-numbers with a fraction are taken as they are. The callable gets `folder`, `image_shape` and `seed` where it
-takes arguments of these names. Whatever an item draws from the generators of torch, NumPy and Python is a
-function of seed, epoch and index, so that a run resumes exactly.
+Both are map-style data sets of torch, whose items are pairs of an example and a label, or pairs of tensors of
+all examples and all labels. Byte tensors are images, which are resized and normalized like any others;
+floating-point examples are not changed. The callable receives `folder`, `image_shape` and `seed` if it has
+arguments of these names. The generators of torch, NumPy and Python are seeded from seed, epoch and index for
+each item, so that a run resumes exactly.
 """
 
 from __future__ import annotations
@@ -34,54 +34,54 @@ _LEAST_STD = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class OwnSet:
-    """Examples of a data set that a user has written, one item at a time."""
+    """Examples of a user's data set, made one item at a time."""
 
     items: Any
-    """With a length, and a pair of tensors or numbers for each index."""
+    """A sequence of pairs of tensors or numbers."""
     name: str
     seed: int = 0
     epoch: int | None = None
-    """None: not in training."""
+    """Epoch of training, or `None` for validation."""
     num_classes: int | None = None
-    """Outputs of the network, which labels are checked against; None where they may be anything."""
+    """Outputs of the network, to check labels against; `None` accepts any label."""
 
     def __len__(self) -> int:
         return len(self.items)
 
     @property
     def device(self) -> torch.device:
-        """The processor, where items are made."""
+        """The CPU, where items are made."""
         return torch.device("cpu")
 
     @property
     def labels(self) -> Tensor | None:
-        """All labels, where they are at hand; None where items are made one at a time."""
+        """All labels if they are in memory, else `None`."""
         return self.items.labels.cpu() if isinstance(self.items, _Pairs) else None
 
     def to(self, device: torch.device | str) -> OwnSet:
-        """The set itself: items are made on the processor."""
+        """Return the set itself: items are made on the CPU."""
         return self
 
     def in_epoch(self, seed: int, epoch: int) -> OwnSet:
-        """The set as it is in this epoch; a method `set_epoch` of the user's is called."""
+        """Return the set in this epoch, after a call of the user's `set_epoch`, if any."""
         if hasattr(self.items, "set_epoch"):
             self.items.set_epoch(epoch)
         return replace(self, seed=seed, epoch=epoch)
 
     def black(self) -> float:
-        """0: what a pixel of a user's own data means is not known."""
+        """Return 0: the meaning of a pixel in a user's data is unknown."""
         return 0.0
 
     def batch(self, indices: Tensor, crop: Crop | None = None) -> tuple[Tensor, Tensor]:
-        """Examples and labels, put together by torch's own rule.
+        """Return examples and labels, collated by torch's default rule.
 
         Raises:
-            DataError: An item cannot be made, is no pair, or does not fit the others.
+            DataError: An item cannot be made, is not a pair, or does not fit the others.
         """
         if crop is not None:
             raise DataError("augmentation='resized_crop' is for images; crop in your own data set instead")
         try:
-            with _generators_kept():
+            with _preserve_generators():
                 pairs = [self._item(int(index)) for index in indices]
             batch, labels = default_collate(pairs)
         except NasvizError:
@@ -95,7 +95,7 @@ class OwnSet:
                 f" {type(pairs[0][0]).__name__} and {type(pairs[0][1]).__name__}"
             )
         if self.num_classes is not None:
-            check_labels(labels, self.num_classes, self.name)  # on the host: it waits for no device
+            check_labels(labels, self.num_classes, self.name)  # on the host, without synchronization
             labels = labels.to(torch.int64)
         return batch, labels
 
@@ -103,7 +103,7 @@ class OwnSet:
         part = "judging" if self.epoch is None else f"{self.seed}/{self.epoch}"
         digest = sha256(f"item/{part}/{index}".encode()).digest()
         torch.default_generator.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-        np.random.seed(int.from_bytes(digest[8:12], "big"))  # noqa: NPY002 (the one that their code may draw from)
+        np.random.seed(int.from_bytes(digest[8:12], "big"))  # noqa: NPY002 (the generator of users' code)
         random.seed(digest)
         item = self.items[index]
         if not isinstance(item, Sequence) or len(item) != 2:
@@ -117,12 +117,12 @@ def check_labels(labels: Tensor, num_classes: int, name: str) -> None:
     """Check that `labels` are classes of a network with `num_classes` outputs.
 
     Args:
-        labels: On the host.
-        num_classes: Outputs of the network.
-        name: Of the data, for the message.
+        labels: Labels on the host.
+        num_classes: Number of outputs of the network.
+        name: Name of the data set, for the message.
 
     Raises:
-        DataError: They are not.
+        DataError: A label is out of range, or the labels are not integers.
 
     Examples:
         >>> check_labels(torch.tensor([0, 9]), 10, "digits")
@@ -134,7 +134,7 @@ def check_labels(labels: Tensor, num_classes: int, name: str) -> None:
     if labels.is_floating_point() or labels.dtype == torch.bool:
         raise DataError(
             f"labels of {name} are {labels.dtype}; cross-entropy needs whole numbers from 0 to"
-            f" {num_classes - 1}: convert them with `.long()`, or name a loss of your own"
+            f" {num_classes - 1}: convert them with `.long()`, or use a loss of your own"
         )
     lowest, highest = (int(value) for value in torch.aminmax(labels))
     if lowest < 0 or highest >= num_classes:
@@ -146,8 +146,8 @@ def check_labels(labels: Tensor, num_classes: int, name: str) -> None:
 
 
 @contextmanager
-def _generators_kept() -> Iterator[None]:
-    """The global generators are afterwards as they were."""
+def _preserve_generators() -> Iterator[None]:
+    """Restore the global generators on exit."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     try:
         yield
@@ -159,7 +159,7 @@ def _generators_kept() -> Iterator[None]:
 
 @dataclass(frozen=True, eq=False)
 class OwnData:
-    """What a user's callable returned, and the facts found in it."""
+    """Data returned by a user's callable, and their facts."""
 
     name: str
     facts: DataFacts
@@ -167,7 +167,7 @@ class OwnData:
     validation: Any
 
     def split(self, image_shape: tuple[int, ...]) -> DataSplit:
-        """Training and validation examples; images as bytes come out with `image_shape`.
+        """Return training and validation examples; byte images are converted to `image_shape`.
 
         Raises:
             DataError: The examples do not fit a network that reads this shape.
@@ -176,7 +176,7 @@ class OwnData:
         validation = _part(self.validation, self.name, image_shape, train)
         shape = tuple(train.batch(torch.arange(1))[0].shape[1:])
         if shape != tuple(image_shape):
-            raise DataError(f"{self.name} gives examples {shape}, and the network reads {tuple(image_shape)}")
+            raise DataError(f"{self.name} has examples {shape}, but the network expects {tuple(image_shape)}")
         return DataSplit(self.facts, train, validation)
 
 
@@ -188,16 +188,16 @@ def open_own(
     image_shape: tuple[int, ...] | None = None,
     seed: int = 0,
 ) -> OwnData:
-    """Call `package.module:callable` of a trusted folder, and look at what it returns.
+    """Call `package.module:callable` from a trusted folder, and inspect its result.
 
     Raises:
-        InvalidSettingError: Nothing of that name lies there, or it fails.
-        DataError: It returns no pair of data sets.
+        InvalidSettingError: The callable does not exist, or fails.
+        DataError: It does not return a pair of data sets.
     """
     offered = {"folder": folder, "image_shape": image_shape, "seed": seed}
     with import_callable(name, trust) as target:
         if not callable(target):
-            raise DataError(f"{name} is {type(target).__name__}; name a function that returns two data sets")
+            raise DataError(f"{name} is {type(target).__name__}; pass a function that returns two data sets")
         return _opened(call_with(target, name, {}, offered), name)
 
 
@@ -206,14 +206,14 @@ def open_registered(facts: DataFacts, **offered: Any) -> OwnData:
 
     Raises:
         InvalidSettingError: The function fails.
-        DataError: It returns no pair of data sets, or other images or classes than it declares.
+        DataError: It does not return a pair of data sets, or its data differ from the declaration.
     """
     assert facts.loader is not None
     opened = _opened(call_with(facts.loader, facts.name, {}, offered), facts.name)
     for what in ("channels", "num_classes"):
         declared, actual = getattr(facts, what), getattr(opened.facts, what)
-        if actual not in (0, declared):  # 0: not known without reading all items
-            raise DataError(f"{facts.name} declares {what}={declared}, and its data have {actual}")
+        if actual not in (0, declared):  # 0: unknown without reading all items
+            raise DataError(f"{facts.name} declares {what}={declared}, but its data have {actual}")
     found = replace(
         facts,
         size=opened.facts.size or facts.size,
@@ -226,10 +226,10 @@ def open_registered(facts: DataFacts, **offered: Any) -> OwnData:
 def _opened(found: Any, name: str) -> OwnData:
     if not isinstance(found, tuple) or len(found) != 2:
         raise DataError(
-            f"{name} returned {type(found).__name__}; it must return a pair: what to learn from, and what to"
-            " judge by, each a data set of torch or a pair of tensors"
+            f"{name} returned {type(found).__name__}; it must return a pair of training and validation data,"
+            " each a data set of torch or a pair of tensors"
         )
-    train, validation = (_checked(part, name) for part in found)
+    train, validation = (_check_data_set(part, name) for part in found)
     shape = _shape_of(train, name)
     facts = DataFacts(
         name,
@@ -247,15 +247,15 @@ def _is_pair(part: Any) -> bool:
     return isinstance(part, tuple | list) and len(part) == 2 and all(isinstance(x, Tensor) for x in part)
 
 
-def _checked(part: Any, name: str) -> Any:
+def _check_data_set(part: Any, name: str) -> Any:
     if _is_pair(part):
         examples, labels = part
         if len(examples) != len(labels) or len(examples) == 0:
-            raise DataError(f"{name}: {len(examples)} examples have {len(labels)} labels")
+            raise DataError(f"{name}: {len(examples)} examples, but {len(labels)} labels")
         return part
     if not (hasattr(part, "__len__") and hasattr(part, "__getitem__")) or len(part) == 0:
         raise DataError(
-            f"{name}: {type(part).__name__} is no data set: it needs a length above 0 and items by number"
+            f"{name}: {type(part).__name__} is no data set: it needs a positive length and items by index"
         )
     return part
 
@@ -271,7 +271,7 @@ def _shape_of(part: Any, name: str) -> tuple[int, ...]:
 
 
 def _num_classes(part: Any) -> int:
-    """From `classes`, or from all labels where they are at hand; 0: not known."""
+    """Return the number of classes, from `classes` or from all labels; 0 if unknown."""
     if hasattr(part, "classes"):
         return len(part.classes)
     labels = part[1] if _is_pair(part) else getattr(part, "targets", None)
@@ -283,7 +283,7 @@ def _num_classes(part: Any) -> int:
 
 
 def _part(part: Any, name: str, image_shape: tuple[int, ...], train: Images | None) -> Images:
-    """Bytes become images, normalised like those to learn from; all else comes as it is."""
+    """Return images for byte tensors, normalized like the training images, else the examples unchanged."""
     if not _is_pair(part):
         return OwnSet(part, name)
     examples, labels = part
@@ -291,7 +291,7 @@ def _part(part: Any, name: str, image_shape: tuple[int, ...], train: Images | No
     if examples.dtype != torch.uint8:
         return OwnSet(_Pairs(examples, labels), name)
     if examples.dim() != 4:
-        raise DataError(f"{name}: images of bytes are (N, C, H, W); got {tuple(examples.shape)}")
+        raise DataError(f"{name}: byte images must be (N, C, H, W), not {tuple(examples.shape)}")
     shape = check_image_shape(image_shape, examples.shape[1])
     if isinstance(train, ImageSet):
         return replace(train, images=examples, labels=labels)
@@ -305,7 +305,7 @@ def _part(part: Any, name: str, image_shape: tuple[int, ...], train: Images | No
 
 @dataclass(frozen=True, eq=False)
 class _Pairs:
-    """Tensors of all examples and labels, by number."""
+    """Items from tensors of all examples and labels."""
 
     examples: Tensor
     labels: Tensor

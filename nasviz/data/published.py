@@ -1,7 +1,7 @@
-"""Fashion-MNIST, SVHN, CIFAR-10, CIFAR-100 and STL-10 from a folder, as torchvision reads them.
+"""Fashion-MNIST, SVHN, CIFAR-10, CIFAR-100 and STL-10 from a folder, as read by torchvision.
 
-CIFAR's files are pickles, which run code when they are opened: a file is opened only after its checksum was
-found to be the published one. Nothing is downloaded here.
+CIFAR's files are pickles, which run code when opened: a file is opened only after its published checksum is
+verified. Nothing is downloaded here.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ Part = tuple[Tensor, Tensor]
 
 
 def load_published(name: str, image_shape: tuple[int, ...], folder: Path | None) -> DataSplit:
-    """Training images and, to judge by, test images; they come out with `image_shape`.
+    """Return training images, and test images for validation, in `image_shape`.
 
     Args:
-        name: Of the data set.
-        image_shape: (C, H, W) that the network reads.
-        folder: Where the data lie.
+        name: Name of the data set.
+        image_shape: Shape (C, H, W) that the network reads.
+        folder: Folder of the data.
 
     Raises:
-        DataError: Files are missing or are not the published ones, or the shape does not fit.
+        DataError: Files are missing or not the published ones, or the shape does not fit.
     """
     facts = FACTS[name]
     shape = check_image_shape(image_shape, facts.channels)
@@ -43,7 +43,7 @@ def load_published(name: str, image_shape: tuple[int, ...], folder: Path | None)
         train, test = _READERS[name](root)
     except (RuntimeError, ValueError, AssertionError, KeyError, IndexError, TypeError, EOFError) as error:
         words = str(error).strip().splitlines() or [type(error).__name__]
-        raise DataError(f"{root} holds no {name} that can be read: {words[0][:200]}") from error
+        raise DataError(f"{name} in {root} cannot be read: {words[0][:200]}") from error
     mean, std = _moments(train[0])
     sets = []
     for images, labels in (train, test):
@@ -53,13 +53,13 @@ def load_published(name: str, image_shape: tuple[int, ...], folder: Path | None)
 
 
 def check_files(name: str, folder: Path | None) -> Path:
-    """The folder, once every file was found in it, and every checksum that was published is right.
+    """Return the folder after a check that every file exists, with its published checksum if there is one.
 
     Raises:
-        DataError: No folder is named, a file is missing, or is another one than published.
+        DataError: No folder is given, a file is missing, or differs from the published one.
     """
     if folder is None:
-        raise missing_layout(name, "no folder is named", None)
+        raise missing_layout(name, "no folder is given", None)
     root = folder.expanduser()
     if lost := [file for file in FACTS[name].files if not (root / file).is_file()]:
         raise missing_layout(name, f"{len(lost)} of its files are missing, the first is {lost[0]}", root)
@@ -68,14 +68,14 @@ def check_files(name: str, folder: Path | None) -> Path:
     for file, checksum in checksums(name).items():
         if not check_integrity(root / file, checksum):
             raise DataError(
-                f"{root / file} is not the published file of {name}: its checksum is another one. It was not"
-                " opened; remove it, and get the data again"
+                f"{root / file} is not the published file of {name}: its checksum differs. It was not opened;"
+                " remove it, and download the data again"
             )
     return root
 
 
 def missing_layout(name: str, found: str, root: Path | None) -> DataError:
-    """The error that says what a folder of data has to look like."""
+    """Return an error that describes the expected layout of a data folder."""
     facts = FACTS[name]
     place = "the folder named by --data-folder (on the page: Folder of the data)"
     where = f"{root}: " if root is not None else ""
@@ -84,13 +84,13 @@ def missing_layout(name: str, found: str, root: Path | None) -> DataError:
 
 
 def checksums(name: str) -> dict[str, str]:
-    """MD5 of every file of which one was published, by its path under the folder."""
+    """Return the MD5 of every file with a published one, by path under the folder."""
     from torchvision import datasets
 
     if name == "svhn":
         return {file: md5 for _, file, md5 in (datasets.SVHN.split_list[part] for part in ("train", "test"))}
     if name == "fashion_mnist":
-        return {}  # published for the packed files; those unpacked hold plain numbers
+        return {}  # published for the archives only; the unpacked files hold plain numbers
     kind: Any = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100, "stl10": datasets.STL10}[name]
     listed = dict([*kind.train_list, *kind.test_list])
     if name == "stl10":
@@ -163,19 +163,19 @@ _READERS: dict[str, Callable[[Path], tuple[Part, Part]]] = {
 def _check_part(name: str, facts: DataFacts, images: Tensor, labels: Tensor) -> None:
     wanted = (facts.channels, facts.size, facts.size)
     if images.dtype != torch.uint8 or tuple(images.shape[1:]) != wanted or len(images) == 0:
-        raise DataError(f"{name} has images {wanted} of bytes; found {tuple(images.shape)}, {images.dtype}")
+        raise DataError(f"{name} must have uint8 images {wanted}, not {images.dtype} {tuple(images.shape)}")
     if (
         labels.shape != images.shape[:1]
         or not 0 <= int(labels.min()) <= int(labels.max()) < facts.num_classes
     ):
         raise DataError(
-            f"{name} has one label from 0 to {facts.num_classes - 1} for each of its {len(images)} images;"
-            f" found {len(labels)}, from {int(labels.min())} to {int(labels.max())}"
+            f"{name} must have a label from 0 to {facts.num_classes - 1} for each of {len(images)} images;"
+            f" found {len(labels)} labels from {int(labels.min())} to {int(labels.max())}"
         )
 
 
 def _moments(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of each channel in [0, 1]; exact, from how often each of the 256 values occurs."""
+    """Return exact mean and deviation of each channel in [0, 1], from the histogram of the 256 values."""
     values = torch.arange(256, dtype=torch.float64) / _WHITE
     means, deviations = [], []
     for channel in range(images.shape[1]):

@@ -1,4 +1,4 @@
-"""Networks: those of the documents, torchvision's classifiers, and the user's own, with their weights.
+"""Networks: those of the papers, torchvision's classifiers, and the user's own, with their weights.
 
 `nasviz.zoo` is this package.
 """

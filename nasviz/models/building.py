@@ -1,4 +1,4 @@
-"""From a name, or a `NetworkSource`, to a module with inputs that it can be traced with."""
+"""Construction of a module, and of inputs to trace it with, from a name or a `NetworkSource`."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from torch import Tensor, nn
 
 from nasviz.catalog import HOW_TO_WRITE, NETWORKS, REGISTERED, DataFacts, Entry, NetworkSource, Value, resolve
 from nasviz.errors import InvalidSettingError
-from nasviz.models.example_inputs import EXAMPLE_BATCH, drawn_inputs, returned_inputs
+from nasviz.models.example_inputs import EXAMPLE_BATCH, positional_inputs, random_inputs
 from nasviz.models.recurrent import RecurrentStep
 from nasviz.models.timm_networks import build_timm
 from nasviz.models.torchvision_networks import build_torchvision
 from nasviz.models.user_code import build_from_user_code, call_with, takes
 from nasviz.models.weights import load_weights
-from nasviz.subnet.feed import example_inputs, known_inputs
 from nasviz.subnet.files import load
+from nasviz.subnet.network_inputs import example_inputs, recorded_inputs
 
 __all__ = ["build", "create", "from_catalog", "names"]
 
 TEXT = "text"
-"""Family of the networks that take one step along a text."""
+"""Family of networks that compute one time step of a text model."""
 
 
 def names() -> tuple[str, ...]:
-    """Return the documents' networks and the registered ones.
+    """Return the names of the papers' networks and of registered ones.
 
-    `create` also takes every classifier of torchvision, see `nasviz.catalog`.
+    `create` also accepts all classifiers of torchvision.
     """
     return tuple(name for name, entry in NETWORKS.items() if entry.builder)
 
@@ -39,7 +39,7 @@ def create(
     num_classes: int | None = None,
     **settings: Value,
 ) -> tuple[nn.Module, tuple[Any, ...]]:
-    """A network of the catalog with random weights, and inputs to trace it with.
+    """Return a network of the catalog with random weights, and inputs to trace it with.
 
     Raises:
         UnknownNameError: No network has this name; the message lists the nearest.
@@ -56,16 +56,16 @@ def create(
 def build(
     source: NetworkSource, facts: DataFacts | None = None, *, seed: int | None = None
 ) -> tuple[nn.Module, tuple[Any, ...]]:
-    """The network that `source` means, in training mode, and inputs to trace it with: a batch of two.
+    """Return the network of `source`, in training mode, and inputs to trace it with: a batch of two.
 
     Args:
-        source: Its own input shape and number of classes come first.
-        facts: Of the data it shall learn; they give the number of classes, and to a callable that brings no
-            example inputs also the input shape.
-        seed: Of the random weights; torch's generator is left as it was. None draws from torch's generator.
+        source: Network; its own input shape and number of classes take precedence.
+        facts: Facts of the training data: the number of classes and, for a callable without example inputs,
+            the input shape.
+        seed: Seed of the random weights, without changing torch's generator. `None` uses torch's generator.
 
     Raises:
-        InvalidSettingError: The parts of `source` do not fit each other, or the user's code fails.
+        InvalidSettingError: The parts of `source` contradict each other, or the user's code fails.
         WeightsError: The file of weights does not fit.
     """
     if seed is None:
@@ -84,8 +84,8 @@ def _build(source: NetworkSource, facts: DataFacts | None) -> tuple[nn.Module, t
     is_text = entry is not None and entry.family == TEXT
     if facts is not None and entry is not None and (facts.kind == TEXT) != is_text:
         raise InvalidSettingError(
-            f"{source.name} reads {'text' if is_text else 'images'}, and {facts.name} holds {facts.kind};"
-            " choose recurrent_cell with python_docs or penn_treebank, or a network of images with images"
+            f"{source.name} reads {'text' if is_text else 'images'}, but {facts.name} holds {facts.kind};"
+            " choose recurrent_cell with python_docs or penn_treebank, or an image network with images"
         )
     shape: tuple[int, ...] | None
     if source.timm_name is not None:
@@ -101,25 +101,25 @@ def _build(source: NetworkSource, facts: DataFacts | None) -> tuple[nn.Module, t
     if source.weights is not None:
         load_weights(model, source.weights)
     if source.inputs:
-        inputs = drawn_inputs(model, source.inputs)
+        inputs = random_inputs(model, source.inputs)
     elif isinstance(model, RecurrentStep):
         inputs = (torch.arange(EXAMPLE_BATCH), torch.zeros(EXAMPLE_BATCH, model.hidden))
     elif inputs is None or source.input_shape is not None:
         inputs = _example_inputs(source, shape)
-    return model.train(), returned_inputs(model, inputs)
+    return model.train(), positional_inputs(model, inputs)
 
 
 def _saved(folder: str) -> tuple[nn.Module, tuple[Any, ...]]:
-    """A sub-network with the weights it was saved with, and inputs of the shapes it was traced with."""
+    """Return a saved sub-network, and inputs of its traced shapes."""
     model = load(folder)
-    return model.train(), example_inputs(model, known_inputs(model) or (), batch=EXAMPLE_BATCH)
+    return model.train(), example_inputs(model, recorded_inputs(model) or (), batch=EXAMPLE_BATCH)
 
 
 def from_catalog(entry: Entry, source: NetworkSource, shape: tuple[int, ...], num_classes: int) -> nn.Module:
-    """The network of a row of the catalog with the settings of `source`, on torch's default device.
+    """Return the network of a catalog entry with the settings of `source`, on torch's default device.
 
     Raises:
-        InvalidSettingError: It does not compute on images of this shape.
+        InvalidSettingError: It does not support images of this shape.
     """
     if entry.family == TEXT:
         step: dict[str, Any] = entry.complete(dict(source.settings))
@@ -128,7 +128,7 @@ def from_catalog(entry: Entry, source: NetworkSource, shape: tuple[int, ...], nu
         return build_torchvision(entry, shape, num_classes)
     if min(shape[1:]) < entry.least_size:
         raise InvalidSettingError(
-            f"{entry.name} was asked to read images of {shape[1]}x{shape[2]}; the least it computes on is"
+            f"{entry.name} does not support images of {shape[1]}x{shape[2]}; the smallest size is"
             f" {entry.least_size}x{entry.least_size}"
         )
     builder = resolve(entry.builder)
@@ -148,8 +148,8 @@ def from_catalog(entry: Entry, source: NetworkSource, shape: tuple[int, ...], nu
 def _example_inputs(source: NetworkSource, shape: tuple[int, ...] | None) -> tuple[Tensor]:
     if shape is None:
         raise InvalidSettingError(
-            f"{source.name} brings no example inputs, and no input is given; give {HOW_TO_WRITE}; or return a"
-            " pair of the module and its example inputs"
+            f"{source.name} returns no example inputs, and no input shape is given; give {HOW_TO_WRITE}; or"
+            " return a pair of the module and its example inputs"
         )
     generator = torch.Generator().manual_seed(0)
     return (torch.randn(EXAMPLE_BATCH, *shape, generator=generator),)

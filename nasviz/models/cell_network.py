@@ -1,4 +1,4 @@
-"""The skeleton of DARTS: a stem, cells of which two reduce, global pooling, one linear layer."""
+"""Skeleton of DARTS: a stem, cells of which two reduce, global pooling, one linear layer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from nasviz.models.cells import Cell, Place
+from nasviz.models.cells import Cell, CellConfig
 
 __all__ = ["CellNetwork", "Stem"]
 
@@ -16,13 +16,13 @@ STEM_MULTIPLIER = 3
 
 
 class CellNetwork(nn.Module):
-    """Cells in a row; those at one third and two thirds of the way halve the image and double C.
+    """Sequence of cells; those at one third and two thirds of the depth halve the image and double C.
 
     Args:
-        make_cell: Makes the cell of a place; it says `out_channels`.
+        make_cell: Builds the cell for a configuration; the cell defines `out_channels`.
         channels: C of the first cell.
-        num_cells: How many cells.
-        stem: "cifar" keeps the size of the image; "imagenet" divides it by eight, in three convolutions.
+        num_cells: Number of cells.
+        stem: "cifar" keeps the image size; "imagenet" divides it by eight, in three convolutions.
         num_classes: Size of the output.
         in_channels: Channels of the image.
 
@@ -32,7 +32,7 @@ class CellNetwork(nn.Module):
 
     def __init__(
         self,
-        make_cell: Callable[[Place], Cell],
+        make_cell: Callable[[CellConfig], Cell],
         channels: int,
         num_cells: int,
         stem: Stem = "cifar",
@@ -54,7 +54,7 @@ class CellNetwork(nn.Module):
         for number in range(num_cells):
             is_reduction = number in (num_cells // 3, 2 * num_cells // 3)
             channels *= 2 if is_reduction else 1
-            cell = make_cell(Place(before_last, last, channels, is_reduction, reduced))
+            cell = make_cell(CellConfig(before_last, last, channels, is_reduction, reduced))
             self.cells.append(cell)
             before_last, last, reduced = last, cell.out_channels, is_reduction
         self.pool = nn.AdaptiveAvgPool2d(1)
@@ -62,7 +62,7 @@ class CellNetwork(nn.Module):
         self.classifier = nn.Linear(last, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Scores of the classes, before the softmax."""
+        """Return the class scores before the softmax."""
         before_last = last = self.stem(images)
         if hasattr(self, "stem_end"):
             last = self.stem_end(before_last)

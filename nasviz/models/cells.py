@@ -1,8 +1,8 @@
-"""Cells of DARTS (Liu et al., 2019, section 2.1): of a super-network, and of what was derived from one.
+"""Cells of DARTS (Liu et al., 2019, section 2.1), of super-networks and derived networks.
 
-A cell reads the outputs of the two cells before it, brings both to C channels, computes its nodes one after
-the other, each from all before it, and concatenates them. In a super-network each edge sums all its
-operations; there are no architecture weights, unless some are handed to `forward`.
+A cell reads the outputs of the two previous cells, maps both to C channels, computes its nodes in order, each
+from all before it, and concatenates them. In a super-network each edge sums all its operations, without
+architecture weights unless they are passed to `forward`.
 """
 
 from __future__ import annotations
@@ -19,31 +19,40 @@ from torch import Tensor, nn
 from nasviz.errors import InvalidSettingError
 from nasviz.models.operations import OPERATIONS, FactorizedReduce, Norms, relu_conv_norm
 
-__all__ = ["Cell", "DerivedCell", "Genotype", "MixedOperation", "Place", "SearchCell", "edges_of", "spread"]
+__all__ = [
+    "Cell",
+    "CellConfig",
+    "DerivedCell",
+    "Genotype",
+    "MixedOperation",
+    "SearchCell",
+    "edge_operations",
+    "edges_of",
+]
 
 Node = tuple[tuple[str, int], ...]
-"""What a derived node sums: operations, each with the number of the state it reads (0 and 1: the inputs)."""
+"""Inputs of a derived node: operations with the index of the state each reads (0 and 1: cell inputs)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a cell stands in its network."""
+class CellConfig:
+    """Channels and strides of a cell within its network."""
 
     before_last: int
-    """Channels of the cell before the last one."""
+    """Channels of the cell before the previous one."""
     last: int
-    """Channels of the last cell."""
+    """Channels of the previous cell."""
     channels: int
-    """C of this cell; its output has C for every node."""
+    """C of this cell; its output has C channels per node."""
     is_reduction: bool = False
     """Whether it halves height and width."""
     follows_reduction: bool = False
-    """Whether the last cell did, so that the one before it is twice as large."""
+    """Whether the previous cell did, so that the input from the one before is twice as large."""
 
 
 @dataclass(frozen=True, slots=True)
 class Genotype:
-    """Which operations a search has left, cell by cell; any number of them for each node.
+    """Operations that a search has kept in each type of cell; any number of them per node.
 
     Examples:
         >>> chain = Genotype(normal=((("sep_conv_3x3", 1),),), reduce=((("max_pool_3x3", 1),),))
@@ -56,9 +65,9 @@ class Genotype:
 
 
 def edges_of(num_nodes: int, num_inputs: int = 2) -> tuple[tuple[int, int], ...]:
-    """Edges of a full cell: pairs (state that is read, node that reads it), in the order of DARTS.
+    """Return the edges of a full cell: pairs of (state, node that reads it), in the order of DARTS.
 
-    States count the inputs first, then the nodes; nodes count from 0.
+    States count the cell inputs first, then the nodes; nodes count from 0.
 
     Examples:
         >>> edges_of(2)
@@ -68,18 +77,18 @@ def edges_of(num_nodes: int, num_inputs: int = 2) -> tuple[tuple[int, int], ...]
 
 
 def total(values: Iterable[Tensor]) -> Tensor:
-    """The plain sum, from left to right; `sum` would begin with a zero of its own."""
+    """Return the sum from left to right, without the initial zero of `sum`."""
     return reduce(add, values)
 
 
 class MixedOperation(nn.Module):
-    """All operations of one edge, summed.
+    """Sum of all operations of one edge.
 
     Args:
-        operations: Their names.
-        channels: Channels of what comes in and goes out.
+        operations: Names of the operations.
+        channels: Channels of input and output.
         stride: 1 or 2.
-        norms: The form of their norms.
+        norms: Configuration of the norms.
     """
 
     def __init__(self, operations: Sequence[str], channels: int, stride: int, norms: Norms) -> None:
@@ -89,31 +98,31 @@ class MixedOperation(nn.Module):
         )
 
     def forward(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
-        """The sum; with `weights`, one for each operation, the weighted sum."""
+        """Return the sum, weighted by `weights` (one per operation) if given."""
         results = [operation(x) for operation in self.operations.values()]
         if weights is not None:
             results = [weight * result for weight, result in zip(weights, results, strict=True)]
         return total(results)
 
 
-class _Entry(nn.Module):
-    """What every cell begins with: both inputs, brought to C channels and one size."""
+class _Preprocessing(nn.Module):
+    """Preprocessing of a cell: both inputs are mapped to C channels and one size."""
 
-    def __init__(self, place: Place, norms: Norms) -> None:
+    def __init__(self, config: CellConfig, norms: Norms) -> None:
         super().__init__()
-        if place.follows_reduction:
-            self.first: nn.Module = FactorizedReduce(place.before_last, place.channels, norms)
+        if config.follows_reduction:
+            self.first: nn.Module = FactorizedReduce(config.before_last, config.channels, norms)
         else:
-            self.first = relu_conv_norm(place.before_last, place.channels, norms=norms)
-        self.second = relu_conv_norm(place.last, place.channels, norms=norms)
+            self.first = relu_conv_norm(config.before_last, config.channels, norms=norms)
+        self.second = relu_conv_norm(config.last, config.channels, norms=norms)
 
     def forward(self, before_last: Tensor, last: Tensor) -> list[Tensor]:
-        """The first two states of the cell."""
+        """Return the first two states of the cell."""
         return [self.first(before_last), self.second(last)]
 
 
 class Cell(nn.Module):
-    """What stands at a place of a cell network: takes the outputs of the two cells before it."""
+    """A cell of a cell network, which reads the outputs of the two previous cells."""
 
     out_channels: int
 
@@ -122,19 +131,19 @@ class SearchCell(Cell):
     """A cell of a super-network: every edge carries all its operations.
 
     Args:
-        place: Its channels, and whether it reduces.
-        operations: Names for all edges alike, or one sequence of names for each edge, in the order of
+        config: Configuration of the cell.
+        operations: Names for all edges, or one sequence of names per edge, in the order of
             `edges_of`, as in the spaces S1 to S4 of RobustDARTS.
-        num_nodes: How many nodes it computes and concatenates.
-        norms: The form of its norms.
+        num_nodes: Number of nodes to compute and concatenate.
+        norms: Configuration of the norms.
 
     Shapes:
-        Two of `(N, C', H, W)` to `(N, num_nodes * C, H, W)`, half of H and W where it reduces.
+        Two of `(N, C', H, W)` to `(N, num_nodes * C, H, W)`, with H and W halved in a reduction cell.
     """
 
     def __init__(
         self,
-        place: Place,
+        config: CellConfig,
         operations: Sequence[str] | Sequence[Sequence[str]],
         num_nodes: int = 4,
         norms: Norms | None = None,
@@ -142,16 +151,16 @@ class SearchCell(Cell):
         super().__init__()
         norms = norms or Norms()
         self.num_nodes = num_nodes
-        self.out_channels = num_nodes * place.channels
-        self.entry = _Entry(place, norms)
+        self.out_channels = num_nodes * config.channels
+        self.entry = _Preprocessing(config, norms)
         edges = edges_of(num_nodes)
         self.edges = nn.ModuleList(
-            MixedOperation(names, place.channels, 2 if place.is_reduction and state < 2 else 1, norms)
-            for (state, _), names in zip(edges, spread(operations, len(edges)), strict=True)
+            MixedOperation(names, config.channels, 2 if config.is_reduction and state < 2 else 1, norms)
+            for (state, _), names in zip(edges, edge_operations(operations, len(edges)), strict=True)
         )
 
     def forward(self, before_last: Tensor, last: Tensor, weights: Sequence[Tensor] | None = None) -> Tensor:
-        """Its nodes, side by side; `weights` holds one vector for each edge, over its operations."""
+        """Return the concatenated nodes; `weights` holds one vector per edge, over its operations."""
         states: list[Tensor] = self.entry(before_last, last)
         starts = [0, *(len(edges_of(n + 1)) for n in range(self.num_nodes))]
         for start, end in pairwise(starts):
@@ -164,48 +173,50 @@ class SearchCell(Cell):
 
 
 class DerivedCell(Cell):
-    """A cell with the operations that a search has left. A node that reads nothing is left out.
+    """A cell with the operations that a search has kept. Nodes without inputs are left out.
 
     Args:
-        place: Its channels, and whether it reduces.
-        genotype: Of the network; its `reduce` counts where `place` reduces, else its `normal`.
-        norms: The form of its norms.
+        config: Configuration of the cell.
+        genotype: Genotype of the network; reduction cells use `reduce`, others `normal`.
+        norms: Configuration of the norms.
     """
 
-    def __init__(self, place: Place, genotype: Genotype, norms: Norms | None = None) -> None:
+    def __init__(self, config: CellConfig, genotype: Genotype, norms: Norms | None = None) -> None:
         super().__init__()
         norms = norms or Norms()
-        self.nodes = genotype.reduce if place.is_reduction else genotype.normal
-        self.out_channels = place.channels * sum(bool(node) for node in self.nodes)
-        self.entry = _Entry(place, norms)
+        self.nodes = genotype.reduce if config.is_reduction else genotype.normal
+        self.out_channels = config.channels * sum(bool(node) for node in self.nodes)
+        self.entry = _Preprocessing(config, norms)
         self.operations = nn.ModuleList(
-            OPERATIONS[name](place.channels, 2 if place.is_reduction and state < 2 else 1, norms)
+            OPERATIONS[name](config.channels, 2 if config.is_reduction and state < 2 else 1, norms)
             for node in self.nodes
             for name, state in node
         )
 
     def forward(self, before_last: Tensor, last: Tensor) -> Tensor:
-        """Its nodes, side by side."""
+        """Return the concatenated nodes."""
         states: list[Tensor | None] = [*self.entry(before_last, last)]
         operations = iter(self.operations)
         for node in self.nodes:
             results = []
             for _, state in node:
                 x = states[state]
-                assert x is not None, "a node reads another one that reads nothing"
+                assert x is not None, "no node reads a node without inputs"
                 results.append(next(operations)(x))
             states.append(total(results) if results else None)
         return torch.cat([state for state in states[2:] if state is not None], dim=1)
 
 
-def spread(operations: Sequence[str] | Sequence[Sequence[str]], num_edges: int) -> list[tuple[str, ...]]:
-    """The names of each edge.
+def edge_operations(
+    operations: Sequence[str] | Sequence[Sequence[str]], num_edges: int
+) -> list[tuple[str, ...]]:
+    """Return the operation names of each edge.
 
     Raises:
-        InvalidSettingError: A name is unknown, or there are names for another number of edges.
+        InvalidSettingError: A name is unknown, or the number of edges differs.
 
     Examples:
-        >>> spread(["none", "skip_connect"], 2)
+        >>> edge_operations(["none", "skip_connect"], 2)
         [('none', 'skip_connect'), ('none', 'skip_connect')]
     """
     if all(isinstance(name, str) for name in operations):
@@ -214,11 +225,11 @@ def spread(operations: Sequence[str] | Sequence[Sequence[str]], num_edges: int) 
         found = [tuple(names) for names in operations]
     if unknown := sorted({name for names in found for name in names} - OPERATIONS.keys()):
         raise InvalidSettingError(
-            f"no operation is called {', '.join(map(repr, unknown))}; known: {', '.join(OPERATIONS)}"
+            f"unknown operation {', '.join(map(repr, unknown))}; choose from {', '.join(OPERATIONS)}"
         )
     if len(found) != num_edges or not all(found):
         raise InvalidSettingError(
-            f"operations were given for {len(found)} edges, {sum(map(bool, found))} of them with any; this"
-            f" cell has {num_edges} edges, and each needs one operation or more, such as 'none'"
+            f"operations are given for {len(found)} edges, {sum(map(bool, found))} of them nonempty; this"
+            f" cell has {num_edges} edges, and each needs at least one operation, such as 'none'"
         )
     return found

@@ -6,10 +6,10 @@
 | the same with C = 24, counted | 4,083,058 | 600,002,304 | 464 |
 | 14 cells, 224x224, C = 48, 1000 classes, counted | 25,532,896 | 2,835,022,080 | 800 |
 
-C = 24 is not printed: it is the width that reproduces both numbers. With one variable for each channel of
-every norm, as an exported network has them, parameters are 4.05 M; the printed MACs include norms. A
-FactorizedReduce counts as one structure. Norms behind convolutions have a scale and a shift, so that an
-operation whose variables are zero is silent.
+C = 24 is not printed: it is the width that reproduces both numbers. With one variable per channel of every
+norm, as in an exported network, parameters are 4.05 M; the printed MACs include norms. A FactorizedReduce
+counts as one structure. Norms after convolutions have a scale and a shift, so that the output of an operation
+is zero if its variables are.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ __all__ = ["Darts"]
 
 
 class Darts(CellNetwork):
-    """Cells whose 14 edges carry seven operations each, or those of another space, all of them summed.
+    """Cells whose 14 edges sum seven operations each, or those of another space.
 
     Args:
         num_classes: Size of the output.
         in_channels: Channels of the image.
         channels: C of the first cell.
-        cells: How many cells.
+        cells: Number of cells.
         stem: "cifar" or "imagenet".
-        affine_pools: Whether the norms behind pooling have variables, so that pooling can go too.
-        space: What the edges carry: `full`, the seven of DARTS, or `s1`, `s2`, `s4` (`nasviz.models.spaces`).
-        none: Whether they carry `none` besides, as in DARTS; it takes its share of a softmax, and adds zeros.
-        norms: The form of all norms; it comes before `affine_pools`.
+        affine_pools: Whether norms after pooling have variables, so that pooling is removable too.
+        space: Operations of the edges: `full`, the seven of DARTS, or `s1`, `s2`, `s4`
+            (`nasviz.models.spaces`).
+        none: Whether edges also carry `none`, as in DARTS; it takes its share of a softmax, and adds zeros.
+        norms: Configuration of all norms; overrides `affine_pools`.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Darts(CellNetwork):
         chosen = norms or Norms(pools="affine" if affine_pools else "fixed")
         found = cell_space(space, none=none)
         super().__init__(
-            lambda place: SearchCell(place, found.edges(place.is_reduction), norms=chosen),
+            lambda config: SearchCell(config, found.edges(config.is_reduction), norms=chosen),
             channels,
             cells,
             stem,

@@ -7,7 +7,7 @@
 | ImageNet, C = 48, 14 cells, printed | 4.7 M | 574 M |
 | the same, counted | 4,718,752 | 529,911,552 |
 
-MACs are counted here for convolutions and linear layers; the printed number counts more. The auxiliary heads
+MACs are counted for convolutions and linear layers; the printed number includes others. The auxiliary heads
 of training are left out, as in the printed numbers.
 """
 
@@ -35,13 +35,13 @@ DARTS_V2 = Genotype(
 
 
 class DartsV2(CellNetwork):
-    """The derived network, for either stem.
+    """Derived network, for either stem.
 
     Args:
         num_classes: Size of the output.
         in_channels: Channels of the image.
         channels: C of the first cell.
-        cells: How many cells.
+        cells: Number of cells.
         stem: "cifar" or "imagenet".
 
     Shapes:
@@ -57,5 +57,5 @@ class DartsV2(CellNetwork):
         stem: Stem = "cifar",
     ) -> None:
         super().__init__(
-            lambda place: DerivedCell(place, DARTS_V2), channels, cells, stem, num_classes, in_channels
+            lambda config: DerivedCell(config, DARTS_V2), channels, cells, stem, num_classes, in_channels
         )

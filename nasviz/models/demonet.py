@@ -7,8 +7,8 @@
 | sub-network of the paper, printed | 0.45 M | 107 M | 84.7 |
 | without conv2, conv3 and conv8, counted | 447,410 | 106,813,600 | |
 
-The paper gives the topology in part and no widths; conv4, conv5, the first addition and all widths are chosen
-here such that all four printed counts come out.
+The paper gives only part of the topology and no widths; conv4, conv5, the first addition and all widths are
+chosen here to reproduce all four printed counts.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ __all__ = ["DemoNet"]
 
 
 class DemoNet(nn.Module):
-    """Three branches, concatenated, then two more, added; six removable structures, at most four at once.
+    """Three concatenated branches, then two added ones; six removable structures, at most four at once.
 
     Args:
         num_classes: Size of the output.
         in_channels: Channels of the image.
-        width: Multiplies the channels of every convolution.
+        width: Factor for the channels of every convolution.
 
     Shapes:
         `(N, in_channels, H, W)` to `(N, num_classes)`.
@@ -64,7 +64,7 @@ class DemoNet(nn.Module):
         self.linear9 = nn.Linear(tail, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Scores of the classes, before the softmax."""
+        """Return the class scores before the softmax."""
         stem = self.relu1(self.bn1(self.conv1(images)))
         left = self.bn2(self.conv2(stem))
         middle = self.bn3(self.conv3(self.maxpool(stem)))

@@ -1,4 +1,4 @@
-"""Example inputs for a network of the user's own, from what the user said that it takes."""
+"""Example inputs for a user's own network, from input specifications."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from torch import Tensor, nn
 from nasviz.catalog import InputSpec
 from nasviz.errors import InvalidSettingError
 
-__all__ = ["EXAMPLE_BATCH", "drawn_inputs", "returned_inputs"]
+__all__ = ["EXAMPLE_BATCH", "positional_inputs", "random_inputs"]
 
 EXAMPLE_BATCH = 2
 
 
-def drawn_inputs(model: nn.Module, specs: Sequence[InputSpec]) -> tuple[Any, ...]:
-    """Seeded random arguments of `model`, by place: a batch of two for each of `specs`.
+def random_inputs(model: nn.Module, specs: Sequence[InputSpec]) -> tuple[Any, ...]:
+    """Return seeded random positional arguments of `model`: a batch of two for each of `specs`.
 
-    Whole numbers without a bound stay below the smallest table of the network that is looked up in, or
-    below 2 where it has none.
+    Integers without a bound stay below the size of the smallest embedding of the network, or below 2.
 
     Raises:
-        InvalidSettingError: `model` takes no argument of that name, or one more than it takes.
+        InvalidSettingError: `model` has no argument of that name, or too few arguments.
+
 
     Examples:
-        >>> (tokens,) = drawn_inputs(nn.Embedding(9, 4), [InputSpec.parse("int64:N,5")])
+        >>> (tokens,) = random_inputs(nn.Embedding(9, 4), [InputSpec.parse("int64:N,5")])
         >>> tokens.shape, bool((tokens < 9).all())
         (torch.Size([2, 5]), True)
     """
@@ -36,35 +36,36 @@ def drawn_inputs(model: nn.Module, specs: Sequence[InputSpec]) -> tuple[Any, ...
     places: list[Any] = []
     named: dict[str, Any] = {}
     for spec in specs:
-        value = _drawn(spec, min(tables, default=2), generator)
+        value = _random_tensor(spec, min(tables, default=2), generator)
         if spec.name:
-            _put(named, spec.name.split("."), value)
+            _insert(named, spec.name.split("."), value)
         else:
             places.append(value)
-    return _by_place(model, places, named)
+    return _bind_positional(model, places, named)
 
 
-def returned_inputs(model: nn.Module, inputs: Any) -> tuple[Any, ...]:
-    """Arguments of `model`, by place, from what a callable returned beside it.
+def positional_inputs(model: nn.Module, inputs: Any) -> tuple[Any, ...]:
+    """Return positional arguments of `model` from the example inputs that a callable returned.
 
-    A dict of the names of arguments gives each its value, as in `nasviz.trace`; any other is one argument.
+    A dict whose keys are argument names is unpacked, as in `nasviz.trace`; any other is one argument.
 
     Raises:
-        InvalidSettingError: An argument is taken by name only.
+        InvalidSettingError: An argument is keyword-only.
+
 
     Examples:
-        >>> returned_inputs(nn.Linear(2, 1), {"input": 1}), returned_inputs(nn.Linear(2, 1), {"rgb": 1})
+        >>> positional_inputs(nn.Linear(2, 1), {"input": 1}), positional_inputs(nn.Linear(2, 1), {"rgb": 1})
         ((1,), ({'rgb': 1},))
     """
     if isinstance(inputs, tuple):
         return inputs
     names = inspect.signature(model.forward).parameters
     if isinstance(inputs, Mapping) and inputs and names.keys() >= inputs.keys():
-        return _by_place(model, (), dict(inputs))
+        return _bind_positional(model, (), dict(inputs))
     return (inputs,)
 
 
-def _drawn(spec: InputSpec, table: int, generator: torch.Generator) -> Tensor:
+def _random_tensor(spec: InputSpec, table: int, generator: torch.Generator) -> Tensor:
     dtype: torch.dtype = getattr(torch, spec.dtype)
     shape = (EXAMPLE_BATCH, *spec.shape)
     if dtype.is_floating_point:
@@ -73,26 +74,26 @@ def _drawn(spec: InputSpec, table: int, generator: torch.Generator) -> Tensor:
     return torch.randint(high, shape, generator=generator).to(dtype)
 
 
-def _put(tree: dict[str, Any], path: Sequence[str], value: Tensor) -> None:
-    """Hang a value into nested dicts."""
+def _insert(tree: dict[str, Any], path: Sequence[str], value: Tensor) -> None:
+    """Insert a value into nested dicts."""
     for key in path[:-1]:
         tree = tree.setdefault(key, {})
         if not isinstance(tree, dict):
-            raise InvalidSettingError(f"{'.'.join(path)} is an entry of {key}, which is an input by itself")
+            raise InvalidSettingError(f"{'.'.join(path)} is an entry of {key}, which is itself an input")
     if path[-1] in tree:
         raise InvalidSettingError(f"the input {'.'.join(path)} was given twice")
     tree[path[-1]] = value
 
 
-def _by_place(model: nn.Module, places: Sequence[Any], named: dict[str, Any]) -> tuple[Any, ...]:
-    """What `forward` gets by place, with defaults for what is left out before the last that is named."""
+def _bind_positional(model: nn.Module, places: Sequence[Any], named: dict[str, Any]) -> tuple[Any, ...]:
+    """Return the positional arguments of `forward`, with defaults for those left out."""
     signature = inspect.signature(model.forward)
     try:
         bound = signature.bind(*places, **named)
     except TypeError as error:
         words = _words([*(f"input {i + 1}" for i in range(len(places))), *named])
         raise InvalidSettingError(
-            f"{type(model).__name__} takes {signature}, and {words} were given: {error}"
+            f"{type(model).__name__} takes {signature}, but {words} were given: {error}"
         ) from error
     if not named:
         return tuple(places)
@@ -101,8 +102,8 @@ def _by_place(model: nn.Module, places: Sequence[Any], named: dict[str, Any]) ->
     for name, parameter in signature.parameters.items():
         if parameter.kind not in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
             raise InvalidSettingError(
-                f"{type(model).__name__} takes {last} by name only: {signature}; inputs go by place here, so"
-                " take the * out of its forward, or wrap it in a network that passes them on"
+                f"{type(model).__name__} takes {last} by keyword only: {signature}; inputs are positional, so"
+                " remove the * from its forward, or wrap it in a network that passes them on"
             )
         found.append(bound.arguments.get(name, parameter.default))
         if name == last:

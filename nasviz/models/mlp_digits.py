@@ -1,6 +1,6 @@
-"""The perceptron of SparseNAS's ablation on digits: 64-40-20-10, ReLU, 3,560 weights and 70 biases.
+"""Multilayer perceptron of SparseNAS's ablation on digits: 64-40-20-10, ReLU, 3,560 weights and 70 biases.
 
-It has no joints, so nothing of it can be erased as a whole; groups of neurons are what is studied on it.
+It has no joints, so no operation can be erased as a whole; it serves for pruning groups of neurons.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class MlpDigits(nn.Module):
         self.linear3 = nn.Linear(20, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Scores of the classes, before the softmax."""
+        """Return the class scores before the softmax."""
         x = self.relu1(self.linear1(self.flatten(images)))
         scores: Tensor = self.linear3(self.relu2(self.linear2(x)))
         return scores

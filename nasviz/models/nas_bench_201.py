@@ -13,22 +13,22 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from nasviz.models.cells import MixedOperation, edges_of, spread, total
+from nasviz.models.cells import MixedOperation, edge_operations, edges_of, total
 from nasviz.models.operations import NAS_BENCH_201_OPERATIONS, Norms, relu_conv_norm
 
 __all__ = ["NasBench201", "NasBench201Cell"]
 
 NUM_NODES = 3
-"""Behind the input; the last of them is the output of a cell."""
+"""Number of nodes after the input; the last one is the output of a cell."""
 
 
 class NasBench201Cell(nn.Module):
-    """Three nodes behind one input; every edge sums its operations.
+    """Three nodes after one input; every edge sums its operations.
 
     Args:
-        channels: Of what comes in and goes out.
-        operations: Names for all six edges alike, or for each edge: 0-1, 0-2, 1-2, 0-3, 1-3, 2-3.
-        norms: The form of the norms.
+        channels: Channels of input and output.
+        operations: Names for all six edges, or per edge: 0-1, 0-2, 1-2, 0-3, 1-3, 2-3.
+        norms: Configuration of the norms.
 
     Shapes:
         `(N, channels, H, W)`, in and out.
@@ -40,11 +40,12 @@ class NasBench201Cell(nn.Module):
         super().__init__()
         edges = edges_of(NUM_NODES, num_inputs=1)
         self.edges = nn.ModuleList(
-            MixedOperation(names, channels, 1, norms or Norms()) for names in spread(operations, len(edges))
+            MixedOperation(names, channels, 1, norms or Norms())
+            for names in edge_operations(operations, len(edges))
         )
 
     def forward(self, x: Tensor, weights: Sequence[Tensor] | None = None) -> Tensor:
-        """The last node; `weights` holds one vector for each edge, over its operations."""
+        """Return the last node; `weights` holds one vector per edge, over its operations."""
         states = [x]
         edge = 0
         for node in range(NUM_NODES):
@@ -57,7 +58,7 @@ class NasBench201Cell(nn.Module):
 
 
 class ReductionBlock(nn.Module):
-    """The residual block between two stages: doubles the channels, halves the image."""
+    """Residual block between two stages: doubles the channels, halves the image."""
 
     def __init__(self, in_channels: int, norms: Norms) -> None:
         super().__init__()
@@ -69,22 +70,22 @@ class ReductionBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Both paths, added."""
+        """Return the sum of both paths."""
         y: Tensor = self.second(self.first(x)) + self.shortcut(x)
         return y
 
 
 class NasBench201(nn.Module):
-    """Three stages of cells at C, 2 C and 4 C channels, a reduction block between two stages.
+    """Three stages of cells with C, 2 C and 4 C channels, and a reduction block between two stages.
 
     Args:
         num_classes: Size of the output.
         in_channels: Channels of the image.
         channels: C of the first stage.
         cells: Cells of each stage.
-        operations: Names for all six edges alike, or for each edge; the four besides `none` if left out.
-        none: Whether every edge carries `none` besides, as in NAS-Bench-201 itself.
-        norms: The form of all norms.
+        operations: Names for all six edges, or per edge; by default all four except `none`.
+        none: Whether every edge also carries `none`, as in NAS-Bench-201 itself.
+        norms: Configuration of all norms.
 
     Shapes:
         `(N, in_channels, H, W)` to `(N, num_classes)`.
@@ -103,7 +104,7 @@ class NasBench201(nn.Module):
         super().__init__()
         norms = norms or Norms()
         if none:
-            edges = spread(operations, len(edges_of(NUM_NODES, num_inputs=1)))
+            edges = edge_operations(operations, len(edges_of(NUM_NODES, num_inputs=1)))
             operations = [("none", *names) for names in edges]
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels)
@@ -122,7 +123,7 @@ class NasBench201(nn.Module):
         self.classifier = nn.Linear(channels, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Scores of the classes, before the softmax."""
+        """Return the class scores before the softmax."""
         x = self.stem(images)
         for stage in self.stages:
             x = stage(x)

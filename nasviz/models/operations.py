@@ -1,7 +1,7 @@
 """Operations of cell-based networks (Liu et al., DARTS, 2019; Dong and Yang, NAS-Bench-201, 2020).
 
-Each takes C channels to C channels, at stride 1 or 2, and is named as its authors name it. `OPERATIONS` makes
-one from its name; a space of your own is a choice of these names for each edge of a cell.
+Each maps C channels to C channels, with stride 1 or 2, and has its name from the paper. `OPERATIONS` builds
+one from its name; a custom space is a choice of these names for each edge of a cell.
 """
 
 from __future__ import annotations
@@ -36,29 +36,29 @@ DARTS_OPERATIONS = (
 )
 """The seven of DARTS; its eighth, `none`, adds nothing to a plain sum."""
 NAS_BENCH_201_OPERATIONS = ("skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-"""The four of NAS-Bench-201 besides `none`."""
+"""The four of NAS-Bench-201 except `none`."""
 
 PoolNorm = Literal["none", "fixed", "affine"]
 
 
 @dataclass(frozen=True, slots=True)
 class Norms:
-    """How the batch norms of an operation are made."""
+    """Configuration of the batch norms of an operation."""
 
     affine: bool = True
-    """Scale and shift: only with them is a convolution whose variables are all zero silent in evaluation."""
+    """Scale and shift: only then is a convolution with zero variables zero in evaluation mode."""
     tracked: bool = True
     """Whether running statistics are kept."""
     pools: PoolNorm = "none"
-    """Behind pooling: no norm, one without variables, or one with scale and shift. Only with the last does a
-    pooling own variables, and can go as a structure."""
+    """Norm after pooling: none, one without variables, or one with scale and shift, which makes pooling a
+    removable structure."""
 
-    def behind_convolution(self, channels: int) -> nn.BatchNorm2d:
-        """The norm that ends a convolution."""
+    def after_convolution(self, channels: int) -> nn.BatchNorm2d:
+        """Return the norm after a convolution."""
         return nn.BatchNorm2d(channels, affine=self.affine, track_running_stats=self.tracked)
 
-    def behind_pool(self, pool: nn.Module, channels: int) -> nn.Module:
-        """The pooling, with its norm where there is one."""
+    def after_pool(self, pool: nn.Module, channels: int) -> nn.Module:
+        """Return the pooling, followed by its norm if there is one."""
         if self.pools == "none":
             return pool
         norm = nn.BatchNorm2d(channels, affine=self.pools == "affine", track_running_stats=self.tracked)
@@ -66,7 +66,7 @@ class Norms:
 
 
 class Zero(nn.Module):
-    """`none`: zeros in the shape of what an operation would return.
+    """`none`: zeros in the shape of the output of an operation.
 
     Shapes:
         `(N, C, H, W)` to `(N, C, ceil(H / stride), ceil(W / stride))`.
@@ -77,20 +77,20 @@ class Zero(nn.Module):
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """Zeros; their gradient is zero."""
+        """Return zeros with zero gradient."""
         return x[:, :, :: self.stride, :: self.stride] * 0.0
 
     def extra_repr(self) -> str:
-        """The stride."""
+        """Return the stride."""
         return f"stride={self.stride}"
 
 
 class Noise(nn.Module):
-    """`noise` of the space S4: random numbers of mean 0 and variance 1, whatever comes in.
+    """`noise` of the space S4: random numbers of mean 0 and variance 1 that ignore the input.
 
-    They are signs, +1 or -1, made by dropout: so a traced network knows that they belong to training, and in
-    evaluation their mean stands for them, which is zero. RobustDARTS draws them from a normal distribution,
-    in evaluation too.
+    They are signs, +1 or -1, made by dropout, so a traced network treats them as part of training, and
+    evaluation uses their mean, zero. RobustDARTS draws them from a normal distribution, in evaluation too.
+
 
     Shapes:
         `(N, C, H, W)` to `(N, C, ceil(H / stride), ceil(W / stride))`.
@@ -102,18 +102,18 @@ class Noise(nn.Module):
         self.dropout = nn.Dropout(0.5)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Signs; their gradient is zero."""
+        """Return signs with zero gradient."""
         ones = x[:, :, :: self.stride, :: self.stride] * 0.0 + 1.0
         signs: Tensor = self.dropout(ones) - 1.0
         return signs
 
     def extra_repr(self) -> str:
-        """The stride."""
+        """Return the stride."""
         return f"stride={self.stride}"
 
 
 class FactorizedReduce(nn.Module):
-    """Halves height and width by two 1x1 convolutions, one of them on the pixels that the other leaves out.
+    """Halve height and width by two 1x1 convolutions, the second one on the pixels skipped by the first.
 
     Shapes:
         `(N, in_channels, H, W)` to `(N, out_channels, ceil(H / 2), ceil(W / 2))`.
@@ -125,15 +125,15 @@ class FactorizedReduce(nn.Module):
         self.relu = nn.ReLU()
         self.even = nn.Conv2d(in_channels, half, 1, stride=2, bias=False)
         self.odd = nn.Conv2d(in_channels, out_channels - half, 1, stride=2, bias=False)
-        self.norm = (norms or Norms()).behind_convolution(out_channels)
+        self.norm = (norms or Norms()).after_convolution(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The two halves of the channels, side by side."""
+        """Return the two concatenated halves of the channels."""
         x = self.relu(x)
         shifted = x[:, :, 1:, 1:]
         height, width = x.shape[-2:]
         if height % 2 or width % 2:
-            # The last pixel of an odd side has no neighbour: zeros stand in for it.
+            # The last pixel of an odd side has no neighbour: it is padded with zeros.
             shifted = functional.pad(shifted, (0, width % 2, 0, height % 2))
         y: Tensor = self.norm(torch.cat([self.even(x), self.odd(shifted)], dim=1))
         return y
@@ -142,22 +142,22 @@ class FactorizedReduce(nn.Module):
 def relu_conv_norm(
     in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, norms: Norms | None = None
 ) -> nn.Sequential:
-    """ReLU, convolution without bias, batch norm."""
+    """Return ReLU, convolution without bias, and batch norm."""
     return nn.Sequential(
         nn.ReLU(),
         nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False),
-        (norms or Norms()).behind_convolution(out_channels),
+        (norms or Norms()).after_convolution(out_channels),
     )
 
 
 def _depthwise(channels: int, kernel: int, stride: int, dilation: int, norms: Norms) -> list[nn.Module]:
-    """ReLU, depthwise convolution, 1x1 convolution, norm."""
+    """Return ReLU, depthwise convolution, 1x1 convolution, and norm."""
     padding = dilation * (kernel // 2)
     return [
         nn.ReLU(),
         nn.Conv2d(channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False),
         nn.Conv2d(channels, channels, 1, bias=False),
-        norms.behind_convolution(channels),
+        norms.after_convolution(channels),
     ]
 
 
@@ -178,11 +178,11 @@ def _convolution(kernel: int) -> Operation:
 
 
 def _max_pool(channels: int, stride: int, norms: Norms) -> nn.Module:
-    return norms.behind_pool(nn.MaxPool2d(3, stride, 1), channels)
+    return norms.after_pool(nn.MaxPool2d(3, stride, 1), channels)
 
 
 def _avg_pool(channels: int, stride: int, norms: Norms) -> nn.Module:
-    return norms.behind_pool(nn.AvgPool2d(3, stride, 1, count_include_pad=False), channels)
+    return norms.after_pool(nn.AvgPool2d(3, stride, 1, count_include_pad=False), channels)
 
 
 def _skip(channels: int, stride: int, norms: Norms) -> nn.Module:
@@ -190,7 +190,7 @@ def _skip(channels: int, stride: int, norms: Norms) -> nn.Module:
 
 
 Operation = Callable[[int, int, Norms], nn.Module]
-"""Makes an operation from its channels, its stride and the form of its norms."""
+"""Builds an operation from its channels, its stride and the configuration of its norms."""
 
 OPERATIONS: Mapping[str, Operation] = {
     "none": lambda channels, stride, norms: Zero(stride),
@@ -206,4 +206,4 @@ OPERATIONS: Mapping[str, Operation] = {
     "nor_conv_1x1": _convolution(1),
     "nor_conv_3x3": _convolution(3),
 }
-"""By name."""
+"""Builders of operations by name."""

@@ -1,4 +1,4 @@
-"""Which code and which weights a network was made of, as sums: what is needed to make it again."""
+"""Provenance of a network: checksums of its code and weights, needed to reproduce it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from nasviz.catalog import NetworkSource
 
 __all__ = ["describe_origin"]
 
-_PATIENCE_S = 10.0
+_GIT_TIMEOUT_S = 10.0
 
 
 def describe_origin(source: NetworkSource, model: nn.Module) -> dict[str, Any]:
-    """SHA-256 sums of what `model` was made of, and the git revision of a user's own code, as plain data.
+    """Return SHA-256 sums of the code and weights of `model`, and the git revision of a user's code.
 
     `sources` has a sum for each Python file that defines a class of the model or the callable that made it;
-    torch's own files go by torch's version. `git` is None where the code is not the user's or in no
-    repository; `is_changed` says whether a tracked file differs from that revision.
+    torch's own files are identified by its version. `git` is `None` for code that is not the user's or not in
+    a repository; `is_changed` says whether a tracked file differs from that revision.
 
     Args:
-        source: What was asked for.
-        model: What came of it.
+        source: Source of the network.
+        model: Network built from it.
     """
     modules = {type(module).__module__ for module in model.modules()}
     if source.is_callable:
@@ -54,7 +54,7 @@ def _sum(file: Path) -> str:
 
 
 def _git_revision(folder: Path) -> dict[str, Any] | None:
-    """The revision checked out around `folder`; None where there is none, or no git."""
+    """Return the revision checked out around `folder`; `None` without a repository or git."""
     try:
         revision = _git(folder, "rev-parse", "HEAD")
         changes = _git(folder, "status", "--porcelain", "--untracked-files=no", ".")
@@ -70,6 +70,6 @@ def _git(folder: Path, *arguments: str) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=_PATIENCE_S,
+        timeout=_GIT_TIMEOUT_S,
         check=True,
     ).stdout.strip()

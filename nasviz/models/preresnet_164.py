@@ -17,7 +17,7 @@ EXPANSION = 4
 
 
 class PreActivationBottleneck(nn.Module):
-    """Norm, ReLU and convolution, three times: 1x1, 3x3, 1x1; added to what came in.
+    """Norm, ReLU and convolution, three times: 1x1, 3x3, 1x1; added to the input.
 
     Shapes:
         `(N, in_channels, H, W)` to `(N, 4 * channels, H / stride, W / stride)`.
@@ -38,7 +38,7 @@ class PreActivationBottleneck(nn.Module):
             self.shortcut = nn.Conv2d(in_channels, out_channels, 1, stride=stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The branch, added to the shortcut."""
+        """Return the branch plus the shortcut."""
         y = self.conv1(self.relu(self.bn1(x)))
         y = self.conv2(self.relu(self.bn2(y)))
         y = self.conv3(self.relu(self.bn3(y)))
@@ -47,13 +47,13 @@ class PreActivationBottleneck(nn.Module):
 
 
 class PreResNet(nn.Module):
-    """Three stages of bottlenecks; depth is nine times `blocks` and two.
+    """Three stages of bottlenecks; the depth is 9 * `blocks` + 2.
 
     Args:
         num_classes: Size of the output.
         in_channels: Channels of the image.
-        blocks: Bottlenecks of each stage.
-        channels: Of the first convolution and of the first stage's bottlenecks.
+        blocks: Bottlenecks per stage.
+        channels: Channels of the first convolution and of the bottlenecks of the first stage.
 
     Shapes:
         `(N, in_channels, H, W)` to `(N, num_classes)`.
@@ -81,7 +81,7 @@ class PreResNet(nn.Module):
         self.linear = nn.Linear(width, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Scores of the classes, before the softmax."""
+        """Return the class scores before the softmax."""
         x = self.layer3(self.layer2(self.layer1(self.conv1(images))))
         scores: Tensor = self.linear(self.flatten(self.pool(self.relu(self.bn(x)))))
         return scores

@@ -1,8 +1,8 @@
-"""The recurrent cell of DARTS (Liu et al., 2019, section 3.1.2), which SparseNAS searches too.
+"""Recurrent cell of DARTS (Liu et al., 2019, section 3.1.2), also searched by SparseNAS.
 
-The network is one step in time: a symbol and the state before in, scores of the next symbol and the state
-after out. A text is read by running the same step again and again, so all its weights are shared over time,
-and what is traced, searched and cut is one cell and not its copies.
+The network is one time step: it maps a symbol and the previous state to scores of the next symbol and the new
+state. A text is processed by repeating this step, so all weights are shared over time, and one cell is
+traced, searched and sliced instead of its copies.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MODULES: dict[str, type[nn.Module]] = {
     "identity": nn.Identity,
 }
 SPREAD = 0.04
-"""Weights begin evenly distributed up to this size (public code of DARTS)."""
+"""Weights are initialized uniformly in [-SPREAD, SPREAD] (public code of DARTS)."""
 
 
 class Highway(nn.Module):
@@ -39,14 +39,14 @@ class Highway(nn.Module):
         self.phi = None if activation == "none" else _MODULES[activation]()
 
     def forward(self, state: Tensor, gate: nn.Linear, value: nn.Linear) -> Tensor:
-        """The operation; `gate` and `value` belong to the node, and all its operations share them."""
+        """Apply the operation; `gate` and `value` belong to the node and are shared by its operations."""
         if self.phi is None:
             return state * 0.0
         return torch.lerp(state, self.phi(value(state)), gate(state).sigmoid())
 
 
 class _Node(nn.Module):
-    """A state from all before it: every operation on each of them, summed, and a norm without variables."""
+    """A state from all before it: the sum of every operation on each, and a norm without variables."""
 
     def __init__(self, num_states: int, hidden: int, operations: tuple[str, ...]) -> None:
         super().__init__()
@@ -67,12 +67,12 @@ class _Node(nn.Module):
 
 
 class RecurrentCell(nn.Module):
-    """Nodes one after the other, each from all states before it; their mean is the state after.
+    """Nodes in order, each computed from all previous states; their mean is the new state.
 
     Args:
         hidden: Width of a state.
-        nodes: How many.
-        operations: On every edge.
+        nodes: Number of nodes.
+        operations: Operations of every edge.
 
     Shapes:
         `(N, hidden)`, in and out.
@@ -83,16 +83,16 @@ class RecurrentCell(nn.Module):
         self.nodes = nn.ModuleList(_Node(number + 1, hidden, operations) for number in range(nodes))
 
     def forward(self, first: Tensor) -> Tensor:
-        """The state after; `first` is made of the symbol and the state before."""
+        """Return the new state; `first` combines the symbol and the previous state."""
         states = [first]
         for node in self.nodes:
             states.append(node(states))
-        # A mean over a stack, for a sum would be one more node that a search could weigh.
+        # A mean over a stack, because a sum would be another joint with operations to search.
         return torch.stack(states[1:]).mean(0)
 
 
 class RecurrentEntry(nn.Module):
-    """What a step begins with: s_0 = h' + c (tanh(h) - h'), c and h linear in the symbol and the state h'."""
+    """First state of a step: s_0 = h' + c (tanh(h) - h'), with c and h linear in symbol and state h'."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class RecurrentEntry(nn.Module):
         self.norm = nn.BatchNorm1d(hidden, affine=False)
 
     def forward(self, symbol: Tensor, state: Tensor) -> Tensor:
-        """The first state of the cell."""
+        """Return the first state of the cell."""
         both = torch.cat([symbol, state], dim=1)
         first = torch.lerp(state, torch.tanh(self.value(both)), self.gate(both).sigmoid())
         normed: Tensor = self.norm(first)
@@ -113,12 +113,12 @@ class RecurrentStep(nn.Module):
     Args:
         num_classes: Size of the vocabulary.
         hidden: Width of embeddings and states.
-        nodes: Of the cell; 8 in DARTS.
-        none: Whether every edge carries `none` besides.
+        nodes: Nodes of the cell; 8 in DARTS.
+        none: Whether every edge also carries `none`.
 
     Shapes:
-        Symbols `(N,)`, int64, and the state before `(N, hidden)`; scores `(N, num_classes)` and the state
-        after.
+        Symbols `(N,)`, int64, and the previous state `(N, hidden)`; scores `(N, num_classes)` and the new
+        state.
     """
 
     def __init__(self, num_classes: int, hidden: int = 32, nodes: int = 8, none: bool = False) -> None:
@@ -134,6 +134,6 @@ class RecurrentStep(nn.Module):
         nn.init.zeros_(self.decoder.bias)
 
     def forward(self, symbols: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Scores of the symbol that comes next, before the softmax, and the state after."""
+        """Return scores of the next symbol, before the softmax, and the new state."""
         after = self.cell(self.entry(self.embedding(symbols), state))
         return self.decoder(after), after

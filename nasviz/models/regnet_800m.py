@@ -5,9 +5,9 @@
 | RegNetX-800MF, counted | 6,593,386 | 20 | 16 |
 | RegNetY-800MF, counted | 5,655,362 | 18 | 14 |
 
-ASGNAS does not say which of the two it means. RegNetX fits its table 4: at K = 2 the printed 5.58 M is what
-stays without one branch of the last stage and one small branch. The network is torchvision's; for images of
-32x32 its first convolution moves by one pixel instead of two.
+ASGNAS does not say which of the two it uses. RegNetX fits its table 4: at K = 2 the printed 5.58 M remains
+without one branch of the last stage and one small branch. The network is torchvision's; for images of 32x32,
+its first convolution has stride one instead of two.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ def regnet_800m(
     family: Literal["x", "y"] = "x",
     stem: Literal["cifar", "imagenet"] = "cifar",
 ) -> nn.Module:
-    """RegNetX-800MF or RegNetY-800MF, with random weights.
+    """Return RegNetX-800MF or RegNetY-800MF with random weights.
 
     Args:
         num_classes: Size of the output.
         in_channels: Channels of the image.
         family: "y" has a gate (squeeze and excitation) in every block.
-        stem: "imagenet" halves the image at once; "cifar" keeps its size, at four times the MACs.
+        stem: "imagenet" halves the image in the first layer; "cifar" keeps its size, at four times the MACs.
 
     Shapes:
         `(N, in_channels, H, W)` to `(N, num_classes)`.

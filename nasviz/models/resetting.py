@@ -1,4 +1,4 @@
-"""New random weights for a network, whatever it was trained to: the architecture alone stays."""
+"""Reinitialization of a trained network: only its architecture stays."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["reset_"]
 
 @torch.no_grad()
 def reset_(model: nn.Module, seed: int) -> None:
-    """Draw all weights anew, in place: each module as torch initialises it, with fresh statistics.
+    """Draw all weights again, in place: each module by its `reset_parameters`, with fresh statistics.
 
-    Parameters that belong to no such module, as a network's own tokens or packed projections, are shuffled:
-    they keep their distribution and lose what they have learnt. The global generators are as before.
+    Parameters of other modules, such as a network's own tokens or packed projections, are shuffled: they keep
+    their distribution and lose what was learnt. The global generators are restored.
 
     Args:
         model: Any network.
-        seed: The same one gives the same weights.
+        seed: Seed that determines the weights.
 
     Examples:
         >>> first, second = nn.Linear(3, 2), nn.Linear(3, 2)

@@ -1,4 +1,4 @@
-"""Which operations the edges of a DARTS cell carry: the space of DARTS, and three of RobustDARTS.
+"""Operations on the edges of a DARTS cell: the space of DARTS, and three of RobustDARTS.
 
 RobustDARTS (Zela et al., ICLR 2020, section 3) narrows the space until DARTS fails on it; GSparsity (2022,
 table 4) searches S1, S2 and S4. S3 is S2 with `none`.
@@ -26,16 +26,16 @@ class CellSpace:
     reduce: Edges
 
     def edges(self, is_reduction: bool) -> Edges:
-        """Those of one type of cell."""
+        """Return the operations of one type of cell."""
         return self.reduce if is_reduction else self.normal
 
     def with_none(self) -> CellSpace:
-        """The same with `none` on every edge, as DARTS itself searches."""
+        """Return the space with `none` on every edge, as searched by DARTS."""
         normal, reduce = (tuple(("none", *names) for names in edges) for edges in (self.normal, self.reduce))
         return CellSpace(normal, reduce)
 
 
-def _everywhere(*names: str) -> CellSpace:
+def _on_every_edge(*names: str) -> CellSpace:
     return CellSpace((names,) * NUM_EDGES, (names,) * NUM_EDGES)
 
 
@@ -58,19 +58,19 @@ _S1 = CellSpace(
 )
 
 SPACES: dict[str, CellSpace] = {
-    "full": _everywhere(*DARTS_OPERATIONS),
+    "full": _on_every_edge(*DARTS_OPERATIONS),
     "s1": _S1,
-    "s2": _everywhere(_SKIP, _SEP3),
-    "s4": _everywhere("noise", _SEP3),
+    "s2": _on_every_edge(_SKIP, _SEP3),
+    "s4": _on_every_edge("noise", _SEP3),
 }
-"""By name. In S1 an edge carries the two operations that DARTS, pruned step by step, found best there."""
+"""Spaces by name. In S1 an edge carries the two operations that iteratively pruned DARTS ranked best."""
 
 
 def cell_space(name: str, *, none: bool = False) -> CellSpace:
-    """The space of this name.
+    """Return a space by name.
 
     Raises:
-        UnknownNameError: There is none.
+        UnknownNameError: No space has this name.
 
     Examples:
         >>> len(cell_space("s1").normal), cell_space("s2", none=True).reduce[0]

@@ -1,4 +1,4 @@
-"""StackedUnets of ASGNAS (2023), figure 5, for SVHN: two U-Nets side by side on one image.
+"""StackedUnets of ASGNAS (2023), figure 5, for SVHN: two parallel U-Nets on one image.
 
 | | parameters | MACs | top-1 |
 | --- | --- | --- | --- |
@@ -8,8 +8,8 @@
 | without 13-19, 50-56, 63-70 and 72-75, counted | 369,370 | 114,573,952 | |
 
 The topology is that of the authors' drawing, and the number in a module's name is the number of its node
-there. Nodes without a module: the additions 20, 25, 34, 57, 62, 71, 76 and the squeezes 79, 81; numbers that
-are missing were shape arithmetic. The widths are not published; those here give all four printed counts.
+there. Nodes without a module: the additions 20, 25, 34, 57, 62, 71, 76 and the squeezes 79, 81; missing
+numbers were shape arithmetic. The widths are not published; those here reproduce all four printed counts.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ __all__ = ["Resize", "StackedUnets"]
 
 
 class Resize(nn.Module):
-    """Brings an image to the height and width of another one, by its nearest pixels."""
+    """Resize an image to the height and width of another one, by nearest neighbours."""
 
     def forward(self, image: Tensor, like: Tensor) -> Tensor:
-        """`image` with the height and width of `like`."""
+        """Return `image` with the height and width of `like`."""
         return functional.interpolate(image, size=like.shape[-2:], mode="nearest")
 
 
@@ -33,12 +33,12 @@ def _conv(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
 
 
 class StackedUnets(nn.Module):
-    """The left U-Net pools, the right one strides; six removable structures, at most five at once.
+    """The left U-Net uses pooling, the right one strides; six removable structures, at most five at once.
 
     Args:
         num_classes: Size of the output.
         in_channels: Channels of the image.
-        width: Multiplies the channels of every convolution.
+        width: Factor for the channels of every convolution.
 
     Shapes:
         `(N, in_channels, H, W)` to `(N, num_classes)`, H and W at least 8.
@@ -121,7 +121,7 @@ class StackedUnets(nn.Module):
         self.bn75 = nn.BatchNorm2d(out)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Scores of the classes, before the softmax. Runs in the order of the node numbers."""
+        """Return the class scores before the softmax. Runs in the order of the node numbers."""
         left = self._left(images)
         right = self._right(images)
         pooled = self.gap77(left + right)

@@ -1,7 +1,7 @@
-"""SuperResNet of ASGNAS (2023), section 4: ResNets whose kernel sizes are still to be chosen.
+"""SuperResNet of ASGNAS (2023), section 4: ResNets with a choice of kernel sizes.
 
-Each super-residual block offers 3x3, 5x5 and 7x7 side by side where ZenNAS (Lin et al., 2021) has chosen one
-of them. ASGNAS gives the kernels, and says that ZenNAS's optimum is among the sub-networks; depths and widths
+Each super-residual block has parallel 3x3, 5x5 and 7x7 kernels, one of which ZenNAS (Lin et al., 2021) has
+chosen. ASGNAS gives the kernels, and says that ZenNAS's optimum is among the sub-networks; depths and widths
 are those of that optimum, for 1 M and 2 M parameters.
 
 | counted, 10 classes, 32x32 | parameters | MACs | candidates |
@@ -37,7 +37,7 @@ KERNELS = (3, 5, 7)
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage of a plan: the kernel that ZenNAS chose, and the form of its blocks."""
+    """A stage of a plan: the kernel that ZenNAS chose, and the dimensions of its blocks."""
 
     kernel: int
     channels: int
@@ -84,7 +84,7 @@ TWO_M = Plan(
 
 
 def conv_norm(in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1) -> nn.Sequential:
-    """Convolution without bias, and its norm."""
+    """Return a convolution without bias, and its norm."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, bias=False),
         nn.BatchNorm2d(out_channels),
@@ -92,15 +92,15 @@ def conv_norm(in_channels: int, out_channels: int, kernel: int = 1, stride: int 
 
 
 class SuperBottleneck(nn.Module):
-    """1x1, then several kernels side by side and added, then 1x1; added to what came in.
+    """1x1, then the sum of several parallel kernels, then 1x1; added to the shortcut.
 
     Args:
-        in_channels: Of what comes in.
-        channels: Of what goes out.
-        bottleneck: Between the two 1x1 convolutions.
-        kernels: Sizes that stand side by side.
-        stride: Of these.
-        projects: Whether the shortcut is a 1x1 convolution with its norm, not the identity.
+        in_channels: Input channels.
+        channels: Output channels.
+        bottleneck: Channels between the two 1x1 convolutions.
+        kernels: Sizes of the parallel kernels.
+        stride: Stride of the parallel kernels.
+        projects: Whether the shortcut is a 1x1 convolution with a norm instead of the identity.
 
     Shapes:
         `(N, in_channels, H, W)` to `(N, channels, H / stride, W / stride)`.
@@ -128,7 +128,7 @@ class SuperBottleneck(nn.Module):
         self.shortcut = conv_norm(in_channels, channels, 1, stride) if projects else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """The branch, added to the shortcut."""
+        """Return the branch plus the shortcut."""
         y = self.relu(self.reduce(x))
         y = self.relu(total([candidate(y) for candidate in self.candidates.values()]))
         result: Tensor = self.relu(self.expand(y) + self.shortcut(x))
@@ -142,8 +142,8 @@ class SuperResNet(nn.Module):
         plan: Widths and depths.
         num_classes: Size of the output.
         in_channels: Channels of the image.
-        width: Multiplies the channels of every convolution.
-        kernels: "all" puts the three sizes side by side, "best" builds ZenNAS's optimum alone.
+        width: Factor for the channels of every convolution.
+        kernels: "all" uses the three sizes in parallel, "best" builds only ZenNAS's optimum.
 
     Shapes:
         `(N, in_channels, H, W)` to `(N, num_classes)`.
@@ -167,7 +167,7 @@ class SuperResNet(nn.Module):
             sizes = KERNELS if kernels == "all" else (stage.kernel,)
             for number in range(2 * stage.depth):
                 stride = 1 if number else stage.stride
-                # The first block of a stage projects even where widths agree, as in ZenNAS.
+                # The first block of a stage projects even if the widths agree, as in ZenNAS.
                 blocks.append(SuperBottleneck(channels, out, inner, sizes, stride, projects=not number))
                 channels = out
             self.stages.append(nn.Sequential(*blocks))
@@ -178,7 +178,7 @@ class SuperResNet(nn.Module):
         self.linear = nn.Linear(head, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Scores of the classes, before the softmax."""
+        """Return the class scores before the softmax."""
         x = self.stem(images)
         for stage in self.stages:
             x = stage(x)

@@ -1,4 +1,4 @@
-"""Networks of timm by name, with random weights, fitted to another input and number of classes."""
+"""Networks of timm by name, with random weights, for a given input shape and number of classes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from nasviz.errors import InvalidSettingError, UnknownNameError
 
 __all__ = ["build_timm", "timm_names"]
 
-MISSING = "timm is not installed here: pip install timm"
+MISSING = "timm is not installed: pip install timm"
 
 
 def timm_names() -> tuple[str, ...]:
-    """Every architecture that the installed timm knows, sorted.
+    """Return all architectures of the installed timm, sorted.
 
     Raises:
         InvalidSettingError: timm is not installed.
@@ -26,15 +26,15 @@ def timm_names() -> tuple[str, ...]:
 def build_timm(
     name: str, input_shape: tuple[int, ...] | None, num_classes: int | None
 ) -> tuple[nn.Module, tuple[int, ...]]:
-    """The network, and the shape of one image. Nothing is downloaded.
+    """Return the network, and the shape of one image. Nothing is downloaded.
 
     Args:
-        name: As timm says it.
-        input_shape: (C, H, W); None for the network's own.
-        num_classes: None for the network's own.
+        name: Name in timm.
+        input_shape: Shape (C, H, W), or `None` for the network's default.
+        num_classes: Number of classes, or `None` for the network's default.
 
     Raises:
-        UnknownNameError: timm knows no such network; the message lists the nearest.
+        UnknownNameError: timm has no such network; the message lists the nearest.
         InvalidSettingError: timm is not installed, or cannot build it for such an input.
     """
     timm = _timm()
@@ -50,7 +50,7 @@ def build_timm(
         if input_shape is not None:
             try:
                 model = timm.create_model(name, pretrained=False, img_size=shape[1:], **options)
-            except TypeError:  # networks of convolutions take any size, and no such argument
+            except TypeError:  # convolutional networks take any size, and have no such argument
                 model = timm.create_model(name, pretrained=False, **options)
         else:
             model = timm.create_model(name, pretrained=False, **options)

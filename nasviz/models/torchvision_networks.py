@@ -1,4 +1,4 @@
-"""torchvision's classifiers without pretrained weights, fitted to another input and number of classes."""
+"""torchvision's classifiers without pretrained weights, for a given input shape and number of classes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ _MAXVIT_STEP = 224
 
 
 def build_torchvision(entry: Entry, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
-    """The network of a row of the catalog, with random weights.
+    """Return the network of a catalog entry with random weights.
 
-    Auxiliary classifiers are kept; the first convolution is replaced where the image has not three channels.
+    Auxiliary classifiers are kept; the first convolution is replaced if the image does not have three
+    channels.
 
     Raises:
-        InvalidSettingError: The network does not compute on such an image; the message says the least size.
+        InvalidSettingError: The network does not support such an image; the message gives the smallest size.
     """
     import torchvision
 
@@ -29,7 +30,7 @@ def build_torchvision(entry: Entry, input_shape: tuple[int, ...], num_classes: i
     channels, height, width = input_shape
     options: dict[str, Any] = {}
     if entry.name in ("googlenet", "inception_v3"):
-        # torchvision's own initialisation of these two draws from scipy for minutes, and warns.
+        # torchvision initializes these two by scipy, which takes minutes, and warns.
         options = {"aux_logits": True, "init_weights": False}
     elif entry.name in _VIT_PATCHES:
         options = {"image_size": height}
@@ -45,22 +46,20 @@ def build_torchvision(entry: Entry, input_shape: tuple[int, ...], num_classes: i
 
 def _check_size(entry: Entry, input_shape: tuple[int, ...]) -> None:
     _, height, width = input_shape
-    asked = f"{entry.name} was asked to read images of {height}x{width}"
+    asked = f"{entry.name} does not support images of {height}x{width}"
     if min(height, width) < entry.least_size:
-        raise InvalidSettingError(
-            f"{asked}; the least it computes on is {entry.least_size}x{entry.least_size}"
-        )
+        raise InvalidSettingError(f"{asked}; the smallest size is {entry.least_size}x{entry.least_size}")
     if (patch := _VIT_PATCHES.get(entry.name)) and (height != width or height % patch):
         raise InvalidSettingError(
-            f"{asked}; it needs square images whose side is a multiple of its patch, the least"
+            f"{asked}; it needs square images whose side is a multiple of its patch size, at least"
             f" {patch}x{patch}"
         )
     if entry.name == "maxvit_t" and (height % _MAXVIT_STEP or width % _MAXVIT_STEP):
-        raise InvalidSettingError(f"{asked}; it needs multiples of {_MAXVIT_STEP}, because of its windows")
+        raise InvalidSettingError(f"{asked}; its windows need sides that are multiples of {_MAXVIT_STEP}")
 
 
 def replace_first_convolution(model: nn.Module, channels: int) -> None:
-    """Let the first convolution of `model` read images of so many channels, with new weights."""
+    """Replace the first convolution of `model` by a new one for images of this many channels."""
     path, first = next((p, m) for p, m in model.named_modules() if isinstance(m, nn.Conv2d))
     replacement = nn.Conv2d(
         channels,

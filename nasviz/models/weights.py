@@ -1,8 +1,8 @@
-"""Reading a file of trained weights into a network: tensors only, never code.
+"""Loading of trained weights from a file: tensors only, never code.
 
-safetensors files hold nothing but tensors. Files of `torch.save` are read with `weights_only=True`, spelled
-out because an environment variable can flip the default, and their zip directory is checked before they are
-opened: torch stores its members uncompressed, so anything else is refused.
+safetensors files hold only tensors. Files of `torch.save` are read with an explicit `weights_only=True`,
+because an environment variable can change the default, and their zip directory is checked before they are
+opened: torch stores members uncompressed, so compressed ones are rejected.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LARGEST_FILE = 16 * 2**30
 _MOST_MEMBERS = 200_000
 _PICKLED = (".pt", ".pth", ".bin", ".ckpt")
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
-# What torch's reader raises on a file that is damaged or holds more than tensors.
+# Raised by torch's reader for a file that is damaged or holds more than tensors.
 _UNREADABLE = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
@@ -43,11 +43,11 @@ _UNREADABLE = (
 def load_weights(model: nn.Module, path: str | Path) -> None:
     """Set every parameter and buffer of `model` from a file: safetensors, or .pt, .pth with tensors only.
 
-    A state dict wrapped as `{"state_dict": ...}` is found, and the prefix `module.` that DataParallel writes
-    is dropped. The model is left as it was when the file does not fit.
+    State dicts wrapped as `{"state_dict": ...}` are unwrapped, and the prefix `module.` of DataParallel is
+    removed. The model is unchanged if the file does not fit.
 
     Raises:
-        WeightsError: The file cannot be read safely, or its names or shapes are not those of the network.
+        WeightsError: The file cannot be read safely, or its names or shapes differ from the network's.
     """
     file = Path(path).expanduser()
     state = _without_prefix(_read(file))
@@ -58,7 +58,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
             " network's name, number of classes and settings."
         )
     try:
-        # Shared tensors may stand under one of their names only, which `_differences` has allowed.
+        # Shared tensors may be stored under one of their names only, as `_differences` allows.
         model.load_state_dict({name: state[name] for name in own if name in state}, strict=False)
     except RuntimeError as error:
         raise WeightsError(f"{_shown(file.name)} cannot be copied: {_first_line(error)}") from error
@@ -66,9 +66,9 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
 
 def _read(file: Path) -> dict[str, Tensor]:
     if not file.is_file():
-        raise WeightsError(f"no file of weights at {_shown(str(file))}")
+        raise WeightsError(f"there is no file of weights at {_shown(str(file))}")
     if (size := file.stat().st_size) > _LARGEST_FILE:
-        raise WeightsError(f"{_shown(file.name)} is {size:,} bytes; at most {_LARGEST_FILE:,} are read")
+        raise WeightsError(f"{_shown(file.name)} has {size:,} bytes; the limit is {_LARGEST_FILE:,}")
     if file.suffix == ".safetensors":
         try:
             return load_file(file)
@@ -85,8 +85,8 @@ def _read(file: Path) -> dict[str, Tensor]:
         loaded = torch.load(file, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         raise WeightsError(
-            f"{_shown(file.name)} cannot be read as tensors only ({type(error).__name__}). Save the weights"
-            " alone: torch.save(model.state_dict(), ...), or as safetensors."
+            f"{_shown(file.name)} cannot be read as tensors only ({type(error).__name__}). Save only the"
+            " weights: torch.save(model.state_dict(), ...), or as safetensors."
         ) from error
     return _state_of(loaded, file)
 
@@ -101,9 +101,9 @@ def _check_archive(file: Path) -> None:
     packed = [member for member in members if member.compress_type != zipfile.ZIP_STORED]
     if len(members) > _MOST_MEMBERS or packed or total > file.stat().st_size:
         raise WeightsError(
-            f"{_shown(file.name)} is refused unopened: its {len(members):,} members unpack to {total:,} bytes"
-            f" from a file of {file.stat().st_size:,}, {len(packed)} of them compressed; torch.save writes"
-            " uncompressed members. Save the weights again with torch.save or as safetensors."
+            f"{_shown(file.name)} is rejected unopened: its {len(members):,} members unpack to {total:,}"
+            f" bytes from a file of {file.stat().st_size:,}, {len(packed)} of them compressed; torch.save"
+            " writes uncompressed members. Save the weights again with torch.save or as safetensors."
         )
 
 
@@ -117,7 +117,7 @@ def _state_of(loaded: Any, file: Path) -> dict[str, Tensor]:
         if len(state) == len(loaded) and all(isinstance(name, str) for name in state):
             return state
     raise WeightsError(
-        f"{_shown(file.name)} holds no state dict, a table from names to tensors; save model.state_dict()"
+        f"{_shown(file.name)} holds no state dict (a mapping of names to tensors); save model.state_dict()"
     )
 
 
@@ -141,17 +141,17 @@ def _differences(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list
         "unexpected": map(_shown, unexpected),
         "of another shape": mismatched,
     }
-    return [f"{_some(found)} {word}" for word, names in groups.items() if (found := list(names))]
+    return [f"{_first_few(found)} {word}" for word, names in groups.items() if (found := list(names))]
 
 
-def _some(names: Iterable[str]) -> str:
+def _first_few(names: Iterable[str]) -> str:
     listed = list(names)
     more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
     return ", ".join(listed[:3]) + more
 
 
 def _shown(name: str) -> str:
-    """Untrusted text, on one line and short."""
+    """Return untrusted text on one line, shortened."""
     text = ascii(name)[1:-1]
     return text if len(text) <= 80 else text[:77] + "..."
 

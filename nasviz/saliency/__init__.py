@@ -1,4 +1,4 @@
-"""Saliency scores: which removal structures a network would miss least."""
+"""Saliency scores: which removal structures are the least important."""
 
 from nasviz.saliency.preview import score
 from nasviz.saliency.probe import Probe, Proxy

@@ -1,4 +1,4 @@
-"""Signs of ReLUs as binary codes: NASWOT, and the linear regions of TE-NAS."""
+"""Scores from binary ReLU activation codes: NASWOT, and the linear regions of TE-NAS."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nasviz.errors import InvalidSettingError
-from nasviz.saliency.leave_one_out import draw_gaussian_, each_without_one, losses
+from nasviz.saliency.leave_one_out import contributions, draw_gaussian_, leave_one_out_scores
 from nasviz.saliency.probe import Probe, recorded
 
 __all__ = ["kernel_score", "naswot", "num_regions", "relu_codes"]
@@ -15,22 +15,22 @@ RELUS = ("relu", "relu6")
 
 
 def naswot(probe: Probe) -> Tensor:
-    """Fall of NASWOT's score without a structure: log |det K|, with K counting the ReLUs on which two agree.
+    """Return the loss of NASWOT's score without each structure: log |det K|, where K counts agreeing ReLUs.
 
-    The weights are drawn from N(0, 1). A structure without a ReLU matters by the codes behind it.
+    The weights are drawn from N(0, 1). A structure without a ReLU acts through the codes after it.
 
     Raises:
         InvalidSettingError: The network has no ReLU.
     """
-    whole, without = each_without_one(
+    whole, without = leave_one_out_scores(
         probe, lambda gone: (float(kernel_score(relu_codes(probe, gone))),), draw_gaussian_
     )
-    return losses(whole[0], [None if scores is None else scores[0] for scores in without])
+    return contributions(whole[0], [None if scores is None else scores[0] for scores in without])
 
 
 @torch.no_grad()
 def relu_codes(probe: Probe, gone: frozenset[int] = frozenset()) -> Tensor:
-    """Whether each ReLU is active, for each example, shape `(num_examples, num_relus)`; without those `gone`.
+    """Return whether each ReLU outside of `gone` is active, shape `(num_examples, num_relus)`.
 
     Raises:
         InvalidSettingError: The network has no ReLU.
@@ -39,7 +39,7 @@ def relu_codes(probe: Probe, gone: frozenset[int] = frozenset()) -> Tensor:
     names = [v.id for v in space.trace if v.operator in RELUS]
     if not names:
         raise InvalidSettingError(
-            f"{space.trace.name} has no ReLU, so this score is not defined; choose another"
+            f"{space.trace.name} has no ReLU, which this score needs; choose another saliency"
         )
     names = [name for name in names if space.segments.of(name).id not in gone]
     _, kept = recorded(probe.network, probe.examples(), names, keep=lambda value: value.flatten(1) > 0)
@@ -49,9 +49,9 @@ def relu_codes(probe: Probe, gone: frozenset[int] = frozenset()) -> Tensor:
 
 
 def kernel_score(codes: Tensor) -> Tensor:
-    """The log of |det K|, with K_ij the number of places where codes i and j agree (Mellor et al., 2021).
+    """Return log |det K|, with K_ij the number of places where codes i and j agree (Mellor et al., 2021).
 
-    Equal codes make K singular; its smallest eigenvalues then count as rounding would leave them.
+    Equal codes make K singular; its eigenvalues are clamped to the size of rounding errors.
 
     Examples:
         >>> codes = torch.tensor([[1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 1, 1]])
@@ -65,5 +65,5 @@ def kernel_score(codes: Tensor) -> Tensor:
 
 
 def num_regions(codes: Tensor) -> int:
-    """Into how many linear regions the examples fall: the sum of 1 / (examples with the same code)."""
+    """Return the number of linear regions that the examples fall into."""
     return len(torch.unique(codes, dim=0))

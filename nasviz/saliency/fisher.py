@@ -11,9 +11,9 @@ __all__ = ["fisher"]
 
 
 def fisher(probe: Probe) -> Tensor:
-    """Sum over the examples of <a, df/da>^2, where a is what leaves the structure; mean over the batches.
+    """Return the sum over examples of <a, df/da>^2, with a the structure's output; mean over the batches.
 
-    To zero the output is to erase the structure, and the squared slope stands for the curvature on that way.
+    Erasing the structure zeroes its output; the squared slope approximates the curvature along that path.
     """
     return torch.stack([_fisher(probe, batch) for batch in probe.batches]).mean(dim=0)
 
@@ -26,7 +26,7 @@ def _fisher(probe: Probe, batch: Batch) -> Tensor:
     found = torch.autograd.grad(probe.loss(output, target), values, allow_unused=True)
     scores = [
         torch.zeros((), device=value.device) if slope is None
-        # one product for each example
+        # one inner product per example
         else (value * slope).flatten(1).sum(dim=1).square().sum()
         for value, slope in zip(values, found, strict=True)
     ]  # fmt: skip

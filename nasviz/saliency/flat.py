@@ -1,4 +1,4 @@
-"""One vector for many small tensors: on a processor copying them is far cheaper than a call for each."""
+"""One vector for many small tensors: on the CPU, copying them is cheaper than one call for each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SMALL_TENSOR = 4096
 
 
 def are_small(tensors: Sequence[Tensor]) -> bool:
-    """Whether these are many small tensors of one kind on the CPU.
+    """Return whether these are many small tensors of one dtype on the CPU.
 
     Examples:
         >>> are_small([torch.ones(9), torch.ones(2, 2)]), are_small([torch.ones(5000)])
@@ -26,7 +26,7 @@ def are_small(tensors: Sequence[Tensor]) -> bool:
 
 
 class FlatBuffer:
-    """A vector with a view for each of some tensors, in memory that is used again.
+    """A vector with one view per tensor, in reusable memory.
 
     Examples:
         >>> tensors = [torch.ones(2), torch.full((1, 1), 3.0)]
@@ -45,10 +45,10 @@ class FlatBuffer:
         self.views = [piece.view(tensor.shape) for piece, tensor in zip(pieces, like, strict=True)]
 
     def gather(self, tensors: Sequence[Tensor]) -> Tensor:
-        """The vector, holding these tensors now."""
+        """Copy these tensors into the vector, and return it."""
         torch._foreach_copy_(self.views, list(tensors))
         return self.vector
 
     def scatter_(self, tensors: Sequence[Tensor]) -> None:
-        """Write the vector back into tensors."""
+        """Copy the vector back into tensors."""
         torch._foreach_copy_(list(tensors), self.views)

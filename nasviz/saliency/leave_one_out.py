@@ -1,7 +1,7 @@
-"""Scores of whole networks as scores of structures: what is lost when one of them is erased.
+"""Scores of whole networks turned into scores of structures: what is lost when one of them is erased.
 
-The network is drawn anew, the structure is set to zero, and the score is computed again. The same numbers are
-drawn each time, so that nothing but the structure makes the difference.
+The weights are drawn again, the structure is set to zero, and the score is recomputed. The same random
+numbers are drawn each time, so that only the structure makes a difference.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from torch import Generator, Tensor, nn
 from nasviz.saliency.probe import Probe
 from nasviz.subnet.zero import project_to_zero_
 
-__all__ = ["draw_gaussian_", "draw_kaiming_", "each_without_one", "rank"]
+__all__ = ["draw_gaussian_", "draw_kaiming_", "leave_one_out_scores", "rank"]
 
 
-def each_without_one(
+def leave_one_out_scores(
     probe: Probe,
     score: Callable[[frozenset[int]], tuple[float, ...]],
     draw_: Callable[[nn.Module, int], None],
 ) -> tuple[tuple[float, ...], list[tuple[float, ...] | None]]:
-    """Scores of the whole network, and of the network without each structure in turn.
+    """Return the scores of the whole network, and of the network without each structure in turn.
 
     Args:
-        probe: Its copy is used up.
-        score: Of the copy as it is; given the ids of the segments that are erased.
+        probe: Context of the score; its copy of the network is modified.
+        score: Computes the scores of the copy, given the ids of the erased segments.
         draw_: Draws new weights from a seed, in place.
 
     Returns:
-        `None` in the place of a structure that cannot be erased alone.
+        The second item holds `None` for a structure that cannot be erased alone.
     """
     space = probe.search_space
 
@@ -39,16 +39,16 @@ def each_without_one(
             return None
         draw_(probe.network, probe.seed)
         project_to_zero_(probe.network, space, erased)
-        torch.manual_seed(probe.seed)  # for dropout; the caller gets its random state back
+        torch.manual_seed(probe.seed)  # for dropout; the caller restores its random state
         return score(space.closure(erased))
 
     whole = without(())
-    assert whole is not None, "a network from which nothing is erased is valid"
+    assert whole is not None, "erasing nothing is always valid"
     return whole, [without((i,)) for i in probe.index.ids]
 
 
-def losses(whole: float, without: list[float | None]) -> Tensor:
-    """What each structure contributes; as much as the largest where the network cannot be without it."""
+def contributions(whole: float, without: list[float | None]) -> Tensor:
+    """Return the contribution of each structure; the largest one for structures that cannot be erased."""
     found = [whole - value for value in without if value is not None]
     return torch.tensor(
         [max(found, default=0.0) if value is None else whole - value for value in without],
@@ -57,7 +57,7 @@ def losses(whole: float, without: list[float | None]) -> Tensor:
 
 
 def rank(values: list[float]) -> list[int]:
-    """For each value, how many are smaller.
+    """Return, for each value, how many are smaller.
 
     Examples:
         >>> rank([3.0, 1.0, 3.0, 7.0])
@@ -67,18 +67,18 @@ def rank(values: list[float]) -> list[int]:
 
 
 def draw_gaussian_(network: nn.Module, seed: int) -> None:
-    """Weights from N(0, 1), biases 0, norms as they begin: what ZenNAS scores networks with."""
+    """Draw weights from N(0, 1), with biases 0 and norms reset (ZenNAS)."""
     _draw_(network, seed, lambda weight, generator: weight.normal_(generator=generator))
 
 
 def draw_kaiming_(network: nn.Module, seed: int) -> None:
-    """Weights from He's normal distribution of the fan-in, biases 0, norms as they begin (TE-NAS)."""
+    """Draw weights from He's normal distribution (fan-in), with biases 0 and norms reset (TE-NAS)."""
     _draw_(network, seed, lambda weight, generator: nn.init.kaiming_normal_(weight, generator=generator))
 
 
 @torch.no_grad()
 def _draw_(network: nn.Module, seed: int, fill_: Callable[[Tensor, Generator], object]) -> None:
-    """Tensors of two or more dimensions count as weights, other ones called `weight` as those of a norm."""
+    """Draw tensors of two or more dimensions; fill others with 1 if named `weight` (norms), else with 0."""
     generator = Generator().manual_seed(seed)
     for name, parameter in network.named_parameters():
         if parameter.dim() >= 2:

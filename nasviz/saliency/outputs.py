@@ -1,4 +1,4 @@
-"""What a network answers, in whatever form."""
+"""Tensors in the output of a network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["cross_entropy", "tensors_in"]
 
 
 def tensors_in(output: Any) -> Iterator[Tensor]:
-    """The tensors of an output, in their order, through tuples, lists and mappings.
+    """Yield the tensors of an output in order, through tuples, lists and mappings.
 
     Examples:
         >>> import torch
@@ -29,5 +29,5 @@ def tensors_in(output: Any) -> Iterator[Tensor]:
 
 
 def cross_entropy(output: Any, target: Any) -> Tensor:
-    """Cross-entropy of the first tensor of an output."""
+    """Return the cross-entropy of the first tensor of an output."""
     return nn.functional.cross_entropy(next(tensors_in(output)), target)

@@ -1,4 +1,4 @@
-"""Scores of a network as it stands, outside of training: what would go now?"""
+"""Saliency scores of a network outside of training: a preview of what would be removed."""
 
 from __future__ import annotations
 
@@ -28,24 +28,23 @@ def score(
     *,
     loss: Loss | None = None,
 ) -> dict[int, float]:
-    """Saliency score of each removable structure, mean over some batches; the network is left as it was.
+    """Return the saliency score of each removable structure, averaged over batches; the network is restored.
 
-    The network runs in training mode, as in the warm-up; its gradients, buffers, modes and the random state
-    are what they were afterwards. As no optimizer is at work, the direction d is the raw gradient. Scores
-    that need passes of their own are computed on a copy.
+    The network runs in training mode, as in the warm-up; gradients, buffers, modes and random state are
+    restored. Without an optimizer, the direction d is the raw gradient. Scores that need their own passes are
+    computed on a copy.
 
     Args:
         name: A name in `SALIENCIES`, or a function of `Reductions`.
-        net: The traced network.
+        net: Traced network.
         space: Its search space.
         batches: Pairs of input and target, on the device of the network; the input may be a tuple of tensors.
-            May be empty for scores that need no gradient.
-        generator: Where `random` draws from, and the scores that draw weights; these have one seed of their
-            own when it is left out.
-        loss: Of output and target; cross-entropy of the first output when left out.
+            Optional for scores that need no gradient.
+        generator: Generator for `random` and for scores that draw weights, which otherwise use a fixed seed.
+        loss: Function of output and target; by default, the cross-entropy of the first output.
 
     Raises:
-        DataError: There is no batch, and the score needs gradients.
+        DataError: There is no batch, but the score needs gradients.
         InvalidSettingError: The score is not defined for this network.
     """
     saliency = find(name)
@@ -53,7 +52,7 @@ def score(
     found_batches = list(batches)
     if not found_batches and saliency.needs_batches:
         raise DataError(f"saliency {saliency.name!r} needs gradients: pass at least one batch")
-    with _untouched(net, index.device):
+    with _training_mode(net, index.device):
         if isinstance(saliency, Proxy):
             draws = generator or Generator().manual_seed(0)
             probe = Probe(copy.deepcopy(net), space, found_batches, loss or cross_entropy, draws)
@@ -72,7 +71,7 @@ def _mean(
     generator: Generator | None,
     loss: Loss,
 ) -> Tensor:
-    """Mean over the batches of a score that is read from one gradient."""
+    """Return the mean over the batches of a score that is computed from gradients."""
     values = [tensor.detach() for tensor in index.tensors]
     if not saliency.needs_gradient:
         nothing: list[Tensor | None] = [None] * len(values)
@@ -87,8 +86,8 @@ def _mean(
 
 
 @contextmanager
-def _untouched(net: nn.Module, device: torch.device) -> Iterator[None]:
-    """Training mode inside; modes, buffers and random state as before afterwards."""
+def _training_mode(net: nn.Module, device: torch.device) -> Iterator[None]:
+    """Use training mode within the context, and restore modes, buffers and random state."""
     modes = {module: module.training for module in net.modules()}
     buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
     with torch.random.fork_rng([device] if device.type == "cuda" else []):

@@ -1,7 +1,8 @@
 """Numbers per removal structure: inner products and norms over the concatenation of a structure's tensors.
 
-Every saliency and the half-space test of H2SPG are made of these. With thousands of tensors the cost is that
-of reading them once: tensors are reduced together, and only vectors with one entry per tensor are segmented.
+All saliencies and the half-space test of H2SPG are built from these. For thousands of tensors the cost is
+that of reading them once: tensors are reduced together, and only vectors with one entry per tensor are
+segmented.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ _unflatten: Callable[[Tensor, Sequence[Tensor]], tuple[Tensor, ...]] = _unflatte
 
 
 class StructureIndex:
-    """Which tensors belong to which structure, in one flat order.
+    """Assignment of tensors to structures, in one flat order.
 
-    Sums over tensors are taken in double precision: behind a normalisation `x` and its gradient are nearly
-    orthogonal, and what is left of their product is small beside its terms.
+    Sums over tensors use double precision: before a normalization layer, `x` and its gradient are nearly
+    orthogonal, so their inner product is much smaller than its terms.
 
     Examples:
         >>> index = StructureIndex({7: [torch.tensor([3.0, 4.0])], 9: [torch.ones(2, 2), torch.ones(1)]})
@@ -62,19 +63,19 @@ class StructureIndex:
 
     @cached_property
     def num_parameters(self) -> Tensor:
-        """|g|, shape `(num_structures,)`."""
+        """Number of parameters |g|, shape `(num_structures,)`."""
         return self.per_structure(self._sizes.double())
 
     def dot(self, left: Sequence[Tensor | None], right: Sequence[Tensor | None]) -> Tensor:
-        """Inner products, shape `(num_structures,)`; a missing tensor counts as zeros."""
+        """Return inner products, shape `(num_structures,)`; a missing tensor counts as zeros."""
         return self._summed(left, right, is_absolute=False)
 
     def absolute_dot(self, left: Sequence[Tensor | None], right: Sequence[Tensor | None]) -> Tensor:
-        """Sums of |x_i y_i|, shape `(num_structures,)`; a missing tensor counts as zeros."""
+        """Return sums of |x_i y_i|, shape `(num_structures,)`; a missing tensor counts as zeros."""
         return self._summed(left, right, is_absolute=True)
 
     def norm(self, tensors: Sequence[Tensor | None]) -> Tensor:
-        """Euclidean norms, shape `(num_structures,)`; a missing tensor counts as zeros."""
+        """Return Euclidean norms, shape `(num_structures,)`; a missing tensor counts as zeros."""
         found = self._found(tensors)
         if self._is_small and len(found) == len(self.tensors):
             return self.norm_of(self._vector(0, found))
@@ -82,18 +83,18 @@ class StructureIndex:
         return self.per_structure(self._spread(norms, tensors).square()).sqrt()
 
     def norm_of(self, vector: Tensor) -> Tensor:
-        """The same of tensors that lie one after the other in a vector, on the CPU."""
+        """Return the norms of tensors that are concatenated in a vector on the CPU."""
         return self.per_structure(self._sums(vector.square())).sqrt()
 
     def per_tensor(self, values: Tensor) -> Tensor:
-        """Each structure's value once for each of its tensors, shape `(num_tensors,)`."""
+        """Repeat each structure's value for each of its tensors, shape `(num_tensors,)`."""
         return torch.repeat_interleave(values, self._counts, output_size=len(self.tensors))
 
     def filled(self, values: Tensor) -> tuple[Tensor, ...]:
-        """Tensors of the shapes of the index, each filled with its value; nothing waits for the device.
+        """Return tensors of the shapes of the index, each filled with its value, without synchronization.
 
         Args:
-            values: One for each tensor.
+            values: One value per tensor.
         """
         flat = torch.repeat_interleave(values.to(self.dtype), self._sizes, output_size=self._num_elements)
         return _unflatten(flat, self.tensors)
@@ -117,19 +118,19 @@ class StructureIndex:
             )
         elif is_absolute:
             sums = torch.stack([(x * y).abs_().sum() for x, y in zip(xs, ys, strict=True)])
-        else:  # neither copies nor allocates, and there is no kernel launch to save
+        else:  # on the CPU this avoids copies, and there is no kernel launch to save
             sums = torch.stack([torch.dot(x.reshape(-1), y.reshape(-1)) for x, y in zip(xs, ys, strict=True)])
         return self.per_structure(self._spread(sums, pairs))
 
     def _vector(self, number: int, tensors: Sequence[Tensor]) -> Tensor:
-        """All tensors in one of two vectors."""
+        """Copy all tensors into one of two vectors."""
         return self._buffers[number].gather(tensors)
 
     def _sums(self, vector: Tensor) -> Tensor:
-        """Sums of a vector over the tensors that it is made of, in double precision."""
+        """Return the sum over each tensor of a concatenated vector, in double precision."""
         if self._starts is None:  # a tensor without elements
             return torch.segment_reduce(vector, "sum", lengths=self._sizes, initial=0).double()
-        # Four times as fast as segment_reduce, and pairwise, so that less is rounded away.
+        # Four times as fast as segment_reduce, and pairwise summation rounds less.
         return torch.from_numpy(np.add.reduceat(vector.numpy(), self._starts)).double()
 
     @cached_property
@@ -137,12 +138,12 @@ class StructureIndex:
         return FlatBuffer(self.tensors), FlatBuffer(self.tensors)
 
     def _found(self, tensors: Sequence[Tensor | None]) -> list[Tensor]:
-        """Those that are there, in one data type of at least single precision and on one device."""
+        """Return the present tensors, with one dtype of at least single precision and on one device."""
         found = [tensor for tensor in tensors if tensor is not None]
         return found if self._is_uniform else [t.to(self.device, self.dtype) for t in found]
 
     def _spread(self, values: Tensor, found: Sequence[object | None]) -> Tensor:
-        """One double per tensor of the index, zero where nothing was found."""
+        """Return one double per tensor of the index, zero where `found` is missing."""
         if len(values) == len(self.tensors):
             return values.double()
         whole = torch.zeros(len(self.tensors), dtype=torch.float64, device=self.device)
@@ -150,15 +151,15 @@ class StructureIndex:
         return whole
 
     def _places(self, found: Sequence[object | None]) -> Tensor:
-        """Where something was found, on the device, for which the host does not wait."""
+        """Return the indices of present items on the device, without synchronization."""
         places = [i for i, something in enumerate(found) if something is not None]
         return torch.tensor(places, dtype=torch.int64).to(self.device, non_blocking=True)
 
     def per_structure(self, values: Tensor) -> Tensor:
-        """Sums over the tensors of each structure, shape `(num_structures,)`.
+        """Return sums over the tensors of each structure, shape `(num_structures,)`.
 
         Args:
-            values: One double for each tensor.
+            values: One double per tensor.
         """
         if not self.tensors:
             return torch.zeros(len(self.ids), dtype=torch.float64, device=self.device)
@@ -167,15 +168,15 @@ class StructureIndex:
 
 @dataclass
 class Reductions:
-    """What a saliency may ask of the structures at one iterate; each number is computed when first read."""
+    """Numbers of the structures at one iterate that a saliency may use; each is computed on first access."""
 
     index: StructureIndex
     values: Sequence[Tensor]
-    """The variables x, in the order of the index."""
+    """Variables x, in the order of the index."""
     gradients: Sequence[Tensor | None]
-    """The raw gradient of the loss at x: no momentum, no weight decay."""
+    """Raw gradient of the loss at x, without momentum and weight decay."""
     directions: Sequence[Tensor | None]
-    """d: what the optimizer subtracted from x, divided by the learning rate; or the raw gradient."""
+    """Direction d: the update subtracted from x over the learning rate, or the raw gradient."""
 
     @property
     def num_parameters(self) -> Tensor:
@@ -209,7 +210,7 @@ class Reductions:
 
 
 def gradients(tensors: Sequence[Tensor]) -> list[Tensor | None]:
-    """The gradient of each tensor; `None` where the last backward pass did not reach it.
+    """Return the gradient of each tensor; `None` if the last backward pass did not reach it.
 
     Raises:
         InvalidSettingError: A gradient is sparse.

@@ -1,7 +1,7 @@
-"""Numbers per channel group: the same inner products and norms where groups are rows of tensors.
+"""Numbers per channel group: inner products and norms over groups of tensor rows.
 
-A network has thousands of channel groups, each a few rows of many tensors. Every tensor is reduced once, to
-one number a row, and rows are added up by the group that owns them.
+A network has thousands of channel groups, each a few rows of many tensors. Every tensor is reduced once to
+one number per row, and rows are summed by the group that owns them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ __all__ = ["RowIndex"]
 
 
 class RowIndex(StructureIndex):
-    """Which rows of which tensors belong to which group.
+    """Assignment of tensor rows to groups.
 
     Args:
-        ids: The groups.
-        rows: For each tensor, with the dimension that its rows lie along: group ids of its rows, -1 for none.
+        ids: Ids of the groups.
+        rows: Each tensor with the dimension of its rows, and the group id of every row, -1 for none.
 
     Examples:
         >>> weight, bias = torch.tensor([[3.0, 4.0], [0.0, 1.0]]), torch.tensor([0.0, 2.0])
@@ -49,7 +49,7 @@ class RowIndex(StructureIndex):
 
     @property
     def num_parameters(self) -> Tensor:
-        """|g|, shape `(num_groups,)`."""
+        """Number of parameters |g|, shape `(num_groups,)`."""
         lengths = [
             torch.full((tensor.shape[dim],), tensor.numel() / max(1, tensor.shape[dim]), device=self.device)
             for tensor, dim in zip(self.tensors, self.dims, strict=True)
@@ -57,7 +57,7 @@ class RowIndex(StructureIndex):
         return self._gathered(lengths)
 
     def dot(self, left: Sequence[Tensor | None], right: Sequence[Tensor | None]) -> Tensor:
-        """Inner products, shape `(num_groups,)`; a missing tensor counts as zeros."""
+        """Return inner products, shape `(num_groups,)`; a missing tensor counts as zeros."""
         return self._gathered(
             [
                 None if x is None or y is None else (x * y).movedim(dim, 0).reshape(x.shape[dim], -1).sum(1)
@@ -66,7 +66,7 @@ class RowIndex(StructureIndex):
         )
 
     def sums(self, values: Sequence[Tensor]) -> Tensor:
-        """Sums of all entries, shape `(num_groups,)`, in double precision."""
+        """Return sums of all entries, shape `(num_groups,)`, in double precision."""
         return self._gathered(
             [
                 x.movedim(dim, 0).reshape(x.shape[dim], -1).sum(1)
@@ -75,16 +75,16 @@ class RowIndex(StructureIndex):
         )
 
     def absolute_dot(self, left: Sequence[Tensor | None], right: Sequence[Tensor | None]) -> Tensor:
-        """Sums of |x_i y_i|, shape `(num_groups,)`; a missing tensor counts as zeros."""
+        """Return sums of |x_i y_i|, shape `(num_groups,)`; a missing tensor counts as zeros."""
         sides = ([None if x is None else x.abs() for x in side] for side in (left, right))
         return self.dot(*sides)
 
     def norm(self, tensors: Sequence[Tensor | None]) -> Tensor:
-        """Euclidean norms, shape `(num_groups,)`; a missing tensor counts as zeros."""
+        """Return Euclidean norms, shape `(num_groups,)`; a missing tensor counts as zeros."""
         return self.dot(tensors, tensors).sqrt()
 
     def factors(self, values: Tensor) -> list[Tensor]:
-        """For each tensor its rows' values, shaped to be multiplied with it; 1 for rows of no group."""
+        """Return the values of each tensor's rows, broadcastable to it; 1 for rows without a group."""
         padded = torch.cat([values, values.new_ones(1)])
         return [
             padded[owners].to(tensor.dtype).view([-1 if d == dim else 1 for d in range(tensor.dim())])
@@ -92,12 +92,12 @@ class RowIndex(StructureIndex):
         ]
 
     def rows_of(self, is_chosen: Tensor) -> list[Tensor]:
-        """For each tensor the indices of its rows that belong to a chosen group."""
+        """Return, for each tensor, the indices of its rows that belong to a chosen group."""
         padded = torch.cat([is_chosen, is_chosen.new_zeros(1)])
         return [padded[owners].nonzero().flatten() for owners in self._owners]
 
     def table(self) -> list[tuple[Tensor, int, list[int]]]:
-        """The tensors with the dimension of their rows, and the group of each row; -1 for none."""
+        """Return the tensors with the dimension of their rows, and the group of each row; -1 for none."""
         groups = (*self.ids, -1)
         return [
             (tensor, dim, [groups[place] for place in owners.tolist()])
@@ -105,14 +105,14 @@ class RowIndex(StructureIndex):
         ]
 
     def first_places(self) -> Tensor:
-        """For each group the place in `tensors` of the first that it has rows of; 0 where it has none."""
+        """Return, for each group, the index in `tensors` of the first tensor with rows of it; 0 if none."""
         places = torch.zeros(len(self.ids) + 1, dtype=torch.int64, device=self.device)
         for place in reversed(range(len(self.tensors))):
             places[self._owners[place]] = place
         return places[:-1]
 
     def _gathered(self, lines: Sequence[Tensor | None]) -> Tensor:
-        """Sums of rows by group, in double precision."""
+        """Return sums of rows by group, in double precision."""
         total = torch.zeros(len(self.ids) + 1, dtype=torch.float64, device=self.device)
         for line, owners in zip(lines, self._owners, strict=True):
             if line is not None:

@@ -1,9 +1,9 @@
-"""Saliency scores of removal structures; the smallest mark what is redundant (ASGNAS, Algorithm 3, line 5).
+"""Saliency scores of removal structures; the smallest are redundant (ASGNAS, Algorithm 3, line 5).
 
-A score is a pure function of `Reductions`. The default is SNIP's, chosen by a comparison on digits (README,
-"Measured"); the form of the documents (cosine similarity and average magnitude, ASGNAS, section 3.2) stands
-beside it. The average magnitude is nearly 1 / |g|, so `documents` and `magnitude` prefer large structures
-where sizes differ much.
+A score is a pure function of `Reductions`. The default is SNIP, chosen by a comparison on digits (README,
+"Measured"); `documents` is the formula of ASGNAS, section 3.2 (cosine similarity and average magnitude). The
+average magnitude is nearly proportional to 1 / |g|, so `documents` and `magnitude` prefer large structures if
+sizes differ much.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Score = Callable[[Reductions], Tensor]
 
 
 def taylor(reductions: Reductions) -> Tensor:
-    """|<x_g, grad f_g>|: to first order, how much the loss changes when a structure is set to zero."""
+    """|<x_g, grad f_g>|: first-order change of the loss when a structure is set to zero."""
     return reductions.gradient_dot.abs()
 
 
@@ -45,7 +45,7 @@ def magnitude(reductions: Reductions) -> Tensor:
 
 
 def documents(reductions: Reductions) -> Tensor:
-    """Average magnitude minus cosine, each normalised over all structures (ASGNAS, section 3.2).
+    """Average magnitude minus cosine, each normalized over all structures (ASGNAS, section 3.2).
 
     With c_g the cosine of x_g and the direction d_g, a positive c_g means that shrinking the structure lowers
     the loss. The score is a_g / (2 ||a||) - c_g / (2 ||c||).
@@ -63,7 +63,7 @@ def documents(reductions: Reductions) -> Tensor:
 
 
 def random(reductions: Reductions, *, generator: Generator) -> Tensor:
-    """Uniform numbers in [0, 1): the baseline that knows nothing."""
+    """Uniform numbers in [0, 1), as a baseline."""
     ids = reductions.index.ids
     drawn = torch.rand(len(ids), generator=generator, device=generator.device, dtype=torch.float64)
     return drawn.to(reductions.index.device)
@@ -76,9 +76,9 @@ def cosine(reductions: Reductions) -> Tensor:
 
 @torch.no_grad()
 def gradient_cosine(index: StructureIndex) -> Tensor:
-    """cos(x_g, grad f_g) of each structure as both are now, 0 where one of both is zero.
+    """Return the current cos(x_g, grad f_g) of each structure, 0 if one of both is zero.
 
-    To be asked between a backward pass and the step; behind a normalisation it is nearly zero.
+    Call this between a backward pass and the step. Before a normalization layer it is nearly zero.
 
     Examples:
         >>> x = torch.tensor([3.0, 4.0], requires_grad=True)
@@ -91,15 +91,15 @@ def gradient_cosine(index: StructureIndex) -> Tensor:
 
 
 def snip(reductions: Reductions) -> Tensor:
-    """Sum of |x_i df/dx_i|: how much the loss depends on each variable of a structure, one by one (SNIP)."""
+    """Sum of |x_i df/dx_i|: sensitivity of the loss to each variable of a structure (SNIP)."""
     return reductions.gradient_sensitivity
 
 
 def hesso(reductions: Reductions) -> Tensor:
-    """Mean of five scores, each divided by its length over all structures (HESSO's public code).
+    """Mean of five scores, each divided by its norm over all structures (HESSO's public code).
 
-    They are the norm, the average magnitude, 1 - cos(x_g, d_g), |<x_g, d_g>| and its square by two. That
-    code has 1 + cos instead, which holds on to structures that the steps are about to remove.
+    They are the norm, the average magnitude, 1 - cos(x_g, d_g), |<x_g, d_g>| and half its square. HESSO's
+    code has 1 + cos instead, which keeps structures that the steps are about to remove.
     """
     first_order = reductions.direction_dot.abs()
     terms = (
@@ -113,7 +113,7 @@ def hesso(reductions: Reductions) -> Tensor:
 
 
 def running_average(average: Tensor | None, sample: Tensor, momentum: float) -> Tensor:
-    """Exponential average of the scores over the warm-up (OTOv3, Algorithm 3); the first sample starts it.
+    """Return the exponential average of the scores over the warm-up (OTOv3, Algorithm 3).
 
     Examples:
         >>> first = running_average(None, torch.tensor([1.0, 4.0]), 0.9)
@@ -125,7 +125,7 @@ def running_average(average: Tensor | None, sample: Tensor, momentum: float) -> 
 
 @dataclass(frozen=True, slots=True)
 class Saliency:
-    """A score by name, with what it has to be given."""
+    """A named score with its requirements."""
 
     name: str
     function: Callable[..., Tensor]
@@ -135,11 +135,11 @@ class Saliency:
 
     @property
     def needs_batches(self) -> bool:
-        """Whether it says nothing without data."""
+        """Whether the score needs data."""
         return self.needs_gradient
 
     def score(self, reductions: Reductions, generator: Generator | None = None) -> Tensor:
-        """One double per structure, in the order of the index."""
+        """Return one double per structure, in the order of the index."""
         if not self.needs_generator:
             score: Tensor = self.function(reductions)
         elif generator is None:
@@ -150,17 +150,17 @@ class Saliency:
             score = self.function(reductions, generator=generator)
         if score.shape != (len(reductions.index.ids),):
             raise InvalidSettingError(
-                f"saliency {self.name!r} must return one number for each of {len(reductions.index.ids)}"
-                f" structures, not a tensor of shape {tuple(score.shape)}"
+                f"saliency {self.name!r} must return one number per structure, shape"
+                f" ({len(reductions.index.ids)},), not a tensor of shape {tuple(score.shape)}"
             )
         return score
 
 
 def _cosine(reductions: Reductions) -> Tensor:
-    """c_g = cos(x_g, d_g), 0 where one of both is zero."""
+    """Return c_g = cos(x_g, d_g), 0 if one of both is zero."""
     return _ratio(reductions.direction_dot, reductions.norm * reductions.direction_norm)
 
 
 def _ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Quotient, 0 where the denominator is 0."""
+    """Return the quotient, 0 where the denominator is 0."""
     return torch.where(denominator == 0, torch.zeros_like(numerator), numerator / denominator)

@@ -1,4 +1,4 @@
-"""Scores with curvature: second-order Taylor, and GraSP; one Hessian-vector product for each batch."""
+"""Scores with curvature: second-order Taylor, and GraSP; one Hessian-vector product per batch."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Gradients = list[Tensor | None]
 
 
 def second_order_taylor(probe: Probe) -> Tensor:
-    """|-<x_g, g_g> + <x_g, (H x)_g> / 2|: how much the loss changes without a structure, to second order.
+    """|-<x_g, g_g> + <x_g, (H x)_g> / 2|: change of the loss without a structure, to second order.
 
-    H x is one product with the variables of all structures, so terms between two structures are shared evenly
-    among both. Exact for a quadratic loss that does not couple them (Hassibi & Stork, 1992).
+    H x is one product with the variables of all structures, so cross terms of two structures are split evenly
+    between both. Exact for a quadratic loss that does not couple them (Hassibi & Stork, 1992).
     """
     values = [tensor.detach() for tensor in probe.index.tensors]
 
@@ -30,9 +30,9 @@ def second_order_taylor(probe: Probe) -> Tensor:
 
 
 def grasp(probe: Probe) -> Tensor:
-    """<x_g, (H g)_g>: how much of the gradient's squared length, by two, goes with a structure (GraSP).
+    """<x_g, (H g)_g>: half the squared gradient norm that is lost with a structure (GraSP).
 
-    GraSP scores a weight by -x (H g) and removes the largest, so the sign is turned here.
+    GraSP scores a weight by -x (H g) and removes the largest, so the sign is inverted here.
     """
     values = [tensor.detach() for tensor in probe.index.tensors]
 
@@ -46,9 +46,9 @@ def grasp(probe: Probe) -> Tensor:
 def _products(
     probe: Probe, batch: Batch, vector: Callable[[Gradients], Sequence[Tensor | None]]
 ) -> tuple[Gradients, Gradients]:
-    """At the structures' tensors: the gradient g, and H v with v = vector(g).
+    """Return the gradient g and H v, with v = vector(g), at the structures' tensors.
 
-    `vector` is given the gradient at all parameters, those of the structures first; what it leaves out at the
+    `vector` receives the gradient at all parameters, those of the structures first; what it leaves out at the
     end counts as zeros.
     """
     own = probe.index.tensors
@@ -57,7 +57,8 @@ def _products(
     first = derivatives(probe.loss_of(batch), everything, create_graph=True)
     plain = [None if g is None else g.detach() for g in first]
     pairs = [(g, v) for g, v in zip(first, vector(plain), strict=False) if not (g is None or v is None)]
-    curved = [(g * v).sum() for g, v in pairs if g.requires_grad]  # the others do not change with x
+    # Hv = d(g . v)/dx by double backward; gradients without a graph are constant in x.
+    curved = [(g * v).sum() for g, v in pairs if g.requires_grad]
     second: Gradients = [None] * len(own)
     if curved:
         second = derivatives(torch.stack(curved).sum(), own)

@@ -13,13 +13,13 @@ __all__ = ["synflow"]
 
 
 def synflow(probe: Probe) -> Tensor:
-    """Sum of |x dR/dx|, where R sums the outputs for an input of ones, all variables made positive.
+    """Sum of |x dR/dx|, with R the sum of the outputs for an input of ones and positive variables.
 
-    Batch norms pass their input on, scaled by their own variables alone. Double precision, because R grows
-    with every layer. Without biases and norms a cut through a network of linear layers and ReLUs scores R.
+    Batch norms only scale their input by their own variables. Double precision is used, because R grows with
+    every layer. Without biases and norms, a cut through a network of linear layers and ReLUs scores R.
 
     Raises:
-        NonFiniteLossError: R is too large a number.
+        NonFiniteLossError: R overflows.
     """
     network = probe.network.double().eval()
     with torch.no_grad():
@@ -34,7 +34,7 @@ def synflow(probe: Probe) -> Tensor:
     )
     flow = torch.stack([output.sum() for output in tensors_in(network(*ones))]).sum()
     if not flow.isfinite():
-        raise NonFiniteLossError("the flow of synflow is no finite number: the network is too deep for it")
+        raise NonFiniteLossError("the flow of synflow is not finite: the network is too deep for this score")
     slopes = derivatives(flow, probe.index.tensors)
     values = [tensor.detach() for tensor in probe.index.tensors]
     products = [

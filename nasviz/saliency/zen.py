@@ -1,4 +1,4 @@
-"""Zen-score (Lin et al., 2021): how much the features of a random network move with its input."""
+"""Zen-score (Lin et al., 2021): sensitivity of the features of a random network to its input."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import torch
 from torch import Generator, Tensor, nn
 
 from nasviz.graph import SearchSpace
-from nasviz.saliency.leave_one_out import draw_gaussian_, each_without_one, losses
+from nasviz.saliency.leave_one_out import contributions, draw_gaussian_, leave_one_out_scores
 from nasviz.saliency.outputs import tensors_in
 from nasviz.saliency.probe import Probe, recorded
 
 __all__ = ["zen", "zen_score"]
 
 MIXING = 0.01
-"""gamma: how far the second input is from the first."""
+"""Distance gamma of the second input from the first."""
 GLOBAL_POOLS = ("adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "mean")
 
 
 def zen(probe: Probe, repeats: int = 8) -> Tensor:
-    """Fall of the Zen-score without a structure, mean over draws of the weights.
+    """Return the loss of the Zen-score without each structure, averaged over draws of the weights.
 
-    Its authors compare networks by 32 draws each. Here both networks get the same draws, so fewer will do.
+    The paper compares networks by 32 draws each. Here both networks get the same draws, so fewer suffice.
     """
     totals = []
     for repeat in range(repeats):
@@ -34,17 +34,16 @@ def zen(probe: Probe, repeats: int = 8) -> Tensor:
         def score(gone: frozenset[int], seed: int = probe.seed + 2 * repeat + 1) -> tuple[float]:
             return (zen_score(probe, gone, seed=seed),)
 
-        whole, without = each_without_one(probe, score, draw_)
-        totals.append(losses(whole[0], [None if scores is None else scores[0] for scores in without]))
+        whole, without = leave_one_out_scores(probe, score, draw_)
+        totals.append(contributions(whole[0], [None if scores is None else scores[0] for scores in without]))
     return torch.stack(totals).mean(dim=0)
 
 
 @torch.no_grad()
 def zen_score(probe: Probe, gone: frozenset[int] = frozenset(), *, seed: int) -> float:
-    """The log of mean |f(x) - f(x + gamma e)|, summed over f, and of what each batch norm divides by.
+    """Return the log of mean |f(x) - f(x + gamma e)|, summed over f, plus the log deviations of batch norms.
 
-    f is what goes into the last pooling over the whole image, x and e are noise. Norms that are erased are
-    left out.
+    f is the input of the last global pooling, x and e are noise. Erased norms are left out.
     """
     space, network = probe.search_space, probe.network
     generator = Generator().manual_seed(seed)
@@ -52,7 +51,7 @@ def zen_score(probe: Probe, gone: frozenset[int] = frozenset(), *, seed: int) ->
     moved = tuple(v + MIXING * torch.randn(v.shape, generator=generator).to(v) for v in x)
     norms = list(_norms(network, space, gone))
     for norm in norms:
-        norm.momentum = 1.0  # running_var is then that of the last batch
+        norm.momentum = 1.0  # running_var becomes that of the last batch
     feature = _feature(space)
     features = []
     for inputs in (moved, x):
@@ -68,7 +67,7 @@ def zen_score(probe: Probe, gone: frozenset[int] = frozenset(), *, seed: int) ->
 def _norms(
     network: nn.Module, space: SearchSpace, gone: frozenset[int]
 ) -> Iterator[nn.modules.batchnorm._BatchNorm]:
-    """The batch norms that are still there."""
+    """Yield the batch norms that are not erased."""
     paths = dict.fromkeys(
         v.module for v in space.trace if v.module and space.segments.of(v.id).id not in gone
     )
@@ -79,6 +78,6 @@ def _norms(
 
 
 def _feature(space: SearchSpace) -> str:
-    """The vertex whose value goes into the last global pooling, or else out of the network."""
+    """Return the vertex whose value enters the last global pooling, or else leaves the network."""
     pooled = [v.inputs[0] for v in space.trace if v.operator in GLOBAL_POOLS]
     return pooled[-1] if pooled else space.trace.outputs[0].source

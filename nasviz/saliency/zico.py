@@ -1,4 +1,4 @@
-"""ZiCo (Li et al., 2023): how large and how steady the gradients of a structure's layers are."""
+"""ZiCo (Li et al., 2023): size and steadiness of the gradients of a structure's layers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["steadiness", "zico"]
 def zico(probe: Probe) -> Tensor:
     """Mean over a structure's layers of log z, with z the sum of mean |g| / std(g) over the batches.
 
-    A layer is a parameter of two or more dimensions. A single batch is taken as two halves.
+    A layer is a parameter of two or more dimensions. A single batch is split into two halves.
 
     Raises:
-        DataError: There are not two examples.
+        DataError: There are fewer than two examples.
     """
     batches = list(probe.batches)
     if len(batches) == 1:
@@ -41,7 +41,7 @@ def zico(probe: Probe) -> Tensor:
 
 
 def steadiness(gradients: Tensor) -> Tensor:
-    """The z of one layer: the sum of mean |g| / std(g) over the entries that are not the same in all samples.
+    """Return z of one layer: the sum of mean |g| / std(g) over the entries that vary between samples.
 
     Args:
         gradients: Shape `(num_samples, ...)`.
@@ -50,13 +50,14 @@ def steadiness(gradients: Tensor) -> Tensor:
         >>> round(steadiness(torch.tensor([[0.2, -0.4, 0.1], [0.4, -0.2, 0.1]])).log().item(), 6)
         1.791759
     """
-    spread = gradients.double().std(dim=0, correction=0)
-    is_moving = spread > 0
-    return (gradients.double().abs().mean(dim=0)[is_moving] / spread[is_moving]).sum()
+    # Entries with zero deviation, such as dead units, would divide by zero.
+    deviation = gradients.double().std(dim=0, correction=0)
+    is_moving = deviation > 0
+    return (gradients.double().abs().mean(dim=0)[is_moving] / deviation[is_moving]).sum()
 
 
 def _layers(probe: Probe) -> dict[int, list[Tensor]]:
-    """The layers of each structure that are trained."""
+    """Return the trained layers of each structure."""
     tensors = iter(probe.index.tensors)
     owned = {s.id: [next(tensors) for _ in s.parameter_names] for s in probe.space.removable}
     return {i: [t for t in group if t.dim() >= 2 and t.requires_grad] for i, group in owned.items()}
@@ -66,7 +67,7 @@ def _halves(batch: Batch) -> list[Batch]:
     inputs, target = batch
     num_examples = len(target)
     if num_examples < 2:
-        raise DataError("zico compares gradients: pass at least two batches, or one of two examples")
+        raise DataError("zico compares gradients: pass at least two batches, or one with two examples")
 
     def half(value: Tensor | Sequence[Tensor], rows: slice) -> object:
         return value[rows] if isinstance(value, Tensor) else tuple(part[rows] for part in value)

@@ -19,18 +19,18 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _NormBase
 from torch.utils import _pytree as pytree
 
-from nasviz.subnet.program import Program, Step
+from nasviz.subnet.program import Program, ProgramStep
 
-__all__ = ["Memory", "run"]
+__all__ = ["CallCache", "run"]
 
 aten = torch.ops.aten
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
+class _CachedCall:
     """One call with its result, and the mode and buffers of the module before the call."""
 
-    step: Step
+    step: ProgramStep
     operands: tuple[Any, ...]
     is_training: bool
     buffers: tuple[Tensor, ...]
@@ -38,27 +38,27 @@ class _Call:
 
 
 @dataclass
-class Memory:
+class CallCache:
     """Calls of one run by node name, up to a size in bytes."""
 
-    room: int = 1 << 30
-    calls: dict[str, _Call] = field(default_factory=dict)
+    capacity: int = 1 << 30
+    calls: dict[str, _CachedCall] = field(default_factory=dict)
 
-    def keep(self, name: str, call: _Call) -> None:
-        """Store a call if there is room for its result."""
+    def add(self, name: str, call: _CachedCall) -> None:
+        """Store a call if there is capacity for its result."""
         value = call.value
         size = value.numel() * value.element_size() if isinstance(value, Tensor) else 0
-        if size <= self.room:
-            self.room -= size
+        if size <= self.capacity:
+            self.capacity -= size
             self.calls[name] = call
 
 
 def run(
     program: Program,
     inputs: Sequence[Any],
-    memory: Memory | None = None,
+    cache: CallCache | None = None,
     *,
-    remember: bool = False,
+    store: bool = False,
 ) -> Any:
     """Return the outputs of a network for `inputs`.
 
@@ -67,23 +67,23 @@ def run(
     Args:
         program: Calls of the network; a network that writes in place to computed values is run without cache.
         inputs: Positional arguments; finite numbers.
-        memory: Calls of an earlier run of a similar network with the same node names.
-        remember: Whether this run adds its calls to `memory`.
+        cache: Calls of an earlier run of a similar network with the same node names.
+        store: Whether this run adds its calls to `cache`.
     """
-    if memory is None or not program.is_functional:
+    if cache is None or not program.is_functional:
         return program.net(*inputs)
     try:
-        return _run(program, inputs, memory, remember=remember)
+        return _run(program, inputs, cache, store=store)
     except _NoShapeError:
-        return _run(program.without_shadows(), inputs, memory, remember=remember)
+        return _run(program.compute_all_values(), inputs, cache, store=store)
 
 
 class _NoShapeError(Exception):
     """An operator cannot infer the shape of its result without computing it."""
 
 
-def _run(program: Program, inputs: Sequence[Any], memory: Memory, *, remember: bool) -> Any:
-    known, given = memory.calls, iter(inputs)
+def _run(program: Program, inputs: Sequence[Any], cache: CallCache, *, store: bool) -> Any:
+    known, given = cache.calls, iter(inputs)
     sizes = program.sizes_for(inputs)
     # Cached sizes make even the shapes of unread values unnecessary.
     is_sized = all(step.node.name in sizes for step in program.steps if step.is_zero)
@@ -96,30 +96,30 @@ def _run(program: Program, inputs: Sequence[Any], memory: Memory, *, remember: b
             values[node] = program.attribute(node)
         elif node.op == "output":
             return fx.map_arg(node.args[0], values.__getitem__)
-        elif step.is_shadow:
+        elif step.is_shape_only:
             values[node] = None if is_sized else _shape_only(step, values)
         else:
             operands = tuple(values[operand] for operand in step.operands)
             call = known.get(node.name) if step.is_repeatable else None
             if step.is_zero:
                 if node.name not in sizes:
-                    sizes[node.name] = _size_of_product(step, operands[0])
+                    sizes[node.name] = _size_of_result(step, operands[0])
                 shape, dtype = sizes[node.name]
                 values[node] = torch.zeros(shape, dtype=dtype, device=step.parameters[0].device)
             elif call is not None and _is_same(call, step, operands):
                 values[node] = call.value
-            elif remember and step.is_repeatable and (step.module is None or step.about is not None):
-                before = _as_it_is(step)
-                values[node] = _called(step, step.module, values)
-                memory.keep(node.name, _Call(step, operands, *before, values[node]))
+            elif store and step.is_repeatable and (step.module is None or step.about is not None):
+                before = _mode_and_buffers(step)
+                values[node] = _call(step, step.module, values)
+                cache.add(node.name, _CachedCall(step, operands, *before, values[node]))
             else:
-                values[node] = _called(step, step.module, values)
+                values[node] = _call(step, step.module, values)
         for read in step.frees:
             del values[read]
     raise AssertionError("a graph ends in its output")
 
 
-def _as_it_is(step: Step) -> tuple[bool, tuple[Tensor, ...]]:
+def _mode_and_buffers(step: ProgramStep) -> tuple[bool, tuple[Tensor, ...]]:
     """Return mode and buffers of a module before a call that may change them."""
     if step.module is None:
         return False, ()
@@ -127,7 +127,7 @@ def _as_it_is(step: Step) -> tuple[bool, tuple[Tensor, ...]]:
     return is_training, tuple(b.clone() if is_training else b.detach() for b in step.buffers)
 
 
-def _called(step: Step, module: nn.Module | None, values: Mapping[fx.Node, Any]) -> Any:
+def _call(step: ProgramStep, module: nn.Module | None, values: Mapping[fx.Node, Any]) -> Any:
     """Return the result of a call."""
     args, kwargs = fx.map_arg((step.node.args, step.node.kwargs), values.__getitem__)
     if module is not None:
@@ -136,18 +136,18 @@ def _called(step: Step, module: nn.Module | None, values: Mapping[fx.Node, Any])
     return target(*args, **kwargs)
 
 
-def _shape_only(step: Step, values: Mapping[fx.Node, Any]) -> Any:
+def _shape_only(step: ProgramStep, values: Mapping[fx.Node, Any]) -> Any:
     """Return the result of a call on the meta device."""
     try:
-        shapes = {operand: pytree.tree_map(_without_numbers, values[operand]) for operand in step.operands}
-        if (known := _plain_shape(step, shapes)) is not None:
+        shapes = {operand: pytree.tree_map(_meta_value, values[operand]) for operand in step.operands}
+        if (known := _known_shape(step, shapes)) is not None:
             return known
-        return _called(step, None if step.module is None else _bare(step.module), shapes)
+        return _call(step, None if step.module is None else _on_meta(step.module), shapes)
     except Exception as error:  # operators without a meta kernel fail in many ways
         raise _NoShapeError from error
 
 
-def _plain_shape(step: Step, shapes: Mapping[fx.Node, Any]) -> Tensor | None:
+def _known_shape(step: ProgramStep, shapes: Mapping[fx.Node, Any]) -> Tensor | None:
     """Return the result of a call whose shape equals that of an operand or of a linear map, else nothing.
 
     Shape inference by torch is slow for norms, GELU and attention, which are decomposed first.
@@ -167,25 +167,25 @@ def _plain_shape(step: Step, shapes: Mapping[fx.Node, Any]) -> Tensor | None:
     return first if is_pointwise and all(x.shape == first.shape for x in operands) else None
 
 
-def _bare(module: nn.Module) -> nn.Module:
+def _on_meta(module: nn.Module) -> nn.Module:
     """Return a copy of a module with tensors on the meta device, without hooks that may read values."""
     bare = copy.copy(module)
     for hooks in ("_forward_hooks", "_forward_pre_hooks"):
         setattr(bare, hooks, OrderedDict())
     for table in ("_parameters", "_buffers"):
-        setattr(bare, table, {name: _without_numbers(t) for name, t in getattr(module, table).items()})
-    bare._modules = {name: child and _bare(child) for name, child in module._modules.items()}
+        setattr(bare, table, {name: _meta_value(t) for name, t in getattr(module, table).items()})
+    bare._modules = {name: child and _on_meta(child) for name, child in module._modules.items()}
     return bare
 
 
-def _without_numbers(value: Any) -> Any:
+def _meta_value(value: Any) -> Any:
     if not isinstance(value, Tensor):
         return value
     bare = value.detach().to("meta")
     return nn.Parameter(bare, requires_grad=False) if isinstance(value, nn.Parameter) else bare
 
 
-def _size_of_product(step: Step, operand: Tensor) -> tuple[torch.Size, torch.dtype]:
+def _size_of_result(step: ProgramStep, operand: Tensor) -> tuple[torch.Size, torch.dtype]:
     """Return shape and dtype of the result of a linear map."""
     module: Any = step.module
     x, weight = operand.to("meta"), module.weight.to("meta")
@@ -196,7 +196,7 @@ def _size_of_product(step: Step, operand: Tensor) -> tuple[torch.Size, torch.dty
     return conv(x, weight, None, *geometry).shape, weight.dtype
 
 
-def _is_same(known: _Call, step: Step, operands: tuple[Any, ...]) -> bool:
+def _is_same(known: _CachedCall, step: ProgramStep, operands: tuple[Any, ...]) -> bool:
     """Return whether a call equals the stored one in every respect."""
     was = known.step
     if was.node.target != step.node.target or was.literals != step.literals:

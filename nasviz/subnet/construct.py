@@ -16,28 +16,28 @@ from torch import fx
 from nasviz.errors import ConstructionError, NothingZeroWarning, require_type
 from nasviz.graph import ConstructionPlan, SearchSpace, TraceGraph
 from nasviz.graph.space import require_space
-from nasviz.subnet import parity_inputs
-from nasviz.subnet.doubts import not_zero_yet, what_went
+from nasviz.subnet import parity_cases
 from nasviz.subnet.erase import drop_operands_, drop_outputs_
-from nasviz.subnet.feed import remember_inputs
 from nasviz.subnet.fold import fold_constants_
 from nasviz.subnet.gather import insert_gathers_
-from nasviz.subnet.parity import Check, Networks, Return, check_parity, precision, tolerance
+from nasviz.subnet.network_inputs import record_inputs
+from nasviz.subnet.parity import Check, Networks, RestoredPart, check_parity, precision, tolerance
 from nasviz.subnet.report import Report, report
 from nasviz.subnet.scatter_zeros import insert_fills_
 from nasviz.subnet.simplify import allow_any_layout_, delete_dead_code_, without_unused_modules
 from nasviz.subnet.slice import cut_tensors_, retype_
 from nasviz.subnet.zero import (
-    own_tensors_,
+    randomize_zero_group,
     shallow_copy,
-    with_lively_group,
+    unshare_tensors_,
     zero_channels,
     zero_structures,
     zero_tensors,
 )
+from nasviz.subnet.zero_warnings import missing_zeros_warning, nonzero_removal_note
 from nasviz.trace.network import require_traced
 
-__all__ = ["Subnetwork", "carry_out", "construct"]
+__all__ = ["Subnetwork", "apply_plan", "construct"]
 
 
 @dataclass(frozen=True)
@@ -94,22 +94,22 @@ def construct(
             require_type(name, ids, Iterable, "a list of ids", f"write {name}=[{ids!r:.40}]")
     _check_fit(net, space.trace)
     plan = _plan(net, space, erased, gates, channels)
-    doubt = not_zero_yet(net, space, plan) if erased is None else None
+    doubt = missing_zeros_warning(net, space, plan) if erased is None else None
     if doubt:
         warnings.warn(doubt, NothingZeroWarning, stacklevel=2)
     group = space.group(plan.selected, plan.gates, plan.channels)
     zeros = zero_tensors(net, group)
-    small = carry_out(shallow_copy(net, zeros), space.trace, plan)
+    small = apply_plan(shallow_copy(net, zeros), space.trace, plan)
     _check_promise(small, plan)
-    lively = with_lively_group(net, space, plan.selected, plan.gates, plan.channels, seed=seed)
-    returns = [] if thorough else _returns(lively, space, plan)
-    networks = Networks(net, zeros, small, lively, (*returns, Return((), {})), group.tensors)
+    randomized = randomize_zero_group(net, space, plan.selected, plan.gates, plan.channels, seed=seed)
+    restored = [] if thorough else _restored_parts(randomized, space, plan)
+    networks = Networks(net, zeros, small, randomized, (*restored, RestoredPart((), {})), group.tensors)
     checks = check_parity(networks, space.trace, plan, inputs=inputs, seed=seed, thorough=thorough)
     if max(check.relative_error for check in checks) > tolerance(precision(net)):
         raise ConstructionError(_inexact(plan, checks))
-    own_tensors_(small, net)
+    unshare_tensors_(small, net)
     found = report(plan, checks, net, small)
-    notes = (doubt, what_went(net, group, found.effect) if lively is net else None)
+    notes = (doubt, nonzero_removal_note(net, group, found.effect) if randomized is net else None)
     return Subnetwork(small, replace(found, notes=tuple(note for note in notes if note)), plan)
 
 
@@ -127,18 +127,20 @@ def _plan(
     return space.plan(ids, gates, zero_channels(net, space, ids) if channels is None else channels)
 
 
-def _returns(lively: fx.GraphModule, space: SearchSpace, plan: ConstructionPlan) -> list[Return]:
+def _restored_parts(
+    randomized: fx.GraphModule, space: SearchSpace, plan: ConstructionPlan
+) -> list[RestoredPart]:
     """Return the structure nearest to the outputs, restored by itself, for a network of many MACs."""
-    if plan.macs_before <= parity_inputs.MUCH_WORK or not plan.selected or plan.gates or plan.channels:
+    if plan.macs_before <= parity_cases.LARGE_MACS or not plan.selected or plan.gates or plan.channels:
         return []
     last = max(plan.selected, key=lambda i: space.trace.places[space.segments[i].vertices[-1]])
     others = [i for i in plan.selected if i != last]
     if not others or not space.is_valid(others):
         return []
-    return [Return((last,), zero_tensors(lively, space.group(others)))]
+    return [RestoredPart((last,), zero_tensors(randomized, space.group(others)))]
 
 
-def carry_out(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) -> fx.GraphModule:
+def apply_plan(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) -> fx.GraphModule:
     """Apply `plan` to `net`, which is consumed. Nothing is set to zero and nothing is measured."""
     # Gathers and fills read joints, so they come before joints are bypassed; tensors are sliced last.
     insert_gathers_(net, plan)
@@ -151,7 +153,7 @@ def carry_out(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) ->
     delete_dead_code_(net.graph)
     allow_any_layout_(net.graph)
     small = without_unused_modules(net)
-    remember_inputs(small, trace.inputs)
+    record_inputs(small, trace.inputs)
     return small
 
 

@@ -15,9 +15,9 @@ from torch import Tensor, fx, nn
 from nasviz.errors import GraphError, WeightsError
 from nasviz.graph import Input
 from nasviz.subnet.allowed import function_name, function_named
-from nasviz.subnet.feed import known_inputs, remember_inputs
 from nasviz.subnet.literals import check_identifier, check_path, decode, encode
 from nasviz.subnet.modules import build_module, describe_module
+from nasviz.subnet.network_inputs import record_inputs, recorded_inputs
 from nasviz.trace.inputs import BATCH, as_json, check_description, known_description, set_inputs_
 from nasviz.trace.inputs import describe as describe_input
 
@@ -63,7 +63,7 @@ def describe(net: fx.GraphModule) -> dict[str, Any]:
         "format": FORMAT,
         "name": type(net).__name__,
         "training": net.training,
-        "inputs": [asdict(virtual) for virtual in known_inputs(net) or ()],
+        "inputs": [asdict(virtual) for virtual in recorded_inputs(net) or ()],
         "takes": as_json(known_description(net.graph) or {}),
         "nodes": [_describe_node(node) for node in net.graph.nodes],
         "modules": modules,
@@ -118,7 +118,7 @@ def build(data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> fx.GraphMod
     set_inputs_(graph, _taken(data, graph, inputs))
     net = fx.GraphModule(root, graph, check_identifier(data.get("name")))
     net.graph.lint()
-    remember_inputs(net, inputs)
+    record_inputs(net, inputs)
     return net.train(bool(data.get("training", True)))
 
 

@@ -14,7 +14,7 @@ from nasviz.errors import ConstructionError
 from nasviz.graph import ConstructionPlan, TraceGraph, Vertex
 from nasviz.trace.leaves import OutputForm
 
-__all__ = ["drop_operands_", "drop_outputs_", "leaving_node"]
+__all__ = ["drop_operands_", "drop_outputs_", "return_node"]
 
 aten = torch.ops.aten
 
@@ -75,11 +75,11 @@ def _scaled(graph: fx.Graph, node: fx.Node, operand: Any, factor: float) -> fx.N
 def drop_outputs_(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) -> None:
     """Replace erased optional outputs by `None`, in place."""
     lost = {o.source for o in trace.outputs if o.id in plan.lost_outputs}
-    node = leaving_node(net)
+    node = return_node(net)
     node.args = fx.map_arg(node.args, lambda operand: None if operand.name in lost else operand)
 
 
-def leaving_node(net: fx.GraphModule) -> fx.Node:
+def return_node(net: fx.GraphModule) -> fx.Node:
     """Return the node that collects the results: the `OutputForm` if there is one, else the output."""
     output: fx.Node = net.graph.output_node()
     last: Any = output.args[0]

@@ -38,7 +38,7 @@ from nasviz.guarded_files import (
 )
 from nasviz.subnet.construct import Subnetwork
 from nasviz.subnet.description import build, describe, distinct_tensors
-from nasviz.subnet.reading_back import fed, largest_difference, tolerance
+from nasviz.subnet.reading_back import export_arguments, largest_difference, tolerance
 from nasviz.subnet.reading_back import tensors as tensors_in
 from nasviz.subnet.source import source_of
 from nasviz.subnet.third_party import imports_of
@@ -112,7 +112,7 @@ def _run_source(net: fx.GraphModule, folder: Path) -> None:
     """Run model.py, which `load` never reads, and compare its outputs with those of the network."""
     with preserve_state(net), torch.no_grad():
         net.eval()
-        given, _ = fed(net, None)
+        given, _ = export_arguments(net, None)
         copy = runpy.run_path(str(folder / "model.py"))["load"]().eval()
         error = largest_difference(tensors_in(net(*given)), tensors_in(copy(*given)), "model.py")
     if not error <= tolerance(given):

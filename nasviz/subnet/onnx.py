@@ -23,7 +23,14 @@ from torch.utils import _pytree as pytree
 from nasviz.errors import ExportError, require_type
 from nasviz.guarded_files import current_umask, refusal, require_room, staging_folder, sync_file, sync_folder
 from nasviz.subnet.construct import Subnetwork
-from nasviz.subnet.reading_back import batch_axes, fed, largest_difference, longer, tensors, tolerance
+from nasviz.subnet.reading_back import (
+    batch_axes,
+    export_arguments,
+    largest_difference,
+    one_more_sample,
+    tensors,
+    tolerance,
+)
 from nasviz.trace.state import preserve_state, require_module
 
 __all__ = ["OnnxExport", "export_onnx"]
@@ -70,7 +77,7 @@ def export_onnx(
         path.parent.mkdir(parents=True, exist_ok=True)
         with staging_folder(path.parent, ".export-") as folder, preserve_state(module), torch.no_grad():
             module.eval()
-            given, is_batched = fed(module, inputs)
+            given, is_batched = export_arguments(module, inputs)
             written = folder / path.name
             outputs = _output_names(module(*given))
             _write(module, given, is_batched, written, outputs, simplify)
@@ -84,7 +91,7 @@ def _read_back(
 ) -> OnnxExport:
     """Check the written file, compare it with the network, and move it and its weights into place."""
     opset, names, num_nodes = _checked(written)
-    feeds = (given, longer(given)) if is_batched else (given,)
+    feeds = (given, one_more_sample(given)) if is_batched else (given,)
     error = max(_difference(module, feed, written) for feed in feeds)
     if not error <= tolerance(given):
         raise ExportError(

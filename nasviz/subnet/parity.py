@@ -24,15 +24,15 @@ from torch.utils import _pytree as pytree
 
 from nasviz.errors import ConstructionError, InputError
 from nasviz.graph import ConstructionPlan, Slice, TraceGraph
-from nasviz.subnet.cached_execution import Memory, run
-from nasviz.subnet.parity_inputs import Probe, probes
+from nasviz.subnet.cached_execution import CallCache, run
+from nasviz.subnet.parity_cases import ParityCase, parity_cases
 from nasviz.subnet.program import Program
 from nasviz.subnet.slice import cut
-from nasviz.subnet.zero import drawn_weights, named_tensors
+from nasviz.subnet.zero import named_tensors, random_weights
 from nasviz.trace.leaves import BatchNormCall, OutputForm
 from nasviz.trace.state import preserve_state
 
-__all__ = ["Check", "Networks", "Return", "check_parity", "precision", "tolerance"]
+__all__ = ["Check", "Networks", "RestoredPart", "check_parity", "precision", "tolerance"]
 
 _FAINT = 1e-3
 """Effect below which all checks measure it: an auxiliary head, for example, acts in training mode only."""
@@ -52,11 +52,11 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Return:
+class RestoredPart:
     """A removed part that is restored to measure its effect on the outputs."""
 
     structures: tuple[int, ...]
-    still: Mapping[str, Tensor]
+    zeros_left: Mapping[str, Tensor]
     """Tensors that stay at zero in the full network, by name; empty: everything is restored."""
 
 
@@ -69,9 +69,9 @@ class Networks:
     zeros: Mapping[str, Tensor]
     """Tensors of the zeroed network that replace those of `net`, by name."""
     small: fx.GraphModule
-    lively: fx.GraphModule
+    randomized: fx.GraphModule
     """Full network with nonzero redundant groups."""
-    returns: tuple[Return, ...] = (Return((), {}),)
+    restored: tuple[RestoredPart, ...] = (RestoredPart((), {}),)
     """Restored parts to measure the effect with; the next one is used if the first moves nothing."""
     silent: tuple[str, ...] = ()
     """Names in `zeros` of entirely zero tensors."""
@@ -81,16 +81,16 @@ class Networks:
     def double(self) -> Networks:
         """Return copies in double precision."""
         net, small = (copy.deepcopy(net).double() for net in (self.net, self.small))
-        lively = net if self.lively is self.net else copy.deepcopy(self.lively).double()
-        returns = tuple(Return(r.structures, _doubled(dict(r.still))) for r in self.returns)
+        randomized = net if self.randomized is self.net else copy.deepcopy(self.randomized).double()
+        restored = tuple(RestoredPart(r.structures, _doubled(dict(r.zeros_left))) for r in self.restored)
         drawn = _doubled(dict(self.drawn))
-        return Networks(net, _doubled(dict(self.zeros)), small, lively, returns, self.silent, drawn)
+        return Networks(net, _doubled(dict(self.zeros)), small, randomized, restored, self.silent, drawn)
 
     def with_weights(self, plan: ConstructionPlan, trace: TraceGraph, seed: int) -> Networks:
         """Return the networks with random weights for every zero matrix that the plan leaves unchanged."""
         touched = {piece.tensor for piece in plan.slices} | self.zeros.keys()
         touched |= {name for fold in plan.folds for name in trace[fold.vertex].parameters}
-        drawn = drawn_weights(self.net, touched, seed)
+        drawn = random_weights(self.net, touched, seed)
         return replace(
             self, drawn={name: t for name, t in drawn.items() if name in named_tensors(self.small)}
         )
@@ -125,21 +125,22 @@ def check_parity(
     Raises:
         ConstructionError: Outputs differ in number or shape, or are not finite.
     """
-    modes = probes(networks.net, trace, inputs=inputs, seed=seed, thorough=thorough)
-    memory = Memory()
+    cases = parity_cases(networks.net, trace, inputs=inputs, seed=seed, thorough=thorough)
+    cache = CallCache()
     small = Program(networks.small)
-    if _says_nothing(small, modes[0], memory):
+    if _returns_only_zeros(small, cases[0], cache):
         networks = networks.with_weights(plan, trace, seed)
         small = Program(networks.small, networks.drawn, like=small)
-    checks = _checks(networks, small, modes, plan.slices, memory)
+    checks = _checks(networks, small, cases, plan.slices, cache)
     dtype = precision(networks.net)
     if dtype != torch.float32 or max(c.relative_error for c in checks) <= tolerance(dtype):
         return checks
     wide = [
-        Probe(f"{mode.name} in double precision", *(_doubled(part) for part in mode[1:])) for mode in modes
+        ParityCase(f"{case.name} in double precision", *(_doubled(part) for part in case[1:]))
+        for case in cases
     ]
     networks = networks.double()
-    decided = _checks(networks, Program(networks.small, networks.drawn), wide, plan.slices, Memory())
+    decided = _checks(networks, Program(networks.small, networks.drawn), wide, plan.slices, CallCache())
     is_rounding = max(c.relative_error for c in decided) <= tolerance(torch.float64)
     return decided if is_rounding else checks
 
@@ -148,57 +149,62 @@ def _doubled(value: Any) -> Any:
     return pytree.tree_map_only(Tensor, lambda t: t.double() if t.is_floating_point() else t, value)
 
 
-def _says_nothing(small: Program, mode: Probe, memory: Memory) -> bool:
+def _returns_only_zeros(small: Program, case: ParityCase, cache: CallCache) -> bool:
     """Return whether all outputs of the sub-network are zero."""
-    answers = _answers(small, mode, memory, {}, remember=True)
-    return not any(bool(answer.any()) for answer in answers if isinstance(answer, Tensor))
+    outputs = _outputs(small, case, cache, {}, store=True)
+    return not any(bool(answer.any()) for answer in outputs if isinstance(answer, Tensor))
 
 
 def _checks(
-    networks: Networks, small: Program, modes: Sequence[Probe], slices: Sequence[Slice], memory: Memory
+    networks: Networks,
+    small: Program,
+    cases: Sequence[ParityCase],
+    slices: Sequence[Slice],
+    cache: CallCache,
 ) -> tuple[Check, ...]:
-    """Return the comparisons; `memory` may hold calls of the sub-network `small` in the first mode."""
+    """Return the comparisons; `cache` may hold calls of the sub-network `small` in the first case."""
     zeroed = Program(networks.net, {**networks.drawn, **networks.zeros}, networks.silent)
     checks: list[Check] = []
     effect = 0.0
-    for mode in modes:
-        if mode.is_training and not _knows_mode(networks.net):  # equals evaluation mode
-            checks.append(replace(checks[0], name=mode.name))
+    for case in cases:
+        if case.is_training and not _depends_on_mode(networks.net):  # equals evaluation mode
+            checks.append(replace(checks[0], name=case.name))
             continue
         if checks:  # other statistics change nearly every value: cached calls are useless
-            memory = Memory()
+            cache = CallCache()
         pieces = {
             name: cut(value, [piece for piece in slices if piece.tensor == name])
-            for name, value in mode.statistics.items()
+            for name, value in case.statistics.items()
         }
         try:
-            got = _answers(small, mode, memory, pieces, remember=True)
-            wanted = _answers(zeroed, mode, memory, mode.statistics)
+            got = _outputs(small, case, cache, pieces, store=True)
+            wanted = _outputs(zeroed, case, cache, case.statistics)
         except (RuntimeError, InputError):
-            if mode.spare is None:
+            if case.full_size is None:
                 raise
-            mode, memory = mode._replace(fed=mode.spare), Memory()  # the graph holds sizes as literals
-            got = _answers(small, mode, memory, pieces, remember=True)
-            wanted = _answers(zeroed, mode, memory, mode.statistics)
+            # The graph holds sizes as literals.
+            case, cache = case._replace(inputs=case.full_size), CallCache()
+            got = _outputs(small, case, cache, pieces, store=True)
+            wanted = _outputs(zeroed, case, cache, case.statistics)
         found: float | None = None
         of: tuple[int, ...] = ()
-        for back in networks.returns if effect < _FAINT else ():
-            answers = _answers(_with(networks, back, zeroed), mode, memory, mode.statistics)
-            found, of = _distance(mode.name, answers, wanted), back.structures
+        for part in networks.restored if effect < _FAINT else ():
+            outputs = _outputs(_restore(networks, part, zeroed), case, cache, case.statistics)
+            found, of = _difference(case.name, outputs, wanted), part.structures
             effect = max(effect, found)
             if effect >= _FAINT:
                 break
-        checks.append(Check(mode.name, _distance(mode.name, wanted, got), found, of))
+        checks.append(Check(case.name, _difference(case.name, wanted, got), found, of))
     return tuple(checks)
 
 
-def _with(networks: Networks, back: Return, zeroed: Program) -> Program:
-    """Return the full network with `back` restored."""
-    silent = [name for name in networks.silent if name in back.still]
-    return Program(networks.lively, {**networks.drawn, **back.still}, silent, zeroed)
+def _restore(networks: Networks, part: RestoredPart, zeroed: Program) -> Program:
+    """Return the full network with `part` restored."""
+    silent = [name for name in networks.silent if name in part.zeros_left]
+    return Program(networks.randomized, {**networks.drawn, **part.zeros_left}, silent, zeroed)
 
 
-def _knows_mode(net: nn.Module) -> bool:
+def _depends_on_mode(net: nn.Module) -> bool:
     """Return whether training and evaluation mode differ in more than random numbers."""
     return any(
         isinstance(module, _NormBase | BatchNormCall)
@@ -208,23 +214,23 @@ def _knows_mode(net: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def _answers(
+def _outputs(
     program: Program,
-    mode: Probe,
-    memory: Memory,
+    case: ParityCase,
+    cache: CallCache,
     statistics: Mapping[str, Tensor],
     *,
-    remember: bool = False,
+    store: bool = False,
 ) -> list[Any]:
-    """Return the outputs of a network in one mode."""
+    """Return the outputs of a network in one case."""
     with preserve_state(program.net), _full_precision():
         for module in program.modules():  # dropout and similar modules stay in evaluation mode
             is_kept = isinstance(module, _NormBase | BatchNormCall | OutputForm | fx.GraphModule)
-            module.training = mode.is_training and is_kept
+            module.training = case.is_training and is_kept
         for name, buffer in program.net.named_buffers() if statistics else ():
             if name in statistics:
                 buffer.copy_(statistics[name])
-        return pytree.tree_leaves(run(program, mode.fed, memory, remember=remember))
+        return pytree.tree_leaves(run(program, case.inputs, cache, store=store))
 
 
 @contextmanager
@@ -238,7 +244,7 @@ def _full_precision() -> Iterator[None]:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
 
 
-def _distance(name: str, wanted: Sequence[Any], got: Sequence[Any]) -> float:
+def _difference(name: str, wanted: Sequence[Any], got: Sequence[Any]) -> float:
     """Return the largest difference over all outputs, each relative to its own largest value."""
     if len(wanted) != len(got):
         raise ConstructionError(f"{name}: expected {len(wanted)} outputs, got {len(got)}")

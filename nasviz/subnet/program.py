@@ -13,20 +13,20 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
-from nasviz.subnet.zero import memo_of, named_tensors, shallow_copy
+from nasviz.subnet.zero import deepcopy_memo, named_tensors, shallow_copy
 from nasviz.trace.calls import is_in_place, is_random
 from nasviz.trace.leaves import BatchNormCall, ScaledDotProductAttention
 
-__all__ = ["Program", "Sizes", "Step"]
+__all__ = ["Program", "ProgramStep", "Sizes"]
 
-_CHEAP = (operator.getitem, operator.mul, operator.add, operator.sub, operator.floordiv, getattr)
+_PURE = (operator.getitem, operator.mul, operator.add, operator.sub, operator.floordiv, getattr)
 
 
 Sizes = dict[Any, dict[str, tuple[torch.Size, torch.dtype]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ProgramStep:
     """One node of a graph with everything that its call needs."""
 
     node: fx.Node
@@ -44,7 +44,7 @@ class Step:
     """Nodes whose values are not used afterwards."""
     is_zero: bool = False
     """Whether it is a linear map with zero weights and zero or no bias, so that its result is zero."""
-    is_shadow: bool = False
+    is_shape_only: bool = False
     """Whether only the shape of its value is needed, since only linear maps with zero weights read it."""
 
 
@@ -74,10 +74,10 @@ class Program:
         if fresh and not (self.is_functional and all(isinstance(tensors[n], nn.Parameter) for n in fresh)):
             net, fresh = shallow_copy(net, fresh), {}
         self.net = net
-        self._memo = memo_of(tensors, fresh) if fresh else {}
+        self._memo = deepcopy_memo(tensors, fresh) if fresh else {}
         self._replaced = {id(tensors[name]) for name in fresh}
         self._modules: dict[str, nn.Module] = {}
-        self._plain: list[Step] = []
+        self._plain: list[ProgramStep] = []
         """Steps of the network itself."""
         if self.is_functional:
             self._plain = like._plain if like is not None and like.net is net else list(_plain_steps(net))
@@ -101,25 +101,25 @@ class Program:
         key = tuple((leaf.shape, leaf.dtype) if isinstance(leaf, Tensor) else None for leaf in leaves)
         return self._sizes.setdefault(key, {})
 
-    def without_shadows(self) -> Program:
+    def compute_all_values(self) -> Program:
         """Compute all values from now on, and return the program."""
-        self.steps = [replace(step, is_shadow=False) for step in self.steps]
+        self.steps = [replace(step, is_shape_only=False) for step in self.steps]
         return self
 
-    def _steps(self, silent: frozenset[str]) -> Iterator[Step]:
+    def _steps(self, silent: frozenset[str]) -> Iterator[ProgramStep]:
         """Yield the plain steps, with replaced modules and known zeros."""
         zero = {step.node for step in self._plain if silent and _is_zero(step, silent)}
-        shadows = _only_read_by(zero, [step.node for step in self._plain]) if zero else set()
+        shape_only = _only_read_by(zero, [step.node for step in self._plain]) if zero else set()
         for step in self._plain:
             module = self._own(step)
             if module is not step.module:
                 tensors = _tensors_of(module, "_parameters"), _tensors_of(module, "_buffers")
                 step = replace(step, module=module, parameters=tensors[0], buffers=tensors[1])
-            if step.node in zero or step.node in shadows:
-                step = replace(step, is_zero=step.node in zero, is_shadow=step.node in shadows)
+            if step.node in zero or step.node in shape_only:
+                step = replace(step, is_zero=step.node in zero, is_shape_only=step.node in shape_only)
             yield step
 
-    def _own(self, step: Step) -> nn.Module | None:
+    def _own(self, step: ProgramStep) -> nn.Module | None:
         """Return the called module, or a copy that holds the replacements of its tensors."""
         if step.module is None or self._replaced.isdisjoint(map(id, step.parameters)):
             return step.module
@@ -129,7 +129,7 @@ class Program:
         return self._modules[path]
 
 
-def _plain_steps(net: fx.GraphModule) -> Iterator[Step]:
+def _plain_steps(net: fx.GraphModule) -> Iterator[ProgramStep]:
     """Yield the calls of a network without replacements."""
     nodes = list(net.graph.nodes)
     last = {operand: node for node in nodes for operand in node.all_input_nodes}
@@ -140,7 +140,7 @@ def _plain_steps(net: fx.GraphModule) -> Iterator[Step]:
         operands = tuple(node.all_input_nodes)
         places = {operand: f"%{place}" for place, operand in enumerate(operands)}
         module = net.get_submodule(str(node.target)) if node.op == "call_module" else None
-        yield Step(
+        yield ProgramStep(
             node,
             operands,
             fx.map_arg((node.args, node.kwargs), places.__getitem__),
@@ -153,7 +153,7 @@ def _plain_steps(net: fx.GraphModule) -> Iterator[Step]:
         )
 
 
-def _is_zero(step: Step, silent: frozenset[str]) -> bool:
+def _is_zero(step: ProgramStep, silent: frozenset[str]) -> bool:
     """Return whether a call is a linear map with only zero parameters."""
     module = step.module
     if not isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) or module._modules:
@@ -193,7 +193,7 @@ def _is_functional(net: fx.GraphModule) -> bool:
     if any(getattr(module, "inplace", False) for module in net.modules()):
         return False
     return all(
-        node.target in _CHEAP or (isinstance(node.target, torch._ops.OpOverload) and not is_in_place(node))
+        node.target in _PURE or (isinstance(node.target, torch._ops.OpOverload) and not is_in_place(node))
         for node in net.graph.nodes
         if node.op in ("call_function", "call_method")
     )

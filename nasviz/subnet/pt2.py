@@ -18,7 +18,14 @@ from torch import nn
 from nasviz.errors import ExportError, require_type
 from nasviz.guarded_files import replace_file
 from nasviz.subnet.construct import Subnetwork
-from nasviz.subnet.reading_back import batch_axes, fed, largest_difference, longer, tensors, tolerance
+from nasviz.subnet.reading_back import (
+    batch_axes,
+    export_arguments,
+    largest_difference,
+    one_more_sample,
+    tensors,
+    tolerance,
+)
 from nasviz.trace.state import preserve_state, require_module
 
 __all__ = ["Pt2Export", "export_pt2"]
@@ -58,10 +65,10 @@ def export_pt2(net: Subnetwork | nn.Module, path: str | Path, *, inputs: Any = N
     with preserve_state(module), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module.eval()
-        given, is_batched = fed(module, inputs)
-        content = _written(module, given, is_batched)
+        given, is_batched = export_arguments(module, inputs)
+        content = _serialize(module, given, is_batched)
         program = torch.export.load(io.BytesIO(content)).module()
-        feeds = (given, longer(given)) if is_batched else (given,)
+        feeds = (given, one_more_sample(given)) if is_batched else (given,)
         error = max(
             largest_difference(tensors(module(*feed)), tensors(program(*feed)), "the .pt2 file")
             for feed in feeds
@@ -74,7 +81,7 @@ def export_pt2(net: Subnetwork | nn.Module, path: str | Path, *, inputs: Any = N
     return Pt2Export(path, error, len(content))
 
 
-def _written(module: nn.Module, given: tuple[Any, ...], is_batched: bool) -> bytes:
+def _serialize(module: nn.Module, given: tuple[Any, ...], is_batched: bool) -> bytes:
     axes = batch_axes(given, is_batched=is_batched)
     try:
         program = torch.export.export(module, given, dynamic_shapes=tuple(axes))

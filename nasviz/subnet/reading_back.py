@@ -10,12 +10,12 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from nasviz.errors import ExportError
-from nasviz.subnet.feed import arguments, example_inputs, known_inputs
+from nasviz.subnet.network_inputs import arguments, example_inputs, recorded_inputs
 
-__all__ = ["batch_axes", "fed", "largest_difference", "longer", "tensors", "tolerance"]
+__all__ = ["batch_axes", "export_arguments", "largest_difference", "one_more_sample", "tensors", "tolerance"]
 
 
-def fed(module: nn.Module, inputs: Any) -> tuple[tuple[Any, ...], bool]:
+def export_arguments(module: nn.Module, inputs: Any) -> tuple[tuple[Any, ...], bool]:
     """Return arguments with a batch of two or more, and whether the batch may have any size.
 
     Raises:
@@ -24,8 +24,8 @@ def fed(module: nn.Module, inputs: Any) -> tuple[tuple[Any, ...], bool]:
     if inputs is not None:
         given = arguments(module, inputs)
         is_single = all(t.dim() and t.shape[0] == 1 for t in tensors(given))
-        return (longer(given) if is_single else given), True
-    known = known_inputs(module)
+        return (one_more_sample(given) if is_single else given), True
+    known = recorded_inputs(module)
     if known is None or not isinstance(module, fx.GraphModule):
         raise ExportError(
             f"{type(module).__name__} does not know its inputs; pass a tensor or a tuple as `inputs=`"
@@ -38,7 +38,7 @@ def tensors(values: Any) -> list[Tensor]:
     return [leaf for leaf in pytree.tree_leaves(values) if isinstance(leaf, Tensor)]
 
 
-def longer(given: tuple[Any, ...]) -> tuple[Any, ...]:
+def one_more_sample(given: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return the arguments with one more sample."""
     more: tuple[Any, ...] = pytree.tree_map(
         lambda leaf: torch.cat([leaf, leaf[:1]]) if _follows_batch(leaf, given) else leaf, given
@@ -73,14 +73,14 @@ def largest_difference(wanted: Sequence[Tensor], got: Sequence[Tensor], what: st
             f" the network {[tuple(t.shape) for t in wanted]}"
         )
     pairs = zip(wanted, got, strict=True)
-    return max((_relative(_wide(w), _wide(g)) for w, g in pairs), default=0.0)
+    return max((_relative(_to_double(w), _to_double(g)) for w, g in pairs), default=0.0)
 
 
 def _follows_batch(leaf: Any, given: tuple[Any, ...]) -> bool:
     return isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == tensors(given)[0].shape[0]
 
 
-def _wide(value: Tensor) -> Tensor:
+def _to_double(value: Tensor) -> Tensor:
     return value.cpu().to(torch.complex128 if value.is_complex() else torch.float64)
 
 

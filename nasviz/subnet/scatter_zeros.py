@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, fx
 
 from nasviz.graph import ConstructionPlan, Fill, TraceGraph
-from nasviz.subnet.erase import leaving_node
+from nasviz.subnet.erase import return_node
 
 __all__ = ["insert_fills_"]
 
@@ -31,7 +31,7 @@ def insert_fills_(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan
         source = nodes[fill.source]
         widened = _widen(net, source, fill, len(trace.shapes[fill.source]), device)
         for reader in fill.readers:
-            node = leaving_node(net) if reader in outputs else nodes[reader]
+            node = return_node(net) if reader in outputs else nodes[reader]
             node.replace_input_with(source, widened)
 
 

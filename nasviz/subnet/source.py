@@ -17,7 +17,7 @@ from torch import fx, nn
 
 from nasviz.subnet.codegen_rules import call_source, literal, variable
 from nasviz.subnet.description import distinct_tensors
-from nasviz.subnet.erase import leaving_node
+from nasviz.subnet.erase import return_node
 from nasviz.subnet.modules import settings_of
 from nasviz.subnet.stochastic_depth import StochasticDepth
 from nasviz.subnet.templates import CHECK, HEAD, LOADER, STOCHASTIC_DEPTH
@@ -153,7 +153,7 @@ def _short(key: str, value: Any) -> Any:
 
 def _forward(net: fx.GraphModule) -> list[str]:
     lines: list[str] = []
-    last = leaving_node(net)
+    last = return_node(net)
     for node in net.graph.nodes:
         if node is last or node.op in ("placeholder", "output"):
             continue

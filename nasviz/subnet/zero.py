@@ -19,13 +19,13 @@ from nasviz.graph.space import require_space
 from nasviz.trace.state import require_module
 
 __all__ = [
-    "drawn_weights",
-    "memo_of",
+    "deepcopy_memo",
     "named_tensors",
-    "own_tensors_",
     "project_to_zero_",
+    "random_weights",
+    "randomize_zero_group",
     "shallow_copy",
-    "with_lively_group",
+    "unshare_tensors_",
     "zero_channels",
     "zero_structures",
     "zero_tensors",
@@ -84,7 +84,7 @@ def zero_tensors(net: nn.Module, group: Group) -> dict[str, Tensor]:
     return fresh
 
 
-def memo_of(tensors: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[int, Any]:
+def deepcopy_memo(tensors: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[int, Any]:
     """Return a memo for `copy.deepcopy` that shares `tensors`, except for the replacements in `fresh`."""
     memo: dict[int, Any] = {id(tensor): tensor for tensor in tensors.values()}
     for name, value in fresh.items():
@@ -96,10 +96,10 @@ def memo_of(tensors: Mapping[str, Tensor], fresh: Mapping[str, Tensor]) -> dict[
 
 def shallow_copy(net: fx.GraphModule, fresh: Mapping[str, Tensor] | None = None) -> fx.GraphModule:
     """Return a network with its own modules and graph that shares its tensors with `net`, except `fresh`."""
-    return copy.deepcopy(net, memo_of(named_tensors(net), fresh or {}))
+    return copy.deepcopy(net, deepcopy_memo(named_tensors(net), fresh or {}))
 
 
-def own_tensors_(net: nn.Module, other: nn.Module) -> None:
+def unshare_tensors_(net: nn.Module, other: nn.Module) -> None:
     """Copy the tensors that `net` shares with `other` or expands, in place; tied tensors stay tied."""
     shared = {id(tensor) for tensor in named_tensors(other).values()}
     memo: dict[int, Any] = {}
@@ -107,13 +107,13 @@ def own_tensors_(net: nn.Module, other: nn.Module) -> None:
         tables: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
         for table in tables:
             table.update({k: copy.deepcopy(t, memo) for k, t in table.items() if id(t) in shared})
-            table.update({k: _dense(t, memo) for k, t in table.items() if t is not None and _is_spread(t)})
+            table.update({k: _dense(t, memo) for k, t in table.items() if t is not None and _is_expanded(t)})
         # RNN modules keep a second list of their weights.
         if isinstance(module, nn.RNNBase):
             module._flat_weights = [getattr(module, name) for name in module._flat_weights_names]
 
 
-def _is_spread(tensor: Tensor) -> bool:
+def _is_expanded(tensor: Tensor) -> bool:
     """Return whether several values share one place in memory, as after `expand`."""
     return tensor.layout == torch.strided and any(
         stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True)
@@ -147,7 +147,7 @@ def _zero_rows_(tensors: Mapping[str, Tensor], rows: Iterable[Slice]) -> None:
 
 
 @torch.no_grad()
-def with_lively_group(
+def randomize_zero_group(
     net: fx.GraphModule,
     space: SearchSpace,
     erased: Iterable[int],
@@ -169,35 +169,35 @@ def with_lively_group(
     is_zero = len(silent) == len(group.tensors) if group.tensors else len(rows) == len(group.rows) > 0
     if not (is_zero or (is_off and group.tensors)):
         return net
-    lively = copy.deepcopy(net)
+    randomized = copy.deepcopy(net)
     generator = torch.Generator().manual_seed(seed)
-    tensors = named_tensors(lively)
+    tensors = named_tensors(randomized)
     for name, tensor in tensors.items():
         if name in silent:
-            tensor.copy_(_drawn(tensor, generator))
+            tensor.copy_(_random_like(tensor, generator))
     for row in rows:
         tensor = tensors[row.tensor]
         index = torch.tensor(row.rows, device=tensor.device)
-        tensor.index_copy_(row.dim, index, _drawn(tensor, generator).index_select(row.dim, index))
-    _forget_statistics_(lively, group.tensors)
-    _forget_rows_(lively, rows)
-    return lively
+        tensor.index_copy_(row.dim, index, _random_like(tensor, generator).index_select(row.dim, index))
+    _reset_statistics_(randomized, group.tensors)
+    _reset_rows_(randomized, rows)
+    return randomized
 
 
-def drawn_weights(net: nn.Module, touched: Collection[str], seed: int) -> dict[str, Tensor]:
+def random_weights(net: nn.Module, touched: Collection[str], seed: int) -> dict[str, Tensor]:
     """Return random replacements for every zero weight that is not in `touched`, by name.
 
     Only weights multiply what a network computes; zeros that are added, such as a class token, hide nothing.
     """
     generator = torch.Generator().manual_seed(seed)
     return {
-        name: _drawn(parameter, generator)
+        name: _random_like(parameter, generator)
         for name, parameter in net.named_parameters()
         if name.endswith("weight") and parameter.dim() > 1 and name not in touched and _is_zero(parameter)
     }
 
 
-def _drawn(like: Tensor, generator: torch.Generator) -> Tensor:
+def _random_like(like: Tensor, generator: torch.Generator) -> Tensor:
     """Return random numbers that preserve the scale of what a weight of this shape multiplies."""
     fan_in = max(1, like[0].numel() if like.dim() > 1 else 1)
     drawn = torch.randn(like.shape, generator=generator, dtype=torch.float32)
@@ -209,7 +209,7 @@ def _rows_of(tensors: Mapping[str, Tensor], row: Slice) -> Tensor:
     return tensor.index_select(row.dim, torch.tensor(row.rows, device=tensor.device))
 
 
-def _forget_statistics_(net: fx.GraphModule, names: Iterable[str]) -> None:
+def _reset_statistics_(net: fx.GraphModule, names: Iterable[str]) -> None:
     """Reset norms: tiny variances after training at zero would amplify random weights in every norm."""
     tensors = named_tensors(net)
     for path in {name.rpartition(".")[0] for name in names}:
@@ -218,7 +218,7 @@ def _forget_statistics_(net: fx.GraphModule, names: Iterable[str]) -> None:
                 tensors[f"{path}.{statistic}"].fill_(value)
 
 
-def _forget_rows_(net: fx.GraphModule, rows: Iterable[Slice]) -> None:
+def _reset_rows_(net: fx.GraphModule, rows: Iterable[Slice]) -> None:
     """Reset the statistics of some channels of norms."""
     tensors = named_tensors(net)
     for row in rows:

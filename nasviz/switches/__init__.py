@@ -1,4 +1,4 @@
-"""Switches on a network: put them in, read them, let go of their relations, fold them into the weights."""
+"""Switches of a network: insert them, read them, make them independent, fold them into the weights."""
 
 from nasviz.switches.folding import fold_switches
 from nasviz.switches.inserting import Switched, add_switches

@@ -1,7 +1,7 @@
-"""Fold switches into the weights before them: fewer operations, the same outputs.
+"""Folding of switches into the weights before them: fewer operations, the same outputs.
 
-A factor passes backwards through what commutes with it, pooling and moves with any factor, rectifiers with a
-positive one, and ends in the weights of a convolution, a linear map or a norm that nothing else reads.
+A factor is moved backwards through operators that commute with it (pooling and reshapes with any factor,
+rectifiers with a positive one) into the weights of a convolution, linear map or norm that nothing else reads.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from nasviz.trace.network import require_traced
 
 __all__ = ["fold_switches"]
 
-_ANY = (
+_COMMUTE_WITH_ANY = (
     "avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d mean sum "
     "view reshape flatten permute transpose squeeze unsqueeze contiguous alias clone slice dropout"
 ).split()
-_POSITIVE = "relu leaky_relu max_pool1d max_pool2d max_pool3d adaptive_max_pool2d".split()
-_POSITIVE_MODULES = (nn.ReLU, nn.LeakyReLU)
+_COMMUTE_WITH_POSITIVE = "relu leaky_relu max_pool1d max_pool2d max_pool3d adaptive_max_pool2d".split()
+_RECTIFIERS = (nn.ReLU, nn.LeakyReLU)
 _WEIGHTED = (
     nn.Conv1d,
     nn.Conv2d,
@@ -44,15 +44,15 @@ _WEIGHTED = (
 
 @torch.no_grad()
 def fold_switches(net: fx.GraphModule) -> fx.GraphModule:
-    """A copy of `net` in which switches are part of the weights, wherever that is possible.
+    """Return a copy of `net` with switches folded into the weights wherever possible.
 
-    A plain scalar switch goes where it is 1, and where all between it and the weights before it commutes with
-    it. Others stay: on identity and pooling edges, behind norms without weights, per channel, in a softmax
-    (see `settle_switches`), and zeros, which mark what `construct` erases.
+    A plain scalar switch is folded if it is 1, or if everything between it and the weights before it commutes
+    with it. Others stay: on identity and pooling edges, after norms without weights, per channel, in a
+    softmax (see `settle_switches`), and zeros, which mark what `construct` erases.
 
     Args:
-        net: A traced network with switches, or a sub-network of one. What was traced stays traced: its
-            `trace_graph` follows, so `search_space` can be asked again.
+        net: A traced network with switches, or a sub-network of one. The `trace_graph` of a traced network is
+            updated, so it can be passed to `search_space` again.
 
     Examples:
         >>> import nasviz
@@ -74,7 +74,7 @@ def fold_switches(net: fx.GraphModule) -> fx.GraphModule:
         node.replace_all_uses_with(node.args[0])
         made.graph.erase_node(node)
     eliminate_dead_code(made.graph)
-    _forget_unused(made)
+    _delete_unused(made)
     made.recompile()
     if isinstance(made, TracedNetwork):
         _update_trace(made, gone)
@@ -82,7 +82,7 @@ def fold_switches(net: fx.GraphModule) -> fx.GraphModule:
 
 
 def _factor(net: fx.GraphModule, node: fx.Node) -> float | None:
-    """The value of a plain scalar switch, if a node is one."""
+    """Return the value of a node that is a plain scalar switch, else `None`."""
     if node.op != "call_function" or operator_name(node) != "mul" or len(node.args) != 2:
         return None
     factor = node.args[1]
@@ -95,7 +95,7 @@ def _factor(net: fx.GraphModule, node: fx.Node) -> float | None:
 
 
 def _fold(net: fx.GraphModule, node: fx.Node, value: float, uses: Mapping[int, int]) -> bool:
-    """Multiply the weights before a switch by its value, where that is the same."""
+    """Multiply the weights before a switch by its value if equivalent; return whether it was done."""
     if value == 1:
         return True
     place = node.args[0]
@@ -104,11 +104,11 @@ def _fold(net: fx.GraphModule, node: fx.Node, value: float, uses: Mapping[int, i
             module = net.get_submodule(str(place.target))
             if isinstance(module, _WEIGHTED):
                 return _scale(module, value, uses)
-            passes = isinstance(module, nn.Dropout) or (isinstance(module, _POSITIVE_MODULES) and value > 0)
+            passes = isinstance(module, nn.Dropout) or (isinstance(module, _RECTIFIERS) and value > 0)
         else:
             is_call = place.op == "call_function"
             name = operator_name(place) if is_call else ""
-            passes = name in _ANY or (name in _POSITIVE and value > 0)
+            passes = name in _COMMUTE_WITH_ANY or (name in _COMMUTE_WITH_POSITIVE and value > 0)
         if not passes:
             return False
         place = place.args[0]
@@ -124,7 +124,7 @@ def _scale(module: nn.Module, value: float, uses: Mapping[int, int]) -> bool:
 
 
 def _uses(net: fx.GraphModule) -> dict[int, int]:
-    """How often each tensor is read, by its identity."""
+    """Return how often each tensor is read, by identity."""
     tensors = dict(net.named_parameters(remove_duplicate=False))
     uses: dict[int, int] = {}
     for node in net.graph.nodes:
@@ -137,8 +137,8 @@ def _uses(net: fx.GraphModule) -> dict[int, int]:
     return uses
 
 
-def _forget_unused(net: fx.GraphModule) -> None:
-    """Delete switches that nothing reads any more, and their module once it is empty."""
+def _delete_unused(net: fx.GraphModule) -> None:
+    """Delete switches that nothing reads any more, and their module if it is empty."""
     read = {str(node.target) for node in net.graph.find_nodes(op="get_attr")}
     for name in [n for n, _ in net.named_parameters(remove_duplicate=False) if is_switch_parameter(n)]:
         scope, _, key = name.partition(".")
@@ -149,7 +149,7 @@ def _forget_unused(net: fx.GraphModule) -> None:
 
 
 def _update_trace(net: TracedNetwork, gone: Mapping[str, str]) -> None:
-    """Take folded switches out of the trace graph."""
+    """Remove folded switches from the trace graph."""
     trace = net.trace_graph
     left = {name for name, _ in net.named_parameters()}
     net.trace_graph = replace(

@@ -1,7 +1,7 @@
-"""Put switches into a traced network: one multiplication behind each operation, on the lifted graph itself.
+"""Insertion of switches into a traced network: one multiplication after each operation of the graph.
 
-The documents write them into their supernets by hand (DARTS' alpha, the A of SparseNAS, the ScaleLayer of
-GSparsity). Here any network gets them, because its graph is known.
+The papers write switches into their supernets by hand (alpha of DARTS, A of SparseNAS, ScaleLayer of
+GSparsity). Here any traced network gets them.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ __all__ = ["Switched", "add_switches"]
 
 aten = torch.ops.aten
 NOISE = 1e-3
-"""Spread of the logits of a softmax at the start, where a generator is given (DARTS)."""
+"""Standard deviation of the initial logits of a softmax if a generator is given (DARTS)."""
 
 
 class Switched(NamedTuple):
-    """A network with switches, and its search space; `space.switches` tells where they are."""
+    """A network with switches, and its search space; `space.switches` lists them."""
 
     network: TracedNetwork
     space: SearchSpace
@@ -47,32 +47,33 @@ def add_switches(
     initial: float | None = None,
     generator: torch.Generator | None = None,
 ) -> Switched:
-    """Multiply the value of operations by a parameter each; identity and pooling edges become structures.
+    """Multiply the value of each operation by a parameter; identity and pooling edges become structures.
 
-    The result shares all modules and parameters with `net`, which is left as it was. With plain switches at 1
-    it computes the same numbers, bit by bit. Costs O(V + E); nothing is traced again.
+    The result shares all modules and parameters with `net`, which is not modified. With plain switches at 1
+    its outputs are bitwise equal. Costs O(V + E) without a new trace.
 
     Args:
-        net: A traced network.
+        net: Traced network.
         space: Its search space.
-        kind: `plain`: the factor is the parameter, a sum of operations stays a sum. `softmax`: the factors of
-            the candidates of one edge, or node, are the softmax of one parameter (DARTS).
-        over: What one softmax weighs: the candidates of an `edge`, or all that comes into a `node`.
+        kind: `plain`: the factor is the parameter. `softmax`: the factors of the candidates of one edge, or
+            node, are the softmax of one parameter (DARTS).
+        over: Candidates of one softmax: those of an `edge`, or all that enter a `node`.
         where: `all`; `structures`, operations with variables; `switchable`, those without (GSparsity); or
-            names of operations, vertices or modules, behind which they then stand wherever that is.
-        joints: Operators of the joints that count; `("add",)` leaves the concatenation of a cell's nodes.
-        cells: Classes, or patterns of paths, of cells: operations at the same place in cells of one type
-            get the same parameter (DARTS, SparseNAS).
-        per_channel: One number for each channel, instead of one for all.
-        initial: Value of the parameters; 1 for `plain`, 0 for `softmax` when left out.
-        generator: Draws the logits of a softmax, normally distributed around `initial`; all equal when left
-            out.
+            names of operations, vertices or modules to insert switches after.
+        joints: Operators of the joints whose operands get switches; `("add",)` excludes the concatenation of
+            a cell's nodes.
+        cells: Classes, or path patterns, of cells: operations at the same position in cells of one type
+            share their parameter (DARTS, SparseNAS).
+        per_channel: Use one number per channel instead of one for all.
+        initial: Initial value of the parameters; by default 1 for `plain`, 0 for `softmax`.
+        generator: Generator for the logits of a softmax, normally distributed around `initial`; by default
+            they are equal.
 
     Raises:
-        InvalidSettingError: A setting is none of those that there are, or two do not fit each other.
-        UnknownVertexError: A name names nothing in the network.
+        InvalidSettingError: A setting is invalid, or two settings exclude each other.
+        UnknownVertexError: A name does not exist in the network.
         GraphError: No operation is left, or a value has no channel axis.
-        ConstructionError: `space` is of another network.
+        ConstructionError: `space` belongs to another network.
 
     Examples:
         >>> import nasviz
@@ -93,7 +94,7 @@ def add_switches(
     require_traced(net)
     require_space(space)
     if generator is not None and kind != "softmax":
-        raise InvalidSettingError("generator: only the logits of kind='softmax' are drawn")
+        raise InvalidSettingError(f"generator is only used with kind='softmax', not {kind!r}; leave it out")
     plan = plan_switches(
         space, kind=kind, over=over, where=where, joints=joints, cells=cells, per_channel=per_channel
     )
@@ -103,12 +104,12 @@ def add_switches(
     if generator is not None:
         for tensor in parameters.values():
             tensor += NOISE * torch.randn(tensor.shape, generator=generator).to(like)
-    return Switched(carry_out(net, plan, parameters), plan.space)
+    return Switched(apply_insertions(net, plan, parameters), plan.space)
 
 
-def carry_out(net: TracedNetwork, plan: SwitchPlan, parameters: Mapping[str, Tensor]) -> TracedNetwork:
-    """A network that shares everything with `net`, with the multiplications of `plan` in its graph."""
-    graph = copied(net.graph)
+def apply_insertions(net: TracedNetwork, plan: SwitchPlan, parameters: Mapping[str, Tensor]) -> TracedNetwork:
+    """Return a network that shares everything with `net`, with the multiplications of `plan` in its graph."""
+    graph = copy_graph(net.graph)
     nodes = {node.name: node for node in graph.nodes}
     order = {node: place for place, node in enumerate(graph.nodes)}
     factors: dict[tuple[str, str], fx.Node] = {}
@@ -118,7 +119,7 @@ def carry_out(net: TracedNetwork, plan: SwitchPlan, parameters: Mapping[str, Ten
             readers = [nodes[r] if r in nodes else _leaving(graph, source) for r in insertion.readers]
         except KeyError as error:
             raise ConstructionError(
-                f"{error} of the search space is no node of the network; give the network that the search"
+                f"{error} of the search space is missing in the network; pass the network that the search"
                 " space was made from"
             ) from None
         first = min(readers, key=order.__getitem__)
@@ -134,11 +135,11 @@ def carry_out(net: TracedNetwork, plan: SwitchPlan, parameters: Mapping[str, Ten
         order[made] = order[first]
         for reader in readers:
             reader.replace_input_with(source, made)
-    return assembled(net, graph, plan.space, parameters)
+    return build_network(net, graph, plan.space, parameters)
 
 
-def copied(graph: fx.Graph) -> fx.Graph:
-    """A copy whose nodes have the same names."""
+def copy_graph(graph: fx.Graph) -> fx.Graph:
+    """Return a copy whose nodes have the same names."""
     made = fx.Graph()
     values: dict[fx.Node, fx.Node] = {}
     made.output(made.graph_copy(graph, values))
@@ -148,17 +149,17 @@ def copied(graph: fx.Graph) -> fx.Graph:
     return made
 
 
-def assembled(
+def build_network(
     net: TracedNetwork,
     graph: fx.Graph,
     space: SearchSpace,
     parameters: Mapping[str, Tensor],
     dropped: Collection[str] = (),
 ) -> TracedNetwork:
-    """The network that runs `graph` on what `net` holds, with new parameters and without `dropped` ones."""
+    """Return the network that runs `graph` on `net`, with new and without `dropped` parameters."""
     made = TracedNetwork.of(net, graph, type(net).__name__)
     for scope in {name.partition(".")[0] for name in (*parameters, *dropped)}:
-        switches = nn.Module()  # that of `net` stays as it is
+        switches = nn.Module()  # the module of `net` is not modified
         for key, parameter in getattr(net, scope, switches)._parameters.items():
             if f"{scope}.{key}" not in dropped:
                 switches.register_parameter(key, parameter)
@@ -173,12 +174,12 @@ def assembled(
 
 
 def _leaving(graph: fx.Graph, source: fx.Node) -> fx.Node:
-    """The node at which a value leaves the network."""
+    """Return the node through which a value leaves the network."""
     return next(reader for reader in reversed(source.users) if reader.op in ("output", "call_module"))
 
 
 def _factor(graph: fx.Graph, vertex: Vertex, made: dict[tuple[str, str], fx.Node]) -> fx.Node:
-    """What a switch multiplies by, made where it is first read."""
+    """Return the factor of a switch, created before its first use."""
     (name,) = vertex.parameters
     if (name, "value") not in made:
         node = graph.create_node("get_attr", name, name=name.replace(".", "_"))

@@ -1,7 +1,7 @@
-"""Let go of the relations between switches: each gets a parameter of its own, worth what it was worth.
+"""Independent switches: each shared or normalized switch gets its own parameter with its current value.
 
-During a search switches share parameters: softmaxes, and cells of one type. What is derived from it goes and
-stays operation by operation, so the factors become numbers of their own before a sub-network is constructed.
+During a search, switches share parameters through softmaxes and cells of one type. Derivation removes single
+operations, so the factors become independent numbers before a sub-network is constructed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, fx
 
 from nasviz.graph import SearchSpace, Vertex
 from nasviz.graph.space import require_space
-from nasviz.switches.inserting import Switched, assembled, copied
+from nasviz.switches.inserting import Switched, build_network, copy_graph
 from nasviz.switches.values import switch_values
 from nasviz.trace import TracedNetwork
 from nasviz.trace.calls import eliminate_dead_code
@@ -24,18 +24,18 @@ __all__ = ["settle_switches"]
 
 @torch.no_grad()
 def settle_switches(net: TracedNetwork, space: SearchSpace) -> Switched:
-    """The same network with plain switches of their own, at the values that they have now.
+    """Return the network with an independent plain switch for each operation, at its current value.
 
-    Every structure can then go by itself, and a zero switch is read as one that went. The weights are shared
-    with `net`; the switches are not.
+    Every structure can then be removed by itself, and a zero switch marks a removed one. The weights are
+    shared with `net`; the switches are not.
 
     Raises:
-        ConstructionError: `space` is of another network.
+        ConstructionError: `space` belongs to another network.
     """
     require_traced(net)
     require_space(space)
     values = switch_values(net, space.switches)
-    graph = copied(net.graph)
+    graph = copy_graph(net.graph)
     nodes = {node.name: node for node in graph.nodes}
     parameters: dict[str, Tensor] = {}
     vertices: dict[str, Vertex] = {}
@@ -59,11 +59,11 @@ def settle_switches(net: TracedNetwork, space: SearchSpace) -> Switched:
         parameter_shapes=shapes | {name: tuple(value.shape) for name, value in parameters.items()},
     )
     settled = space.on(trace)
-    return Switched(assembled(net, graph, settled, parameters, dropped=old), settled)
+    return Switched(build_network(net, graph, settled, parameters, dropped=old), settled)
 
 
 def _read(graph: fx.Graph, node: fx.Node, name: str) -> None:
-    """Let a multiplication read the parameter `name` instead of its factor."""
+    """Make a multiplication read the parameter `name` instead of its factor."""
     with graph.inserting_before(node):
         factor = graph.create_node("get_attr", name, name=name.replace(".", "_"))
     node.args = (node.args[0], factor)

@@ -1,4 +1,4 @@
-"""What switches are worth, as numbers, and the two kinds of parameters of a switched network."""
+"""Values of switches, and the parameters that hold them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["set_switches_", "split_parameters", "switch_values"]
 
 @torch.no_grad()
 def switch_values(net: nn.Module, switches: Sequence[Switch]) -> Tensor:
-    """The factor of each switch, shape `(num_switches,)`; of one per channel, the mean absolute value.
+    """Return the factor of each switch, shape `(num_switches,)`; per channel, the mean absolute value.
 
     Args:
-        net: The switched network.
-        switches: As `space.switches` has them.
+        net: Switched network.
+        switches: Switches in the order of `space.switches`.
 
     Raises:
         ConstructionError: `net` lacks one of them.
@@ -28,7 +28,7 @@ def switch_values(net: nn.Module, switches: Sequence[Switch]) -> Tensor:
     parameters = dict(net.named_parameters(remove_duplicate=False))
     for name in dict.fromkeys(switch.parameter for switch in switches):
         if name not in parameters:
-            raise ConstructionError(f"the network has no switch {name}; give the one that the space is of")
+            raise ConstructionError(f"the network has no switch {name}; pass that of this search space")
         found[name] = parameters[name].detach()
     softmaxes = {s.parameter for s in switches if s.index is not None}
     weights = {n: t.softmax(0) if n in softmaxes else t for n, t in found.items()}
@@ -45,7 +45,7 @@ def switch_values(net: nn.Module, switches: Sequence[Switch]) -> Tensor:
 
 @torch.no_grad()
 def set_switches_(net: nn.Module, space: SearchSpace, values: Mapping[str, float]) -> None:
-    """Set plain switches, named by their vertices, to these values, in place; tied ones follow.
+    """Set plain switches, given by vertex, to these values, in place; switches that share parameters follow.
 
     Raises:
         ConstructionError: There is no such switch, or its factor is part of a softmax.
@@ -60,7 +60,7 @@ def set_switches_(net: nn.Module, space: SearchSpace, values: Mapping[str, float
 
 
 def split_parameters(net: nn.Module) -> tuple[dict[str, nn.Parameter], dict[str, nn.Parameter]]:
-    """The weights of a network, and its architecture variables, by name."""
+    """Return the weights and the architecture variables of a network, by name."""
     weights: dict[str, nn.Parameter] = {}
     architecture: dict[str, nn.Parameter] = {}
     for name, parameter in net.named_parameters():

@@ -247,7 +247,7 @@ def _nested_problem(
         odd = [key for key in value if key not in description and value[key] is not None]
         lost = [key for key in description if key not in value]
         if odd or lost:
-            said = [f"no {key!r}" for key in lost] + [f"{key!r} besides" for key in odd]
+            said = [f"no {key!r}" for key in lost] + [f"unexpected {key!r}" for key in odd]
             return f"{place}, a dict of {', '.join(map(str, description))}, and got {', '.join(said)}"
         parts = [(f"{place}[{key!r}]", value[key], part) for key, part in description.items()]
     else:

@@ -17,7 +17,7 @@ from nasviz.errors import ExportError, NasvizError
 from nasviz.runs import Run
 from nasviz.runs.damage import as_damage
 from nasviz.runs.files import SEARCHED, is_file
-from nasviz.subnet.reading_back import fed, largest_difference, tensors, tolerance
+from nasviz.subnet.reading_back import export_arguments, largest_difference, tensors, tolerance
 from nasviz.trace.state import preserve_state
 from nasviz.train.checkpoint import stored_network
 from nasviz.train.session import open_session
@@ -73,7 +73,7 @@ def compare_with_full(run: Run, small: fx.GraphModule) -> AgainstFull:
     with preserve_state(full), preserve_state(small), torch.no_grad():
         full.eval()
         small.eval()
-        given, _ = fed(small, None)
+        given, _ = export_arguments(small, None)
         difference = largest_difference(tensors(full(*given)), tensors(small(*given)), "the sub-network")
     if not difference <= tolerance(given):
         raise ExportError(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nasviz.errors import DataError
-from nasviz.subnet.feed import known_inputs
+from nasviz.subnet.network_inputs import recorded_inputs
 
 __all__ = ["answer", "first_step", "is_text", "perplexity"]
 
@@ -73,6 +73,6 @@ def first_step(network: nn.Module, batch: Tensor) -> tuple[Tensor, ...]:
 
 def _hidden(network: nn.Module) -> int | None:
     """Width of the state that a network reads beside its symbols; None where it is no step in time."""
-    inputs = known_inputs(network)
+    inputs = recorded_inputs(network)
     is_step = inputs is not None and len(inputs) == 2 and len(inputs[1].shape) == 2
     return inputs[1].shape[1] if inputs is not None and is_step else None

@@ -132,7 +132,7 @@ def test_sounds_and_tokens_are_trained_down(
     [
         ("Sound", "1,1,24", "does not run on inputs of shape (2, 1, 1, 24)"),
         ("Sound", "int64:N,1,24", "does not run on inputs of shape (2, 1, 24)"),
-        ("Pair", "z=N,6", "takes (x, scale=None, y=None), and z were given"),
+        ("Pair", "z=N,6", "takes (x, scale=None, y=None), but z were given"),
         ("Pair", "y.a=N,6", "missing a required argument: 'x'"),
     ],
 )

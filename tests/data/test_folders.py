@@ -48,11 +48,11 @@ def test_other_layouts_are_told_what_is_expected(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=f"folders train and val.*{words}"):
             load("image_folder", image_shape=(3, 8, 8), folder=folder)
 
-    refused(None, "no folder is named")
+    refused(None, "no folder is given")
     refused(tmp_path / "nowhere", "no such folder")
     refused(tmp_path, "find any class folder")
     write_images(tmp_path, parts=("train",))
-    refused(tmp_path, "nothing to judge by")
+    refused(tmp_path, "no validation folder")
     write_images(tmp_path, parts=("val",))
     (tmp_path / "val" / "dog").rename(tmp_path / "val" / "fox")
     refused(tmp_path, "differ in the class 'dog'")
@@ -79,6 +79,6 @@ def test_postscript_under_the_name_of_an_image_is_not_run(
     page = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
     (tmp_path / "train" / "cat" / "0.png").write_bytes(page)
     train = load("image_folder", image_shape=(3, 8, 8), folder=tmp_path).train
-    with pytest.raises(DataError, match="its format is not known"):
+    with pytest.raises(DataError, match="its format is unknown"):
         train.batch(torch.tensor([0]))
     assert not canary.exists()

@@ -71,7 +71,7 @@ def test_a_data_set_of_torch_is_taken_as_it_is(trust: tuple[str]) -> None:
     examples, labels = opened.split((1, 4, 4)).train.batch(torch.tensor([4, 2]))
     assert examples.shape == (2, 1, 4, 4)
     assert labels.tolist() == [1, 2]
-    with pytest.raises(DataError, match=r"gives examples \(1, 4, 4\), and the network reads \(3, 4, 4\)"):
+    with pytest.raises(DataError, match=r"has examples \(1, 4, 4\), but the network expects \(3, 4, 4\)"):
         opened.split((3, 4, 4))
 
 

@@ -50,7 +50,7 @@ def test_penn_treebank_is_read_by_words_with_an_end_after_each_line(tmp_path: Pa
     [
         ("a b\n" * 40, "a c\n" * 40, "1 words of ptb.valid.txt are not in ptb.train.txt, such as 'c'"),
         ("a b\n" * 40, "a\n", "less than a window"),
-        (" ".join(f"w{i}" for i in range(10_001)), "w1\n" * 40, r"10,002 kinds of words"),
+        (" ".join(f"w{i}" for i in range(10_001)), "w1\n" * 40, r"10,002 distinct words"),
     ],
 )
 def test_a_folder_that_does_not_fit_is_refused_in_words(
@@ -61,7 +61,7 @@ def test_a_folder_that_does_not_fit_is_refused_in_words(
 
 
 def test_a_missing_folder_or_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="name it as data_folder"):
+    with pytest.raises(DataError, match="set data_folder"):
         data.load("penn_treebank", image_shape=())
     with pytest.raises(DataError, match=r"ptb\.train\.txt cannot be read"):
         data.load("penn_treebank", image_shape=(), folder=tmp_path)

@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 import nasviz
 from nasviz.errors import InvalidSparsityError
 from nasviz.graph import SearchSpace
-from nasviz.subnet.construct import carry_out
+from nasviz.subnet.construct import apply_plan
 from tests.laws.cases import enliven_
 from tests.laws.slim_networks import NETWORKS
 
@@ -125,7 +125,7 @@ def check(made: Case, share: str, seed: int) -> None:
     nasviz.project_to_zero_(model, made.space, (), channels=chosen)
 
     plan = made.space.plan((), (), chosen)
-    small = carry_out(copy.deepcopy(zeroed), made.space.trace, plan)
+    small = apply_plan(copy.deepcopy(zeroed), made.space.trace, plan)
 
     assert not plan.fills, "every reader of a channel group has a rule"
     assert error(zeroed, small, double(made.x)) <= 1e-10
@@ -177,7 +177,7 @@ def test_a_wrong_index_map_breaks_the_law(name: str) -> None:
         else:
             moved.append(piece)
     assert moved != list(plan.slices)
-    small = carry_out(copy.deepcopy(zeroed), made.space.trace, replace(plan, slices=tuple(moved)))
+    small = apply_plan(copy.deepcopy(zeroed), made.space.trace, replace(plan, slices=tuple(moved)))
     assert error(zeroed, small, double(made.x)) > 1e-3
 
 
@@ -188,7 +188,7 @@ def test_a_row_that_is_not_zeroed_breaks_the_law(name: str) -> None:
     chosen = made.groups("half", 0)
     zeroed = copy.deepcopy(made.net).double()
     nasviz.project_to_zero_(zeroed, made.space, (), channels=chosen)
-    small = carry_out(copy.deepcopy(zeroed), made.space.trace, made.space.plan((), (), chosen))
+    small = apply_plan(copy.deepcopy(zeroed), made.space.trace, made.space.plan((), (), chosen))
     norms = {v.parameters[1] for v in made.space.trace if v.operator == "batch_norm"}
     rows = [s for s in made.space.channels.slices(chosen) if s.tensor in norms]
     for row in rows:

@@ -167,7 +167,7 @@ def test_inputs_that_user_code_brings_may_go_by_the_names_of_arguments(trusted: 
     model, inputs = build(NetworkSource("people_own_networks.small:named", trust=(str(trusted),)))
     assert [tuple(value.shape) for value in inputs] == [(3, 4), (3, 5)], "in the order of the network"
     assert model(*inputs).shape == (3, 9)
-    with pytest.raises(InvalidSettingError, match=r"takes mask by name only.*take the \*"):
+    with pytest.raises(InvalidSettingError, match=r"takes mask by keyword only.*remove the \*"):
         build(NetworkSource("people_own_networks.small:by_name_only", trust=(str(trusted),)))
 
 
@@ -177,7 +177,7 @@ def test_inputs_that_user_code_brings_may_go_by_the_names_of_arguments(trusted: 
         ("people_own_networks.small:absent", "has no 'absent'"),
         ("people_own_networks.small:broken", "raised OSError: no disk"),
         ("people_own_networks.small:text", "returned str"),
-        ("people_own_networks.small:Wide", "needs width, depth, which nobody gives; write a function"),
+        ("people_own_networks.small:Wide", "needs width, depth, which is not given; write a function"),
         ("people_own_networks.small:number", "is int"),
         ("people_own_networks.small:Small", "no input is given; give 3,32,32"),
         ("people_own_networks.damaged:f", "raised SyntaxError"),

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from nasviz.errors import InvalidSettingError, UnknownNameError
-from nasviz.models.cells import DerivedCell, Genotype, MixedOperation, Place, SearchCell, edges_of
+from nasviz.models.cells import CellConfig, DerivedCell, Genotype, MixedOperation, SearchCell, edges_of
 from nasviz.models.operations import OPERATIONS, FactorizedReduce, Noise, Norms
 from nasviz.models.spaces import SPACES, cell_space
 
@@ -49,7 +49,7 @@ def test_an_edge_is_the_plain_sum_of_its_operations_and_weights_weigh_it() -> No
 def test_a_cell_concatenates_its_nodes_and_can_differ_from_edge_to_edge() -> None:
     torch.manual_seed(0)
     ops = [["skip_connect"]] * 4 + [["none"]]
-    cell = SearchCell(Place(3, 5, 4), ops, num_nodes=2)
+    cell = SearchCell(CellConfig(3, 5, 4), ops, num_nodes=2)
     before, last = torch.randn(2, 3, 6, 6), torch.randn(2, 5, 6, 6)
     first, second = cell.entry(before, last)
     torch.testing.assert_close(cell(before, last), torch.cat([first + second] * 2, dim=1))
@@ -60,7 +60,7 @@ def test_a_cell_concatenates_its_nodes_and_can_differ_from_edge_to_edge() -> Non
 
 def test_a_reduction_behind_a_reduction_brings_all_to_one_size() -> None:
     cell = SearchCell(
-        Place(3, 6, 4, is_reduction=True, follows_reduction=True), ["max_pool_3x3", "skip_connect"]
+        CellConfig(3, 6, 4, is_reduction=True, follows_reduction=True), ["max_pool_3x3", "skip_connect"]
     )
     assert cell(torch.randn(2, 3, 14, 14), torch.randn(2, 6, 7, 7)).shape == (2, 16, 4, 4)
     assert len(cell.edges) == len(edges_of(4)) == 14
@@ -70,7 +70,7 @@ def test_a_derived_cell_leaves_out_nodes_that_read_nothing() -> None:
     genotype = Genotype(
         normal=((("skip_connect", 0),), (), (("sep_conv_3x3", 1), ("skip_connect", 2))), reduce=()
     )
-    cell = DerivedCell(Place(3, 5, 4), genotype)
+    cell = DerivedCell(CellConfig(3, 5, 4), genotype)
     assert cell.out_channels == 8
     assert cell(torch.randn(2, 3, 6, 6), torch.randn(2, 5, 6, 6)).shape == (2, 8, 6, 6)
     assert sum(isinstance(m, nn.Identity) for m in cell.operations) == 2
@@ -78,11 +78,11 @@ def test_a_derived_cell_leaves_out_nodes_that_read_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("operations", "word"),
-    [(["conv"], "no operation is called 'conv'"), ([["none"]] * 3, "3 edges"), ([[]] * 14, "0 of them")],
+    [(["conv"], "unknown operation 'conv'"), ([["none"]] * 3, "3 edges"), ([[]] * 14, "0 of them")],
 )
 def test_operations_that_do_not_fit_a_cell_are_refused(operations: list, word: str) -> None:
     with pytest.raises(InvalidSettingError, match=word):
-        SearchCell(Place(4, 4, 4), operations)
+        SearchCell(CellConfig(4, 4, 4), operations)
 
 
 def test_the_spaces_of_the_documents_have_fourteen_edges_for_each_type_of_cell() -> None:

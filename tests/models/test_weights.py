@@ -102,7 +102,7 @@ FILES = {
     "absent.pt": (None, "no file of weights"),
     "empty.pt": (b"", "cannot be read as tensors only"),
     "text.pt": (b"not a file of weights", "cannot be read as tensors only"),
-    "bomb.pt": (archive(zipfile.ZIP_DEFLATED), "refused unopened"),
+    "bomb.pt": (archive(zipfile.ZIP_DEFLATED), "rejected unopened"),
     "strange.pt": (archive(zipfile.ZIP_STORED), "cannot be read as tensors only"),
     "cut.pt": (archive(zipfile.ZIP_STORED)[:-30], "cannot be read as tensors only"),
     "program.pt2": (b"PK", "weights are read from .safetensors"),

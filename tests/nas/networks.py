@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import nasviz
-from nasviz.models.cells import Place, SearchCell
+from nasviz.models.cells import CellConfig, SearchCell
 from nasviz.models.nas_bench_201 import NasBench201
 
 
@@ -51,7 +51,7 @@ class TwoCells(nn.Module):
         names = ("max_pool_3x3", "skip_connect", "sep_conv_3x3")
         self.stem = nn.Conv2d(1, 4, 3, padding=1)
         self.cells = nn.ModuleList(
-            [SearchCell(Place(4, 4, 4), names, 2), SearchCell(Place(4, 8, 4), names, 2)]
+            [SearchCell(CellConfig(4, 4, 4), names, 2), SearchCell(CellConfig(4, 8, 4), names, 2)]
         )
         self.head = nn.Linear(8, 10)
 

@@ -6,7 +6,7 @@ import torch
 import nasviz
 from nasviz.graph.cells.cell_graphs import CellGraph, cell_graphs, cells_by_type
 from nasviz.models import NasBench201
-from nasviz.models.cells import Place, SearchCell, edges_of
+from nasviz.models.cells import CellConfig, SearchCell, edges_of
 from nasviz.models.operations import NAS_BENCH_201_OPERATIONS, Norms
 from nasviz.models.spaces import cell_space
 
@@ -17,7 +17,7 @@ class Cells(torch.nn.Module):
     def __init__(self, space: str) -> None:
         super().__init__()
         edges = cell_space(space)
-        places = [Place(2, 2, 2), Place(2, 8, 2, is_reduction=True)]
+        places = [CellConfig(2, 2, 2), CellConfig(2, 8, 2, is_reduction=True)]
         self.stem = torch.nn.Conv2d(1, 2, 3, padding=1)
         self.cells = torch.nn.ModuleList(
             SearchCell(place, edges.edges(place.is_reduction), norms=Norms(pools="fixed")) for place in places

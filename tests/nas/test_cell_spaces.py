@@ -5,7 +5,7 @@ import torch
 
 import nasviz
 from nasviz.models import NasBench201
-from nasviz.models.cells import Place, SearchCell
+from nasviz.models.cells import CellConfig, SearchCell
 from nasviz.models.operations import Norms
 from nasviz.models.spaces import cell_space
 from nasviz.nas import Architecture, construct_derived, derived_network, with_architecture
@@ -37,7 +37,7 @@ class OneCell(torch.nn.Module):
         edges = cell_space("s4", none=True)
         self.stem = torch.nn.Conv2d(1, 2, 3, padding=1)
         self.cell = SearchCell(
-            Place(2, 2, 2, is_reduction), edges.edges(is_reduction), norms=Norms(pools="fixed")
+            CellConfig(2, 2, 2, is_reduction), edges.edges(is_reduction), norms=Norms(pools="fixed")
         )
         self.head = torch.nn.Linear(8, 10)
 

@@ -12,7 +12,7 @@ import nasviz
 from nasviz.errors import DataError, InvalidSettingError
 from nasviz.saliency import SALIENCIES, Probe, score
 from nasviz.saliency.codes import kernel_score, num_regions, relu_codes
-from nasviz.saliency.leave_one_out import draw_gaussian_, each_without_one, losses, rank
+from nasviz.saliency.leave_one_out import contributions, draw_gaussian_, leave_one_out_scores, rank
 from nasviz.saliency.te_nas import condition_number
 from nasviz.saliency.zen import zen, zen_score
 from nasviz.subnet import project_to_zero_
@@ -207,14 +207,14 @@ def test_a_structure_that_nothing_can_be_without_scores_highest():
     (alone,) = (s.id for s in space.removable if not space.is_valid([s.id]))
     found = score("te_nas", net, space)
     assert found[alone] == max(found.values())
-    assert losses(5.0, [2.0, None, 4.0]).tolist() == [3.0, 3.0, 1.0]
+    assert contributions(5.0, [2.0, None, 4.0]).tolist() == [3.0, 3.0, 1.0]
 
 
 def test_what_cannot_be_scored_is_refused_in_words(traced):
     plain = nn.Sequential(nn.Linear(2, 2))
     with pytest.raises(InvalidSettingError, match="pass a traced network and its SearchSpace"):
         score("naswot", plain, Space([Structure(1, ("0.weight",))]))
-    with pytest.raises(InvalidSettingError, match=r"pass it traced \(nasviz.trace\)"):
+    with pytest.raises(InvalidSettingError, match=r"pass nasviz\.trace"):
         score("fisher", Branches(), traced[1], batches())
 
     class Smooth(nn.Module):
@@ -240,6 +240,6 @@ def test_each_network_is_drawn_alike(traced):
         seen.append(ours.network.get_submodule("stem.0").weight.clone())
         return (0.0,)
 
-    each_without_one(ours, look, draw_gaussian_)
+    leave_one_out_scores(ours, look, draw_gaussian_)
     assert len(seen) == 3
     assert all(torch.equal(weight, seen[0]) for weight in seen)

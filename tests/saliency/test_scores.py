@@ -111,5 +111,5 @@ def test_a_saliency_is_found_by_name_or_taken_as_a_function():
 
 
 def test_a_function_that_scores_something_else_is_refused(example):
-    with pytest.raises(InvalidSettingError, match="one number for each of 3 structures"):
+    with pytest.raises(InvalidSettingError, match=r"one number per structure, shape \(3,\)"):
         find(lambda reductions: torch.zeros(2)).score(example)

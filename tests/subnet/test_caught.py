@@ -47,5 +47,5 @@ def test_a_broken_promise_of_the_plan_is_caught(monkeypatch: pytest.MonkeyPatch)
     net, space, _ = small()
     plan = space.plan(valid_sets(space)[0])
     monkeypatch.setattr(SearchSpace, "plan", lambda *_: replace(plan, params_after=plan.params_after + 1))
-    with pytest.raises(ConstructionError, match="the plan promises"):
+    with pytest.raises(ConstructionError, match="the plan predicts"):
         nasviz.construct(net, space, valid_sets(space)[0])

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import nasviz
 from nasviz.graph import SearchSpace, search_space
-from nasviz.subnet import parity_inputs
+from nasviz.subnet import parity_cases
 from nasviz.trace import TracedNetwork
 
 
@@ -46,7 +46,7 @@ def ids(space: SearchSpace) -> dict[str, int]:
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything counts as much work."""
-    monkeypatch.setattr(parity_inputs, "MUCH_WORK", 0)
+    monkeypatch.setattr(parity_cases, "LARGE_MACS", 0)
 
 
 def fed_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:

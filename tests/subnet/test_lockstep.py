@@ -12,7 +12,7 @@ from torch.nn import functional
 
 import nasviz
 from nasviz.subnet import cached_execution
-from nasviz.subnet.cached_execution import Memory
+from nasviz.subnet.cached_execution import CallCache
 from nasviz.subnet.cached_execution import run as run_program
 from nasviz.subnet.program import Program
 from nasviz.subnet.zero import shallow_copy
@@ -40,22 +40,22 @@ def calls(net: fx.GraphModule) -> dict[str, int]:
     return counts
 
 
-def run(net: fx.GraphModule, inputs: tuple[Tensor, ...], memory: Memory, *, remember: bool = False) -> Any:
-    return run_program(Program(net), inputs, memory, remember=remember)
+def run(net: fx.GraphModule, inputs: tuple[Tensor, ...], cache: CallCache, *, store: bool = False) -> Any:
+    return run_program(Program(net), inputs, cache, store=store)
 
 
-def remembered(net: fx.GraphModule) -> Memory:
-    memory = Memory()
-    run(net, (X,), memory, remember=True)
-    return memory
+def remembered(net: fx.GraphModule) -> CallCache:
+    cache = CallCache()
+    run(net, (X,), cache, store=True)
+    return cache
 
 
 @torch.no_grad()
 def test_a_copy_computes_nothing_again() -> None:
     net = traced()
-    memory, copied = remembered(net), shallow_copy(net)
+    cache, copied = remembered(net), shallow_copy(net)
     counts = calls(copied)
-    assert torch.equal(run(copied, (X,), memory), net(X))
+    assert torch.equal(run(copied, (X,), cache), net(X))
     assert not any(counts.values())
 
 
@@ -79,12 +79,12 @@ def change_setting(net: fx.GraphModule) -> None:
 @torch.no_grad()
 def test_what_differs_is_computed(change: Callable[[fx.GraphModule], None]) -> None:
     net = traced()
-    memory = remembered(net)
+    cache = remembered(net)
     other = traced()
     change(other)
     counts = calls(other)
 
-    found = run(other, (X,), memory)
+    found = run(other, (X,), cache)
 
     assert counts["a.0"] == counts["a.1"] == counts["stem"] == 0
     assert counts["b.1"] == counts["tail.0"] == 1
@@ -106,7 +106,7 @@ def test_products_with_zeros_are_not_computed() -> None:
     for name in names:
         net.get_parameter(name).zero_()
     wanted, counts = net(X), calls(net)
-    assert torch.equal(run_program(Program(net, silent=names), (X,), Memory()), wanted)
+    assert torch.equal(run_program(Program(net, silent=names), (X,), CallCache()), wanted)
     assert counts["b.0"] == 0
     assert counts["a.0"] == 1
 
@@ -114,18 +114,18 @@ def test_products_with_zeros_are_not_computed() -> None:
 @torch.no_grad()
 def test_without_room_everything_is_computed() -> None:
     net = traced()
-    memory = Memory(room=0)
-    run(net, (X,), memory, remember=True)
-    assert not [call for call in memory.calls.values() if isinstance(call.value, Tensor)]
-    assert torch.equal(run(net, (X,), memory), net(X))
+    cache = CallCache(capacity=0)
+    run(net, (X,), cache, store=True)
+    assert not [call for call in cache.calls.values() if isinstance(call.value, Tensor)]
+    assert torch.equal(run(net, (X,), cache), net(X))
 
 
 @torch.no_grad()
 def test_networks_that_write_in_place_are_run_as_they_are() -> None:
     net = fx.symbolic_trace(nn.Sequential(nn.Conv2d(2, 3, 1), nn.ReLU(inplace=True)))
-    memory = remembered(net)
-    assert not memory.calls
-    assert torch.equal(run(net, (X,), memory), net(X))
+    cache = remembered(net)
+    assert not cache.calls
+    assert torch.equal(run(net, (X,), cache), net(X))
 
 
 @torch.no_grad()
@@ -135,8 +135,8 @@ def test_random_numbers_are_drawn_anew() -> None:
             return x * torch.bernoulli(torch.full_like(x, 0.5))
 
     net = nasviz.trace(Noisy(), X)
-    memory = remembered(net)
-    assert not torch.equal(run(net, (X,), memory), run(net, (X,), memory))
+    cache = remembered(net)
+    assert not torch.equal(run(net, (X,), cache), run(net, (X,), cache))
 
 
 @torch.no_grad()
@@ -146,7 +146,7 @@ def test_what_zeros_read_is_not_computed() -> None:
     for name in names:
         net.get_parameter(name).zero_()
     wanted, counts = net(X), calls(net)
-    program, shared = Program(net, silent=names), Memory()
+    program, shared = Program(net, silent=names), CallCache()
     for _ in range(2):  # the second time sizes are known
         assert torch.equal(run_program(program, (X,), shared), wanted)
     assert counts["b.0"] == counts["b.1"] == counts["tail.0"] == 0
@@ -184,10 +184,10 @@ class Attention(nn.Module):
 def test_attention_that_drops_nothing_is_computed_once(monkeypatch: pytest.MonkeyPatch, p: float) -> None:
     torch.manual_seed(0)
     net = nasviz.trace(Attention(p), X).eval()
-    memory, made = remembered(net), []
-    call = cached_execution._called
-    monkeypatch.setattr(cached_execution, "_called", lambda *v: made.append(v[0].node) or call(*v))
-    assert torch.equal(run(net, (X,), memory), net(X))
+    cache, made = remembered(net), []
+    call = cached_execution._call
+    monkeypatch.setattr(cached_execution, "_call", lambda *v: made.append(v[0].node) or call(*v))
+    assert torch.equal(run(net, (X,), cache), net(X))
     assert not made
 
 
@@ -198,7 +198,7 @@ def test_shapes_of_attention_norms_and_activations_are_known() -> None:
     values = values_in(net)
     program = Program(net, silent=["out.weight", "out.bias", "narrow.weight", "narrow.bias"])
     found = {
-        step.node: cached_execution._shape_only(step, values) for step in program.steps if step.is_shadow
+        step.node: cached_execution._shape_only(step, values) for step in program.steps if step.is_shape_only
     }
     shapes = {node: value.shape for node, value in found.items() if isinstance(value, Tensor)}
     assert len(shapes) > 8

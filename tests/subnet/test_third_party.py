@@ -57,7 +57,7 @@ def test_its_source_imports_the_class_runs_and_says_so(tmp_path: Path) -> None:
 
 def test_it_is_not_built_from_data(tmp_path: Path) -> None:
     folder = nasviz.save(cut(DropPath(0.25)), tmp_path)
-    with pytest.raises(GraphError, match=rf"holds {PATH}, which a file may not name"):
+    with pytest.raises(GraphError, match=rf"holds {PATH}, not loadable as data"):
         nasviz.load(folder)
 
 
@@ -73,7 +73,7 @@ def test_an_operator_that_is_not_torchs_own_is_refused_beside_it(function: objec
     sub = cut(DropPath(0.25))
     node = next(n for n in sub.module.graph.nodes if n.op == "call_function")
     node.target = function
-    with pytest.raises(ExportError, match="no operator of torch's own"):
+    with pytest.raises(ExportError, match="not an operator of torch"):
         nasviz.save(sub, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 

@@ -221,7 +221,7 @@ def test_protected_operations_get_none() -> None:
         ({"over": "cell"}, InvalidSettingError, "choose one of edge, node"),
         ({"kind": "softmax", "per_channel": True}, InvalidSettingError, "whole operations"),
         ({"cells": ["Cell"], "per_channel": True}, InvalidSettingError, "differ in their widths"),
-        ({"generator": torch.Generator()}, InvalidSettingError, "only the logits"),
+        ({"generator": torch.Generator()}, InvalidSettingError, "only used with kind='softmax'"),
         ({"cells": ["Sell"]}, UnknownVertexError, "cannot tie 'Sell'"),
         ({"where": ["nowhere"]}, UnknownVertexError, "cannot switch 'nowhere'"),
         ({"joints": ["mul"]}, GraphError, "no operation for a switch"),

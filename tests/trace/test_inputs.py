@@ -162,7 +162,7 @@ def test_nesting_settings_and_numbers_of_inputs_are_checked() -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"x": {"rows": [torch.randn(2, 3, 6)]}}, r"x\['rows'\]\[0\].*axis 1 has size 3"),
         ({"x": {"rows": [torch.randn(2, 4, 6)] * 2}}, "a sequence of 1, and got one of 2"),
-        ({"x": {"row": [torch.randn(2, 4, 6)]}}, "no 'rows', 'row' besides"),
+        ({"x": {"row": [torch.randn(2, 4, 6)]}}, "no 'rows', unexpected 'row'"),
         ({"x": torch.ones(2, 4, 6)}, "a dict of rows, and got a tensor"),
         ({"mask": torch.ones(3, 6)}, "axis 0 has size 3.*must be equal"),
         ({"mask": torch.ones(2, 6, dtype=torch.bool)}, "mask of floating numbers and got bool"),

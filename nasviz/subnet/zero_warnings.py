@@ -8,10 +8,10 @@ from torch import nn
 from nasviz.graph import ConstructionPlan, Group, SearchSpace, optimizer_of
 from nasviz.subnet.zero import named_tensors
 
-__all__ = ["not_zero_yet", "what_went"]
+__all__ = ["missing_zeros_warning", "nonzero_removal_note"]
 
 
-def not_zero_yet(net: nn.Module, space: SearchSpace, plan: ConstructionPlan) -> str | None:
+def missing_zeros_warning(net: nn.Module, space: SearchSpace, plan: ConstructionPlan) -> str | None:
     """Return a warning if a construction from zeros removes less than intended, else `None`."""
     optimizer = optimizer_of(space)
     selected = tuple(optimizer.selected) if optimizer is not None else ()
@@ -69,7 +69,7 @@ def _masks(net: nn.Module) -> list[str]:
 
 
 @torch.no_grad()
-def what_went(net: nn.Module, group: Group, effect: float) -> str | None:
+def nonzero_removal_note(net: nn.Module, group: Group, effect: float) -> str | None:
     """Return a note on how far from zero the removed parameters are; `None` if they are exactly zero."""
     tensors = named_tensors(net)
     parts = [tensors[name] for name in group.tensors]

@@ -15,17 +15,17 @@ from nasviz.errors import ConstructionError
 from nasviz.graph import Input
 from nasviz.trace.inputs import known_description, zeros_of
 
-__all__ = ["arguments", "example_inputs", "known_inputs", "remember_inputs"]
+__all__ = ["arguments", "example_inputs", "record_inputs", "recorded_inputs"]
 
 _KEY = "nasviz_inputs"
 
 
-def remember_inputs(net: fx.GraphModule, inputs: Sequence[Input]) -> None:
+def record_inputs(net: fx.GraphModule, inputs: Sequence[Input]) -> None:
     """Attach the traced inputs to a network; copies keep them."""
     net.meta[_KEY] = tuple(inputs)
 
 
-def known_inputs(net: nn.Module) -> tuple[Input, ...] | None:
+def recorded_inputs(net: nn.Module) -> tuple[Input, ...] | None:
     """Return the traced inputs of a sub-network, a loaded or a traced network, else `None`."""
     remembered = net.meta.get(_KEY) if isinstance(net, fx.GraphModule) else None
     traced = getattr(net, "trace_graph", None)

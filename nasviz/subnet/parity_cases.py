@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, fx, nn
 
 from nasviz.graph import Input, TraceGraph
-from nasviz.subnet.feed import arguments, example_inputs
+from nasviz.subnet.network_inputs import arguments, example_inputs
 from nasviz.subnet.zero import named_tensors
 
-__all__ = ["MUCH_WORK", "Probe", "probes"]
+__all__ = ["LARGE_MACS", "ParityCase", "parity_cases"]
 
-MUCH_WORK = 2 * 10**9
+LARGE_MACS = 2 * 10**9
 """Multiply-accumulates of one example above which checks are cheaper (some 50 ms on one core)."""
 _FEW = 8
 """Least number of values for batch statistics, as far as the batch size can provide it."""
@@ -25,20 +25,20 @@ _LARGE_SIDE = 64
 """Least height and width of images that may be halved."""
 
 
-class Probe(NamedTuple):
+class ParityCase(NamedTuple):
     """State and inputs of one comparison."""
 
     name: str
-    fed: tuple[Any, ...]
+    inputs: tuple[Any, ...]
     is_training: bool = False
     statistics: Mapping[str, Tensor] = MappingProxyType({})
-    spare: tuple[Any, ...] | None = None
+    full_size: tuple[Any, ...] | None = None
     """Inputs of full size, for networks that do not accept smaller ones."""
 
 
-def probes(
+def parity_cases(
     full: fx.GraphModule, trace: TraceGraph, *, inputs: Any = None, seed: int = 0, thorough: bool = False
-) -> list[Probe]:
+) -> list[ParityCase]:
     """Return the checks with their inputs.
 
     The first uses the traced shapes, or `inputs`. For a network of many MACs the others use images of half
@@ -46,24 +46,29 @@ def probes(
     """
     statistics = _random_statistics(full, seed)
     if inputs is not None:
-        fed = arguments(full, inputs)
-        first, second, third = Probe("evaluation", fed), Probe("", fed), Probe("training", fed, True)
+        inputs = arguments(full, inputs)
+        first, second = ParityCase("evaluation", inputs), ParityCase("", inputs)
+        third = ParityCase("training", inputs, True)
     else:
-        shrink = trace.macs > MUCH_WORK and not thorough
+        shrink = trace.macs > LARGE_MACS and not thorough
         few, many = _batches(full, trace)
-        first = Probe("evaluation", example_inputs(full, trace.inputs, batch=few, seed=seed))
-        second = _drawn(full, trace, few, seed, shrink=shrink)
-        third = _drawn(full, trace, many, seed, shrink=shrink)._replace(name="training", is_training=True)
+        first = ParityCase("evaluation", example_inputs(full, trace.inputs, batch=few, seed=seed))
+        second = _random_case(full, trace, few, seed, shrink=shrink)
+        third = _random_case(full, trace, many, seed, shrink=shrink)._replace(
+            name="training", is_training=True
+        )
     second = second._replace(name="evaluation with random statistics", statistics=statistics)
     return [first, second, third] if statistics else [first, third]
 
 
-def _drawn(full: fx.GraphModule, trace: TraceGraph, batch: int, seed: int, *, shrink: bool) -> Probe:
+def _random_case(
+    full: fx.GraphModule, trace: TraceGraph, batch: int, seed: int, *, shrink: bool
+) -> ParityCase:
     whole = example_inputs(full, trace.inputs, batch=batch, seed=seed)
     smaller = [_halved(item) for item in trace.inputs]
     if not shrink or smaller == list(trace.inputs):
-        return Probe("", whole)
-    return Probe("", example_inputs(full, smaller, batch=batch, seed=seed), spare=whole)
+        return ParityCase("", whole)
+    return ParityCase("", example_inputs(full, smaller, batch=batch, seed=seed), full_size=whole)
 
 
 def _halved(item: Input) -> Input:
@@ -91,7 +96,7 @@ def _may_squeeze_batch(node: fx.Node, trace: TraceGraph) -> bool:
 
 
 def _random_statistics(net: nn.Module, seed: int) -> dict[str, Tensor]:
-    """Return running statistics by name: means shifted by half a deviation, variances times 0.5 to 1.5."""
+    """Return running statistics by name: means shifted by half a deviation, variances scaled."""
     generator = torch.Generator().manual_seed(seed)
     drawn: dict[str, Tensor] = {}
     tensors = named_tensors(net)
