@@ -111,7 +111,7 @@ def _attribute(module: ModuleType, attribute: str, name: str, folder: Path) -> A
         # Only its own dictionary: no `__getattr__`, no base class, no path through another module.
         is_held = isinstance(holder, ModuleType | type) and part in vars(holder)
         if not is_held or part.startswith("__"):
-            raise InvalidSettingError(f"{name}: {module.__file__} does not define {attribute!r}")
+            raise InvalidSettingError(f"{name}: {module.__file__} has no {attribute!r} defined in it")
         if (foreign := _describe_foreign(vars(holder)[part], folder)) is not None:
             raise InvalidSettingError(
                 f"{name}: {part!r} is {foreign}, not defined in the trusted folder {folder}; write a function"

@@ -49,7 +49,7 @@ def test_penn_treebank_is_read_by_words_with_an_end_after_each_line(tmp_path: Pa
     ("train", "valid", "words"),
     [
         ("a b\n" * 40, "a c\n" * 40, "1 words of ptb.valid.txt are not in ptb.train.txt, such as 'c'"),
-        ("a b\n" * 40, "a\n", "less than a window"),
+        ("a b\n" * 40, "a\n", "less than one window"),
         (" ".join(f"w{i}" for i in range(10_001)), "w1\n" * 40, r"10,002 distinct words"),
     ],
 )

@@ -45,10 +45,10 @@ TRACE: dict[str, tuple[Callable[[], Any], str]] = {
     "a class": (lambda: nasviz.trace(nn.Linear, X), "model .*class Linear itself.*make one"),
     "a function": (lambda: nasviz.trace(torch.relu, X), "model must be a torch.nn.Module, not builtin"),
     "wrong order": (lambda: nasviz.trace(X, MODEL), "wrong order"),
-    "no inputs": (lambda: nasviz.trace(MODEL), "example_inputs=None holds no tensor; give"),
-    "no arguments": (lambda: nasviz.trace(MODEL, ()), r"example_inputs=\(\) holds no tensor; give"),
-    "a shape": (lambda: nasviz.trace(MODEL, (2, 3)), "holds no tensor; give"),
-    "lists of numbers": (lambda: nasviz.trace(MODEL, [[1.0, 2.0, 3.0]]), "holds no tensor; give"),
+    "no inputs": (lambda: nasviz.trace(MODEL), "example_inputs=None holds no tensor; pass"),
+    "no arguments": (lambda: nasviz.trace(MODEL, ()), r"example_inputs=\(\) holds no tensor; pass"),
+    "a shape": (lambda: nasviz.trace(MODEL, (2, 3)), "holds no tensor; pass"),
+    "lists of numbers": (lambda: nasviz.trace(MODEL, [[1.0, 2.0, 3.0]]), "holds no tensor; pass"),
     "an array": (
         lambda: nasviz.trace(MODEL, np.zeros((2, 3), dtype=np.float32)),
         r"NumPy ndarray of shape \(2, 3\).*torch.from_numpy",
@@ -59,7 +59,7 @@ TRACE: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "its module": (
         lambda: nasviz.trace(torch.export.export(MODEL, (X,)).module(), X),
-        "cannot change between training and evaluation mode.*trace the module",
+        "cannot switch between training and evaluation mode.*trace the module",
     ),
     "TorchScript": (lambda: nasviz.trace(scripted(), X), "ReLU is a TorchScript module.*trace the Python"),
     "a part of TorchScript": (

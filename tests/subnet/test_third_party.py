@@ -87,7 +87,7 @@ class Forgetful(nn.Module):
 
 
 class Wrong(nn.Module):
-    """Its attributes do not tell how it was made."""
+    """Its attributes do not determine how it was made."""
 
     def __init__(self, rate: float = 0.5) -> None:
         super().__init__()
@@ -100,8 +100,8 @@ def test_what_cannot_be_imported_is_refused_with_the_reason() -> None:
 
     for module, words in (
         (Local(), "at the top of a file"),
-        (Forgetful(0.5), "does not keep rate"),
-        (Wrong(0.25), "do not tell how it was made"),
+        (Forgetful(0.5), "argument rate"),
+        (Wrong(0.25), "do not determine how it was made"),
         (nn.LSTMCell(2, 2), "holds tensors"),
     ):
         with pytest.raises(ExportError, match=words):

@@ -242,7 +242,7 @@ def test_a_name_that_torch_fx_needs_is_refused() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.graph(x)
 
-    with pytest.raises(TraceError, match="give it another name"):
+    with pytest.raises(TraceError, match="rename it"):
         trace(Clash(), torch.randn(2, 2))
 
 
