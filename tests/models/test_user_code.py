@@ -151,7 +151,9 @@ def test_what_a_module_imports_or_borrows_may_not(
 ) -> None:
     monkeypatch.chdir(folder)  # where code without a file of its own, as `<frozen os>`, would seem to lie
     with (
-        pytest.raises(InvalidSettingError, match=r"not defined in the trusted folder|has no .* defined in it"),
+        pytest.raises(
+            InvalidSettingError, match=r"not defined in the trusted folder|has no .* defined in it"
+        ),
         import_callable(f"ruled:{name}", [str(folder)]),
     ):
         pytest.fail("it was handed over")
