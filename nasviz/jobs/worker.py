@@ -36,7 +36,7 @@ from nasviz.extensions import load_extensions
 from nasviz.graph import SearchSpace, search_space
 from nasviz.guarded_files import read_regular, scratch_folder
 from nasviz.runs import Run
-from nasviz.subnet.feed import example_inputs, known_inputs
+from nasviz.subnet.network_inputs import example_inputs, recorded_inputs
 from nasviz.subnet.source import source_of
 from nasviz.subnet.third_party import imports_of
 from nasviz.switches import settle_switches
@@ -73,7 +73,7 @@ def analyze(request: tasks.Analyze, report: Report) -> tasks.Analysis:
     return tasks.Analysis(
         space=space,
         parity=network.parity.max_relative_error,
-        rung=network.parity.rung,
+        rung=network.parity.strategy,
         warnings=tuple(network.parity.warnings),
         changed_training=tuple(network.parity.changed_training),
         free_axes={name: tuple(axes) for name, axes in network.parity.free_axes.items()},
@@ -324,7 +324,7 @@ def _full_network(
 
 def _random_inputs(network: fx.GraphModule, inputs: tasks.Shapes, batch: int) -> tuple[Any, ...]:
     """Return random inputs as the network knows them, or of these shapes; the first axis is the batch."""
-    if known := known_inputs(network):  # with their types: a text is read as whole numbers
+    if known := recorded_inputs(network):  # with their types: a text is read as whole numbers
         return example_inputs(network, known, batch=batch)
     generator = torch.Generator().manual_seed(0)
     return tuple(torch.randn(batch, *shape[1:], generator=generator) for shape in inputs)
