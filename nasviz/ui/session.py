@@ -17,7 +17,7 @@ from nasviz import jobs
 from nasviz.catalog import NetworkSource
 from nasviz.errors import NasvizError, RunNotFoundError, StorageError
 from nasviz.graph import SearchSpace, search_space
-from nasviz.graph.protection import protection
+from nasviz.graph.protection import protection, protection_text
 from nasviz.runs import Run, RunSettings, Store, SweepStore, UserImport
 from nasviz.ui import work
 from nasviz.ui.escaping import inert, sentence
@@ -40,6 +40,7 @@ __all__ = [
     "require_analysis",
     "run",
     "space",
+    "space_settings",
     "store",
     "summary",
     "sweeps",
@@ -179,6 +180,7 @@ def adopt(settings: RunSettings) -> None:
         state.constraints, state.before = Constraints(settings.collapse), ()
     protections = map(protection, settings.protect)
     state.protect = frozenset(item for item in protections if isinstance(item, int))
+    state.choices["frozen"] = settings.frozen
 
 
 def open_run(run: Run) -> None:
@@ -241,10 +243,11 @@ def space() -> SearchSpace:
 def _constrained(state: Session, bare: SearchSpace) -> SearchSpace:
     """Return the space with the current constraints; rebuilt only when they change."""
     protect, found = tuple(sorted(state.protect)), state.guarded
+    frozen = state.choices.get("frozen", bare.frozen)
     if found is None or found.collapse != state.collapse or found.trace is not bare.trace:
         found = search_space(bare.trace, protect, state.collapse) if state.collapse else bare
-    if found.protect != protect:
-        found = replace(found, protect=protect)
+    if (found.protect, found.frozen) != (protect, frozen):
+        found = replace(found, protect=protect, frozen=frozen)
     state.guarded = found
     return found
 
@@ -259,7 +262,13 @@ def protect(segment_id: int) -> None:
 
 def key_of(space: SearchSpace) -> str:
     """Return the cache key of a space of the current network."""
-    return f"{require_analysis().key} {space.protect} {space.collapse}"
+    return f"{require_analysis().key} {space.protect} {space.collapse} {space.frozen}"
+
+
+def space_settings(space: SearchSpace) -> dict[str, Any]:
+    """Return the settings of a run that searches this space."""
+    protect = tuple(map(protection_text, space.protect))
+    return {"protect": protect, "collapse": space.collapse, "frozen": space.frozen}
 
 
 def title(source: Source | None = None) -> str:

@@ -11,7 +11,6 @@ import streamlit as st
 from nasviz import jobs
 from nasviz.catalog import FACTS, PRESETS, SALIENCIES, Preset, step_saliencies
 from nasviz.errors import NasvizError
-from nasviz.graph.protection import protection_text
 from nasviz.runs import (
     Axis,
     BisectionSettings,
@@ -136,10 +135,7 @@ def _grid() -> SweepSettings | None:
         height=90,
     )
     keep("form.seeds", seeds)
-    constraints: dict[str, Any] = {
-        "protect": tuple(map(protection_text, space.protect)),
-        "collapse": space.collapse,
-    }
+    constraints = session.space_settings(space)
     constraints["allow_changed_training"] = changed_training.ask_for_leave()
     if data.problem is not None:
         st.info(f"Before training: {data.problem}.", icon=":material/info:")
@@ -193,10 +189,7 @@ def _bisection() -> SweepSettings | None:
     grid = first.text_input("Coarse grid of mu", "0.01, 0.1, 1, 10", key="form.mu.grid")
     data = ask_data(second, kind_of(source))
     space = session.space()
-    constraints: dict[str, Any] = {
-        "protect": tuple(map(protection_text, space.protect)),
-        "collapse": space.collapse,
-    }
+    constraints = session.space_settings(space)
     constraints["allow_changed_training"] = changed_training.ask_for_leave()
     if data.problem is not None:
         st.info(f"Before training: {data.problem}.", icon=":material/info:")

@@ -18,7 +18,6 @@ from nasviz.draw.labels import count, plain_shape
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import LatencyTable, SearchSpace
 from nasviz.graph.budget import Measure, fit_budget
-from nasviz.graph.protection import protection_text
 from nasviz.settings import METHODS, MethodSettings, RunSettings
 from nasviz.ui import (
     changed_training,
@@ -71,6 +70,8 @@ def _form() -> None:
     source = view_only.network()
     if source is None:
         return
+    if session.require_analysis().space.trace.frozen:
+        controls.ask(RunSettings.fields()["frozen"], "frozen")  # before the space, which depends on it
     space = session.space()
     if not space.removable and not len(space.channels):
         st.warning(
@@ -278,9 +279,8 @@ def _preview(
 
 
 def _start(source: NetworkSource, space: SearchSpace, values: Mapping[str, Any]) -> None:
-    protect = tuple(map(protection_text, space.protect))
     try:
-        settings = RunSettings.of(network=source, protect=protect, collapse=space.collapse, **values)
+        settings = RunSettings.of(network=source, **session.space_settings(space), **values)
         _show_steps(settings, space)
     except InvalidSettingError as error:
         st.error(inert(str(error)), icon=":material/error:")

@@ -69,6 +69,26 @@ def test_user_code_is_analyzed_from_a_trusted_folder(nasviz: Command, tmp_path: 
     assert "--trust DIR" in said.err
 
 
+def test_what_is_frozen_stays_unless_it_may_be_removed(nasviz: Command, tmp_path: Path) -> None:
+    (tmp_path / "frozen_network.py").write_text(
+        "from torch import nn\n"
+        "class Frozen(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.stem, self.branch = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3, padding=1)\n"
+        "        self.branch.requires_grad_(False)\n"
+        "    def forward(self, x):\n"
+        "        x = self.stem(x)\n"
+        "        return x + self.branch(x)\n"
+    )
+    words = ("frozen_network:Frozen", "--trust", tmp_path, "--input", "1,3,8,8", "--json")
+    kept, removable = (
+        json.loads(nasviz("analyze", *words, *more).out) for more in ((), ("--frozen", "Removable"))
+    )
+    assert (kept["removable"], removable["removable"]) == (0, 1)
+    assert "branch" in str([s["reason"] for s in kept["structures"] if s["name"] == "branch"])
+
+
 def test_modules_are_collapsed_and_gates_and_switchable_operations_listed(
     nasviz: Command, tmp_path: Path
 ) -> None:
