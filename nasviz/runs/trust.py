@@ -53,7 +53,7 @@ def imports_of(asked: NetworkSource | RunSettings) -> tuple[UserImport, ...]:
     if isinstance(asked, NetworkSource):
         return (UserImport("network", asked.name, asked.trust),) if asked.is_callable else ()
     named = (("data", asked.data), ("loss", asked.loss))
-    own = (UserImport(role, name, asked.trust) for role, name in named if name is not None and ":" in name)
+    own = (UserImport(role, name, asked.trust) for role, name in named if ":" in name)
     return (*imports_of(asked.network), *own)
 
 

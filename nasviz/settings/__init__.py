@@ -34,12 +34,13 @@ from nasviz.settings.methods import (
     SparseNASSettings,
 )
 from nasviz.settings.migration import is_flat, migrated_axes
-from nasviz.settings.run import METHOD, SEARCH_SPACE, RunSettings
+from nasviz.settings.run import CROSS_ENTROPY, METHOD, SEARCH_SPACE, RunSettings
 from nasviz.settings.schedule import Schedule, plan_steps
 
 __all__ = [
     "AUTO",
     "COSINES",
+    "CROSS_ENTROPY",
     "METHOD",
     "METHODS",
     "NORMS",

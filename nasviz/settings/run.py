@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import PlainSerializer, PlainValidator, SerializeAsAny, model_validator
+from pydantic import BeforeValidator, PlainSerializer, PlainValidator, SerializeAsAny, model_validator
 
 from nasviz.catalog import CALLABLE, DATASETS, NetworkSource
 from nasviz.errors import InvalidSettingError, NasvizError
@@ -16,8 +16,10 @@ from nasviz.settings.methods import H2SPGSettings
 from nasviz.settings.migration import migrated
 from nasviz.settings.schedule import Schedule, plan_steps, steps_between_scores
 
-__all__ = ["METHOD", "SEARCH_SPACE", "RunSettings"]
+__all__ = ["CROSS_ENTROPY", "METHOD", "SEARCH_SPACE", "RunSettings"]
 
+CROSS_ENTROPY = "cross_entropy"
+"""Loss of a run that names no function of its own; earlier versions recorded it as null."""
 METHOD = ("method", "optimizer")
 """Names under which flat settings name the search method."""
 SEARCH_SPACE, DATA, RECIPE, RUN = "Search space", "Data", "Recipe", "Run"
@@ -103,13 +105,13 @@ class RunSettings(Settings):
         expected="a path",
         pattern=r"^[^\x00]+$",
     )
-    loss: str | None = setting(
-        None,
+    loss: Annotated[str, BeforeValidator(lambda value: CROSS_ENTROPY if value is None else value)] = setting(
+        CROSS_ENTROPY,
         "Loss",
-        "Your own loss, a function of output and labels; without one: cross-entropy.",
+        f"{CROSS_ENTROPY}, or your own PACKAGE.MODULE:CALLABLE, a function of output and labels.",
         group=DATA,
-        metavar="PACKAGE.MODULE:CALLABLE",
-        expected="a callable, written package.module:callable",
+        metavar="NAME",
+        expected=f"{CROSS_ENTROPY}, or a callable, written package.module:callable",
     )
     lr_schedule: Literal["cosine", "constant"] = choice(
         "cosine",
@@ -301,7 +303,7 @@ class RunSettings(Settings):
     @property
     def is_user_code(self) -> bool:
         """Whether network, data or loss are Python of the user."""
-        return self.network.is_callable or self.loss is not None or ":" in self.data
+        return self.network.is_callable or ":" in self.loss + self.data
 
     @property
     def kept_edges(self) -> int:
@@ -356,16 +358,16 @@ class RunSettings(Settings):
         if not (self.data in DATASETS or CALLABLE.fullmatch(self.data)):
             names = ", ".join(DATASETS)  # with those that were registered since this class was made
             raise self._refuse("data", f"one of {names}, or a callable, written package.module:callable")
-        if self.loss is not None and not CALLABLE.fullmatch(self.loss):
+        if self.loss != CROSS_ENTROPY and not CALLABLE.fullmatch(self.loss):
             raise self._refuse("loss")
         for name in ("data", "loss"):
             value = getattr(self, name)
-            if value is not None and ":" in value and not self.trust:
+            if ":" in value and not self.trust:
                 raise InvalidSettingError(
                     f"{name}={value!r} is Python code, and no folder is trusted to run code from; name the"
                     " folder it lies in: --trust DIR on the command line, trust=(DIR,) in Python"
                 )
-        if self.loss is not None and self.label_smoothing:
+        if self.loss != CROSS_ENTROPY and self.label_smoothing:
             raise self._refuse("label_smoothing", "0 with a loss of your own, which may smooth labels itself")
         if not 0 <= self.trained_epochs < self.epochs:
             raise refuse(

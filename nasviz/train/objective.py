@@ -12,6 +12,7 @@ from torch.utils import _pytree as pytree
 
 from nasviz.errors import DataError, InvalidSettingError
 from nasviz.models.user_code import import_callable
+from nasviz.settings import CROSS_ENTROPY
 
 __all__ = ["AUXILIARY_WEIGHT", "Loss", "classification_loss", "judge", "load_loss", "logits_of", "own_loss"]
 
@@ -123,13 +124,13 @@ def judge(output: Any, labels: Tensor, loss: Loss | None) -> tuple[Tensor, Tenso
     return functional.cross_entropy(logits, labels, reduction="sum"), (logits.argmax(dim=1) == labels).sum()
 
 
-def load_loss(name: str | None, trust: Sequence[str]) -> Loss | None:
-    """The user's function that `package.module:callable` names, out of a trusted folder; None for none.
+def load_loss(name: str, trust: Sequence[str]) -> Loss | None:
+    """Return the user's function that `package.module:callable` names, or None for cross-entropy.
 
     Raises:
         InvalidSettingError: It is not there, fails to import, or is no function.
     """
-    if name is None:
+    if name == CROSS_ENTROPY:
         return None
     with import_callable(name, trust) as target:
         # A class, such as a loss of torch, is made; a function or an object is taken as it is.

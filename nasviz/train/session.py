@@ -29,7 +29,7 @@ from nasviz.graph import SearchSpace, search_space
 from nasviz.models.origin import describe_origin
 from nasviz.optim.binding import count_of
 from nasviz.optim.search_optimizer import SearchOptimizer, Training
-from nasviz.settings import RunSettings, Schedule
+from nasviz.settings import CROSS_ENTROPY, RunSettings, Schedule
 from nasviz.trace import trace_quietly
 from nasviz.train.objective import load_loss
 from nasviz.train.processes import ALONE, Processes, running_statistics
@@ -338,7 +338,7 @@ def _num_outputs(network: TracedNetwork) -> int | None:
 def _require_classes(settings: RunSettings, opened: Opened) -> None:
     """A label beyond the last class would stop a CUDA device without a word."""
     asked, known = settings.network.num_classes, opened.facts.num_classes
-    if asked is not None and known > asked and settings.loss is None:
+    if asked is not None and known > asked and settings.loss == CROSS_ENTROPY:
         raise InvalidSettingError(
             f"the network was asked for {asked} classes, and {settings.data} has {known}; leave the number of"
             " classes out, or give at least as many"
