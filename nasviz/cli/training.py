@@ -29,7 +29,7 @@ from nasviz.cli.options import (
 )
 from nasviz.cli.reports import Watch, document_of, result_lines
 from nasviz.cli.text import Steady, answer, plain, progress, say
-from nasviz.errors import InvalidSettingError, NasvizError, RunStateError
+from nasviz.errors import DataError, InvalidSettingError, NasvizError, RunStateError
 from nasviz.runs import EndState, Run, Store, admit
 from nasviz.runs.files import LOG, PID, read_json
 from nasviz.runs.requests import read_request
@@ -75,8 +75,8 @@ def train(
     run = store.create(settings)
     try:
         return work(run, network.folders, detach=detach, quiet=quiet, json=json)
-    except InvalidSettingError:
-        # A mistake that only the opened network shows, such as a K that is too large: the run has not begun.
+    except (InvalidSettingError, DataError):
+        # A mistake that only opened data or networks show, such as a K that is too large: it has not begun.
         if not run.is_active and run.tail().last_step < 0:
             store.erase(store.delete(run.id).name)
         raise
