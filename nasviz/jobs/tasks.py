@@ -148,6 +148,8 @@ class Analyze(Request[Analysis]):
     """What must stay (see `search_space`)."""
     collapse: tuple[str, ...] = ()
     """Classes or path patterns of modules that count as one vertex each."""
+    frozen: str = "protected"
+    """Whether structures with frozen parameters stay or may be removed (see `search_space`)."""
 
     def files(self) -> list[str] | None:
         """Return the files of the network's weights."""
@@ -173,6 +175,7 @@ class Preview(Request[Scores]):
     """Folders that a callable may be imported from."""
     protect: tuple[str | int, ...] = ()
     collapse: tuple[str, ...] = ()
+    frozen: str = "protected"
     batch_size: int = 64
     seed: int = 0
     """Seed of the weights and of the order of the data."""
@@ -208,6 +211,7 @@ class Construct(Request[Constructed]):
     protect: tuple[str | int, ...] = ()
     """What stays in the search space of a source; a run has its own."""
     collapse: tuple[str, ...] = ()
+    frozen: str = "protected"
     folder: Path | None = None
     """Where the sub-network is written; None for `by-hand` in the run's folder."""
 

@@ -358,7 +358,7 @@ def _trace(
     report(0.6, "finding removable structures")
     if request is None:
         return network, search_space(network)
-    return network, search_space(network, request.protect, request.collapse)
+    return network, search_space(network, request.protect, request.collapse, frozen=request.frozen)
 
 
 def _cached_trace(
@@ -375,7 +375,7 @@ def _cached_trace(
         if space.trace.num_parameters <= MAX_CACHED_PARAMETERS:
             _TRACED[key] = network
         return network, space
-    return _TRACED[key], search_space(_TRACED[key], request.protect, request.collapse)
+    return _TRACED[key], search_space(_TRACED[key], request.protect, request.collapse, frozen=request.frozen)
 
 
 class _Throttled:

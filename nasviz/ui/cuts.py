@@ -214,6 +214,7 @@ def _constructed(run: Run | None, space: SearchSpace, plan: ConstructionPlan) ->
                 folder=_folder(name),
                 protect=tuple(map(protection_text, space.protect)),
                 collapse=space.collapse,
+                frozen=space.frozen,
             )
         )
         st.rerun()  # removes the button, so that the elements below keep their positions

@@ -43,7 +43,7 @@ def scored(
     place = dict(data or {"data": "digits"})
     name, folder, trust = place["data"], place.get("data_folder"), place.get("trust", ())
     asked = f"preview {source} {name} {folder}"
-    key = f"{asked} {saliency} {seed} {protect} {space.collapse}"
+    key = f"{asked} {saliency} {seed} {protect} {space.collapse} {space.frozen}"
     if key not in cache:
         is_small = space.trace.macs <= SMALL_MACS and name == "digits"
         is_known = any(other.startswith(f"{asked} ") for other in cache)  # confirmed once per data set
@@ -62,6 +62,7 @@ def scored(
                 trust=trust,
                 protect=protect,
                 collapse=space.collapse,
+                frozen=space.frozen,
             )
         )
     result = work.shown(key, f"Scoring by {SALIENCIES[saliency].title}", cache=cache)

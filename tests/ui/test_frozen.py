@@ -32,7 +32,7 @@ def frozen_analysis() -> session.Analysis:
     first = found.space.removable[0]
     name = found.space.trace[first.vertices[0]].parameters[0]
     trace = replace(found.space.trace, frozen=(name,))
-    return replace(found, space=search_space(trace))
+    return replace(found, result=found.result.model_copy(update={"space": search_space(trace)}))
 
 
 def test_the_choice_changes_the_space_and_the_settings_of_the_run() -> None:
