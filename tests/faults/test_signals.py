@@ -1,11 +1,14 @@
 """What ends a process from outside ends its run in order: `kill`, a closed terminal, Ctrl-C, in any phase."""
 
+from __future__ import annotations
+
 import os
 import pty
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -79,17 +82,40 @@ def test_sigterm_saves_a_checkpoint_and_what_nohup_ignores_stays_ignored(
     assert_ended_in_order(run)
 
 
-def test_a_terminal_that_is_closed_ends_the_run_in_order(tmp_path: Path, start: Start) -> None:
-    folder = tmp_path / "runs"
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    """A terminal of its own for one process: where its ends are, what starts it, and how it is closed."""
     mine, theirs = pty.openpty()
-    ends = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
-    # A session of its own, whose terminal is the new one.
     code = "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
     code += "os.execv(sys.executable, [sys.executable, '-P', *sys.argv[1:]])"
-    process = start("-c", code, *train(folder), **ends)
+    made = Terminal(("-c", code), {"stdin": theirs, "stdout": theirs, "stderr": theirs}, mine)
+    yield made
     os.close(theirs)
+    made.close()
+
+
+@dataclass
+class Terminal:
+    """See the fixture `terminal`."""
+
+    prefix: tuple[str, ...]
+    ends: dict[str, int]
+    end: int | None
+
+    def close(self) -> None:
+        if self.end is not None:
+            os.close(self.end)
+            self.end = None
+
+
+@pytest.mark.slow  # `make test` closes the terminal of a sweep, below
+def test_a_terminal_that_is_closed_ends_the_run_in_order(
+    tmp_path: Path, start: Start, terminal: Terminal
+) -> None:
+    folder = tmp_path / "runs"
+    process = start(*terminal.prefix, *train(folder), **terminal.ends)
     wait_until(lambda: has_trained(folder), limit_s=600)
-    os.close(mine)
+    terminal.close()
 
     assert process.wait(timeout=60) == 128 + signal.SIGHUP
     run = only_run(folder)
@@ -120,9 +146,15 @@ sys.exit(main(["sweep", "--model", "demonet", "--grid", "seed=0..2", *options, "
 """
 
 
-def test_a_sweep_in_the_foreground_lets_its_runs_end_in_order(tmp_path: Path, start: Start) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=["sigterm", "closed terminal"])
+def test_a_sweep_in_the_foreground_lets_its_runs_end_in_order(
+    tmp_path: Path, start: Start, terminal: Terminal, number: signal.Signals
+) -> None:
     folder = tmp_path / "runs"
-    process = start("-c", SWEEP, str(folder))
+    if number is signal.SIGHUP:
+        process = start(*terminal.prefix, "-c", SWEEP, str(folder), **terminal.ends)
+    else:
+        process = start("-c", SWEEP, str(folder))
 
     def waiting() -> list[Run]:
         sweeps = SweepStore(folder).list()
@@ -130,8 +162,11 @@ def test_a_sweep_in_the_foreground_lets_its_runs_end_in_order(tmp_path: Path, st
         return [run for run in runs if run is not None and run.tail().last_step == 4]
 
     wait_until(lambda: len(waiting()) == 2, limit_s=120)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=60) == 128 + signal.SIGTERM
+    if number is signal.SIGHUP:
+        terminal.close()
+    else:
+        process.send_signal(number)
+    assert process.wait(timeout=60) == 128 + number
     sweep = Sweep(next((folder / ".sweeps").iterdir()))
     assert sweep.state == "stopped"
     assert [run and run.state for run in sweep.runs()] == ["cancelled", "cancelled", None]
