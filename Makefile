@@ -2,6 +2,7 @@
 # make check  lint, format, types, doctests, viewer   make slow   tests that take minutes each
 # make check-viewer  lint, types and unit tests of the viewer's JavaScript (needs node and npm)
 # make science  compare selections and searches of cells on digits (resumable, an hour)
+# make docs   build the documentation into build/site     make diagrams  draw its pictures again (needs dot)
 # make bench  print the benchmarks               make pictures / snapshots  rewrite README pictures / DOT files
 # make settings  rewrite docs/settings.md from the declarations
 # make networks  try the networks of torchvision, timm and transformers (hours), rewrite the README's table
@@ -14,7 +15,8 @@ PYTEST := $(BIN)/python -m pytest
 # tests, the longest group, begin first.
 SPREAD := -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
-.PHONY: run test check check-viewer slow bench science settings snapshots pictures thumbnails networks clean
+.PHONY: run test check check-viewer docs diagrams slow bench science settings snapshots pictures thumbnails
+.PHONY: networks clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -33,12 +35,12 @@ run: $(VENV)/.base
 test: $(VENV)/.dev
 	$(PYTEST) $(SPREAD) -r fER -m "not slow and not gpu" $(ARGS)
 
-check: $(VENV)/.dev check-viewer
+check: $(VENV)/.dev check-viewer docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(PYTEST) --doctest-modules nasviz --ignore nasviz/ui/app
-	$(BIN)/codespell nasviz tests app.py README.md CHANGELOG.md
+	$(BIN)/codespell nasviz tests app.py README.md CHANGELOG.md CONTRIBUTING.md docs
 
 # Only developers need node: the app and the package run the modules as they are.
 check-viewer:
@@ -53,6 +55,12 @@ check-viewer:
 node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --silent
 	touch $@
+
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+diagrams:
+	for name in docs/pictures/*.dot; do dot -Tsvg $$name -o $${name%.dot}.svg || exit 1; done
 
 slow: $(VENV)/.dev
 	$(PYTEST) -m slow $(ARGS)
