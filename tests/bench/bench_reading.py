@@ -104,6 +104,8 @@ def show(title: str, walk: Walk, print_files: bool) -> None:
 
 
 def main(print_files: Callable[[], bool] = lambda: "--files" in sys.argv) -> None:
+    one_weight()  # first calls import modules, whose class bodies would count as entered
+    chosen_k()
     walks = one_weight()
     print("One weight of DemoNet (width 0.25):")
     for title, walk in walks.items():
