@@ -23,7 +23,8 @@ from nasviz.errors import InvalidSettingError, NasvizWarning
 
 __all__ = ["GROUPS", "load_extension", "load_extensions", "take_option"]
 
-GROUPS = tuple(f"nasviz.{kind}" for kind in ("networks", "datasets", "methods", "saliencies", "operators"))
+GROUPS = tuple(f"nasviz.{kind}" for kind in ("networks", "datasets", "methods", "saliencies"))
+"""Entry points of operators are loaded where a network is traced: they need torch."""
 VARIABLE = "NASVIZ_EXTENSIONS"
 OPTION = "--extension"
 

@@ -9,7 +9,7 @@ from math import prod
 
 from nasviz.draw.drawing import Form
 from nasviz.draw.labels import count, plain_shape, shorten
-from nasviz.graph.operator_table import Role
+from nasviz.graph.operators.rules import Role
 from nasviz.graph.trace_graph import TraceGraph, Vertex
 
 __all__ = [

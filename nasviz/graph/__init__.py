@@ -20,12 +20,12 @@ from nasviz.graph.segments.collapsible import Collapsible, collapsible
 from nasviz.graph.segments.dependency import DependencyGraph
 from nasviz.graph.segments.segment_graph import GrowthStep, Segment, SegmentGraph, growth, segment
 from nasviz.graph.space import Group, SearchSpace, search_space
-from nasviz.graph.structures.discovery import RemovalStructure, Slice
+from nasviz.graph.structures.discovery import RemovalStructure
 from nasviz.graph.structures.gates import Gate
 from nasviz.graph.structures.selection import SelectionStep
 from nasviz.graph.structures.switchable import Switchable
 from nasviz.graph.structures.switches import Switch, by_edge, by_node, is_switch, is_switch_parameter
-from nasviz.graph.trace_graph import Input, Output, TraceGraph, Vertex
+from nasviz.graph.trace_graph import Input, Output, Slice, TraceGraph, Vertex
 
 __all__ = [
     "BudgetFit",

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import Any
 
 from nasviz.graph.construction.plan import entailed_rows
-from nasviz.graph.operator_table import Role
+from nasviz.graph.operators.rules import Role
 from nasviz.graph.segments.segment_graph import SegmentGraph
 from nasviz.graph.structures.validity import Connectivity
 

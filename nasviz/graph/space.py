@@ -35,7 +35,6 @@ from nasviz.graph.structures import selection
 from nasviz.graph.structures.cell_tying import tie
 from nasviz.graph.structures.discovery import (
     RemovalStructure,
-    Slice,
     joint_objections,
     own_parameters,
     own_switch,
@@ -49,7 +48,7 @@ from nasviz.graph.structures.gates import Gate, gates
 from nasviz.graph.structures.switchable import Switchable, switchable_operations
 from nasviz.graph.structures.switches import Switch, find_branches, find_switches
 from nasviz.graph.structures.validity import Connectivity
-from nasviz.graph.trace_graph import TraceGraph
+from nasviz.graph.trace_graph import Slice, TraceGraph
 
 __all__ = ["Group", "SearchSpace", "require_space", "search_space"]
 

@@ -16,12 +16,27 @@ from typing import Any
 import networkx as nx
 
 from nasviz.errors import GraphError, UnknownVertexError
-from nasviz.graph.operator_table import Operator, Role, operator
+from nasviz.graph.operators.registration import declared
+from nasviz.graph.operators.rules import OperatorRule, Role
+from nasviz.graph.operators.table import rule
 
-__all__ = ["Input", "Output", "TraceGraph", "Vertex"]
+__all__ = ["Input", "Output", "Slice", "TraceGraph", "Vertex"]
 
 Attribute = int | float | bool | str | tuple[int | None, ...] | None
 JOINT_ROLES = (Role.ADDITIVE, Role.CONCATENATING, Role.MULTIPLICATIVE, Role.SELECTING)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Rows of a tensor that are cut, or zeroed, together with something that goes."""
+
+    tensor: str
+    """Name of a parameter or buffer."""
+    dim: int
+    rows: tuple[int, ...]
+    """Indices along `dim`."""
+    vertex: str
+    """The vertex that reads the tensor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +48,7 @@ class Vertex:
     name: str
     """As people read it: the module's path, or operator and number. Text from a model, untrusted."""
     operator: str
-    """Row of the operator table."""
+    """Name of its rule."""
     inputs: tuple[str, ...]
     """Vertices or virtual inputs whose values it reads, in operand order; repeats stay."""
     shape: tuple[int, ...] = ()
@@ -49,6 +64,8 @@ class Vertex:
     """Names of the trainable parameters it reads: weight first, then bias."""
     buffers: tuple[str, ...] = ()
     """Names of the buffers it reads or updates."""
+    tensors: Mapping[str, str] = field(default_factory=dict)
+    """By argument: the parameters and buffers that reach the call as they are."""
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     """Literals that rules need: `dim` of a cat, `dims` of a permute, `groups`, ..."""
     keeps_zero: bool = False
@@ -61,11 +78,13 @@ class Vertex:
     """Multiply-accumulates of convolutions and linears at batch 1."""
     source: str = ""
     """Line of the user's code, as `file:line`, where known."""
+    declaration: str = ""
+    """Rule of an operator of another library, as it was registered when the network was traced."""
 
     @property
-    def rule(self) -> Operator:
-        """Its row of the operator table."""
-        return operator(self.operator)
+    def rule(self) -> OperatorRule:
+        """The rule of its operator."""
+        return declared(self.declaration) if self.declaration else rule(self.operator)
 
     @property
     def is_joint(self) -> bool:
@@ -181,6 +200,15 @@ class TraceGraph:
                 readers[name].append(vertex.id)
         return {name: tuple(vertices) for name, vertices in readers.items()}
 
+    @cached_property
+    def buffer_readers(self) -> dict[str, tuple[str, ...]]:
+        """For each buffer the vertices that read it, in order."""
+        readers: dict[str, list[str]] = {name: [] for name in self.buffer_shapes}
+        for vertex in self.vertices:
+            for name in vertex.buffers:
+                readers.setdefault(name, []).append(vertex.id)
+        return {name: tuple(vertices) for name, vertices in readers.items()}
+
     @property
     def num_edges(self) -> int:
         """Data edges between vertices; virtual inputs and outputs not counted."""
@@ -244,6 +272,7 @@ class TraceGraph:
                 raise GraphError(f"{vertex.id} reads {late} before they are computed")
             if not vertex.inputs:
                 raise GraphError(f"{vertex.id} does not depend on the input")
+            _ = vertex.rule  # a declaration in a file may be none
             if lost := [p for p in vertex.parameters if p not in self.parameter_shapes]:
                 raise GraphError(f"{vertex.id} reads parameters without a shape: {lost}")
             known.add(vertex.id)
@@ -293,4 +322,7 @@ def _tuples(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _vertex_fields(item: Mapping[str, Any]) -> dict[str, Any]:
-    return _tuples(item) | {"attributes": _tuples(item["attributes"])}
+    return _tuples(item) | {
+        "attributes": _tuples(item["attributes"]),
+        "tensors": dict(item.get("tensors", {})),
+    }

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from math import inf
 
 from nasviz.graph.behaviour import INPUT, KEEPS, NOTHING, OTHER, Behaviour, product_at_zero, sum_at_zero
-from nasviz.graph.operator_table import OPERATORS, VALUE_AT_ZERO, AtZero, operator
+from nasviz.graph.operators.rules import INPUTS
+from nasviz.graph.operators.table import BUILT_IN, rule
 from nasviz.graph.trace_graph import Attribute
 from nasviz.onnx_viewer.values import Call, Values
 from nasviz.onnx_viewer.weighted import WEIGHTED, Description
@@ -83,7 +84,7 @@ def _described(call: Call, values: Values) -> Description:
     name = _NAMES.get(call.op)
     if name is None:
         return Description(_own_name(call), KEEPS if call.op in _KEEPING else NOTHING)
-    keeps = operator(name).at_zero is AtZero.KEEPS and call.operand(0) in values.dependent
+    keeps = rule(name).zero == INPUTS and call.operand(0) in values.dependent
     literals = {key: call.attributes[key] for key in ("alpha",) if key in call.attributes}
     return Description(name, KEEPS if keeps else NOTHING, literals)
 
@@ -93,7 +94,7 @@ def _own_name(call: Call) -> str:
     name = re.sub(r"\W", "_", call.op.lower())[:60]
     if call.domain:
         return f"{re.sub(r'[^a-z0-9_.]', '_', call.domain.lower())[:60]}.{name}"
-    return f"onnx.{name}" if name in OPERATORS else name
+    return f"onnx.{name}" if name in BUILT_IN else name
 
 
 def _has_sizes(call: Call, values: Values) -> bool:
@@ -153,7 +154,7 @@ def _clamp(call: Call, values: Values) -> Description:
 
 
 def _hard_sigmoid(call: Call, values: Values) -> Description | None:
-    is_torch_s = call.attributes.get("beta", 0.5) == VALUE_AT_ZERO["hardsigmoid"]
+    is_torch_s = call.attributes.get("beta", 0.5) == 0.5
     return Description("hardsigmoid") if is_torch_s else None
 
 
@@ -193,7 +194,7 @@ def _reduction(call: Call, values: Values) -> Description | None:
         return None
     dims = tuple(axis % rank for axis in axes) if axes else tuple(range(rank))
     name = _REDUCTIONS[call.op]
-    keeps = KEEPS if operator(name).at_zero is AtZero.KEEPS else NOTHING
+    keeps = KEEPS if rule(name).zero == INPUTS else NOTHING
     return Description(name, keeps, {"dims": dims, "keepdim": bool(call.attributes.get("keepdims", 1))})
 
 

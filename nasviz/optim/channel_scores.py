@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import ChannelMember, ChannelStructure, SearchSpace
-from nasviz.graph.operator_table import Channels
+from nasviz.graph.operators.rules import Role
 from nasviz.saliency.rows import RowIndex
 
 __all__ = ["ChannelScores", "attention_pairs"]
@@ -134,7 +134,7 @@ def _multiplied(space: SearchSpace, structure: ChannelStructure) -> list[Channel
     """The members whose rows take the score."""
     trace = space.trace
     members = [m for m in structure.members if m.is_zeroed]
-    norms = {m.vertex for m in members if trace[m.vertex].rule.channels is Channels.ROWS}
+    norms = {m.vertex for m in members if trace[m.vertex].role is Role.NORM}
     found = []
     for member in members:
         readers = trace.consumers[member.vertex]

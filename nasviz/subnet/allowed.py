@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from nasviz.errors import ExportError, GraphError
-from nasviz.graph.operator_table import OPERATORS
+from nasviz.graph.operators.registration import registered
+from nasviz.graph.operators.table import BUILT_IN
 
 __all__ = ["function_name", "function_named"]
 
@@ -32,7 +33,7 @@ _FURTHER = frozenset(
         "local_response_norm adaptive_max_pool2d max_pool2d_with_indices max_unpool2d unsafe_chunk mT hstack"
     ).split()
 )
-_ALLOWED = (frozenset(OPERATORS) | _FURTHER) - {"stochastic_depth", "getitem", "index_put"}
+_ALLOWED = (frozenset(BUILT_IN) | _FURTHER) - {"stochastic_depth", "getitem", "index_put"}
 _ARITHMETIC: dict[str, Callable[..., Any]] = {
     "getitem": operator.getitem,
     "mul": operator.mul,
@@ -40,7 +41,7 @@ _ARITHMETIC: dict[str, Callable[..., Any]] = {
     "sub": operator.sub,
     "floordiv": operator.floordiv,
 }
-_NAME = re.compile(r"aten\.([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_]*)")
+_NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_]*)")
 
 
 def function_name(function: Any) -> str:
@@ -57,8 +58,8 @@ def function_name(function: Any) -> str:
         if function is known:
             return f"operator.{name}"
     raise ExportError(
-        f"{function} cannot be saved as data: it is not on the list of operators that a file may call; "
-        "export to ONNX instead, or save the state_dict"
+        f"{function} cannot be saved as data: it is not on the list of operators that a file may call;"
+        " register an operator of your own (nasviz.register_operator), export to ONNX, or save the state_dict"
     )
 
 
@@ -75,17 +76,25 @@ def function_named(name: Any) -> Callable[..., Any]:
     ):
         return _ARITHMETIC[name.removeprefix("operator.")]
     if isinstance(name, str) and _is_allowed(name):
-        _, packet, overload = name.split(".")
-        return getattr(getattr(torch.ops.aten, packet), overload)  # type: ignore[no-any-return]
-    raise GraphError(f"the operator {name!r} is not on the list of operators that a file may call")
+        library, packet, overload = name.split(".")
+        return getattr(getattr(getattr(torch.ops, library), packet), overload)  # type: ignore[no-any-return]
+    raise GraphError(
+        f"the operator {name!r} is not on the list of operators that a file may call; import first what"
+        " registers an operator of your own (nasviz.register_operator)"
+    )
 
 
 def _is_allowed(name: str) -> bool:
-    """Return whether `aten.NAME.OVERLOAD` is on the list, exists and writes to none of its arguments."""
+    """Return whether `LIBRARY.NAME.OVERLOAD` is listed or registered, exists and writes to no argument."""
     found = _NAME.fullmatch(name)
-    if found is None or found[1] not in _ALLOWED:
+    if found is None:
         return False
-    packet = getattr(torch.ops.aten, found[1], None)
-    if packet is None or found[2] not in packet.overloads():
+    library, operator_name, overload = found.groups()
+    if library == "aten":
+        is_listed = operator_name in _ALLOWED
+    else:  # only what this process registered: a file cannot make it look for other operators
+        is_listed = registered(f"{library}::{operator_name}") is not None
+    packet = getattr(getattr(torch.ops, library), operator_name, None) if is_listed else None
+    if packet is None or overload not in packet.overloads():
         return False
-    return not getattr(packet, found[2])._schema.is_mutable
+    return not getattr(packet, overload)._schema.is_mutable

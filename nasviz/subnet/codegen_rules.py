@@ -10,8 +10,9 @@ import torch
 from torch import fx
 
 from nasviz.errors import ExportError
+from nasviz.graph.operators.registration import registered
 
-__all__ = ["call_source", "literal", "variable"]
+__all__ = ["call_source", "home_of", "literal", "variable"]
 
 _FUNCTIONAL = frozenset(
     (
@@ -60,6 +61,23 @@ def literal(value: Any) -> str:
     return repr(value)
 
 
+def home_of(node: fx.Node) -> str | None:
+    """Return the module that defines the operator of a call, where that was registered; `None` for others.
+
+    Raises:
+        ExportError: The module cannot be imported by name.
+    """
+    if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
+        return None
+    found = registered(node.target._schema.name)
+    if found is not None and found.module in ("", "__main__"):
+        raise ExportError(
+            f"Python source cannot import what defines {found.name}: define it in a module of its own, or"
+            " name its module to nasviz.register_operator"
+        )
+    return None if found is None else found.module
+
+
 def call_source(node: fx.Node) -> str:
     """Return the source of an operator call.
 
@@ -78,10 +96,12 @@ def call_source(node: fx.Node) -> str:
         return f"{arguments[0]}[{arguments[1]}]"
     if node.target in _ARITHMETIC:
         return f" {_ARITHMETIC[node.target]} ".join(arguments)  # type: ignore[index]
+    if home_of(node) is not None:
+        return f"torch.ops.{node.target}({', '.join(arguments + keywords)})"
     if not isinstance(node.target, torch._ops.OpOverload) or node.target.namespace != "aten":
         raise ExportError(
-            f"{node.target} cannot be written as Python source: it is not an operator of torch; "
-            "export to ONNX instead, or save the state_dict"
+            f"{node.target} cannot be written as Python source: it is no operator of torch's own; register it"
+            " with nasviz.register_operator, export to ONNX, or save the state_dict"
         )
     name = str(node.target).removeprefix("aten.")
     packet = name.split(".")[0]

@@ -12,6 +12,7 @@ from torch import fx
 
 from nasviz.errors import ConstructionError
 from nasviz.graph import ConstructionPlan, TraceGraph, Vertex
+from nasviz.graph.operators.rules import Role
 from nasviz.trace.leaves import OutputForm
 
 __all__ = ["drop_operands_", "drop_outputs_", "return_node"]
@@ -24,7 +25,7 @@ def drop_operands_(graph: fx.Graph, trace: TraceGraph, plan: ConstructionPlan) -
     nodes = {node.name: node for node in graph.nodes}
     for joint, positions in plan.dropped.items():
         node, vertex = nodes[joint], trace[joint]
-        if vertex.operator == "cat":
+        if vertex.role is Role.CONCATENATING:
             kept = _without(node, vertex, positions)
             if joint in plan.bypassed:
                 node.replace_all_uses_with(kept[0])
@@ -32,8 +33,12 @@ def drop_operands_(graph: fx.Graph, trace: TraceGraph, plan: ConstructionPlan) -
                 node.args = (kept, *node.args[1:])
         elif joint in plan.scaled:
             node.replace_all_uses_with(_scaled(graph, node, node.args[1 - positions[0]], plan.scaled[joint]))
-        elif vertex.operator in ("add", "sub") and len(positions) == 1:
-            node.replace_all_uses_with(_addend(graph, node, vertex.operator, kept=1 - positions[0]))
+        elif vertex.role is Role.ADDITIVE and len(positions) == 1 and vertex.rule.combine:
+            # What the sum makes of a one in place of the other operand: its sign and its `alpha`.
+            place = 1 - positions[0]
+            factor = vertex.rule.combine([int(place == 0), int(place == 1)], {"alpha": _alpha(node)})
+            operand = node.args[place]
+            node.replace_all_uses_with(operand if factor == 1 else _scaled(graph, node, operand, factor))
         else:
             raise ConstructionError(
                 f"{vertex.name} ({vertex.operator}) loses its operands {positions}: no rule for that"
@@ -51,14 +56,8 @@ def _without(node: fx.Node, vertex: Vertex, positions: tuple[int, ...]) -> list[
     return [operand for i, operand in enumerate(operands) if i not in positions]
 
 
-def _addend(graph: fx.Graph, node: fx.Node, operator: str, kept: int) -> Any:
-    """Return the value of an addition or subtraction without its other operand."""
-    operand: Any = node.args[kept]
-    alpha: Any = node.kwargs.get("alpha", node.args[2] if len(node.args) > 2 else 1)
-    factor = 1 if kept == 0 else alpha if operator == "add" else -alpha
-    if factor == 1:
-        return operand
-    return _scaled(graph, node, operand, factor)
+def _alpha(node: fx.Node) -> Any:
+    return node.kwargs.get("alpha", node.args[2] if len(node.args) > 2 else 1)
 
 
 def _scaled(graph: fx.Graph, node: fx.Node, operand: Any, factor: float) -> fx.Node:

@@ -27,6 +27,7 @@ from nasviz.errors import (
     WeightsError,
     require_type,
 )
+from nasviz.graph.operators.registration import load_entry_points
 from nasviz.guarded_files import (
     exists,
     read_regular,
@@ -128,8 +129,8 @@ def _plain(tensor: Tensor) -> Tensor:
 def load(folder: str | Path) -> fx.GraphModule:
     """Return the network that `save` wrote to `folder`, on the CPU, ready to run and to train.
 
-    Only listed aten operators and modules of torch.nn are built, from validated names and numbers; `model.py`
-    is not read.
+    Only operators of aten and modules of torch.nn that are on a list, and operators that this process has
+    registered, are built, from names and numbers that are checked first; `model.py` is not read.
 
     Raises:
         GraphError: `graph.json` is missing, damaged, or names something that is not on the lists.
@@ -141,6 +142,7 @@ def load(folder: str | Path) -> fx.GraphModule:
         raise GraphError(
             f"the network in {folder} holds {', '.join(imports)}, not loadable as data: run its model.py"
         )
+    load_entry_points()  # of operators that the file may name
     described = _read_description(folder / "graph.json")
     weights = _read_weights(folder / "weights.safetensors")
     if not check_files(folder):

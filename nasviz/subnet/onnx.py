@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from nasviz.errors import ExportError, require_type
+from nasviz.graph.operators.registration import registered
 from nasviz.guarded_files import current_umask, refusal, require_room, staging_folder, sync_file, sync_folder
 from nasviz.subnet.construct import Subnetwork
 from nasviz.subnet.reading_back import (
@@ -145,7 +146,7 @@ def _write(
     names = [f"input_{i}" for i in range(len(tensors(given)))] if len(tensors(given)) > 1 else ["input"]
     num_bytes = sum(p.numel() * p.element_size() for p in module.parameters())
     try:
-        with _quiet():
+        with _quiet(), _decomposed(module) as translations:
             torch.onnx.export(
                 _Flat(module).eval(),
                 (given,),
@@ -157,10 +158,36 @@ def _write(
                 external_data=num_bytes > _LARGEST_FILE,
                 optimize=simplify,
                 verbose=False,
+                custom_translation_table=translations,
             )
     except Exception as error:  # torch.onnx and the converters may raise anything
         require_room(error)
         raise ExportError(f"torch.onnx cannot export {type(module).__name__}: {_reason(error)}") from error
+
+
+@contextlib.contextmanager
+def _decomposed(module: nn.Module) -> Iterator[dict[Any, Any] | None]:
+    """Call the decompositions of registered operators in their place; return translations of the others."""
+    networks = [part for part in module.modules() if isinstance(part, fx.GraphModule)]
+    translations: dict[Any, Any] = {}
+    replaced: list[tuple[fx.Node, Any]] = []
+    for node in [node for network in networks for node in network.graph.nodes]:
+        is_call = node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload)
+        found = registered(node.target._schema.name) if is_call else None
+        if found is not None and found.onnx is not None:
+            translations[node.target] = found.onnx
+        elif found is not None and found.decomposition is not None:
+            replaced.append((node, node.target))
+            node.target = found.decomposition
+    try:
+        for network in networks if replaced else ():
+            network.recompile()
+        yield translations or None
+    finally:
+        for node, target in replaced:
+            node.target = target
+        for network in networks if replaced else ():
+            network.recompile()
 
 
 def _reason(error: BaseException) -> str:

@@ -42,7 +42,7 @@ def cut_tensors_(net: nn.Module, plan: ConstructionPlan) -> None:
 
 
 def retype_(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) -> None:
-    """Set the new attributes of modules, and the new sizes among the literals of calls, in place."""
+    """Set the new attributes of modules, and the new sizes among the arguments of calls, in place."""
     nodes = {node.name: node for node in net.graph.nodes}
     for vertex_id, attributes in plan.retyped.items():
         node, vertex = nodes[vertex_id], trace[vertex_id]
@@ -54,16 +54,26 @@ def retype_(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) -> N
                 _resize(node, vertex, int(axis), int(value))
             elif kind == "piece":
                 continue
-            elif kind == "scale":
+            elif kind == "scale":  # of attention, which may be a leaf module
                 node.kwargs = {**node.kwargs, "scale": value}
-            elif kind in ("slice_start", "slice_end"):
-                place = 2 if kind == "slice_start" else 3
-                given = (*node.args, *(0, 0, None, None)[len(node.args) :])
-                node.args = (*given[:place], value, *given[place + 1 :])
             elif node.op != "call_module":
-                raise ConstructionError(f"{vertex.name} is not a module, so it has no attribute {attribute}")
+                _set_argument(node, attribute.removeprefix("slice_"), value)
             elif hasattr(module := net.get_submodule(str(node.target)), attribute):
                 setattr(module, attribute, value)
+
+
+def _set_argument(node: fx.Node, name: str, value: Any) -> None:
+    """Give a call another argument, by its name in the schema of the operator."""
+    schema = node.target._schema.arguments if isinstance(node.target, torch._ops.OpOverload) else ()
+    names = [argument.name for argument in schema]
+    if name not in names:
+        raise ConstructionError(f"{node.name} calls {node.target}, which has no argument {name}")
+    place = names.index(name)
+    if schema[place].kwarg_only or name in node.kwargs:
+        node.kwargs = {**node.kwargs, name: value}
+        return
+    defaults = [argument.default_value for argument in schema[len(node.args) : place]]
+    node.args = (*node.args[:place], *defaults, value, *node.args[place + 1 :])
 
 
 def _cut_apart(node: fx.Node, vertex: Vertex, lengths: list[int]) -> None:
@@ -75,12 +85,10 @@ def _cut_apart(node: fx.Node, vertex: Vertex, lengths: list[int]) -> None:
 
 
 def _resize(node: fx.Node, vertex: Vertex, axis: int, size: int) -> None:
-    """Replace a size literal of a `view`, `reshape` or `unflatten`."""
-    place: Any = 1
-    if vertex.operator == "unflatten":
-        place, dim = 2, node.args[1]
-        axis -= dim % (len(vertex.shape) - len(node.args[2]) + 1)  # type: ignore[operator, arg-type]
-    sizes: Any = node.args[place]
-    if not 0 <= axis < len(sizes):
-        raise ConstructionError(f"{node.name} has the sizes {sizes}, none of them for axis {axis}")
-    node.args = (*node.args[:place], [*sizes[:axis], size, *sizes[axis + 1 :]], *node.args[place + 1 :])
+    """Put `size` among the sizes that a `view`, `reshape` or `unflatten` has as its last argument."""
+    *others, sizes = node.args
+    if len(others) == 2:  # an `unflatten` lists the sizes of one axis
+        axis -= others[1] % (len(vertex.shape) - len(sizes) + 1)  # type: ignore[operator, arg-type]
+    if not isinstance(sizes, list | tuple) or not 0 <= axis < len(sizes):
+        raise ConstructionError(f"{node.name} has the sizes {sizes}, so none for axis {axis}")
+    node.args = (*others, [*sizes[:axis], size, *sizes[axis + 1 :]])

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import fx, nn
 
-from nasviz.subnet.codegen_rules import call_source, literal, variable
+from nasviz.subnet.codegen_rules import call_source, home_of, literal, variable
 from nasviz.subnet.description import distinct_tensors
 from nasviz.subnet.erase import return_node
 from nasviz.subnet.modules import settings_of
@@ -43,7 +43,8 @@ def source_of(net: fx.GraphModule) -> str:
     kept = {path: module for path, module in modules.items() if not isinstance(module, _INLINE)}
     tuples = _named_tuples(modules)
     imported = {path: import_of(module) for path, module in kept.items() if not has_rule(module)}
-    parts = [_head(imported.values())]
+    homes = dict.fromkeys(home for node in net.graph.nodes if (home := home_of(node)) is not None)
+    parts = [_head(imported.values(), homes)]
     if tuples:
         parts.append(
             "".join(f"{t.__name__} = namedtuple({t.__name__!r}, {list(t._fields)!r})\n" for t in tuples)
@@ -76,13 +77,17 @@ def _checks(net: fx.GraphModule, taken: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def _head(imported: Iterable[Import]) -> str:
-    """Return the first lines, including imports from other packages and a note on them."""
-    found = {item.path: item for item in imported}
-    if not found:
+def _head(imported: Iterable[Import], homes: Iterable[str]) -> str:
+    """Return the first lines, with what is imported from other packages."""
+    found = {item.path: item.module for item in imported}
+    operators = {home: home for home in homes}
+    if not found and not operators:
         return HEAD
-    words = f"It also imports {', '.join(found)}, for which there is no rule."
-    lines = "".join(f"import {name}\n" for name in dict.fromkeys(item.module for item in found.values()))
+    words = " ".join(
+        [f"It also imports {', '.join(found)}, which no rule could write down."] * bool(found)
+        + [f"It also imports {', '.join(operators)} for operators of its own."] * bool(operators)
+    )
+    lines = "".join(f"import {name}\n" for name in dict.fromkeys((*found.values(), *operators)))
     head = HEAD.replace("It needs torch only;", f"It needs torch. {words}\n\n", 1)
     return head.replace("import torch\n", f"import torch\n{lines}", 1)
 

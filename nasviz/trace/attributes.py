@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, fx
 
+from nasviz.graph.operators.table import rule
 from nasviz.graph.trace_graph import Attribute
 from nasviz.trace.calls import arguments, operator_name, value_of
 
@@ -113,21 +114,12 @@ def factor_attributes(factor: fx.Node) -> dict[str, Attribute]:
 
 
 def macs_of(node: fx.Node, weight: fx.Node | None) -> int:
-    """Return the multiply-accumulates of a convolution or linear map for a batch of one, else 0."""
-    name, given = operator_name(node), arguments(node)
-    if weight is None:
+    """Return the multiply-accumulates of a call for a batch of one; 0 where its rule counts none."""
+    count = rule(operator_name(node)).macs
+    if weight is None or count is None:
         return 0
-    rows = shape_at_batch_one(weight)
-    if name.startswith("conv_transpose"):
-        # Each input value is multiplied by every weight of its input channel.
-        return prod(shape_at_batch_one(given["input"])) * prod(rows[1:])
-    if name.startswith("conv"):
-        return prod(shape_at_batch_one(node)) * prod(rows[1:])
-    if name == "linear":
-        return prod(shape_at_batch_one(node)) * rows[-1]
-    if name in ("addmm", "matmul", "mm"):
-        return prod(shape_at_batch_one(node)) * (rows[-2] if len(rows) > 1 else rows[0])
-    return 0
+    operand = next(n for n in node.all_input_nodes if isinstance(value_of(n), Tensor))
+    return count(at_batch_one(node), at_batch_one(operand), at_batch_one(weight))
 
 
 def _convolution(name: str, given: Mapping[str, Any]) -> dict[str, Attribute]:

@@ -33,11 +33,16 @@ _READ_NO_VALUE = frozenset(
 
 
 def operator_name(node: fx.Node) -> str:
-    """Return the name in the operator table: aten's, without overload and trailing underscore."""
+    """Return the name of its rule: that of aten, without overload and without a trailing underscore.
+
+    An operator of another library is named with it: its name alone may be one of aten.
+    """
     if isinstance(node.target, torch._ops.OpOverload):
-        name = node.target._schema.name.split("::")[-1]
+        library, _, name = node.target._schema.name.partition("::")
         if name == "opaque":
             return "stochastic_depth"
+        if library not in ("aten", "prim"):
+            return f"{library}::{name}"
         return name.rstrip("_") if not name.startswith("__") else name
     return str(getattr(node.target, "__name__", node.target))
 

@@ -8,8 +8,9 @@ from math import prod
 
 from torch import Tensor, fx, nn
 
-from nasviz.graph.operator_table import AtZero, operator
-from nasviz.graph.trace_graph import Attribute, Input, Output, TraceGraph, Vertex
+from nasviz.graph.operators.rules import INPUTS, factors_of
+from nasviz.graph.operators.table import rule
+from nasviz.graph.trace_graph import JOINT_ROLES, Attribute, Input, Output, TraceGraph, Vertex
 from nasviz.trace.calls import nodes_in
 from nasviz.trace.network import TracedNetwork
 
@@ -113,11 +114,13 @@ class _Reader:
             name = _function_name(node)
             reads = [n for n in nodes_in((node.args, node.kwargs)) if n.op == "get_attr"]
             tensors = [self.tensors[str(n.target)] for n in reads if n.target in self.tensors]
-        row = operator(name)
+        row = rule(name)
+        joins = row.role in JOINT_ROLES and row.zero is not None
         literals = [a for a in node.args if not isinstance(a, fx.Node)]
-        is_plain = row.at_zero is AtZero.KEEPS and not tensors
+        is_plain = (row.zero == INPUTS or joins) and not tensors
         is_plain = is_plain and (name not in ("add", "sub", "cat") or len(operands) > 1 or not literals)
-        is_affine = row.at_zero is AtZero.AFFINE and getattr(module, "weight", None) is not None
+        is_weighted = isinstance(row.zero, str) and "weight" in factors_of(row.zero)
+        is_affine = is_weighted and getattr(module, "weight", None) is not None
         keeps = is_plain or (is_affine and name != "batch_norm" and getattr(module, "bias", None) is None)
         value = self.values.get(node.name)
         return Vertex(

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from nasviz.graph.operators.registration import registered
+from nasviz.graph.operators.table import rule
 from nasviz.graph.trace_graph import Input, Output, TraceGraph, Vertex
 from nasviz.trace.attributes import (
     attributes_of,
@@ -100,7 +102,11 @@ class _Reader:
         operands = list(operand_nodes(node))
         parameters, buffers = self._tensors(node)
         weight = self._weight(node)
+        tensors = self._arguments(node)
         attributes = attributes_of(node)
+        is_direct = all(operand in self.dependent or operand.op == "get_attr" for operand in operands)
+        if call is None and not is_direct and rule(operator_name(node)).axes is not None:
+            attributes["computed"] = True
         if weight is not None and weight.op != "get_attr":
             attributes["computed_weight"] = True
             if self.is_undefined_at_zero(weight):
@@ -122,6 +128,8 @@ class _Reader:
             scope=origin.scope,
             parameters=tuple(parameters),
             buffers=tuple(buffers),
+            tensors=tensors,
+            declaration=own.declaration if (own := registered(operator_name(node))) else "",
             attributes=attributes,
             keeps_zero=behaviour.keeps_zero,
             annihilates=behaviour.annihilates,
@@ -146,16 +154,23 @@ class _Reader:
             waiting += list(operand_nodes(operand))[::-1] if operand.op == "call_function" else []
         return parameters, buffers
 
+    def _arguments(self, node: fx.Node) -> dict[str, str]:
+        """Return the arguments of a call that are parameters and buffers as they are."""
+        found = {}
+        for argument, operand in arguments(node).items():
+            if isinstance(operand, fx.Node) and operand.op == "get_attr":
+                key = id(self.program.tensors[str(operand.target)])
+                if (name := self.parameter_names.get(key, self.buffer_names.get(key))) is not None:
+                    found[argument] = name
+        return found
+
     def _weight(self, node: fx.Node) -> fx.Node | None:
-        """Return the weight operand of a convolution or linear map, if made of parameters alone."""
-        given = arguments(node)
-        name = operator_name(node)
-        if name in ("matmul", "mm", "addmm"):
-            operands = [n for n in operand_nodes(node) if n not in self.dependent]
-            weight = given.get("mat2", given.get("other"))
-            return weight if weight in operands and self._tensors(node)[0] else None
-        weight = given.get("weight")
-        return weight if isinstance(weight, fx.Node) and weight not in self.dependent else None
+        """Return the operand that weighs the input of a call, where it is made of parameters."""
+        argument = rule(operator_name(node)).weight
+        weight = arguments(node).get(argument)
+        if not isinstance(weight, fx.Node) or weight in self.dependent:
+            return None
+        return weight if argument == "weight" or self._tensors(node)[0] else None
 
     def is_zero_with_parameters(self, node: fx.Node) -> bool:
         """Return whether a value that depends on parameters alone is zero if they are, by evaluation."""

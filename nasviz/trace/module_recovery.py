@@ -138,7 +138,8 @@ def _names(
         elif (origin.is_whole or num_calls[origin.path] == 1) and operator_name(node) != "getitem":
             name = origin.path
         else:
-            name = ".".join(part for part in (origin.path, operator_name(node)) if part)
+            plain = operator_name(node).rpartition("::")[2]
+            name = ".".join(part for part in (origin.path, plain) if part)
         unique, number = name, 0
         while unique in taken:
             number += 1

@@ -8,7 +8,20 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nasviz.graph.operators.reshapes import reshaped_rows
+from nasviz.graph.operators.propagation import Zeros
+from nasviz.graph.operators.zeros import pass_through
+from nasviz.graph.trace_graph import Input, Output, TraceGraph, Vertex
+
+
+def reshaped_rows(
+    axis: int, rows: tuple[int, ...], before: tuple[int, ...], after: tuple[int, ...]
+) -> tuple[int, tuple[int, ...]] | None:
+    vertex = Vertex("r", "r", "view", ("x",), after, keeps_zero=True, closes=True)
+    trace = TraceGraph("reshape", (Input("x", before),), (vertex,), (Output("output", "r"),))
+    passage = pass_through(vertex, Zeros(axis, rows, before[axis]), trace)
+    assert passage is None or passage.zeros is not None
+    return None if passage is None else (passage.zeros.axis, passage.zeros.rows)
+
 
 FACTORS = st.lists(st.integers(1, 4), min_size=2, max_size=5)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nasviz.graph.operator_table import Role
+from nasviz.graph.operators.rules import Role
 from nasviz.graph.segments.blocks import modules_like
 from nasviz.graph.space import SearchSpace
 from nasviz.graph.structures.addition_chains import sums

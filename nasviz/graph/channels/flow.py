@@ -1,23 +1,29 @@
 """Channels followed through a trace graph: who makes, keeps and reads them (OTOv2, section 3.1).
 
 Every filter of a convolution or linear map is labelled, and the labels are followed to whatever mixes them
-again. On the way each tensor that has a row for a channel is noted. The rules mirror those by which
-construction follows zeros (`channels`, `moves`, `products`); where one of those has no answer, the labels end
-with the reason.
+again. On the way each tensor that has a row for a channel is noted. The operators' rules are those by which
+construction follows zeros; where one of them has no answer, the labels end with the reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from nasviz.graph.operator_table import Channels, Role
-from nasviz.graph.operators.channel_rules import constant_at_zero, keeps_axis
-from nasviz.graph.operators.label_axis_rules import MOVES, MOVES_BY_OPERATOR, part
+from nasviz.graph.operators.binding import (
+    Bound,
+    bind,
+    move_of,
+    no_rule,
+    number_after,
+    owner_objection,
+    value_at_zero,
+)
 from nasviz.graph.operators.labels import Labelled, Labels
-from nasviz.graph.operators.linear_rules import takes_constants
-from nasviz.graph.operators.merge_labels import meet
+from nasviz.graph.operators.rules import AxisMap, Role
+from nasviz.graph.operators.values import same
+from nasviz.graph.operators.zeros import keeps_axis
 from nasviz.graph.structures.channel_axes import channel_axes
 from nasviz.graph.structures.discovery import frozen_norm
 from nasviz.graph.trace_graph import TraceGraph, Vertex
@@ -25,9 +31,8 @@ from nasviz.graph.trace_graph import TraceGraph, Vertex
 __all__ = ["ChannelFlow", "Touch"]
 
 Part = Literal["stem", "accessory", "reader"]
-_NORMS = {"layer_norm": "LayerNorm", "rms_norm": "RMSNorm", "group_norm": "GroupNorm"}
-_WORSE = 1
-"""Weight of the reasons that explain most: they are told before others."""
+_EXPLAINS_MOST = 1
+"""Weight of the reasons that are given before others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,8 @@ class Touch:
     """`stem`: makes the channels; `accessory`: has a row for each; `reader`: reads them as columns."""
     is_zeroed: bool
     """Whether its rows are zero when a group is; what is not zeroed is only cut."""
+    is_needed: bool = False
+    """Whether its rows must be zero for the vertex to keep a channel at zero."""
 
 
 class ChannelFlow:
@@ -65,9 +72,9 @@ class ChannelFlow:
         for vertex in trace:
             self.values[vertex.id] = self._visit(vertex)
             if vertex.id in protected:
-                self._end(vertex.id, "you protected it", weight=_WORSE + 1)
+                self._end(vertex.id, "you protected it", weight=_EXPLAINS_MOST + 1)
         for output in trace.outputs:
-            self._end(output.source, "they leave the network as an output", weight=_WORSE)
+            self._end(output.source, "they leave the network as an output", weight=_EXPLAINS_MOST)
 
     def reason(self, vertex_id: str) -> str | None:
         """Why some of a vertex's channels cannot go; `None` where all can, or where it has none."""
@@ -79,119 +86,227 @@ class ChannelFlow:
         found = self._joint(vertex) if vertex.is_joint else self._single(vertex)
         if not isinstance(found, str):
             return found
-        weight = _WORSE if vertex.operator in _NORMS else 0
+        weight = _EXPLAINS_MOST if vertex.role is Role.NORM and vertex.rule.keeps_channels else 0
         for source in vertex.inputs:
             self._end(source, found, weight=weight)
         return self._blocked(self._axis_after(vertex), vertex.shape, found, weight=weight)
 
     def _axis_after(self, vertex: Vertex) -> int | None:
-        """Where a vertex that labels do not pass has its channels: mostly where its operand has them."""
+        """Return where a vertex that labels do not pass has its channels: mostly as its operand."""
         for source in vertex.inputs:
             value, shape = self.values[source], self.trace.shapes[source]
             if value is not None and keeps_axis(vertex, value.axis, shape):
                 return value.axis
         return self._axes[vertex.id]
 
-    def _joint(self, vertex: Vertex) -> Labelled | str | None:
-        operands = [self.values[source] for source in vertex.inputs]
-        shapes = [self.trace.shapes[source] for source in vertex.inputs]
-        return meet(vertex, operands, shapes, self.labels)
-
     def _single(self, vertex: Vertex) -> Labelled | str | None:
-        source = vertex.inputs[0]
-        value, shape = self.values[source], self.trace.shapes[source]
-        if vertex.parameters and (why := self._not_owned(vertex)):
-            return why
-        if vertex.role is Role.STEM and vertex.rule.channels is not Channels.MATERIALISE:
-            return self._stem(vertex, value, shape)
+        value, shape = self.values[vertex.inputs[0]], self.trace.shapes[vertex.inputs[0]]
+        rule = vertex.rule
+        if vertex.role is Role.STEM and rule.axes is not None:
+            return self._stem(vertex, value)
         if value is None:
             return None
-        if vertex.rule.channels is Channels.ROWS:
-            return self._rows(vertex, value)
-        if vertex.operator == "getitem":
-            return part(vertex, value, self.trace[source] if source in self.trace else None)  # noqa: SIM401
-        if move := MOVES_BY_OPERATOR.get(vertex.operator) or MOVES.get(vertex.rule.channels):
-            return move(vertex, value, shape, self.labels)
+        if rule.keeps_channels:
+            return rule.keeps_channels.format(name=vertex.name)
+        if (move := move_of(vertex, self.trace)) is not None:
+            maps = move if isinstance(move, str) else move.maps(value.axis, shape)
+            if isinstance(maps, str):
+                return maps or no_rule(vertex)
+            return self._mapped(vertex, value, shape, maps)
+        if rule.axes is not None and (not rule.acts_on or vertex.parameters or vertex.buffers):
+            return self._through_tensors(vertex, value)
         return self._elementwise(vertex, value, shape)
 
-    def _not_owned(self, vertex: Vertex) -> str | None:
-        if vertex.attributes.get("computed_weight"):
-            return f"the weight of {vertex.name} is computed from its variables, not one of them"
-        for name in vertex.parameters:
-            readers = self.trace.parameter_readers[name]
-            if len(readers) > 1:
-                others = ", ".join(self.trace[v].name for v in readers if v != vertex.id)
-                return f"{vertex.name} shares the weights {name} with {others or 'itself'}"
+    def _mapped(
+        self, vertex: Vertex, value: Labelled, shape: tuple[int, ...], maps: Sequence[AxisMap]
+    ) -> Labelled | str:
+        """Join what a move makes inseparable."""
+        if not (value.is_zero or vertex.rule.value is same):
+            return no_rule(vertex)
+        if value.is_zero and number_after(vertex, 0.0, shape) != 0:
+            return self._not_zero(vertex)
+        # Of several axes the last one that can lose an index: attention sums over the dimensions of a head.
+        found = max(maps, key=lambda m: (len(maps) > 1 and _num_classes(m) > 1, m.axis))
+        if found.sources is None:
+            return replace(value, axis=found.axis)
+        for sources in found.sources:
+            first = value.labels[sources[0]]
+            self.labels.join_all([first] * (len(sources) - 1), [value.labels[i] for i in sources[1:]])
+        labels = tuple(value.labels[sources[0]] for sources in found.sources)
+        return replace(value, axis=found.axis, labels=labels)
+
+    def _stem(self, vertex: Vertex, value: Labelled | None) -> Labelled | str | None:
+        """Label columns of weights for what goes in, and rows for what comes out."""
+        if why := owner_objection(vertex, self.trace):
+            return why
+        bound = bind(vertex, self.trace)
+        if isinstance(bound, str):
+            return bound
+        if vertex.rule.weight not in bound.tensors:
+            return f"the weight of {vertex.name} is not a variable"
+        names = bound.names
+        if names.ties:
+            if value is None:
+                (tie,) = names.ties
+                axis = names.operands[0].index(tie)
+                size = self.trace.shapes[vertex.inputs[0]][axis]
+                value = Labelled(axis, self.labels.fixed(size, "what goes in cannot be cut"))
+            return self._through_tensors(vertex, value)
+        if value is not None:
+            name = names.operands[0][value.axis]
+            if not name or name in names.result:
+                return f"{vertex.name} mixes them along another axis"
+            if why := self._read(bound, value, name):
+                return why
+        made = bound.made
+        if made is None:
+            return no_rule(vertex)
+        axis = names.result.index(made)
+        labels = self.labels.new(vertex.shape[axis])
+        for argument, dim in bound.holding(made, len(labels)):
+            self._touch(bound, argument, dim, labels, "stem")
+        return Labelled(axis, labels)
+
+    def _read(self, bound: Bound, value: Labelled, name: str) -> str | None:
+        """Note the columns of weights that are summed over with labels, or why they cannot be cut."""
+        vertex, folds = bound.vertex, bound.vertex.rule.folds
+        if not value.is_zero and not (folds and folds(vertex)):
+            return self._not_zero(vertex)
+        for argument, dim in bound.holding(name, value.size):
+            self._touch(bound, argument, dim, value.labels, "reader")
         return None
 
-    def _stem(self, vertex: Vertex, value: Labelled | None, shape: tuple[int, ...]) -> Labelled | str:
-        """A convolution or linear map: columns for what goes in, rows for what comes out."""
-        is_convolution = vertex.rule.channels is Channels.CONVOLUTION
-        axis = 1 if is_convolution else len(vertex.shape) - 1
-        groups, is_transposed = vertex.attributes.get("groups", 1), bool(vertex.attributes.get("transposed"))
-        if value is not None and value.axis != (1 if is_convolution else len(shape) - 1):
-            return f"{vertex.name} mixes them along another axis"
-        if not vertex.parameters or not isinstance(groups, int) or (is_convolution and not vertex.module):
-            return f"the weight of {vertex.name} is not a variable"
-        weight, *biases = vertex.parameters
-        if value is not None and not value.is_zero and not takes_constants(vertex):
-            return self._not_zero(vertex)
-        # A linear map written with its inputs first is like a transposed convolution.
-        ins, outs = (0, 1) if is_transposed else (1, 0)
-        if groups > 1:
-            if is_transposed:
-                return f"{vertex.name} is transposed and in groups: there is no rule for cutting it"
-            made = self._in_groups(vertex, value, groups)
-            self._touch(vertex, weight, 0, made, "accessory")
-        else:
-            if value is not None:
-                self._touch(vertex, weight, ins, value.labels, "reader")
-            made = self.labels.new(vertex.shape[axis])
-            self._touch(vertex, weight, outs, made, "stem")
-        for bias in biases:
-            self._touch(vertex, bias, 0, made, "stem" if groups == 1 else "accessory")
-        return Labelled(axis, made)
-
-    def _in_groups(self, vertex: Vertex, value: Labelled | None, groups: int) -> tuple[int, ...]:
-        """A group's inputs and filters go together; a depthwise convolution has one channel a group."""
-        given = value.labels if value else self.labels.fixed(groups, "what goes in cannot be cut")
-        width, filters = len(given) // groups, vertex.shape[1] // groups
-        for start in range(0, len(given), width):
-            self.labels.join_all(given[start : start + 1] * width, given[start : start + width])
-        return tuple(label for label in given[::width] for _ in range(filters))
-
-    def _rows(self, vertex: Vertex, value: Labelled) -> Labelled | str:
-        """A BatchNorm, or the slopes of a PReLU."""
-        if value.axis != 1 or not vertex.module:
+    def _through_tensors(self, vertex: Vertex, value: Labelled) -> Labelled | str | None:
+        """Note the entries of tensors that belong to labelled channels."""
+        bound = bind(vertex, self.trace)
+        if isinstance(bound, str):
+            return bound
+        names = bound.names
+        name = names.operands[0][value.axis]
+        tie = names.ties.get(name)
+        if not name or name[0].isupper():
             return f"{vertex.name} acts along another axis"
-        if vertex.operator == "prelu":
-            if vertex.attributes.get("num_parameters") != 1:
-                for name in vertex.parameters:
-                    self._touch(vertex, name, 0, value.labels, "accessory", is_zeroed=False)
-            return value if value.is_zero else self._not_zero(vertex)
-        if not vertex.annihilates:
-            return f"{vertex.name} has no weights of its own that could make them zero again"
-        for name in vertex.parameters:
-            self._touch(vertex, name, 0, value.labels, "accessory")
-        for name in vertex.buffers:
-            if name.endswith(("running_mean", "running_var")):
-                self._touch(vertex, name, 0, value.labels, "accessory", is_zeroed=False)
-        return Labelled(1, value.labels)
+        if tie is None and name not in names.result:
+            held = list(bound.holding(name, value.size))
+            why = (None if held else no_rule(vertex)) or owner_objection(vertex, self.trace)
+            return why or self._read(bound, value, name)
+        if tie is not None:
+            if not value.is_zero:
+                return self._not_zero(vertex)
+            for sources in tie.sources or ():
+                first = value.labels[sources[0]]
+                self.labels.join_all([first] * (len(sources) - 1), [value.labels[i] for i in sources[1:]])
+            labels = tuple(value.labels[sources[0]] for sources in tie.sources or ())
+            axis = tie.axis
+        else:
+            labels, axis = value.labels, names.result.index(name)
+        if vertex.shape[axis] != len(labels):
+            return f"{vertex.name} ({vertex.operator}) changes their axis"
+        held = list(bound.holding(names.result[axis], len(labels)))
+        silencing = bound.silencing(names.result[axis], len(labels), is_fed_zero=value.is_zero)
+        if held and (why := owner_objection(vertex, self.trace)):
+            return why
+        if silencing is None:
+            if vertex.role is Role.NORM and not vertex.annihilates:
+                return f"{vertex.name} has no weights of its own that could make them zero again"
+            return self._not_zero(vertex)
+        for argument, dim in held:
+            self._touch(bound, argument, dim, labels, "accessory", is_needed=argument in silencing)
+        return Labelled(axis, labels)
 
     def _elementwise(self, vertex: Vertex, value: Labelled, shape: tuple[int, ...]) -> Labelled | str:
-        if vertex.operator in _NORMS:
-            kind = _NORMS[vertex.operator]
-            return f"{vertex.name} ({kind}) normalises over its channels: without some the others change"
-        by_number = vertex.operator in ("mul", "div") and not vertex.parameters and not vertex.buffers
-        if vertex.rule.channels is not Channels.PASS and not by_number:
-            if value.is_zero and constant_at_zero(vertex) and keeps_axis(vertex, value.axis, shape):
-                return Labelled(value.axis, value.labels, is_zero=False)
-            return f"there is no rule for {vertex.operator} ({vertex.name})"
+        if not vertex.rule.acts_on:
+            return no_rule(vertex)
         if not keeps_axis(vertex, value.axis, shape):
             return f"{vertex.name} ({vertex.operator}) changes their axis"
-        if not (vertex.keeps_zero and value.is_zero):
-            return self._not_zero(vertex)
-        return value
+        if value.is_zero and vertex.keeps_zero:
+            return value
+        if value.is_zero and value_at_zero(vertex) is not None:
+            return replace(value, is_zero=False)
+        return self._not_zero(vertex)
+
+    def _joint(self, vertex: Vertex) -> Labelled | str | None:
+        if vertex.parameters or vertex.buffers:
+            return f"there is no rule for {vertex.operator} ({vertex.name}) of values and variables"
+        operands = [self.values[source] for source in vertex.inputs]
+        if vertex.role is Role.CONCATENATING:
+            return self._concatenation(vertex, operands)
+        if not any(operands):
+            return None
+        bound = bind(vertex, self.trace)
+        return bound if isinstance(bound, str) else self._met(bound, operands)
+
+    def _met(self, bound: Bound, operands: Sequence[Labelled | None]) -> Labelled | str | None:
+        """Join labels along axes of one name; what is summed over has to be cut in all operands."""
+        vertex, names = bound.vertex, bound.names
+        found: dict[str, list[int]] = {}
+        for place, value in enumerate(operands):
+            if value is not None:
+                found.setdefault(names.operands[place][value.axis], []).append(place)
+        if any(not name or name[0].isupper() for name in found):
+            why = vertex.rule.keeps_channels.format(name=vertex.name)
+            return why or f"{vertex.name} ({vertex.operator}) joins them along an axis that cannot be cut"
+        if len(names.result) and sum(name in names.result for name in found) > 1:
+            return f"{vertex.name} ({vertex.operator}) joins them with those along another axis"
+        result: Labelled | None = None
+        for name in found:
+            met = self._along(bound, name, operands)
+            if isinstance(met, str):
+                return met
+            for value in met[1:]:
+                self.labels.join_all(met[0].labels, value.labels)
+            is_sum = vertex.role is Role.ADDITIVE
+            is_zero = (all if is_sum else any)(value.is_zero for value in met)
+            if name in names.result and met:
+                if not is_zero and vertex.rule.combine is None:
+                    return self._not_zero(vertex)
+                result = Labelled(names.result.index(name), met[0].labels, is_zero)
+            elif met and not is_zero:
+                return self._not_zero(vertex)
+        return result
+
+    def _along(self, bound: Bound, name: str, operands: Sequence[Labelled | None]) -> list[Labelled] | str:
+        """Return the labels that meet along an axis, or why what meets there cannot be cut together."""
+        vertex, names = bound.vertex, bound.names
+        is_sum, call = vertex.role is Role.ADDITIVE, f"{vertex.name} ({vertex.operator})"
+        met: list[Labelled] = []
+        for place, source in enumerate(vertex.inputs):
+            axes, shape, value = names.operands[place], self.trace.shapes[source], operands[place]
+            size = shape[axes.index(name)] if name in axes else 1
+            if value is not None and axes[value.axis] != name:
+                value = None
+            if name not in names.result:
+                if name not in axes:
+                    continue
+                if value is None:
+                    return f"{call} sums over them, with a value that stays whole"
+                met.append(value)
+            elif is_sum and len(shape) != len(vertex.shape):
+                return f"the addition {vertex.name} broadcasts: its operands differ in shape"
+            elif value is not None and size == vertex.shape[names.result.index(name)]:
+                met.append(value)
+            elif is_sum or size != 1:
+                return f"{call} joins them with a value whose channels stay"
+            elif value is not None:
+                self.labels.fix(value.labels, f"{vertex.name} spreads it over the channels of another value")
+        return met
+
+    def _concatenation(self, vertex: Vertex, operands: Sequence[Labelled | None]) -> Labelled | str:
+        shapes = [self.trace.shapes[source] for source in vertex.inputs]
+        dim = vertex.attributes.get("dim")
+        if not isinstance(dim, int) or sum(shape[dim] for shape in shapes) != vertex.shape[dim]:
+            return f"{vertex.name} concatenates constants too, whose places are not known"
+        if any(value is not None and value.axis != dim for value in operands):
+            return f"{vertex.name} concatenates along axis {dim}, which does not hold channels"
+        found: list[int] = []
+        for value, shape in zip(operands, shapes, strict=True):
+            if value is not None:
+                found.extend(value.labels)
+            else:
+                found.extend(
+                    self.labels.fixed(shape[dim], f"{vertex.name} has them from a value that stays whole")
+                )
+        return Labelled(dim, tuple(found), all(value is None or value.is_zero for value in operands))
 
     def _not_zero(self, vertex: Vertex) -> str:
         norm = frozen_norm(self.trace, vertex)
@@ -199,15 +314,18 @@ class ChannelFlow:
 
     def _touch(
         self,
-        vertex: Vertex,
-        tensor: str,
+        bound: Bound,
+        argument: str,
         dim: int,
         labels: tuple[int, ...],
         part: Part,
         *,
-        is_zeroed: bool = True,
+        is_needed: bool = False,
     ) -> None:
-        self.touches.append(Touch(vertex.id, tensor, dim, labels, part, is_zeroed and part != "reader"))
+        tensor = bound.tensors[argument]
+        is_variable = tensor in bound.vertex.parameters
+        is_zeroed = part == "stem" or (part == "accessory" and is_variable and argument in bound.zeroed())
+        self.touches.append(Touch(bound.vertex.id, tensor, dim, labels, part, is_zeroed, is_needed))
 
     def _end(self, vertex_id: str, reason: str, *, weight: int = 0) -> None:
         value = self.values[vertex_id]
@@ -221,3 +339,14 @@ class ChannelFlow:
         if axis is None or not 0 <= axis < len(shape) or shape[axis] < 1:
             return None
         return Labelled(axis, self.labels.fixed(shape[axis], reason, weight=weight))
+
+
+def _num_classes(found: AxisMap) -> int:
+    """Return into how many sets the indices along an axis fall that can be cut apart."""
+    if found.sources is None:
+        return 2
+    forest = Labels()
+    labels = forest.new(1 + max(max(sources) for sources in found.sources))
+    for sources in found.sources:
+        forest.join_all([labels[sources[0]]] * (len(sources) - 1), [labels[i] for i in sources[1:]])
+    return len({forest.find(labels[sources[0]]) for sources in found.sources})

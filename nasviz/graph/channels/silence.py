@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from nasviz.graph.channels.flow import ChannelFlow, Touch
-from nasviz.graph.operator_table import Channels
 
 __all__ = ["ZeroRows", "silent_labels"]
 
@@ -50,23 +49,16 @@ def silent_labels(flow: ChannelFlow, zero_rows: ZeroRows) -> frozenset[int]:
     for vertex in flow.trace:
         held = touches.get(vertex.id, [])
         is_stem = any(t.part == "stem" for t in held)
-        is_norm = vertex.rule.channels is Channels.ROWS and any(t.is_zeroed for t in held)
         reads = [(carried[u], carried[u] - silent.get(u, frozenset())) for u in vertex.inputs]
         heard = frozenset().union(*(noise for _, noise in reads))
         own = carried[vertex.id]
-        if is_norm:
-            silent[vertex.id] = made[vertex.id] & own
-        elif is_stem:
+        if is_stem:
             loud |= heard
             silent[vertex.id] = made[vertex.id] & own
         else:
             loud |= heard - own  # what ends here is read here
+            needed = [touch for touch in held if touch.is_needed]
             quiet = own - heard
-            if held and (
-                zeroed := [t for t in held if t.is_zeroed]
-            ):  # a convolution in groups hands silence on
-                biases = [t for t in zeroed if t.tensor in vertex.parameters[1:]]
-                quiet = (quiet & silenced(biases)) if biases else quiet
-                quiet |= made[vertex.id] & own
-            silent[vertex.id] = quiet
+            quiet = (quiet & silenced(needed)) if needed else quiet
+            silent[vertex.id] = (quiet | (made[vertex.id] & own)) if vertex.annihilates else quiet
     return candidates - loud

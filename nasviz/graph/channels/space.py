@@ -13,8 +13,7 @@ from nasviz.graph.channels.flow import ChannelFlow
 from nasviz.graph.channels.groups import ChannelStructure, Floor, channel_structures
 from nasviz.graph.channels.silence import ZeroRows, silent_labels
 from nasviz.graph.frozen import is_frozen_reason
-from nasviz.graph.structures.discovery import Slice
-from nasviz.graph.trace_graph import TraceGraph
+from nasviz.graph.trace_graph import Slice, TraceGraph
 
 __all__ = ["ChannelSpace"]
 

@@ -17,9 +17,8 @@ from nasviz.graph.construction.zero_propagation import Fill, Missing
 from nasviz.graph.operators.index_maps import Gather
 from nasviz.graph.operators.propagation import Fold
 from nasviz.graph.segments.segment_graph import SegmentGraph
-from nasviz.graph.structures.discovery import Slice
 from nasviz.graph.structures.gates import Gate
-from nasviz.graph.trace_graph import TraceGraph
+from nasviz.graph.trace_graph import Slice, TraceGraph
 
 __all__ = ["ConstructionPlan", "Fill", "entailed_rows", "plan"]
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 from nasviz.errors import ConstructionError
-from nasviz.graph.operator_table import Role
-from nasviz.graph.operators.channel_rules import concatenated, pass_through
+from nasviz.graph.operators.binding import move_of
 from nasviz.graph.operators.index_maps import Gather, IndexMap, follow, gathered
-from nasviz.graph.operators.linear_rules import without_outputs
-from nasviz.graph.operators.product_rules import product
+from nasviz.graph.operators.moves import piece_index
 from nasviz.graph.operators.propagation import Passage, Zeros
+from nasviz.graph.operators.rules import Role
+from nasviz.graph.operators.zeros import concatenated, meet, pass_through, without_outputs
 from nasviz.graph.trace_graph import TraceGraph, Vertex
 
 __all__ = ["Fill", "Missing"]
@@ -116,37 +116,25 @@ class Missing:
 
     def _single(self, vertex: Vertex) -> Zeros | None:
         source = vertex.inputs[0]
-        passage = self._through(vertex) if source in self.zeros else None
+        passage = pass_through(vertex, self.zeros[source], self.trace) if source in self.zeros else None
         if vertex.id in self.narrowed:
             if passage is None:
                 self._fill(vertex.id, [source])
-            passage = without_outputs(vertex, self.narrowed[vertex.id], passage)
+            passage = without_outputs(vertex, self.narrowed[vertex.id], passage, self.trace)
         if passage is None:
             return self._reordered(vertex, source)
         self.passages[vertex.id] = passage
         return passage.zeros
-
-    def _through(self, vertex: Vertex) -> Passage | None:
-        """What becomes of channels that its only operand misses."""
-        source = vertex.inputs[0]
-        return pass_through(
-            vertex,
-            self.zeros[source],
-            self.trace.shapes[source],
-            owns=all(len(self.trace.parameter_readers[name]) == 1 for name in vertex.parameters),
-            source=self.trace[source] if source in self.trace else None,  # noqa: SIM401
-        )
 
     def _reordered(self, vertex: Vertex, source: str) -> Zeros | None:
         """Take channels one step further to where they are picked; where that ends, they are filled in."""
         before = self.maps.get(source) or IndexMap.start(source, vertex.id, self.zeros[source])
         after: _Map | None
         if isinstance(before, tuple):
-            index = vertex.attributes.get("index") if vertex.operator == "getitem" else None
-            is_piece = isinstance(index, int) and -len(before) <= index < len(before)
-            after = before[index] if isinstance(index, int) and is_piece else None
+            index = piece_index(vertex, len(before))
+            after = None if index is None else before[index]
         else:
-            after = follow(vertex, before, self.trace.shapes[source])
+            after = follow(move_of(vertex, self.trace), before, self.trace.shapes[source])
         if isinstance(after, IndexMap) and len(after.lengths) == 1:
             if found := gathered(vertex.id, after, self.zeros[after.origin]):
                 self.gathers[vertex.id], zeros = found
@@ -162,45 +150,25 @@ class Missing:
         kept = [source for source in vertex.inputs if source not in self.erased]
         if vertex.role is Role.CONCATENATING and isinstance(axis := vertex.attributes.get("dim"), int):
             return self._concatenation(vertex, kept, axis)
-        if vertex.role is Role.ADDITIVE:
-            if (zeros := self._sum(vertex, kept)) is not None:
-                return zeros
-        elif vertex.id in self.bypassed:
+        if vertex.id in self.bypassed and vertex.role is not Role.ADDITIVE:
             zeros = self.zeros.get(kept[0])
             if zeros is not None and zeros.is_zero:
                 return zeros
-        elif len(kept) == len(vertex.inputs) and (passage := self._product(vertex)):
-            self.passages[vertex.id] = passage
+        elif passage := self._met(vertex):
+            if vertex.role is not Role.ADDITIVE:
+                self.passages[vertex.id] = passage
             return passage.zeros
         self._fill(vertex.id, kept)
         return None
 
-    def _sum(self, vertex: Vertex, kept: Sequence[str]) -> Zeros | None:
-        """Where all operands miss the same channels, their constants add up."""
-        met = [self.zeros[source] for source in kept if source in self.zeros]
-        if len(met) < len(kept):
-            return None
-        ranks = [len(self.trace.shapes[source]) for source in kept]
-        if len({(z.axis, z.rows, z.size, rank) for z, rank in zip(met, ranks, strict=True)}) != 1:
-            return None
-        factor = vertex.attributes.get("alpha", 1)
-        if all(z.is_zero for z in met):
-            return met[0]
-        if not isinstance(factor, int | float) or len(vertex.inputs) != 2:
-            return None
-        both = (1, -factor if vertex.operator == "sub" else factor)
-        signs = [sign for source, sign in zip(vertex.inputs, both, strict=True) if source not in self.erased]
-        terms = [
-            {row: sign * number for row, number in z.numbers.items()}
-            for sign, z in zip(signs, met, strict=True)
-        ]
-        return met[0].holding({row: sum(term[row] for term in terms) for row in met[0].rows})
-
-    def _product(self, vertex: Vertex) -> Passage | None:
+    def _met(self, vertex: Vertex) -> Passage | None:
+        """What becomes of channels that the operands of a sum or product miss."""
         if not self.maps.keys().isdisjoint(vertex.inputs):
             return None
-        operands = [self.zeros.get(source) for source in vertex.inputs]
-        return product(vertex, operands, [self.trace.shapes[source] for source in vertex.inputs])
+        gone = [place for place, source in enumerate(vertex.inputs) if source in self.erased]
+        if gone and vertex.role is not Role.ADDITIVE:
+            return None
+        return meet(vertex, [self.zeros.get(source) for source in vertex.inputs], self.trace, gone)
 
     def _concatenation(self, vertex: Vertex, kept: Sequence[str], axis: int) -> Zeros | None:
         """What is missing along its axis shifts; what is missing along another one is filled."""

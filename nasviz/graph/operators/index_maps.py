@@ -11,14 +11,11 @@ from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 
-from nasviz.graph.operators.axis_rules import pieces_of, window_of
+from nasviz.graph.operators.moves import Copied, Cut, Reshaped, Shuffled, Turned, Window
 from nasviz.graph.operators.propagation import Zeros
-from nasviz.graph.trace_graph import Vertex
+from nasviz.graph.operators.rules import Move
 
 __all__ = ["Gather", "IndexMap", "follow", "gathered"]
-
-_COPIES = ("alias", "clone", "contiguous", "detach")
-_RESHAPES = ("view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,35 +86,28 @@ class IndexMap:
 
 
 def follow(
-    vertex: Vertex, before: IndexMap, shape: tuple[int, ...]
+    move: Move | str | None, before: IndexMap, shape: tuple[int, ...]
 ) -> IndexMap | tuple[IndexMap | None, ...] | None:
-    """Where channels are after one more vertex, or in the pieces that it makes; `None` where no rule tells.
+    """Return where channels are after one more move, or in the pieces that it makes; `None` without a rule.
 
     Args:
-        vertex: No joint.
+        move: Of a vertex of one operand.
         before: Of its operand.
         shape: Of its operand, in the full network.
     """
-    if vertex.operator in _COPIES:
-        return before
-    if vertex.operator in _RESHAPES:
-        return _reshaped(before, shape, vertex.shape)
-    if vertex.operator in ("permute", "transpose", "swapaxes"):
-        return _turned(vertex, before, len(shape))
-    if vertex.operator == "channel_shuffle":
-        return _shuffled(vertex, before)
-    dim = vertex.attributes.get("dim")
-    if not isinstance(dim, int) or not 0 <= (axis := dim - before.axis) < len(before.lengths):
-        return None
-    length = before.lengths[axis]
-    if vertex.operator in ("chunk", "split", "split_with_sizes"):
-        bounds = pieces_of(vertex, length)
-        return tuple(before.taken(axis, tuple(range(*bound))) for bound in bounds) or None
-    if vertex.operator == "slice":
-        step = vertex.attributes.get("step")
-        if not isinstance(step, int):
-            return None
-        return before.taken(axis, tuple(range(*window_of(vertex, length), step)))
+    match move:
+        case Copied():
+            return before
+        case Reshaped():
+            return _reshaped(before, shape, move.shape)
+        case Turned():
+            return _turned(move.order, before)
+        case Shuffled():
+            return _shuffled(move.groups, before)
+        case Cut() if not move.drops and 0 <= (axis := move.axis - before.axis) < len(before.lengths):
+            return tuple(before.taken(axis, tuple(range(*bounds))) for bounds in move.bounds) or None
+        case Window(step=int(step)) if 0 <= (axis := move.axis - before.axis) < len(before.lengths):
+            return before.taken(axis, tuple(range(move.first, move.last, step)))
     return None
 
 
@@ -149,26 +139,18 @@ def _reshaped(before: IndexMap, old: tuple[int, ...], new: tuple[int, ...]) -> I
     return replace(before, lengths=lengths)
 
 
-def _turned(vertex: Vertex, before: IndexMap, rank: int) -> IndexMap | None:
+def _turned(order: tuple[int | None, ...], before: IndexMap) -> IndexMap | None:
     """Only the axes that hold channels may change places."""
-    dims = vertex.attributes.get("dims")
-    if not isinstance(dims, tuple):
-        first, second = vertex.attributes.get("dim0"), vertex.attributes.get("dim1")
-        if not isinstance(first, int) or not isinstance(second, int):
-            return None
-        swap = {first: second, second: first}
-        dims = tuple(swap.get(axis, axis) for axis in range(rank))
     mine = range(before.axis, before.axis + len(before.lengths))
     if any(
-        (old in mine) != (new in mine) or (old != new and new not in mine) for new, old in enumerate(dims)
+        (old in mine) != (new in mine) or (old != new and new not in mine) for new, old in enumerate(order)
     ):
         return None
-    return before.turned(tuple(old - before.axis for old in dims if old is not None and old in mine))
+    return before.turned(tuple(old - before.axis for old in order if old is not None and old in mine))
 
 
-def _shuffled(vertex: Vertex, before: IndexMap) -> IndexMap | None:
-    groups = vertex.attributes.get("groups")
-    if before.axis != 1 or len(before.lengths) != 1 or not isinstance(groups, int):
+def _shuffled(groups: int, before: IndexMap) -> IndexMap | None:
+    if before.axis != 1 or len(before.lengths) != 1:
         return None
     (channels,) = before.lengths
     table = replace(before, lengths=(groups, channels // groups)).turned((1, 0))

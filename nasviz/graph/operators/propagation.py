@@ -1,11 +1,11 @@
-"""Channels that are missing because they are zero, or another constant: the slicing rules' words."""
+"""Channels that are missing because they are zero, or another constant, and what they do to a vertex."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from nasviz.graph.structures.discovery import Slice
+from nasviz.graph.trace_graph import Slice
 
 __all__ = ["Fold", "Passage", "Zeros"]
 
@@ -40,10 +40,6 @@ class Zeros:
         """
         values = tuple(numbers[row] for row in self.rows)
         return replace(self, values=values if any(values) else ())
-
-    def spread(self, factor: int) -> tuple[int, ...]:
-        """The rows when each of them becomes `factor` neighbouring ones."""
-        return tuple(row * factor + offset for row in self.rows for offset in range(factor))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,15 @@ batch may take in the front of a group or hand it out, as where heads are counte
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import prod
+from functools import lru_cache
+from math import gcd, prod
 
-__all__ = ["LONGEST", "AxisGroup", "aligned", "places_of", "reshaped_rows"]
+__all__ = ["LONGEST", "AxisGroup", "aligned", "sources_of"]
 
 LONGEST = 1 << 22
-"""A group of more numbers than this is not followed: its rows are listed one by one."""
+"""A group of more numbers than this is not followed: its indices are listed one by one."""
+_LONGEST_KEPT = 1 << 16
+"""Maps of longer groups are made again each time, rather than kept in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,50 +34,31 @@ class AxisGroup:
     """Size and stride of each axis after the reshape; the batch is none of them."""
 
 
-def reshaped_rows(
-    axis: int, rows: tuple[int, ...], before: tuple[int, ...], after: tuple[int, ...]
-) -> tuple[int, tuple[int, ...]] | None:
-    """Axis and rows, after a reshape, of the numbers at `rows` of `axis` before it.
-
-    The batch is the axis of length -1. `None` where the numbers are no rows of one axis any more.
-
-    Examples:
-        >>> reshaped_rows(1, (2,), (-1, 3, 2, 2), (-1, 12))
-        (1, (8, 9, 10, 11))
-        >>> reshaped_rows(1, (2, 3), (-1, 6), (-1, 3, 2))
-        (1, (1,))
-        >>> reshaped_rows(1, (1, 2), (-1, 6), (-1, 3, 2)) is None
-        True
-        >>> reshaped_rows(2, (1, 3, 5), (7, -1, 6), (7, -1, 2))
-        (2, (1,))
-    """
-    group = aligned(axis, before, after)
-    if group is None or group.length > LONGEST:
-        return None
-    places = {
-        (block * group.size + row) * group.stride + offset
-        for block in range(group.length // (group.size * group.stride))
-        for row in rows
-        for offset in range(group.stride)
-    }
-    for candidate, (size, stride) in group.after.items():
-        hit = {place // stride % size for place in places}
-        if len(hit) * (group.length // size) == len(places):
-            return candidate, tuple(sorted(hit))
-    return None
-
-
-def places_of(group: AxisGroup, axis: int) -> list[tuple[int, int]]:
-    """Which index along the axis that is followed meets which along `axis` after the reshape, each pair once.
+def sources_of(group: AxisGroup, axis: int) -> tuple[tuple[int, ...], ...]:
+    """Return for each index along `axis`, after the reshape, the indices of the followed axis that it meets.
 
     Examples:
         >>> group = aligned(1, (-1, 4), (-1, 2, 2))
-        >>> places_of(group, 1), places_of(group, 2)
-        ([(0, 0), (1, 0), (2, 1), (3, 1)], [(0, 0), (1, 1), (2, 0), (3, 1)])
+        >>> sources_of(group, 1), sources_of(group, 2)
+        (((0, 1), (2, 3)), ((0, 2), (1, 3)))
+        >>> sources_of(aligned(1, (-1, 3, 2, 2), (-1, 12)), 1)[4:9]
+        ((1,), (1,), (1,), (1,), (2,))
     """
     size, stride = group.after[axis]
-    pairs = ((n // group.stride % group.size, n // stride % size) for n in range(group.length))
-    return list(dict.fromkeys(pairs))
+    made = _sources.__wrapped__ if group.length > _LONGEST_KEPT else _sources
+    return made(group.size, group.stride, size, stride, group.length)
+
+
+@lru_cache(maxsize=256)
+def _sources(
+    size: int, stride: int, after_size: int, after_stride: int, length: int
+) -> tuple[tuple[int, ...], ...]:
+    step = gcd(stride, after_stride)  # both axes are constant along that many numbers
+    stride, after_stride = stride // step, after_stride // step
+    found: list[dict[int, None]] = [{} for _ in range(after_size)]
+    for n in range(length // step):
+        found[n // after_stride % after_size][n // stride % size] = None
+    return tuple(tuple(indices) for indices in found)
 
 
 def aligned(axis: int, before: tuple[int, ...], after: tuple[int, ...]) -> AxisGroup | None:

@@ -11,7 +11,7 @@ from functools import cached_property
 
 import networkx as nx
 
-from nasviz.graph.operator_table import Role
+from nasviz.graph.operators.rules import Role
 from nasviz.graph.trace_graph import TraceGraph, Vertex
 
 __all__ = ["DependencyGraph"]

@@ -6,7 +6,7 @@ two at a time. What is between two additions only, is wiring.
 
 from __future__ import annotations
 
-from nasviz.graph.operator_table import Role
+from nasviz.graph.operators.rules import Role
 from nasviz.graph.trace_graph import TraceGraph
 
 __all__ = ["sums"]

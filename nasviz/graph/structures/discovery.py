@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from nasviz.graph.operator_table import Role
+from nasviz.graph.operators.binding import is_foreign, no_rule
+from nasviz.graph.operators.rules import Role
 from nasviz.graph.segments.segment_graph import Segment, SegmentGraph
 from nasviz.graph.structures.channel_axes import channel_axes
 from nasviz.graph.structures.switches import is_switch
-from nasviz.graph.trace_graph import TraceGraph, Vertex
+from nasviz.graph.trace_graph import Slice, TraceGraph, Vertex
 
 __all__ = [
     "RemovalStructure",
-    "Slice",
     "frozen_norm",
     "joint_objections",
     "own_parameters",
@@ -28,22 +28,6 @@ __all__ = [
     "shared_parameters",
     "why_not",
 ]
-
-_ANNIHILATED = ("mul", "matmul", "bmm", "mm")
-"""Products that are zero as soon as one operand is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """Rows of a tensor that go together with something erased."""
-
-    tensor: str
-    """Name of a parameter or buffer."""
-    dim: int
-    rows: tuple[int, ...]
-    """Indices along `dim` that are cut, or zeroed."""
-    vertex: str
-    """The vertex that reads the tensor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +81,7 @@ def zero_breaker(vertices: Iterable[Vertex], shared: Iterable[str], *, from_zero
         is_closed = not fixed.intersection(vertex.parameters)
         before = [breakers[s] for s in vertex.inputs if s in breakers]
         is_fed_zero = not any(before) and (from_zero or len(before) == len(vertex.inputs))
-        is_fed_zero |= vertex.operator in _ANNIHILATED and None in before
+        is_fed_zero |= vertex.rule.is_product and None in before
         is_zero = (is_closed and vertex.annihilates) or (
             is_fed_zero and (vertex.keeps_zero or (is_closed and vertex.closes))
         )
@@ -132,15 +116,15 @@ def _objection(vertex: Vertex, axes: dict[str, int | None], trace: TraceGraph) -
         if sum(shape[dim] for shape in shapes) != vertex.shape[dim]:
             return f"{vertex.name} concatenates constants too, whose places are not known"
         return None
-    if vertex.operator == "scaled_dot_product_attention":
-        return f"it feeds attention ({vertex.name}), where zeros still take part in the softmax"
+    if vertex.rule.keeps_operands:
+        return vertex.rule.keeps_operands.format(name=vertex.name)
     if vertex.role is Role.MULTIPLICATIVE:
         return f"it feeds a product ({vertex.name}), where zero would silence the other operand too"
     if vertex.role is Role.SELECTING:
         return (
             f"{vertex.name} ({vertex.operator}) picks among its operands or stacks them: zero is not neutral"
         )
-    return f"there is no rule for {vertex.operator} ({vertex.name}) losing an operand"
+    return f"{no_rule(vertex)}: it cannot lose an operand"
 
 
 def required_sinks(segments: SegmentGraph, objections: dict[str, str]) -> frozenset[int]:
@@ -208,6 +192,7 @@ def structure_reason(segments: SegmentGraph, s: Segment, shared: dict[str, tuple
         return (
             f"its value is not zero when its variables are: {breaker.name} ({breaker.operator})"
             f" is not zero at zero"
+            + ("; nasviz.register_operator can tell otherwise" if is_foreign(breaker) else "")
         )
     return None
 

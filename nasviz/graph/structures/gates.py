@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nasviz.graph.operator_table import VALUE_AT_ZERO
+from nasviz.graph.operators.binding import value_at_zero
 from nasviz.graph.segments.segment_graph import Segment, SegmentGraph
 from nasviz.graph.structures.discovery import shared_parameters, zero_breaker
 from nasviz.graph.trace_graph import Vertex
@@ -70,7 +70,7 @@ def _value_at_zero(vertices: Iterable[Vertex]) -> float | None:
     """The constant that a run emits with its parameters at zero: zero up to one operator, then its value."""
     run = list(vertices)
     for place, vertex in enumerate(run):
-        if vertex.operator in VALUE_AT_ZERO and place > 0:
+        if place > 0 and (value := value_at_zero(vertex)) is not None:
             is_fed_zero = zero_breaker(run[:place], (), from_zero=False) is None
-            return VALUE_AT_ZERO[vertex.operator] if is_fed_zero and place == len(run) - 1 else None
+            return value if is_fed_zero and place == len(run) - 1 else None
     return None

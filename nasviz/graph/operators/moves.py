@@ -1,0 +1,364 @@
+"""Operators that move values: what becomes of the indices along one axis of their operand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING
+
+from nasviz.graph.operators.reshapes import LONGEST, aligned, sources_of
+from nasviz.graph.operators.rules import AxisMap, Move, Shape
+
+if TYPE_CHECKING:
+    from nasviz.graph.operators.propagation import Zeros
+    from nasviz.graph.trace_graph import Vertex
+
+__all__ = [
+    "Copied",
+    "Cut",
+    "Dropped",
+    "Local",
+    "PixelShuffled",
+    "Reshaped",
+    "Shuffled",
+    "Turned",
+    "Window",
+    "copied",
+    "cut",
+    "local",
+    "padded",
+    "piece",
+    "piece_index",
+    "pixel_shuffled",
+    "reduced",
+    "reshaped",
+    "selected",
+    "shuffled",
+    "turned",
+    "window",
+]
+
+Literals = dict[str, int | float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """A move whose call stays as it is when channels are cut."""
+
+    name: str
+    """The call, in reasons."""
+
+    def literals(self, before: Zeros, after: Zeros | None) -> Literals | None:
+        """See `Move`."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Copied(_Move):
+    """The same values."""
+
+    def maps(self, axis: int, shape: Shape) -> Sequence[AxisMap] | str:
+        """See `Move`."""
+        return (AxisMap(axis),)
+
+
+def copied(vertex: Vertex, shape: Shape) -> Copied:
+    """Return the move of a `clone`, `contiguous` and the like."""
+    return Copied(vertex.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Local(_Move):
+    """Values change places, or are copied, along some axes; along others each index stays."""
+
+    axes: frozenset[int]
+    why: str
+
+    def maps(self, axis: int, shape: Shape) -> Sequence[AxisMap] | str:
+        """See `Move`."""
+        return self.why if axis in self.axes else (AxisMap(axis),)
+
+
+def local(vertex: Vertex, shape: Shape) -> Local | str:
+    """Return the move of a `roll` or `flip`."""
+    dims = _dims(vertex)
+    # Without axes, all of them are rolled as one.
+    return Local(vertex.name, frozenset(dims), f"{vertex.name} moves them along their axis") if dims else ""
+
+
+def padded(vertex: Vertex, shape: Shape) -> Local | str:
+    """Return the move of a `pad`."""
+    widths = vertex.attributes.get("pad")
+    if not isinstance(widths, tuple):
+        return f"{vertex.name} pads their axis"
+    rank = len(vertex.shape)
+    # Widths are listed from the last axis on.
+    axes = frozenset(axis for axis in range(rank) if any(widths[2 * (rank - 1 - axis) :][:2]))
+    return Local(vertex.name, axes, f"{vertex.name} pads their axis")
+
+
+@dataclass(frozen=True, slots=True)
+class Turned(_Move):
+    """Axes in another order."""
+
+    order: tuple[int | None, ...]
+
+    def maps(self, axis: int, shape: Shape) -> Sequence[AxisMap] | str:
+        """See `Move`."""
+        return (AxisMap(self.order.index(axis)),) if axis in self.order else ""
+
+
+def turned(vertex: Vertex, shape: Shape) -> Turned | str:
+    """Return the move of a `permute` or `transpose`."""
+    dims = vertex.attributes.get("dims")
+    if isinstance(dims, tuple):
+        return Turned(vertex.name, dims)
+    first, second = vertex.attributes.get("dim0"), vertex.attributes.get("dim1")
+    if not isinstance(first, int) or not isinstance(second, int):
+        return ""
+    swap = {first: second, second: first}
+    return Turned(vertex.name, tuple(swap.get(axis, axis) for axis in range(len(shape))))
+
+
+@dataclass(frozen=True, slots=True)
+class Reshaped(_Move):
+    """The same values in the same order under another shape."""
+
+    shape: Shape
+    has_sizes: bool = False
+    """Whether the call lists the sizes."""
+    squeezes: bool = False
+    """Whether an axis of length one disappears."""
+    start: int | None = None
+    """First of the axes that a `flatten` merges."""
+
+    def maps(self, axis: int, shape: Shape) -> Sequence[AxisMap] | str:
+        """See `Move`."""
+        group = aligned(axis, shape, self.shape)
+        if group is None or group.length > LONGEST:
+            return f"{self.name} mixes their axis with one that is not known"
+        whole = (group.size, group.stride) if group.length == group.size * group.stride else None
+        found = tuple(
+            AxisMap(after, None if place == whole else sources_of(group, after))
+            for after, place in group.after.items()
+        )
+        return found or f"{self.name} leaves no axis for them"
+
+    def literals(self, before: Zeros, after: Zeros | None) -> Literals | None:
+        """See `Move`."""
+        if self.squeezes and before.size - len(before.rows) == 1:
+            return None  # it would squeeze the one channel that is left
+        return {f"size:{after.axis}": after.size - len(after.rows)} if self.has_sizes and after else {}
+
+
+def reshaped(
+    vertex: Vertex, shape: Shape, *, has_sizes: bool = False, squeezes: bool = False, merges: bool = False
+) -> Reshaped:
+    """Return the move of a `view`, `flatten`, `squeeze` and the like."""
+    start = vertex.attributes.get("start_dim") if merges else None
+    return Reshaped(
+        f"{vertex.name} ({vertex.operator})",
+        vertex.shape,
+        has_sizes=has_sizes,
+        squeezes=squeezes,
+        start=start if isinstance(start, int) else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped(_Move):
+    """Axes that disappear: reduced, or of which one index is selected."""
+
+    axes: tuple[int, ...]
+    keepdim: bool
+    why: str
+
+    def maps(self, axis: int, shape: Shape) -> Sequence[AxisMap] | str:
+        """See `Move`."""
+        if axis in self.axes:
+            return self.why
+        return (AxisMap(axis if self.keepdim else axis - sum(gone < axis for gone in self.axes)),)
+
+
+def selected(vertex: Vertex, shape: Shape) -> Dropped | str:
+    """Return the move of a `select`."""
+    dim, why = vertex.attributes.get("dim"), f"{vertex.name} picks one of them by its place"
+    return Dropped(vertex.name, (dim,), keepdim=False, why=why) if isinstance(dim, int) else why
+
+
+def reduced(vertex: Vertex, shape: Shape) -> Dropped | str:
+    """Return the move of a reduction such as `mean`."""
+    dims = _dims(vertex)
+    why = f"{vertex.name} ({vertex.operator}) reduces over them: one less changes the result"
+    return Dropped(vertex.name, dims, bool(vertex.attributes.get("keepdim")), why) if dims else why
+
+
+@dataclass(frozen=True, slots=True)
+class PixelShuffled(_Move):
+    """Blocks of neighbouring channels become one channel, or one becomes a block."""
+
+    before: int
+    after: int
+
+    def maps(self, axis: int, shape: Shape) -> Sequence[AxisMap] | str:
+        """See `Move`."""
+        if len(shape) != 4 or axis != 1:
+            return ""
+        return (AxisMap(1, _blocks(self.before, self.after)),)
+
+
+def pixel_shuffled(vertex: Vertex, shape: Shape) -> PixelShuffled:
+    """Return the move of a `pixel_shuffle` or `pixel_unshuffle`."""
+    return PixelShuffled(vertex.name, shape[1], vertex.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffled(_Move):
+    """Channels are dealt out in turns; the same place of every group can only go together."""
+
+    groups: int
+
+    def maps(self, axis: int, shape: Shape) -> Sequence[AxisMap] | str:
+        """See `Move`."""
+        if axis != 1:
+            return ""
+        length = shape[1] // self.groups
+        same = [tuple(place + length * group for group in range(self.groups)) for place in range(length)]
+        return (AxisMap(1, tuple(places for places in same for _ in range(self.groups))),)
+
+
+def shuffled(vertex: Vertex, shape: Shape) -> Shuffled | str:
+    """Return the move of a `channel_shuffle`."""
+    groups = vertex.attributes.get("groups")
+    return Shuffled(vertex.name, groups) if isinstance(groups, int) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut(_Move):
+    """An axis in pieces; the value is a list, and stands for all of it."""
+
+    axis: int
+    bounds: tuple[tuple[int, int], ...]
+    drops: bool
+    """Whether the axis disappears in the pieces (`unbind`)."""
+
+    def maps(self, axis: int, shape: Shape) -> Sequence[AxisMap] | str:
+        """See `Move`."""
+        return (AxisMap(axis),) if axis != self.axis or self.bounds else ""
+
+    def literals(self, before: Zeros, after: Zeros | None) -> Literals | None:
+        """See `Move`."""
+        if before.axis != self.axis:
+            return {}
+        left = [last - first - sum(first <= row < last for row in before.rows) for first, last in self.bounds]
+        if not left or min(left) < 1:
+            return None
+        return {f"piece:{number}": length for number, length in enumerate(left)}
+
+    def piece(self, index: int) -> Piece | str:
+        """Return the move to one of the pieces."""
+        if self.bounds and not -len(self.bounds) <= index < len(self.bounds):
+            return ""
+        return Piece(self.name, self.axis, self.bounds[index] if self.bounds else (0, 0), self.drops)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece(_Move):
+    """One piece of an axis."""
+
+    axis: int
+    bounds: tuple[int, int]
+    drops: bool
+
+    def maps(self, axis: int, shape: Shape) -> Sequence[AxisMap] | str:
+        """See `Move`."""
+        if axis != self.axis:
+            return (AxisMap(axis - (self.drops and self.axis < axis)),)
+        return (AxisMap(axis, tuple((index,) for index in range(*self.bounds))),)
+
+
+def cut(vertex: Vertex, shape: Shape, *, drops: bool = False) -> Cut | str:
+    """Return the move of a `chunk`, `split` or `unbind`."""
+    dim = vertex.attributes.get("dim")
+    if not isinstance(dim, int):
+        return ""
+    return Cut(vertex.name, dim, tuple(_pieces(vertex, shape[dim])), drops)
+
+
+def piece(vertex: Vertex, whole: Move | str | None) -> Piece | str:
+    """Return the move of a `getitem`, from that of the call whose result it takes a piece of."""
+    index = vertex.attributes.get("index")
+    return whole.piece(index) if isinstance(whole, Cut) and isinstance(index, int) else ""
+
+
+def piece_index(vertex: Vertex, count: int) -> int | None:
+    """Return which of so many pieces a `getitem` takes."""
+    index = vertex.attributes.get("index") if vertex.rule.takes_piece else None
+    return index if isinstance(index, int) and -count <= index < count else None
+
+
+@dataclass(frozen=True, slots=True)
+class Window(_Move):
+    """A run of neighbours along one axis."""
+
+    axis: int
+    first: int
+    last: int
+    step: int | None
+
+    def maps(self, axis: int, shape: Shape) -> Sequence[AxisMap] | str:
+        """See `Move`."""
+        if axis != self.axis:
+            return (AxisMap(axis),)
+        if self.step not in (None, 1):
+            return f"{self.name} takes every n-th of them"
+        return (AxisMap(axis, tuple((index,) for index in range(self.first, self.last))),)
+
+    def literals(self, before: Zeros, after: Zeros | None) -> Literals | None:
+        """See `Move`."""
+        if before.axis != self.axis:
+            return {}
+        if after is not None and len(after.rows) == after.size:
+            return None  # nothing of it is left
+        # It starts and ends at other live channels.
+        live = [sum(row < bound for row in before.rows) for bound in (self.first, self.last)]
+        return {"slice_start": self.first - live[0], "slice_end": self.last - live[1]}
+
+
+def window(vertex: Vertex, shape: Shape) -> Window | Local:
+    """Return the move of a `slice`."""
+    dim, step = vertex.attributes.get("dim"), vertex.attributes.get("step")
+    if not isinstance(dim, int):
+        return Local(vertex.name, frozenset(), "")
+    start, end = vertex.attributes.get("start"), vertex.attributes.get("end")
+    size = shape[dim]
+    bounds = (start if isinstance(start, int) else 0, end if isinstance(end, int) else size)
+    first, last = (min(max(bound + size if bound < 0 else bound, 0), size) for bound in bounds)
+    return Window(vertex.name, dim, first, last, step if isinstance(step, int) else None)
+
+
+def _dims(vertex: Vertex) -> tuple[int, ...]:
+    dims = vertex.attributes.get("dims")
+    return tuple(dim for dim in dims if dim is not None) if isinstance(dims, tuple) else ()
+
+
+@lru_cache(maxsize=64)
+def _blocks(before: int, after: int) -> tuple[tuple[int, ...], ...]:
+    if before >= after:
+        block = before // after
+        return tuple(tuple(range(row * block, (row + 1) * block)) for row in range(after))
+    return tuple((row // (after // before),) for row in range(after))
+
+
+def _pieces(vertex: Vertex, size: int) -> list[tuple[int, int]]:
+    """Where each piece of an axis starts and ends."""
+    sizes, count = vertex.attributes.get("split_sizes"), vertex.attributes.get("chunks")
+    if isinstance(sizes, tuple):
+        edges = list(accumulate((length or 0 for length in sizes), initial=0))
+        return list(pairwise(edges)) if edges[-1] == size else []
+    step = -(-size // count) if isinstance(count, int) else vertex.attributes.get("split_size")
+    if not isinstance(step, int) or step < 1:
+        return []
+    return [(start, min(start + step, size)) for start in range(0, size, step)]

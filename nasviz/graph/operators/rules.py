@@ -1,0 +1,235 @@
+"""Operator rules: all that nasviz knows about an operator, in one declaration.
+
+A rule tells what an operator is in a dependency graph, when its result is zero, how the axes of its operands
+map to those of its result, and what becomes of a channel that holds one number. Following zeros
+(construction) and following labels (channel groups) interpret the same rules. An operator without a rule is
+legal: nothing is assumed about it, and construction feeds it whole values, which is always exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from nasviz.graph.operators.propagation import Zeros
+    from nasviz.graph.trace_graph import Vertex
+
+__all__ = [
+    "INPUTS",
+    "MEASURED",
+    "UNKNOWN",
+    "AxisMap",
+    "AxisNames",
+    "Move",
+    "OperatorRule",
+    "Role",
+    "axis_names",
+    "factors_of",
+    "terms",
+]
+
+Shape = tuple[int, ...]
+INPUTS = "inputs"
+"""Formula of an operator whose result is zero where all that it reads is zero."""
+MEASURED = "measured"
+"""Formula of an operator that is evaluated at zero when a network is traced: its literals decide."""
+
+
+class Role(StrEnum):
+    """What an operator is in a dependency graph; the joints only where two operands depend on the input."""
+
+    STEM = "stem"
+    """Mixes channels with its own weights: it can change their number."""
+    NORM = "norm"
+    """Normalises, then scales and shifts each channel."""
+    ACCESSORY = "accessory"
+    """Acts on each channel by itself."""
+    SHAPE = "shape"
+    """Moves values without changing them."""
+    ADDITIVE = "additive"
+    """A joint where a zero operand is neutral."""
+    CONCATENATING = "concatenating"
+    """A joint that puts its operands side by side."""
+    MULTIPLICATIVE = "multiplicative"
+    """A joint where a zero operand annihilates, or that feeds a softmax."""
+    SELECTING = "selecting"
+    """A joint that picks among values: no general rule."""
+    UNKNOWN = "unknown"
+    """No rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class AxisMap:
+    """Where the indices along one axis of an operand are in the result."""
+
+    axis: int
+    """Axis of the result."""
+    sources: tuple[tuple[int, ...], ...] | None = None
+    """For each index along it the indices of the operand that can only be cut together with it; `None` where
+    each index keeps its place."""
+
+
+class Move(Protocol):
+    """One call of an operator that moves values about, with its literals resolved."""
+
+    def maps(self, axis: int, shape: Shape) -> Sequence[AxisMap] | str:
+        """Return the maps that an axis may take, the preferred one first, or why there is none."""
+
+    def literals(self, before: Zeros, after: Zeros | None) -> dict[str, int | float] | None:
+        """Return the new literals of a call on fewer channels; `None` where it cannot run on them."""
+
+
+@dataclass(frozen=True, slots=True)
+class AxisNames:
+    """Names of the axes of operands, tensors and result; axes of one name correspond index by index.
+
+    A name that is missing in the result is summed over. An empty name stands for an axis of its own.
+    """
+
+    operands: tuple[tuple[str, ...], ...]
+    tensors: Mapping[str, tuple[str, ...]]
+    """By argument."""
+    result: tuple[str, ...]
+    ties: Mapping[str, AxisMap] = field(default_factory=dict)
+    """For a name of an operand: the axis of the result whose indices go together with its own."""
+    sizes: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    """Settings that count an axis: its name, and how many of its indices make one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorRule:
+    """What is known of one operator; every part that is left out is not known."""
+
+    role: Role = Role.UNKNOWN
+    arguments: tuple[str, ...] = ()
+    """Names of its tensor arguments, in the order of its schema."""
+    zero: str | Callable[[Mapping[str, Any]], str] | None = None
+    """When its result is zero: a sum of products of its arguments, such as `input * weight + bias`, `INPUTS`,
+    or `MEASURED`; a function makes the formula from the arguments of the call."""
+    axes: str | Callable[[Vertex, Sequence[Shape], Mapping[str, Shape]], AxisNames | str] | None = None
+    """How the axes of its arguments correspond, such as `... i, o i, o -> ... o`; a function says so, or why
+    there is no rule, from the shapes of operands and tensors."""
+    move: Callable[[Vertex, Shape], Move | str] | None = None
+    """For an operator of one operand that moves values: the move, or why there is no rule."""
+    acts_on: str = ""
+    """`numbers`: acts on each number by itself; `channels`: acts on each index of axis 1 by itself."""
+    value: Callable[[float, Mapping[str, Any]], float | None] | None = None
+    """What it makes of a channel that holds one number, from its literals."""
+    combine: Callable[[Sequence[float], Mapping[str, Any]], float] | None = None
+    """What it makes of one number from each operand."""
+    sizes: Mapping[str, str] = field(default_factory=dict)
+    """Settings of its module, or arguments of the call, that count the indices of a named axis."""
+    literals: frozenset[str] = frozenset()
+    """Those of `sizes` that are arguments of a call."""
+    takes_piece: bool = False
+    """Whether it takes one piece of what its operand was cut into."""
+    weight: str = "weight"
+    """The argument that multiplies its input."""
+    macs: Callable[[Shape, Shape, Shape], int] | None = None
+    """Multiply-accumulates, from the shapes of result, input and weight."""
+    folds: Callable[[Vertex], bool] | None = None
+    """Whether the bias of a call can stand for channels that hold one number."""
+    on_sum: Callable[[Vertex, int], dict[str, int | float]] | None = None
+    """New literals of a call that sums over fewer indices, from how many there were."""
+    channel_axis: int | None = None
+    """Where its result has its channels; `None` where its operand has them."""
+    keeps_channels: str = ""
+    """Why no single channel can be cut in front of it, in words with its `{name}`."""
+    keeps_operands: str = ""
+    """Why its operands cannot be erased, in words with its `{name}`."""
+
+    @property
+    def is_product(self) -> bool:
+        """Whether one operand at zero makes its result zero."""
+        return isinstance(self.zero, str) and "+" not in self.zero and "*" in self.zero
+
+    def __post_init__(self) -> None:
+        if isinstance(self.axes, str):
+            _parsed(self.axes)
+
+
+UNKNOWN = OperatorRule()
+
+
+@lru_cache(maxsize=512)
+def terms(formula: str) -> tuple[tuple[str, ...], ...]:
+    """Return the terms of a formula of zeros, each with its factors; divisors are none.
+
+    Examples:
+        >>> terms("input * weight + bias"), terms("self / other")
+        ((('input', 'weight'), ('bias',)), (('self',),))
+    """
+    products = (term.partition("/")[0] for term in formula.split("+"))
+    return tuple(tuple(factor.strip() for factor in product.split("*")) for product in products)
+
+
+def factors_of(formula: str) -> frozenset[str]:
+    """Return all names in a formula of zeros."""
+    return frozenset(name for term in terms(formula) for name in term)
+
+
+@lru_cache(maxsize=512)
+def _parsed(pattern: str) -> tuple[tuple[tuple[str, ...], ...], tuple[str, ...]]:
+    left, arrow, right = pattern.partition("->")
+    if not arrow:
+        raise ValueError(f"axes={pattern!r} has no '->' between operands and result")
+    operands = tuple(tuple(part.split()) for part in left.split(","))
+    for part in (*operands, tuple(right.split())):
+        if sum(name in ("...", "*") for name in part) > 1:
+            raise ValueError(f"axes={pattern!r}: an operand may hold one '...' or '*'")
+    return operands, tuple(right.split())
+
+
+def _expanded(names: tuple[str, ...], rank: int) -> tuple[str, ...] | None:
+    """Give each axis its name; those under `...` are counted from the last."""
+    for mark, name in (("...", "~{}"), ("*", "")):
+        if mark in names:
+            place = names.index(mark)
+            count = rank - len(names) + 1
+            if count < 0:
+                return None
+            middle = tuple(name.format(count - i) for i in range(count))
+            return (*names[:place], *middle, *names[place + 1 :])
+    return names if len(names) == rank else None
+
+
+@lru_cache(maxsize=4096)
+def axis_names(
+    pattern: str,
+    arguments: tuple[str, ...],
+    operands: tuple[tuple[str, int], ...],
+    tensors: tuple[tuple[str, int], ...],
+    rank: int,
+) -> AxisNames | None:
+    """Return the names that a pattern gives to the axes of a call; `None` where the ranks do not fit.
+
+    Args:
+        pattern: Such as `... i, o i, o -> ... o`.
+        arguments: The tensor arguments that the pattern describes, in order.
+        operands: Arguments that depend on the input, each with its rank.
+        tensors: Arguments that are parameters or buffers, each with its rank.
+        rank: Of the result.
+
+    Examples:
+        >>> given = ("input", "weight", "bias")
+        >>> axis_names("... i, o i, o -> ... o", given, (("input", 3),), (("weight", 2),), 3).operands
+        (('~2', '~1', 'i'),)
+    """
+    parts, right = _parsed(pattern)
+    known = dict(zip(arguments, parts, strict=False))
+    ranks = {**dict(operands), **dict(tensors)}
+    if not ranks.keys() <= known.keys():
+        return None
+    names = {argument: _expanded(known[argument], size) for argument, size in ranks.items()}
+    result = _expanded(right, rank)
+    if result is None or any(found is None for found in names.values()):
+        return None
+    return AxisNames(
+        tuple(names[argument] or () for argument, _ in operands),
+        {argument: names[argument] or () for argument, _ in tensors},
+        result,
+    )
