@@ -191,6 +191,39 @@ class _GatedUnits(nn.Module):
         return self.head(self.shared(self.shared(x).relu()))
 
 
+class _Bare(nn.Module):
+    """Parameters and buffers without modules, and functional calls: scales, shifts, norms, products."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        shapes = {
+            "filters": (6, 3, 3, 3),
+            "bias": (6,),
+            "gamma": (6,),
+            "beta": (6,),
+            "slopes": (6,),
+            "scale": (6, 1, 1),
+            "shift": (6, 1, 1),
+            "depthwise": (12, 1, 3, 3),
+            "mixer": (10, 12),
+            "offset": (10,),
+            "last": (10, 2),
+        }
+        for name, shape in shapes.items():
+            self.register_parameter(name, nn.Parameter(torch.rand(shape) + 0.3 - (len(shape) > 1) * 0.5))
+        self.register_buffer("mean", torch.rand(6))
+        self.register_buffer("var", torch.rand(6) + 0.5)
+        self.register_buffer("weighting", torch.rand(1, 12, 1, 1) + 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.conv2d(x, self.filters, self.bias, padding=1)
+        x = functional.batch_norm(x, self.mean, self.var, self.gamma, self.beta, self.training)
+        x = functional.prelu(x, self.slopes) * self.scale + self.shift
+        x = functional.conv2d(x, self.depthwise, padding=1, groups=6) * self.weighting
+        x = functional.linear(x.relu().mean((2, 3)), self.mixer, self.offset)
+        return x.relu() @ self.last
+
+
 def _images(size: int = 8) -> Tensor:
     return torch.randn(4, 3, size, size)
 
@@ -208,6 +241,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Any]]] = {
     "upward": (_upward, _images),
     "transformer": (_Transformer, lambda: torch.randn(4, 5, 8)),
     "gated units": (_GatedUnits, lambda: torch.randn(4, 6)),
+    "bare parameters": (_Bare, _images),
 } | {
     name: OTHERS[name]
     for name in (
