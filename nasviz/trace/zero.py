@@ -11,9 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from nasviz.graph.operators.rules import INPUTS, MEASURED
-from nasviz.graph.operators.table import rule
-from nasviz.trace.behaviour import (
+from nasviz.graph.behaviour import (
     INPUT,
     KEEPS,
     NOTHING,
@@ -24,6 +22,8 @@ from nasviz.trace.behaviour import (
     product_at_zero,
     sum_at_zero,
 )
+from nasviz.graph.operators.rules import INPUTS, MEASURED
+from nasviz.graph.operators.table import rule
 from nasviz.trace.calls import arguments, nodes_in, operator_name, value_of
 
 __all__ = ["ZeroRules"]
