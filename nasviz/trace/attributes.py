@@ -119,7 +119,7 @@ def macs_of(node: fx.Node, weight: fx.Node | None) -> int:
     if weight is None or count is None:
         return 0
     operand = next(n for n in node.all_input_nodes if isinstance(value_of(n), Tensor))
-    return count(at_batch_one(node), at_batch_one(operand), at_batch_one(weight))
+    return count(shape_at_batch_one(node), shape_at_batch_one(operand), shape_at_batch_one(weight))
 
 
 def _convolution(name: str, given: Mapping[str, Any]) -> dict[str, Attribute]:

@@ -13,8 +13,8 @@ from torch.utils import _pytree as pytree
 
 from nasviz.errors import ArgumentError, ParityError, TraceError, TrainingChangedWarning
 from nasviz.graph.operators.registration import load_entry_points
-from nasviz.trace.constants import fold_constants, free_of_shapes
-from nasviz.trace.expected import as_arguments, expected_answers, first_line
+from nasviz.trace.constants import fold_constants, remove_shape_operands
+from nasviz.trace.expected import as_arguments, expected_outputs, first_line
 from nasviz.trace.export import Program, argument_names, export_program
 from nasviz.trace.free_axes import prove_free_axes
 from nasviz.trace.functional import make_functional
@@ -157,12 +157,12 @@ def trace_call(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
             " Python module that it was made from"
         )
     load_entry_points()
-    with borrowed(model), kept_generators():
-        probe = Probe.like(args, kwargs)
-        task = _Task(model, args, kwargs, probe, *expected_answers(model, probe))
-        failures: list[tuple[Rung, Exception]] = []
-        for rung in RUNGS:
-            if not task.allows(rung):
+    with preserve_state(model), preserve_generators():
+        probe = ParityInputs.like(args, kwargs)
+        task = _Task(model, args, kwargs, probe, *expected_outputs(model, probe))
+        failures: list[tuple[Strategy, Exception]] = []
+        for strategy in STRATEGIES:
+            if not task.allows(strategy):
                 continue
             try:
                 return _exported(task, strategy)
