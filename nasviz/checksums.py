@@ -1,7 +1,7 @@
-"""SHA-256 sums of the files that a result rests on, so that a flipped bit is found where a file is read.
+"""SHA-256 checksums of result files, to detect damage when a file is read.
 
-A saved network has them in `checksums.json`, a finished run in `end.json`. Both documents carry a sum of
-themselves. The sums find damage; they do not tell who wrote a file.
+A saved network has them in `checksums.json`, a finished run in `end.json`. Both documents include a checksum
+of themselves. Checksums detect damage; they do not authenticate the author.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ __all__ = [
 ]
 
 CHECKSUMS = "checksums.json"
-"""Name of the document in a saved network."""
+"""Name of the file in a saved network."""
 OWN = "sha256"
-"""Name of the sum that a document has of itself."""
-_LONGEST = 4 * 2**20
+"""Key of the checksum that a document has of itself."""
+_MAX_BYTES = 4 * 2**20
 _BLOCK = 2**20
 
 
 def sum_of_file(path: Path) -> str:
-    """Return the sum of a regular file, read block by block.
+    """Return the SHA-256 of a regular file, read block by block.
 
     Raises:
-        UnsafeFileError: It is no regular file.
-        OSError: The system refuses it.
+        UnsafeFileError: It is not a regular file.
+        OSError: The operating system refuses access.
     """
     found = hashlib.sha256()
     with open_regular(path) as file:
@@ -49,7 +49,7 @@ def sum_of_file(path: Path) -> str:
 
 
 def protected(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a document of plain data with a sum of itself.
+    """Return a JSON document with a checksum of itself.
 
     Examples:
         >>> document = protected({"step": 3})
@@ -58,17 +58,16 @@ def protected(document: Mapping[str, Any]) -> dict[str, Any]:
         Traceback (most recent call last):
         nasviz.errors.DamagedFileError: a.json is damaged: ...
     """
-    plain: dict[str, Any] = json.loads(
-        json.dumps(document)
-    )  # as it will be read: tuples are lists, keys are texts
+    # Normalize as JSON does, so that the sum matches when the document is read back.
+    plain: dict[str, Any] = json.loads(json.dumps(document))
     return plain | {OWN: _sum_of(plain)}
 
 
 def require_own_sum(document: Mapping[str, Any], path: Path) -> None:
-    """Check a document that `protected` made.
+    """Check the checksum of a document that `protected` returned.
 
     Raises:
-        DamagedFileError: It is not as it was written.
+        DamagedFileError: The document was changed.
     """
     rest = {name: value for name, value in document.items() if name != OWN}
     if document.get(OWN) != _sum_of(rest):
@@ -87,15 +86,15 @@ def manifest(files: Mapping[str, bytes]) -> bytes:
 
 
 def read_manifest(folder: Path) -> dict[str, str] | None:
-    """Return the sums of the saved network in `folder`; None where it has none.
+    """Return the checksums of the saved network in `folder`, or None if it has none.
 
     Raises:
-        DamagedFileError: The document is not as it was written.
-        UnsafeFileError: It is no regular file.
+        DamagedFileError: The document was changed.
+        UnsafeFileError: It is not a regular file.
     """
     path = folder / CHECKSUMS
     try:
-        document = json.loads(read_regular(path, _LONGEST))
+        document = json.loads(read_regular(path, _MAX_BYTES))
         require_own_sum(document, path)
         return {str(name): str(found) for name, found in document["files"].items()}
     except FileNotFoundError:
@@ -107,28 +106,28 @@ def read_manifest(folder: Path) -> dict[str, str] | None:
 
 
 def check(folder: Path, sums: Mapping[str, str], names: Iterable[str] | None = None) -> None:
-    """Check files against their sums.
+    """Check files against their checksums.
 
     Args:
-        folder: That holds them.
-        sums: By name, as seen from `folder`.
-        names: Those to check; None for all of `sums`. One that `sums` lacks is not checked.
+        folder: Folder of the files.
+        sums: Checksums by path relative to `folder`.
+        names: Files to check; None for all. Names without a checksum are skipped.
 
     Raises:
-        DamagedFileError: One is gone, or not as it was written; the message names it.
-        UnsafeFileError: One is no regular file.
+        DamagedFileError: A file is missing or was changed; the message names it.
+        UnsafeFileError: A file is not a regular file.
     """
     for name in sums if names is None else [name for name in names if name in sums]:
         path = folder / name
         try:
             found = sum_of_file(path)
         except FileNotFoundError as error:
-            raise DamagedFileError(f"{path} is missing; restore it from a copy") from error
+            raise DamagedFileError(f"{path} is missing; restore it from a backup") from error
         if found != sums[name]:
             raise _damaged(path)
 
 
 def _damaged(path: Path) -> DamagedFileError:
     return DamagedFileError(
-        f"{path} is damaged: its content does not have the SHA-256 on record; restore it from a copy"
+        f"{path} is damaged: its content does not match the recorded SHA-256; restore it from a backup"
     )

@@ -1,6 +1,6 @@
-"""Every error that nasviz raises on purpose.
+"""Exceptions and warnings of nasviz.
 
-Each leaf refines the built-in a caller would expect, so `except ValueError` works where it should, and
+Each exception also derives from the built-in that a caller would expect, so `except ValueError` works, and
 `except NasvizError` catches them all.
 """
 
@@ -48,14 +48,13 @@ __all__ = [
 
 
 _LONG_WORD = re.compile(r"\S{300,}")
-_LONGEST = 4000
+_MAX_LENGTH = 4000
 
 
 class NasvizError(Exception):
-    """Base of all errors that nasviz raises on purpose.
+    """Base class of all exceptions of nasviz.
 
-    Messages quote what was found, and that may come from anybody's file: what is too long to be read is left
-    out of the middle.
+    Messages quote values that may come from untrusted files, so long words and long messages are abbreviated.
 
     Examples:
         >>> len(str(NasvizError("no vertex " + "x" * 10_000)))
@@ -65,54 +64,55 @@ class NasvizError(Exception):
     def __str__(self) -> str:
         text = str(self.args[0]) if len(self.args) == 1 else super().__str__()
         text = _LONG_WORD.sub(lambda word: f"{word[0][:120]}…{word[0][-40:]}", text)
-        return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
+        half = _MAX_LENGTH // 2
+        return text if len(text) <= _MAX_LENGTH else f"{text[:half]} … {text[-half:]}"
 
 
 class NasvizWarning(UserWarning):
-    """Base of all warnings that nasviz issues."""
+    """Base class of all warnings of nasviz."""
 
 
 class UncheckedFilesWarning(NasvizWarning):
-    """A saved network has no checksums, so that damage to its files would not be noticed."""
+    """A saved network has no checksums, so damage to its files cannot be detected."""
 
 
 class NothingZeroWarning(NasvizWarning):
-    """A construction was to cut what is zero, and little or nothing is."""
+    """A construction should remove zeros, but few or none were found."""
 
 
 class TrainingChangedWarning(NasvizWarning):
-    """A traced network computes in training mode something other than the model it was traced from."""
+    """A traced network behaves differently from the original model in training mode."""
 
 
 class ArgumentError(NasvizError, TypeError):
-    """An argument is of a kind that the function does not take."""
+    """An argument has a type that the function does not accept."""
 
 
 class GraphError(NasvizError, ValueError):
-    """A graph breaks one of its own rules (see `TraceGraph.lint`)."""
+    """A graph violates one of its invariants (see `TraceGraph.lint`)."""
 
 
 class UnknownVertexError(NasvizError, KeyError):
-    """A vertex, segment or structure was named that the graph does not hold."""
+    """A vertex, segment or structure is not part of the graph."""
 
 
 class UnknownNameError(NasvizError, KeyError):
-    """A network, optimizer, saliency or data set was named that the catalog does not hold."""
+    """A network, method, saliency or data set is not part of the catalog."""
 
 
 class InputError(NasvizError, ValueError):
-    """A traced network or sub-network was called with inputs of another shape, kind or number than traced."""
+    """A traced network or sub-network was called with inputs that differ from those of the trace."""
 
 
 class InvalidSettingError(NasvizError, ValueError):
-    """A setting is out of range or does not fit another one."""
+    """A setting is unknown, out of range, or incompatible with another one."""
 
 
 class ConsentNeededError(NasvizError):
-    """Nobody in this session has agreed yet to what would be imported or traced.
+    """The user of this session has not agreed yet to import user code or to trace a large network.
 
     Attributes:
-        asked: What would be: a network source, or one import of a run's settings.
+        asked: The object to agree to: a network source, or one import of the settings of a run.
     """
 
     def __init__(self, message: str, asked: object) -> None:
@@ -121,11 +121,11 @@ class ConsentNeededError(NasvizError):
 
 
 class UntrustedCodeError(InvalidSettingError):
-    """Settings name user code that lies outside the trusted folders."""
+    """Settings refer to user code outside the trusted folders."""
 
 
 class InvalidSparsityError(InvalidSettingError):
-    """More removal structures were asked for than can go, or the erased set cuts an output off."""
+    """More structures should be removed than possible, or erasing them disconnects an output."""
 
 
 class TraceError(NasvizError, RuntimeError):
@@ -133,11 +133,11 @@ class TraceError(NasvizError, RuntimeError):
 
 
 class ParityError(TraceError):
-    """The traced network answers differently from the user's module."""
+    """The outputs of the traced network differ from those of the original module."""
 
 
 class OnnxError(NasvizError, ValueError):
-    """An ONNX file is damaged, contradicts itself, is too large, or reaches for other files."""
+    """An ONNX file is damaged, inconsistent, too large, or refers to other files."""
 
 
 class ConstructionError(NasvizError, RuntimeError):
@@ -145,31 +145,31 @@ class ConstructionError(NasvizError, RuntimeError):
 
 
 class ExportError(NasvizError, RuntimeError):
-    """An export was written but does not read back as the network it came from."""
+    """An export failed, or does not reproduce the network when read back."""
 
 
 class WeightsError(NasvizError, ValueError):
-    """A file of weights does not fit the network."""
+    """A file of weights does not match the network."""
 
 
 class DataError(NasvizError, ValueError):
-    """A data set is missing, damaged or laid out differently from what is expected."""
+    """A data set or document is missing, damaged or not in the expected format."""
 
 
 class DamagedFileError(DataError):
-    """A file does not have the checksum that was recorded when it was written."""
+    """A file does not match the checksum that was recorded when it was written."""
 
 
 class UnsafeFileError(DataError):
-    """A link, a pipe, a device or a huge file lies where a regular file is expected; it was not opened."""
+    """A path is a link, pipe, device or oversized file instead of a regular file; it was not opened."""
 
 
 class CheckpointError(NasvizError, RuntimeError):
-    """No checkpoint of a run can be read."""
+    """No valid checkpoint of a run was found."""
 
 
 class RunNotFoundError(NasvizError, FileNotFoundError):
-    """A run folder does not exist, or no longer."""
+    """A run folder does not exist."""
 
 
 class RunBusyError(NasvizError, RuntimeError):
@@ -177,35 +177,35 @@ class RunBusyError(NasvizError, RuntimeError):
 
 
 class RunStateError(NasvizError, RuntimeError):
-    """A run is not in a state in which it could do what was asked."""
+    """A run is not in a state that allows the requested action."""
 
 
 class StorageError(NasvizError, OSError):
-    """A disk is full, or does not let this user read or write."""
+    """A disk is full, or the user lacks permission to read or write."""
 
 
 class NonFiniteLossError(NasvizError, ArithmeticError):
-    """The loss became NaN or infinite; the run stops at its last good checkpoint."""
+    """The loss became NaN or infinite; the run stops at its last valid checkpoint."""
 
 
 class TrainingError(NasvizError, RuntimeError):
-    """A training cannot begin or go on, for a reason that lies in the network, the data or the machine."""
+    """Training cannot start or continue, because of the network, the data or the machine."""
 
 
 class ProcessesError(NasvizError, RuntimeError):
-    """Processes that train one run together no longer hold the same network, or one of them ended."""
+    """The training processes of a run have diverged, or one of them has ended."""
 
 
 class LostProcessError(ProcessesError):
-    """Another process of the run has ended; who starts them again goes on from the last checkpoint."""
+    """Another process of the run has ended; a restart resumes from the last checkpoint."""
 
 
 class JobError(NasvizError, RuntimeError):
-    """Work in a child process failed; the message is the child's own."""
+    """A task in a child process failed; the message comes from the child."""
 
 
 class LayoutError(NasvizError, RuntimeError):
-    """Graphviz could not lay a graph out, in time or at all."""
+    """Graphviz failed to lay out a graph, or exceeded the time limit."""
 
 
 class ViewerError(NasvizError, RuntimeError):
@@ -213,10 +213,10 @@ class ViewerError(NasvizError, RuntimeError):
 
 
 def require_type(argument: str, value: Any, kinds: type | tuple[type, ...], wanted: str, remedy: str) -> None:
-    """Refuse an argument that is of none of `kinds`.
+    """Check that an argument is an instance of `kinds`.
 
     Raises:
-        ArgumentError: The message names the argument, what was found, and what to do.
+        ArgumentError: It is not; the message states the argument, its type, and what to do.
 
     Examples:
         >>> require_type("net", 3, str, "a traced network", "trace the model first")

@@ -1,11 +1,11 @@
-"""Open, read and replace files in folders that somebody else may have filled.
+"""Safe access to files in untrusted folders.
 
-A run folder is copied, unpacked and shared, so it may hold links, named pipes, devices and files of any
-size. Here a file is opened only if it is a regular file, reached through real folders, and small enough.
-Links are never followed: `O_NOFOLLOW` for the file, `lstat` for the folders that hold it. `O_NONBLOCK` keeps
-the open of a named pipe from waiting for a writer.
+Run folders are copied, unpacked and shared, so they may contain links, named pipes, devices and files of any
+size. A file is opened only if it is a regular file of limited size in real folders. Links are never followed:
+`O_NOFOLLOW` for the file, `lstat` for the folders above it. `O_NONBLOCK` keeps opening a named pipe from
+waiting for a writer.
 
-A folder that a person names may be a link; callers resolve such a path first.
+A folder given by the user may be a link; callers resolve its path first.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ __all__ = [
 ]
 
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
-"""Modes of what nasviz keeps for itself: other users of the machine cannot read it."""
-DEEPEST = 3
-"""Folders above a file that must not be links: a runs folder nests no deeper (`.trash/.sweeps/ID/file`)."""
+"""Modes of internal files and folders: other users of the machine have no access."""
+MAX_DEPTH = 3
+"""Number of folders above a file that must not be links, as in `.trash/.sweeps/ID/file` of a runs folder."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -79,16 +79,16 @@ def refusal(path: Path, error: OSError, remedy: str = "then try again") -> Stora
     if error.errno in _FULL:
         return StorageError(f"{path} cannot be written: the disk is full; free some space there, {remedy}")
     if error.errno in _FORBIDDEN:
-        return StorageError(f"{path} may not be read or written by this user; choose another place, {remedy}")
+        return StorageError(f"permission denied: {path}; choose another location, {remedy}")
     reason = error.strerror or str(error)
     return StorageError(f"{path} cannot be read or written ({reason}); check the disk, {remedy}")
 
 
-# ---- looking ----
+# ---- checks ----
 
 
 def exists(path: Path) -> bool:
-    """Return whether anything has this name, a broken link included."""
+    """Return whether `path` exists, including broken links."""
     return os.path.lexists(path)
 
 
@@ -102,11 +102,11 @@ def is_regular(path: Path) -> bool:
 
 
 def require_regular(path: Path) -> os.stat_result:
-    """Return the state of the regular file at `path`.
+    """Return the status of the regular file at `path`.
 
     Raises:
-        UnsafeFileError: It is a link, a pipe, a device or a folder, or lies in a folder that is a link.
-        FileNotFoundError: There is nothing.
+        UnsafeFileError: It is a link, pipe, device or folder, or is in a folder that is a link.
+        FileNotFoundError: It does not exist.
     """
     _require_real_parents(path)
     state = os.lstat(path)
@@ -115,11 +115,11 @@ def require_regular(path: Path) -> os.stat_result:
 
 
 def require_real_folder(folder: Path) -> None:
-    """Check that `folder` is a folder, and no link to one; so must be the folders that hold it.
+    """Check that `folder` and the folders above it are real folders, not links.
 
     Raises:
-        UnsafeFileError: It is something else.
-        FileNotFoundError: There is nothing.
+        UnsafeFileError: One of them is something else.
+        FileNotFoundError: `folder` does not exist.
     """
     _require_real_parents(folder)
     _require(folder, os.lstat(folder), stat.S_IFDIR)
@@ -129,22 +129,22 @@ def _require(path: Path, state: os.stat_result, wanted: int) -> None:
     found = stat.S_IFMT(state.st_mode)
     if found != wanted:
         raise UnsafeFileError(
-            f"{path} is {_KINDS.get(found, 'something unknown')}, where {_KINDS[wanted]} belongs;"
-            " it was not opened. Remove it, or restore the folder from a copy"
+            f"{path} is {_KINDS.get(found, 'of unknown type')} instead of {_KINDS[wanted]} and was not"
+            " opened; remove it, or restore the folder from a backup"
         )
 
 
 def _require_real_parents(path: Path) -> None:
     parent = os.fspath(path)
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         parent = os.path.dirname(parent)  # noqa: PTH120 (called for every file of every run)
         if not parent or parent == os.sep:
             return
         state = os.lstat(parent)
         if stat.S_ISLNK(state.st_mode):
             raise UnsafeFileError(
-                f"{parent} is a link, where a folder belongs; what it leads to was left alone."
-                " Remove it, or restore the folder from a copy"
+                f"{parent} is a link instead of a folder and was not followed; remove it, or restore the"
+                " folder from a backup"
             )
 
 
@@ -155,16 +155,16 @@ def open_regular(path: Path, limit: int | None = None) -> IO[bytes]:
     """Open a regular file for reading.
 
     Args:
-        path: Of the file.
-        limit: Largest size in bytes; None for any.
+        path: Path of the file.
+        limit: Maximum size in bytes; None for any.
 
     Raises:
-        UnsafeFileError: It is no regular file, lies behind a link, or is larger than `limit`.
-        FileNotFoundError: There is nothing.
-        OSError: The system refuses it.
+        UnsafeFileError: It is not a regular file, is behind a link, or is larger than `limit`.
+        FileNotFoundError: It does not exist.
+        OSError: The operating system refuses access.
     """
     require_regular(path)
-    # Opened without blocking and looked at again: it may have been replaced since.
+    # Check again after opening: the file may have been replaced since `lstat`.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     file = os.fdopen(descriptor, "rb")
     try:
@@ -172,8 +172,8 @@ def open_regular(path: Path, limit: int | None = None) -> IO[bytes]:
         _require(path, state, stat.S_IFREG)
         if limit is not None and state.st_size > limit:
             raise UnsafeFileError(
-                f"{path} has {state.st_size:,} bytes, more than the {limit:,} that are read;"
-                " restore it from a copy, or delete it"
+                f"{path} has {state.st_size:,} bytes, but at most {limit:,} are read;"
+                " restore it from a backup, or delete it"
             )
     except BaseException:
         file.close()
@@ -184,7 +184,7 @@ def open_regular(path: Path, limit: int | None = None) -> IO[bytes]:
 def read_regular(path: Path, limit: int | None = None) -> bytes:
     """Return the content of a regular file; see `open_regular`."""
     with open_regular(path, limit) as file:
-        # Not more than was promised, should the file grow meanwhile.
+        # The file may grow while it is read.
         return file.read() if limit is None else file.read(limit + 1)[:limit]
 
 
@@ -192,11 +192,11 @@ def read_regular(path: Path, limit: int | None = None) -> bytes:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder that only this user may enter, where it does not exist yet.
+    """Create a folder that only this user can access, if it does not exist.
 
     Raises:
-        UnsafeFileError: Something else has its name, such as a link to a folder.
-        OSError: The system refuses it.
+        UnsafeFileError: The path is something else, such as a link.
+        OSError: The operating system refuses it.
     """
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=PRIVATE_FOLDER)
@@ -204,11 +204,11 @@ def make_private_folder(folder: Path) -> None:
 
 
 def append_to(path: Path) -> IO[bytes]:
-    """Open a regular file to append to it; made, for this user alone, where it does not exist.
+    """Open a regular file for appending; a new file is accessible to this user only.
 
     Raises:
-        UnsafeFileError: It is no regular file, or lies behind a link.
-        OSError: The system refuses it.
+        UnsafeFileError: It is not a regular file, or is behind a link.
+        OSError: The operating system refuses it.
     """
     _require_real_parents(path)
     if exists(path):
@@ -225,19 +225,19 @@ def append_to(path: Path) -> IO[bytes]:
 
 
 def stage(path: Path, content: bytes, mode: int = PRIVATE_FILE) -> Path:
-    """Write `content` next to `path` and force it to disk; return where it is, for `place` to move.
+    """Write `content` to a temporary file next to `path`, sync it to disk and return its path, for `place`.
 
     Raises:
-        UnsafeFileError: A folder on the way is a link.
-        OSError: The system refuses it; nothing is left behind.
+        UnsafeFileError: A folder above `path` is a link.
+        OSError: The operating system refuses it; no file is left behind.
     """
     _require_real_parents(path)
     temporary = path.with_name(f".{path.name}.{next(_NUMBERS)}.{os.getpid()}.tmp")
-    with contextlib.suppress(FileNotFoundError):  # a name that somebody put there to be followed
+    with contextlib.suppress(FileNotFoundError):  # possibly a link planted under the temporary name
         temporary.unlink()
     try:
-        # "w" is what the file is opened for; that it is new, and no link, is added.
-        with open(temporary, "wb", opener=_creating(mode)) as file:
+        # The opener adds O_EXCL and O_NOFOLLOW to the flags of "wb".
+        with open(temporary, "wb", opener=_exclusive_opener(mode)) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -247,16 +247,16 @@ def stage(path: Path, content: bytes, mode: int = PRIVATE_FILE) -> Path:
     return temporary
 
 
-def _creating(mode: int) -> Any:
+def _exclusive_opener(mode: int) -> Any:
     return lambda name, flags: os.open(name, flags | os.O_EXCL | os.O_NOFOLLOW, mode)
 
 
 def place(temporary: Path, path: Path) -> None:
-    """Move what was staged to `path`, and force the name to disk.
+    """Rename the staged file `temporary` to `path`, and sync the folder to disk.
 
     Raises:
-        UnsafeFileError: A folder has the name.
-        OSError: The system refuses it; nothing is left behind.
+        UnsafeFileError: `path` is a folder.
+        OSError: The operating system refuses it; no temporary file is left behind.
     """
     try:
         temporary.replace(path)
@@ -271,7 +271,7 @@ def place(temporary: Path, path: Path) -> None:
 
 
 def current_umask() -> int:
-    """Return the umask of this process, which only Linux tells without changing it."""
+    """Return the umask of this process; 022 on systems other than Linux, which cannot report it unchanged."""
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
             if line.startswith("Umask:"):
@@ -280,13 +280,13 @@ def current_umask() -> int:
 
 
 def unstage(temporary: Path) -> None:
-    """Give up what was staged: a full disk needs the room."""
-    with contextlib.suppress(OSError):  # a disk that takes nothing may not give up anything either
+    """Delete a staged file, to free space on a full disk."""
+    with contextlib.suppress(OSError):  # a disk that refuses writes may refuse this too
         temporary.unlink()
 
 
 def sync_folder(folder: Path) -> None:
-    """Force the names in `folder` to disk, where the system can."""
+    """Sync the entries of `folder` to disk, if the operating system supports it."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -297,20 +297,20 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Force the content of a file that somebody else has written to disk.
+    """Sync the content of a file that other code has written to disk.
 
     Raises:
-        OSError: The system refuses it, as where the disk is full.
+        OSError: The operating system refuses it, e.g. because the disk is full.
     """
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
 
 def require_room(error: BaseException) -> None:
-    """Raise the refusal of the file system that lies behind `error`, if there is one.
+    """Raise the error of the file system that caused `error`, if there is one.
 
     Raises:
-        OSError: The disk is full, or this user may not write there.
+        OSError: The disk is full, or the user lacks write permission.
     """
     cause: BaseException | None = error
     while cause is not None:
@@ -320,13 +320,13 @@ def require_room(error: BaseException) -> None:
 
 
 def replace_file(path: Path, content: bytes | str) -> None:
-    """Write a file that a person asked for, whole or not at all; its folder is made where it is missing.
+    """Write a file requested by the user atomically; missing folders are created.
 
-    The mode is that of the old file, else what the user's umask allows. A link that the person named is
-    followed. A device such as /dev/stdout is written to directly.
+    An existing file keeps its mode; a new one follows the umask. A link given by the user is followed. A
+    device such as /dev/stdout is written to directly.
 
     Raises:
-        StorageError: The disk is full, or this user may not write there; an old file is still there.
+        StorageError: The disk is full, or the user lacks write permission; an old file is unchanged.
     """
     data = content.encode() if isinstance(content, str) else content
     try:
@@ -346,16 +346,16 @@ def replace_file(path: Path, content: bytes | str) -> None:
 
 @contextmanager
 def staging_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """Yield a hidden folder in `parent` to write files to before they are moved; it is gone after the block.
+    """Yield a hidden folder in `parent` for files that are moved to it when complete; it is then deleted.
 
-    What a killed process has left there is removed.
+    Folders left by killed processes are removed.
 
     Args:
-        parent: Where the files will go.
-        prefix: Start of its name, such as ".export-".
+        parent: Destination of the files.
+        prefix: Prefix of the name, such as ".export-".
 
     Raises:
-        OSError: The system refuses it.
+        OSError: The operating system refuses it.
     """
     with _held_folder(parent, prefix) as folder:
         yield folder
@@ -363,16 +363,16 @@ def staging_folder(parent: Path, prefix: str) -> Iterator[Path]:
 
 @contextmanager
 def scratch_folder(kind: str) -> Iterator[Path]:
-    """Yield a private folder for temporary files of this process; it is gone after the block.
+    """Yield a private folder for temporary files of this process; it is deleted after the block.
 
-    A process that is killed leaves its folder; the next one that makes a folder of this kind removes it.
+    Folders of the same kind left by killed processes are removed.
 
     Args:
-        kind: What it is for: letters and hyphens.
+        kind: Purpose of the folder, in letters and hyphens.
 
     Raises:
-        UnsafeFileError: Somebody else owns the place.
-        OSError: The system refuses it.
+        UnsafeFileError: The parent folder belongs to another user.
+        OSError: The operating system refuses it.
 
     Examples:
         >>> with scratch_folder("example") as folder:
@@ -383,14 +383,14 @@ def scratch_folder(kind: str) -> Iterator[Path]:
     place = Path(tempfile.gettempdir()).resolve() / f"nasviz-{os.getuid()}"
     make_private_folder(place)
     if place.lstat().st_uid != os.getuid():
-        raise UnsafeFileError(f"{place} belongs to another user; set TMPDIR to a folder of your own")
+        raise UnsafeFileError(f"{place} belongs to another user; set TMPDIR to a folder that you own")
     with _held_folder(place, f"{kind}-") as folder:
         yield folder
 
 
 @contextmanager
 def _held_folder(parent: Path, prefix: str) -> Iterator[Path]:
-    """Return a new folder, locked while this process lives; whoever can lock it may remove it."""
+    """Yield a new folder that is locked while this process lives; an unlocked one counts as abandoned."""
     _remove_abandoned(parent, prefix)
     folder, descriptor = _locked_folder(parent, prefix)
     try:
@@ -409,19 +409,19 @@ def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if folder.exists():
                 return folder, descriptor
-            os.close(descriptor)  # taken for abandoned by another process before it was locked
+            os.close(descriptor)  # another process has removed it as abandoned before it was locked
 
 
 def _remove_abandoned(parent: Path, prefix: str) -> None:
     for folder in parent.glob(f"{prefix}*"):
         try:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        except OSError:  # no folder, not ours, or gone meanwhile
+        except OSError:  # not a folder, not ours, or already removed
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
         except BlockingIOError:
-            continue  # its process lives
+            continue  # its process is alive
         finally:
             os.close(descriptor)

@@ -11,7 +11,7 @@ from pathlib import Path
 from nasviz.cli.text import plain, typed
 from nasviz.errors import UntrustedCodeError
 from nasviz.runs import Run, RunSettings, Sweep, UserImport, imports_of, own_folders, require_trusted
-from nasviz.runs.trust import home_of, warn_of_runs_inside
+from nasviz.runs.trust import runs_folder_of, runs_folder_warning
 
 __all__ = ["consent", "require_typed", "trusted"]
 
@@ -44,7 +44,7 @@ def consent(asked: Run | Sweep, trust: Iterable[Path]) -> tuple[str, ...]:
             terminal to ask at.
     """
     settings = _settings_of(asked)
-    runs = home_of(asked.folder) if isinstance(asked, Run) else asked.runs_folder
+    runs = runs_folder_of(asked.folder) if isinstance(asked, Run) else asked.runs_folder
     imports = tuple(dict.fromkeys(item for one in settings for item in imports_of(one)))
     named = trusted(trust)
     _warn(named, runs)
@@ -88,5 +88,5 @@ def _asked(asked: Run | Sweep, imports: tuple[UserImport, ...], runs: Path) -> t
 
 @lru_cache
 def _warn(folders: tuple[str, ...], runs: Path) -> None:
-    if (words := warn_of_runs_inside(folders, runs)) is not None:
+    if (words := runs_folder_warning(folders, runs)) is not None:
         sys.stderr.write(f"nasviz: {plain(words)}\n")

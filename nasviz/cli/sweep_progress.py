@@ -206,8 +206,8 @@ def _row(cell: Cell, names: Sequence[str], runs: Sequence[RunSummary | None]) ->
         notes.append(f"{cell.counts['failed']} failed: {errors[0] if errors else ''}"[:60])
     if cell.num_diverged:
         notes.append(f"{cell.num_diverged} diverged")
-    if cell.num_hopeless:
-        notes.append(f"{cell.num_hopeless} stopped as hopeless")
+    if cell.num_stopped:
+        notes.append(f"{cell.num_stopped} stopped by the median rule")
     return (
         *(_value(cell.point, name) for name in names),
         f"{cell.counts['done']}/{cell.num_runs}",

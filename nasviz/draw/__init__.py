@@ -1,4 +1,4 @@
-"""Drawings: graphs as DOT and SVG, overlays, charts. Data in, data out; nothing here knows a page."""
+"""Drawings: graphs as DOT and SVG, overlays and charts, independent of Streamlit."""
 
 from nasviz.draw.dot_dependency import dependency_dot
 from nasviz.draw.dot_segment import segment_dot

@@ -1,4 +1,4 @@
-"""The four plots of the ablation on digits, one above lambda each (SparseNAS, figure 3)."""
+"""The four plots of the ablation on digits over lambda (SparseNAS, figure 3)."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ __all__ = ["ablation_chart"]
 NAMES = {"sgd": "SGD", "adam": "Adam", "hapg": "HAPG", "adamhapg": "AdamHAPG"}
 NAMES |= {"lasso": "lasso", "gl": "group lasso", "sgl": "sparse group lasso"}
 TOTALS = {"features": 64, "neurons": 60}
-"""Of what is counted in whole numbers."""
+"""Maximum of each measure that is a count."""
 
 
 def ablation_chart(
     points: Sequence[AblationPoint], *, thresholds: tuple[float, float] = (0.0, 1e-3)
 ) -> go.Figure:
-    """Accuracy, features, neurons and zeros over lambda, a line each optimizer and regulariser.
+    """Return plots of the measures over lambda, with a line per optimizer and regularizer.
 
     Args:
-        points: Of any number of seeds; lines join means, bars are standard deviations.
-        thresholds: At which proximal methods, and SGD and Adam, are judged.
+        points: Results of any number of seeds; lines show means, error bars standard deviations.
+        thresholds: Thresholds for the proximal methods, and for SGD and Adam.
     """
-    figure = make_subplots(2, 2, subplot_titles=[*map(_in_two, MEASURES.values())], vertical_spacing=0.2)
+    figure = make_subplots(2, 2, subplot_titles=[*map(_break_title, MEASURES.values())], vertical_spacing=0.2)
     for number, series in enumerate(dict.fromkeys(point.series for point in points)):
         optimizer, regulariser = series.split(", ")
         threshold = thresholds[optimizer in ("sgd", "adam")]
@@ -54,7 +54,7 @@ def ablation_chart(
         row, col = place // 2 + 1, place % 2 + 1
         if measure in TOTALS:
             fewest = min((getattr(point, measure) for point in points), default=TOTALS[measure])
-            figure.update_yaxes(**_counting(fewest, TOTALS[measure]), row=row, col=col)
+            figure.update_yaxes(**_count_axis(fewest, TOTALS[measure]), row=row, col=col)
         else:
             figure.update_yaxes(tickformat=".0%", row=row, col=col)
     figure.update_layout(
@@ -64,14 +64,14 @@ def ablation_chart(
     return figure
 
 
-def _counting(fewest: int, total: int) -> dict[str, Any]:
-    """An axis of whole numbers up to all there are, with a handful of ticks."""
+def _count_axis(fewest: int, total: int) -> dict[str, Any]:
+    """Return the layout of an integer axis that ends at the total, with about five ticks."""
     stride = max(1, math.ceil((total - fewest) / 5))
     return {"range": [fewest - stride, total + 0.3 * stride], "dtick": stride, "tick0": total}
 
 
-def _in_two(title: str) -> str:
-    """The title in two lines: side by side, longer ones run into each other on a phone."""
+def _break_title(title: str) -> str:
+    """Return the title in two lines: on narrow screens longer titles of adjacent plots would overlap."""
     words = title.split()
     at = min(range(1, len(words)), key=lambda i: abs(len(" ".join(words[:i])) - len(title) / 2))
     return "<br>".join((" ".join(words[:at]), " ".join(words[at:])))

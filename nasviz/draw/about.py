@@ -1,7 +1,7 @@
-"""What is told of the one vertex that was chosen, besides its record: its group, what goes with it, its past.
+"""Details of the selected vertex, in addition to its record: its group, removal plan and history.
 
-A record is made for every vertex of a drawing; this is made for one, when it is chosen, so it may look
-further: into the plan of its removal, and into what a run has measured of it.
+A record is created for every vertex of a drawing. These details are computed only for the selected one, so
+they may cost more: they include the plan of its removal and the scores that a run has recorded.
 """
 
 from __future__ import annotations
@@ -20,36 +20,36 @@ from nasviz.runs.records import Vectors
 __all__ = ["About", "about", "history"]
 
 POINTS = 72
-"""Of a sparkline: about one for every three pixels."""
-_SHOWN = 12
-"""Slices that are named; the page Dependency graph has them all in a table."""
+"""Maximum number of points of a sparkline, about one per three pixels."""
+_MAX_SLICES = 12
+"""Number of slices listed; the page Dependency graph has a table of all."""
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """Told of one vertex, on top of its record."""
+    """Details of one vertex."""
 
     id: str
-    """Opaque id in the view."""
+    """Id in the view."""
     vertex: str
-    """The vertex of the trace graph that an address names it by."""
+    """Vertex of the trace graph that identifies it in an address."""
     fields: tuple[tuple[str, str], ...] = ()
     structure: int | None = None
     history: tuple[tuple[int, float], ...] = ()
-    """Step and value, ascending."""
+    """Pairs of step and value, in ascending order."""
     measure: str = "Saliency"
-    """What the history is of."""
+    """Quantity shown in the history."""
     is_protected: bool | None = None
-    """None where there is nothing to protect."""
+    """None if the vertex cannot be protected."""
 
     def scored(self, scores: Vectors | None, measure: str) -> About:
-        """The same with what a run on the same space has measured so far."""
+        """Return a copy with the history that a run on the same space has recorded."""
         if scores is None or self.structure is None:
             return self
         return replace(self, history=history(scores, self.structure), measure=measure)
 
     def payload(self) -> dict[str, Any]:
-        """Everything for the browser."""
+        """Return all data for the browser."""
         return {
             "id": self.id,
             "vertex": self.vertex,
@@ -61,11 +61,11 @@ class About:
 
 
 def about(vertex: DrawnVertex, space: SearchSpace) -> About:
-    """Look up what a chosen vertex owns and what goes with it; costs a plan of its removal.
+    """Return the details of a vertex, which includes planning its removal.
 
     Args:
-        vertex: Of any drawing.
-        space: The search space that is drawn.
+        vertex: A vertex of any drawing.
+        space: The search space of the drawing.
     """
     if not vertex.members:
         return About(vertex.id, vertex.key)
@@ -79,14 +79,14 @@ def about(vertex: DrawnVertex, space: SearchSpace) -> About:
     return About(
         vertex.id,
         vertex.members[0],
-        (("Group", _group(space, structure)), *_goes_with_it(space, structure)),
+        (("Group", _group(space, structure)), *_removal_lines(space, structure)),
         structure=structure.id,
         is_protected=is_protected if structure.is_removable or is_protected else None,
     )
 
 
 def history(scores: Vectors, structure: int) -> tuple[tuple[int, float], ...]:
-    """What was measured of one structure, thinned; empty where nothing was."""
+    """Return (step, value) of one structure, thinned to `POINTS`; empty if nothing was recorded."""
     if structure not in scores.structures:
         return ()
     values = scores.values[:, scores.structures.index(structure)]
@@ -97,21 +97,21 @@ def history(scores: Vectors, structure: int) -> tuple[tuple[int, float], ...]:
 
 
 def _group(space: SearchSpace, structure: RemovalStructure) -> str:
-    """Its own parameters, whole tensors: what is scored, and brought to zero."""
+    """Return a description of the parameters owned by a structure, which are scored and projected to zero."""
     names = structure.parameter_names
     shown = [f"{clean(name)} {plain_shape(space.trace.parameter_shapes[name])}" for name in names[:6]]
     more = [f"and {len(names) - 6} more"] if len(names) > 6 else []
-    return f"{structure.num_parameters:,} numbers: {'; '.join([*shown, *more])}"
+    return f"{structure.num_parameters:,} parameters: {'; '.join([*shown, *more])}"
 
 
-def _goes_with_it(space: SearchSpace, structure: RemovalStructure) -> list[tuple[str, str]]:
-    """Every slice of a tensor that goes when the structure goes; nothing where it stays."""
+def _removal_lines(space: SearchSpace, structure: RemovalStructure) -> list[tuple[str, str]]:
+    """Return the slices and orphans removed along with a structure; empty if it cannot be removed."""
     if not structure.is_removable or not space.is_valid([structure.id]):
         return []
     plan = space.plan([structure.id])
     cuts = [f"{clean(cut.tensor)} {_axis(cut.dim)} {ranges(cut.rows)}" for cut in plan.slices]
-    more = [f"and {len(cuts) - _SHOWN} more"] if len(cuts) > _SHOWN else []
-    lines = [("Slices that go", "; ".join([*cuts[:_SHOWN], *more]) or "none: no other tensor is cut")]
+    more = [f"and {len(cuts) - _MAX_SLICES} more"] if len(cuts) > _MAX_SLICES else []
+    lines = [("Removed slices", "; ".join([*cuts[:_MAX_SLICES], *more]) or "none: no other tensor is sliced")]
     if plan.orphaned:
         names = {s.id: clean(s.name) for s in space.segments}
         lines.append(("Orphaned", ", ".join(names[i] for i in plan.orphaned)))

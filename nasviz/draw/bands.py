@@ -1,8 +1,8 @@
-"""A large drawing in bands, one below the other, cut where few arrows cross.
+"""Partition of a large drawing into horizontal bands with few edges between them.
 
-Graphviz needs more than linear time to place the vertices of a rank side by side, and runs into its limits in
-a network of thousands. Networks have waists: between two cells only one or two tensors live. Cut there, each
-band is placed as well as it can be, and `stitch` joins the bands into one drawing.
+Graphviz takes more than linear time to order the vertices of a rank, and reaches its limits with thousands of
+vertices. Between two cells of a network only one or two tensors are live. The drawing is cut there, each band
+is laid out separately, and `stitch` joins the bands into one drawing.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from numpy.typing import NDArray
 
 from nasviz.draw.drawing import Drawing, DrawnCluster, DrawnEdge
 
-__all__ = ["Band", "bands", "leaving"]
+__all__ = ["Band", "bands", "exit_id"]
 
 SMALL = 600
-"""Vertices up to which a drawing is laid out as a whole: that takes no longer, and has no seams."""
-LEAST = 80
-"""Vertices of a band, at least."""
+"""Number of vertices up to which a drawing is laid out as a whole, which takes no longer and has no seams."""
+MIN_BAND = 80
+"""Minimum number of vertices of a band."""
 WAIST = 4
-"""Tensors that may live at a cut, at most."""
+"""Maximum number of live tensors at a cut."""
 _PORT = {"shape": "point", "width": "0.01", "height": "0.01", "style": "invis", "label": ""}
 _IN = {"tailport": "s", "tailclip": "false"}
 _OUT = {"headport": "n", "headclip": "false", "arrowhead": "none"}
-"""Borders are crossed upright, so that what is joined there has no corner."""
+"""Edges cross borders vertically, so that the joined lines have no corners."""
 
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """A part of a drawing, with what comes into it from above and leaves it below."""
+    """Horizontal part of a drawing, with the edges that enter from above and leave below."""
 
     drawing: Drawing
-    """Vertices, frames and the arrows between them that lie in this band alone."""
+    """Vertices, frames and edges within this band."""
     arrivals: tuple[DrawnEdge, ...] = ()
-    """Arrows that end here and begin in a band above."""
+    """Edges that start in a band above and end here."""
     above: tuple[str, ...] = ()
-    """Vertices above with arrows to this band or to one below; the nearest last."""
+    """Vertices above with edges to this band or bands below; the nearest last."""
     below: tuple[str, ...] = ()
-    """Vertices of this band, or above, with arrows to bands below; the nearest last."""
+    """Vertices of this band or above with edges to bands below; the nearest last."""
 
     def to_dot(self) -> str:
-        """Graphviz source; borders are crossed at ports without size, the oldest at the left."""
+        """Return Graphviz source in which edges cross borders at invisible ports, the oldest at the left."""
         dot = self.drawing.to_graph()
         for rank, word, names in (("source", "in", self.above), ("sink", "out", self.below)):
             with dot.subgraph() as ports:
@@ -57,19 +57,19 @@ class Band:
             dot.edge(f"in_{edge.source}", edge.target, **edge.attributes, **_IN)
         for name in self.below:
             source, look = (f"in_{name}", _IN | _OUT) if name in self.above else (name, _OUT)
-            dot.edge(source, f"out_{name}", id=leaving(name), **look)
+            dot.edge(source, f"out_{name}", id=exit_id(name), **look)
         return str(dot.source)
 
 
-def leaving(vertex: str) -> str:
-    """Id of the arrow by which what a vertex gives leaves a band."""
+def exit_id(vertex: str) -> str:
+    """Return the id of the edge by which the output of a vertex leaves a band."""
     return f"leaving-{vertex}"
 
 
 def bands(drawing: Drawing) -> list[Band]:
-    """The bands of a drawing from top to bottom; one where it is small, or has no waist; O(V + E).
+    """Return the bands of a drawing from top to bottom, one if it is small or has no waist. O(V + E).
 
-    No frame is cut in two.
+    Frames are never split.
 
     Examples:
         >>> len(bands(Drawing("empty", ())))
@@ -87,29 +87,31 @@ def bands(drawing: Drawing) -> list[Band]:
 
 
 def _order(drawing: Drawing) -> list[str]:
-    """Vertices in an order in which arrows only go on; each as late as an end behind it allows.
+    """Return the vertices in topological order, each as late as its consumers allow.
 
-    So what is read long after it was made, as by the cell after the next, lies with its reader.
+    A value that is read much later, e.g. by the cell after the next, is thus placed next to its reader.
     """
     graph = nx.DiGraph()
     graph.add_nodes_from(vertex.id for vertex in drawing.vertices)
     graph.add_edges_from((edge.source, edge.target) for edge in drawing.edges)
-    along = list(nx.topological_sort(graph))
+    order = list(nx.topological_sort(graph))
     depth: dict[str, int] = {}
-    for vertex in along:
+    for vertex in order:
         depth[vertex] = max((depth[before] + 1 for before in graph.pred[vertex]), default=0)
     latest: dict[str, int] = {}
-    for vertex in reversed(along):
+    for vertex in reversed(order):
         latest[vertex] = min((latest[after] - 1 for after in graph.succ[vertex]), default=depth[vertex])
     return sorted(graph, key=latest.__getitem__)
 
 
 def _widths(drawing: Drawing, places: dict[str, int]) -> NDArray[np.int64]:
-    """How many tensors live just before each place; more than any waist where a frame would be cut."""
+    """Return the number of live tensors before each position; more than `WAIST` inside a frame."""
     spans = {edge.source: (places[edge.source], 0) for edge in drawing.edges}
     for edge in drawing.edges:
         first, last = spans[edge.source]
         spans[edge.source] = first, max(last, places[edge.target])
+    # Difference array: +1 where a tensor becomes live, -1 after its last reader; the cumulative sum counts
+    # them.
     changes = np.zeros(len(places) + 2, np.int64)
     for first, last in spans.values():
         changes[first + 1] += 1
@@ -132,11 +134,11 @@ def _outermost(cluster: str, parents: dict[str, str | None]) -> str:
 
 
 def _cuts(widths: NDArray[np.int64]) -> list[int]:
-    """Places before which a band begins: the first that no other within reach is narrower than."""
+    """Return the positions at which bands begin: local minima of the width, at least `MIN_BAND` apart."""
     cuts, last = [], 0
-    for place in range(LEAST, len(widths) - LEAST + 1):
-        near = widths[place : place + LEAST]
-        if place - last >= LEAST and widths[place] <= WAIST and widths[place] <= near.min():
+    for place in range(MIN_BAND, len(widths) - MIN_BAND + 1):
+        near = widths[place : place + MIN_BAND]
+        if place - last >= MIN_BAND and widths[place] <= WAIST and widths[place] <= near.min():
             cuts.append(place)
             last = place
     return cuts
@@ -166,7 +168,7 @@ def _split(drawing: Drawing, places: dict[str, int], home: dict[str, int], numbe
 
 
 def _frames(drawing: Drawing, used: set[str | None]) -> tuple[DrawnCluster, ...]:
-    """The frames that these are, or lie in; frames are written from outside in."""
+    """Return the frames in `used` and all frames around them; `clusters` lists outer frames first."""
     for cluster in reversed(drawing.clusters):
         if cluster.id in used:
             used.add(cluster.parent)

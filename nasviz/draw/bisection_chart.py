@@ -1,4 +1,4 @@
-"""The curve of a bisection: how many groups survive each mu that was tried (GSparsity, appendix E)."""
+"""Chart of a bisection: surviving groups over mu (GSparsity, appendix E)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = ["bisection_chart"]
 
 
 def bisection_chart(trials: Sequence[Trial], target: int) -> go.Figure:
-    """Survivors over mu, on a logarithmic axis, each trial with its number; the target as a dotted line.
+    """Return a chart of survivors over mu, with numbered trials and the target as a dotted line.
 
     Args:
-        trials: In the order in which they were made.
-        target: How many groups are to survive.
+        trials: Trials in the order in which they were made.
+        target: Number of groups that should survive.
 
     Examples:
         >>> figure = bisection_chart([Trial(0.1, 20), Trial(10.0, 3), Trial(1.0, 12)], 12)
@@ -34,13 +34,15 @@ def bisection_chart(trials: Sequence[Trial], target: int) -> go.Figure:
         mode="lines+markers+text",
         line={"color": SERIES[0], "shape": "hv"},
         marker={"size": 9},
-        hovertemplate="mu = %{x:.4g}: %{y} groups left<extra></extra>",
+        hovertemplate="mu = %{x:.4g}: %{y} surviving groups<extra></extra>",
         showlegend=False,
     )
-    figure.add_hline(target, line={"dash": "dot", "color": "rgba(128,128,128,0.9)"}, annotation_text="wanted")
+    figure.add_hline(target, line={"dash": "dot", "color": "rgba(128,128,128,0.9)"}, annotation_text="target")
     grid = "rgba(128,128,128,0.18)"
     figure.update_xaxes(title={"text": "μ"}, type="log", gridcolor=grid, zeroline=False)
-    figure.update_yaxes(title={"text": "groups left"}, rangemode="tozero", gridcolor=grid, zeroline=False)
+    figure.update_yaxes(
+        title={"text": "surviving groups"}, rangemode="tozero", gridcolor=grid, zeroline=False
+    )
     figure.update_layout(
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",

@@ -1,4 +1,4 @@
-"""What stands in the boxes: two short lines that tell a vertex, a segment or a module at a glance."""
+"""Captions of vertices, segments and modules: two short lines."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ _SHOWN_MEMBERS = 3
 
 
 def num_parameters(trace: TraceGraph, vertices: Sequence[str]) -> int:
-    """Trainable numbers that these vertices read, shared tensors counted once."""
+    """Return the number of trainable parameters of the vertices; shared tensors count once."""
     names = {name for vertex in vertices for name in trace[vertex].parameters}
     return sum(prod(trace.parameter_shapes[name]) for name in names)
 
 
 def role_of(vertex: Vertex) -> str:
-    """Row of the palette."""
+    """Return the key of a vertex in `palette.ROLES`."""
     if vertex.is_joint:
         return "joint"
     return vertex.role.value if vertex.role.value in ("stem", "norm", "accessory", "shape") else "unknown"
 
 
 def form_of(vertex: Vertex) -> Form:
-    """Joints with a sign of their own are small; all others are boxes."""
+    """Return the outline of a vertex: small for joints with a symbol, else a box."""
     if not vertex.is_joint or vertex.operator not in _SYMBOLS:
         return "box"
     return "diamond" if vertex.role is Role.CONCATENATING else "circle"
 
 
 def operator_lines(trace: TraceGraph, vertex: Vertex, within: str = "") -> tuple[str, ...]:
-    """Name and size of one operator call; names are told from the module `within` on."""
+    """Return name and size of an operator call; names are relative to the module `within`."""
     if form_of(vertex) != "box":
         return (_SYMBOLS[vertex.operator],)
-    name = _inside(vertex.module, within) if vertex.module else plain_operator(vertex.operator)
+    name = _relative(vertex.module, within) if vertex.module else plain_operator(vertex.operator)
     parameters = num_parameters(trace, [vertex.id])
     size = size_of(trace, vertex) or plain_shape(vertex.shape)
     return shorten(name), f"{size} · {count(parameters)}" if parameters else size
 
 
 def plain_operator(name: str) -> str:
-    """An operator's name in words: `adaptive_avg_pool2d` is an adaptive avg pool.
+    """Return the name of an operator in words.
 
     Examples:
         >>> plain_operator("adaptive_avg_pool2d"), plain_operator("relu6"), plain_operator("conv2d")
@@ -68,7 +68,7 @@ def plain_operator(name: str) -> str:
 
 
 def size_of(trace: TraceGraph, vertex: Vertex) -> str:
-    """Kernel and width of an operator, as papers write them: `3×3 /2, 184`; empty where it has none."""
+    """Return kernel, stride and width of an operator, such as `3×3 /2, 184`; empty if it has none."""
     attributes = vertex.attributes
     if vertex.role is Role.STEM and vertex.parameters:
         weight = trace.parameter_shapes[vertex.parameters[0]]
@@ -89,20 +89,20 @@ def size_of(trace: TraceGraph, vertex: Vertex) -> str:
 def segment_lines(
     trace: TraceGraph, vertices: Sequence[str], collapsed: Mapping[str, str] | None = None
 ) -> tuple[str, ...]:
-    """Members of a segment, then the sizes of what it trains: `conv2 · bn2` over `3×3, 88 · 25.6k`.
+    """Return members and sizes of a segment, such as `conv2 · bn2` and `3×3, 88 · 25.6k`.
 
-    A module that counts as one vertex is marked: `▣ reduce` over `FactorizedReduce, 4 ops`.
-    `collapsed` has the path of the module for each vertex of one.
+    Collapsed modules are marked, such as `▣ reduce` and `FactorizedReduce, 4 ops`. `collapsed` maps their
+    vertices to the path of the module.
     """
     collapsed = collapsed or {}
     members = [trace[vertex] for vertex in vertices]
     if len(members) == 1 and form_of(members[0]) != "box":
         return operator_lines(trace, members[0])
     modules = list(dict.fromkeys(collapsed[v] for v in vertices if v in collapsed))
-    homes = [collapsed[m.id].rpartition(".")[0] if m.id in collapsed else _home(m) for m in members]
+    homes = [collapsed[m.id].rpartition(".")[0] if m.id in collapsed else _calling_module(m) for m in members]
     within = _common_module(homes)
     named = [
-        f"▣ {_inside(collapsed[m.id], within)}" if m.id in collapsed else _child(m, within) for m in members
+        f"▣ {_relative(collapsed[m.id], within)}" if m.id in collapsed else _child(m, within) for m in members
     ]
     names = [name for name, _ in groupby(named)]
     if len(names) > _SHOWN_MEMBERS + 1:
@@ -120,43 +120,43 @@ def segment_lines(
 def module_lines(
     trace: TraceGraph, key: str, path: str, vertices: Sequence[str], within: str
 ) -> tuple[str, ...]:
-    """Name of a closed module, then its class, its number of operators and of parameters."""
+    """Return name, and class, number of operators and parameters of a closed module."""
     parameters = num_parameters(trace, vertices)
     parts = [trace.modules.get(path, ""), f"{len(vertices)} ops", count(parameters) if parameters else ""]
-    name = _inside(key, within)
+    name = _relative(key, within)
     if name.isdecimal():
-        # A number alone tells nothing: the first block of layer2 is layer2.0.
+        # A bare number is ambiguous: show the first block of layer2 as layer2.0.
         name = ".".join(key.split(".")[-2:])
     return f"▸ {shorten(name)}", " · ".join(shorten(part) for part in parts if part)
 
 
 def _stride(stride: object) -> str:
-    """Stride behind a kernel size, where it is not one."""
+    """Return the suffix for a stride other than 1."""
     steps = stride if isinstance(stride, tuple) else (stride,)
     wide = [step for step in steps if isinstance(step, int) and step != 1]
     return f" /{wide[0]}" if wide else ""
 
 
-def _inside(path: str, within: str) -> str:
-    """A module path, told from another one on."""
+def _relative(path: str, within: str) -> str:
+    """Return a module path relative to another one."""
     return path[len(within) + 1 :] if within and path.startswith(f"{within}.") else path
 
 
-def _home(vertex: Vertex) -> str:
-    """Path of the module in whose code the call stands."""
+def _calling_module(vertex: Vertex) -> str:
+    """Return the path of the module whose code contains the call."""
     if vertex.module:
         return vertex.module.rpartition(".")[0]
     return vertex.scope[-1] if vertex.scope else ""
 
 
 def _child(vertex: Vertex, within: str) -> str:
-    """The part of a module to which a vertex belongs: a child module, or the operator itself."""
-    inner = _inside(vertex.module or f"{_home(vertex)}.", within).lstrip(".")
+    """Return the child of module `within` that a vertex belongs to, or the name of the operator."""
+    inner = _relative(vertex.module or f"{_calling_module(vertex)}.", within).lstrip(".")
     return inner.split(".")[0] or plain_operator(vertex.operator)
 
 
 def _common_module(paths: Sequence[str]) -> str:
-    """The innermost module that holds all of these, empty where they share none.
+    """Return the innermost module that contains all of these; empty if there is none.
 
     Examples:
         >>> _common_module(["layer1.0", "layer1.0.downsample"])

@@ -1,6 +1,6 @@
 """Charts that do not change while they are looked at: Pareto fronts.
 
-Live curves are drawn by the live view instead: a Plotly chart that is replaced twice a second blinks.
+Live curves are drawn by the live view instead: a Plotly chart that is replaced twice a second flickers.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from nasviz.runs import pareto_front
 
 __all__ = [
     "Point",
-    "around",
     "empty_chart",
+    "escape_tags",
+    "padded_range",
     "pareto_chart",
 ]
 
@@ -35,19 +36,19 @@ class Point:
     cost: float
     gain: float
     series: str = ""
-    """Points of one series share colour and symbol; an optimizer, say."""
+    """Name of the series, e.g. a method; its points share colour and symbol."""
     key: str = ""
-    """Comes back as the custom data of a chosen point."""
+    """Custom data of the point, returned when it is selected."""
 
 
 def pareto_chart(points: Sequence[Point], *, cost: str, gain: str, title: str = "") -> go.Figure:
-    """Accuracy against cost; a line joins the points that no other one beats.
+    """Return a chart of accuracy over cost, with the Pareto front as a dotted line.
 
     Args:
-        points: Those with a NaN are left out.
-        cost: What the horizontal axis shows; less is better.
-        gain: What the vertical axis shows, as a share; more is better.
-        title: Above the chart.
+        points: One point per network; those with a NaN are omitted.
+        cost: Title of the horizontal axis; lower is better.
+        gain: Title of the vertical axis, a fraction; higher is better.
+        title: Title of the chart.
     """
     shown = [p for p in points if p.cost == p.cost and p.gain == p.gain]
     front = [shown[i] for i in pareto_front([p.cost for p in shown], [p.gain for p in shown])]
@@ -56,7 +57,7 @@ def pareto_chart(points: Sequence[Point], *, cost: str, gain: str, title: str = 
         x=[p.cost for p in front],
         y=[p.gain for p in front],
         mode="lines",
-        name="not beaten",
+        name="Pareto front",
         line={"color": "#8a94a6", "width": 1.5, "dash": "dot", "shape": "hv"},
         hoverinfo="skip",
     )
@@ -68,7 +69,7 @@ def pareto_chart(points: Sequence[Point], *, cost: str, gain: str, title: str = 
             customdata=[p.key or p.name for p in members],
             text=[f"{clean(p.name)}<br>{count(p.cost)} · {p.gain:.2%}" for p in _escaped(members)],
             mode="markers",
-            name=_text(series) or "networks",
+            name=escape_tags(series) or "networks",
             hovertemplate="%{text}<extra></extra>",
             marker={
                 "size": 11,
@@ -77,24 +78,24 @@ def pareto_chart(points: Sequence[Point], *, cost: str, gain: str, title: str = 
                 "line": {"width": 1, "color": "#ffffff"},
             },
         )
-    figure.update_xaxes(tickformat="~s", range=around([p.cost for p in shown]))
-    figure.update_yaxes(tickformat=",.1~%", range=around([p.gain for p in shown], most=1.0))
+    figure.update_xaxes(tickformat="~s", range=padded_range([p.cost for p in shown]))
+    figure.update_yaxes(tickformat=",.1~%", range=padded_range([p.gain for p in shown], most=1.0))
     return figure
 
 
-def around(values: Sequence[float], most: float = math.inf) -> list[float] | None:
-    """A range with room on both sides, also around one value; none below zero, and no tick above `most`."""
+def padded_range(values: Sequence[float], most: float = math.inf) -> list[float] | None:
+    """Return an axis range with margins around the values, not below zero and with no tick above `most`."""
     known = [value for value in values if math.isfinite(value)]
     if not known:
         return None
     low, high = min(known), max(known)
-    room = max(0.12 * (high - low), 0.04 * abs(high), 1e-9)
-    start, end = max(0.0, low - room), high + room
+    margin = max(0.12 * (high - low), 0.04 * abs(high), 1e-9)
+    start, end = max(0.0, low - margin), high + margin
     return [start, end if end <= most else most + 0.05 * (most - start)]
 
 
 def empty_chart(title: str, x: str, y: str) -> go.Figure:
-    """An empty chart that fits light and dark pages."""
+    """Return an empty chart that suits light and dark themes."""
     look: dict[str, Any] = {
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
@@ -103,7 +104,7 @@ def empty_chart(title: str, x: str, y: str) -> go.Figure:
         "hoverlabel": {"align": "left"},
     }
     figure = go.Figure(layout=look)
-    figure.update_layout(title={"text": _text(title)})
+    figure.update_layout(title={"text": escape_tags(title)})
     figure.update_xaxes(
         title={"text": x}, gridcolor="rgba(128,128,128,0.18)", zeroline=False, automargin=True
     )
@@ -114,9 +115,9 @@ def empty_chart(title: str, x: str, y: str) -> go.Figure:
 
 
 def _escaped(points: Sequence[Point]) -> list[Point]:
-    return [Point(_text(p.name), p.cost, p.gain, p.series, p.key) for p in points]
+    return [Point(escape_tags(p.name), p.cost, p.gain, p.series, p.key) for p in points]
 
 
-def _text(name: str) -> str:
-    """Plotly reads a few tags in texts: a name has to come out as it is."""
+def escape_tags(name: str) -> str:
+    """Escape a text for Plotly, which interprets a few HTML tags."""
     return clean(name).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

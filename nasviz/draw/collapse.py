@@ -1,7 +1,7 @@
-"""Which vertices of a trace graph are seen when some modules are open and all others are closed.
+"""Visible vertices of a trace graph when some modules are open and all others are closed.
 
-A module is closed by contracting the vertices of one of its calls. The calls of a module are runs of the
-trace order, and contracting runs of a topological order leaves no cycle: a closed drawing is a DAG too.
+A closed module contracts the vertices of each of its calls. A call is a contiguous range of the trace order,
+and contracting contiguous ranges of a topological order cannot create a cycle, so the drawing remains a DAG.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ __all__ = ["Call", "calls", "opening"]
 
 @dataclass(slots=True)
 class Call:
-    """One call of a module: a run of vertices inside it, those of inner modules included."""
+    """One call of a module, with all vertices inside, including those of inner modules."""
 
     path: str
     number: int
-    """0 for the first call of the module, 1 for the second, ..."""
+    """Index of the call among those of the module."""
     outer: Call | None
     vertices: list[str] = field(default_factory=list)
 
     @property
     def key(self) -> str:
-        """The path, with the number of the call behind it from the second on."""
+        """Path of the module, with the number of the call appended from the second call on."""
         return f"{self.path}#{self.number + 1}" if self.number else self.path
 
 
 def calls(trace: TraceGraph) -> dict[str, tuple[Call, ...]]:
-    """For each vertex: the calls around it, outermost first; those of a single vertex are left out.
+    """Return the calls around each vertex, outermost first, without calls of a single vertex.
 
     Examples:
         >>> from nasviz.graph.trace_graph import Input
@@ -58,34 +58,36 @@ def calls(trace: TraceGraph) -> dict[str, tuple[Call, ...]]:
 
 
 def _scope(vertex: Vertex) -> Sequence[str]:
-    """Paths around a call, each once; the root has none."""
+    """Return the distinct paths of the modules around a vertex, without the root."""
     return tuple(dict.fromkeys(path for path in vertex.scope if path))
 
 
 def opening(trace: TraceGraph, budget: int = 48) -> frozenset[str]:
-    """The modules to open at first: whole levels, as long as at most `budget` vertices are seen.
+    """Return the modules to open initially: whole levels, as long as at most `budget` vertices are visible.
 
-    A single module around everything is always opened: a drawing of one box tells nothing.
+    A single module around everything is always opened, because one box is not informative.
     """
     around = calls(trace)
     opened: frozenset[str] = frozenset()
     while True:
-        closed = {call.path for call in seen(around, opened).values() if call is not None}
+        closed = {call.path for call in outermost_closed(around, opened).values() if call is not None}
         if not closed:
             return opened
         wider = opened | closed
-        if num_seen(around, wider) > budget and num_seen(around, opened) > 1:
+        if num_visible(around, wider) > budget and num_visible(around, opened) > 1:
             return opened
         opened = wider
 
 
-def seen(around: Mapping[str, tuple[Call, ...]], opened: Collection[str]) -> dict[str, Call | None]:
-    """For each vertex: the outermost closed call around it, or `None` where it is seen itself."""
+def outermost_closed(
+    around: Mapping[str, tuple[Call, ...]], opened: Collection[str]
+) -> dict[str, Call | None]:
+    """Return the outermost closed call around each vertex, or None if the vertex itself is visible."""
     return {v: next((c for c in stack if c.path not in opened), None) for v, stack in around.items()}
 
 
-def num_seen(around: Mapping[str, tuple[Call, ...]], opened: Collection[str]) -> int:
-    """How many vertices a drawing has when these modules are open."""
-    shown = seen(around, opened)
+def num_visible(around: Mapping[str, tuple[Call, ...]], opened: Collection[str]) -> int:
+    """Return the number of visible vertices when the modules `opened` are open."""
+    shown = outermost_closed(around, opened)
     closed = {call.key for call in shown.values() if call is not None}
     return len(closed) + sum(1 for call in shown.values() if call is None)

@@ -1,4 +1,4 @@
-"""The dependency graph as a drawing (OTOv3, section 3.2): vertices by kind, removal structures as frames."""
+"""Drawing of the dependency graph (OTOv3, section 3.2): vertices by kind, removal structures as frames."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _FORMS: dict[str, Form] = {"stem": "box", "accessory": "pill", "unknown": "box"}
 
 
 def dependency_dot(space: SearchSpace) -> str:
-    """Graphviz source of a dependency graph."""
+    """Return the Graphviz source of a dependency graph."""
     return dependency_drawing(space).to_dot()
 
 
 def dependency_drawing(space: SearchSpace) -> Drawing:
-    """Every operator call as stem, joint, accessory or unknown; a frame around each removal structure."""
+    """Return a drawing of all operator calls by kind, with a frame around each removal structure."""
     trace, dependency = space.trace, space.dependency
     homes = {vertex: s for s in space.structures for vertex in s.vertices}
     draft = Draft()

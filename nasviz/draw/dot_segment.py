@@ -1,4 +1,4 @@
-"""The segment graph as a drawing: joints are small, removal structures stand out."""
+"""Drawing of the segment graph: joints are small, removal structures stand out."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ __all__ = ["segment_dot", "segment_drawing"]
 
 
 def segment_dot(space: SearchSpace) -> str:
-    """Graphviz source of a segment graph with its virtual inputs and outputs."""
+    """Return the Graphviz source of a segment graph with its virtual inputs and outputs."""
     return segment_drawing(space).to_dot()
 
 
 def segment_drawing(space: SearchSpace) -> Drawing:
-    """Segments, virtual inputs and outputs; the key of a segment is its number, O(V + E)."""
+    """Return a drawing of segments, virtual inputs and outputs; the key of a segment is its id. O(V + E)."""
     trace = space.trace
     removable, gates = {s.id for s in space.removable}, {gate.id: gate for gate in space.gates}
     collapsed = space.segments.module_of

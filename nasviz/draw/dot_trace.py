@@ -1,11 +1,11 @@
-"""The trace graph as a drawing: open modules are frames, closed ones are single vertices."""
+"""Drawing of the trace graph: open modules are frames, closed ones are single vertices."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
 from nasviz.draw.captions import form_of, module_lines, operator_lines, role_of
-from nasviz.draw.collapse import Call, calls, opening, seen
+from nasviz.draw.collapse import Call, calls, opening, outermost_closed
 from nasviz.draw.draft import Draft
 from nasviz.draw.drawing import Drawing
 from nasviz.draw.labels import shorten
@@ -18,22 +18,22 @@ Around = Mapping[str, tuple[Call, ...]]
 
 
 def trace_dot(trace: TraceGraph, expanded: Collection[str] | None = None) -> str:
-    """Graphviz source of a trace graph; `expanded` names the open modules, `None` opens what fits."""
+    """Return the Graphviz source of a trace graph; see `trace_drawing`."""
     return trace_drawing(trace, expanded).to_dot()
 
 
 def trace_drawing(trace: TraceGraph, expanded: Collection[str] | None = None) -> Drawing:
-    """What is seen of a trace graph when the modules `expanded` are open; O(V + E).
+    """Return a drawing of a trace graph in which the modules `expanded` are open. O(V + E).
 
     Args:
-        trace: Any trace graph.
-        expanded: Paths of modules; `trace.modules` opens all. `None` opens whole levels from outside in, as
-            long as the drawing stays readable.
+        trace: The trace graph.
+        expanded: Paths of the open modules; `trace.modules` opens all. None opens whole levels from the
+            outside in, as long as the drawing stays readable.
     """
     opened = opening(trace) if expanded is None else frozenset(expanded)
     draft = Draft()
     draft.add_inputs(trace)
-    home = _add_seen(draft, trace, calls(trace), opened, "")
+    home = _add_visible(draft, trace, calls(trace), opened, "")
     home |= {i.id: ("input", i.id) for i in trace.inputs}
     for v in trace:
         for source in v.inputs:
@@ -45,12 +45,12 @@ def trace_drawing(trace: TraceGraph, expanded: Collection[str] | None = None) ->
 
 
 def cell_drawing(trace: TraceGraph, path: str) -> Drawing:
-    """The inside of one module, all open, with names told from it on and its surroundings as plain ports.
+    """Return a drawing of the inside of one module, with relative names and ports to the outside.
 
-    Two modules of the same build give the same DOT text: they share one layout.
+    Modules of the same structure have the same DOT text, so they share one layout.
 
     Raises:
-        UnknownNameError: No two operators lie in a module of that path.
+        UnknownNameError: There is no module with this path and at least two operators.
     """
     around = {
         v: stack[depth + 1 :]
@@ -60,15 +60,15 @@ def cell_drawing(trace: TraceGraph, path: str) -> Drawing:
     }
     if not around:
         raise UnknownNameError(
-            f"module {path!r} of {trace.name} holds no two operators; choose one that does"
+            f"module {path!r} of {trace.name} has fewer than two operators; choose another one"
         )
     draft = Draft()
-    arriving = dict.fromkeys(s for v in around for s in trace[v].inputs if s not in around)
-    for number, source in enumerate(arriving, 1):
+    incoming = dict.fromkeys(s for v in around for s in trace[v].inputs if s not in around)
+    for number, source in enumerate(incoming, 1):
         draft.add(("port", source), "port", "port", "pill", (f"from outside {number}",), key=source)
     opened = {call.path for stack in around.values() for call in stack}
-    home = _add_seen(draft, trace, around, opened, path)
-    home |= {source: ("port", source) for source in arriving}
+    home = _add_visible(draft, trace, around, opened, path)
+    home |= {source: ("port", source) for source in incoming}
     for vertex in around:
         operands = trace[vertex].inputs
         for source in operands:
@@ -80,11 +80,11 @@ def cell_drawing(trace: TraceGraph, path: str) -> Drawing:
     return draft.finish(trace.name)
 
 
-def _add_seen(
+def _add_visible(
     draft: Draft, trace: TraceGraph, around: Around, opened: Collection[str], focus: str
 ) -> dict[str, object]:
-    """Add vertices, closed calls and frames; returns under which name each vertex is drawn."""
-    closed = seen(around, opened)
+    """Add vertices, closed calls and frames, and return the drawn name of each vertex."""
+    closed = outermost_closed(around, opened)
     home: dict[str, object] = {}
     for vertex_id, stack in around.items():
         call = closed[vertex_id]
@@ -109,7 +109,7 @@ def _add_seen(
 def _frames(
     draft: Draft, trace: TraceGraph, stack: tuple[Call, ...], closed: Call | None, focus: str
 ) -> tuple[str | None, str]:
-    """The innermost frame around a vertex, added with all around it where new, and its module's path."""
+    """Return the innermost frame around a vertex and the path of its module, adding missing frames."""
     frame, within = None, focus
     for call in stack:
         if call is closed:

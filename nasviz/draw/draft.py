@@ -1,4 +1,4 @@
-"""A drawing in the making: hands out the opaque ids and counts what runs along each arrow."""
+"""Builder of drawings, which assigns opaque ids and counts the tensors of each edge."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["Draft"]
 
 
 class Draft:
-    """Collects vertices, frames and arrows under names of the caller's choice.
+    """Builder that collects vertices, frames and edges under names chosen by the caller.
 
     Examples:
         >>> draft = Draft()
@@ -27,7 +27,7 @@ class Draft:
     def __init__(self) -> None:
         self._vertices: dict[object, DrawnVertex] = {}
         self._clusters: dict[object, DrawnCluster] = {}
-        self._arrows: dict[tuple[object, object], dict[object, int]] = {}
+        self._edges: dict[tuple[object, object], dict[object, int]] = {}
 
     def __contains__(self, name: object) -> bool:
         return name in self._vertices
@@ -60,39 +60,39 @@ class Draft:
         module: str = "",
         key: str = "",
     ) -> str:
-        """The opaque id of the frame of this name; added when it is new."""
+        """Return the opaque id of the frame with this name, adding it if needed."""
         if name not in self._clusters:
             number = f"c{len(self._clusters)}"
             self._clusters[name] = DrawnCluster(number, key or str(name), title, parent, role, module)
         return self._clusters[name].id
 
     def link(self, source: object, target: object, tensor: object = None, times: int = 1) -> None:
-        """Draw an arrow, or put one more tensor on it; what stays inside one vertex is no arrow.
+        """Add an edge, or one more tensor to it; edges within one vertex are ignored.
 
-        A tensor counts once, however many operators behind the arrow read it, and twice where one operator
+        A tensor counts once even if several operators inside the target read it, and twice if one operator
         reads it twice.
         """
         if source != target:
-            tensors = self._arrows.setdefault((source, target), {})
+            tensors = self._edges.setdefault((source, target), {})
             tensors[tensor] = max(times, tensors.get(tensor, 0))
 
     def add_inputs(self, trace: TraceGraph) -> None:
-        """The virtual inputs, under `("input", id)`."""
+        """Add the virtual inputs, under the names `("input", id)`."""
         for i in trace.inputs:
             word = "input" if len(trace.inputs) == 1 else f"input {shorten(i.id)}"
             self.add(("input", i.id), "input", "port", "pill", (word, plain_shape(i.shape)), key=i.id)
 
     def add_outputs(self, trace: TraceGraph) -> None:
-        """The virtual outputs, under `("output", id)`."""
+        """Add the virtual outputs, under the names `("output", id)`."""
         for o in trace.outputs:
             word = "output" if len(trace.outputs) == 1 else f"output {shorten(o.id)}"
             lines = (word, plain_shape(trace.shapes[o.source]))
             self.add(("output", o.id), "output", "port", "pill", lines, key=o.id)
 
     def finish(self, name: str) -> Drawing:
-        """The drawing, arrows in the order in which they came."""
+        """Return the drawing, with edges in the order in which they were added."""
         edges = tuple(
             DrawnEdge(f"e{n}", self._vertices[source].id, self._vertices[target].id, sum(tensors.values()))
-            for n, ((source, target), tensors) in enumerate(self._arrows.items())
+            for n, ((source, target), tensors) in enumerate(self._edges.items())
         )
         return Drawing(name, tuple(self._vertices.values()), edges, tuple(self._clusters.values()))

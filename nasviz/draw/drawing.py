@@ -1,7 +1,7 @@
-"""A drawing: what is drawn of a graph, before it is laid out, and its DOT text.
+"""Drawing of a graph before layout, and its DOT source.
 
-The ids of a drawing (`n0`, `c0`, `e0`) are opaque and become the `id` of the SVG elements. What they stand
-for is kept beside them, so no name of a model ever is an identifier, a selector or an address.
+The ids of a drawing (`n0`, `c0`, `e0`) are opaque and become the `id` of SVG elements. Names of a model are
+kept separately, so an untrusted name is never used as an identifier, selector or address.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from nasviz.draw.palette import ROLES
 __all__ = ["Drawing", "DrawnCluster", "DrawnEdge", "DrawnVertex", "Form"]
 
 Form = Literal["box", "circle", "diamond", "pill", "stack", "whole"]
-"""Outline of a vertex. A stack is a box that opens, a whole holds modules that count as one vertex."""
+"""Outline of a vertex. A stack can be opened; a whole contains collapsed modules."""
 
 LARGE = 200
-"""From here on the layout gets limits: its time grows faster than the graph."""
+"""Size above which the layout is limited, because its time grows faster than the graph."""
 
 _FORMS: dict[Form, dict[str, str]] = {
     "box": {"shape": "box", "style": "rounded,filled", "margin": "0.2,0.07"},
@@ -66,24 +66,24 @@ class DrawnVertex:
 
     id: str
     key: str
-    """What it stands for, in the words of the graph: a vertex, a module path, the number of a segment."""
+    """Name in the graph: id of a vertex, path of a module, or id of a segment."""
     kind: str
-    """operator, module, segment, input, output, port."""
+    """One of operator, module, segment, input, output, port."""
     role: str
-    """Row of the palette that fills it."""
+    """Key in `palette.ROLES`, which determines the fill colour."""
     form: Form
     lines: tuple[str, ...]
     members: tuple[str, ...] = ()
-    """Vertices of the trace graph that it stands for."""
+    """Vertices of the trace graph that it represents."""
     cluster: str | None = None
-    """Id of the cluster around it."""
+    """Id of the cluster around the vertex."""
     module: str = ""
-    """Path that opens when it is opened; empty where it does not open."""
+    """Path of the module that opens when the vertex is clicked; empty if none."""
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnCluster:
-    """The frame around an open module, or around another set of vertices."""
+    """Frame around an open module or another set of vertices."""
 
     id: str
     key: str
@@ -91,12 +91,12 @@ class DrawnCluster:
     parent: str | None = None
     role: str = "module"
     module: str = ""
-    """Path that closes when it is closed."""
+    """Path of the module that closes when the frame is clicked."""
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnEdge:
-    """One arrow; `multiplicity` data edges run along it."""
+    """One edge of a drawing, which represents `multiplicity` data edges."""
 
     id: str
     source: str
@@ -106,7 +106,7 @@ class DrawnEdge:
 
     @property
     def attributes(self) -> dict[str, str]:
-        """What Graphviz is told of it."""
+        """Graphviz attributes."""
         extra = {"label": f"×{self.multiplicity}"} if self.multiplicity > 1 else {}
         css = " ".join(filter(None, (self.role, "many" if self.multiplicity > 1 else "")))
         return {"id": self.id} | extra | ({"class": css} if css else {})
@@ -114,7 +114,7 @@ class DrawnEdge:
 
 @dataclass(frozen=True)
 class Drawing:
-    """Vertices, frames and arrows, in the order in which they are written.
+    """Vertices, frames and edges, in the order in which they are written.
 
     Examples:
         >>> box = DrawnVertex("n0", "relu", "operator", "accessory", "box", ("relu",))
@@ -132,15 +132,15 @@ class Drawing:
 
     @cached_property
     def by_member(self) -> dict[str, str]:
-        """The drawn vertex that stands for each vertex of the trace graph."""
+        """Id of the drawn vertex that represents each vertex of the trace graph."""
         return {member: vertex.id for vertex in self.vertices for member in vertex.members}
 
     def to_dot(self) -> str:
-        """Graphviz source: the same text for the same drawing, byte for byte."""
+        """Return the Graphviz source, which is deterministic."""
         return str(self.to_graph().source)
 
     def to_graph(self) -> graphviz.Digraph:
-        """What `to_dot` writes, for others to add to."""
+        """Return the Graphviz graph, which callers may extend."""
         limits = _LIMITS if max(len(self), len(self.edges) / 1.5) > LARGE else {}
         dot = graphviz.Digraph(graph_attr=_GRAPH | limits, node_attr=_VERTEX, edge_attr=_EDGE)
         self._fill(dot, None)
@@ -149,7 +149,7 @@ class Drawing:
         return dot
 
     def _fill(self, dot: graphviz.Digraph, parent: str | None) -> None:
-        """Write what lies directly in a cluster, then the clusters inside it."""
+        """Write the vertices directly inside a cluster, then its inner clusters."""
         for vertex in self._inside.get(parent, ()):
             look = _FORMS[vertex.form] | {"fillcolor": ROLES[vertex.role].light}
             if vertex.role == "port":

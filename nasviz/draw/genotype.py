@@ -1,4 +1,4 @@
-"""Cells as the papers draw them: states in a row, an arrow for each operation, its name on it."""
+"""Drawing of cells as in the papers: states in a row, and a labelled edge per operation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nasviz.runs.files import SPACE, is_file
 __all__ = ["cells_of", "chosen_cells", "genotype_dot", "summary"]
 
 THRESHOLD = 1e-6
-"""Length up to which GSparsity prunes where its run does not say otherwise."""
+"""Default threshold of GSparsity."""
 _GRAPH = {"rankdir": "LR", "bgcolor": "transparent", "nodesep": "0.12", "ranksep": "0.5", "pad": "0.15"}
 _STATE = {
     "fontname": "Helvetica",
@@ -38,13 +38,13 @@ _FILLS = {"input": "#d7ead9", "node": "#d8e6f6", "output": "#f4e6b5", "dead": "#
 def chosen_cells(
     space: SearchSpace, settings: RunSettings, tail: Tail, result: Mapping[str, Any] | None = None
 ) -> tuple[ChosenCell, ...]:
-    """The cells of a run, one for each layout, with what is chosen in them; none where it has no cells.
+    """Return the cells of a run, one per cell type, with the operations kept; empty if there are no cells.
 
     Args:
-        space: As the run has written it.
-        settings: Of the run.
-        tail: What it has recorded, up to the moment that counts.
-        result: Of a run that is done; without it the choice is what it would be if the search ended now.
+        space: Search space of the run.
+        settings: Settings of the run.
+        tail: Record of the run, up to the step of interest.
+        result: Result of a finished run; without it, the operations are those kept if the search ended now.
     """
     names = sorted({kind for kind in space.trace.modules.values() if kind.endswith("Cell")})
     if not names:
@@ -58,10 +58,10 @@ def chosen_cells(
 
 
 def cells_of(run: Run) -> tuple[ChosenCell, ...]:
-    """The cells of a run, at its end or as it stands now.
+    """Return the cells of a run, at its end or in its current state.
 
     Raises:
-        RunStateError: It has not begun, or its network has no cells.
+        RunStateError: The run has not started, or its network has no cells.
     """
     path = run.folder / SPACE
     cells: tuple[ChosenCell, ...] = ()
@@ -70,8 +70,8 @@ def cells_of(run: Run) -> tuple[ChosenCell, ...]:
         cells = chosen_cells(space, run.settings, run.tail(), end.result if end else None)
     if not cells:
         raise RunStateError(
-            f"run {run.id} is {run.state} and shows no cells: its network needs modules whose class is called"
-            " ...Cell and that sum operations, and the run must have begun"
+            f"run {run.id} ({run.state}) has no cells to show: the run must have started, and its network"
+            " needs modules that sum operations and whose class name ends in Cell"
         )
     return cells
 
@@ -94,12 +94,13 @@ def _kept(
 
 
 def genotype_dot(chosen: ChosenCell, *, is_whole: bool = False, has_weights: bool = True) -> str:
-    """Graphviz source of one cell: its inputs, its nodes, what it hands on, and an arrow for each operation.
+    """Return the Graphviz source of one cell: inputs, nodes, output, and an edge per operation.
 
     Args:
         chosen: The cell.
-        is_whole: Draws what is not kept too, dashed and pale.
-        has_weights: Writes its weight behind each operation; without, the text changes with the choice only.
+        is_whole: Whether to draw operations that are not kept, dashed and pale.
+        has_weights: Whether to append the weight to each operation; without weights the source only changes
+            with the operations kept.
     """
     cell, kept = chosen.cell, set(chosen.kept)
     fed = {edge.node for edge in chosen.kept}
@@ -121,15 +122,15 @@ def genotype_dot(chosen: ChosenCell, *, is_whole: bool = False, has_weights: boo
 def _draw(
     dot: graphviz.Digraph, cell: CellGraph, edge: CellEdge, weights: Mapping[int, float], *, is_kept: bool
 ) -> None:
-    words = edge.operation
+    text = edge.operation
     if edge.structure is not None and edge.structure in weights:
-        words += f"  {weights[edge.structure]:.2f}"
+        text += f"  {weights[edge.structure]:.2f}"
     look = {} if is_kept else {"style": "dashed", "color": "#d5d9e0", "fontcolor": "#9aa3b0"}
-    dot.edge(f"s{edge.source}", f"s{cell.num_inputs + edge.node}", label=label([words]), **look)
+    dot.edge(f"s{edge.source}", f"s{cell.num_inputs + edge.node}", label=label([text]), **look)
 
 
 def summary(cells: Sequence[ChosenCell]) -> str:
-    """Cells and what kind of paths they keep, in one line."""
+    """Return a one-line summary of cells and the kinds of paths they keep."""
     return "; ".join(
         f"{c.name}: {len(c.kept)} of {len(c.cell.edges)} operations, {c.paths}"
         + (f", the same in {c.num_cells} cells" if c.num_cells > 1 else "")

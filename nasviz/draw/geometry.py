@@ -1,4 +1,4 @@
-"""Figures of the geometry that Learn explains: proximal maps, unit balls, paths of methods, chances."""
+"""Figures of the page Learn: proximal maps, unit balls, optimization paths, connectivity."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
 
 
 def chance_chart(chances: Sequence[Chance], max_sparsity: int) -> go.Figure:
-    """Share of the sets of K structures that leave the network connected, against K."""
+    """Return a chart of the fraction of sets of K structures whose removal keeps the network connected."""
     figure = empty_chart("", "K: structures erased together", "sets that leave the network connected")
     figure.add_bar(
         x=[c.k for c in chances],
@@ -37,7 +37,7 @@ def chance_chart(chances: Sequence[Chance], max_sparsity: int) -> go.Figure:
 
 
 def unit_ball_chart(ball: Mapping[str, Any]) -> go.Figure:
-    """The surface on which a penalty of three weights is 1; the first two weights are a group."""
+    """Return a plot of the unit ball of a penalty on three weights, of which the first two form a group."""
     figure = go.Figure(layout={"paper_bgcolor": "rgba(0,0,0,0)", "margin": dict.fromkeys("lrtb", 0)})
     figure.add_surface(
         x=ball["x"],
@@ -51,13 +51,13 @@ def unit_ball_chart(ball: Mapping[str, Any]) -> go.Figure:
     )
     axis = {"range": [-1.15, 1.15], "dtick": 1, "backgroundcolor": "rgba(0,0,0,0)"}
     figure.update_layout(
-        height=285,  # the scale follows the height: in a narrow column more of it would be cut at the sides
+        height=285,  # the scale follows the height; a taller plot would be clipped in a narrow column
         scene={
             "xaxis": axis | {"title": {"text": "w₁"}},
             "yaxis": axis | {"title": {"text": "w₂"}},
             "zaxis": axis | {"title": {"text": "w₃"}},
             "aspectmode": "cube",
-            # So far away, and so low, that the words at the axes are seen in a narrow column too.
+            # Far and low enough that the axis titles are visible in a narrow column.
             "camera": {"eye": {"x": 2.13, "y": 1.68, "z": 1.12}, "center": {"x": 0, "y": 0, "z": -0.12}},
         },
     )
@@ -65,8 +65,8 @@ def unit_ball_chart(ball: Mapping[str, Any]) -> go.Figure:
 
 
 def decay_chart(lengths: Sequence[Mapping[str, Any]], dead: float = 1e-6) -> go.Figure:
-    """Length of each group against the steps, on a logarithmic axis: what dies falls in a straight line."""
-    figure = empty_chart("", "step", "length of the group")
+    """Return a chart of group norms over steps; dying groups fall in a straight line on the log axis."""
+    figure = empty_chart("", "step", "norm of the group")
     for number, group in enumerate(lengths):
         path = group["path"]
         figure.add_scatter(
@@ -83,7 +83,7 @@ def decay_chart(lengths: Sequence[Mapping[str, Any]], dead: float = 1e-6) -> go.
 
 
 def paths_chart(paths: Mapping[str, Mapping[str, Any]]) -> go.Figure:
-    """Weights against architecture variable along each method's path, with its limit and the optimum."""
+    """Return a plot of the path of each method in the plane of weight and architecture variable."""
     figure = empty_chart("", "w, weight", "α, architecture variable")
     for number, (name, path) in enumerate(paths.items()):
         colour = SERIES[number % len(SERIES)]
@@ -108,7 +108,7 @@ def paths_chart(paths: Mapping[str, Mapping[str, Any]]) -> go.Figure:
 
 
 def prox_chart(z: Sequence[float], axis: Sequence[float], found: Mapping[str, Any]) -> go.Figure:
-    """The plane of one group under a proximal map: where coordinates become zero, and where `z` goes."""
+    """Return a plot of a proximal map on two weights: the regions of zeros, and the image of `z`."""
     figure = empty_chart("", "first weight", "second weight")
     scale = [[0.0, "rgba(0,0,0,0)"], [0.5, "rgba(86,180,233,0.28)"], [1.0, "rgba(213,94,0,0.45)"]]
     figure.add_heatmap(

@@ -1,7 +1,7 @@
-"""Text on a drawing: safe, short, and the same on every machine.
+"""Texts in drawings.
 
-Names come from models and are untrusted. `clean` leaves only characters that are legal in SVG and cannot
-hide or turn others around; `label` quotes what is left, so that Graphviz reads it as text and nothing else.
+Names come from models and are untrusted. `clean` keeps only characters that are legal in SVG and cannot hide
+or reorder others; `label` quotes the result, so that Graphviz reads it as plain text.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def axes_text(free_axes: Mapping[str, Sequence[int]]) -> str:
-    """Axes of inputs in words; the first one is the batch.
+    """Return a description of the axes of inputs; axis 0 is the batch.
 
     Examples:
         >>> axes_text({"x": [0, 2, 3], "mask": []})
@@ -30,19 +30,19 @@ def axes_text(free_axes: Mapping[str, Sequence[int]]) -> str:
 
 
 def clean(text: str) -> str:
-    r"""The text on one line, without characters that do not print.
+    r"""Return the text in one line, without unprintable characters.
 
     Examples:
         >>> clean("block\n\u202e1\x00")
         'block 1'
     """
-    if text.isprintable():  # as nearly all names are: looked at whole, a hundred times as fast
+    if text.isprintable():  # fast path for nearly all names
         return text
     return "".join(c if c.isprintable() else " " if c.isspace() else "" for c in text)
 
 
 def shorten(text: str, limit: int = 36) -> str:
-    """The text with its middle left out where it is longer than `limit` characters: ends tell names apart.
+    """Return the text with its middle omitted if it is longer than `limit` characters.
 
     Examples:
         >>> shorten("features.denseblock4.denselayer16.conv1", 20)
@@ -56,33 +56,33 @@ def shorten(text: str, limit: int = 36) -> str:
 
 
 def label(lines: Iterable[str]) -> str:
-    r"""A Graphviz label of one line of text per item, whatever the text holds.
+    r"""Return a Graphviz label with one line per item, for arbitrary text.
 
     Examples:
         >>> label(["<b>", "a & b"])
         '<b>\\na &amp; b'
     """
-    # Graphviz decodes entities even in plain labels: an ampersand has to be written as one.
+    # Graphviz decodes entities even in plain labels, so ampersands must be escaped.
     quoted = (graphviz.escape(graphviz.nohtml(clean(line).replace("&", "&amp;"))) for line in lines)
     return str(graphviz.nohtml(r"\n".join(quoted)))
 
 
 def count(number: float) -> str:
-    """A number of things, to three figures.
+    """Return a count with three significant digits.
 
     Examples:
         >>> count(10), count(25608), count(208871584), count(999999)
         ('10', '25.6k', '209M', '1M')
     """
     for step, letter in _STEPS:
-        # 999,999 rounds to a full step: it belongs to the next letter.
+        # 999,999 rounds to 1M, not to 1000k.
         if abs(number) >= step * 0.9995:
             return f"{number / step:.3g}{letter}"
     return f"{number:.3g}" if isinstance(number, float) else str(number)
 
 
 def plain_shape(shape: Sequence[int]) -> str:
-    """A tensor's shape without its batch.
+    """Return the shape of a tensor without its batch axis.
 
     Examples:
         >>> plain_shape((-1, 88, 28, 28)), plain_shape((10,)), plain_shape(())
@@ -93,7 +93,7 @@ def plain_shape(shape: Sequence[int]) -> str:
 
 
 def ranges(rows: Iterable[int]) -> str:
-    """Ascending indices, neighbours joined.
+    """Return ascending indices as ranges.
 
     Examples:
         >>> ranges([0, 1, 2, 5, 7, 8])

@@ -1,7 +1,7 @@
-"""The layout service: DOT text to SVG, by Graphviz in a process of its own, within a time limit.
+"""Layout of DOT source as SVG, by Graphviz in a child process with a time limit.
 
-`dot` on the path comes first; without it the Graphviz inside pygraphviz is used. It holds the interpreter's
-lock while it works, so it runs in a child process too, and a layout that takes too long can be ended.
+The program `dot` is preferred; without it the Graphviz library in pygraphviz is used. That holds the GIL
+while it works, so it also runs in a child process, which can be terminated.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ sys.stdout.buffer.write(graph.draw(format=sys.argv[1], prog="dot"))
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A program that reads DOT on its standard input and writes SVG, or what else was asked for."""
+    """Program that reads DOT from standard input and writes SVG or another format."""
 
     name: str
-    """With its version: part of the key under which a layout is kept."""
+    """Name with version, which is part of the cache key."""
     command: tuple[str, ...]
 
 
 def layout(
     dot: str, *, limit_s: float = LIMIT_S, cache: LayoutCache | None = None, engine: Engine | None = None
 ) -> str:
-    """Lay DOT text out as SVG that is safe to show; taken from the cache where it was laid out before.
+    """Return the layout of DOT source as sanitized SVG, from the cache if possible.
 
     Args:
         dot: Graphviz source.
-        limit_s: Longest time in seconds; the layout is then ended.
-        cache: Where layouts are kept; the user's cache folder if left out.
-        engine: What lays out; the best there is if left out.
+        limit_s: Time limit in seconds.
+        cache: Cache of layouts; by default that of the user.
+        engine: Layout engine; by default the best one installed.
 
     Raises:
-        LayoutError: No engine is installed, it failed, or it took too long.
+        LayoutError: No engine is installed, it failed, or it exceeded the time limit.
     """
     engine = engine or find_engine()
     cache = cache or LayoutCache()
@@ -65,10 +65,10 @@ def layout(
 
 
 def find_engine(form: str = "svg") -> Engine:
-    """The layout engine of this machine.
+    """Return the best layout engine installed.
 
     Args:
-        form: What it shall write: svg or png.
+        form: Output format: svg or png.
 
     Raises:
         LayoutError: Neither `dot` nor pygraphviz is installed.
@@ -87,7 +87,7 @@ def find_engine(form: str = "svg") -> Engine:
 
 @lru_cache(maxsize=8)
 def _dot_version(path: str) -> str:
-    """What `dot` says of itself; the path where it says nothing."""
+    """Return the version that `dot` reports, or its path."""
     try:
         answer = subprocess.run([path, "-V"], capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -96,12 +96,12 @@ def _dot_version(path: str) -> str:
 
 
 def run(engine: Engine, dot: str, limit_s: float = LIMIT_S) -> bytes:
-    """What an engine makes of DOT text.
+    """Return the output of an engine for DOT source.
 
     Raises:
-        LayoutError: It failed, or it took too long.
+        LayoutError: The engine failed, or exceeded the time limit.
     """
-    # With SERVER_NAME set, Graphviz refuses to read files that a graph names.
+    # With SERVER_NAME set, Graphviz does not read files named in a graph.
     environment = os.environ | {"SERVER_NAME": "nasviz"}
     try:
         done = subprocess.run(
@@ -115,11 +115,11 @@ def run(engine: Engine, dot: str, limit_s: float = LIMIT_S) -> bytes:
         )
     except subprocess.TimeoutExpired:
         raise LayoutError(
-            f"the layout took longer than {limit_s:g} s and was ended; close some modules, or show segments"
+            f"the layout exceeded the limit of {limit_s:g} s; close some modules, or show segments"
         ) from None
     except OSError as error:
         raise LayoutError(f"{engine.name} could not be started: {error}") from error
     if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()[-500:]
-        raise LayoutError(f"{engine.name} failed with code {done.returncode}: {said or 'no message'}")
+        message = done.stderr.decode(errors="replace").strip()[-500:]
+        raise LayoutError(f"{engine.name} failed with code {done.returncode}: {message or 'no message'}")
     return done.stdout

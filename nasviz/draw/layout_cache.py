@@ -1,7 +1,7 @@
-"""Layouts on disk: the same drawing is laid out once, whoever asks and whenever.
+"""Cache of layouts on disk.
 
-Entries are named by a hash and replaced whole, so any number of processes may share the folder; it never
-grows beyond a limit, the entries that were not used for longest go first.
+Entries are named by a hash and replaced atomically, so any number of processes may share the folder. Its size
+is limited; the least recently used entries are deleted first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LIMIT_MB = 256
 
 
 def cache_folder() -> Path:
-    """Where this user's programs keep what they can make again: `XDG_CACHE_HOME` first, then by system."""
+    """Return the cache folder of this user: `XDG_CACHE_HOME`, or the default of the operating system."""
     home = Path.home()
     default = {
         "darwin": home / "Library" / "Caches",
@@ -27,9 +27,9 @@ def cache_folder() -> Path:
 
 
 class LayoutCache:
-    """A folder of SVG files that are found by key.
+    """Folder of SVG files by key.
 
-    A folder that cannot be written is no error: layouts are then made anew each time.
+    If the folder is not writable, layouts are recomputed each time.
     """
 
     def __init__(self, folder: Path | None = None, limit_mb: float = LIMIT_MB) -> None:
@@ -37,7 +37,7 @@ class LayoutCache:
         self.limit_mb = limit_mb
 
     def get(self, key: str) -> str | None:
-        """The SVG of this key; `None` where there is none, or only half of one."""
+        """Return the SVG for a key, or None if it is missing or incomplete."""
         path = self._path(key)
         try:
             svg = path.read_text(encoding="utf-8")
@@ -47,7 +47,7 @@ class LayoutCache:
         return svg if svg.startswith("<svg") and svg.endswith("</svg>") else None
 
     def put(self, key: str, svg: str) -> None:
-        """Keep an SVG under this key, in one move, then make room where the folder is too large."""
+        """Store an SVG atomically, then delete old entries if the folder is too large."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(
@@ -55,14 +55,14 @@ class LayoutCache:
             ) as part:
                 part.write(svg)
             Path(part.name).replace(self._path(key))
-            self._make_room()
+            self._evict()
         except OSError:
             return
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.svg"
 
-    def _make_room(self) -> None:
+    def _evict(self) -> None:
         entries = sorted((s.st_mtime, s.st_size, p) for p in self.folder.glob("*.svg") for s in [p.stat()])
         excess = sum(size for _, size, _ in entries) - self.limit_mb * 1e6
         for _, size, path in entries:

@@ -1,8 +1,8 @@
-"""What a running or finished run looks like at one moment: thinned curves, phases, a heat map of scores.
+"""State of a run at one moment for the live view: thinned curves, phases, a heat map of scores.
 
-A frame holds everything that moves on screen, small enough to be sent twice a second (below 50 KB for any
-run, with the colours of its graph), so a frame that gets lost costs nothing and a time slider replays a run
-by making frames of its past. Names of structures stay, and are sent once.
+A frame contains everything that changes on screen and is small enough to be sent twice a second (below 50 KB
+for any run, with the colours of its graph). A lost frame is harmless, and a time slider replays a run by
+frames of its past. Names of structures do not change and are sent once.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ __all__ = [
 ]
 
 POINTS = 320
-"""Points a curve keeps: about as many as there are pixels to tell them apart."""
+"""Maximum number of points of a curve, about one per pixel."""
 COLUMNS = 160
 CELLS = 14_000
-"""Most cells of a heat map; with very many structures it has fewer columns."""
+"""Maximum number of cells of a heat map; with many structures it has fewer columns."""
 EVENTS = 40
 NOT_MEASURED = 255
 CURVES = ("loss", "accuracy", "lr", "zero_groups")
@@ -54,7 +54,7 @@ class StructureState:
 
 @dataclass(frozen=True, slots=True)
 class LiveFrame:
-    """One moment of a run, as data."""
+    """State of a run at one moment."""
 
     state: str
     phase: str
@@ -67,17 +67,17 @@ class LiveFrame:
     structures: tuple[StructureState, ...]
     heat_steps: tuple[int, ...]
     heat: bytes
-    """Bins row by row, a byte each; 255 where nothing was measured."""
+    """Bins in row-major order, one byte each; 255 if not measured."""
     events: tuple[tuple[int, str, str], ...]
     vector: Vector = SALIENCY
-    """What the scores are."""
+    """Name of the scores."""
 
     def rows(self) -> list[tuple[int, str]]:
-        """Id and name of each structure: what stays the same from frame to frame."""
+        """Return id and name of each structure, which do not change between frames."""
         return [(s.id, s.name) for s in self.structures]
 
     def payload(self) -> dict[str, Any]:
-        """Return everything for the browser but the rows; numbers are packed."""
+        """Return all data for the browser except the rows; numbers are packed."""
         scores = [np.nan if s.score is None else s.score for s in self.structures]
         return {
             "state": self.state,
@@ -110,7 +110,7 @@ def live_frame(
     vector: Vector = SALIENCY,
     more: tuple[tuple[str, str], ...] = (),
 ) -> LiveFrame:
-    """Make the frame of everything that a tail holds; O(rows of the tail).
+    """Return the frame of a tail. O(rows of the tail).
 
     Args:
         tail: All of a run, or all up to a moment (`until`).
@@ -127,7 +127,7 @@ def live_frame(
         phase=str(last["phase"]) if last is not None else "",
         step=int(last["step"]) if last is not None else -1,
         total_steps=tail.total_steps or 0,
-        facts=(*_facts(tail), *_left(tail, state), *more),
+        facts=(*_facts(tail), *_remaining_time(tail, state), *more),
         phases=_phases(tail),
         curves=tuple(_curve(tail, name) for name in CURVES),
         structures=structure_states(tail, names or {}, vector),
@@ -139,7 +139,7 @@ def live_frame(
 
 
 def until(tail: Tail, step: int) -> Tail:
-    """The tail as it was after `step`: what a time slider shows."""
+    """Return the tail as it was after `step`."""
     rows = tail.steps[tail.steps["step"] <= step]
     return replace(
         tail,
@@ -154,11 +154,11 @@ def until(tail: Tail, step: int) -> Tail:
 
 
 def last_scores(tail: Tail, vectors: Vectors | None = None) -> dict[int, float]:
-    """The newest score of each structure that was ever measured: what colours the graph.
+    """Return the latest finite score of each structure.
 
     Args:
-        tail: Of a run.
-        vectors: Others than its scores: its norms, say.
+        tail: Record of a run.
+        vectors: Vectors to use instead of the scores, e.g. the norms.
     """
     found = tail.scores if vectors is None else vectors
     known = np.isfinite(found.values)
@@ -176,7 +176,7 @@ def _vectors_until(vectors: Vectors, step: int) -> Vectors:
 
 
 def _facts(tail: Tail) -> tuple[tuple[str, str], ...]:
-    """Latest numbers in words; what was not measured is left out."""
+    """Return the latest values as text, without those that were not measured."""
     if not len(tail.steps):
         return ()
     last = tail.steps[-1]
@@ -189,7 +189,7 @@ def _facts(tail: Tail) -> tuple[tuple[str, str], ...]:
     if validated:
         facts.append(("validation accuracy", f"{validated[-1].accuracy:.1%}"))
     if np.isfinite(speed):
-        facts.append(("examples a second", count(round(speed))))
+        facts.append(("examples per second", count(round(speed))))
     if np.isfinite(last["memory_mb"]):
         facts.append(("memory", f"{last['memory_mb']:,.0f} MB"))
     gpu = tail.facts.get("gpu")
@@ -198,24 +198,24 @@ def _facts(tail: Tail) -> tuple[tuple[str, str], ...]:
     return (*facts, ("zero structures", str(int(last["zero_groups"]))))
 
 
-def _left(tail: Tail, state: str) -> tuple[tuple[str, str], ...]:
+def _remaining_time(tail: Tail, state: str) -> tuple[tuple[str, str], ...]:
     """Return the estimated remaining time, or nothing if the run is not active."""
     steps = tail.steps
     if state != "running" or not tail.total_steps or not len(steps):
         return ()
-    # A thinned tail keeps every n-th step; each row has the seconds of its own step only.
+    # A thinned tail keeps every n-th row, but each row has the seconds of a single step.
     recent = steps["seconds"][-50:]
     num_left = tail.total_steps - 1 - int(steps["step"][-1])
     if num_left <= 0 or not np.isfinite(recent).any():
         return ()
-    return (("left", about_so_long(num_left * float(np.nanmean(recent)))),)
+    return (("left", format_duration(num_left * float(np.nanmean(recent)))),)
 
 
-def about_so_long(seconds: float) -> str:
-    """A duration as people say it.
+def format_duration(seconds: float) -> str:
+    """Return a duration as rounded text.
 
     Examples:
-        >>> about_so_long(42), about_so_long(400), about_so_long(9000)
+        >>> format_duration(42), format_duration(400), format_duration(9000)
         ('about 42 s', 'about 7 min', 'about 2.5 h')
     """
     if seconds < 90:
@@ -224,7 +224,7 @@ def about_so_long(seconds: float) -> str:
 
 
 def _gpu(found: Mapping[str, Any]) -> str:
-    """Which GPU it is and how busy; a dash for what its driver does not tell."""
+    """Return name, memory and utilization of a GPU; a dash if the driver does not report the latter."""
     names = ("memory_used_mb", "memory_total_mb", "utilisation")
     used, total, share = (x if isinstance(x := found.get(name), int | float) else None for name in names)
     busy = ["- busy" if share is None else f"{share:.0%} busy"]
@@ -244,7 +244,7 @@ def _phases(tail: Tail) -> tuple[tuple[str, int, int], ...]:
 
 
 def _curve(tail: Tail, name: str) -> dict[str, Any]:
-    """One column, thinned to at most `POINTS`: each part gives its mean, against noise."""
+    """Return one column as a curve of at most `POINTS` means, which also reduces noise."""
     steps, values = tail.steps["step"], tail.steps[name].astype(float)
     size = -(-len(steps) // POINTS) or 1
     groups = np.arange(0, len(steps), size)
@@ -252,7 +252,7 @@ def _curve(tail: Tail, name: str) -> dict[str, Any]:
     sums = np.add.reduceat(np.where(finite, values, 0.0), groups) if len(groups) else np.empty(0)
     numbers = np.add.reduceat(finite.astype(float), groups) if len(groups) else np.empty(0)
     if name in ("lr", "zero_groups") and len(groups):
-        # Both move in steps: a mean would round their corners.
+        # Piecewise constant: means would blur the steps, so take the last value of each part.
         ends = np.append(groups[1:], len(steps)) - 1
         places, means, known = steps[ends], values[ends], finite[ends]
     else:
@@ -276,21 +276,21 @@ def structure_states(
     tail: Tail, names: Mapping[int, str], vector: Vector = SALIENCY
 ) -> tuple[StructureState, ...]:
     """Return what has become of each structure so far, in the order of the scores; names are shortened."""
-    said: dict[int, str] = {}
+    states: dict[int, str] = {}
     for event in tail.events:
         if event.structure is not None and event.kind in ("redundant", "selected", "orphaned"):
-            said[event.structure] = "orphaned" if event.kind == "orphaned" else "selected"
+            states[event.structure] = "orphaned" if event.kind == "orphaned" else "selected"
     if len(tail.norms.values):
         zero = tail.norms.values[-1] == 0
-        said |= {s: "zero" for s, is_zero in zip(tail.norms.structures, zero, strict=True) if is_zero}
+        states |= {s: "zero" for s, is_zero in zip(tail.norms.structures, zero, strict=True) if is_zero}
     scores = last_scores(tail)
     if (limit := vector.zero_at) is not None:
-        said |= {s: "zero" for s, value in scores.items() if abs(value) <= limit}
+        states |= {s: "zero" for s, value in scores.items() if abs(value) <= limit}
     return tuple(
         StructureState(
             s,
             shorten(names.get(s, f"structure {s}"), 30),
-            said.get(s, "alive"),
+            states.get(s, "alive"),
             _short(scores[s]) if s in scores else None,
         )
         for s in tail.scores.structures
@@ -298,12 +298,12 @@ def structure_states(
 
 
 def _heat(scores: Vectors) -> tuple[tuple[int, ...], bytes]:
-    """Columns of the heat map: bins by quantiles of all that is shown, so that outliers do not flatten it."""
+    """Return steps and bins of the heat map; bins are quantiles, so that outliers do not flatten it."""
     if not scores.values.size:
         return (), b""
     columns = max(2, min(COLUMNS, CELLS // len(scores.structures)))
     size = -(-len(scores.steps) // columns)
-    # The last row of each part: the newest score is always the last column.
+    # Take the last row of each part, so that the latest scores are always the last column.
     rows = np.arange(len(scores.steps) - 1, -1, -size)[::-1]
     values: NDArray[np.float32] = scores.values[rows]
     finite = np.isfinite(values)

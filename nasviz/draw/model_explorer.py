@@ -1,8 +1,8 @@
-"""A network and what became of it, for Model Explorer: a graph, and node data that colour it.
+"""Export to Model Explorer: the graph of a network, and node data for colouring.
 
-Model Explorer reads the graph from a JSON file of one collection of graphs, and node data from files with one
-value for each node, by graph and node. The archive holds one graph and several such files. What was written
-is read again, and every key of the data must be a node of the graph.
+Model Explorer reads a graph from a JSON file with a collection of graphs, and node data from files with one
+value per node, by graph and node. The archive holds one graph and several such files. It is read back, and
+every key of the data must be a node of the graph.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ for name in ("fate", "parameters", "macs"):
 model_explorer.visualize_from_config(config)
 """
 _COLOURS = {"selected": "erased", "orphaned": "erased", "gate": "erased", "dead end": "dead-end"}
-"""The state of the palette that paints each reason for which a vertex goes."""
+"""State in the palette for each reason why a vertex is erased."""
 
 
 def model_explorer_archive(
     space: SearchSpace, plan: ConstructionPlan, *, scores: Mapping[int, float] | None = None
 ) -> bytes:
-    """The full network as Model Explorer reads it, and what became of each operator, as one zip.
+    """Return a zip archive for Model Explorer with the full network and the fate of each operator.
 
     Args:
-        space: Of the full network.
-        plan: What was, or would be, done to it.
-        scores: Saliency of each structure when it was chosen.
+        space: Search space of the full network.
+        plan: Construction plan of the sub-network.
+        scores: Saliency of each structure at selection.
 
     Raises:
-        ExportError: What was written does not read back.
+        ExportError: The archive is inconsistent when read back.
     """
     trace = space.trace
     costs = {"parameters": {v.id: float(num_parameters(trace, (v.id,))) for v in trace}}
@@ -56,7 +56,7 @@ def model_explorer_archive(
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, document in documents.items():
-            # A date of its own would make the same archive another one each time.
+            # A fixed date makes the archive reproducible.
             archive.writestr(
                 zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), json.dumps(document, allow_nan=False)
             )
@@ -65,8 +65,8 @@ def model_explorer_archive(
 
 
 def graph_document(trace: TraceGraph) -> dict[str, Any]:
-    """A collection of one graph: every operator with its shapes, its module and its inputs."""
-    # A node without a namespace keeps Model Explorer waiting for ever.
+    """Return a collection of one graph: every operator with shapes, module and inputs."""
+    # Model Explorer hangs on nodes without a namespace.
     virtual = [
         {"id": i.id, "label": "input", "namespace": "", "attrs": [_pair("shape", plain_shape(i.shape))]}
         for i in trace.inputs
@@ -80,7 +80,7 @@ def graph_document(trace: TraceGraph) -> dict[str, Any]:
 
 
 def node_data(trace: TraceGraph, values: Mapping[str, float]) -> dict[str, Any]:
-    """A number for each operator, with the colours of viridis from the least to the largest."""
+    """Return node data with a number per operator, coloured by viridis."""
     stops = [
         {"stop": number / (len(VIRIDIS) - 1), "bgColor": colour} for number, colour in enumerate(VIRIDIS)
     ]
@@ -89,7 +89,7 @@ def node_data(trace: TraceGraph, values: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _fates(trace: TraceGraph, plan: ConstructionPlan) -> dict[str, Any]:
-    """What becomes of every operator, in a word and a colour."""
+    """Return node data with the fate of every operator, as a word and a colour."""
     sliced = {piece.vertex for piece in plan.slices}
     results: dict[str, Any] = {}
     for vertex in trace:
@@ -124,7 +124,7 @@ def _node(trace: TraceGraph, vertex: Vertex) -> dict[str, Any]:
 
 
 def _namespace(vertex: Vertex) -> str:
-    """The modules around a vertex from the outside in, as Model Explorer nests them: a/b/c."""
+    """Return the modules around a vertex from the outside in, in Model Explorer's form a/b/c."""
     parts, before = [], ""
     for path in (*vertex.scope, *([vertex.module] if vertex.module else [])):
         inner = path.removeprefix(f"{before}.") if before else path
@@ -146,7 +146,7 @@ def _graph_id(trace: TraceGraph) -> str:
 
 
 def _read_back(content: io.BytesIO) -> None:
-    """Every edge must start at a node, and every value belong to one."""
+    """Check that every edge starts at a node and every value belongs to one."""
     with zipfile.ZipFile(content) as archive:
         documents = {name: json.loads(archive.read(name)) for name in archive.namelist()}
     (graph,) = documents.pop(GRAPH)["graphs"]
@@ -155,4 +155,6 @@ def _read_back(content: io.BytesIO) -> None:
     for document in documents.values():
         named |= document[graph["id"]]["results"].keys()
     if lost := sorted(named - nodes):
-        raise ExportError(f"the archive for Model Explorer names {lost[:3]}, which are no nodes of its graph")
+        raise ExportError(
+            f"the archive for Model Explorer refers to {lost[:3]}, which are not nodes of its graph"
+        )

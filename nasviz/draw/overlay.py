@@ -1,7 +1,7 @@
-"""What is painted over a laid-out graph: colours by score or cost, and what became of each vertex.
+"""Overlays of a graph: colours by score or cost, and the state of each vertex.
 
-An overlay is small, because it is sent again and again while a run is watched: it names opaque ids of one
-view only, and changes nothing of the layout.
+An overlay is small, because it is sent repeatedly while a run is shown. It refers to the opaque ids of one
+view and does not change the layout.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ Scale = Literal["", "cividis", "viridis"]
 
 @dataclass(frozen=True)
 class Overlay:
-    """Colour bins, states and notes by opaque id of one view.
+    """Colour bins, states and notes by the opaque ids of one view.
 
-    Two overlays are laid over each other with `|`: what the right one says counts where both speak.
+    `a | b` combines two overlays; the colour scale of `b` takes precedence.
     """
 
     title: str = ""
@@ -37,7 +37,7 @@ class Overlay:
     """Smallest and largest value, for the legend."""
     states: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
-    """One line a vertex, shown when it is pointed at or chosen."""
+    """One line per vertex, shown on hover and selection."""
 
     def __or__(self, other: Overlay) -> Overlay:
         colours = other if other.scale else self
@@ -52,12 +52,12 @@ class Overlay:
 
     @property
     def legend(self) -> tuple[tuple[str, str], ...]:
-        """State and meaning of what is painted, in the order of the palette."""
+        """Names and meanings of the states present, in the order of the palette."""
         present = {state for states in self.states.values() for state in states}
         return tuple((mark.name, mark.meaning) for mark in STATES.values() if mark.name in present)
 
     def payload(self) -> dict[str, Any]:
-        """Everything for the browser."""
+        """Return all data for the browser."""
         return {
             "title": self.title,
             "scale": self.scale,
@@ -71,16 +71,16 @@ class Overlay:
         }
 
     def packed(self, ids: Sequence[str]) -> dict[str, Any]:
-        """Return the payload in a third of its size, for what is sent twice a second.
+        """Return the payload in about a third of its size, for updates twice a second.
 
-        Bins are packed in the order of the vertices; notes of coloured vertices follow each other without
-        their common beginning; states name their vertices.
+        Bins are packed in the order of the vertices, notes of coloured vertices are listed without their
+        common prefix, and vertices are grouped by state.
 
         Args:
-            ids: Ids of all vertices of the view, in its order.
+            ids: Ids of all vertices of the view, in order.
         """
         binned = [self.notes.get(i) for i in ids if i in self.bins]
-        prefix = _beginning([note for note in binned if note is not None])
+        prefix = _common_prefix([note for note in binned if note is not None])
         marked: dict[str, list[str]] = {}
         for key, states in self.states.items():
             marked.setdefault(" ".join(f"s-{state}" for state in states), []).append(key)
@@ -99,15 +99,15 @@ class Overlay:
 def saliency_overlay(
     view: GraphView, space: SearchSpace, scores: Mapping[int, float], what: str = "Saliency"
 ) -> Overlay:
-    """Removal structures by score, in cividis: dark is redundant, bright is important.
+    """Return an overlay of removal structures by score, in cividis: dark is redundant, bright is important.
 
-    A closed module that holds several structures takes the lowest score among them.
+    A closed module with several structures shows the lowest of their scores.
 
     Args:
-        view: What is painted.
-        space: The structures.
-        scores: A number for each, by id; another one than a score, if you like.
-        what: The numbers are, in a word or two.
+        view: The view to colour.
+        space: Search space of the structures.
+        scores: Scores, or another quantity, by structure id.
+        what: Name of the quantity.
     """
     lowest: dict[str, float] = {}
     for structure, score in scores.items():
@@ -118,7 +118,7 @@ def saliency_overlay(
 
 
 def cost_overlay(view: GraphView, trace: TraceGraph, cost: Literal["macs", "parameters"]) -> Overlay:
-    """Vertices by multiply-accumulates or by parameters, in viridis; what costs nothing stays plain."""
+    """Return an overlay of vertices by MACs or parameters, in viridis; vertices without cost stay plain."""
     values: dict[str, float] = {}
     for drawn in view.drawing.vertices:
         spent = num_parameters(trace, drawn.members)
@@ -131,10 +131,10 @@ def cost_overlay(view: GraphView, trace: TraceGraph, cost: Literal["macs", "para
 
 
 def state_overlay(view: GraphView, vertices: Collection[str], state: str, title: str = "") -> Overlay:
-    """One state on everything that stands for these vertices of the trace graph, wholly or in part.
+    """Return an overlay that marks all drawn vertices which contain any of `vertices` with a state.
 
     Raises:
-        KeyError: There is no such state in the palette.
+        KeyError: The state is not in the palette.
     """
     mark = STATES[state]
     marked = {view.drawing.by_member[v] for v in vertices if v in view.drawing.by_member}
@@ -142,16 +142,16 @@ def state_overlay(view: GraphView, vertices: Collection[str], state: str, title:
 
 
 def plan_overlay(view: GraphView, plan: ConstructionPlan) -> Overlay:
-    """What construction does to each vertex: erased, dead end, sliced with its rows, bypassed, filled."""
+    """Return an overlay of the effect of construction on each vertex, such as erased, sliced or bypassed."""
     sliced: dict[str, list[str]] = {}
     for cut in plan.slices:
         sliced.setdefault(cut.vertex, []).append(
             f"{clean(cut.tensor)} loses {_axis(cut.dim)} {ranges(cut.rows)}"
         )
     for fold in plan.folds:
-        sliced.setdefault(fold.vertex, []).append("what these made of constant channels is in its bias")
+        sliced.setdefault(fold.vertex, []).append("removed constant channels are folded into its bias")
     for gather in plan.gathers:
-        sliced.setdefault(gather.vertex, []).append("picks the live channels out of an earlier value")
+        sliced.setdefault(gather.vertex, []).append("selects the live channels of an earlier value")
     filled = set(plan.materialised)
     states: dict[str, tuple[str, ...]] = {}
     notes: dict[str, str] = {}
@@ -183,23 +183,23 @@ def _changes(
     filled: Collection[str],
     found: Mapping[str, str],
 ) -> dict[str, str]:
-    """State and note of what is done to a vertex that stays."""
+    """Return state and note of the changes to a vertex that is kept."""
     changes: dict[str, str] = {}
     if vertex in sliced:
         changes["sliced"] = "; ".join(filter(None, (found.get("sliced", ""), *sliced[vertex])))
     if vertex in plan.scaled:
-        changes["bypassed"] = f"its gate is now the number {plan.scaled[vertex]:g}"
+        changes["bypassed"] = f"its gate is replaced by {plan.scaled[vertex]:g}"
     elif vertex in plan.bypassed:
-        changes["bypassed"] = "bypassed: one operand is left"
+        changes["bypassed"] = "bypassed: only one operand remains"
     elif vertex in plan.dropped:
         changes["sliced"] = f"loses operand {ranges(plan.dropped[vertex])}"
     if vertex in filled:
-        changes["materialised"] = "zeros are written back before it"
+        changes["materialised"] = "zeros are restored before it"
     return changes
 
 
-def _beginning(texts: Sequence[str]) -> str:
-    """What all of them begin with."""
+def _common_prefix(texts: Sequence[str]) -> str:
+    """Return the common prefix, which is that of the smallest and the largest text."""
     first, last = min(texts, default=""), max(texts, default="")
     same = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
     return "".join(letter for letter, _ in same)
@@ -212,7 +212,7 @@ def _axis(dim: int) -> str:
 def _coloured(
     title: str, scale: Scale, values: Mapping[str, float], text: Callable[[float], str], note: str
 ) -> Overlay:
-    """Bins of the values, with their limits and a note on each."""
+    """Return an overlay of the values as bins, with their limits and a note for each."""
     if not values:
         return Overlay(title=title)
     limits = (text(min(values.values())), text(max(values.values())))

@@ -1,6 +1,6 @@
-"""Packing of numbers that are sent to the browser again and again; `viewer/packed.js` decodes them.
+"""Compact encoding of numbers that are sent to the browser repeatedly; `viewer/packed.js` decodes them.
 
-Numbers are little-endian and travel as base64. Colour bins, of a heat map as of an overlay, take half a byte.
+Numbers are encoded as little-endian base64. Colour bins of heat maps and overlays take half a byte.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike
 __all__ = ["NO_BIN", "pack_bins", "pack_floats", "pack_ints"]
 
 NO_BIN = 15
-"""Where there is no bin: bins are smaller."""
+"""Code for a missing bin."""
 
 
 def pack_floats(values: ArrayLike) -> str:
-    """Return numbers as 32-bit floats; NaN stands for what is unknown.
+    """Return numbers as 32-bit floats; unknown values are NaN.
 
     Examples:
         >>> pack_floats([1.0])
@@ -37,7 +37,7 @@ def pack_ints(values: ArrayLike) -> str:
 
 
 def pack_bins(bins: ArrayLike) -> str:
-    """Return bins from 0 to 14, two per byte; everything above counts as no bin.
+    """Return bins from 0 to 14, two per byte; larger values mean no bin.
 
     Examples:
         >>> pack_bins([1, 2, 3]) == pack_bins([1, 2, 3, 0])

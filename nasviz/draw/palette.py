@@ -1,8 +1,8 @@
-"""Colours of all drawings, and what each of them means.
+"""Colours of all drawings and their meanings.
 
-States take the Okabe-Ito colours, which stay apart under every form of colour blindness, and each state has
-a line style of its own besides: nothing is said by colour alone. Scores take nine steps of cividis, costs
-nine of viridis; both grow evenly in lightness, so a grey print keeps their order.
+States use the Okabe-Ito colours, which remain distinguishable under colour blindness, and each state also has
+its own line style. Scores use nine steps of cividis, costs nine of viridis; both increase evenly in
+lightness, so their order survives greyscale printing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 
-__all__ = ["BINS", "CIVIDIS", "ROLES", "STATES", "VIRIDIS", "Mark", "edges_of_bins", "to_bins"]
+__all__ = ["BINS", "CIVIDIS", "ROLES", "STATES", "VIRIDIS", "Mark", "bin_edges", "to_bins"]
 
 BINS = 9
 
@@ -26,63 +26,61 @@ VIRIDIS = (
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One way of marking a vertex: CSS class, meaning, colours for a light and a dark page, line style."""
+    """Style of a vertex: CSS class, meaning, colours for light and dark themes, line style."""
 
     name: str
     meaning: str
     light: str
     dark: str
     line: str
-    """How it differs where colour is lost: plain, thick, dashed, dotted, double, hatched, struck."""
+    """Line style that identifies it without colour."""
 
 
 STATES: Mapping[str, Mark] = {
     mark.name: mark
     for mark in (
         Mark("erased", "erased", "#d55e00", "#ff8a3d", "dashed, struck through"),
-        Mark(
-            "dead-end", "dead end: nothing reads it any more", "#8c6d46", "#c9a878", "dotted, struck through"
-        ),
-        Mark("zero", "zero: its whole group is, nothing is cut yet", "#d55e00", "#ff8a3d", "dash-dotted"),
-        Mark("sliced", "sliced: some of its rows or columns go", "#0072b2", "#56b4e9", "hatched"),
-        Mark("bypassed", "bypassed: one operand is left", "#6b7280", "#9ca3af", "long dashes"),
-        Mark("materialised", "zeros written back before it", "#009e73", "#2fd6a6", "dotted"),
-        Mark("selected", "selected to go", "#cc79a7", "#e8a3c8", "thick"),
-        Mark("current", "where the algorithm stands", "#009e73", "#2fd6a6", "very thick"),
+        Mark("dead-end", "dead end: no longer read", "#8c6d46", "#c9a878", "dotted, struck through"),
+        Mark("zero", "zero: its whole group, not removed yet", "#d55e00", "#ff8a3d", "dash-dotted"),
+        Mark("sliced", "sliced: some rows or columns are removed", "#0072b2", "#56b4e9", "hatched"),
+        Mark("bypassed", "bypassed: only one operand remains", "#6b7280", "#9ca3af", "long dashes"),
+        Mark("materialised", "zeros restored before it", "#009e73", "#2fd6a6", "dotted"),
+        Mark("selected", "selected for removal", "#cc79a7", "#e8a3c8", "thick"),
+        Mark("current", "current step of the algorithm", "#009e73", "#2fd6a6", "very thick"),
         Mark("leading", "strongest operation of its edge", "#009e73", "#2fd6a6", "thick"),
         Mark("protected", "protected from removal", "#1f2937", "#f3f4f6", "double border"),
         Mark("ancestor", "leads to the chosen vertex", "#0072b2", "#56b4e9", "thick"),
         Mark("descendant", "depends on the chosen vertex", "#e69f00", "#f5bd48", "thick"),
     )
 }
-"""Okabe-Ito, with a lighter twin for dark pages."""
+"""States of a vertex: Okabe-Ito colours, with lighter variants for dark themes."""
 
 ROLES: Mapping[str, Mark] = {
     mark.name: mark
     for mark in (
         Mark("stem", "convolution or linear", "#dbe9f6", "#1d3a57", "plain"),
-        Mark("norm", "normalisation", "#e9e4f5", "#38305a", "plain"),
-        Mark("accessory", "acts on each channel", "#eef2ee", "#2b3a33", "plain"),
-        Mark("shape", "moves values about", "#f3f4f6", "#2c313a", "plain"),
+        Mark("norm", "normalization", "#e9e4f5", "#38305a", "plain"),
+        Mark("accessory", "acts on each channel separately", "#eef2ee", "#2b3a33", "plain"),
+        Mark("shape", "rearranges values", "#f3f4f6", "#2c313a", "plain"),
         Mark("joint", "joint: two or more operands", "#fdf3dc", "#4a3d1c", "circle or diamond"),
         Mark("unknown", "not in the operator table", "#fbe6e1", "#4f2a23", "plain"),
         Mark("module", "module, closed", "#e3eff0", "#1f4247", "thick"),
         Mark("removable", "removal structure", "#d8f0e6", "#164636", "thick"),
-        Mark("gate", "gate: a number may stand for it", "#fbe3ee", "#552a42", "dashed"),
-        Mark("kept", "segment that stays", "#f3f4f6", "#2c313a", "plain"),
+        Mark("gate", "gate: replaceable by a constant", "#fbe3ee", "#552a42", "dashed"),
+        Mark("kept", "segment that cannot be removed", "#f3f4f6", "#2c313a", "plain"),
         Mark("port", "input or output", "#374151", "#d1d5db", "pill"),
     )
 }
-"""Fill of a vertex by what it is."""
+"""Fill of a vertex by its role."""
 
 
-def edges_of_bins(values: Iterable[float], bins: int = BINS) -> tuple[float, ...]:
-    """The `bins - 1` inner limits that divide the values into parts of about equal size, without repeats.
+def bin_edges(values: Iterable[float], bins: int = BINS) -> tuple[float, ...]:
+    """Return up to `bins - 1` distinct quantiles of the values.
 
-    Quantiles rather than equal widths: one huge layer must not paint all others in one colour.
+    Quantiles, unlike equal widths, keep one huge layer from giving all others the same colour.
 
     Examples:
-        >>> edges_of_bins([1, 2, 3, 4], bins=2)
+        >>> bin_edges([1, 2, 3, 4], bins=2)
         (3,)
     """
     ordered = sorted({value for value in values if isfinite(value)})
@@ -91,15 +89,15 @@ def edges_of_bins(values: Iterable[float], bins: int = BINS) -> tuple[float, ...
 
 
 def to_bins(values: Mapping[str, float], bins: int = BINS) -> dict[str, int]:
-    """Bin 0 (smallest) to `bins - 1` (largest) of each value.
+    """Return a bin for each value, from 0 (smallest) to `bins - 1` (largest).
 
-    Equal values share a bin; values that are not finite have none.
+    Equal values share a bin; non-finite values have none.
 
     Examples:
         >>> to_bins({"a": 1.0, "b": 5.0, "c": float("nan")})
         {'a': 0, 'b': 8}
     """
-    limits = edges_of_bins(values.values(), bins)
-    # Fewer values than bins: spread over the whole scale, so that smallest and largest are its ends.
+    limits = bin_edges(values.values(), bins)
+    # With fewer values than bins, spread them over the whole scale.
     scale = (bins - 1) / len(limits) if limits else 0
     return {key: round(bisect_right(limits, v) * scale) for key, v in values.items() if isfinite(v)}

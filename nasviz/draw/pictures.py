@@ -1,4 +1,4 @@
-"""Graphs as files to put into a paper: DOT that carries what is painted, and bitmaps of it."""
+"""Graphs for publications: DOT with the overlay included, and bitmaps."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from nasviz.errors import LayoutError
 
 __all__ = ["checked_svg", "painted_dot", "png"]
 
-LARGEST_SIDE = 8000
-"""Pixels: what programs open without complaint."""
+MAX_SIDE = 8000
+"""Maximum side of a bitmap in pixels, which common programs can open."""
 SHARP_DPI = 144
 _STYLES = {
     "erased": {"style": "filled,dashed", "penwidth": "3"},
@@ -26,37 +26,37 @@ _STYLES = {
     "bypassed": {"style": "filled,dashed"},
     "materialised": {"style": "filled,dotted"},
 }
-"""States of construction, as Graphviz draws them: never by colour alone."""
+"""Graphviz styles of the states of construction, distinguishable without colour."""
 
 
 def painted_dot(view: GraphView, overlay: Overlay) -> str:
-    """The DOT of a view, with what construction does to each vertex painted in."""
+    """Return the DOT source of a view with the states of construction applied."""
     lines = []
     for vertex, states in sorted(overlay.states.items()):
         if state := next((name for name in states if name in _STYLES), None):
             look = _STYLES[state] | {"color": STATES[state].light, "fontcolor": STATES[state].light}
             attributes = " ".join(f"{name}={graphviz.quoting.quote(text)}" for name, text in look.items())
             lines.append(f"\t{vertex} [{attributes}]\n")
-    # What is said of a vertex later counts, wherever in its clusters it stands.
+    # In DOT, later attributes of a vertex override earlier ones, also those inside clusters.
     return view.dot.rstrip().removesuffix("}") + "".join(lines) + "}\n"
 
 
 def png(dot: str, *, svg: str = "") -> bytes:
-    """A bitmap of DOT text on white: sharp, but no side longer than 8,000 pixels.
+    """Return a PNG of DOT source on white, with a resolution that limits each side to 8,000 pixels.
 
-    It is decoded again before it is returned.
+    The PNG is decoded as a check before it is returned.
 
     Args:
         dot: Graphviz source.
-        svg: The same laid out, which tells how large it is.
+        svg: Its layout, from which the size is read.
 
     Raises:
-        LayoutError: There is no engine that writes bitmaps, or it failed.
+        LayoutError: No engine can write bitmaps, or it failed.
     """
     from PIL import Image
 
     longest = max((float(size) for size in re.findall(r'(?:width|height)="([\d.]+)pt"', svg)), default=0.0)
-    dpi = min(SHARP_DPI, LARGEST_SIDE * 72 / longest) if longest else 72
+    dpi = min(SHARP_DPI, MAX_SIDE * 72 / longest) if longest else 72
     looks = f'\tgraph [dpi={dpi:.2f} bgcolor="#ffffff"]\n'
     content = run(find_engine("png"), dot.rstrip().removesuffix("}") + looks + "}\n")
     try:
@@ -68,10 +68,10 @@ def png(dot: str, *, svg: str = "") -> bytes:
 
 
 def checked_svg(view: GraphView) -> str:
-    """The SVG of a view, once it was parsed and holds every vertex.
+    """Return the SVG of a view after checking that it contains every vertex.
 
     Raises:
-        LayoutError: It does not.
+        LayoutError: Vertices are missing.
     """
     ids = {element.get("id") for element in ElementTree.fromstring(view.svg).iter()}
     if lost := [vertex.id for vertex in view.drawing.vertices if vertex.id not in ids]:

@@ -1,4 +1,4 @@
-"""What is told of each vertex of a drawing: lines of the side panel, search text, a row of the table."""
+"""Records of the vertices of a drawing: fields of the side panel, search text, table row."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Row = dict[str, str | int]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """All that is told of one drawn vertex."""
+    """Description of one drawn vertex."""
 
     title: str
     fields: tuple[tuple[str, str], ...]
-    """Label and text, in the order in which they are shown."""
+    """Pairs of label and text, in display order."""
     search: str
-    """What the search box looks through."""
+    """Text for the search box."""
     row: Row
-    """Its row in the table beside the graph; the same columns for every vertex."""
+    """Row of the table next to the graph; all rows have the same columns."""
 
 
 def record(trace: TraceGraph, drawn: DrawnVertex, space: SearchSpace | None = None) -> Record:
-    """Look up what a drawn vertex stands for; with a space also its segment and why it cannot go."""
+    """Return the record of a drawn vertex; with a search space, it includes segment and removability."""
     title, kind, fields = _about(trace, drawn, space)
     shape = _shape(trace, drawn)
     removal = _removal(drawn, space)
@@ -49,7 +49,7 @@ def record(trace: TraceGraph, drawn: DrawnVertex, space: SearchSpace | None = No
 def _about(
     trace: TraceGraph, drawn: DrawnVertex, space: SearchSpace | None
 ) -> tuple[str, str, list[tuple[str, str]]]:
-    """Title, kind and first lines, by what is drawn."""
+    """Return title, kind and first fields, by kind of vertex."""
     if drawn.kind == "operator":
         v = trace[drawn.members[0]]
         kind = v.operator if v.type_name in ("", v.operator) else f"{v.operator} ({clean(v.type_name)})"
@@ -69,14 +69,14 @@ def _about(
 
 
 def _collapsed(drawn: DrawnVertex, space: SearchSpace) -> str:
-    """Modules inside that count as one vertex, with their classes."""
+    """Return the collapsed modules inside, with their classes."""
     module_of = space.segments.module_of
     inside = dict.fromkeys(module_of[v] for v in drawn.members if v in module_of)
     return ", ".join(f"{clean(path)} ({clean(space.trace.modules.get(path, ''))})" for path in inside)
 
 
 def _kinds(trace: TraceGraph, drawn: DrawnVertex) -> Sequence[str]:
-    """Operators inside, so that a search finds the closed module or segment that holds one."""
+    """Return the operators inside, so that a search finds the closed module or segment that contains one."""
     return sorted({trace[v].operator for v in drawn.members} | {clean(trace[v].name) for v in drawn.members})
 
 
@@ -101,7 +101,7 @@ def _segments(drawn: DrawnVertex, space: SearchSpace) -> str:
 
 
 def _removal(drawn: DrawnVertex, space: SearchSpace | None) -> str:
-    """Whether it can go, in words."""
+    """Return whether a vertex can be removed, as text."""
     if space is None or not drawn.members:
         return ""
     homes = {space.segments.of(v).id for v in drawn.members}

@@ -1,7 +1,7 @@
-"""One HTML file that tells everything of a sub-network: no server, no network access, graphs that zoom.
+"""Report on a sub-network as a self-contained HTML file with interactive graphs.
 
-The graph viewer of the pages is written into the file, with its data beside it; a content policy keeps the
-file from loading anything else.
+The file includes the graph viewer and its data; a content security policy prevents it from loading anything
+else.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 
 @dataclass(frozen=True)
 class Section:
-    """One part of a report: a heading, then whatever of the rest is given."""
+    """Section of a report: a heading and optional content."""
 
     title: str
     text: str = ""
@@ -59,7 +59,7 @@ class Section:
 
 
 def html_report(title: str, sections: Sequence[Section]) -> str:
-    """The report as one HTML document; the same text for the same content."""
+    """Return a report as one HTML document, which is deterministic."""
     body = "\n".join(_section(number, section) for number, section in enumerate(sections))
     style = style_sheet("nasviz-graph", "graph.css")
     return (
@@ -79,14 +79,14 @@ def subnetwork_report(
     facts: Sequence[tuple[str, str]] = (),
     scores: Mapping[int, float] | None = None,
 ) -> str:
-    """The report of one sub-network: what it saves, what went and why, and the graphs to look at.
+    """Return the report on one sub-network: savings, removed structures with reasons, and graphs.
 
     Args:
         title: Heading of the report.
-        space: Of the full network.
-        plan: What was, or would be, done to it.
-        facts: Further facts for the top, such as accuracies and the parity error.
-        scores: Saliency of each structure when it was chosen.
+        space: Search space of the full network.
+        plan: Construction plan of the sub-network.
+        facts: Additional facts, such as accuracies and the parity error.
+        scores: Saliency of each structure at selection.
     """
     trace = space.trace
     saved = (
@@ -101,17 +101,20 @@ def subnetwork_report(
         for s in plan.slices
     ]
     sections = [
-        Section("At a glance", facts=(*saved, *facts)),
+        Section("Summary", facts=(*saved, *facts)),
         Section(
-            "What goes",
-            "Erased parts are dashed and struck through, sliced ones hatched. Choose a vertex to read what"
-            " becomes of it.",
+            "Removed parts",
+            "Erased parts are dashed and struck through, sliced ones hatched. Select a vertex for details.",
             view=segments,
             overlay=plan_overlay(segments, plan),
         ),
         Section("Removal structures", table=_structures(space, plan, scores or {})),
-        Section("Sliced tensors", "Rows and columns that went with them." if cuts else "None.", table=cuts),
-        Section("Every operator", view=operators, overlay=plan_overlay(operators, plan)),
+        Section(
+            "Sliced tensors",
+            "Rows and columns removed along with the structures." if cuts else "None.",
+            table=cuts,
+        ),
+        Section("All operators", view=operators, overlay=plan_overlay(operators, plan)),
     ]
     if scores:
         painted = saliency_overlay(segments, space, scores)
@@ -176,7 +179,7 @@ def _graph(name: str, view: GraphView, overlay: Overlay | None) -> str:
     painted = {"graph": name, "view": name, "overlay": overlay.payload() if overlay else None}
     states = [(m.name, m.meaning) for m in STATES.values() if m.name not in ("ancestor", "descendant")]
     data: dict[str, Any] = view.payload() | {"graph": name, "view": name, "height": 620, "states": states}
-    # "<" would end the script element; as an escape it is the same text to JSON.
+    # Escape "<", which could end the script element; JSON decodes it to the same text.
     text = json.dumps(data | {"painted": painted}).replace("<", "\\u003c")
     script_element = f'<script type="application/json" id="{name}">{text}</script>'
     return f'<div><div class="nasviz-graph" data-from="{name}"></div></div>{script_element}'

@@ -1,4 +1,4 @@
-"""Charts of several runs: curves side by side under one legend, and a sweep with what was printed of it."""
+"""Charts of several runs: curves side by side, and sweeps with published results."""
 
 from __future__ import annotations
 
@@ -7,28 +7,27 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from nasviz.draw.charts import DASHES, SERIES, SYMBOLS, Point, around, pareto_chart
-from nasviz.draw.labels import clean
+from nasviz.draw.charts import DASHES, SERIES, SYMBOLS, Point, escape_tags, padded_range, pareto_chart
 from nasviz.runs import Tail
 
 __all__ = ["comparison_chart", "sweep_chart"]
 
-MOST_POINTS = 800
+MAX_POINTS = 800
 TITLES = {"loss": "loss", "accuracy": "accuracy", "zero_groups": "structures at zero", "lr": "learning rate"}
 
 
 def comparison_chart(runs: Mapping[str, Tail], columns: Sequence[str] = ("loss", "accuracy")) -> go.Figure:
-    """Columns of several runs over their steps, one chart each, under one legend.
+    """Return one chart per column, with the curves of several runs over steps and a shared legend.
 
-    Lines are of training; markers are of the full network on the validation images. A name in the legend
-    hides its run in all charts.
+    Lines show training, markers the full network on the validation images. Clicking a legend entry hides its
+    run in all charts.
     """
     figure = make_subplots(
         1, len(columns), subplot_titles=[TITLES[c] for c in columns], horizontal_spacing=0.06
     )
     for number, (name, tail) in enumerate(runs.items()):
         for place, column in enumerate(columns, 1):
-            _draw(figure, number, _text(name), tail, column, place)
+            _draw(figure, number, escape_tags(name), tail, column, place)
     figure.update_layout(
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
@@ -46,13 +45,13 @@ def comparison_chart(runs: Mapping[str, Tail], columns: Sequence[str] = ("loss",
 def sweep_chart(
     points: Sequence[Point], printed: Sequence[Point], *, cost: str, source: str = ""
 ) -> go.Figure:
-    """Accuracy against cost of every run of a sweep, and hollow markers for what a document prints.
+    """Return a chart of accuracy over cost for the runs of a sweep, with published results as hollow markers.
 
     Args:
-        points: One a run; the key of a chosen one comes back as custom data.
-        printed: What was published of the same lines.
-        cost: What the horizontal axis shows.
-        source: Where it was published.
+        points: One point per run; its key is returned when it is selected.
+        printed: Published results.
+        cost: Title of the horizontal axis.
+        source: Name of the publication.
     """
     figure = pareto_chart(points, cost=cost, gain="accuracy of the sub-network")
     names = list(dict.fromkeys(p.series for p in points))
@@ -62,9 +61,9 @@ def sweep_chart(
         figure.add_scatter(
             x=[p.cost for p in members],
             y=[p.gain for p in members],
-            text=[f"{_text(p.name)}<br>{p.cost:,.0f} · {p.gain:.2%}" for p in members],
+            text=[f"{escape_tags(p.name)}<br>{p.cost:,.0f} · {p.gain:.2%}" for p in members],
             mode="markers",
-            name=_text(f"{series}, {source}" if series else source),
+            name=escape_tags(f"{series}, {source}" if series else source),
             hovertemplate="%{text}<extra></extra>",
             marker={
                 "size": 12,
@@ -73,13 +72,13 @@ def sweep_chart(
                 "line": {"width": 2},
             },
         )
-    figure.update_xaxes(range=around([p.cost for p in (*points, *printed)]))
-    figure.update_yaxes(range=around([p.gain for p in (*points, *printed)], most=1.0))
+    figure.update_xaxes(range=padded_range([p.cost for p in (*points, *printed)]))
+    figure.update_yaxes(range=padded_range([p.gain for p in (*points, *printed)], most=1.0))
     return figure
 
 
 def _draw(figure: go.Figure, number: int, name: str, tail: Tail, column: str, place: int) -> None:
-    colour, stride = SERIES[number % len(SERIES)], max(1, len(tail.steps) // MOST_POINTS)
+    colour, stride = SERIES[number % len(SERIES)], max(1, len(tail.steps) // MAX_POINTS)
     figure.add_scatter(
         x=tail.steps["step"][::stride].tolist(),
         y=tail.steps[column][::stride].tolist(),
@@ -104,8 +103,3 @@ def _draw(figure: go.Figure, number: int, name: str, tail: Tail, column: str, pl
             row=1,
             col=place,
         )
-
-
-def _text(name: str) -> str:
-    """Plotly reads a few tags in texts: a name has to come out as it is."""
-    return clean(name).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,4 +1,4 @@
-"""The search space that a run has left in its folder."""
+"""The search space in the folder of a run."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def read_space(path: Path) -> SearchSpace:
     """Return the search space in the document at `path`.
 
     Raises:
-        DataError: There is none, or the document is damaged.
+        DataError: The document is missing or damaged.
     """
     document = read_json(path)
     if document is None:
-        raise DataError(f"{path} is missing, and with it the search space of the run; restore it from a copy")
+        raise DataError(f"{path}, the search space of the run, is missing; restore it from a backup")
     with as_damage(path):
         return SearchSpace.from_json(document)

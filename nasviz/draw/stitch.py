@@ -1,7 +1,7 @@
-"""Bands that were laid out one by one, joined into one drawing.
+"""Layout of large drawings: bands are laid out separately and joined into one SVG.
 
-Where there is room, the line that was begun last runs straight on over a border; arrows that cross borders
-are drawn in one piece, with the ids, classes and labels that they would have had.
+Bands are shifted so that the most recent line continues straight across a border if there is room. Edges
+across borders are joined into one path, with the ids, classes and labels of the original drawing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from xml.etree import ElementTree
 
-from nasviz.draw.bands import Band, bands, leaving
+from nasviz.draw.bands import Band, bands, exit_id
 from nasviz.draw.drawing import Drawing
 from nasviz.draw.layout import LIMIT_S, Engine, find_engine, layout, run
 from nasviz.draw.layout_cache import LayoutCache
@@ -22,9 +22,9 @@ from nasviz.draw.svg import parse, write
 __all__ = ["lay_out"]
 
 PAD = 18.0
-"""Points around a drawing, as `Drawing` asks for."""
-GAP, WIDEST_GAP = 6.0, 150.0
-"""Points between two bands, where all lines run straight on, and where one has far to go."""
+"""Padding in points, the same as in `Drawing`."""
+MIN_GAP, MAX_GAP = 6.0, 150.0
+"""Points between two bands: if all lines continue straight, and if one moves far sideways."""
 _VERSION = "bands 1"
 _PAIR = re.compile(r"(-?[\d.]+),(-?[\d.]+)")
 _SHIFT = re.compile(r"translate\((-?[\d.]+)[ ,]+(-?[\d.]+)\)")
@@ -40,17 +40,17 @@ def lay_out(
     cache: LayoutCache | None = None,
     engine: Engine | None = None,
 ) -> str:
-    """Lay a drawing out as SVG that is safe to show: as a whole, or in bands where it is large.
+    """Return the layout of a drawing as sanitized SVG; large drawings are laid out in bands.
 
     Args:
-        drawing: What is laid out.
-        dot: Its DOT text.
-        limit_s: Longest time in seconds for each band.
-        cache: Where layouts are kept; the user's cache folder if left out.
-        engine: What lays out; the best there is if left out.
+        drawing: The drawing.
+        dot: Its DOT source.
+        limit_s: Time limit per band in seconds.
+        cache: Cache of layouts; by default that of the user.
+        engine: Layout engine; by default the best one installed.
 
     Raises:
-        LayoutError: No engine is installed, it failed, or it took too long.
+        LayoutError: No engine is installed, it failed, or it exceeded the time limit.
     """
     parts = bands(drawing)
     if len(parts) == 1:
@@ -67,7 +67,7 @@ def lay_out(
 
 
 class _Sheet:
-    """One band as it was laid out, and how far it is moved: to begin with, its left and upper edges are 0."""
+    """Layout of one band and its offset, which initially moves the upper left corner to (0, 0)."""
 
     def __init__(self, svg: ElementTree.Element) -> None:
         graph = svg[0]
@@ -78,18 +78,18 @@ class _Sheet:
         self.groups = {group.get("id", ""): group for group in graph if group.tag == "g"}
 
     def path(self, name: str) -> list[Point]:
-        """An arrow from its tail on: a point, then three for each piece of the curve."""
+        """Return the path of an edge: a point, then three points per Bézier segment."""
         return [
             (float(x) + self.x, float(y) + self.y) for x, y in _PAIR.findall(self._line(name).get("d", ""))
         ]
 
     def redraw(self, name: str, points: Sequence[Point]) -> None:
-        """Give an arrow another path."""
+        """Replace the path of an edge."""
         start, *rest = (f"{x:.1f},{y:.1f}" for x, y in points)
         self._line(name).set("d", f"M{start}C{' '.join(rest)}")
 
     def moved(self, name: str) -> ElementTree.Element:
-        """A vertex, a frame or an arrow where it comes to lie."""
+        """Return the group of a vertex, frame or edge, moved by the offset."""
         group = self.groups[name]
         for element in group:
             for key in ("d", "points"):
@@ -109,14 +109,14 @@ class _Sheet:
 
 
 def _stitched(parts: Sequence[Band], sheets: Sequence[_Sheet]) -> ElementTree.Element:
-    """One tree of all bands: frames first, then vertices and arrows from top to bottom."""
+    """Return one SVG of all bands: frames first, then vertices and edges from top to bottom."""
     width, height = _arrange(parts, sheets)
     frames, others = [], []
     lines: dict[str, list[Point]] = {}
     for band, sheet in zip(parts, sheets, strict=True):
-        lines = {name: _on(lines[name], sheet.path(_first(band, name))[0]) for name in band.above}
+        lines = {name: _extend(lines[name], sheet.path(_first(band, name))[0]) for name in band.above}
         whole = {edge.id: [*lines[edge.source], *sheet.path(edge.id)[1:]] for edge in band.arrivals}
-        lines = {name: lines.get(name, [])[:-1] + sheet.path(leaving(name)) for name in band.below}
+        lines = {name: lines.get(name, [])[:-1] + sheet.path(exit_id(name)) for name in band.below}
         frames += [sheet.moved(frame.id) for frame in band.drawing.clusters]
         others += [sheet.moved(vertex.id) for vertex in band.drawing.vertices]
         others += [sheet.moved(edge.id) for edge in (*band.drawing.edges, *band.arrivals)]
@@ -133,30 +133,30 @@ def _stitched(parts: Sequence[Band], sheets: Sequence[_Sheet]) -> ElementTree.El
 
 
 def _arrange(parts: Sequence[Band], sheets: Sequence[_Sheet]) -> tuple[float, float]:
-    """Put each band below the one before, in a column as wide as the widest; returns width and height."""
+    """Stack the bands in a column as wide as the widest, and return its width and height."""
     width, top = max(sheet.width for sheet in sheets), 0.0
     ends: dict[str, Point] = {}
     for band, sheet in zip(parts, sheets, strict=True):
         starts = {name: sheet.path(_first(band, name))[0][0] for name in band.above}
-        # What was made last runs straight on, as long as the band stays in its column.
+        # Align the band with the most recent line, as long as it stays inside the column.
         newest = band.above[-1] if band.above else None
-        wished = ends[newest][0] - starts[newest] if newest else (width - sheet.width) / 2
-        x = min(max(wished, 0.0), width - sheet.width)
+        target = ends[newest][0] - starts[newest] if newest else (width - sheet.width) / 2
+        x = min(max(target, 0.0), width - sheet.width)
         aside = max((abs(ends[name][0] - start - x) for name, start in starts.items()), default=0.0)
-        top += min(GAP + aside / 4, WIDEST_GAP) if band.above else 0.0
+        top += min(MIN_GAP + aside / 4, MAX_GAP) if band.above else 0.0
         sheet.x, sheet.y = sheet.x + x, sheet.y + top
-        ends = {name: sheet.path(leaving(name))[-1] for name in band.below}
+        ends = {name: sheet.path(exit_id(name))[-1] for name in band.below}
         top += sheet.height
     return width, top
 
 
 def _first(band: Band, name: str) -> str:
-    """Id of an arrow that begins where the tensors of a vertex above come in."""
-    return next((edge.id for edge in band.arrivals if edge.source == name), leaving(name))
+    """Return the id of an edge that starts at the port of a vertex above."""
+    return next((edge.id for edge in band.arrivals if edge.source == name), exit_id(name))
 
 
-def _on(line: Sequence[Point], end: Point) -> list[Point]:
-    """The line continued over a border."""
+def _extend(line: Sequence[Point], end: Point) -> list[Point]:
+    """Return the line extended across a border to `end`."""
     (x, y), (to_x, to_y) = line[-1], end
     middle = (y + to_y) / 2
     return [*line, (x, middle), (to_x, middle), end]

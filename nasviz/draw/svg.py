@@ -1,6 +1,6 @@
-"""SVG that is safe to put on a page: a short list of elements and attributes, everything else is left out.
+"""Sanitized SVG: elements and attributes outside a short allowlist are removed.
 
-The browser has the same list (`viewer/sanitize.js`), because it does not trust what it is sent either.
+The browser applies the same allowlist again (`viewer/sanitize.js`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ATTRIBUTES = frozenset(
 
 
 def sanitise(svg: str) -> str:
-    """Keep only shapes and text of an SVG; titles, links, scripts, styles and addresses are gone.
+    """Return an SVG with shapes and text only, without titles, links, scripts, styles and URLs.
 
     Raises:
         LayoutError: The text is not XML, is not an SVG, or declares entities.
@@ -36,25 +36,25 @@ def sanitise(svg: str) -> str:
 
 
 def parse(svg: str) -> ElementTree.Element:
-    """The shapes and text of an SVG as a tree, without name spaces.
+    """Return shapes and text of an SVG as a tree without namespaces.
 
     Raises:
         LayoutError: The text is not XML, is not an SVG, or declares entities.
     """
     if "<!ENTITY" in svg:
-        raise LayoutError("this SVG declares entities, which no layout needs; it is not shown")
+        raise LayoutError("the SVG declares entities, which are not allowed; it is not shown")
     try:
         root = ElementTree.fromstring(svg)
     except ElementTree.ParseError as error:
         raise LayoutError(f"the layout engine did not return an SVG: {error}") from error
     if _name(root) != "svg":
-        raise LayoutError(f"the layout engine returned <{_name(root)}> where <svg> was asked for")
+        raise LayoutError(f"the layout engine returned <{_name(root)}> instead of <svg>")
     return _kept(root)
 
 
 def write(svg: ElementTree.Element) -> str:
-    """A tree of `parse` as text."""
-    # The name space has to come first: it is an attribute here, and attributes keep their order.
+    """Return a tree of `parse` as text."""
+    # The namespace is a plain attribute here and must come first.
     svg.attrib = {"xmlns": NAMESPACE} | svg.attrib
     return ElementTree.tostring(svg, encoding="unicode")
 
@@ -69,7 +69,7 @@ def _kept(element: ElementTree.Element) -> ElementTree.Element:
 
 
 def _children(element: ElementTree.Element) -> Iterator[ElementTree.Element]:
-    """Children that are shown; the inside of a link is, the link itself is not."""
+    """Yield allowed children; links are replaced by their content."""
     for child in element:
         if not isinstance(child.tag, str):
             continue
@@ -80,5 +80,5 @@ def _children(element: ElementTree.Element) -> Iterator[ElementTree.Element]:
 
 
 def _name(element: ElementTree.Element) -> str:
-    """Local name of an SVG element; others keep their name space and so never match the list."""
+    """Return the local name of an SVG element; others keep their namespace and never match the allowlist."""
     return element.tag.removeprefix(f"{{{NAMESPACE}}}")

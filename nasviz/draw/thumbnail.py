@@ -1,7 +1,7 @@
-"""A graph as a small picture: every vertex a dot in the colour of what it is, no words.
+"""Thumbnail of a graph: every vertex is a dot in the colour of its role.
 
-The layout is that of the full drawing, turned so that it runs from left to right and stretched to a fixed
-frame: deep networks are a hundred times as deep as they are wide.
+The layout is that of the full drawing, rotated to run from left to right and stretched to a fixed frame,
+because deep networks are up to a hundred times as deep as wide.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["thumbnail"]
 
 WIDTH, HEIGHT, MARGIN = 320, 120, 8
 TINTS = {"removable": "#1f9d76", "joint": "#d9980d", "port": "#7c8592"}
-"""Darker than on the full drawing, so that a dot is seen on light and dark pages alike."""
+"""Colours darker than in the full drawing, so that dots are visible on light and dark themes."""
 OTHER = "#8f99a6"
 LINE = "#9aa4b0"
 
@@ -25,13 +25,13 @@ Point = tuple[float, float]
 
 
 def thumbnail(view: GraphView) -> str:
-    """SVG of 320 by 120, of a few kilobytes for a hundred vertices.
+    """Return an SVG of 320 by 120 pixels, a few kilobytes per hundred vertices.
 
     Raises:
         LayoutError: The view has no layout.
     """
     if not view.svg:
-        raise LayoutError(f"no picture of {view.title}: {view.note or 'it was not laid out'}")
+        raise LayoutError(f"no thumbnail of {view.title}: {view.note or 'it has no layout'}")
     places = _fitted(_centres(view.svg, view.by_id))
     thick = max(1.6, min(9.0, 60 / len(places) ** 0.5))
     lines = _path((places[e.source], places[e.target]) for e in view.drawing.edges)
@@ -39,7 +39,7 @@ def thumbnail(view: GraphView) -> str:
     for role in ("", *TINTS):
         chosen = [v.id for v in view.drawing.vertices if (v.role if v.role in TINTS else "") == role]
         if chosen:
-            # A line of no length with round ends is a dot.
+            # A line of length zero with round caps is a dot.
             dots = "".join(f"M{_number(places[i][0])} {_number(places[i][1])}h0" for i in chosen)
             colour = TINTS.get(role, OTHER)
             parts.append(
@@ -50,7 +50,7 @@ def thumbnail(view: GraphView) -> str:
 
 
 def _centres(svg: str, ids: Iterable[str]) -> dict[str, Point]:
-    """Where each vertex lies: the middle of its text."""
+    """Return the centre of each vertex, which is that of its text."""
     wanted = set(ids)
     found: dict[str, Point] = {}
     for group in ElementTree.fromstring(svg).iter(f"{{{NAMESPACE}}}g"):
@@ -63,7 +63,7 @@ def _centres(svg: str, ids: Iterable[str]) -> dict[str, Point]:
 
 
 def _fitted(centres: Mapping[str, Point]) -> dict[str, Point]:
-    """Turned from downwards to rightwards, and stretched to the frame."""
+    """Return the points rotated from top-down to left-right, and stretched to the frame."""
     along = _scaled([y for _, y in centres.values()], WIDTH)
     across = _scaled([x for x, _ in centres.values()], HEIGHT)
     return dict(zip(centres, zip(along, across, strict=True), strict=True))

@@ -1,7 +1,6 @@
-"""A graph that is ready to be looked at: laid out, with a record for each vertex and a legend.
+"""Views of graphs: a layout with a record for each vertex and a legend.
 
-This is all that the graph component is given, and all that a report or a test needs; nothing of it knows
-Streamlit.
+A view is the complete input of the graph component and of reports, and does not depend on Streamlit.
 """
 
 from __future__ import annotations
@@ -28,15 +27,15 @@ __all__ = ["GraphView", "cell_view", "dependency_view", "segment_view", "trace_v
 
 @dataclass(frozen=True)
 class GraphView:
-    """One drawing with everything that is told of it."""
+    """Drawing with layout and records."""
 
     title: str
     drawing: Drawing
     records: tuple[Record, ...]
-    """One for each vertex of the drawing, in its order."""
+    """One record per vertex of the drawing, in its order."""
     dot: str
     svg: str
-    """Empty where no layout was to be had; `note` then says why."""
+    """Layout; empty if it failed, and `note` says why."""
     note: str = ""
 
     @cached_property
@@ -46,32 +45,32 @@ class GraphView:
 
     @cached_property
     def modules(self) -> dict[str, str]:
-        """For each opaque id that opens or closes: the path of its module."""
+        """Path of the module by opaque id, for everything that opens or closes."""
         openable = {v.id: v.module for v in self.drawing.vertices if v.module}
         return openable | {c.id: c.module for c in self.drawing.clusters if c.module}
 
     @cached_property
     def fingerprint(self) -> str:
-        """Opaque ids mean something in one drawing only: an overlay says by this which one it is for."""
+        """Hash of the drawing, which identifies the view that an overlay belongs to."""
         return hashlib.sha256(f"{self.title}\0{self.dot}".encode()).hexdigest()[:16]
 
     @property
     def legend(self) -> tuple[tuple[str, str], ...]:
-        """Role and meaning of what is on the drawing, in the order of the palette."""
+        """Names and meanings of the roles present, in the order of the palette."""
         present = {vertex.role for vertex in self.drawing.vertices}
         return tuple((mark.name, mark.meaning) for mark in ROLES.values() if mark.name in present)
 
     def table(self) -> list[Row]:
-        """The same graph as a table, a row for each vertex: what a screen reader or a spreadsheet wants."""
+        """Return the graph as a table with one row per vertex, for screen readers and spreadsheets."""
         return [r.row for r in self.records]
 
     def id_of(self, vertex: str) -> str | None:
-        """The opaque id of what stands for a vertex of the trace graph, or of what has this key."""
+        """Return the opaque id of the drawn vertex that contains a trace vertex or has this key."""
         keys = {drawn.key: drawn.id for drawn in self.drawing.vertices}
         return self.drawing.by_member.get(vertex) or keys.get(vertex)
 
     def payload(self) -> dict[str, Any]:
-        """Everything for the browser, as data that JSON can hold; arrows are pairs of positions."""
+        """Return all data for the browser as JSON data; edges are pairs of indices."""
         return self._payload
 
     @cached_property
@@ -102,24 +101,24 @@ def trace_view(
     space: SearchSpace | None = None,
     cache: LayoutCache | None = None,
 ) -> GraphView:
-    """The trace graph with the modules `expanded` open; `None` opens as many levels as stay readable."""
+    """Return a view of the trace graph with the modules `expanded` open; see `trace_drawing`."""
     return _view(f"Trace graph of {trace.name}", trace, trace_drawing(trace, expanded), space, cache)
 
 
 def cell_view(
     trace: TraceGraph, path: str, *, space: SearchSpace | None = None, cache: LayoutCache | None = None
 ) -> GraphView:
-    """The inside of one module; modules of the same build share a layout."""
+    """Return a view of the inside of one module; modules of the same structure share a layout."""
     return _view(f"{path} of {trace.name}", trace, cell_drawing(trace, path), space, cache)
 
 
 def segment_view(space: SearchSpace, *, cache: LayoutCache | None = None) -> GraphView:
-    """The segment graph; the key of a vertex is the number of its segment."""
+    """Return a view of the segment graph; the key of a vertex is the id of its segment."""
     return _view(f"Segment graph of {space.trace.name}", space.trace, segment_drawing(space), space, cache)
 
 
 def dependency_view(space: SearchSpace, *, cache: LayoutCache | None = None) -> GraphView:
-    """The dependency graph; a frame stands around each removal structure."""
+    """Return a view of the dependency graph, with a frame around each removal structure."""
     title = f"Dependency graph of {space.trace.name}"
     return _view(title, space.trace, dependency_drawing(space), space, cache)
 
@@ -131,7 +130,7 @@ def _view(
     try:
         svg, note = lay_out(drawing, dot, cache=cache), ""
     except LayoutError as error:
-        # A page without a picture still has its table, so this is told and not raised.
+        # A page without a picture still has its table, so the failure is reported, not raised.
         svg, note = "", str(error)
     records = tuple(record(trace, vertex, space) for vertex in drawing.vertices)
     return GraphView(title, drawing, records, dot, svg, note)

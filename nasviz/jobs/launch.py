@@ -19,7 +19,7 @@ from nasviz.runs import Run, Sweep, admit, lock
 from nasviz.runs.ablation_folder import AblationFolder
 from nasviz.runs.files import LOG, PID, read_table
 from nasviz.runs.requests import forget_request
-from nasviz.runs.storage import told
+from nasviz.runs.storage import translate_errors
 
 __all__ = [
     "cancel_run",
@@ -102,7 +102,7 @@ def detach(folder: Path, command: Sequence[str], variables: Mapping[str, str], h
     """
     handed = {lock.HANDED_OVER: ",".join(map(str, held.descriptors))}
     try:
-        with told(folder / LOG), append_to(folder / LOG) as log:
+        with translate_errors(folder / LOG), append_to(folder / LOG) as log:
             worker = subprocess.Popen(
                 [sys.executable, "-P", "-m", *command],
                 stdin=subprocess.DEVNULL,

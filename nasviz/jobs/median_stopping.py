@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from nasviz.errors import NasvizError
 from nasviz.jobs.launch import cancel_run
 from nasviz.runs import Evaluation, Run, RunSettings, Sweep
-from nasviz.runs.median_rule import judge, mark_hopeless
+from nasviz.runs.median_rule import judge, write_verdict
 from nasviz.runs.tail import read_evaluations, read_position
 
 __all__ = ["MedianStopper"]
@@ -57,7 +57,7 @@ class MedianStopper:
                 continue  # a damaged run is not compared with
         verdict = judge(read_evaluations(run.folder), others, total_steps)
         if verdict is not None:
-            mark_hopeless(run.folder, verdict)
+            write_verdict(run.folder, verdict)
             cancel_run(run)
 
     def _evaluations(self, index: int, run: Run) -> tuple[Evaluation, ...]:

@@ -16,7 +16,7 @@ from nasviz.catalog import NetworkSource
 from nasviz.jobs.protocol import Trusted
 from nasviz.jobs.tasks import Request
 from nasviz.runs import Run, RunSettings, Sweep, UserImport, imports_of, own_folders
-from nasviz.runs.trust import home_of, require_imports
+from nasviz.runs.trust import require_imports, runs_folder_of
 
 __all__ = ["Consent", "allow", "folders_for", "require_allowed", "require_trusted", "trust_only"]
 
@@ -141,7 +141,10 @@ def require_allowed(request: Request[Any], trusted: Trusted) -> None:
         UntrustedCodeError: It names other code; without trusted folders it may name none.
     """
     run = request.imported_run()
-    places = [None if trusted.runs is None else Path(trusted.runs), None if run is None else home_of(run)]
+    places = [
+        None if trusted.runs is None else Path(trusted.runs),
+        None if run is None else runs_folder_of(run),
+    ]
     imports = _imports(request)
     for place in dict.fromkeys((None, *places)):
         require_imports(imports, trusted.folders, runs=place)

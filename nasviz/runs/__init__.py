@@ -1,6 +1,6 @@
 """Training runs as folders: settings, records, the SQLite store, states, lists and comparisons.
 
-A worker writes through one `Writer`; everybody else reads files. Nothing here needs torch.
+A worker writes through one `Writer`; every other process reads files. Nothing here needs torch.
 """
 
 from nasviz.runs.admission import admit, admit_sweep, own_folders

@@ -12,51 +12,51 @@ from typing import Any
 from nasviz.errors import DataError
 from nasviz.runs.csv_cells import cell
 
-__all__ = ["MEASURES", "TRAININGS_A_SEED", "AblationPoint", "curve", "points_to_csv", "read_points"]
+__all__ = ["MEASURES", "TRAININGS_PER_SEED", "AblationPoint", "curve", "points_to_csv", "read_points"]
 
 MEASURES = {
-    "accuracy": "Accuracy of the sparse network alone",
-    "features": "Input features that are used, of 64",
-    "neurons": "Hidden neurons that are left, of 60",
+    "accuracy": "Accuracy of the sparse network",
+    "features": "Input features used, of 64",
+    "neurons": "Hidden neurons left, of 60",
     "zeros": "Share of the 3,560 weights that are zero",
 }
-"""The four plots, by the field that each of them shows."""
-TRAININGS_A_SEED = 36
+"""Axis title of each plot, by the field of `AblationPoint` that it shows."""
+TRAININGS_PER_SEED = 36
 """Six pairs of an optimizer and a regulariser, at six values of lambda."""
 
 
 @dataclass(frozen=True, slots=True)
 class AblationPoint:
-    """One trained perceptron, judged at one threshold."""
+    """Result of one trained perceptron at one threshold."""
 
     optimizer: str
     """`sgd`, `adam`, `hapg` or `adamhapg`."""
     regulariser: str
     """`lasso`, `gl` or `sgl`."""
     strength: float
-    """lambda."""
+    """Weight lambda of the regulariser."""
     seed: int
     threshold: float
-    """What is at most this large counts as zero, and is set to it."""
+    """Weights of at most this magnitude are set to zero."""
     accuracy: float
-    """On the validation images, with these zeros."""
+    """Accuracy on the validation images after thresholding."""
     features: int
-    """Input features with a weight that is not zero."""
+    """Input features with a nonzero weight."""
     neurons: int
-    """Hidden neurons with an outgoing weight that is not zero."""
+    """Hidden neurons with a nonzero outgoing weight."""
     zeros: float
     """Share of zero weights."""
 
     @property
     def series(self) -> str:
-        """The curve that it belongs to."""
+        """Name of the curve that the point belongs to."""
         return f"{self.optimizer}, {self.regulariser}"
 
 
 def curve(
     points: Iterable[AblationPoint], series: str, measure: str, threshold: float
 ) -> list[tuple[float, float, float]]:
-    """lambda, mean and standard deviation over the seeds of one measure, by rising lambda."""
+    """Return (lambda, mean, standard deviation) of a measure over the seeds, in ascending order of lambda."""
     found: dict[float, list[float]] = {}
     for point in points:
         if point.series == series and point.threshold == threshold:
@@ -65,7 +65,7 @@ def curve(
 
 
 def points_to_csv(points: Sequence[AblationPoint]) -> str:
-    """Return a table with a head, one row per point."""
+    """Return a CSV table with a header and one row per point."""
     text = io.StringIO()
     table = csv.DictWriter(text, [field.name for field in fields(AblationPoint)])
     table.writeheader()
@@ -77,7 +77,7 @@ def read_points(content: bytes) -> list[AblationPoint]:
     """Return the points of a table that `points_to_csv` wrote.
 
     Raises:
-        DataError: It is no such table.
+        DataError: The content is not such a table.
     """
     kinds: dict[str, Callable[[str], Any]] = dict.fromkeys(
         ("strength", "threshold", "accuracy", "zeros"), float
@@ -89,4 +89,4 @@ def read_points(content: bytes) -> list[AblationPoint]:
             for row in csv.DictReader(io.StringIO(content.decode()))
         ]
     except (ValueError, TypeError, csv.Error) as error:
-        raise DataError(f"the table of results cannot be read ({str(error)[:120]}); delete it") from error
+        raise DataError(f"cannot read the table of results ({str(error)[:120]}); delete it") from error

@@ -1,4 +1,4 @@
-"""Whether a run may start, asked by every process that would follow its settings."""
+"""Admission control: every process that would follow the settings of a run checks first that it may."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from nasviz.errors import NasvizError, RunStateError
 from nasviz.runs.files import TRASH
 from nasviz.runs.run import Run
 from nasviz.runs.sweep import SWEEPS, Sweep
-from nasviz.runs.trust import home_of, imports_of, require_trusted
+from nasviz.runs.trust import imports_of, require_trusted, runs_folder_of
 
 __all__ = ["admit", "admit_sweep", "own_folders", "require_grid_point"]
 
-_OF_SWEEP = re.compile(r"(.+)-(\d{4,})")
+_ID_IN_SWEEP = re.compile(r"(.+)-(\d{4,})")
 
 
 def admit(run: Run, trust: Iterable[str | Path] | None = None) -> tuple[str, ...]:
@@ -22,24 +22,24 @@ def admit(run: Run, trust: Iterable[str | Path] | None = None) -> tuple[str, ...
 
     Args:
         run: The run.
-        trust: Folders that the operator named. None: those that the run names itself, where it carries this
-            user's mark; no folder where it does not.
+        trust: Folders that the operator trusts. None: the folders named by the run itself if it carries this
+            user's mark, else no folder.
 
     Raises:
-        UntrustedCodeError: It would import code from elsewhere.
-        RunStateError: It belongs to a sweep whose grid asks for other settings.
+        UntrustedCodeError: The run would import code from an untrusted folder.
+        RunStateError: The run belongs to a sweep whose grid asks for other settings.
     """
     require_grid_point(run)
     folders = own_folders(run) if trust is None else tuple(map(str, trust))
-    require_trusted(run.settings, folders, runs=home_of(run.folder))
+    require_trusted(run.settings, folders, runs=runs_folder_of(run.folder))
     return folders
 
 
 def admit_sweep(sweep: Sweep, trust: Iterable[str | Path] | None = None) -> tuple[str, ...]:
-    """Check that all runs of a sweep's grid may start; otherwise as `admit`.
+    """Check that all runs of a sweep may start, and return the trusted folders; see `admit`.
 
     Raises:
-        UntrustedCodeError: One would import code from elsewhere.
+        UntrustedCodeError: A run would import code from an untrusted folder.
     """
     folders = own_folders(sweep) if trust is None else tuple(map(str, trust))
     for settings in sweep.settings.runs:
@@ -48,9 +48,9 @@ def admit_sweep(sweep: Sweep, trust: Iterable[str | Path] | None = None) -> tupl
 
 
 def own_folders(asked: Run | Sweep) -> tuple[str, ...]:
-    """Return the folders that a run or sweep of this user names for its code; none for anybody else's.
+    """Return the code folders named by a run or sweep that this user created; empty for other users' runs.
 
-    A relative path names no folder: its mark says nothing of where this process stands.
+    Relative paths are ignored: the mark does not cover the working directory of this process.
     """
     if not asked.is_own:
         return ()
@@ -60,18 +60,18 @@ def own_folders(asked: Run | Sweep) -> tuple[str, ...]:
 
 
 def require_grid_point(run: Run) -> None:
-    """Check that a run whose id names a place in a sweep has the settings of that place.
+    """Check that a run whose id belongs to a sweep has the settings of its grid point.
 
     Raises:
-        RunStateError: It has others.
+        RunStateError: The settings differ.
     """
-    match = _OF_SWEEP.fullmatch(run.id)
+    match = _ID_IN_SWEEP.fullmatch(run.id)
     if match is None or run.folder.parent.name == TRASH:
         return
     try:
         sweep = Sweep(run.folder.parent / SWEEPS / match[1])
         problem = sweep.problem_at(int(match[2]), run)
     except NasvizError:
-        return  # no such sweep, or one that cannot be read: the run stands for itself
+        return  # no such sweep, or an unreadable one: treat the run as independent
     if problem is not None:
         raise RunStateError(problem)

@@ -1,4 +1,4 @@
-"""Results over seeds: runs that differ in nothing else make one cell, told as mean and standard deviation."""
+"""Results over seeds: runs that differ only in their seed form one cell with mean and standard deviation."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from nasviz.runs.sweep import Sweep
 __all__ = ["METRICS", "Cell", "Spread", "cells", "spread"]
 
 METRICS = ("accuracy_subnet", "accuracy_full", "params_after", "macs_after", "survivors")
-"""What is aggregated of a run's final report."""
+"""Entries of a run's final report that are aggregated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Mean and standard deviation of a few values."""
+    """Mean and standard deviation of a set of values."""
 
     mean: float
     std: float
-    """Of the sample, with n - 1; NaN for a single value."""
+    """Sample standard deviation (n - 1); NaN for a single value."""
     count: int
 
 
 def spread(values: Iterable[float]) -> Spread | None:
-    """Mean and standard deviation; None of nothing.
+    """Return mean and standard deviation, or None if `values` is empty.
 
     Examples:
         >>> spread([1.0, 2.0, 3.0])
@@ -48,49 +48,49 @@ def spread(values: Iterable[float]) -> Spread | None:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Runs of a sweep that differ in their seed alone."""
+    """Runs of a sweep that differ only in their seed."""
 
     point: Point
-    """What they share of the grid."""
+    """Settings of the grid point, without the seed."""
     indices: tuple[int, ...]
-    """Places of the runs in the grid."""
+    """Indices of the runs in the grid."""
     counts: Counter[str]
-    """How many of them are in which state; `waiting` are those that have not begun."""
+    """Number of runs by state; `waiting` counts those that have not started."""
     num_invalid: int
-    """How many are done and left no network, because what became zero cuts the outputs off."""
-    num_hopeless: int
-    """How many were stopped by the median rule."""
+    """Number of finished runs without a sub-network, because the zeros disconnect the outputs."""
+    num_stopped: int
+    """Number of runs stopped by the median rule."""
     num_diverged: int
-    """How many are done, and their training diverged."""
+    """Number of finished runs whose training diverged."""
     metrics: Mapping[str, Spread]
-    """By name in `METRICS`, over the runs that have it. An invalid run has no accuracy of a sub-network."""
+    """Spread by name in `METRICS`, over the runs that have it. Invalid runs have no `accuracy_subnet`."""
 
     @property
     def num_runs(self) -> int:
-        """How many runs it has in all."""
+        """Total number of runs."""
         return len(self.indices)
 
     @property
     def num_valid(self) -> int:
-        """How many are done and left a network."""
+        """Number of finished runs with a sub-network."""
         return self.counts["done"] - self.num_invalid
 
     @property
     def is_over(self) -> bool:
-        """Whether all of them are done, failed, or stopped as hopeless."""
-        return self.counts["done"] + self.counts["failed"] + self.num_hopeless == self.num_runs
+        """True if all runs are done, failed, or stopped by the median rule."""
+        return self.counts["done"] + self.counts["failed"] + self.num_stopped == self.num_runs
 
 
 def cells(sweep: Sweep, summaries: Sequence[RunSummary | None] | None = None) -> tuple[Cell, ...]:
-    """The cells of a sweep, in the order of its grid.
+    """Return the cells of a sweep, in the order of its grid.
 
     Args:
         sweep: The sweep.
-        summaries: Of its runs, where they are at hand.
+        summaries: Summaries of its runs; read from disk if None.
     """
     runs = sweep.summaries() if summaries is None else summaries
     members: dict[str, list[int]] = {}
-    points = sweep.points[: len(runs)]  # a bisection may have gone on between the two looks
+    points = sweep.points[: len(runs)]  # a bisection may have grown since `runs` was read
     for index, point in enumerate(points):
         key = json.dumps({name: value for name, value in point.items() if name != "seed"}, sort_keys=True)
         members.setdefault(key, []).append(index)
@@ -106,7 +106,7 @@ def _cell(point: Point, indices: Sequence[int], runs: Sequence[RunSummary | None
         indices=tuple(indices),
         counts=Counter("waiting" if run is None else run.state for run in found),
         num_invalid=sum(run is not None and run.is_invalid for run in found),
-        num_hopeless=sum(run is not None and run.verdict is not None for run in found),
+        num_stopped=sum(run is not None and run.verdict is not None for run in found),
         num_diverged=sum(run is not None and run.diverged is not None for run in found),
         metrics={name: value for name, value in metrics.items() if value is not None},
     )

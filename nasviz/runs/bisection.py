@@ -1,7 +1,7 @@
-"""How strong a penalty has to be for a wished number of survivors: a coarse grid, then bisection.
+"""Search for the penalty that leaves a target number of groups: a coarse grid, then bisection.
 
-GSparsity, appendix E: the number of operations that survive falls with mu, so mu is bracketed on a grid of
-powers of ten and found within about ten trials. A trial is a whole training.
+GSparsity, appendix E: the number of surviving operations falls with mu, so mu is bracketed on a grid of
+powers of ten and found within about ten trials. Each trial is a complete training.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ __all__ = ["Bisection", "BisectionSettings", "Trial", "bisect_mu"]
 
 
 class Trial(NamedTuple):
-    """One training, and how many groups survived it."""
+    """One training and the number of groups that survived it."""
 
     mu: float
     survivors: int
 
 
 class Bisection(NamedTuple):
-    """What came of a search for mu."""
+    """Result of a search for mu."""
 
     mu: float
-    """The weakest penalty tried that left no more than the target."""
+    """Weakest penalty tried that left at most `target` groups."""
     survivors: int
     trials: tuple[Trial, ...]
-    """In the order in which they were made; sorted by mu they are the curve."""
+    """Trials in the order in which they were made."""
 
     @property
     def curve(self) -> tuple[Trial, ...]:
-        """The trials by mu."""
+        """Trials in ascending order of mu."""
         return tuple(sorted(self.trials))
 
 
 @dataclass(frozen=True, slots=True)
 class BisectionSettings:
-    """What is searched for, and how long. What comes next follows from the trials that were made.
+    """Target and limits of a search for mu. The next trial is a function of the trials made so far.
 
     Raises:
-        InvalidSettingError: The target is negative, or the grid does not rise.
+        InvalidSettingError: The target is negative, or the grid is not ascending.
 
     Examples:
         >>> search = BisectionSettings(12)
@@ -53,24 +53,24 @@ class BisectionSettings:
     """
 
     target: int
-    """How many groups are to survive."""
+    """Number of groups that should survive."""
     grid: tuple[float, ...] = (0.1, 1.0, 10.0, 100.0)
-    """Coarse values, rising; walked until one leaves no more than the target."""
+    """Coarse values of mu, ascending, tried until one leaves at most `target` groups."""
     most_trials: int = 10
-    """How many trainings at most, those of the grid included."""
+    """Maximum number of trainings, including those of the grid."""
     closeness: float = 1.01
-    """The search ends where the bracket's ends differ by less than this factor."""
+    """The search ends when the ends of the bracket differ by less than this factor."""
 
     def __post_init__(self) -> None:
-        rises = list(self.grid) == sorted(set(self.grid))
-        if self.target < 0 or not rises or not self.grid or self.grid[0] <= 0 or self.most_trials < 1:
+        is_ascending = list(self.grid) == sorted(set(self.grid))
+        if self.target < 0 or not is_ascending or not self.grid or self.grid[0] <= 0 or self.most_trials < 1:
             raise InvalidSettingError(
-                f"target={self.target}, grid={list(self.grid)}, most_trials={self.most_trials}: needs a"
-                " target from 0, positive and rising values of mu, and at least one trial"
+                f"target={self.target}, grid={list(self.grid)}, most_trials={self.most_trials}: give a"
+                " target of at least 0, positive ascending values of mu, and at least one trial"
             )
 
     def next_mu(self, trials: Sequence[Trial]) -> float | None:
-        """The mu of the next trial after these, in the order in which they were made; `None` at the end."""
+        """Return the mu to try after `trials` (in the order made), or None when the search is over."""
         low, high = self._bracket(trials)
         if len(trials) >= self.most_trials:
             return None
@@ -80,11 +80,12 @@ class BisectionSettings:
         return None if is_found else (low + high.mu) / 2
 
     def found(self, trials: Sequence[Trial]) -> Bisection | None:
-        """What these trials have found; `None` where even the strongest penalty left more than the target."""
+        """Return the result of `trials`, or None if every penalty left more than `target` groups."""
         _, high = self._bracket(trials)
         return None if high is None else Bisection(high.mu, high.survivors, tuple(trials))
 
     def _bracket(self, trials: Sequence[Trial]) -> tuple[float, Trial | None]:
+        # The latest trials win: bisection only ever narrows the bracket.
         low, high = 0.0, None
         for trial in trials:
             if trial.survivors <= self.target:
@@ -94,15 +95,15 @@ class BisectionSettings:
         return low, high
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, ready for `json.dumps`."""
+        """Return plain data, ready for `json.dumps`."""
         return asdict(self) | {"grid": list(self.grid)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> BisectionSettings:
-        """The settings that `to_json` wrote.
+        """Return the settings that `to_json` wrote.
 
         Raises:
-            InvalidSettingError: Something is missing, or out of its range.
+            InvalidSettingError: A value is missing or out of range.
         """
         try:
             return cls(
@@ -112,7 +113,7 @@ class BisectionSettings:
                 float(data["closeness"]),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise InvalidSettingError(f"settings of a bisection are damaged: {error!r}") from error
+            raise InvalidSettingError(f"the settings of the bisection are damaged: {error!r}") from error
 
 
 def bisect_mu(
@@ -126,14 +127,16 @@ def bisect_mu(
     """Search for the mu that leaves `target` groups.
 
     Args:
-        count_survivors: Trains with this mu; how many groups are not zero. Should not rise with mu.
-        target: How many are to survive.
-        grid: Coarse values, rising; walked until one leaves no more than the target.
-        most_trials: How many trainings at most, those of the grid included.
-        closeness: The search ends where the bracket's ends differ by less than this factor.
+        count_survivors: Trains with a given mu and returns the number of nonzero groups. Should not increase
+            with mu.
+        target: Number of groups that should survive.
+        grid: Coarse values of mu, ascending.
+        most_trials: Maximum number of trainings, including those of the grid.
+        closeness: Ratio of the ends of the bracket at which the search ends.
 
     Raises:
-        InvalidSettingError: The target is negative, the grid does not rise, or all of it leaves more.
+        InvalidSettingError: The target is negative, the grid is not ascending, or all of it leaves more
+            groups.
 
     Examples:
         >>> found = bisect_mu(lambda mu: max(0, 20 - int(mu)), 12)
@@ -147,7 +150,7 @@ def bisect_mu(
     found = search.found(trials)
     if found is None:
         raise InvalidSettingError(
-            f"even mu={trials[-1].mu:g} leaves {trials[-1].survivors} groups, and {target} are wanted: give a"
-            " grid of larger values, or train for longer, so that dead groups come down to the threshold"
+            f"mu={trials[-1].mu:g} still leaves {trials[-1].survivors} groups, but the target is {target}:"
+            " add larger values to the grid, or train longer, so that dead groups fall below the threshold"
         )
     return found

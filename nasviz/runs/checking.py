@@ -1,4 +1,4 @@
-"""Whether a finished run is as it was when it ended: the sums of its files and of its record."""
+"""Integrity of finished runs: checksums of the files and of the rows of the database."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from nasviz.runs.files import CONFIG, DATABASE, ENVIRONMENT, SEARCHED, SPACE, SU
 __all__ = ["BEST", "DOCUMENTS", "UNCHECKED", "check_run", "sums_of_run"]
 
 BEST = "best.pt"
-"""Weights of the best evaluation since everything selected is zero; the last ones are in the checkpoint."""
+"""Weights of the best evaluation after all selected structures became zero; see also CHECKPOINT."""
 DOCUMENTS = (CONFIG, ENVIRONMENT, SPACE, SEARCHED, SUMS, DATABASE)
-"""What lists and descriptions of a run rest on."""
-UNCHECKED = "its files are unchecked: it was made by a version that kept no checksums"
+"""Files that lists and descriptions of a run are read from."""
+UNCHECKED = "its files cannot be verified: it was created by a version without checksums"
 
 
 def sums_of_run(folder: Path, connection: sqlite3.Connection) -> dict[str, str]:
-    """Return the sums of all that the result of a run rests on; of its record, that of the rows.
+    """Return the SHA-256 of every file that the result of a run depends on.
 
-    The file of the record changes as SQLite tidies it up, its rows do not.
+    The sum of the database covers its rows: SQLite may rewrite the file (checkpoint, vacuum) without changing
+    them.
 
     Args:
-        folder: Of the run.
-        connection: To its record.
+        folder: Folder of the run.
+        connection: Connection to its database.
     """
     sums = {name: checksums.sum_of_file(folder / name) for name in _files(folder)}
     return sums | {DATABASE: _sum_of_rows(connection)}
@@ -41,14 +42,14 @@ def check_run(folder: Path, names: Collection[str] | None = None) -> bool:
     """Check a finished run against the sums in its `end.json`.
 
     Args:
-        folder: Of the run.
+        folder: Folder of the run.
         names: Files to check; None for all.
 
     Returns:
-        Whether there were sums: runs of earlier versions, and those that have not ended, have none.
+        False if there are no sums: the run has not ended, or was made by an earlier version.
 
     Raises:
-        DamagedFileError: A file is gone, or not as it was; the message names it.
+        DamagedFileError: A file is missing or was changed; the message names it.
         DataError: `end.json` is damaged.
     """
     end = read_end(folder)
@@ -63,12 +64,12 @@ def check_run(folder: Path, names: Collection[str] | None = None) -> bool:
         with as_damage(folder / DATABASE):
             reader = open_reader(folder)
             if reader is None:
-                raise DamagedFileError(f"{folder / DATABASE} is missing or empty; restore it from a copy")
+                raise DamagedFileError(f"{folder / DATABASE} is missing or empty; restore it from a backup")
             with reader as connection:
                 if _sum_of_rows(connection) != rows:
                     raise DamagedFileError(
-                        f"{folder / DATABASE} is damaged: its rows do not have the SHA-256 on record; restore"
-                        " it from a copy"
+                        f"{folder / DATABASE} is damaged: its rows do not match the recorded SHA-256;"
+                        " restore it from a backup"
                     )
     return True
 

@@ -1,4 +1,4 @@
-"""Runs side by side: where their settings differ, and which of them no other one beats."""
+"""Comparison of runs: differing settings, and the Pareto front."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["differing_settings", "pareto_front"]
 def differing_settings(runs: Mapping[str, RunSettings]) -> dict[str, dict[str, Any]]:
     """Return the value in each run, by run id, of every setting that differs.
 
-    None stands where the method of a run does not have the setting.
+    The value is None if the method of a run does not have the setting.
     """
     documents = {run_id: settings.flat() for run_id, settings in runs.items()}
     if not documents:
@@ -24,10 +24,10 @@ def differing_settings(runs: Mapping[str, RunSettings]) -> dict[str, dict[str, A
 
 
 def pareto_front(costs: Sequence[float], gains: Sequence[float]) -> tuple[int, ...]:
-    """Indices of the points that no other one beats, ascending by cost.
+    """Return the indices of the Pareto-optimal points, in ascending order of cost.
 
-    One beats another when it is at least as good in both and better in one. Costs one sort. A point with a
-    NaN is never on the front.
+    A point is dominated if another one is at least as good in both and better in one. O(n log n). A point
+    with a NaN is never on the front.
 
     Examples:
         >>> pareto_front(costs=[1.0, 2.0, 3.0, 2.5], gains=[0.80, 0.90, 0.85, 0.95])
@@ -36,6 +36,7 @@ def pareto_front(costs: Sequence[float], gains: Sequence[float]) -> tuple[int, .
     points = [(cost, -gain, index) for index, (cost, gain) in enumerate(zip(costs, gains, strict=True))]
     front: list[int] = []
     best: tuple[float, float] | None = None
+    # NaN is the only value that differs from itself.
     for cost, negative_gain, index in sorted(p for p in points if p[0] == p[0] and p[1] == p[1]):
         is_better = best is None or negative_gain < best[1]
         if is_better or (cost, negative_gain) == best:

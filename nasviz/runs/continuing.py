@@ -1,12 +1,12 @@
-"""More epochs for a run that is done: a new run that begins where the old one ended.
+"""Continue a finished run for more epochs, as a new run that starts where the old one ended.
 
-What is carried over exactly: weights, state of the optimizer (momentum, which structures are zero), best
-result, and the states of all random generators. The order of the images is that of the epochs that follow:
-it depends on seed and epoch alone. Warm-up and projection are over, and are not made again. The learning rate
-had come to the end of its course, so its course begins anew for the added epochs: from `lr` to 0 along half a
-cosine, by default. So the result is not that of one run of all epochs, whose cosine would have been longer.
+Weights, optimizer state (momentum, zero structures), best result and the states of all random generators are
+carried over exactly. The order of the images depends only on seed and epoch, so it is that of the following
+epochs. Warm-up and projection are not repeated. The learning-rate schedule had reached its end, so it
+restarts for the added epochs: by default from `lr` to 0 along half a cosine. The result therefore differs
+from that of one run over all epochs, whose cosine would have been longer.
 
-The new run holds all it needs: it outlives the deletion of the old one, and is resumed like any other.
+The new run is self-contained: the old one may be deleted, and the new one is resumed like any other.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ __all__ = ["continue_run"]
 def continue_run(
     store: Store, run: Run, epochs: int, *, lr: float | None = None, is_confirmed: bool = False
 ) -> Run:
-    """A new run that trains `run` for so many more epochs; nothing is started.
+    """Create a run that trains `run` for `epochs` more epochs, without starting it.
 
-    Its record begins with that of `run`.
+    Its record begins with a copy of that of `run`.
 
     Args:
-        store: Where the new run goes.
-        run: It must be done.
-        epochs: How many are added.
-        lr: Learning rate at the first added step; that of `run` where it is left out.
-        is_confirmed: Whether this user was shown the code that `run` imports and agreed to it. Otherwise the
-            new run counts as this user's own only where `run` does.
+        store: Store of the new run.
+        run: A finished run.
+        epochs: Number of epochs to add.
+        lr: Learning rate at the first added step; None for that of `run`.
+        is_confirmed: Whether the user has been shown the code that `run` imports and agreed to it. Otherwise
+            the new run counts as the user's own only if `run` does.
 
     Raises:
         RunStateError: `run` is not done.
@@ -59,11 +59,11 @@ def continue_run(
     """
     if not run.has_ended_in(("done",)):
         raise RunStateError(
-            f"run {run.id} is {run.state}: only a run that is done is continued; resume it first"
+            f"run {run.id} is {run.state}: only a finished run can be continued; resume it first"
         )
     facts = run.tail(10**12).facts
     old = run.settings
-    # As numbers of steps: a share would be one of more epochs now.
+    # As numbers of steps: a fraction would now refer to more epochs.
     phases = {name: int(facts[name]) for name in ("warmup_steps", "projection_steps") if old.method.has(name)}
     settings = old.changed(
         epochs=old.epochs + epochs,
@@ -88,12 +88,12 @@ def _last_checkpoint(run: Run) -> bytes:
         if hashlib.sha256(content).hexdigest() in sums[:1]:
             return content
     raise CheckpointError(
-        f"the last checkpoint of run {run.id} is missing or damaged; it cannot be continued"
+        f"the last checkpoint of run {run.id} is missing or damaged, so it cannot be continued"
     )
 
 
 def _copy_record(run: Run, continued: Run, settings: RunSettings, facts: Mapping[str, Any]) -> None:
-    """What the old run has recorded, but for its end."""
+    """Copy the database of the old run, except for its end."""
     reader = open_reader(run.folder)
     if reader is None:
         return

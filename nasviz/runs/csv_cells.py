@@ -1,7 +1,7 @@
-"""Cells of CSV files that no spreadsheet takes for a formula.
+"""CSV cells that are safe from formula injection.
 
-Spreadsheets run a text that starts with =, +, -, @ or certain control characters. Such a text gets an
-apostrophe before it, which they do not show (OWASP, CSV injection). Numbers stay numbers.
+Spreadsheets evaluate text that starts with =, +, -, @ or certain control characters. Such text is prefixed
+with an apostrophe, which they do not show (OWASP, CSV injection). Numbers stay numbers.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 __all__ = ["cell"]
 
 _STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
-"""What starts a formula, in full width as well."""
+"""Characters that start a formula, including their full-width forms."""
 
 
 def cell(value: Any) -> Any:
-    r"""Return what is written for a value.
+    r"""Return the cell to write for a value, escaped if it is text that looks like a formula.
 
     Examples:
         >>> cell("=1+1"), cell(-0.5), cell("plain"), cell("\t=1")

@@ -1,7 +1,7 @@
-"""What is wrong with a run folder, in one sentence: a bad run never hides or stops the others.
+"""Error handling for damaged run folders: one bad run never hides or stops the others.
 
-Documents are checked where they are read. What a check did not foresee ends here: whoever reads one run of
-many does it in `as_damage`, so that nothing in a folder can raise anything but a `NasvizError`.
+Documents are validated where they are read. Anything that validation missed ends here: code that reads one
+run of many does so inside `as_damage`, so that no folder can raise anything but a `NasvizError`.
 """
 
 from __future__ import annotations
@@ -13,36 +13,36 @@ from pathlib import Path
 
 from nasviz.errors import DataError, NasvizError, StorageError
 
-__all__ = ["as_damage", "described"]
+__all__ = ["as_damage", "describe_problem"]
 
-_UNFORESEEN = (
+_UNEXPECTED = (
     *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError),
     *(MemoryError, sqlite3.Error),
 )
-"""What Python raises on values that it did not expect."""
+"""Exceptions that unexpected values may raise."""
 
 
 @contextmanager
 def as_damage(folder: Path) -> Iterator[None]:
-    """Raise whatever the contents of `folder` lead to as a `DataError`.
+    """Convert unexpected exceptions while reading `folder` to `DataError`.
 
     Examples:
         >>> with as_damage(Path("runs/a")):
         ...     int("x")
         Traceback (most recent call last):
-        nasviz.errors.DataError: runs/a cannot be understood (ValueError: invalid literal for int() ...
+        nasviz.errors.DataError: runs/a is damaged (ValueError: invalid literal for int() ...
     """
     try:
         yield
     except NasvizError:
         raise
-    except _UNFORESEEN as error:
+    except _UNEXPECTED as error:
         raise DataError(
-            f"{folder} cannot be understood ({type(error).__name__}: {str(error)[:200]}); restore it from a"
-            " copy, or delete it"
+            f"{folder} is damaged ({type(error).__name__}: {str(error)[:200]}); restore it from a backup, or"
+            " delete it"
         ) from error
 
 
-def described(error: NasvizError) -> str:
-    """Return what a list says of a run that raised `error`."""
+def describe_problem(error: NasvizError) -> str:
+    """Return the text that a list shows for a run that raised `error`."""
     return str(error) if isinstance(error, StorageError) else f"damaged: {error}"

@@ -1,7 +1,7 @@
-"""The SQLite file of a run: one writer, any number of readers that never hold it up.
+"""The SQLite database of a run: one writer, any number of readers that never block it.
 
-Write-ahead logging lets readers see the last commit while the writer goes on; `synchronous=NORMAL` leaves
-the commits of the last moments to the operating system, which outlives a killed process. Vectors are
+Write-ahead logging lets readers see the last commit while the writer continues; `synchronous=NORMAL` leaves
+flushing the latest commits to the operating system, which survives a killed process. Vectors are
 little-endian float32 BLOBs.
 """
 
@@ -23,7 +23,8 @@ from nasviz.runs.storage import storage_error
 __all__ = ["VECTOR_TABLES", "open_reader", "open_writer", "stamp"]
 
 VERSION = 1
-YOUNG_NS = 20_000_000
+TIMESTAMP_RESOLUTION_NS = 20_000_000
+"""Upper bound for the granularity of modification times, which is that of the kernel's clock tick."""
 VECTOR_TABLES = ("scores", "norms", "cosines")
 
 SCHEMA = f"""
@@ -42,33 +43,33 @@ CREATE TABLE events (id INTEGER PRIMARY KEY, step INTEGER, kind TEXT, text TEXT,
 PRAGMA user_version = {VERSION};
 """
 ADDED = "CREATE TABLE IF NOT EXISTS cosines (step INTEGER PRIMARY KEY, vector BLOB NOT NULL)"
-"""What runs of earlier versions lack; who only reads does without it."""
+"""Table missing from runs of earlier versions; readers work without it."""
 TABLES = frozenset({"facts", "steps", "scores", "norms", "cosines", "evaluations", "events"})
-BESIDE = ("-wal", "-shm", "-journal")
-"""What SQLite opens next to the file, by its name."""
-LONGEST_VALUE = 64 * 2**20
-"""Bytes of one value that are read."""
-FEWEST_INSTRUCTIONS = 5_000_000
+SIDECAR_SUFFIXES = ("-wal", "-shm", "-journal")
+"""Suffixes of the files that SQLite opens next to the database."""
+MAX_VALUE_BYTES = 64 * 2**20
+"""Largest value that is read."""
+MIN_INSTRUCTIONS = 5_000_000
 INSTRUCTIONS_PER_BYTE = 4
-"""A whole read takes about 0.3 instructions of SQLite's machine for each byte of the file."""
-LOOK_EVERY = 10_000
-"""Instructions between two looks at how many there were."""
+"""Budget of a reader; a complete read takes about 0.3 virtual machine instructions per byte of the file."""
+CHECK_INTERVAL = 10_000
+"""Virtual machine instructions between two checks of the budget."""
 
 
 def open_writer(folder: Path) -> sqlite3.Connection:
-    """A connection that writes; the schema is there when it returns.
+    """Return a read-write connection, after creating the schema if needed.
 
     Raises:
-        DataError: The file is not a run store, or one of a later version.
-        UnsafeFileError: It is a link, or no regular file.
-        StorageError: The disk is full, or this user may not write there.
+        DataError: The file is not a run database, or is of a later version.
+        UnsafeFileError: The file is a link or not a regular file.
+        StorageError: The disk is full, or the user lacks write permission.
     """
-    with _in_words(folder):
+    with _translate_errors(folder):
         _require_regular_files(folder)
-        guarded_files.append_to(folder / DATABASE).close()  # made for this user alone; SQLite keeps the mode
+        guarded_files.append_to(folder / DATABASE).close()  # creates it with mode 0600, which SQLite keeps
         connection = sqlite3.connect(folder / DATABASE, timeout=5.0, isolation_level=None)
     try:
-        with _in_words(folder):
+        with _translate_errors(folder):
             connection.execute("PRAGMA trusted_schema = OFF")
             _require_own_tables(connection, folder)
             connection.execute("PRAGMA journal_mode = WAL")
@@ -83,25 +84,25 @@ def open_writer(folder: Path) -> sqlite3.Connection:
 
 
 def open_reader(folder: Path) -> closing[sqlite3.Connection] | None:
-    """A connection that can only read, to be used in a `with`; None while nothing has been recorded.
+    """Return a read-only connection, to be used in a `with` statement, or None if nothing has been recorded.
 
     Raises:
-        RunNotFoundError: The run's folder is gone.
-        DataError: The file is not a run store, or one of a later version.
-        UnsafeFileError: It is a link, or no regular file.
-        StorageError: This user may not read it.
+        RunNotFoundError: The folder of the run does not exist.
+        DataError: The file is not a run database, or is of a later version.
+        UnsafeFileError: The file is a link or not a regular file.
+        StorageError: The user lacks read permission.
     """
     require_folder(folder)
     path = folder / DATABASE
     if not is_file(path):
         return None
-    with _in_words(folder):
+    with _translate_errors(folder):
         _require_regular_files(folder)
-        connection = sqlite3.connect(_address(path), uri=True, timeout=2.0)
+        connection = sqlite3.connect(_read_only_uri(path), uri=True, timeout=2.0)
     try:
-        with _in_words(folder):
-            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
-            connection.set_progress_handler(_Budget(path), LOOK_EVERY)
+        with _translate_errors(folder):
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+            connection.set_progress_handler(_Budget(path), CHECK_INTERVAL)
             connection.execute("PRAGMA trusted_schema = OFF")
             is_ready = _version(connection, folder) > 0
             _require_own_tables(connection, folder)
@@ -115,85 +116,87 @@ def open_reader(folder: Path) -> closing[sqlite3.Connection] | None:
 
 
 def stamp(folder: Path) -> tuple[int, ...] | None:
-    """Changes with every commit, at the price of a look at two files; None while that cannot be told.
+    """Return a value that changes with every commit, read from the status of two files; None if not reliable.
 
-    Files bear the time of their last change to some milliseconds, so what was written just now may be
-    written once more under the same stamp.
+    Modification times have a resolution of some milliseconds, so a file written just now may be written again
+    without changing its stamp.
     """
     found: list[int] = []
     for path in (folder / DATABASE, folder / f"{DATABASE}-wal"):
         with suppress(FileNotFoundError):
             state = path.stat()
             found += [state.st_mtime_ns, state.st_size]
-    is_old = bool(found) and time.time_ns() - max(found[::2]) > YOUNG_NS
+    is_old = bool(found) and time.time_ns() - max(found[::2]) > TIMESTAMP_RESOLUTION_NS
     return tuple(found) if is_old else None
 
 
 class _Budget:
-    """Ends a read that takes more work than the size of its file explains.
+    """Progress handler that aborts a read which takes more work than the size of the file explains.
 
-    Tables are read once, so work follows from size. A file may still be made so that its pages lead round in
-    circles.
+    Tables are read once, so work is proportional to size. A crafted file may contain cycles of pages.
     """
 
     def __init__(self, path: Path) -> None:
         sizes = [p.stat().st_size for p in (path, path.with_name(f"{path.name}-wal")) if p.exists()]
-        self.left = FEWEST_INSTRUCTIONS + INSTRUCTIONS_PER_BYTE * sum(sizes)
+        self.left = MIN_INSTRUCTIONS + INSTRUCTIONS_PER_BYTE * sum(sizes)
 
     def __call__(self) -> bool:
-        self.left -= LOOK_EVERY
+        self.left -= CHECK_INTERVAL
         return self.left < 0
 
 
 def _require_regular_files(folder: Path) -> None:
-    """Check that SQLite will open no link, pipe or device in `folder`."""
-    for ending in ("", *BESIDE):
+    """Check that SQLite opens no link, pipe or device in `folder`."""
+    for ending in ("", *SIDECAR_SUFFIXES):
         is_file(folder / f"{DATABASE}{ending}")
 
 
 def _require_own_tables(connection: sqlite3.Connection, folder: Path) -> None:
-    """Check that the file holds plain tables of ours: a view or a trigger could run without end."""
+    """Check that the file holds only the known tables: a view or a trigger could run forever."""
     rows = connection.execute("SELECT type, name, tbl_name, rootpage FROM sqlite_master LIMIT 100")
     for kind, name, table, page in rows.fetchall():
         is_own_index = kind == "index" and table in TABLES
         is_own_table = kind == "table" and name in TABLES and page != 0  # a virtual table has no page
         if not (is_own_index or is_own_table or (kind == "table" and str(name).startswith("sqlite_"))):
             raise DataError(
-                f"{folder / DATABASE} holds a {str(kind)[:20]} {str(name)[:60]!r}, which no run store"
-                " has; restore it from a copy, or delete the run"
+                f"{folder / DATABASE} holds a {str(kind)[:20]} {str(name)[:60]!r}, which is not part"
+                " of a run database; restore it from a backup, or delete the run"
             )
 
 
-def _address(path: Path) -> str:
-    """The file, to be read only. Where this user may write no files beside it, it has to stand still.
+def _read_only_uri(path: Path) -> str:
+    """Return the URI that opens the database read-only.
+
+    In a read-only folder SQLite cannot create the `-shm` file of the write-ahead log, so the database is
+    opened as immutable, which ignores the log.
 
     Raises:
-        StorageError: It does not: rows lie in the log beside it, and reading that takes a file of its own.
+        StorageError: The log holds rows that would be ignored.
     """
-    address = f"file:{quote(str(path.resolve()))}?mode=ro"
+    uri = f"file:{quote(str(path.resolve()))}?mode=ro"
     log = path.with_name(path.name + "-wal")
     if os.access(path.parent, os.W_OK) or path.with_name(path.name + "-shm").exists():
-        return address
+        return uri
     if log.exists() and log.stat().st_size:
         raise StorageError(
-            f"{path.parent} may not be written by this user, and the last rows of its run lie in {log.name}:"
-            " copy the folder to a place of your own, and open it there"
+            f"{path.parent} is read-only for this user, and the last rows of the run are still in {log.name}:"
+            " copy the folder to a writable location and open it there"
         )
-    return f"{address}&immutable=1"
+    return f"{uri}&immutable=1"
 
 
 def _version(connection: sqlite3.Connection, folder: Path) -> int:
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if version > VERSION:
         raise DataError(
-            f"{folder / DATABASE} has version {version}, and this nasviz reads up to {VERSION}: update nasviz"
+            f"{folder / DATABASE} has version {version}, but nasviz reads up to {VERSION}: update nasviz"
         )
     return version
 
 
 @contextmanager
-def _in_words(folder: Path) -> Iterator[None]:
-    """Raise what SQLite says as an error of ours; where the folder is gone, that is the error."""
+def _translate_errors(folder: Path) -> Iterator[None]:
+    """Convert errors of SQLite to errors of nasviz; a folder that is gone takes precedence."""
     try:
         yield
     except OSError as error:
@@ -203,13 +206,13 @@ def _in_words(folder: Path) -> Iterator[None]:
         require_folder(folder)
         if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
             raise DataError(
-                f"{folder / DATABASE} takes more work to read than its size explains; restore it from a copy,"
-                " or delete the run"
+                f"{folder / DATABASE} is damaged: reading it takes more work than its size explains; restore"
+                " it from a backup, or delete the run"
             ) from error
         raise storage_error(folder / DATABASE, error) from error
     except sqlite3.DatabaseError as error:
         require_folder(folder)
         raise DataError(
-            f"{folder / DATABASE} cannot be opened as a run store ({error}); "
-            f"restore it from a copy, or start a new run with the same settings"
+            f"{folder / DATABASE} cannot be opened as a run database ({error}); "
+            f"restore it from a backup, or start a new run with the same settings"
         ) from error

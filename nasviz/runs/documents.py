@@ -1,7 +1,7 @@
-"""What the parts of the documents in a run folder are: checked where a document is read.
+"""Validation of the JSON documents in a run folder.
 
-Anybody may have written a document. Pages and lists compute with what they read, so a text where a number
-belongs is found here, once, and not by each of them.
+Documents come from untrusted sources, and pages and lists compute with them. Types are therefore checked
+once, where a document is read.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 __all__ = [
-    "RESULT",
-    "Is",
-    "are",
-    "first_wrong",
+    "RESULT_CHECKS",
+    "Check",
+    "first_invalid",
     "is_count",
     "is_number",
     "is_table",
     "is_text",
     "is_time",
+    "list_of",
     "or_none",
 ]
 
-Is = Callable[[Any], bool]
+Check = Callable[[Any], bool]
 _LARGEST = 2.0**1000
 _YEAR_9999 = 253e9
 
@@ -33,37 +33,37 @@ def is_text(value: object) -> bool:
 
 
 def is_number(value: object) -> bool:
-    """Return whether a value is a number that a float can hold; NaN and infinities are none."""
+    """Return whether a value is a finite number that a float can hold."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
 
 
-def or_none(is_right: Is) -> Is:
-    """Return a check that also accepts nothing."""
-    return lambda value: value is None or is_right(value)
+def or_none(check: Check) -> Check:
+    """Return a check that also accepts None."""
+    return lambda value: value is None or check(value)
 
 
-def are(is_right: Is) -> Is:
-    """Return a check of a list, part by part."""
-    return lambda value: isinstance(value, list | tuple) and all(map(is_right, value))
+def list_of(check: Check) -> Check:
+    """Return a check for a list whose items all pass `check`."""
+    return lambda value: isinstance(value, list | tuple) and all(map(check, value))
 
 
 def is_count(value: object) -> bool:
-    """Return whether a value is a whole number from 0 on, of 63 bits."""
+    """Return whether a value is a non-negative integer of at most 63 bits, as SQLite stores it."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
 def is_time(value: Any) -> bool:
-    """Return whether a value is a time in seconds since 1970 that a calendar can show."""
+    """Return whether a value is a time in seconds since 1970 that `datetime` can represent."""
     return is_number(value) and 0 <= value < _YEAR_9999
 
 
 def is_table(value: object) -> bool:
-    """Return whether a value is an object with names."""
+    """Return whether a value is a JSON object."""
     return isinstance(value, Mapping)
 
 
-RESULT: dict[str, Is] = {
-    **dict.fromkeys(("selected", "channels", "orphaned", "gates"), are(is_count)),
+RESULT_CHECKS: dict[str, Check] = {
+    **dict.fromkeys(("selected", "channels", "orphaned", "gates"), list_of(is_count)),
     **dict.fromkeys(
         (
             *("params_before", "params_after", "macs_before", "macs_after", "bytes_before", "bytes_after"),
@@ -84,26 +84,26 @@ RESULT: dict[str, Is] = {
     ),
     **dict.fromkeys(("zeroed_by", "zeroed_at", "channels_zeroed_by", "channels_zeroed_at"), is_table),
     **dict.fromkeys(("pruning", "sparsity"), or_none(is_table)),
-    **dict.fromkeys(("imports", "kept"), are(is_text)),
+    **dict.fromkeys(("imports", "kept"), list_of(is_text)),
     "outcome": is_text,
     "is_valid": lambda value: isinstance(value, bool),
 }
-"""What each part of a report is, where it is there: pages and lists compute with them."""
+"""Check for each entry that a final report may have."""
 
 
-def first_wrong(
-    document: Mapping[str, Any], kinds: Mapping[str, Is], *, only_present: bool = False
+def first_invalid(
+    document: Mapping[str, Any], checks: Mapping[str, Check], *, only_present: bool = False
 ) -> str | None:
-    """Return the name of the first part that is not what belongs there; None where all are.
+    """Return the name of the first entry that fails its check, or None if all pass.
 
     Args:
-        document: What was read.
-        kinds: A check for each part.
-        only_present: Whether parts may be missing.
+        document: The document as read.
+        checks: One check per entry.
+        only_present: Whether entries may be missing.
 
     Examples:
-        >>> first_wrong({"step": 3, "accuracy": "high"}, {"step": is_count, "accuracy": is_number})
+        >>> first_invalid({"step": 3, "accuracy": "high"}, {"step": is_count, "accuracy": is_number})
         'accuracy'
     """
-    names = [name for name in kinds if name in document] if only_present else list(kinds)
-    return next((name for name in names if not kinds[name](document.get(name))), None)
+    names = [name for name in checks if name in document] if only_present else list(checks)
+    return next((name for name in names if not checks[name](document.get(name))), None)

@@ -1,4 +1,4 @@
-"""What a run was made with: versions, machine, device. Recorded at each start, so that it can be repeated."""
+"""Software and hardware of a run, recorded at each start so that the run can be reproduced."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from nasviz.runs.files import ENVIRONMENT, read_table, write_json
 __all__ = ["PACKAGES", "describe_environment", "record_environment"]
 
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "safetensors", "onnx", "networkx")
-"""Packages whose version may change what a run does."""
+"""Packages whose version may change the result of a run."""
 
 
 def describe_environment() -> dict[str, Any]:
-    """Versions and machine, without importing any of the packages."""
+    """Return versions and machine, without importing any of the packages."""
     from nasviz import __version__
 
     versions: dict[str, str | None] = {}
@@ -41,7 +41,7 @@ def describe_environment() -> dict[str, Any]:
 
 
 def record_environment(folder: Path, **facts: Any) -> dict[str, Any]:
-    """Add an entry for this start to the run in `folder`; `facts` are what only the worker knows."""
+    """Add and return an entry for this start of the run in `folder`; `facts` are known only to the worker."""
     entry = describe_environment() | facts
     before = (read_table(folder / ENVIRONMENT) or {}).get("starts")
     starts = [*(before if isinstance(before, list) else []), entry]

@@ -1,4 +1,4 @@
-"""A run's record in forms that other programs read: CSV of the steps, one JSON document of everything."""
+"""Export of recorded runs: CSV of the steps, and one JSON document of everything."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["steps_to_csv", "summaries_to_csv", "summaries_to_rows", "to_document
 
 
 def steps_to_csv(run: Run) -> str:
-    """One line a step, with a header."""
+    """Return a CSV table with one row per step."""
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(STEP_TYPE.names or ())
@@ -27,7 +27,7 @@ def steps_to_csv(run: Run) -> str:
 
 
 def summaries_to_rows(summaries: Iterable[RunSummary | None]) -> list[dict[str, Any]]:
-    """One row a run: what it was asked to do, how it stands, what it has left."""
+    """Return one row per run: settings, state and result."""
     rows = []
     for summary in summaries:
         if summary is None or summary.settings is None:
@@ -59,7 +59,7 @@ def summaries_to_rows(summaries: Iterable[RunSummary | None]) -> list[dict[str, 
 
 
 def summaries_to_csv(summaries: Iterable[RunSummary | None]) -> str:
-    """One line a run, with a header; columns that a run does not have are empty."""
+    """Return a CSV table with one row per run; cells of columns that a run does not have are empty."""
     rows = summaries_to_rows(summaries)
     names = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
@@ -70,9 +70,9 @@ def summaries_to_csv(summaries: Iterable[RunSummary | None]) -> str:
 
 
 def to_document(run: Run) -> dict[str, Any]:
-    """Everything on record, as plain data: settings, environments, steps, vectors, evaluations, events, end.
+    """Return the complete record of a run as plain data.
 
-    NaN stands as None, so that the document is strict JSON.
+    NaN and infinities become None, so that the document is strict JSON.
     """
     tail, end = run.tail(), run.end
     columns = {name: _plain(tail.steps[name].tolist()) for name in STEP_TYPE.names or ()}

@@ -1,7 +1,7 @@
-"""Files of a run folder, and JSON documents that are never seen half written.
+"""Files of a run folder, and JSON documents that are replaced atomically.
 
-A document is written to a temporary file, forced to disk, moved over the old one, and the folder is forced to
-disk: a reader, or a machine that comes back after a power cut, finds the old text or the new one.
+A document is written to a temporary file, synced to disk, renamed over the old one, and the folder is synced:
+a reader, or a machine after a power cut, finds the old document or the new one.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ __all__ = [
     "read_bytes",
     "read_json",
     "read_table",
+    "remove_leftovers",
     "require_folder",
     "stage",
-    "sweep",
     "sync_folder",
     "unstage",
     "write_bytes",
@@ -55,63 +55,63 @@ __all__ = [
 ]
 
 CONFIG = "config.json"
-"""Settings, id and time of creation; a folder without it is neither run nor sweep."""
+"""Settings, id and creation time; a folder without it is neither a run nor a sweep."""
 ENVIRONMENT = "environment.json"
 """One entry per start: versions, device, host, threads."""
 SEARCHED = "searched.json"
-"""The search space that the scores are of, where the end of the search has put another one into its place."""
+"""Search space that the recorded scores refer to, if the end of the search has replaced it."""
 SPACE = "space.json"
-"""Search space of the network, as the graph room writes it."""
+"""Search space of the network."""
 DATABASE = "run.db"
 CHECKPOINT = "checkpoint.pt"
 PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
 SUMS = "checkpoint.json"
-"""SHA-256 sums of the checkpoints, the last one first."""
+"""SHA-256 of the checkpoints, latest first."""
 START_SUM = "start.json"
-"""SHA-256 of what a continued run begins with."""
+"""SHA-256 of the checkpoint that a continued run starts from."""
 TRASH = ".trash"
-"""Holds deleted runs, beside the others."""
+"""Folder of deleted runs, inside the runs folder."""
 START = "start.pt"
-"""Last checkpoint of the run that this one continues."""
+"""Last checkpoint of the run that is continued."""
 PID = "pid.json"
-"""Process id and creation time of the latest worker; a folder without it never had one."""
+"""Process id and creation time of the latest worker; missing if there never was one."""
 LOCK = "run.lock"
-"""Held by the worker as long as it lives."""
+"""Lock that the worker holds as long as it lives."""
 REQUEST = "request.json"
-"""What a person asked the worker to do."""
+"""Pending request to the worker."""
 PAUSED = "paused.json"
-"""There while a worker waits."""
+"""Present while the worker is paused."""
 END = "end.json"
-"""How the run ended, and its result."""
+"""End state and result of the run."""
 LOG = "out.log"
 SUBNET = "subnet"
 
 LARGEST_DOCUMENT = 4 * 2**20
-"""Bytes of a JSON document that are read."""
+"""Largest JSON document that is read, in bytes."""
 LARGEST = {CONFIG: 16 * 2**20, END: 16 * 2**20, SPACE: 64 * 2**20, SEARCHED: 64 * 2**20}
-"""The same of those that grow with the network or with the grid of a sweep."""
+"""Larger limits, for documents that grow with the network or with the grid of a sweep."""
 
 
 def require_folder(folder: Path, kind: str = "run") -> None:
-    """Check that a run, or a sweep, still lives in `folder`.
+    """Check that `folder` holds a run or a sweep.
 
     Raises:
-        RunNotFoundError: It does not, or no longer.
-        UnsafeFileError: Its configuration is a link or no file, or the folder is a link.
-        StorageError: This user may not look into it.
+        RunNotFoundError: It does not.
+        UnsafeFileError: The folder or its configuration is a link, or the latter is not a regular file.
+        StorageError: The user lacks permission.
     """
     try:
         guarded_files.require_regular(folder / CONFIG)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RunNotFoundError(
-            f"no {kind} in {folder}: {CONFIG} is missing; the folder was deleted or never held a {kind}"
+            f"no {kind} in {folder}: {CONFIG} is missing; the folder was deleted or never contained a {kind}"
         ) from error
     except OSError as error:
         raise storage_error(folder, error) from error
 
 
 def has_config(folder: Path) -> bool:
-    """Return whether `folder` is a real folder of a run or a sweep, be it damaged."""
+    """Return whether `folder` is the folder of a run or a sweep (possibly damaged), and not a link."""
     try:
         if folder.is_symlink():
             return False
@@ -124,11 +124,11 @@ def has_config(folder: Path) -> bool:
 
 
 def is_file(path: Path) -> bool:
-    """Return whether a regular file lies at `path`; False where there is nothing.
+    """Return whether `path` is a regular file.
 
     Raises:
-        UnsafeFileError: Something else has this name, such as a link.
-        StorageError: This user may not look.
+        UnsafeFileError: `path` is something else, such as a link.
+        StorageError: The user lacks permission.
     """
     try:
         guarded_files.require_regular(path)
@@ -140,11 +140,11 @@ def is_file(path: Path) -> bool:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder of a runs folder, for this user alone, where it does not exist yet.
+    """Create `folder`, accessible to this user only, if it does not exist.
 
     Raises:
-        UnsafeFileError: Something else has its name, such as a link to a folder.
-        StorageError: The disk is full, or this user may not write there.
+        UnsafeFileError: `folder` is something else, such as a link.
+        StorageError: The disk is full, or the user lacks write permission.
     """
     try:
         guarded_files.make_private_folder(folder)
@@ -153,12 +153,12 @@ def make_folder(folder: Path) -> None:
 
 
 def stage(path: Path, content: bytes) -> Path:
-    """Write `content` next to `path` and force it to disk; return where it is, for `place` to move.
+    """Write `content` to a temporary file next to `path`, sync it to disk and return its path, for `place`.
 
     Raises:
-        RunNotFoundError: The folder is gone.
+        RunNotFoundError: The folder does not exist.
         UnsafeFileError: The folder is a link.
-        StorageError: The disk is full, or this user may not write there; nothing is left behind.
+        StorageError: The disk is full, or the user lacks write permission; no file is left behind.
     """
     try:
         return guarded_files.stage(path, content)
@@ -169,11 +169,11 @@ def stage(path: Path, content: bytes) -> Path:
 
 
 def place(temporary: Path, path: Path) -> None:
-    """Move what was staged to `path`, and force the name to disk.
+    """Rename the staged file `temporary` to `path`, and sync the folder to disk.
 
     Raises:
-        RunNotFoundError: The folder is gone.
-        StorageError: This user may not write there.
+        RunNotFoundError: The folder does not exist.
+        StorageError: The user lacks write permission.
     """
     try:
         guarded_files.place(temporary, path)
@@ -184,19 +184,19 @@ def place(temporary: Path, path: Path) -> None:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Replace the file at `path` by `content`, whole or not at all.
+    """Replace the file at `path` atomically.
 
     Raises:
-        RunNotFoundError: Its folder is gone.
-        StorageError: The disk is full, or this user may not write there; the old content is still there.
+        RunNotFoundError: Its folder does not exist.
+        StorageError: The disk is full, or the user lacks write permission; the old file is unchanged.
     """
     place(stage(path, content), path)
 
 
-def sweep(folder: Path) -> None:
-    """Remove what processes that were killed while they wrote have left in `folder`.
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files in `folder` of processes that were killed while writing.
 
-    What a living process is writing stays: its id is part of the name, or it holds a lock.
+    Files of live processes stay: the process id is part of the name, or the process holds a lock.
     """
     for path in folder.glob(".*.tmp"):
         pid = path.name.split(".")[-2]
@@ -208,20 +208,20 @@ def sweep(folder: Path) -> None:
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Replace the document at `path`, whole or not at all."""
+    """Replace the document at `path` atomically."""
     write_bytes(path, json.dumps(document, indent=1, allow_nan=False).encode() + b"\n")
 
 
 def read_bytes(path: Path, limit: int | None = None) -> bytes | None:
-    """Return the content of the file at `path`; None where there is none.
+    """Return the content of the file at `path`, or None if there is none.
 
     Args:
-        path: Of the file.
-        limit: Largest size in bytes; None for any.
+        path: Path of the file.
+        limit: Largest accepted size in bytes; None for any.
 
     Raises:
-        UnsafeFileError: It is a link, a pipe, a device, a folder, or larger than `limit`.
-        StorageError: This user may not read it.
+        UnsafeFileError: `path` is a link, pipe, device or folder, or larger than `limit`.
+        StorageError: The user lacks read permission.
     """
     try:
         return guarded_files.read_regular(path, limit)
@@ -232,11 +232,11 @@ def read_bytes(path: Path, limit: int | None = None) -> bytes | None:
 
 
 def read_json(path: Path) -> Any:
-    """Return the document at `path`; None where there is none.
+    """Return the document at `path`, or None if there is none.
 
     Raises:
-        DataError: The file is not JSON, or no regular file of a sensible size.
-        StorageError: This user may not read it.
+        DataError: The file is not JSON, too large, or not a regular file.
+        StorageError: The user lacks read permission.
     """
     content = read_bytes(path, LARGEST.get(path.name, LARGEST_DOCUMENT))
     if content is None:
@@ -245,21 +245,21 @@ def read_json(path: Path) -> Any:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise DataError(
-            f"{path} is not a JSON document ({error}); restore it from a copy, or delete it"
+            f"{path} is not a JSON document ({error}); restore it from a backup, or delete it"
         ) from error
 
 
 def read_table(path: Path) -> dict[str, Any] | None:
-    """Return the document at `path`, an object with names; None where there is none.
+    """Return the JSON object at `path`, or None if there is none.
 
     Raises:
         DataError: The file holds something else.
-        StorageError: This user may not read it.
+        StorageError: The user lacks read permission.
     """
     document = read_json(path)
     if document is not None and not isinstance(document, dict):
         raise DataError(
-            f"{path} holds {type(document).__name__} {str(document)[:40]!r}, where an object with names is"
-            " expected; restore it from a copy, or delete it"
+            f"{path} holds {type(document).__name__} {str(document)[:40]!r} instead of a JSON object; restore"
+            " it from a backup, or delete it"
         )
     return document

@@ -1,7 +1,7 @@
-"""A run that is looked at again and again: only what is new is read, once for all who look.
+"""Incremental reading of a run for several readers: each new row is read once.
 
-Reading a row of SQLite takes the interpreter from other threads for a moment, so a server with several pages
-on one run would mostly wait for itself if each of them read everything twice a second.
+Reading a row from SQLite holds the GIL for a moment, so a server with several pages on one run would spend
+most of its time waiting if each page read the complete record twice a second.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ __all__ = ["Follower"]
 
 
 class Follower:
-    """Keeps what was read of a run; for any number of threads.
+    """Cached, thread-safe reader of a run that is still being written.
 
     Args:
-        folder: Of the run.
-        rows: Of a run with more steps, every n-th row is kept: so many, or up to twice as many.
+        folder: Folder of the run.
+        rows: Number of rows to keep. Longer runs are thinned to every n-th row, between `rows` and twice as
+            many.
     """
 
     def __init__(self, folder: Path, rows: int) -> None:
@@ -35,29 +36,29 @@ class Follower:
         self._every = 1
         self._tail: Tail | None = None
         self._file: int | None = None
-        """Which file was read: a run may be deleted, and one with its name be made."""
+        """Inode of the database that was read: a run may be deleted and another one created with its name."""
 
     def read(self) -> Tail:
-        """All that is on record now, to be looked at only; the same object as long as nothing is added.
+        """Return the current record, not to be modified; the same object as long as nothing is added.
 
         Raises:
-            RunNotFoundError: The folder is gone.
-            DataError: The store is damaged.
+            RunNotFoundError: The folder does not exist.
+            DataError: The database is damaged.
         """
         with self._lock:
-            now, file = stamp(self.folder), self._number()
+            now, file = stamp(self.folder), self._inode()
             if file != self._file:
                 self._tail, self._file = None, file
             if self._tail is None or now is None or now != self._stamp:
-                self._tail = self._newer(self._tail)
+                self._tail = self._update(self._tail)
                 self._stamp = now
             return self._tail
 
-    def _number(self) -> int | None:
+    def _inode(self) -> int | None:
         path = self.folder / DATABASE
         return path.lstat().st_ino if is_file(path) else None
 
-    def _newer(self, before: Tail | None) -> Tail:
+    def _update(self, before: Tail | None) -> Tail:
         last_step, _ = read_position(self.folder)
         if before is None or not 0 <= before.last_step <= last_step:
             self._every = 1
@@ -65,31 +66,31 @@ class Follower:
             self._every *= 2
         if before is not None and 0 <= before.last_step <= last_step:
             new = read_tail(self.folder, before.last_step, every=self._every)
-            if _resumes(new) == _resumes(before):
-                return _joined(before, new, self._every)
-        # The first look, or a worker has begun anew from an earlier step.
+            if _num_resumes(new) == _num_resumes(before):
+                return _join(before, new, self._every)
+        # First read, or a worker has resumed from an earlier step and replaced rows.
         return read_tail(self.folder, every=self._every)
 
 
-def _resumes(tail: Tail) -> int:
+def _num_resumes(tail: Tail) -> int:
     return sum(event.kind == "resume" for event in tail.events)
 
 
-def _joined(before: Tail, new: Tail, every: int) -> Tail:
-    """Everything of `before` that is still wanted, and what is new."""
+def _join(before: Tail, new: Tail, every: int) -> Tail:
+    """Return the rows of `before` that are kept, followed by the new ones."""
     steps = before.steps
-    if len(new.steps):  # the last row always comes; now it is another one
+    if len(new.steps):  # `before` ends with what was the last row, whether or not `every` divides its step
         steps = np.concatenate([steps[steps["step"] % every == 0], new.steps]).view(np.recarray)
     return replace(
         new,
         steps=steps,
-        scores=_appended(before.scores, new.scores),
-        norms=_appended(before.norms, new.norms),
-        cosines=_appended(before.cosines, new.cosines),
+        scores=_append(before.scores, new.scores),
+        norms=_append(before.norms, new.norms),
+        cosines=_append(before.cosines, new.cosines),
     )
 
 
-def _appended(before: Vectors, new: Vectors) -> Vectors:
+def _append(before: Vectors, new: Vectors) -> Vectors:
     if not len(new.steps):
         return before
     if not len(before.steps):

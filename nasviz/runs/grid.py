@@ -1,7 +1,7 @@
-"""Grids: which settings are varied, and the runs that come of it, one for each way of choosing.
+"""Grids of settings.
 
-An axis is a row of points, and a point changes one setting or several that belong together. A grid takes one
-point of each axis, in all ways, the last axis fastest.
+An axis is a sequence of points, and a point changes one setting or several that belong together. A grid is
+the Cartesian product of its axes; the last axis varies fastest.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from nasviz.errors import InvalidSettingError
 from nasviz.settings import METHOD, METHODS, RunSettings
 from nasviz.settings.base import nearest
 
-__all__ = ["MOST_RUNS", "OF_NETWORK", "Axis", "Point", "axis", "expand", "parse_axis", "settings_of"]
+__all__ = ["MAX_RUNS", "NETWORK_PREFIX", "Axis", "Point", "axis", "expand", "parse_axis", "settings_of"]
 
 Point = Mapping[str, Any]
 """New values by flat name of `RunSettings`, or `set.NAME` for a setting of the network itself."""
 Axis = tuple[Point, ...]
 
-MOST_RUNS = 10_000
-OF_NETWORK = "set."
+MAX_RUNS = 10_000
+NETWORK_PREFIX = "set."
 _RANGE = re.compile(r"(\d{1,9})\.\.(\d{1,9})")
 _WORDS: Mapping[str, Any] = {"true": True, "false": False}
 
 
 def axis(name: str, values: Iterable[Any]) -> Axis:
-    """The axis that varies one setting.
+    """Return the axis that varies one setting.
 
     Examples:
         >>> axis("seed", (0, 1))
@@ -40,10 +40,10 @@ def axis(name: str, values: Iterable[Any]) -> Axis:
 
 
 def parse_axis(text: str) -> Axis:
-    """The axis that a command line names: values with commas between, or whole numbers as a range.
+    """Parse an axis of the command line: comma-separated values, or a range of integers.
 
     Raises:
-        InvalidSettingError: It is not of that form, or names no setting.
+        InvalidSettingError: The text is malformed, or names no setting.
 
     Examples:
         >>> parse_axis("target_sparsity=1,0.5")
@@ -54,39 +54,39 @@ def parse_axis(text: str) -> Axis:
     name, sign, values = text.partition("=")
     if not sign or not values:
         raise InvalidSettingError(
-            f"{text!r} is no axis of a grid; write NAME=VALUE,VALUE,..., such as target_sparsity=1,2,3"
+            f"{text!r} is not an axis of a grid; write NAME=VALUE,VALUE,..., such as target_sparsity=1,2,3"
         )
     return axis(_known(name.replace("-", "_")), _values(values))
 
 
 def expand(axes: Sequence[Axis]) -> tuple[Point, ...]:
-    """Every choice of one point of each axis.
+    """Return the Cartesian product of the axes, as one point per run.
 
     Raises:
-        InvalidSettingError: There are too many, an axis is empty, or two of them change the same setting.
+        InvalidSettingError: There are too many runs, an axis is empty, or two axes change the same setting.
     """
     count, seen = 1, set[str]()
     for points in axes:
         names = {name for point in points for name in point}
         if not points or not names:
-            raise InvalidSettingError("an axis of the grid holds no value; name one, or leave it out")
+            raise InvalidSettingError("an axis of the grid has no values; add one, or remove the axis")
         if twice := sorted(names & seen):
-            raise InvalidSettingError(f"two axes of the grid change {', '.join(twice)}; keep one of them")
+            raise InvalidSettingError(f"two axes of the grid change {', '.join(twice)}; remove one of them")
         seen |= names
         count *= len(points)
-    if count > MOST_RUNS:
+    if count > MAX_RUNS:
         raise InvalidSettingError(
-            f"the grid has {count:,} runs, and a sweep takes at most {MOST_RUNS:,}; name fewer values"
+            f"the grid has {count:,} runs, but a sweep takes at most {MAX_RUNS:,}; use fewer values"
         )
     choices = itertools.product(*axes)
     return tuple({name: value for point in choice for name, value in point.items()} for choice in choices)
 
 
 def settings_of(base: RunSettings, point: Point) -> RunSettings:
-    """`base` with the values of `point`.
+    """Return `base` with the values of `point`.
 
     Raises:
-        InvalidSettingError: A name is unknown, or a value out of its range.
+        InvalidSettingError: A name is unknown, or a value is out of range.
     """
     for name in point:
         _known(name)
@@ -95,23 +95,25 @@ def settings_of(base: RunSettings, point: Point) -> RunSettings:
         network = NetworkSource(network)
     elif isinstance(network, Mapping):
         network = NetworkSource.from_json(network)
-    own = {n.removeprefix(OF_NETWORK): value for n, value in point.items() if n.startswith(OF_NETWORK)}
+    own = {n.removeprefix(NETWORK_PREFIX): v for n, v in point.items() if n.startswith(NETWORK_PREFIX)}
     if own:
         network = replace(network, settings=dict(network.settings) | own)
-    others = {n: v for n, v in point.items() if n != "network" and not n.startswith(OF_NETWORK)}
+    others = {n: v for n, v in point.items() if n != "network" and not n.startswith(NETWORK_PREFIX)}
     return base.changed(**(others | {"network": network}))
 
 
 def _known(name: str) -> str:
-    """Return the recorded name of a setting that can be varied."""
+    """Return the name under which a setting that can be varied is recorded."""
     if name == "optimizer":
         return "method"
     names = _axis_names()
-    if name in names or (name.startswith(OF_NETWORK) and name.removeprefix(OF_NETWORK).isidentifier()):
+    if name in names or (
+        name.startswith(NETWORK_PREFIX) and name.removeprefix(NETWORK_PREFIX).isidentifier()
+    ):
         return name
     raise InvalidSettingError(
-        f"{name!r} is no setting of a run that can be varied{nearest(name, names)}; choose one of"
-        f" {', '.join(sorted(names))}, or {OF_NETWORK}NAME for a setting of the network"
+        f"{name!r} is not a setting that a sweep can vary{nearest(name, names)}; choose one of"
+        f" {', '.join(sorted(names))}, or {NETWORK_PREFIX}NAME for a setting of the network"
     )
 
 
@@ -129,8 +131,8 @@ def _values(text: str) -> list[Any]:
     for word in text.split(","):
         if match := _RANGE.fullmatch(word):
             first, last = int(match[1]), int(match[2])
-            if last - first >= MOST_RUNS:
-                raise InvalidSettingError(f"the range {word} has more than {MOST_RUNS:,} values")
+            if last - first >= MAX_RUNS:
+                raise InvalidSettingError(f"the range {word} has more than {MAX_RUNS:,} values")
             values.extend(range(first, last + 1))
         else:
             values.append(_value(word.strip()))

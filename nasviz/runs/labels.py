@@ -1,4 +1,4 @@
-"""What people write on runs and sweeps: a name, tags, a note. Changes nothing about what they compute."""
+"""Labels of runs and sweeps: name, tags and note. They have no influence on results."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from nasviz.runs.files import read_table, require_folder, write_json
 __all__ = ["Labels", "read_labels", "write_labels"]
 
 LABELS = "labels.json"
-LONGEST_NAME = 120
-LONGEST_TAG = 40
-MOST_TAGS = 20
-LONGEST_NOTE = 10_000
+MAX_NAME_LENGTH = 120
+MAX_TAG_LENGTH = 40
+MAX_TAGS = 20
+MAX_NOTE_LENGTH = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """Free text of people: shown as text, never as a path, a link or a format.
+    """Free text written by users: always shown as plain text, never used as a path, link or format string.
 
     Raises:
-        InvalidSettingError: One is too long, or not of one line where it has to be.
+        InvalidSettingError: A text is too long, or a name or tag has several lines.
     """
 
     name: str = ""
-    """Stands for the id in lists."""
+    """Name shown in lists instead of the id."""
     tags: tuple[str, ...] = ()
     note: str = ""
 
     def __post_init__(self) -> None:
-        _check_line("name", self.name, LONGEST_NAME)
-        if not isinstance(self.tags, tuple) or len(self.tags) > MOST_TAGS:
-            raise InvalidSettingError(f"a run takes at most {MOST_TAGS} tags; got {str(self.tags)[:80]!r}")
+        _check_line("name", self.name, MAX_NAME_LENGTH)
+        if not isinstance(self.tags, tuple) or len(self.tags) > MAX_TAGS:
+            raise InvalidSettingError(f"a run takes at most {MAX_TAGS} tags; got {str(self.tags)[:80]!r}")
         for tag in self.tags:
-            _check_line("tag", tag, LONGEST_TAG)
-        if not isinstance(self.note, str) or len(self.note) > LONGEST_NOTE:
-            raise InvalidSettingError(f"a note must be text of at most {LONGEST_NOTE:,} characters")
+            _check_line("tag", tag, MAX_TAG_LENGTH)
+        if not isinstance(self.note, str) or len(self.note) > MAX_NOTE_LENGTH:
+            raise InvalidSettingError(f"a note must be text of at most {MAX_NOTE_LENGTH:,} characters")
 
 
 def read_labels(folder: Path) -> Labels:
-    """What is written on the run or sweep in `folder`; nothing where its document is missing.
+    """Return the labels of the run or sweep in `folder`; empty if there are none.
 
     Raises:
-        DataError: The document is not JSON.
-        InvalidSettingError: It holds something else.
+        DataError: The document is not a JSON object.
+        InvalidSettingError: A label is invalid.
     """
     document = read_table(folder / LABELS)
     if document is None:
@@ -58,17 +58,17 @@ def read_labels(folder: Path) -> Labels:
 
 
 def write_labels(folder: Path, labels: Labels) -> None:
-    """Write `labels` on the run or sweep in `folder`, in place of what stood there.
+    """Replace the labels of the run or sweep in `folder`.
 
     Raises:
-        RunNotFoundError: The folder is gone.
+        RunNotFoundError: The folder does not exist.
     """
     require_folder(folder)
     write_json(folder / LABELS, asdict(labels))
 
 
-def _check_line(what: str, text: Any, longest: int) -> None:
-    if not isinstance(text, str) or len(text) > longest or (text and not text.isprintable()):
+def _check_line(what: str, text: Any, limit: int) -> None:
+    if not isinstance(text, str) or len(text) > limit or (text and not text.isprintable()):
         raise InvalidSettingError(
-            f"a {what} must be one line of at most {longest} characters; got {str(text)[:60]!r}"
+            f"a {what} must be one line of at most {limit} characters; got {str(text)[:60]!r}"
         )

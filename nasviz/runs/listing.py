@@ -1,4 +1,4 @@
-"""Runs at a glance: one summary a run, read from its files, for lists, filters and comparisons."""
+"""Summaries of runs, read from their files, for lists, filters and comparisons."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 from nasviz.errors import NasvizError, RunNotFoundError
 from nasviz.runs import lock
 from nasviz.runs.checking import check_run
-from nasviz.runs.damage import as_damage, described
+from nasviz.runs.damage import as_damage, describe_problem
 from nasviz.runs.files import CONFIG
 from nasviz.runs.labels import Labels
-from nasviz.runs.median_rule import verdict_on
+from nasviz.runs.median_rule import read_verdict
 from nasviz.runs.run import Run, State
 from nasviz.runs.tail import read_position
 from nasviz.settings import RunSettings
@@ -23,70 +23,70 @@ __all__ = ["RunSummary", "summarize"]
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What a list shows of a run."""
+    """Summary of a run for lists."""
 
     id: str
     state: State
     created: float
     """Seconds since 1970."""
     settings: RunSettings | None
-    """None where they cannot be read; `problem` says why."""
+    """None if they cannot be read; `problem` says why."""
     step: int = -1
-    """Last step on record; -1 for none."""
+    """Last recorded step; -1 for none."""
     total_steps: int | None = None
     error: str | None = None
-    """Why it failed."""
+    """Reason why the run failed."""
     problem: str | None = None
-    """What is damaged in its folder."""
+    """Description of damage in the folder."""
     result: Mapping[str, Any] = field(default_factory=dict)
-    """Final report of a run that is done: parameters, MACs, accuracy, before and after."""
+    """Final report of a finished run: parameters, MACs and accuracy, before and after."""
     parent: str | None = None
-    """Id of the sweep that it belongs to."""
+    """Id of the sweep that the run belongs to."""
     labels: Labels = field(default_factory=Labels)
-    """Name, tags and note that people gave it."""
+    """Name, tags and note."""
     verdict: str | None = None
-    """Why its sweep has stopped it, where it has."""
+    """Reason why the median rule stopped the run, if it did."""
 
     @property
     def progress(self) -> float | None:
-        """Share of the steps that are done; None before the start."""
+        """Fraction of the steps done, in [0, 1]; None before the start."""
         return None if not self.total_steps else min(1.0, (self.step + 1) / self.total_steps)
 
     @property
     def is_invalid(self) -> bool:
-        """Whether it is done and left no network: what became zero cuts the outputs off."""
+        """True if the run is done but has no sub-network, because the zeros disconnect the outputs."""
         return self.state == "done" and self.result.get("is_valid") is False
 
     @property
     def diverged(self) -> str | None:
-        """Why the training of a run that is done taught nothing; None where it may have."""
-        words = self.result.get("diverged")
-        return words if isinstance(words, str) else None
+        """Reason why a finished run counts as diverged, or None."""
+        reason = self.result.get("diverged")
+        return reason if isinstance(reason, str) else None
 
 
 def summarize(run: Run) -> RunSummary:
-    """The summary of `run`; what is damaged in it becomes `problem`, not an error.
+    """Return the summary of `run`; damage is reported in `problem` instead of raising.
 
     Raises:
-        RunNotFoundError: The run was deleted meanwhile.
+        RunNotFoundError: The run was deleted in the meantime.
     """
     problems: list[str] = []
     settings, created, step, total_steps, end = None, 0.0, -1, None, None
     parent, labels, verdict = None, Labels(), None
     state: State = "failed"
-    with _noting(run, problems):
+    with _collect_problems(run, problems):
         created = float(run.config.get("created") or 0.0)
         parent, settings = run.parent, run.settings
-    with _noting(run, problems):
+    with _collect_problems(run, problems):
         end = run.end
         state = run.state
         labels = run.labels
         if end is not None:
             check_run(run.folder, (CONFIG,))
-        verdict = verdict_on(run.folder) if state == "cancelled" else None
+        verdict = read_verdict(run.folder) if state == "cancelled" else None
         if state == "failed" and end is None:
-            lock.is_held(run.folder)  # a lock that is no file is the reason
-    with _noting(run, problems):
+            lock.is_held(run.folder)  # raises the reason if the lock is not a regular file
+    with _collect_problems(run, problems):
         step, total_steps = read_position(run.folder)
     return RunSummary(
         id=run.id,
@@ -105,12 +105,12 @@ def summarize(run: Run) -> RunSummary:
 
 
 @contextmanager
-def _noting(run: Run, problems: list[str]) -> Iterator[None]:
-    """Note what is damaged in place of raising it; what could be read before stays."""
+def _collect_problems(run: Run, problems: list[str]) -> Iterator[None]:
+    """Append errors to `problems` instead of raising them; values read before the error are kept."""
     try:
         with as_damage(run.folder):
             yield
     except RunNotFoundError:
         raise
     except NasvizError as error:
-        problems.append(described(error))
+        problems.append(describe_problem(error))

@@ -1,15 +1,15 @@
-"""The lock of a run: held by its worker as long as that lives, released by the kernel however it dies.
+"""The lock of a run: held by its worker while it lives, released by the kernel however it dies.
 
 The lock of a sweep is held by its scheduler in the same way.
 
-A process id alone proves nothing: a killed worker stays a zombie under a live parent, and ids come round
-again. A lock file alone is not enough either: `git clean` or `rsync --delete` removes it under a living
-worker, and the next one would lock a new file of the same name. So two things are locked: the file, and the
-folder itself, which cannot be replaced without the run.
+A process id alone proves nothing: a killed worker remains a zombie under a live parent, and ids are reused. A
+lock file alone is not enough either: `git clean` or `rsync --delete` can remove it while the worker runs, and
+the next worker would lock a new file of the same name. Therefore both the file and the folder itself are
+locked.
 
-A launcher takes the lock and hands it over to the process that it starts: the child inherits the open
-descriptors. The run is never without a holder in between, so that a request made while the worker is still
-starting is kept for it, and a second start is refused.
+A launcher takes the lock and hands it over to the process that it starts: the child inherits the open file
+descriptors. The lock is held without a gap, so a request made while the worker is still starting is kept for
+it, and a second start is refused.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from nasviz.runs.storage import storage_error
 
 __all__ = ["HANDED_OVER", "FolderLock", "acquire", "is_held", "write_pid"]
 
-START_PATIENCE_S = 1.0
-"""How long a start waits for the lock: longer than any look at it lasts."""
+ACQUIRE_TIMEOUT_S = 1.0
+"""Time that `acquire` waits for the lock, longer than the shared lock of any `is_held` lasts."""
 POLL_S = 0.02
 HANDED_OVER = "NASVIZ_LOCK_DESCRIPTORS"
-"""Environment variable in which a launcher names the descriptors of the lock that its child inherits."""
+"""Environment variable with the file descriptors of the lock that a child process inherits."""
 _UNSUPPORTED = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP)
-"""What a file system answers that cannot lock folders, such as NFS; the file is the only lock there."""
+"""Errors of file systems that cannot lock folders, such as NFS; there the file is the only lock."""
 
 
 class FolderLock:
-    """A lock that this process holds, as a context manager that releases it.
+    """Lock held by this process, as a context manager that releases it.
 
     Args:
-        descriptors: Open files that are locked.
-        is_inherited: Whether the process that started this one took the lock and handed it over.
+        descriptors: Descriptors of the locked files.
+        is_inherited: Whether the parent process took the lock and handed it over.
     """
 
     def __init__(self, descriptors: Sequence[int], *, is_inherited: bool = False) -> None:
@@ -59,35 +59,35 @@ class FolderLock:
         self.release()
 
     def release(self) -> None:
-        """Unlock for this process and for every child that was forked from it; a second call does nothing."""
+        """Unlock, also for every child forked from this process; a second call does nothing."""
         descriptors, self.descriptors = self.descriptors, ()
         for descriptor in descriptors:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough where a child was forked
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough: a forked child shares the lock
             os.close(descriptor)
 
     def hand_over(self) -> None:
-        """Close the descriptors without unlocking: a child that inherited them holds the lock from now on."""
+        """Close the descriptors without unlocking: the child that inherited them now holds the lock."""
         descriptors, self.descriptors = self.descriptors, ()
         for descriptor in descriptors:
             os.close(descriptor)
 
 
 def acquire(folder: Path, kind: str = "run", holder: str = "worker") -> FolderLock:
-    """Take the lock of the run, or the sweep, in `folder`; the caller releases it.
+    """Take the lock of the run or sweep in `folder`; the caller releases it.
 
     A lock that was handed over to this process is adopted, once.
 
     Raises:
-        RunBusyError: Another process, or another part of this one, holds it.
-        RunNotFoundError: The folder is gone.
-        StorageError: The disk is full, or this user may not write there.
-        DataError: The lock is no regular file.
+        RunBusyError: The lock is held, by another process or elsewhere in this one.
+        RunNotFoundError: The folder does not exist.
+        StorageError: The disk is full, or the user lacks write permission.
+        DataError: The lock is not a regular file.
     """
     require_folder(folder, kind)
-    is_file(folder / LOCK)  # a link, a pipe or a folder in its place is refused
+    is_file(folder / LOCK)  # raises if it is a link, a pipe or a folder
     if (inherited := _adopt(folder)) is not None:
         return inherited
-    deadline = time.monotonic() + START_PATIENCE_S
+    deadline = time.monotonic() + ACQUIRE_TIMEOUT_S
     while True:
         try:
             return FolderLock(_lock_both(folder))
@@ -110,18 +110,18 @@ def acquire(folder: Path, kind: str = "run", holder: str = "worker") -> FolderLo
 def is_held(folder: Path) -> bool:
     """Return whether a worker holds the lock of the run in `folder`.
 
-    Any number of processes look at once, also those that may read the folder only: looks share the lock among
-    them for some microseconds, and only who works on the run has it for itself.
+    Any number of processes may ask at once, even with read-only access: each takes a shared lock for some
+    microseconds, whereas a worker holds an exclusive one.
 
     Raises:
-        StorageError: This user may not read the lock.
-        DataError: The lock is no regular file.
+        StorageError: The user lacks permission to read the lock.
+        DataError: The lock is not a regular file.
     """
     try:
-        with_folder = _is_locked(folder, os.O_RDONLY | os.O_DIRECTORY)
+        is_folder_locked = _is_locked(folder, os.O_RDONLY | os.O_DIRECTORY)
     except PermissionError:
-        with_folder = False  # may be entered, but not read: the file tells
-    if with_folder:
+        is_folder_locked = False  # may be entered but not read: rely on the lock file
+    if is_folder_locked:
         return True
     path = folder / LOCK
     if not is_file(path):
@@ -133,35 +133,35 @@ def is_held(folder: Path) -> bool:
 
 
 def write_pid(folder: Path) -> None:
-    """Put this process on record as the run's worker."""
+    """Record this process as the worker of the run."""
     process = psutil.Process()
     document = {"pid": process.pid, "create_time": process.create_time(), "started": time.time()}
     write_json(folder / PID, document)
 
 
 def _open(path: Path, flags: int) -> int:
-    """Open a lock file or a folder; what is neither is refused before anything can wait for it."""
+    """Open a lock file or a folder; refuse anything else, such as a pipe on which opening would block."""
     try:
         descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
     except OSError as error:
         if error.errno not in (errno.EISDIR, errno.ELOOP, errno.ENXIO):
             raise
-        raise _no_file(path) from error
+        raise _not_a_file(path) from error
     if not flags & os.O_DIRECTORY and not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise _no_file(path)
+        raise _not_a_file(path)
     return descriptor
 
 
-def _no_file(path: Path) -> DataError:
-    return DataError(f"{path} is not a regular file, so it cannot be the lock of a run; remove it")
+def _not_a_file(path: Path) -> DataError:
+    return DataError(f"{path} is not a regular file, so it cannot serve as a lock; remove it")
 
 
 def _lock_both(folder: Path) -> list[int]:
-    """Descriptors of the lock file and the folder, both locked for this process alone.
+    """Lock the lock file and the folder exclusively, and return their descriptors.
 
     Raises:
-        BlockingIOError: One of them is locked already; none of them is locked by this call then.
+        BlockingIOError: One of them is locked already; then neither is locked by this call.
     """
     found: list[int] = []
     try:
@@ -210,10 +210,10 @@ def _adopt(folder: Path) -> FolderLock | None:
         if not known & {_identity(os.fstat(descriptor)) for descriptor in descriptors}:
             return None
         for descriptor in descriptors:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held already: asked to be certain
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails unless already held
             os.set_inheritable(descriptor, False)
     except OSError:
-        return None  # not what the variable says: take the lock as anybody else
+        return None  # the variable is wrong: take the lock the usual way
     del os.environ[HANDED_OVER]
     return FolderLock(descriptors, is_inherited=True)
 
@@ -223,18 +223,10 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 
 def _describe_worker(folder: Path) -> str:
-    record = _read_pid(folder)
-    if record is None:
-        return "it is just starting"
-    return "this process" if record[0] == os.getpid() else f"process {record[0]}"
-
-
-def _read_pid(folder: Path) -> tuple[int, float] | None:
-    """Process id and creation time on record; None where there are none."""
     record = read_table(folder / PID)
     if record is None:
-        return None
-    pid, create_time = record.get("pid"), record.get("create_time")
-    if not isinstance(pid, int) or not 0 < pid < 2**31 or not isinstance(create_time, int | float):
-        raise DataError(f"{folder / PID} names no process; delete it")
-    return pid, float(create_time)
+        return "it is just starting"
+    pid = record.get("pid")
+    if not isinstance(pid, int) or not 0 < pid < 2**31:
+        raise DataError(f"{folder / PID} does not name a process; delete it")
+    return "this process" if pid == os.getpid() else f"process {pid}"

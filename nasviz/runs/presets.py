@@ -1,4 +1,4 @@
-"""From a published table to a sweep: the settings of its runs, and which of its lines a result belongs to."""
+"""Sweeps that repeat published tables, and the row of the table that a result belongs to."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from nasviz.settings import RunSettings
 __all__ = ["STAND_IN", "data_name", "is_stand_in", "preset_sweep", "row_of", "what_differs"]
 
 STAND_IN = "digits"
-"""The data set that comes with nasviz."""
+"""Data set that is included with nasviz."""
 
 
 def data_name(printed: str) -> str:
-    """Name in the catalog of a data set as people call it.
+    """Return the catalog name of a data set given by its printed name.
 
     Examples:
         >>> data_name("CIFAR-10"), data_name("Fashion-MNIST"), data_name("ImageNet")
@@ -40,20 +40,20 @@ def preset_sweep(
     changes: Mapping[str, Any] | None = None,
     axes: Sequence[Axis] = (),
 ) -> SweepSettings:
-    """The sweep that repeats a published table.
+    """Return the sweep that repeats a published table.
 
     Args:
         preset: The table.
-        data: "digits" lets these stand in for the data set of the document; "published" takes that one.
-        data_folder: Where it lies.
-        changes: Settings that all runs take instead of those of the preset.
-        axes: Take the place of the axis over seeds where they vary the seed, else come beside it.
+        data: "published" for the data set of the document, or "digits" as a small replacement.
+        data_folder: Folder of the published data set.
+        changes: Settings of all runs that override those of the preset.
+        axes: Additional axes; one that varies the seed replaces the preset's axis over seeds.
 
     Raises:
-        InvalidSettingError: nasviz cannot read the data set, or a run cannot be.
+        InvalidSettingError: nasviz cannot read the data set, or the settings of a run are invalid.
     """
     if data not in (STAND_IN, "published"):
-        raise InvalidSettingError(f"data={data!r} was asked for, but a preset takes digits or published")
+        raise InvalidSettingError(f"data={data!r} is not available for a preset; choose digits or published")
     is_published = data == "published"
     shared = dict(preset.base) | ({"data_folder": data_folder} if is_published else dict(preset.stand_in))
     if is_published and "," not in preset.data and " and " not in preset.data:
@@ -65,28 +65,28 @@ def preset_sweep(
     varied = {name for points in axes for point in points for name in point}
     seeds = () if "seed" in varied else (axis("seed", preset.seeds),)
     title = preset.title if is_published else f"{preset.title} (digits stand in for {preset.data})"
-    lines = (tuple(own),) if any(own) else ()  # where a person has set what is all there is to a line
+    lines = (tuple(own),) if any(own) else ()  # empty if `changes` override all differences
     return SweepSettings(base, (*lines, *axes, *seeds), title, preset.name)
 
 
 def row_of(preset: Preset, cell: Cell) -> Row | None:
-    """The line of the published table that a result belongs to."""
+    """Return the row of the published table that a result belongs to, or None if that is ambiguous."""
     fitting = []
     for row in preset.rows:
         shared = {name: value for name, value in row.changes.items() if name in cell.point}
         if shared and all(_same(cell.point[name], value) for name, value in shared.items()):
             fitting.append(row)
-    # Where a person has set what tells the lines apart, a result belongs to none.
+    # Several rows fit if `changes` override the settings that distinguish them.
     return fitting[0] if len(fitting) == 1 else None
 
 
 def is_stand_in(preset: Preset, settings: SweepSettings) -> bool:
-    """Whether a sweep was run on other data than the published table."""
+    """Return whether a sweep uses the replacement data instead of the published data set."""
     return settings.base.data == STAND_IN and not any("data" in p for p in settings.points)
 
 
 def what_differs(preset: Preset, settings: SweepSettings) -> str:
-    """What else differs from the document in a sweep on other data, as a sentence; empty where nothing does.
+    """Return a sentence on how a sweep differs from the document, apart from the data; empty if it does not.
 
     Examples:
         >>> from nasviz.catalog import find_preset
@@ -98,24 +98,24 @@ def what_differs(preset: Preset, settings: SweepSettings) -> str:
     shared = own.get(preset.network) or preset.base.get("network", {"name": preset.network})
     found = [point["network"] for points in settings.axes for point in points if "network" in point]
     sources = dict.fromkeys(map(NetworkSource.from_json, found)) or {settings.base.network: None}
-    words = [_of_network(source, NetworkSource.from_json(own.get(source.name, shared))) for source in sources]
+    words = [_network_difference(s, NetworkSource.from_json(own.get(s.name, shared))) for s in sources]
     for name, wanted in preset.base.items():
         actual = settings.base.value(name)
         if isinstance(wanted, int | float | str) and actual is not None and actual != wanted:
-            words.append(f"{_title(settings.base, name)} {_shown(actual)} instead of {_shown(wanted)}")
+            words.append(f"{_title(settings.base, name)} {_format(actual)} instead of {_format(wanted)}")
     words = [text for text in words if text]
     return f"Different here: {'; '.join(words)}." if words else ""
 
 
-def _of_network(here: NetworkSource, published: NetworkSource) -> str:
-    """What tells a network from that of the document."""
+def _network_difference(here: NetworkSource, published: NetworkSource) -> str:
+    """Return how a network differs from the published one."""
     if here.name != published.name:
         return f"{here.title} in place of {published.title}"
     if here.entry is None:
         return ""
     ours, theirs = (here.entry.complete(dict(source.settings)) for source in (here, published))
     words = [
-        f"{name} {_shown(ours[name])} instead of {_shown(theirs[name])}"
+        f"{name} {_format(ours[name])} instead of {_format(theirs[name])}"
         for name in ours
         if ours[name] != theirs[name]
     ]
@@ -125,12 +125,12 @@ def _of_network(here: NetworkSource, published: NetworkSource) -> str:
 
 
 def _title(settings: RunSettings, name: str) -> str:
-    """Return the label of a setting as it stands inside a sentence."""
+    """Return the label of a setting, in lower case for use in a sentence."""
     field = (settings.fields() | settings.method.fields()).get(name)
     return name if field is None else field.title.lower()
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -145,14 +145,14 @@ def _readable(printed: str) -> str:
     name = data_name(printed)
     if name not in DATASETS:
         raise InvalidSettingError(
-            f"the document uses {printed}, which nasviz does not read yet; run the preset on digits, which"
-            f" stand in for it (known data: {', '.join(DATASETS)})"
+            f"the document uses {printed}, which nasviz cannot read; run the preset on digits instead"
+            f" (available data sets: {', '.join(DATASETS)})"
         )
     return name
 
 
 def _same(found: Any, wanted: Any) -> bool:
-    """Networks are the same by name: one that stands in may be smaller."""
+    """Compare two values; networks compare by name, because a replacement may be smaller."""
     if isinstance(found, Mapping) and isinstance(wanted, Mapping):
         return found.get("name") == wanted.get("name")
     return bool(found == wanted) and type(found) is type(wanted)

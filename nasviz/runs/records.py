@@ -1,7 +1,4 @@
-"""What a run records: a row per step, vectors of scores, norms and cosines, evaluations, events.
-
-And what readers get.
-"""
+"""Records of a run: rows per step, vectors of scores, norms and cosines, evaluations and events."""
 
 from __future__ import annotations
 
@@ -28,32 +25,32 @@ STEP_TYPE = np.dtype(
         ("zero_groups", np.int32),
     ]
 )
-"""One row per step, in the order of the columns of the store."""
+"""Row of a step, in the order of the columns of the database."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One optimizer step.
+    """Record of one optimizer step.
 
-    `loss`, `accuracy` and `zero_groups` may still lie on a device: the store reads them back once per flush.
+    `loss`, `accuracy` and `zero_groups` may be device tensors: the writer reads them back once per flush.
     """
 
     step: int
     epoch: int
     phase: str
-    """"warm-up", "projection" or "training", as the step began."""
+    """Phase at the beginning of the step: "warm-up", "projection" or "training"."""
     loss: SupportsFloat
-    """Of the batch, before the step."""
+    """Loss of the batch, before the step."""
     accuracy: SupportsFloat
-    """Share of the batch that was right, before the step."""
+    """Accuracy on the batch, before the step."""
     lr: float
     seconds: float = float("nan")
-    """Since the step before."""
+    """Seconds since the previous step."""
     examples_per_second: float = float("nan")
     memory_mb: float = float("nan")
-    """Peak on the device, or of the process where there is none, in MiB."""
+    """Peak memory in MiB, of the accelerator if there is one, else of the process."""
     zero_groups: SupportsFloat = 0
-    """Removal structures that are entirely zero after the step."""
+    """Number of removal structures that are entirely zero after the step."""
 
 
 assert tuple(field.name for field in fields(StepRecord)) == STEP_TYPE.names
@@ -64,10 +61,10 @@ class Evaluation:
     """Loss and accuracy on the validation images."""
 
     step: int
-    """Steps done when it was made, less one: the index of the last of them."""
+    """Index of the last step before the evaluation."""
     epoch: int
     network: str
-    """"full": the network in training; "subnet": the one constructed from it."""
+    """"full" for the network in training, "subnet" for the sub-network constructed from it."""
     loss: float
     accuracy: float
     num_examples: int
@@ -75,21 +72,21 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something worth a sentence."""
+    """A notable event, described in a sentence."""
 
     step: int
     kind: str
     text: str
     structure: int | None = None
-    """Id of the removal structure that it is about."""
+    """Id of the removal structure concerned."""
 
 
 class Vectors(NamedTuple):
-    """One number per removal structure, at some of the steps."""
+    """One number per removal structure, at a subset of the steps."""
 
     steps: NDArray[np.int64]
     values: NDArray[np.float32]
-    """Shape `(num_steps, num_structures)`; NaN where a structure was not measured."""
+    """Shape `(num_steps, num_structures)`; NaN if a structure was not measured."""
     structures: tuple[int, ...]
     """Structure ids of the columns."""
 
@@ -99,9 +96,9 @@ NO_VECTORS = Vectors(np.empty(0, np.int64), np.empty((0, 0), np.float32), ())
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tail:
-    """What a run has recorded past some step; equal to nothing but itself.
+    """Everything that a run has recorded after a given step. Compares by identity.
 
-    Evaluations and events are few and are always complete: replace them. Rows and vectors are appended.
+    Evaluations and events are few and always complete: replace them. Rows and vectors are to be appended.
     """
 
     steps: np.recarray[tuple[int], np.dtype[np.void]]
@@ -111,10 +108,10 @@ class Tail:
     evaluations: tuple[Evaluation, ...]
     events: tuple[Event, ...]
     last_step: int
-    """Ask for what comes after this one next time."""
+    """Last recorded step, the `after_step` of the next read."""
     total_steps: int | None
-    """Steps that the run will take; None before it has started."""
+    """Number of steps that the run will take; None before it has started."""
     facts: Mapping[str, Any]
-    """What the worker said about the whole run: lengths of the phases, K, number of structures."""
+    """Facts about the whole run: lengths of the phases, K, number of structures."""
     cosines: Vectors = NO_VECTORS
-    """Of the weights and the gradient of each structure, where a step begins; earlier versions kept none."""
+    """Cosine between weights and gradient of each structure; empty for runs of earlier versions."""

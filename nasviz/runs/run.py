@@ -1,4 +1,4 @@
-"""A run: a folder whose files say everything about it. Objects of this class hold no state of their own."""
+"""A run: a folder whose files hold its complete state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 from nasviz.errors import DataError, RunBusyError, RunStateError
 from nasviz.runs import lock
 from nasviz.runs.damage import as_damage
-from nasviz.runs.documents import first_wrong, is_table, is_text, is_time, or_none
+from nasviz.runs.documents import first_invalid, is_table, is_text, is_time, or_none
 from nasviz.runs.ending import Ending, read_end, write_end
 from nasviz.runs.files import (
     CONFIG,
@@ -26,7 +26,7 @@ from nasviz.runs.files import (
 )
 from nasviz.runs.labels import Labels, read_labels, write_labels
 from nasviz.runs.marks import is_marked
-from nasviz.runs.median_rule import clear_hopeless
+from nasviz.runs.median_rule import clear_verdict
 from nasviz.runs.records import Tail
 from nasviz.runs.requests import Request, forget_request, write_request
 from nasviz.runs.subnets import located
@@ -36,7 +36,7 @@ from nasviz.settings import RunSettings
 __all__ = ["Run", "State"]
 
 State = Literal["created", "running", "paused", "done", "cancelled", "failed", "crashed"]
-_CONFIG = {
+_CONFIG_CHECKS = {
     "settings": is_table,
     "created": or_none(is_time),
     **dict.fromkeys(("id", "nasviz", "parent", "continues", "cut_from"), or_none(is_text)),
@@ -44,17 +44,17 @@ _CONFIG = {
 
 
 class Run:
-    """One training run.
+    """One training run, read from its folder; objects of this class hold no state of their own.
 
     Args:
-        folder: Where its files live; its name is the run's id.
+        folder: Folder of the run; its name is the id of the run.
 
     Raises:
-        RunNotFoundError: There is no run in `folder`.
+        RunNotFoundError: `folder` is not a run.
     """
 
     def __init__(self, folder: Path) -> None:
-        # Links on the way to the runs are a person's own; the run's folder itself must be none.
+        # Links in the path of the runs folder are allowed; the folder of the run itself must not be a link.
         self.folder = folder = folder.parent.resolve() / folder.name
         if not has_config(folder):
             require_folder(folder)
@@ -65,45 +65,46 @@ class Run:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """What was written when the run was created: id, time, version, settings.
+        """Document written when the run was created: id, time, version, settings.
 
         Raises:
             DataError: The document is damaged.
         """
         require_folder(self.folder)
         config = read_table(self.folder / CONFIG) or {}
-        if (wrong := first_wrong(config, _CONFIG)) is not None:
+        if (wrong := first_invalid(config, _CONFIG_CHECKS)) is not None:
             raise DataError(
-                f"{self.folder / CONFIG} holds no settings: its {wrong} is not what belongs there; restore it"
-                " from a copy or delete the run"
+                f"{self.folder / CONFIG} is damaged: its entry {wrong} is missing or invalid; restore it"
+                " from a backup, or delete the run"
             )
         return config
 
     @cached_property
     def settings(self) -> RunSettings:
-        """What was asked for.
+        """Settings of the run.
 
         Raises:
-            InvalidSettingError: The settings come from a later version, or were changed by hand.
+            InvalidSettingError: The settings were written by a later version, or edited by hand.
         """
         with as_damage(self.folder / CONFIG):
             return located(self.folder.parent, self.config["settings"])
 
     @property
     def is_own(self) -> bool:
-        """Whether its settings were written by this user on this machine, and not changed since."""
+        """True if this user has written the settings on this machine, and they are unchanged."""
         return is_marked("run", self.config["settings"], self.config.get("mark"))
 
     @property
     def state(self) -> State:
-        """Where the run stands, read from its files; a damaged one counts as failed.
+        """State of the run, read from its files; a damaged run counts as failed.
 
         Raises:
-            RunNotFoundError: The folder is gone.
-            StorageError: This user may not read it.
+            RunNotFoundError: The folder does not exist.
+            StorageError: The user lacks read permission.
         """
         try:
             require_folder(self.folder)
+            # The lock comes first: a worker that resumes deletes the old end only after taking the lock.
             if lock.is_held(self.folder):
                 return "paused" if is_file(self.folder / PAUSED) else "running"
             if (end := self.end) is not None:
@@ -114,11 +115,11 @@ class Run:
 
     @property
     def is_active(self) -> bool:
-        """Whether a worker lives."""
+        """True if a worker holds the lock."""
         return lock.is_held(self.folder)
 
     def has_ended_in(self, states: Collection[str]) -> bool:
-        """Return whether the run has ended in one of `states`; asks for no lock. A damaged one has failed."""
+        """Return whether the run has ended in one of `states`; a damaged run has failed. Ignores the lock."""
         try:
             return (end := self.end) is not None and end.state in states
         except DataError:
@@ -126,28 +127,28 @@ class Run:
 
     @property
     def parent(self) -> str | None:
-        """Id of the sweep that it belongs to."""
+        """Id of the sweep that the run belongs to."""
         parent = self.config.get("parent")
         return parent if isinstance(parent, str) else None
 
     @property
     def cut_from(self) -> str | None:
-        """Id of the run whose sub-network it trains, or searches in."""
+        """Id of the run whose sub-network this one trains or searches in."""
         origin = self.config.get("cut_from")
         return origin if isinstance(origin, str) else None
 
     @property
     def labels(self) -> Labels:
-        """Name, tags and note that people gave it."""
+        """Name, tags and note."""
         return read_labels(self.folder)
 
     def write_labels(self, labels: Labels) -> None:
-        """Put other labels on it."""
+        """Replace the labels."""
         write_labels(self.folder, labels)
 
     @property
     def end(self) -> Ending | None:
-        """How the run ended; None where it did not."""
+        """How the run ended; None if it has not."""
         return read_end(self.folder)
 
     @property
@@ -158,51 +159,48 @@ class Run:
 
     @property
     def progress(self) -> float | None:
-        """Share of the steps that are done, in [0, 1]; None before the run has started."""
+        """Fraction of the steps done, in [0, 1]; None before the run has started."""
         last_step, total_steps = read_position(self.folder)
         return None if not total_steps else min(1.0, (last_step + 1) / total_steps)
 
     def tail(self, after_step: int = -1, *, every: int = 1) -> Tail:
-        """What was recorded past `after_step`; see `read_tail`."""
+        """Return everything recorded after `after_step`; see `read_tail`."""
         return read_tail(self.folder, after_step, every=every)
 
     def request(self, request: Request) -> None:
-        """Ask the worker to cancel, to pause or to go on; it answers within a step.
+        """Ask the worker to cancel, pause or resume, which it does after the current step.
 
         A run without a worker that has not ended is marked as cancelled at once; a worker that is just
         starting finds the request when it begins.
 
         Raises:
-            RunStateError: There is no worker that could do it.
-            RunNotFoundError: The folder is gone.
+            RunStateError: There is no worker.
+            RunNotFoundError: The folder does not exist.
         """
         state = self.state
         if state not in ("running", "paused") and (request != "cancel" or self.end is not None):
-            raise RunStateError(
-                f"cannot {request} run {self.id}: it is {state} and has no worker; only a run at work can"
-            )
+            raise RunStateError(f"cannot {request} run {self.id}: it is {state} and has no running worker")
         write_request(self.folder, request)
         if state not in ("created", "crashed"):
             return
         try:
             held = lock.acquire(self.folder)
         except RunBusyError:
-            return  # a worker began meanwhile, and finds the request
+            return  # a worker has started in the meantime and finds the request
         with held:
             if self.end is None:
                 write_end(self.folder, "cancelled")
 
     def make_ready(self) -> lock.FolderLock:
-        """Take the lock for a worker that is about to begin, and clear what an earlier one has left.
+        """Take the lock for a worker that is about to start, and clear the state of an earlier one.
 
-        Requests to the earlier worker, its end and the verdict on it are dropped. What a person asks for from
-        here on is meant for the new worker, which finds it once it has begun. The caller hands the lock over,
-        or releases it.
+        Requests to the earlier worker, its end and its verdict are deleted. Requests made from here on are
+        kept for the new worker. The caller hands the lock over, or releases it.
 
         Raises:
             RunBusyError: The run has a worker.
             RunStateError: The run is done.
-            DataError: Its end cannot be read.
+            DataError: `end.json` is damaged.
         """
         now = time.time()
         held = lock.acquire(self.folder)
@@ -210,7 +208,7 @@ class Run:
             if (end := self.end) is not None and end.state == "done":
                 raise RunStateError(f"run {self.id} is done; start a new run with its settings to repeat it")
             forget_request(self.folder, before=now)
-            clear_hopeless(self.folder)
+            clear_verdict(self.folder)
             for name in (PAUSED, END):
                 (self.folder / name).unlink(missing_ok=True)
         except BaseException:
@@ -219,5 +217,5 @@ class Run:
         return held
 
     def forget_request(self) -> None:
-        """Drop a request that an earlier worker left unanswered."""
+        """Delete a request that an earlier worker left unanswered."""
         forget_request(self.folder)

@@ -1,6 +1,6 @@
-"""Signals that end a process become a request to stop: its run saves a checkpoint and ends in order.
+"""Graceful shutdown on signals: the run saves a checkpoint and ends in order.
 
-Ctrl-C, `kill` and a terminal that is closed are answered alike: the first signal asks, the next interrupts.
+Ctrl-C, `kill` and a closed terminal are treated alike: the first signal asks to stop, the second interrupts.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stop:
-    """What `stop_on_signals` has heard."""
+    """Signal received by `stop_on_signals`."""
 
     def __init__(self) -> None:
         self.number: int | None = None
-        """The first signal; None where none came."""
+        """Number of the first signal, or None."""
 
     @property
     def exit_code(self) -> int:
-        """128 + n after signal n, as a shell reports it; that of Ctrl-C where there was none."""
+        """128 + n after signal n, as shells report it; that of Ctrl-C if there was none."""
         return 128 + (self.number or signal.SIGINT)
 
 
 @contextmanager
 def stop_on_signals(ask: Callable[[], bool]) -> Iterator[Stop]:
-    """Call `ask` at the first signal that would end this process; raise KeyboardInterrupt at the next.
+    """Call `ask` at the first signal that would end this process; raise KeyboardInterrupt at the second.
 
-    Signals that are ignored, as by `nohup`, stay ignored. Outside the main thread nothing is changed.
+    Ignored signals, as with `nohup`, stay ignored. Outside the main thread nothing is changed.
 
     Args:
-        ask: Requests an orderly end; returns whether anybody is there to hear it. If not, the first signal
-            interrupts at once.
+        ask: Requests an orderly end; returns whether there is a worker to receive the request. If not, the
+            first signal interrupts at once.
     """
     stop, owner = Stop(), os.getpid()
     if threading.current_thread() is not threading.main_thread():
@@ -49,8 +49,8 @@ def stop_on_signals(ask: Callable[[], bool]) -> Iterator[Stop]:
     before = {number: signal.getsignal(number) for number in SIGNALS}
     handled = [number for number, handler in before.items() if handler != signal.SIG_IGN]
 
-    def hear(number: int, frame: FrameType | None) -> None:
-        if os.getpid() != owner:  # a process of a data loader, forked from this one, which ends it itself
+    def handle(number: int, frame: FrameType | None) -> None:
+        if os.getpid() != owner:  # a forked data-loader worker, which its parent ends
             if number == signal.SIGTERM:
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(os.getpid(), number)
@@ -64,7 +64,7 @@ def stop_on_signals(ask: Callable[[], bool]) -> Iterator[Stop]:
             raise KeyboardInterrupt
 
     for number in handled:
-        signal.signal(number, hear)
+        signal.signal(number, handle)
     try:
         yield stop
     finally:
@@ -73,10 +73,10 @@ def stop_on_signals(ask: Callable[[], bool]) -> Iterator[Stop]:
 
 
 def leave_terminal() -> None:
-    """Send to nowhere what this process would write to a terminal: one that is gone refuses every byte."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
+    """Redirect terminal output to the null device: writing to a closed terminal fails."""
+    null = os.open(os.devnull, os.O_RDWR)
     for descriptor in (1, 2):
         with contextlib.suppress(OSError):  # closed already
             if stat.S_ISCHR(os.fstat(descriptor).st_mode):
-                os.dup2(nowhere, descriptor)
-    os.close(nowhere)
+                os.dup2(null, descriptor)
+    os.close(null)

@@ -1,4 +1,4 @@
-"""What a disk refuses, in words: full, read-only, not permitted. Nothing that was whole before is lost."""
+"""Errors of the file system as `StorageError`: disk full, read-only, permission denied."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 from nasviz.errors import StorageError
 from nasviz.guarded_files import refusal
 
-__all__ = ["storage_error", "told"]
+__all__ = ["storage_error", "translate_errors"]
 
 _SQLITE_FORBIDDEN = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
 _PRIMARY = 0xFF
-"""The part of a code of SQLite that tells what failed; the rest tells where."""
+"""Mask for the primary result code of SQLite in an extended one."""
 
 
 def storage_error(path: Path, error: OSError | sqlite3.Error) -> StorageError:
-    """That `path` cannot be written or read, why, and what to do.
+    """Return an error that says why `path` cannot be read or written, and what to do.
 
     Examples:
         >>> import errno
@@ -32,8 +32,7 @@ def storage_error(path: Path, error: OSError | sqlite3.Error) -> StorageError:
         number = errno.ENOSPC
     if number in (errno.EACCES, errno.EPERM, errno.EROFS) or code in _SQLITE_FORBIDDEN:
         return StorageError(
-            f"{path} may not be read or written by this user; give it the right to, or choose another folder"
-            " of runs with --runs DIR"
+            f"permission denied: {path}; change its permissions, or choose another folder with --runs DIR"
         )
     return refusal(
         path, OSError(number, getattr(error, "strerror", None) or str(error)), "then resume the run"
@@ -41,11 +40,11 @@ def storage_error(path: Path, error: OSError | sqlite3.Error) -> StorageError:
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Raise what the disk refuses in the block as an error that says so.
+def translate_errors(path: Path) -> Iterator[None]:
+    """Convert errors of the file system in the block to `StorageError`; `FileNotFoundError` passes.
 
     Raises:
-        StorageError: The disk refused; errors that say that a file is missing pass.
+        StorageError: The file system refused an operation.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""All runs of one place: a folder with one folder a run."""
+"""Run store: a folder with one folder per run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from nasviz.errors import DataError, NasvizError, RunBusyError, RunNotFoundError, RunStateError, StorageError
 from nasviz.guarded_files import PRIVATE_FOLDER, exists, sync_folder
 from nasviz.runs import lock
-from nasviz.runs.damage import described
+from nasviz.runs.damage import describe_problem
 from nasviz.runs.files import CONFIG, TRASH, has_config, make_folder, require_folder, write_json
 from nasviz.runs.listing import RunSummary, summarize
 from nasviz.runs.marks import make_mark
 from nasviz.runs.run import Run
-from nasviz.runs.storage import storage_error, told
+from nasviz.runs.storage import storage_error, translate_errors
 from nasviz.runs.subnets import keep_subnet, origin_of, portable
 from nasviz.runs.trust import imports_of
 from nasviz.settings import RunSettings
@@ -39,7 +39,7 @@ class Store:
     """Creates, opens, lists and deletes runs.
 
     Args:
-        folder: Holds the runs; made when the first one is created.
+        folder: The runs folder; created with the first run.
 
     Examples:
         >>> from tempfile import mkdtemp
@@ -65,25 +65,25 @@ class Store:
         continues: str | None = None,
         taken_from: Run | Sweep | None = None,
     ) -> Run:
-        """A new run; nothing is started. It appears complete, or not at all.
+        """Create a run atomically, without starting it.
 
-        A sub-network that it trains is copied beside the runs first, and the run that has left it is put on
-        record.
+        A sub-network that it trains is first copied into the runs folder, and the run it comes from is
+        recorded.
 
         Args:
-            settings: What it is asked to do.
-            run_id: Its id; None for a new one.
-            parent: Id of the sweep that it belongs to.
-            continues: Id of the run that it goes on from.
-            taken_from: The run or sweep that the settings come from, so that a new run with a stranger's
-                settings stays a stranger's; None where the caller's own user has written them.
+            settings: Settings of the run.
+            run_id: Id of the run; None to generate one.
+            parent: Id of the sweep that the run belongs to.
+            continues: Id of the run that is continued.
+            taken_from: Run or sweep that the settings come from; a run with the settings of another user's
+                run does not count as this user's own. None if this user has written the settings.
 
         Raises:
-            RunStateError: There is a run with this id.
-            WeightsError: It is to train a sub-network that is gone.
+            RunStateError: A run with this id exists.
+            WeightsError: The sub-network to train is gone.
         """
         if run_id is not None and not _ID.fullmatch(run_id):
-            raise _no_id(run_id)
+            raise _invalid_id(run_id)
         word = re.sub(r"[^A-Za-z0-9]+", "-", settings.network.name).strip("-")[:24] or "network"
         if settings.network.subnet is not None:
             settings = settings.changed(network=keep_subnet(self.folder, settings.network))
@@ -93,30 +93,30 @@ class Store:
             "cut_from": origin_of(settings.network),
         }
         document = {"settings": portable(self.folder, settings)}
-        # Only user code needs a mark: everything else in a run is treated as data wherever it comes from.
+        # Only user code needs a mark: everything else in a run is treated as data, whatever its origin.
         if imports_of(settings) and (taken_from is None or taken_from.is_own):
             origin["mark"] = make_mark("run", document["settings"])
         document |= {n: v for n, v in origin.items() if v is not None}
         return Run(create_folder(self.folder, word, document, name=run_id))
 
     def open(self, run_id: str) -> Run:
-        """The run with the id `run_id`.
+        """Return the run with the id `run_id`.
 
         Raises:
-            RunNotFoundError: There is none, or `run_id` is no id.
+            RunNotFoundError: There is none, or `run_id` is not a valid id.
         """
         return Run(self._locate(run_id))
 
     def list(self) -> builtin_list[RunSummary]:
-        """A summary of every run, newest first; damaged ones say what is wrong with them.
+        """Return a summary of every run, newest first; damaged runs have a `problem`.
 
         Raises:
-            StorageError: This user may not look into the folder.
+            StorageError: The user lacks permission to read the folder.
         """
         return _summaries(_folders(self.folder, _ID))
 
     def delete(self, run_id: str) -> Path:
-        """Move the run to the folder `.trash`, from where `restore` brings it back; return where it is now.
+        """Move a run to the trash, from which it can be restored, and return its new path.
 
         Raises:
             RunBusyError: The run has a worker.
@@ -125,7 +125,7 @@ class Store:
         folder = self._locate(run_id)
         trash = self.folder / TRASH
         make_folder(trash)
-        with told(trash), _held(folder, run_id):
+        with translate_errors(trash), _held(folder, run_id):
             target = trash / run_id
             while exists(target):
                 target = trash / f"{run_id}.{secrets.token_hex(3)}"
@@ -134,37 +134,37 @@ class Store:
         return target
 
     def trash(self) -> builtin_list[RunSummary]:
-        """A summary of every deleted run, newest first; its id is its name in the trash."""
+        """Return a summary of every deleted run, newest first; `id` is the name in the trash."""
         trash = self.folder / TRASH
         return [] if trash.is_symlink() else _summaries(_folders(trash, _DELETED))
 
     def restore(self, name: str) -> Run:
-        """Bring a deleted run back.
+        """Restore a deleted run.
 
         Args:
-            name: Of its folder in the trash.
+            name: Name of its folder in the trash.
 
         Raises:
             RunNotFoundError: The trash holds no such run.
-            RunStateError: A run with this id is there again.
+            RunStateError: Another run with this id exists.
         """
         source, run_id = self._locate_deleted(name), name.partition(".")[0]
         target = self.folder / run_id
         if exists(target):
-            raise RunStateError(f"cannot bring run {run_id} back: a run with this id is there already")
-        with told(target):
+            raise RunStateError(f"cannot restore run {run_id}: a run with this id already exists")
+        with translate_errors(target):
             source.rename(target)
         sync_folder(self.folder)
         return Run(target)
 
     def erase(self, name: str) -> None:
-        """Delete a run in the trash for good.
+        """Delete a run in the trash permanently.
 
         Raises:
             RunNotFoundError: The trash holds no such run.
         """
         folder = self._locate_deleted(name)
-        with told(folder):
+        with translate_errors(folder):
             shutil.rmtree(folder)
 
     def _locate_deleted(self, name: str) -> Path:
@@ -176,26 +176,24 @@ class Store:
 
     def _locate(self, run_id: str) -> Path:
         if not _ID.fullmatch(run_id):
-            raise _no_id(run_id)
+            raise _invalid_id(run_id)
         folder = self.folder / run_id
         if folder.is_symlink():
-            raise RunNotFoundError(f"{run_id!r} leads out of the runs folder {self.folder}")
+            raise RunNotFoundError(f"{run_id!r} is a link out of the runs folder {self.folder}")
         if not has_config(folder):
-            raise RunNotFoundError(
-                f"no run {run_id!r} in {self.folder}; see the list of runs for what is there"
-            )
+            raise RunNotFoundError(f"no run {run_id!r} in {self.folder}; see the list of runs")
         return folder
 
 
 def open_run(run: str | Path, folder: str | Path = "runs") -> Run:
-    """A run by its id, or by its own folder; to be read, whoever is at work on it.
+    """Open a run by its id or its folder. Reading is possible while a worker is running.
 
     Args:
-        run: An id, or the path of a run's folder, which has a slash in it.
-        folder: Where runs with an id lie.
+        run: Id, or path of the folder of a run, which contains a slash.
+        folder: Runs folder in which an id is looked up.
 
     Raises:
-        RunNotFoundError: There is none.
+        RunNotFoundError: There is no such run.
 
     Examples:
         >>> from tempfile import mkdtemp
@@ -210,21 +208,21 @@ def open_run(run: str | Path, folder: str | Path = "runs") -> Run:
 
 
 def create_folder(place: Path, word: str, document: Mapping[str, Any], *, name: str | None = None) -> Path:
-    """A new folder in `place` whose configuration is `document`; it appears complete, or not at all.
+    """Create a folder in `place` with the configuration `document`, atomically.
 
     Args:
-        place: Made where it is not there.
-        word: Part of a new name.
-        document: Written beside the name, the time and the version.
-        name: Of the folder; None for a new one.
+        place: Parent folder; created if missing.
+        word: Part of a generated name.
+        document: Entries of the configuration, in addition to id, time and version.
+        name: Name of the folder; None to generate one.
 
     Raises:
-        RunStateError: There is a folder of that name.
-        StorageError: The disk is full, or this user may not write there.
+        RunStateError: A folder of that name exists.
+        StorageError: The disk is full, or the user lacks write permission.
     """
     from nasviz import __version__
 
-    with told(place):
+    with translate_errors(place):
         place.mkdir(parents=True, exist_ok=True)
     now = time.time()
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
@@ -232,7 +230,7 @@ def create_folder(place: Path, word: str, document: Mapping[str, Any], *, name: 
     while name is None and (place / chosen).exists():
         chosen = f"{stamp}-{word}-{secrets.token_hex(3)}"
     hidden = place / f".new-{chosen}-{secrets.token_hex(3)}"
-    with told(place):
+    with translate_errors(place):
         hidden.mkdir(mode=PRIVATE_FOLDER)
     try:
         write_json(hidden / CONFIG, {"id": chosen, "created": now, "nasviz": __version__, **document})
@@ -245,14 +243,14 @@ def create_folder(place: Path, word: str, document: Mapping[str, Any], *, name: 
         shutil.rmtree(hidden)
         if not exists(place / chosen):
             raise
-        raise RunStateError(f"{chosen} is there already in {place}; open it, or choose another id") from error
+        raise RunStateError(f"{chosen} already exists in {place}; open it, or choose another id") from error
     sync_folder(place)
     return place / chosen
 
 
 @contextmanager
 def _held(folder: Path, run_id: str) -> Iterator[None]:
-    """Hold the lock of a run that is about to be moved; one too damaged to have a lock has no worker."""
+    """Hold the lock of a run that is about to be moved; a run whose lock is damaged has no worker."""
     try:
         require_folder(folder)
         if lock.is_held(folder):
@@ -275,17 +273,17 @@ def _summaries(folders: Iterable[Path]) -> list[RunSummary]:
         except RunNotFoundError:
             continue
         except NasvizError as error:
-            summaries.append(RunSummary(folder.name, "failed", 0.0, None, problem=described(error)))
+            summaries.append(RunSummary(folder.name, "failed", 0.0, None, problem=describe_problem(error)))
     return sorted(summaries, key=lambda summary: (-summary.created, summary.id))
 
 
-def _folders(place: Path, form: re.Pattern[str]) -> list[Path]:
+def _folders(place: Path, pattern: re.Pattern[str]) -> list[Path]:
     try:
         with os.scandir(place) as entries:
             return [
                 Path(entry.path)
                 for entry in entries
-                if form.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+                if pattern.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
             ]
     except FileNotFoundError:
         return []
@@ -293,7 +291,7 @@ def _folders(place: Path, form: re.Pattern[str]) -> list[Path]:
         raise storage_error(place, error) from error
 
 
-def _no_id(text: str) -> RunNotFoundError:
+def _invalid_id(text: str) -> RunNotFoundError:
     return RunNotFoundError(
-        f"{text!r} is no run id: ids have 1 to 64 letters, digits, hyphens and underscores"
+        f"{text!r} is not a run id: ids have 1 to 64 letters, digits, hyphens and underscores"
     )

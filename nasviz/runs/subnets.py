@@ -1,8 +1,8 @@
-"""Sub-networks that became networks of their own: kept beside the runs, with the run that they come from.
+"""Saved sub-networks that other runs start from, stored in the runs folder.
 
-A folder `.subnets` holds them by content, so that a run which trains one, or searches in one, outlives the
-run that has left it. Runs name theirs as seen from the folder of the runs, so that a copy of that folder on
-another machine holds all that its runs need.
+The folder `.subnets` stores them by content, so that a run which trains a sub-network, or searches in it,
+does not depend on the run that has created it. Runs refer to theirs relative to the runs folder, so a copy of
+that folder on another machine is self-contained.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from nasviz.checksums import CHECKSUMS, manifest
 from nasviz.errors import NasvizError, WeightsError
 from nasviz.guarded_files import is_regular, read_regular
 from nasviz.runs.files import CONFIG, SUBNET, TRASH, make_folder, read_table, write_bytes, write_json
-from nasviz.runs.storage import told
+from nasviz.runs.storage import translate_errors
 from nasviz.settings import RunSettings
 
 __all__ = [
@@ -44,17 +44,17 @@ _KEY = re.compile(r"[0-9a-f]{32}")
 
 
 def is_subnet(folder: Path) -> bool:
-    """Whether a saved sub-network lies in this folder."""
+    """Return whether `folder` contains a saved sub-network."""
     return all(is_regular(folder / name) for name in FILES)
 
 
 def keep_subnet(place: Path, source: NetworkSource, *, run_id: str | None = None) -> NetworkSource:
-    """Copy a saved sub-network to `place`, where it is not there yet; the source that names the copy.
+    """Copy a saved sub-network into the runs folder unless it is there, and return the source of the copy.
 
     Args:
-        place: Folder of the runs.
-        source: Names the folder of the sub-network; any other source is returned as it is.
-        run_id: The run that it comes from; found out where it is left out.
+        place: Runs folder.
+        source: Source of the sub-network; any other source is returned unchanged.
+        run_id: Id of the run that it comes from; looked up if None.
 
     Raises:
         WeightsError: The sub-network is gone.
@@ -72,55 +72,55 @@ def keep_subnet(place: Path, source: NetworkSource, *, run_id: str | None = None
         key.update(content)
     target = place / SUBNETS / key.hexdigest()[:32]
     if not target.is_dir():
-        beside = target.with_name(f".new-{secrets.token_hex(6)}")
-        with told(place):
+        staged = target.with_name(f".new-{secrets.token_hex(6)}")
+        with translate_errors(place):
             place.mkdir(parents=True, exist_ok=True)
-        make_folder(beside.parent)
-        make_folder(beside)
+        make_folder(staged.parent)
+        make_folder(staged)
         for name, content in zip(FILES, contents, strict=True):
-            write_bytes(beside / name, content)
-        write_bytes(beside / CHECKSUMS, manifest(dict(zip(FILES, contents, strict=True))))
-        write_json(beside / _ORIGIN, origin)
+            write_bytes(staged / name, content)
+        write_bytes(staged / CHECKSUMS, manifest(dict(zip(FILES, contents, strict=True))))
+        write_json(staged / _ORIGIN, origin)
         try:
-            beside.rename(target)
-        except OSError:  # somebody else was faster
-            shutil.rmtree(beside)
+            staged.rename(target)
+        except OSError:  # another process was faster
+            shutil.rmtree(staged)
     return replace(source, subnet=str(target))
 
 
 def portable(place: Path, settings: RunSettings) -> dict[str, Any]:
-    """Settings as they are written into a folder of runs: a sub-network kept there has no absolute path.
+    """Return settings as JSON data for the runs folder, with a relative path for a sub-network stored there.
 
-    Trusted folders have one: a name that means another folder wherever a process stands is no permission.
+    Paths of trusted folders become absolute: a relative one would mean a different folder for each process.
 
     Args:
-        place: The folder of the runs.
-        settings: Of one of them.
+        place: Runs folder.
+        settings: Settings of a run in it.
     """
     subnet = settings.network.subnet
     if subnet is not None and Path(subnet).parent == place / SUBNETS:
         settings = _with_subnet(settings, f"{SUBNETS}/{Path(subnet).name}")
     network = settings.network
     if network.trust:
-        network = replace(network, trust=_placed(network.trust))
-    return settings.changed(network=network, trust=_placed(settings.trust)).to_json()
+        network = replace(network, trust=_absolute(network.trust))
+    return settings.changed(network=network, trust=_absolute(settings.trust)).to_json()
 
 
-def _placed(folders: Iterable[str]) -> tuple[str, ...]:
+def _absolute(folders: Iterable[str]) -> tuple[str, ...]:
     return tuple(str(resolved(folder)) for folder in folders)
 
 
 def located(place: Path, settings: Mapping[str, Any]) -> RunSettings:
-    """The settings that `portable` wrote, with the path that a kept sub-network has now.
+    """Return the settings that `portable` wrote, with the current path of a stored sub-network.
 
-    Earlier versions wrote absolute paths: they hold; where they lead nowhere, the copy in `place` is meant.
+    Earlier versions wrote absolute paths. They are used if they exist; otherwise the copy in `place` is.
 
     Args:
-        place: The folder of the runs, or its trash.
-        settings: Plain data.
+        place: Runs folder, or its trash.
+        settings: JSON data.
 
     Raises:
-        InvalidSettingError: Something is unknown here, or out of its range.
+        InvalidSettingError: A setting is unknown or out of range.
     """
     found = RunSettings.from_json(settings)
     subnet = found.network.subnet
@@ -133,7 +133,7 @@ def located(place: Path, settings: Mapping[str, Any]) -> RunSettings:
 
 
 def placeless(settings: RunSettings) -> RunSettings:
-    """The same with the key of its sub-network in place of a path: equal wherever the runs lie."""
+    """Return `settings` with the key of the sub-network instead of its path, to compare across machines."""
     subnet = settings.network.subnet
     return settings if subnet is None else _with_subnet(settings, Path(subnet).name)
 
@@ -143,22 +143,20 @@ def _with_subnet(settings: RunSettings, subnet: str) -> RunSettings:
 
 
 def find_subnet(place: Path, key: str) -> NetworkSource:
-    """The kept sub-network of this key: the name of its folder.
+    """Return the stored sub-network with this key, which is the name of its folder.
 
     Raises:
-        WeightsError: None is kept under it.
+        WeightsError: There is none.
     """
     folder = place / SUBNETS / key
     if not _KEY.fullmatch(key) or not is_subnet(folder):
-        raise WeightsError(
-            f"no sub-network {key[:40]!r} is kept here; open it again from the page Sub-network"
-        )
+        raise WeightsError(f"no sub-network {key[:40]!r} is stored; open it again from the page Sub-network")
     name = (read_table(folder / _ORIGIN) or {}).get("name")
     return NetworkSource(str(name), subnet=str(folder))
 
 
 def origin_of(source: NetworkSource) -> str | None:
-    """Id of the run whose sub-network a source is; None for other sources, and where nobody knows."""
+    """Return the id of the run that a sub-network comes from; None if unknown, or for other sources."""
     if source.subnet is None:
         return None
     folder = Path(source.subnet)

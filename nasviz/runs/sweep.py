@@ -1,8 +1,8 @@
-"""A sweep: a grid of settings as a set of ordinary runs, with a folder of its own that says which.
+"""A sweep: a grid of settings whose points are ordinary runs.
 
-The folder of a sweep lies in `.sweeps` of the runs folder and holds the grid; the id of each run follows from
-the id of the sweep and the place in the grid. So nothing has to be kept in step: what there is to do is what
-the folders of the runs do not show as done.
+The folder of a sweep lies in `.sweeps` of the runs folder and holds the grid. The id of each run follows from
+the id of the sweep and the index in the grid, so there is no state to keep in sync: the runs left to do are
+those whose folders do not show that they are done.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from nasviz.runs.grid import Axis, Point, expand, settings_of
 from nasviz.runs.labels import Labels, read_labels, write_labels
 from nasviz.runs.listing import RunSummary, summarize
 from nasviz.runs.marks import is_marked
-from nasviz.runs.median_rule import verdict_on
+from nasviz.runs.median_rule import read_verdict
 from nasviz.runs.requests import forget_request, read_request, write_request
 from nasviz.runs.run import Run
 from nasviz.runs.subnets import located, placeless
@@ -36,15 +36,15 @@ __all__ = ["SWEEPS", "Sweep", "SweepSettings", "SweepState", "is_at_work", "is_o
 SWEEPS = ".sweeps"
 SweepState = Literal["created", "running", "stopped", "done"]
 OVER = ("done", "failed")
-"""States of a run that a sweep leaves alone, unless it is told to try the failed ones again."""
+"""End states of runs that a sweep does not start again, unless failed runs are to be retried."""
 
 
 @dataclass(frozen=True, slots=True)
 class SweepSettings:
-    """Which runs a sweep holds. Every one of them is checked when this is made.
+    """Settings of a sweep. The settings of every run are validated on creation.
 
     Raises:
-        InvalidSettingError: The grid holds no run, too many, one twice, or one that cannot be.
+        InvalidSettingError: The grid has no runs, too many, duplicates, or one with invalid settings.
 
     Examples:
         >>> from nasviz.runs.grid import parse_axis
@@ -57,29 +57,29 @@ class SweepSettings:
     """
 
     base: RunSettings
-    """What all of them share."""
+    """Settings shared by all runs."""
     axes: tuple[Axis, ...] = ()
     title: str = ""
     preset: str | None = None
-    """Name in the catalog of what this repeats; its published figures are shown beside."""
+    """Catalog name of the published table that the sweep repeats."""
     bisection: BisectionSettings | None = None
-    """In place of axes: a search for the mu that leaves so many groups, one run after the other."""
+    """Sequential search for the mu that leaves a target number of groups, instead of axes."""
     stop_hopeless: bool = False
-    """Whether runs are stopped by the median rule; see `nasviz.runs.median_rule`."""
+    """True if runs are stopped by the median rule; see `nasviz.runs.median_rule`."""
 
     def __post_init__(self) -> None:
         plain = tuple(tuple(_plain(point) for point in points) for points in self.axes)
         object.__setattr__(self, "axes", plain)
         if self.bisection is not None and self.axes:
-            raise InvalidSettingError("a bisection chooses each mu itself: leave the grid out")
+            raise InvalidSettingError("a bisection chooses the values of mu itself; remove the grid")
         texts = [json.dumps(run.to_json(), sort_keys=True) for run in self.runs]
         if len(set(texts)) < len(texts):
             twice = next(point for i, point in enumerate(self.points) if texts[i] in texts[:i])
-            raise InvalidSettingError(f"the grid holds the same run twice, at {dict(twice)}; leave one out")
+            raise InvalidSettingError(f"the grid contains the same run twice, at {dict(twice)}; remove one")
 
     @property
     def points(self) -> tuple[Point, ...]:
-        """What each run changes, in the order of the runs; of a bisection the first alone."""
+        """Point of each run, in grid order; only the first one for a bisection."""
         if self.bisection is not None:
             return ({"mu": self.bisection.grid[0]},)
         return expand(self.axes)
@@ -89,7 +89,7 @@ class SweepSettings:
         """Settings of each run.
 
         Raises:
-            InvalidSettingError: One of them cannot be; the message names its point.
+            InvalidSettingError: Settings are invalid; the message names the point.
         """
         found = []
         for point in self.points:
@@ -101,7 +101,7 @@ class SweepSettings:
         return tuple(found)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data, ready for `json.dumps`."""
+        """Return plain data, ready for `json.dumps`."""
         axes = [[dict(point) for point in points] for points in self.axes]
         found = {"base": self.base.to_json(), "axes": axes, "title": self.title, "preset": self.preset}
         found |= {"bisection": self.bisection.to_json()} if self.bisection else {}
@@ -109,14 +109,14 @@ class SweepSettings:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SweepSettings:
-        """The settings that `to_json` wrote.
+        """Return the settings that `to_json` wrote.
 
         Raises:
-            InvalidSettingError: Something is missing, unknown here, or out of its range.
+            InvalidSettingError: A setting is missing, unknown or out of range.
         """
         axes = data.get("axes", [])
         if not isinstance(data.get("base"), Mapping) or not isinstance(axes, list):
-            raise InvalidSettingError("settings of a sweep are a table with 'base', 'axes' and a 'title'")
+            raise InvalidSettingError("the settings of a sweep must be an object with 'base' and 'axes'")
         if is_flat(data["base"]):
             axes = migrated_axes(axes, data["base"])
         return cls(
@@ -130,13 +130,13 @@ class SweepSettings:
 
 
 class Sweep:
-    """One sweep, as its files tell it. Objects of this class hold no state of their own.
+    """One sweep, read from its folder; objects of this class hold no state of their own.
 
     Args:
-        folder: Where its files live; its name is the id of the sweep.
+        folder: Folder of the sweep; its name is the id of the sweep.
 
     Raises:
-        RunNotFoundError: There is no sweep in `folder`.
+        RunNotFoundError: `folder` is not a sweep.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -151,22 +151,22 @@ class Sweep:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """What was written when the sweep was created: id, time, version, settings.
+        """Document written when the sweep was created: id, time, version, settings.
 
         Raises:
             DataError: The document is damaged.
         """
         config = read_table(self.folder / CONFIG)
         if config is None or not is_table(config.get("sweep")) or not or_none(is_time)(config.get("created")):
-            raise DataError(f"{self.folder / CONFIG} holds no sweep; restore it from a copy, or delete it")
+            raise DataError(f"{self.folder / CONFIG} holds no sweep; restore it from a backup, or delete it")
         return config
 
     @cached_property
     def settings(self) -> SweepSettings:
-        """What was asked for.
+        """Settings of the sweep.
 
         Raises:
-            InvalidSettingError: It comes from a later version, or was changed by hand.
+            InvalidSettingError: The settings were written by a later version, or edited by hand.
         """
         with as_damage(self.folder / CONFIG):
             found = SweepSettings.from_json(self.config["sweep"])
@@ -174,18 +174,18 @@ class Sweep:
 
     @property
     def is_own(self) -> bool:
-        """Whether it was written by this user on this machine, and not changed since."""
+        """True if this user has written the settings on this machine, and they are unchanged."""
         return is_marked("sweep", self.config["sweep"], self.config.get("mark"))
 
     @property
     def points(self) -> tuple[Point, ...]:
-        """What each run changes; of a bisection as far as it is known, so that they become more."""
+        """Point of each run; for a bisection those known so far."""
         search = self.settings.bisection
         if search is None:
             return self._grid
         trials = self.trials
-        following = search.next_mu(trials)
-        mus = [trial.mu for trial in trials] + ([] if following is None else [following])
+        next_mu = search.next_mu(trials)
+        mus = [trial.mu for trial in trials] + ([] if next_mu is None else [next_mu])
         return tuple({"mu": mu} for mu in mus)
 
     @cached_property
@@ -194,7 +194,7 @@ class Sweep:
 
     @property
     def trials(self) -> tuple[Trial, ...]:
-        """Of a bisection: each mu that was tried, with the groups that survived; a failed run ends it."""
+        """Finished trials of a bisection, up to the first run that failed."""
         search, trials = self.settings.bisection, list[Trial]()
         while search is not None and (mu := search.next_mu(trials)) is not None:
             run = self.run(len(trials))
@@ -202,7 +202,7 @@ class Sweep:
                 survivors = (
                     run.end.result.get("survivors") if run is not None and run.end is not None else None
                 )
-            except NasvizError:  # damaged, which counts as failed
+            except NasvizError:  # a damaged run counts as failed
                 survivors = None
             if survivors is None:
                 break
@@ -211,12 +211,12 @@ class Sweep:
 
     @property
     def found(self) -> Bisection | None:
-        """What a bisection has found so far; `None` where nothing, or for a grid."""
+        """Result of a bisection so far; None if there is none yet, or for a grid."""
         search = self.settings.bisection
         return None if search is None else search.found(self.trials)
 
     def settings_at(self, index: int) -> RunSettings:
-        """Settings of the run at this place."""
+        """Return the settings of the run at `index`."""
         if self.settings.bisection is None:
             return self._all[index]
         return settings_of(self.settings.base, self.points[index])
@@ -227,33 +227,33 @@ class Sweep:
 
     @property
     def labels(self) -> Labels:
-        """Name, tags and note that people gave it."""
+        """Name, tags and note."""
         return read_labels(self.folder)
 
     def write_labels(self, labels: Labels) -> None:
-        """Put other labels on it."""
+        """Replace the labels."""
         write_labels(self.folder, labels)
 
     def run_id(self, index: int) -> str:
-        """Id of the run at this place in the grid, whether or not it has begun."""
+        """Return the id of the run at `index`, whether or not it has started."""
         return f"{self.id}-{index:04d}"
 
     def run(self, index: int) -> Run | None:
-        """The run at this place; None where it has not begun, or was deleted."""
+        """Return the run at `index`, or None if it has not started or was deleted."""
         try:
             return Run(self.runs_folder / self.run_id(index))
         except RunNotFoundError:
             return None
 
     def runs(self) -> tuple[Run | None, ...]:
-        """All runs, in the order of the grid; None where one has not begun, or was deleted."""
+        """Return all runs in grid order; None for runs that have not started or were deleted."""
         return tuple(self.run(index) for index in range(len(self.points)))
 
     def problem_at(self, index: int, run: Run) -> str | None:
-        """Return why `run` cannot stand at this place of the grid; None where its settings are those of it.
+        """Return why `run` does not belong at `index`, or None if its settings match the grid point.
 
-        A run folder can be copied in under the id of any place. It would then be started, and counted, as
-        what the grid asked for.
+        A run folder can be copied in under the id of any index. Without this check it would be started, and
+        counted, as the run that the grid asks for.
         """
         points = self.points
         if index >= len(points):
@@ -263,18 +263,18 @@ class Sweep:
         if not names:
             return None
         return (
-            f"run {run.id} is not what the grid of sweep {self.id} asks for at this place: it differs in"
-            f" {', '.join(names)}; delete the run, then resume the sweep to train it anew"
+            f"run {run.id} does not match its point in the grid of sweep {self.id}: it differs in"
+            f" {', '.join(names)}; delete the run, then resume the sweep to train it again"
         )
 
     def summaries(self) -> tuple[RunSummary | None, ...]:
-        """One summary a run, in the order of the grid; None where it has not begun, or was deleted."""
+        """Return one summary per run, in grid order; None for runs that have not started or were deleted."""
         return tuple(self._summary(index, run) for index, run in enumerate(self.runs()))
 
     def _summary(self, index: int, run: Run | None) -> RunSummary | None:
         try:
             found = None if run is None else summarize(run)
-        except RunNotFoundError:  # deleted between the two looks
+        except RunNotFoundError:  # deleted in the meantime
             return None
         if run is None or found is None or found.settings is None:
             return found
@@ -283,12 +283,12 @@ class Sweep:
 
     @property
     def is_active(self) -> bool:
-        """Whether a scheduler lives."""
+        """True if a scheduler holds the lock."""
         return lock.is_held(self.folder)
 
     @property
     def state(self) -> SweepState:
-        """Where it stands: `stopped` where nobody sees to the runs that are left."""
+        """State of the sweep; "stopped" if runs are left but there is no scheduler."""
         require_folder(self.folder, "sweep")
         if self.is_active:
             return "running"
@@ -300,11 +300,11 @@ class Sweep:
 
     @property
     def is_asked_to_stop(self) -> bool:
-        """Whether somebody has asked the scheduler to stop."""
+        """True if the scheduler has been asked to stop."""
         return read_request(self.folder) == "cancel"
 
     def ask_to_stop(self) -> None:
-        """Ask the scheduler to stop: runs at work save a checkpoint and end, no other one begins.
+        """Ask the scheduler to stop: running runs save a checkpoint and end, and no other run starts.
 
         Raises:
             RunStateError: There is no scheduler.
@@ -314,20 +314,20 @@ class Sweep:
         write_request(self.folder, "cancel")
 
     def forget_request(self) -> None:
-        """Drop a request that waits."""
+        """Delete the pending request."""
         forget_request(self.folder)
 
 
 def is_over(run: Run, states: Collection[str] = OVER) -> bool:
     """Return whether a sweep is done with a run: it ended in one of `states`, or the median rule stopped it.
 
-    A run whose folder is damaged counts as failed: no worker can go on with it.
+    A run with a damaged folder counts as failed, because no worker can continue it.
     """
     try:
-        is_stopped = run.has_ended_in(("cancelled",)) and verdict_on(run.folder) is not None
+        is_stopped = run.has_ended_in(("cancelled",)) and read_verdict(run.folder) is not None
         if is_stopped or run.has_ended_in(states):
             return True
-        lock.is_held(run.folder)  # raises for a run that could not even be marked as failed
+        lock.is_held(run.folder)  # raises if the run could not even be marked as failed
         return False
     except RunNotFoundError:
         return False
@@ -336,7 +336,7 @@ def is_over(run: Run, states: Collection[str] = OVER) -> bool:
 
 
 def is_at_work(run: Run, is_active: Callable[[Run], bool] = lambda run: run.is_active) -> bool:
-    """Return whether a run has a worker; a damaged one has none that anybody could reach."""
+    """Return whether a run has a worker; a damaged run counts as having none."""
     try:
         return is_active(run)
     except NasvizError:
@@ -344,9 +344,9 @@ def is_at_work(run: Run, is_active: Callable[[Run], bool] = lambda run: run.is_a
 
 
 def _plain(point: Point) -> Point:
-    """The same as JSON gives it back."""
+    """Return a point as it reads after a round trip through JSON."""
     if not isinstance(point, Mapping):
-        raise InvalidSettingError(f"a point of a grid is a table of settings; got {str(point)[:60]!r}")
+        raise InvalidSettingError(f"a point of a grid must be an object of settings; got {str(point)[:60]!r}")
     values = {n: value.to_json() if isinstance(value, NetworkSource) else value for n, value in point.items()}
     return {
         "method" if n == "optimizer" else str(n): list(value) if isinstance(value, tuple) else value

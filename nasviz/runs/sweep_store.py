@@ -1,4 +1,4 @@
-"""All sweeps of one place: a folder `.sweeps` in the runs folder, with one folder a sweep."""
+"""Sweep store: the folder `.sweeps` in the runs folder, with one folder per sweep."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import Any
 from nasviz.errors import NasvizError, RunBusyError, RunNotFoundError, RunStateError
 from nasviz.guarded_files import exists, require_real_folder, sync_folder
 from nasviz.runs import lock
-from nasviz.runs.damage import as_damage, described
+from nasviz.runs.damage import as_damage, describe_problem
 from nasviz.runs.files import TRASH, has_config, make_folder
 from nasviz.runs.labels import Labels
 from nasviz.runs.marks import make_mark
 from nasviz.runs.run import Run
-from nasviz.runs.storage import told
+from nasviz.runs.storage import translate_errors
 from nasviz.runs.store import Store, create_folder
 from nasviz.runs.subnets import keep_subnet, portable
 from nasviz.runs.sweep import SWEEPS, Sweep, SweepSettings, SweepState
@@ -32,19 +32,19 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,59}")
 
 @dataclass(frozen=True, slots=True)
 class SweepSummary:
-    """What a list shows of a sweep."""
+    """Summary of a sweep for lists."""
 
     id: str
     state: SweepState
     created: float = 0.0
     """Seconds since 1970."""
     settings: SweepSettings | None = None
-    """None where they cannot be read; `problem` says why."""
+    """None if they cannot be read; `problem` says why."""
     counts: Counter[str] = field(default_factory=Counter)
-    """How many of its runs are in which state; `waiting` are those that have not begun."""
+    """Number of runs by state; `waiting` counts those that have not started."""
     labels: Labels = field(default_factory=Labels)
     problem: str | None = None
-    """What is damaged in its folder."""
+    """Description of damage in the folder."""
 
 
 class SweepStore:
@@ -59,14 +59,14 @@ class SweepStore:
         self.folder = self.runs.folder / SWEEPS
 
     def create(self, settings: SweepSettings, *, taken_from: Run | Sweep | None = None) -> Sweep:
-        """A new sweep; nothing is started, and its runs come into being one by one as they begin.
+        """Create a sweep without starting it; each run is created when it starts.
 
         Args:
-            settings: What it is asked to do.
-            taken_from: The run or sweep that the settings come from; see `Store.create`.
+            settings: Settings of the sweep.
+            taken_from: Run or sweep that the settings come from; see `Store.create`.
 
         Raises:
-            WeightsError: It is to train a sub-network that is gone.
+            WeightsError: The sub-network to train is gone.
         """
         place = self.runs.folder
         network = keep_subnet(place, settings.base.network)
@@ -76,23 +76,23 @@ class SweepStore:
         if is_user_code and (taken_from is None or taken_from.is_own):
             mark = make_mark("sweep", document["sweep"])
             document |= {} if mark is None else {"mark": mark}
-        with told(place):
+        with translate_errors(place):
             place.mkdir(parents=True, exist_ok=True)
         make_folder(self.folder)
         return Sweep(create_folder(self.folder, "sweep", document))
 
     def open(self, sweep_id: str) -> Sweep:
-        """The sweep with the id `sweep_id`.
+        """Return the sweep with the id `sweep_id`.
 
         Raises:
-            RunNotFoundError: There is none, or `sweep_id` is no id.
+            RunNotFoundError: There is none, or `sweep_id` is not a valid id.
         """
         if not _ID.fullmatch(sweep_id) or not has_config(self.folder / sweep_id):
             raise RunNotFoundError(f"no sweep {sweep_id!r} in {self.runs.folder}; see `nasviz sweep list`")
         return Sweep(self.folder / sweep_id)
 
     def list(self) -> builtin_list[SweepSummary]:
-        """A summary of every sweep, newest first; damaged ones say what is wrong with them."""
+        """Return a summary of every sweep, newest first; damaged sweeps have a `problem`."""
         if self.folder.is_symlink():
             return []
         try:
@@ -107,10 +107,10 @@ class SweepStore:
         return sorted(summaries, key=lambda summary: (-summary.created, summary.id))
 
     def delete(self, sweep_id: str) -> None:
-        """Move a sweep and its runs to the trash, from where `restore` brings them back.
+        """Move a sweep and its runs to the trash, from which they can be restored.
 
         Raises:
-            RunBusyError: It has a scheduler, or a run of it has a worker; nothing was moved then.
+            RunBusyError: The sweep has a scheduler, or a run has a worker; then nothing is moved.
         """
         sweep = self.open(sweep_id)
         runs = [run for run in sweep.runs() if run is not None]
@@ -126,7 +126,7 @@ class SweepStore:
         sync_folder(self.folder)
 
     def trash(self) -> builtin_list[str]:
-        """Ids of the deleted sweeps, newest first."""
+        """Return the ids of the deleted sweeps, newest first."""
         try:
             require_real_folder(self.runs.folder / TRASH / SWEEPS)
             found = [e.name for e in os.scandir(self.runs.folder / TRASH / SWEEPS) if _ID.fullmatch(e.name)]
@@ -135,17 +135,17 @@ class SweepStore:
         return sorted(found, reverse=True)
 
     def restore(self, sweep_id: str) -> Sweep:
-        """Bring a deleted sweep back, with those of its runs that are in the trash.
+        """Restore a deleted sweep, with those of its runs that are in the trash.
 
         Raises:
             RunNotFoundError: The trash holds no such sweep.
-            RunStateError: A sweep with this id is there again.
+            RunStateError: Another sweep with this id exists.
         """
         source = self.runs.folder / TRASH / SWEEPS / sweep_id
         if not _ID.fullmatch(sweep_id) or not has_config(source):
             raise RunNotFoundError(f"no sweep {sweep_id!r} in the trash of {self.runs.folder}")
         if exists(self.folder / sweep_id):
-            raise RunStateError(f"cannot bring sweep {sweep_id} back: one with this id is there already")
+            raise RunStateError(f"cannot restore sweep {sweep_id}: a sweep with this id already exists")
         make_folder(self.folder)
         source.rename(self.folder / sweep_id)
         sweep = Sweep(self.folder / sweep_id)
@@ -177,7 +177,7 @@ def _summarize(sweep: Sweep) -> SweepSummary:
     except RunNotFoundError:
         raise
     except NasvizError as error:
-        problems.append(described(error))
+        problems.append(describe_problem(error))
     return SweepSummary(
         sweep.id, state, created, settings, counts, labels, problem="; ".join(problems) or None
     )

@@ -1,4 +1,4 @@
-"""Reading what a run has recorded: everything, or only what is new, while the worker goes on writing."""
+"""Reading the record of a run, completely or incrementally, while the worker is writing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nasviz.runs.records import NO_VECTORS, STEP_TYPE, Evaluation, Event, Tail, 
 
 __all__ = ["read_evaluations", "read_position", "read_tail"]
 
-# Not every file that SQLite can open was written by a nasviz.
+# SQLite can open files that nasviz did not write, with values of any type.
 _UNREADABLE = (sqlite3.Error, TypeError, ValueError, OverflowError, RecursionError)
 _COLUMNS = ", ".join(STEP_TYPE.names or ())
 EVALUATIONS = (
@@ -26,34 +26,34 @@ EVALUATIONS = (
 
 
 def read_tail(folder: Path, after_step: int = -1, *, every: int = 1) -> Tail:
-    """What the run in `folder` has recorded past `after_step`, as of one moment.
+    """Return a consistent snapshot of what the run in `folder` has recorded after `after_step`.
 
     Args:
-        folder: The run's folder.
-        after_step: The `last_step` of the tail before; -1 for all.
-        every: Of the rows take only those whose step it divides, for a first look at a long run; the last one
-            always comes. Vectors are few and come all.
+        folder: Folder of the run.
+        after_step: `last_step` of the previous tail; -1 for everything.
+        every: Return only rows whose step is a multiple of this, and the last one. Vectors are few and always
+            complete.
 
     Raises:
-        RunNotFoundError: The folder is gone.
-        DataError: The store is damaged.
+        RunNotFoundError: The folder does not exist.
+        DataError: The database is damaged.
     """
     try:
         reader = open_reader(folder)
         if reader is None:
             return _empty(after_step)
         with reader as connection:
-            connection.execute("BEGIN")
+            connection.execute("BEGIN")  # all queries see the same commit
             return _read(connection, after_step, every)
     except _UNREADABLE as error:
         require_folder(folder)
         raise DataError(
-            f"{folder / DATABASE} cannot be read ({error}); restore it from a copy or start a new run"
+            f"{folder / DATABASE} cannot be read ({error}); restore it from a backup, or start a new run"
         ) from error
 
 
 def read_evaluations(folder: Path) -> tuple[Evaluation, ...]:
-    """All evaluations on record, oldest first, and nothing else."""
+    """Return all recorded evaluations, oldest first."""
     try:
         reader = open_reader(folder)
         if reader is None:
@@ -67,7 +67,7 @@ def read_evaluations(folder: Path) -> tuple[Evaluation, ...]:
 
 
 def read_position(folder: Path) -> tuple[int, int | None]:
-    """Last step on record (-1 for none) and how many steps the run will take (None before it has started)."""
+    """Return the last recorded step (-1 for none) and the total number of steps (None before the start)."""
     try:
         reader = open_reader(folder)
         if reader is None:
@@ -108,7 +108,7 @@ def _vectors(connection: sqlite3.Connection, table: str, after_step: int) -> Vec
     if not structures:
         return NO_VECTORS
     if not all(isinstance(structure, int) for structure in structures):
-        raise TypeError(f"the structures of {table} are {str(structures)[:60]}, not whole numbers")
+        raise TypeError(f"the structures of {table} are {str(structures)[:60]}, not integers")
     statement = f"SELECT step, vector FROM {table} WHERE step > ? ORDER BY step"
     rows = connection.execute(statement, (after_step,)).fetchall()
     joined = b"".join(vector for _, vector in rows)
@@ -123,7 +123,7 @@ def _table(rows: list[tuple[Any, ...]]) -> np.recarray[tuple[int], np.dtype[np.v
 
 
 def _without_null(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    # SQLite keeps NaN as NULL.
+    # SQLite stores NaN as NULL.
     return tuple(math.nan if value is None else value for value in row)
 
 
@@ -152,7 +152,7 @@ def _total_steps(fact: Any) -> int | None:
     if fact is None:
         return None
     if not isinstance(fact, int) or not 0 <= fact < 2**63:
-        raise TypeError(f"total_steps is {str(fact)[:60]!r}, which is no number of steps")
+        raise TypeError(f"total_steps is {str(fact)[:60]!r}, not a number of steps")
     return fact
 
 

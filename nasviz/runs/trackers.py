@@ -1,6 +1,6 @@
-"""Runs for other programs: tables as Parquet, curves as TensorBoard events, runs of an MLflow server.
+"""Export of runs to Parquet, TensorBoard and MLflow.
 
-Each needs a package of its own that is imported only here, when it is asked for.
+Each needs an optional package, which is imported on use.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ __all__ = ["runs_to_parquet", "steps_to_parquet", "to_mlflow", "to_tensorboard"]
 
 _CURVES = ("loss", "accuracy", "lr", "examples_per_second", "memory_mb", "zero_groups")
 _BATCH = 1000
-"""Most metrics that MLflow takes in one request."""
+"""Maximum number of metrics that MLflow accepts per request."""
 
 
 def steps_to_parquet(run: Run, path: Path) -> int:
-    """Write one row a step; return how many.
+    """Write the steps of a run to a Parquet file, and return their number.
 
     Raises:
         ExportError: pyarrow is not installed.
@@ -42,7 +42,7 @@ def steps_to_parquet(run: Run, path: Path) -> int:
 
 
 def runs_to_parquet(summaries: Iterable[RunSummary | None], path: Path) -> int:
-    """Write one row a run: settings, state, result; return how many.
+    """Write one row per run (settings, state, result) to a Parquet file, and return their number.
 
     Raises:
         ExportError: pyarrow is not installed.
@@ -50,7 +50,7 @@ def runs_to_parquet(summaries: Iterable[RunSummary | None], path: Path) -> int:
     arrow, parquet = _require("pyarrow", "nasviz"), _require("pyarrow.parquet", "nasviz")
     rows = summaries_to_rows(summaries)
     names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = {name: arrow.array(_of_one_type([row.get(name) for row in rows])) for name in names}
+    columns = {name: arrow.array(_with_one_type([row.get(name) for row in rows])) for name in names}
     content = io.BytesIO()
     parquet.write_table(arrow.table(columns), content)
     replace_file(path, content.getvalue())
@@ -58,7 +58,7 @@ def runs_to_parquet(summaries: Iterable[RunSummary | None], path: Path) -> int:
 
 
 def to_tensorboard(run: Run, folder: Path) -> int:
-    """Write the curves and evaluations of a run as TensorBoard events; return how many numbers.
+    """Write the curves and evaluations of a run as TensorBoard events, and return the number of values.
 
     Raises:
         ExportError: tensorboard is not installed.
@@ -69,8 +69,8 @@ def to_tensorboard(run: Run, folder: Path) -> int:
     count, began = 0, float(run.config.get("created") or 0.0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with staging_folder(folder, ".export-") as beside:
-            writer = home.EventFileWriter(str(beside))
+        with staging_folder(folder, ".export-") as staged:
+            writer = home.EventFileWriter(str(staged))
             try:
                 for name, step, value in _numbers(run):
                     item = summary.Summary(value=[summary.Summary.Value(tag=name, simple_value=value)])
@@ -78,7 +78,7 @@ def to_tensorboard(run: Run, folder: Path) -> int:
                     count += 1
             finally:
                 writer.close()
-            for file in sorted(beside.iterdir()):
+            for file in sorted(staged.iterdir()):
                 file.replace(folder / file.name)
     except OSError as error:
         raise refusal(folder, error) from error
@@ -86,15 +86,15 @@ def to_tensorboard(run: Run, folder: Path) -> int:
 
 
 def to_mlflow(run: Run, uri: str, *, experiment: str = "nasviz") -> str:
-    """Log settings, curves and result of a run to an MLflow store; return the id that it has there.
+    """Log settings, curves and result of a run to an MLflow store, and return its MLflow run id.
 
     Args:
-        run: Any run.
-        uri: Of the store: `sqlite:///mlflow.db`, `file:///a/folder`, or the address of a server.
-        experiment: Made where it is not there.
+        run: The run.
+        uri: Tracking URI: `sqlite:///mlflow.db`, `file:///a/folder`, or the address of a server.
+        experiment: Name of the experiment; created if missing.
 
     Raises:
-        ExportError: mlflow is not installed, or the store refuses.
+        ExportError: mlflow is not installed, or the store refuses the run.
     """
     tracking, entities = _require("mlflow.tracking", "nasviz[mlflow]"), import_module("mlflow.entities")
     errors = import_module("mlflow.exceptions")
@@ -119,7 +119,7 @@ def to_mlflow(run: Run, uri: str, *, experiment: str = "nasviz") -> str:
 
 
 def _numbers(run: Run) -> Iterator[tuple[str, int, float]]:
-    """Name, step and value of everything that is a finite number."""
+    """Yield (name, step, value) of all finite numbers."""
     tail = run.tail()
     for name in _CURVES:
         values = tail.steps[name].tolist()
@@ -130,8 +130,8 @@ def _numbers(run: Run) -> Iterator[tuple[str, int, float]]:
         yield f"{item.network}/accuracy", item.step, item.accuracy
 
 
-def _of_one_type(values: list[Any]) -> list[Any]:
-    """The values, as text where they are of several types: K may be a count or a share."""
+def _with_one_type(values: list[Any]) -> list[Any]:
+    """Return the values, as text if their types differ: K may be a count or a fraction."""
     kinds = {type(value) for value in values if value is not None}
     if len(kinds) <= 1 or kinds <= {int, float}:
         return [float(v) if float in kinds and isinstance(v, int) else v for v in values]

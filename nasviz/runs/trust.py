@@ -1,9 +1,9 @@
-"""Which user code settings would import, and whether it may be imported.
+"""User code that settings would import, and whether that is permitted.
 
 A run records the folder that its code was imported from. A copied run can name any folder, so this record is
-a claim, never a permission: permission comes from the folders that the operator named, and every process that
-imports user code checks the settings that it is about to follow against them. Without named folders nothing
-is imported. The runs folder holds what other people wrote, so no code inside it is ever imported.
+only a claim. Permission comes from the folders that the operator trusts, and every process that imports user
+code checks the settings against them first. Without trusted folders nothing is imported. The runs folder may
+contain files of other people, so code inside it is never imported.
 """
 
 from __future__ import annotations
@@ -18,23 +18,30 @@ from nasviz.errors import InvalidSettingError, UntrustedCodeError
 from nasviz.runs.files import TRASH
 from nasviz.settings import RunSettings
 
-__all__ = ["UserImport", "home_of", "imports_of", "require_imports", "require_trusted", "warn_of_runs_inside"]
+__all__ = [
+    "UserImport",
+    "imports_of",
+    "require_imports",
+    "require_trusted",
+    "runs_folder_of",
+    "runs_folder_warning",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class UserImport:
-    """One callable of the user's own Python that settings name."""
+    """Callable from user code that settings refer to."""
 
     role: str
-    """What it is used as: "network", "data" or "loss"."""
+    """Use of the callable: "network", "data" or "loss"."""
     name: str
-    """As written in the settings: package.module:callable."""
+    """Name as written in the settings: `package.module:callable`."""
     folders: tuple[str, ...]
-    """Folders that the settings name for it."""
+    """Folders that the settings name for the import."""
 
     @property
     def places(self) -> tuple[Path, ...]:
-        """Files that importing it would run; its folders where the module is not there."""
+        """Files that importing it would execute; its folders if the module is not found."""
         try:
             return find_module(self.name.partition(":")[0], self.folders).files
         except InvalidSettingError:
@@ -42,7 +49,7 @@ class UserImport:
 
 
 def imports_of(asked: NetworkSource | RunSettings) -> tuple[UserImport, ...]:
-    """Return every callable of the user's own Python that following these settings would import.
+    """Return all callables from user code that these settings would import.
 
     Examples:
         >>> imports_of(NetworkSource("demonet"))
@@ -60,16 +67,16 @@ def imports_of(asked: NetworkSource | RunSettings) -> tuple[UserImport, ...]:
 def require_trusted(
     asked: NetworkSource | RunSettings, folders: Iterable[str | Path], *, runs: Path | None = None
 ) -> None:
-    """Check that all user code of a network, or of a run, lies in trusted folders.
+    """Check that all user code of a network or a run lies in trusted folders.
 
     Args:
         asked: The network or the settings.
-        folders: Folders that the operator named; what lies below them is trusted too, but for installed
-            packages and libraries of Python.
+        folders: Trusted folders. Their subfolders are trusted too, except installed packages and Python
+            libraries.
         runs: Runs folder, whose content is never trusted.
 
     Raises:
-        UntrustedCodeError: Some of it lies elsewhere, or inside the runs folder.
+        UntrustedCodeError: Some code is outside the trusted folders, or inside the runs folder.
 
     Examples:
         >>> require_trusted(NetworkSource("demonet"), ())
@@ -80,36 +87,36 @@ def require_trusted(
 def require_imports(
     imports: Iterable[UserImport], folders: Iterable[str | Path], *, runs: Path | None = None
 ) -> None:
-    """Check single imports; see `require_trusted`."""
+    """Check that imports are trusted; see `require_trusted`."""
     known = tuple(resolved(folder) for folder in folders)
     never = None if runs is None else resolved(runs)
     for item in imports:
-        # Both the folder and the files: a link inside a trusted folder may lead into the runs folder.
+        # Check both folders and files: a link in a trusted folder may point into the runs folder.
         for place in (*item.places, *map(resolved, item.folders)):
             if never is not None and place.is_relative_to(never):
                 raise UntrustedCodeError(
-                    f"the {item.role} {item.name} would run Python from {place}, inside the runs folder"
-                    f" {never}: code there is never trusted, as runs are copied from elsewhere; move your own"
+                    f"the {item.role} {item.name} would run Python code from {place}, inside the runs folder"
+                    f" {never}, which is never trusted because runs may be copied from elsewhere; move your"
                     " code out of it"
                 )
             if not any(is_own_file(place, folder) for folder in known):
                 raise UntrustedCodeError(
-                    f"the {item.role} {item.name} would run Python from {place}, which is not trusted here;"
-                    f" if you trust it, name its folder: `-- --trust DIR` when the app is started, --trust"
-                    " DIR on the command line, trust=(DIR,) in Python"
+                    f"the {item.role} {item.name} would run Python code from {place}, which is not trusted;"
+                    f" if you trust it, name its folder: `-- --trust DIR` when starting the app, --trust DIR"
+                    " on the command line, trust=(DIR,) in Python"
                 )
 
 
-def home_of(folder: Path) -> Path:
-    """Return the runs folder that a run's folder, also a deleted run's, lies in."""
+def runs_folder_of(folder: Path) -> Path:
+    """Return the runs folder that contains the folder of a run, which may be deleted."""
     return folder.parent.parent if folder.parent.name == TRASH else folder.parent
 
 
-def warn_of_runs_inside(folders: Iterable[str | Path], runs: Path) -> str | None:
-    """Return a warning where the runs folder lies inside a trusted folder; None where it does not.
+def runs_folder_warning(folders: Iterable[str | Path], runs: Path) -> str | None:
+    """Return a warning if the runs folder lies inside a trusted folder, else None.
 
     Examples:
-        >>> warn_of_runs_inside(("/home/me/code",), Path("/home/me/runs")) is None
+        >>> runs_folder_warning(("/home/me/code",), Path("/home/me/runs")) is None
         True
     """
     place = resolved(runs)
@@ -118,5 +125,5 @@ def warn_of_runs_inside(folders: Iterable[str | Path], runs: Path) -> str | None
         return None
     return (
         f"the runs folder {place} lies inside the trusted folder {around[0]}: code inside the runs folder is"
-        " refused all the same"
+        " still refused"
     )

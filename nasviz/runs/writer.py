@@ -1,7 +1,6 @@
-"""The one writer of a run: rows gathered in memory, written 64 at a time or four times a second.
+"""The single writer of a run: rows are buffered and written 64 at a time or four times a second.
 
-A row is keyed by its step, so a resumed run replaces what lies past its checkpoint. What one flush writes
-becomes visible to readers at once, or not at all.
+Rows are keyed by step, so a resumed run replaces those after its checkpoint. Each flush is one transaction.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from nasviz.runs import lock
 from nasviz.runs.checking import sums_of_run
 from nasviz.runs.database import VECTOR_TABLES, open_writer
 from nasviz.runs.ending import EndState, read_end, write_end
-from nasviz.runs.files import CONFIG, DATABASE, END, PAUSED, require_folder, sweep
+from nasviz.runs.files import CONFIG, DATABASE, END, PAUSED, remove_leftovers, require_folder
 from nasviz.runs.records import STEP_TYPE, Evaluation, Event, StepRecord
 from nasviz.runs.requests import Request, forget_request, read_request, wait_while_paused
 from nasviz.runs.run import Run
@@ -37,27 +36,28 @@ FLUSH_SECONDS = 0.25
 ReadBack = Callable[[Sequence[Any]], Sequence[NDArray[np.floating[Any]]]]
 
 _CONCLUSION = "conclusion"
-"""Fact: the step after which the end of the run began, and the number of the last event before it."""
+"""Fact with the step after which the end of the run began, and the id of the last event before it."""
 _STEP_COLUMNS = STEP_TYPE.names or ()
 _INSERT_STEP = f"INSERT OR REPLACE INTO steps VALUES ({', '.join('?' * len(_STEP_COLUMNS))})"
 
 
-def _each_for_itself(values: Sequence[Any]) -> list[NDArray[np.floating[Any]]]:
+def _read_one_by_one(values: Sequence[Any]) -> list[NDArray[np.floating[Any]]]:
     return [np.asarray(value, dtype=np.float64).reshape(-1) for value in values]
 
 
 class Writer:
-    """Holds the lock of a run and records it, as a context manager.
+    """Context manager that holds the lock of a run and records it.
 
-    Leaving the block on an exception ends the run as failed, on an interrupt as cancelled; leaving it without
-    `finish`, or on the death of another process, lets it read as crashed, ready to be resumed.
+    Leaving the block on an exception ends the run as failed, on an interrupt as cancelled. Leaving it without
+    `finish`, or because another process of the run died, leaves it crashed and ready to be resumed.
 
     Args:
-        run: The run; nobody else may be writing it.
-        read_back: Turns the numbers and vectors of a flush into flat arrays at one go. The default asks each
-            for itself; a training loop passes one that fetches a whole flush from its device.
-        clock: Seconds, for the age of the oldest row in memory.
-        is_locked: Whether the launcher of this process holds the lock for it.
+        run: The run, which must have no other writer.
+        read_back: Converts the numbers and vectors of a flush to flat arrays in one call. The default
+            converts one by one; a training loop passes a function that synchronizes with the device only
+            once.
+        clock: Clock in seconds, for the time between flushes.
+        is_locked: Whether the launcher of this process holds the lock on its behalf.
 
     Raises:
         RunBusyError: On entering: the run already has a worker.
@@ -68,7 +68,7 @@ class Writer:
         self,
         run: Run,
         *,
-        read_back: ReadBack = _each_for_itself,
+        read_back: ReadBack = _read_one_by_one,
         clock: Callable[[], float] = time.monotonic,
         is_locked: bool = False,
     ) -> None:
@@ -90,8 +90,8 @@ class Writer:
         self._lock = None if self._is_locked else lock.acquire(self.folder)
         try:
             if not self._is_locked:
-                self._sign_in()
-            sweep(self.folder)
+                self._register()
+            remove_leftovers(self.folder)
             (self.folder / PAUSED).unlink(missing_ok=True)
             self._connection = open_writer(self.folder)
         except BaseException:
@@ -113,11 +113,11 @@ class Writer:
                 self._connection.close()
             self._release()
 
-    def _sign_in(self) -> None:
+    def _register(self) -> None:
         end = read_end(self.folder)
         if end is not None and end.state == "done":
             raise RunStateError(
-                f"run {self.run.id} is done and stays as it is; start a new run with its settings"
+                f"run {self.run.id} is done and cannot be changed; start a new run with its settings"
             )
         lock.write_pid(self.folder)
         (self.folder / END).unlink(missing_ok=True)
@@ -127,47 +127,47 @@ class Writer:
             self._lock.release()
 
     def describe(self, *, total_steps: int, **facts: Any) -> None:
-        """Put facts about the whole run on record, as JSON; `total_steps` is what progress is measured by."""
+        """Record facts about the whole run, as JSON; progress is measured against `total_steps`."""
         for name, value in {"total_steps": total_steps, **facts}.items():
             self.fact(name, value)
         self.flush()
 
     def fact(self, name: str, value: Any) -> None:
-        """Put one fact on record, as JSON, in place of an earlier one; the next flush makes it visible."""
+        """Record or replace one fact, as JSON; the next flush makes it visible."""
         self._rows.append(("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value))))
 
     def rewind(self, last_step: int) -> None:
-        """Forget everything past `last_step`, the last one that the checkpoint holds."""
+        """Delete everything recorded after `last_step`, the last step of the checkpoint."""
         self.flush()
         with self._transaction() as connection:
             for table in ("steps", "evaluations", "events", *VECTOR_TABLES):
                 connection.execute(f"DELETE FROM {table} WHERE step > ?", (last_step,))
-            # Numbers of events may come round again from here.
+            # Ids of deleted events are reused, so a later conclusion must not refer to them.
             begun = "DELETE FROM facts WHERE name = ? AND json_extract(value, '$.step') > ?"
             connection.execute(begun, (_CONCLUSION, last_step))
 
     def begin_conclusion(self, step: int) -> None:
-        """Say that all that is told from here on belongs to the end of the run, after `step`.
+        """Mark all following events as part of the end of the run, after `step`.
 
-        A worker that was killed in the middle of the end is followed by one that makes it again: what the
-        first has told of it is forgotten then, but for the resumes.
+        If a worker is killed during the end, the next one repeats it: the events of the first attempt are
+        then deleted, except resumes.
         """
         self.flush()
         with self._transaction() as connection:
             row = connection.execute("SELECT value FROM facts WHERE name = ?", (_CONCLUSION,)).fetchone()
             before = json.loads(row[0]) if row else {}
             if before.get("step") == step:
-                told = "DELETE FROM events WHERE id > ? AND kind != 'resume'"
-                connection.execute(told, (before["after"],))
+                repeated = "DELETE FROM events WHERE id > ? AND kind != 'resume'"
+                connection.execute(repeated, (before["after"],))
                 return
             (after,) = connection.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()
             fact = (_CONCLUSION, json.dumps({"step": step, "after": after}))
             connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", fact)
 
     def step(self, record: StepRecord) -> list[tuple[int, float]]:
-        """Record a step; scores, norms, cosines and events of the same step come before it.
+        """Record a step, after the scores, norms, cosines and events of the same step.
 
-        Returns what `flush` returns where it is time for one, else nothing.
+        Returns the result of `flush` if one was due, else an empty list.
         """
         self._steps.append(record)
         if len(self._steps) >= FLUSH_ROWS or self._clock() - self._last_flush >= FLUSH_SECONDS:
@@ -175,35 +175,35 @@ class Writer:
         return []
 
     def scores(self, step: int, structures: Sequence[int], scores: Any) -> None:
-        """Record the saliency scores of the removal structures with these ids; a vector of any kind."""
+        """Record the saliency scores of removal structures, as a vector that `read_back` understands."""
         self._vector("scores", step, structures, scores)
 
     def norms(self, step: int, structures: Sequence[int], norms: Any) -> None:
-        """Record the norms of the own groups of the removal structures with these ids."""
+        """Record the norms of the own groups of removal structures."""
         self._vector("norms", step, structures, norms)
 
     def cosines(self, step: int, structures: Sequence[int], cosines: Any) -> None:
-        """Record the cosines of weights and gradient of the removal structures with these ids."""
+        """Record the cosines between weights and gradients of removal structures."""
         self._vector("cosines", step, structures, cosines)
 
     def evaluation(self, evaluation: Evaluation) -> None:
-        """Record an evaluation, and show it at once."""
+        """Record an evaluation and flush."""
         columns = ("step", "epoch", "network", "loss", "accuracy", "num_examples")
         statement = f"INSERT OR REPLACE INTO evaluations ({', '.join(columns)}) VALUES (?, ?, ?, ?, ?, ?)"
         self._rows.append((statement, astuple(evaluation)))
         self.flush()
 
     def event(self, step: int, kind: str, text: str, structure: int | None = None) -> None:
-        """Record something worth a sentence; it becomes visible with the next flush."""
+        """Record an event; the next flush makes it visible."""
         values = astuple(Event(step, kind, text, structure))
         self._rows.append(("INSERT INTO events (step, kind, text, structure) VALUES (?, ?, ?, ?)", values))
 
     def flush(self) -> list[tuple[int, float]]:
-        """Write what is in memory; return number and loss of each step among it, oldest first.
+        """Write the buffered rows, and return (step, loss) of each step among them, oldest first.
 
         Raises:
-            RunNotFoundError: The run's folder was deleted.
-            StorageError: The disk is full, or this user may no longer write; nothing of it was written.
+            RunNotFoundError: The folder of the run was deleted.
+            StorageError: The disk is full, or the user lacks write permission; then nothing was written.
         """
         self._last_flush = self._clock()
         if not (self._steps or self._vectors or self._rows):
@@ -211,6 +211,7 @@ class Writer:
         steps, self._steps = self._steps, []
         vectors, self._vectors = self._vectors, []
         rows, self._rows = self._rows, []
+        # One read-back for all numbers and vectors: each would synchronize with the device otherwise.
         values = [value for r in steps for value in (r.loss, r.accuracy, r.zero_groups)]
         arrays = self._read_back([*values, *(values for _, _, values in vectors)])
         numbers = [float(array[0]) for array in arrays[: len(values)]]
@@ -226,22 +227,22 @@ class Writer:
 
     @property
     def request(self) -> Request | None:
-        """What a person asked for since the worker started."""
+        """Pending request to the worker."""
         return read_request(self.folder)
 
     def forget_request(self, request: Request | None = None) -> None:
-        """Drop the request that waits; with `request` only where it is still this one."""
+        """Delete the pending request, or only if it is still `request`."""
         forget_request(self.folder, only=request)
 
     def wait_while_paused(self, step: int) -> Request:
-        """Write everything, then wait until a person asks to go on or to cancel; return which."""
+        """Flush, then wait for a request to resume or cancel, and return it."""
         self.flush()
         return wait_while_paused(self.folder, step)
 
     def finish(
         self, state: EndState, *, error: str | None = None, result: Mapping[str, Any] | None = None
     ) -> None:
-        """Write everything and put on record how the run ended. Nothing may be recorded after it."""
+        """Flush and record how the run ended. Nothing may be recorded afterwards."""
         self.flush()
         forget_request(self.folder)
         files = None
@@ -252,10 +253,10 @@ class Writer:
         self._is_finished = True
 
     def _end_on(self, error: BaseException) -> None:
-        """Put on record that the block was left on `error`, even where its last rows cannot be written.
+        """Record that the block was left on `error`, even if the last rows cannot be written.
 
-        On a disk that takes not even this, the run reads as crashed. So it does where another process of it
-        ended: that one knows why, and whoever watches them all starts them again.
+        If the disk refuses even this, the state of the run is "crashed". So it is if another process of the
+        run has died: that process records the reason, and the launcher restarts all of them.
         """
         state: EndState = "failed" if isinstance(error, Exception) else "cancelled"
         with contextlib.suppress(NasvizError, sqlite3.Error, ArithmeticError):
@@ -263,14 +264,14 @@ class Writer:
         if isinstance(error, LostProcessError):
             return
         if isinstance(error, NasvizError):
-            words: str | None = str(error)
+            message: str | None = str(error)
         else:
-            words = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else None
+            message = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else None
         try:
             forget_request(self.folder)
-            write_end(self.folder, state, error=words)
-        except OSError as trouble:
-            error.add_note(f"its end is not on record: {trouble}")
+            write_end(self.folder, state, error=message)
+        except OSError as reason:
+            error.add_note(f"the end of the run could not be recorded: {reason}")
 
     def _vector(self, table: str, step: int, structures: Sequence[int], values: Any) -> None:
         known = self._structures.get(table)
@@ -280,8 +281,8 @@ class Writer:
             self._rows.append(("INSERT OR REPLACE INTO facts VALUES (?, ?)", fact))
         if known != tuple(structures) or len(values) != len(known):
             raise DataError(
-                f"{table} of step {step} are {len(values)} numbers for structures {list(structures)[:9]}, but"
-                f" the run records those of {list(known)[:9]} ({len(known)} in all)"
+                f"{table} of step {step} has {len(values)} numbers for structures {list(structures)[:9]}, but"
+                f" the run records structures {list(known)[:9]} ({len(known)} in total)"
             )
         self._vectors.append((table, step, values))
 
@@ -299,7 +300,7 @@ def _row(record: StepRecord, loss: float, accuracy: float, zero_groups: float) -
 
 
 class _Transaction:
-    """All of a block's statements, or none of them; what the disk refuses is told in words."""
+    """Transaction around a block; errors of SQLite become `StorageError`."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self.connection, self.path = connection, path
@@ -317,8 +318,8 @@ class _Transaction:
         try:
             if error is None:
                 self.connection.execute("COMMIT")
-        except sqlite3.OperationalError as refused:
-            raise storage_error(self.path, refused) from refused
+        except sqlite3.OperationalError as refusal:
+            raise storage_error(self.path, refusal) from refusal
         finally:
             if self.connection.in_transaction:  # a full disk may have ended it already
                 self.connection.execute("ROLLBACK")

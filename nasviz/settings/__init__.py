@@ -1,7 +1,7 @@
 """Settings of runs and of search methods, each declared once.
 
-A field says its type, default, bounds, label, unit, help and source. Command line, forms, sweep axes, error
-messages, JSON schema, configuration files and the tables of the guide are derived from it.
+A field states type, default, bounds, label, unit, help and source. Command-line options, forms, sweep axes,
+error messages, the JSON schema, configuration files and the tables of the guide are derived from it.
 """
 
 from nasviz.settings.base import Settings, refuse

@@ -1,6 +1,6 @@
-"""Base of all settings classes: frozen, strict, and with one form of error message.
+"""Base class of all settings: frozen, strict, and with uniform error messages.
 
-Every message says what was asked, what is possible and what the default is.
+Every message states the given value, the accepted values and the default.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ __all__ = ["Settings", "nearest", "refuse"]
 
 
 class Settings(BaseModel):
-    """Values that are checked when they are given, and never change afterwards.
+    """Immutable settings, validated on creation.
 
     Raises:
-        InvalidSettingError: A value is out of its range, or a name is unknown; the message says what can be.
+        InvalidSettingError: A value is out of range or a name is unknown; the message states the
+            alternatives.
     """
 
     model_config = ConfigDict(
@@ -42,12 +43,12 @@ class Settings(BaseModel):
 
     @classmethod
     def unknown(cls, name: str) -> NasvizError:
-        """Return the error for a name that is no setting of this class."""
-        return InvalidSettingError(f"no setting is called {name!r}{nearest(name, cls.fields())}")
+        """Return the error for a name that is not a setting of this class."""
+        return InvalidSettingError(f"there is no setting {name!r}{nearest(name, cls.fields())}")
 
     @classmethod
     def _explain(cls, error: ValidationError) -> Exception:
-        """Return the first mistake as an error of nasviz."""
+        """Return the first validation error as an error of nasviz."""
         mistake = error.errors(include_url=False)[0]
         cause = mistake.get("ctx", {}).get("error")
         if isinstance(cause, NasvizError):
@@ -56,7 +57,7 @@ class Settings(BaseModel):
         if mistake["type"] == "extra_forbidden":
             return cls.unknown(name)
         if mistake["type"] == "missing":
-            return InvalidSettingError(f"settings hold no {name!r}; it has no default, so name one")
+            return InvalidSettingError(f"{name!r} is missing and has no default; give a value")
         if name not in cls.model_fields:
             return InvalidSettingError(str(mistake["msg"]))
         field = describe_field(name, cls.model_fields[name])
@@ -64,12 +65,10 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _check_fields(self) -> Self:
-        """Check names from tables, and that a setting without effect is at its default.
-
-        So nothing is accepted and then ignored.
-        """
+        """Check choices that are not in the type, and reject values of settings that would have no effect."""
         for field in describe(type(self)):
             value = getattr(self, field.name)
+            # `setting(choices=...)` is not part of the annotation, so pydantic cannot check it.
             if field.kind == "choice" and value not in field.choices:
                 raise refuse(field.name, value, field.describe(), field.default)
             if value == field.default:
@@ -77,23 +76,23 @@ class Settings(BaseModel):
             for needed, possible in field.needs:
                 actual = getattr(self, needed)
                 if actual not in possible:
-                    words = (
-                        f"{field.default!r} where {needed} is {actual!r}: it has an effect only with {needed}"
-                        f" {_joined(possible)}"
+                    expected = (
+                        f"{field.default!r} if {needed} is {actual!r}: it only has an effect with {needed}"
+                        f" {_join(possible)}"
                     )
-                    raise refuse(field.name, value, words, field.default)
+                    raise refuse(field.name, value, expected, field.default)
         return self
 
 
 def refuse(name: str, value: object, expected: str, default: object) -> InvalidSettingError:
-    """Return the error for a setting that breaks its rule."""
+    """Return the error for a setting with an invalid value."""
     return InvalidSettingError(
-        f"{name}={value!r} was asked for, but {name} must be {expected}; the default is {default!r}"
+        f"{name}={value!r} is invalid: {name} must be {expected}; the default is {default!r}"
     )
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the end of a message that names what is close to a misspelled name; empty where nothing is.
+    """Return the end of a message that suggests names similar to a misspelled one; empty if there are none.
 
     Examples:
         >>> nearest("momentun", ["momentum", "lr"])
@@ -103,5 +102,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; nearest: {', '.join(found)}" if found else ""
 
 
-def _joined(values: Sequence[object]) -> str:
+def _join(values: Sequence[object]) -> str:
     return " or ".join(repr(value) for value in values)

@@ -1,8 +1,8 @@
-"""Field types of settings, and the plain description that every view of a setting is derived from.
+"""Field types of settings, and the records that every view of a setting is derived from.
 
 A settings class declares each field once, with one of the functions below: type, default, bounds, label,
-help, unit and source. `describe` reads that back as `nasviz.catalog.Setting` records, from which command
-line, forms, sweep axes, error messages and tables are made.
+help, unit and source. `describe` returns them as `nasviz.catalog.Setting` records, from which command-line
+options, forms, sweep axes, error messages and tables are derived.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ __all__ = [
 ]
 
 AUTO = "auto"
-"""Worked out from the data or the network when the run starts, by the rule in the field's help."""
+"""Value determined when the run starts, by the rule in the help of the field."""
 Auto = Literal["auto"]
 
 Steps = Annotated[int, Field(ge=1, le=10**9)] | Annotated[float, Field(gt=0, lt=1)]
-"""A number of optimizer steps, or a share of all steps of the run."""
+"""Number of optimizer steps (int), or fraction of all steps of the run (float)."""
 Share = Annotated[int, Field(ge=0, le=10**6)] | Annotated[float, Field(ge=0, lt=1)]
-"""A count, or a share in [0, 1): the type tells them apart."""
+"""Count (int), or fraction in [0, 1) (float)."""
 Names = Annotated[
     tuple[Annotated[str, Field(min_length=1)], ...],
     BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
 ]
-"""Names in order; a list on disk."""
+"""Ordered names; a list in JSON."""
 
 
 def setting(
@@ -67,11 +67,11 @@ def setting(
     """Declare a field.
 
     Args:
-        default: Value of a run that says nothing else.
-        label: Short title, as the field calls it.
+        default: Default value.
+        label: Label in forms.
         text: One line of help, a sentence.
         unit: Unit of the value, such as `steps` or `ms`.
-        source: Document that gives the value or the formula.
+        source: Document that defines the value or the formula.
         needs: Values of other fields without which this one has no effect.
         group: Heading under which it is listed.
         metavar: Placeholder of its value on the command line.
@@ -121,7 +121,7 @@ class Choices:
 
 
 def describe(model: type[BaseModel]) -> tuple[Setting, ...]:
-    """Return a record of every labelled field of a settings class, in the order of declaration."""
+    """Return the records of all labelled fields of a settings class, in the order of declaration."""
     return _describe(model, len(SALIENCIES))
 
 
@@ -132,12 +132,13 @@ def _describe(model: type[BaseModel], num_saliencies: int) -> tuple[Setting, ...
 
 
 def describe_field(name: str, field: FieldInfo) -> Setting:
-    """Return a record of one field."""
+    """Return the record of one field."""
     extra: Any = field.json_schema_extra or {}
     parts = _parts(field.annotation)
     names = tuple(value for part in parts if get_origin(part) is Literal for value in get_args(part))
     has_auto = names == (AUTO,)
     names = names or next((mark.names() for mark in field.metadata if isinstance(mark, Choices)), ())
+    # pydantic moves the bounds of a plain type to `metadata`; those of union members stay in the annotation.
     marks = field.metadata or [
         mark for part in parts if get_origin(part) is Annotated for mark in part.__metadata__
     ]

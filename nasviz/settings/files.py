@@ -1,4 +1,4 @@
-"""Settings from files, and from the record of an earlier run; and the JSON schema of them."""
+"""Settings from configuration files and earlier runs, and their JSON schema."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from nasviz.settings.run import RunSettings
 __all__ = ["read_settings", "schema"]
 
 _CONFIG = "config.json"
-_LARGEST = 1_000_000
-_LEFT_OUT = ("trust", "trained_epochs")
-"""Never taken from a file: whom to trust is said on the command line, and a new run continues no other."""
+_MAX_BYTES = 1_000_000
+_IGNORED = ("trust", "trained_epochs")
+"""Never taken from a file: only the operator grants trust, and a new run does not continue another one."""
 _NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+")
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    r"""Return the settings in a file by flat names, for `RunSettings.of`; nothing is checked yet.
+    r"""Return the settings in a file by flat names, for `RunSettings.of`, without validating them.
 
     Args:
-        path: YAML, TOML or JSON: flat names, or a table `method` with a name and its settings. Or the folder
-            of a run, or its config.json, also one that nasviz 0.1 wrote.
+        path: YAML, TOML or JSON file with flat names, or with an object `method` that has a name and
+            settings; or the folder or config.json of a run, including runs of nasviz 0.1.
 
     Raises:
-        InvalidSettingError: The file cannot be read as one of these.
+        InvalidSettingError: The file cannot be read.
 
     Examples:
         >>> from tempfile import mkdtemp
@@ -44,12 +44,12 @@ def read_settings(path: Path) -> dict[str, Any]:
     """
     file = path / _CONFIG if path.is_dir() else path
     document = _read(file)
-    if isinstance(document.get("settings"), Mapping):  # of a run
+    if isinstance(document.get("settings"), Mapping):  # config.json of a run
         document = migrated(document["settings"], RunSettings.model_fields)
-    found = {name: value for name, value in document.items() if name not in _LEFT_OUT}
+    found = {name: value for name, value in document.items() if name not in _IGNORED}
     if isinstance(found.get("network"), Mapping):
         found["network"] = {name: v for name, v in found["network"].items() if name != "trust"}
-        if subnet := found["network"].get("subnet"):  # runs name theirs as seen from the folder of the runs
+        if subnet := found["network"].get("subnet"):  # relative to the runs folder
             found["network"]["subnet"] = str(file.resolve().parent.parent / str(subnet))
     method = found.pop("method", None)
     if isinstance(method, Mapping):
@@ -62,10 +62,10 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        if file.exists() and not file.is_file():  # a pipe would be waited for, a device has no end
-            raise InvalidSettingError(f"{file} is no regular file, so it cannot be read as settings")
-        if file.stat().st_size > _LARGEST:
-            raise InvalidSettingError(f"{file} is too large for settings: more than {_LARGEST:,} bytes")
+        if file.exists() and not file.is_file():  # reading a pipe may block, a device may be endless
+            raise InvalidSettingError(f"{file} is not a regular file, so it cannot be read as settings")
+        if file.stat().st_size > _MAX_BYTES:
+            raise InvalidSettingError(f"{file} is too large for settings: more than {_MAX_BYTES:,} bytes")
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidSettingError(f"{file} cannot be read as settings: {error}") from error
@@ -77,10 +77,10 @@ def _read(file: Path) -> dict[str, Any]:
         else:
             document = json.loads(text)
     except (ValueError, RecursionError) as error:
-        kinds = "JSON, or YAML or TOML under the ending .yaml or .toml"
+        kinds = "JSON, or YAML or TOML with the extension .yaml or .toml"
         raise InvalidSettingError(f"{file} cannot be read as settings: {error}; write {kinds}") from error
     if not isinstance(document, dict) or not all(isinstance(name, str) for name in document):
-        raise InvalidSettingError(f"{file} holds no table of settings, such as `network: demonet`")
+        raise InvalidSettingError(f"{file} holds no settings by name, such as `network: demonet`")
     return document
 
 
@@ -88,7 +88,7 @@ def _from_yaml(text: str) -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]
-        """Reads 1e-3 as a number, as YAML 1.2 does; PyYAML keeps to YAML 1.1, where it is text."""
+        """Loader that reads 1e-3 as a number, as YAML 1.2 does; in YAML 1.1, and PyYAML, it is text."""
 
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+.0123456789"))
     try:
@@ -98,7 +98,7 @@ def _from_yaml(text: str) -> Any:
 
 
 def schema() -> dict[str, Any]:
-    """Return the JSON schema of the settings of a run, for editors and other programs.
+    """Return the JSON schema of the settings of a run, e.g. for completion in editors.
 
     Examples:
         >>> sorted(schema()["properties"]["method"]["discriminator"]["mapping"])[:3]
@@ -118,7 +118,7 @@ def schema() -> dict[str, Any]:
     }
     found["properties"]["network"] = {
         "title": "Network",
-        "description": "Name of a network, or a table with a name and more.",
+        "description": "Name of a network, or an object with a name and further entries.",
         "anyOf": [{"type": "string"}, {"type": "object", "required": ["name"]}],
     }
     return found

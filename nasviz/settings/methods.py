@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 WEIGHTS = "Weights"
-"""Group of the settings that say how the weights learn, whatever the method searches."""
+"""Group of the settings that control how the weights are trained."""
 _ANY_AMOUNT = 1e6
 _DECISIVE = 1.25
 """Ratio of two shares of a softmax below which a search has decided nothing."""
@@ -44,68 +44,68 @@ _ESCHOLARSHIP = "escholarship.org/uc/item/3wt239sm"
 
 
 class _WithBase(MethodSettings):
-    """Methods around an ordinary optimizer of the weights."""
+    """Methods that wrap a base optimizer of the weights."""
 
     base: Literal["sgd", "adam", "adamw"] = choice(
-        "sgd", "Base optimizer", "Optimizer of the weights, whose steps the method uses.", group=WEIGHTS
+        "sgd", "Base optimizer", "Optimizer of the weights that the method extends.", group=WEIGHTS
     )
     momentum: float = setting(
         0.9,
         "Momentum",
-        "Share of the last update that is kept.",
+        "Momentum factor of SGD.",
         needs={"base": ("sgd",)},
         group=WEIGHTS,
         ge=0,
         lt=1,
     )
-    weight_decay: float = number(
-        5e-4, 0, 100, "Weight decay", "Pull of all weights towards zero.", group=WEIGHTS
-    )
+    weight_decay: float = number(5e-4, 0, 100, "Weight decay", "Weight decay of all weights.", group=WEIGHTS)
 
 
 class _WithTarget(_WithBase):
-    """Methods that remove a chosen number of structures, and channels if asked to."""
+    """Methods that remove a given number of structures, and optionally channels."""
 
     target_sparsity: Share = setting(
         0,
         "Target sparsity K",
-        "Structures to remove: a count, such as 3, or a share of them, such as 0.5.",
+        "Number of structures to remove: a count such as 3, or a fraction such as 0.5.",
         metavar="K",
         source="ASGNAS, equation (1)",
     )
     slim: Share = setting(
         0,
         "Channels to remove",
-        "Channel groups to remove as well: a share of those that the structures leave, such as 0.5, or a"
-        " count.",
+        "Channel groups to remove in addition: a fraction of those in the remaining structures, such as 0.5,"
+        " or a count.",
         metavar="SHARE",
         source="OTOv2",
     )
     group_divisible: int = number(
-        1, 1, 10**6, "Widths as multiples of", "Slimmed widths are multiples of this number."
+        1, 1, 10**6, "Widths as multiples of", "Remaining widths are multiples of this number."
     )
     saliency: Annotated[str, Choices(step_saliencies)] = setting(
         "snip",
         "Saliency",
-        "Score that ranks the structures; the smallest are redundant.",
+        "Score that ranks the structures; those with the lowest scores are redundant.",
     )
     warmup_steps: Steps = setting(
         0.1,
         "Warm-up steps",
-        "Plain steps over which the scores are averaged; below 1: a share of all steps.",
+        "Number of steps before projection, over which scores are averaged; below 1: a fraction of all"
+        " steps.",
         unit="steps",
         source="not published",
     )
     score_every: Annotated[int, Field(ge=1, le=10**9)] | Auto = setting(
         AUTO,
-        "Score every n-th step",
-        "Steps from one scoring of the warm-up to the next; auto: about 32 scorings in all.",
+        "Scoring interval",
+        "Number of steps between two scorings during warm-up; auto: about 32 scorings in total.",
         unit="steps",
     )
     projection_steps: Steps = setting(
         0.2,
         "Projection steps",
-        "Steps over which the redundant structures are brought to zero; below 1: a share of all steps.",
+        "Number of steps in which redundant structures are projected to zero; below 1: a fraction of all"
+        " steps.",
         unit="steps",
         source="not published",
     )
@@ -120,10 +120,14 @@ class _WithTarget(_WithBase):
 
 
 class _WithEpsilon(MethodSettings):
+    """Methods with a half-space step."""
+
+    """Methods with a half-space step."""
+
     epsilon: float = setting(
         0.0,
         "Half-space offset ε",
-        "Offset of the half-space: 0 zeroes a structure latest, close to 1 soonest.",
+        "Offset of the half-space: with 0 structures reach zero latest, close to 1 earliest.",
         ge=0,
         lt=1,
         source="ASGNAS, Algorithm 3, line 15",
@@ -135,36 +139,36 @@ PUBLISHED_REGULARIZATION: Mapping[str, tuple[float, float, float]] = {
     "adam": (1e-2, 20.0, 1e3),
     "adamw": (1e-2, 20.0, 1e3),
 }
-"""By base optimizer: `regularization`, `amplify` and `cap` of the public code of DHSPG."""
+"""Values of `regularization`, `amplify` and `cap` in the public code of DHSPG, by base optimizer."""
 
 
 class _WithRegularization(_WithEpsilon, _WithTarget):
-    """Methods that pull redundant structures to zero by a penalty on their lengths."""
+    """Methods that drive redundant structures to zero by a penalty on their norms."""
 
     regularization: Annotated[float, Field(ge=0, le=_ANY_AMOUNT)] | Auto = setting(
         AUTO,
         "Regularization",
-        "Weight of the lengths of the redundant structures in the loss; auto: 0.001 for sgd, 0.01 for adam"
-        " and adamw.",
+        "Weight of the norms of redundant structures in the loss; auto: 0.001 for sgd, 0.01 for adam and"
+        " adamw.",
         source="public code of DHSPG",
     )
     amplify: Annotated[float, Field(ge=0, le=_ANY_AMOUNT)] | Auto = setting(
         AUTO,
         "Amplification",
-        "How many times the smallest value that shrinks a structure is taken for one that grows; auto: 2 for"
-        " sgd, 20 for adam and adamw.",
+        "Factor on the smallest coefficient that shrinks a structure, applied to structures that grow; auto:"
+        " 2 for sgd, 20 for adam and adamw.",
         source="public code of DHSPG",
     )
     cap: Annotated[float, Field(ge=1, le=1e9)] | Auto = setting(
         AUTO,
-        "Largest multiple",
-        "How many times the regularization a structure gets at most; auto: 10 for sgd, 1000 for adam and"
-        " adamw.",
+        "Maximum amplification",
+        "Maximum coefficient of a structure, as a multiple of the regularization; auto: 10 for sgd, 1000 for"
+        " adam and adamw.",
         source="public code of DHSPG",
     )
 
     def resolved(self) -> dict[str, Any]:
-        """Return its settings with the published values for its base optimizer in place of "auto"."""
+        """Return the settings by name, with "auto" replaced by the published value for the base optimizer."""
         names = ("regularization", "amplify", "cap")
         published = dict(zip(names, PUBLISHED_REGULARIZATION[self.base], strict=True))
         values = self.values
@@ -177,7 +181,7 @@ class H2SPGSettings(_WithEpsilon, _WithTarget):
 
     title = "H2SPG"
     summary = (
-        "Ranks the structures while warming up, then brings exactly K of them to zero and keeps the network"
+        "Ranks the structures during warm-up, then projects exactly K of them to zero and keeps the network"
         " connected."
     )
     citation = (
@@ -190,32 +194,32 @@ class H2SPGSettings(_WithEpsilon, _WithTarget):
     projection: Literal["halfspace", "progressive", "both"] = choice(
         "both",
         "Projection",
-        "What brings a structure to zero: the half-space test, an even shrinking, or both.",
+        "How structures reach zero: half-space projection, gradual shrinking, or both.",
     )
     periods: int = number(
         1,
         1,
         1000,
-        "Rounds",
-        "Rounds in which the structures go; each is selected by scores of its own.",
+        "Pruning rounds",
+        "Number of pruning rounds; each selects its structures by new scores.",
     )
 
 
 @register_method
 class H2SPGOTOv3Settings(_WithRegularization):
-    """H2SPG with a regularizer in place of the half-space step alone (OTOv3, Algorithm 3)."""
+    """H2SPG with a regularizer in addition to the half-space step (OTOv3, Algorithm 3)."""
 
     title = "H2SPG of OTOv3"
     summary = (
-        "Ranks the structures while warming up, then lets a regulariser of their lengths draw K of them to"
-        " zero and keeps the network connected."
+        "Ranks the structures during warm-up, then drives K of them to zero by a regularizer on their norms"
+        " and keeps the network connected."
     )
     citation = (
         "Chen et al., OTOv3: Towards Automatic Sub-Network Search Within General Super Deep Neural Networks,"
         " 2023, Algorithm 3, arXiv:2305.18030v1"
     )
     caution = (
-        "The regulariser alone seldom ends at zero; what is left then is cut off at the end of the"
+        "The regularizer alone rarely reaches exact zeros; what remains is set to zero at the end of the"
         " projection."
     )
     implementation = "nasviz.optim.create"
@@ -225,16 +229,16 @@ class H2SPGOTOv3Settings(_WithRegularization):
 
 @register_method
 class DHSPGSettings(_WithRegularization):
-    """Dual half-space projected gradient (OTOv2): the same steps without the hierarchy."""
+    """Dual half-space projected gradient (OTOv2): as H2SPG of OTOv3, without the hierarchy."""
 
     title = "DHSPG"
     summary = (
-        "The same steps on the K structures of lowest score, whether or not the network stays connected."
+        "As H2SPG of OTOv3, on the K structures of lowest score, whether or not the network stays connected."
     )
     citation = "Chen et al., OTOv2: Automatic, Generic, User-Friendly, 2023, arXiv:2303.06862"
     caution = (
-        "Knows no hierarchy: the larger K, the more often nothing is left that connects input and output, and"
-        " no sub-network can be constructed."
+        "Ignores the hierarchy: the larger K, the more often input and output become disconnected, and no"
+        " sub-network can be constructed."
     )
     implementation = "nasviz.optim.create"
 
@@ -246,12 +250,12 @@ class HSPGSettings(_WithEpsilon, _WithBase):
     """Half-space stochastic projected gradient (OTO, Algorithm 2)."""
 
     title = "HSPG"
-    summary = "Draws all structures towards zero with one regulariser; the half-space test decides which go."
+    summary = "Regularizes all structures; the half-space step decides which ones become zero."
     citation = (
         "Chen et al., Only Train Once: A One-Shot Neural Network Training And Pruning Framework, 2021,"
         " arXiv:2107.07467"
     )
-    caution = "Takes no target, and knows no hierarchy: the sub-network may not exist."
+    caution = "Has no target sparsity and ignores the hierarchy: a sub-network may not exist."
     implementation = "nasviz.optim.create"
     projection_share = 0.2
 
@@ -259,7 +263,7 @@ class HSPGSettings(_WithEpsilon, _WithBase):
     warmup_steps: Steps = setting(
         0.1,
         "Warm-up steps",
-        "Steps before the half-space test begins; below 1: a share of all steps.",
+        "Number of steps before half-space projection begins; below 1: a fraction of all steps.",
         unit="steps",
     )
     regularization: float = number(
@@ -267,7 +271,7 @@ class HSPGSettings(_WithEpsilon, _WithBase):
         0,
         _ANY_AMOUNT,
         "Regularization",
-        "Weight of the lengths of all structures in the loss; more of it removes more.",
+        "Weight of the norms of all structures in the loss; larger values remove more.",
     )
 
     def vectors(self, kept_edges: int = 0) -> tuple[Vector, ...]:
@@ -281,16 +285,16 @@ class GSparsitySettings(MethodSettings):
 
     title = "GSparsity"
     summary = (
-        "Draws all operations, or filters, towards zero with ProxSGD, prunes what has died, and trains the"
-        " rest on. Pooling and identity edges take part through switches."
+        "Drives operations, or filters, to zero with ProxSGD, prunes the zeros, and continues training"
+        " without the penalty. Pooling and identity edges take part through switches."
     )
     citation = (
         "Chatzimichailidis et al., GSparsity: Unifying Network Pruning and Neural Architecture Search by"
         " Group Sparsity, AutoML 2022"
     )
     caution = (
-        "Takes no target, and knows no hierarchy: with too large a mu nothing connects input and output any"
-        " more. A dead structure needs ln(1e6) / lr steps to come down to the threshold."
+        "Has no target sparsity and ignores the hierarchy: a mu that is too large disconnects input and"
+        " output. A dead structure needs ln(1e6) / lr steps to fall to the threshold."
     )
     implementation = "nasviz.optim.create_gsparsity"
     stages = (
@@ -302,58 +306,58 @@ class GSparsitySettings(MethodSettings):
     lr: float = setting(
         0.05,
         "Learning rate",
-        "Epsilon: how far a step goes towards the mapped point; what is dead falls by this share.",
+        "Step size epsilon towards the proximal point; dead groups shrink by this fraction in every step.",
         gt=0,
         le=1,
     )
     groups: Literal["operations", "filters", "channels"] = choice(
         "operations",
         "Groups",
-        "What lives or dies as one: whole operations; filters, channels that one operator alone makes; or all"
-        " channels, also those that residual sums tie.",
+        "Unit of pruning: whole operations; filters (channels produced by a single operator); or all"
+        " channels, including those tied by residual additions.",
     )
-    mu: float = number(1.0, 0, _ANY_AMOUNT, "Mu", "Weight of the penalty; more of it removes more.")
+    mu: float = number(1.0, 0, _ANY_AMOUNT, "Mu", "Weight of the penalty; larger values remove more.")
     rho: float = number(0.8, 1e-6, 1, "Rho", "Weight of the new gradient in the momentum.")
     normalisation: Literal["none", "div", "mul"] = choice(
         "none",
-        "Normalisation",
-        "Penalty of a group by the root of its size: the same for all, divided by it (published for filters),"
-        " or times it.",
+        "Normalization",
+        "How the penalty of a group depends on the square root of its size: not at all, divided by it"
+        " (published for filters), or multiplied by it.",
     )
     adaptive: bool = setting(
         default=False,
         label="Adaptive",
-        text="Whether the step sizes of a group follow its gradients (published for filters); with constant"
-        " ones tau is 1.",
+        text="Adapt the step sizes of each group to its gradients (published for filters); otherwise tau is"
+        " constant at 1.",
     )
     threshold: float = number(
         1e-6,
         0,
         _ANY_AMOUNT,
         "Threshold",
-        "Groups of at most this length are pruned at the end of the search.",
+        "Groups with at most this norm are pruned at the end of the search.",
         source="GSparsity, table 2",
     )
     projection_steps: Steps = setting(
         0.6,
         "Search steps",
-        "Steps of the search; what is left then trains on without the penalty; below 1: a share of all.",
+        "Number of search steps; afterwards training continues without the penalty; below 1: a fraction of"
+        " all.",
         unit="steps",
     )
     cells: Names = setting(
         (),
-        "Cells whose operations are tied",
-        "Classes, or patterns of paths: the same operation in all cells of one class is one group, and lives"
-        " or dies as one.",
+        "Tied cells",
+        "Classes or path patterns of cells: the same operation in all cells of a class forms one group.",
         needs={"groups": ("operations",)},
         metavar="NAME",
         is_axis=False,
     )
     emphasis: Names = setting(
         (),
-        "Stronger penalty in",
-        "Modules, by class or pattern of paths, with the number that the penalty on their filters is"
-        " multiplied by; published for ResNet-50: layer2=2, layer3=2.",
+        "Penalty multipliers",
+        "Factors on the penalty of filters in modules, given by class or path pattern; published for"
+        " ResNet-50: layer2=2, layer3=2.",
         needs={"groups": ("filters", "channels")},
         metavar="NAME=FACTOR",
         is_axis=False,
@@ -386,10 +390,10 @@ class GSparsitySettings(MethodSettings):
 
     @property
     def multipliers(self) -> dict[str, float]:
-        """`emphasis` by name.
+        """Factors in `emphasis`, by name.
 
         Raises:
-            InvalidSettingError: An entry does not read `NAME=FACTOR`, with a number above 0.
+            InvalidSettingError: An entry is not `NAME=FACTOR` with a factor above 0.
         """
         found = {}
         for text in self.emphasis:
@@ -399,23 +403,25 @@ class GSparsitySettings(MethodSettings):
             except ValueError:
                 found[name] = 0.0
             if not name or not 0 < found[name] < float("inf"):
-                raise refuse("emphasis", text, "NAME=FACTOR with a number above 0, such as layer2=2", ())
+                raise refuse("emphasis", text, "NAME=FACTOR with a factor above 0, such as layer2=2", ())
         return found
 
 
 class _WithClip(_WithBase):
-    clip: float = number(5.0, 1e-6, 1e9, "Gradient clipping", "Longest gradient of the weights in a step.")
+    """Methods that clip the gradient of the weights."""
+
+    clip: float = number(5.0, 1e-6, 1e9, "Gradient clipping", "Maximum norm of the gradient of the weights.")
 
 
 class _WithCopies(_WithClip):
-    """RARTS, whatever it searches: two copies of the weights, tied by a spring."""
+    """Variants of RARTS: two copies of the weights, coupled by a quadratic penalty."""
 
     auxiliary_weight: float = number(
         1.0,
         0,
         _ANY_AMOUNT,
         "Lambda: weight of the auxiliary copy",
-        "How much the loss of the auxiliary copy counts.",
+        "Weight of the loss of the auxiliary copy of the weights.",
         source="not published for networks",
     )
     coupling: float = number(
@@ -423,13 +429,13 @@ class _WithCopies(_WithClip):
         0,
         _ANY_AMOUNT,
         "Beta: coupling strength",
-        "Strength of the spring between the two copies of the weights.",
+        "Weight of the quadratic penalty that couples the two copies of the weights.",
         source="not published for networks",
     )
 
 
 class _WithArchitecture(_WithClip):
-    """Searches whose architecture parameters are switches at the inputs of joint vertices."""
+    """Methods whose architecture parameters are switches at the inputs of joint vertices."""
 
     num_batches = 2
     is_distributed = False
@@ -440,23 +446,23 @@ class _WithArchitecture(_WithClip):
     warmup_steps: Steps = setting(
         0.1,
         "Warm-up steps",
-        "Steps at the start in which only the weights learn; below 1: a share of all steps.",
+        "Number of initial steps that train only the weights; below 1: a fraction of all steps.",
         unit="steps",
     )
 
 
 class _WithSoftmax(_WithArchitecture):
-    """Searches that weigh operations by a softmax and keep the strongest."""
+    """Methods that weight operations by a softmax and keep the strongest."""
 
     caution = (
-        "Every operation starts with the same share. The network that is derived has lost most of what the"
-        " large one computed: train it anew before you judge it."
+        "Every operation starts with the same weight. The derived network loses most of what the full network"
+        " has learned: retrain it before you evaluate it."
     )
 
     architecture_lr: float = setting(
         3e-4,
         "Architecture learning rate",
-        "Learning rate of the architecture parameters, which Adam moves; small data need far more.",
+        "Learning rate of Adam for the architecture parameters; small data sets need larger values.",
         **RATE,
         source="DARTS, section 3.1",
     )
@@ -465,20 +471,20 @@ class _WithSoftmax(_WithArchitecture):
         0,
         100,
         "Architecture weight decay",
-        "Pull of the architecture parameters towards zero, where all operations count alike.",
+        "Weight decay of the architecture parameters; at zero all operations have equal weight.",
         source="DARTS, section 3.1",
     )
     over: Literal["auto", "edge", "node"] = choice(
         "auto",
         "Softmax over",
-        "What one softmax weighs: the candidates of an edge, or all that comes into a joint; auto takes edges"
-        " where the network is made of cells.",
+        "Scope of each softmax: the candidates of one edge, or all inputs of a joint vertex; auto: edges if"
+        " the network consists of cells.",
     )
     edges_per_node: Annotated[int, Field(ge=0, le=1000)] | Auto = setting(
         AUTO,
         "Edges per node",
-        "How many edges each node keeps in the end, with the best operation of each; 0: all; auto: as the"
-        " paper of the cells does, 2 in DARTS.",
+        "Number of edges that each node keeps, with the strongest operation of each; 0: all; auto: as"
+        " published for the cells, 2 in DARTS.",
     )
 
     def vectors(self, kept_edges: int = 0) -> tuple[Vector, ...]:
@@ -500,10 +506,14 @@ class _WithSoftmax(_WithArchitecture):
 
 
 class _WithOrder(_WithArchitecture):
+    """Methods with a first-order and a second-order approximation."""
+
+    """Methods with a first-order and a second-order approximation."""
+
     order: Literal["first", "second"] = choice(
         "first",
         "Order",
-        "Second order looks one step of the weights ahead, at about four times the cost.",
+        "Second order differentiates through one step of the weights, at about four times the cost.",
     )
 
 
@@ -513,7 +523,7 @@ class DARTSSettings(_WithSoftmax, _WithOrder):
 
     title = "DARTS"
     summary = (
-        "Weighs operations by a softmax; the weights learn from one half of the images, the architecture from"
+        "Weights operations by a softmax; trains the weights on one half of the images, the architecture on"
         " the other."
     )
     citation = "Liu et al., DARTS: Differentiable Architecture Search, 2019, arXiv:1806.09055"
@@ -526,7 +536,7 @@ class MiLeNASSettings(_WithSoftmax):
     """Mixed-level search (MiLeNAS)."""
 
     title = "MiLeNAS"
-    summary = "As first-order DARTS, but the architecture learns from both halves of the images."
+    summary = "As first-order DARTS, but trains the architecture on both halves of the images."
     citation = (
         "He et al., MiLeNAS: Efficient Neural Architecture Search via Mixed-Level Reformulation, 2020,"
         " arXiv:2003.12238"
@@ -537,8 +547,8 @@ class MiLeNASSettings(_WithSoftmax):
         1.0,
         0,
         _ANY_AMOUNT,
-        "Lambda: weight of the second half",
-        "How much the second half of the images counts for the architecture, in addition to the first.",
+        "Lambda: validation weight",
+        "Weight of the loss on the second half of the images, added to that on the first half.",
     )
 
 
@@ -548,7 +558,7 @@ class RARTSSettings(_WithSoftmax, _WithCopies):
 
     title = "RARTS"
     summary = (
-        "Two copies of the weights, tied by a spring, learn from one half of the images each and share one"
+        "Trains two coupled copies of the weights, each on one half of the images, with a shared"
         " architecture."
     )
     citation = f"{_XUE}, algorithm 2, {_ESCHOLARSHIP}"
@@ -559,7 +569,7 @@ class RARTSSettings(_WithSoftmax, _WithCopies):
         0,
         _ANY_AMOUNT,
         "Gamma: latency weight",
-        "Price of a millisecond, measured on the device; published: 0.002.",
+        "Penalty per millisecond of latency, measured on the device; published: 0.002.",
         unit="1/ms",
         source="RARTS, section 3.4",
     )
@@ -571,32 +581,32 @@ class SparseNASSettings(_WithOrder):
 
     title = "SparseNAS"
     summary = (
-        "Gives every operation a plain weight and raises a sparse group lasso on them, whose zeros are exact;"
-        " any number of operations stays at each node."
+        "Gives every operation a weight, with a growing sparse group lasso whose zeros are exact; any number"
+        " of operations may remain at each node."
     )
     citation = "Wu et al., Neural Architecture Search as Sparse Supernet, AAAI 2021, arXiv:2101.06658"
     caution = (
-        "How much goes follows from the penalty and the number of epochs. The momentum of HAPG is capped at"
-        " 0.9: as printed it tends to 1, and diverges."
+        "Sparsity depends on the penalty and the number of epochs. The momentum of HAPG is capped at 0.9: as"
+        " published it tends to 1 and diverges."
     )
 
     name: Literal["sparsenas"] = "sparsenas"
     architecture_lr: float = setting(
         0.01,
         "Architecture learning rate",
-        "Learning rate of the weights of operations, which HAPG moves.",
+        "Learning rate of HAPG for the weights of operations.",
         **RATE,
         source="not published",
     )
     adaptive: bool = setting(
-        default=True, label="Adaptive", text="AdamHAPG, with the step sizes of Adam; plain HAPG otherwise."
+        default=True, label="Adaptive", text="Use AdamHAPG, with the step sizes of Adam, instead of HAPG."
     )
     balance: float = number(
         0.5,
         0,
         1,
         "Alpha: group lasso balance",
-        "1 silences single operations, 0 whole nodes; published: 0.5.",
+        "With 1 single operations become zero, with 0 whole nodes; published: 0.5.",
         source="SparseNAS, table 4",
     )
     penalty_step: float = number(
@@ -604,11 +614,11 @@ class SparseNASSettings(_WithOrder):
         0,
         _ANY_AMOUNT,
         "Lambda per epoch",
-        "By how much lambda, the weight of the penalty, rises with each epoch; published: 0.01.",
+        "Increase of lambda, the weight of the penalty, per epoch; published: 0.01.",
         source="SparseNAS",
     )
     penalty_cap: float = number(
-        1.0, 0, _ANY_AMOUNT, "Largest lambda", "Largest lambda.", source="not published"
+        1.0, 0, _ANY_AMOUNT, "Maximum lambda", "Upper bound of lambda.", source="not published"
     )
 
     def vectors(self, kept_edges: int = 0) -> tuple[Vector, ...]:
@@ -627,7 +637,7 @@ class SparseNASSettings(_WithOrder):
 
 
 class _WidthSettings(_WithCopies):
-    """Searches that score channels and prune a share of them (RARTS dissertation, chapter 4)."""
+    """Methods that score channels and prune a fraction of them (RARTS dissertation, chapter 4)."""
 
     num_batches = 2
     is_distributed = False
@@ -637,25 +647,25 @@ class _WidthSettings(_WithCopies):
     fraction: float = setting(
         0.4,
         "Fraction to prune",
-        "Share of the channels that goes, those of lowest score; 0: those whose score is exactly 0.",
+        "Fraction of the channels to prune, in order of score; 0: those whose score is exactly 0.",
         ge=0,
         lt=1,
     )
     ranking: Literal["global", "layer"] = choice(
-        "global", "Ranking", "Whether all scores are sorted together, or each layer keeps the same share."
+        "global", "Ranking", "Rank all channels together, or prune the same fraction of each layer."
     )
     sparsity: float = number(
         1e-4,
         0,
         _ANY_AMOUNT,
-        "Gamma: l1 weight",
-        "Weight of the l1 norm of the scores; published: 0.0001.",
+        "Gamma: L1 weight",
+        "Weight of the L1 norm of the scores; published: 0.0001.",
         source="RARTS, section 4.1",
     )
     scores_lr: float = setting(
         0.1,
-        "Learning rate of the scores",
-        "Learning rate of the scores of channels.",
+        "Learning rate of scores",
+        "Learning rate of the channel scores.",
         **RATE,
         source="not published",
     )
@@ -664,12 +674,12 @@ class _WidthSettings(_WithCopies):
         0,
         _ANY_AMOUNT,
         "Distillation weight",
-        "Weight of the distillation, at temperature 4, from the network before pruning; 0: none.",
+        "Weight of distillation (temperature 4) from the network before pruning; 0: none.",
     )
     projection_steps: Steps = setting(
         0.6,
         "Search steps",
-        "Steps of the search; what is left is fine-tuned then; below 1: a share of all.",
+        "Number of search steps, before fine-tuning; below 1: a fraction of all steps.",
         unit="steps",
     )
 
@@ -684,32 +694,32 @@ class _WidthSettings(_WithCopies):
 
 @register_method
 class RARTSWidthSettings(_WidthSettings):
-    """RARTS on the scores of channels."""
+    """RARTS for channel scores."""
 
     title = "RARTS width search"
     summary = (
-        "Two copies of the weights share a score for every channel; the lowest go, and what is left is tuned"
-        " and distilled from the network before."
+        "Two copies of the weights share channel scores; the channels with the lowest scores are pruned, and"
+        " the rest is fine-tuned with distillation."
     )
     citation = f"{_XUE}, algorithm 3, {_ESCHOLARSHIP}"
-    caution = "Every operation stays. A step costs four passes, and sees two batches."
+    caution = "Removes channels only. A step costs four passes over two batches."
 
     name: Literal["rarts_width"] = "rarts_width"
     groups: Literal["channels", "filters"] = choice(
-        "channels", "Groups", "Which channels have scores: all, or those that one operator alone makes."
+        "channels", "Groups", "Scored channels: all, or only those produced by a single operator."
     )
 
 
 @register_method
 class SiDTSettings(_WidthSettings):
-    """RARTS on the dimensions of transformers (SiDT)."""
+    """RARTS for the dimensions of transformers (SiDT)."""
 
     title = "SiDT"
     summary = (
-        "The same for transformers: a score for every dimension of the heads of an attention, shared by"
-        " queries, keys, values and all heads, and for every hidden dimension of its layers."
+        "RARTS width search for transformers: scores every head dimension, shared by queries, keys, values"
+        " and all heads, and every hidden dimension of the feed-forward layers."
     )
     citation = f"{_XUE}, section 4.3, {_ESCHOLARSHIP}"
-    caution = "Only networks with linear layers inside have such dimensions. Heads keep one at least."
+    caution = "Applies to networks with linear layers. Every head keeps at least one dimension."
 
     name: Literal["sidt"] = "sidt"

@@ -1,7 +1,7 @@
-"""Settings that nasviz 0.1 wrote, in the form of today.
+"""Migration of settings written by nasviz 0.1.
 
-0.1 kept the settings of all optimizers in one flat table: `None` stood for a default that the optimizer knew,
-and values that the chosen optimizer did not use were recorded all the same.
+Version 0.1 kept the settings of all optimizers in one flat object: `None` meant the default of the optimizer,
+and settings that the chosen optimizer ignored were recorded too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nasviz.settings.method import MethodSettings, find_method, methods_with
 __all__ = ["is_flat", "migrated", "migrated_axes"]
 
 _SPARSENAS_RATE = 3e-4
-"""Architecture rate of SparseNAS in runs of 0.1 where none was given; its catalog and form said 0.01."""
+"""Default architecture learning rate of SparseNAS in 0.1, although its documentation said 0.01."""
 
 
 def is_flat(data: Mapping[str, Any]) -> bool:
@@ -26,36 +26,37 @@ def is_flat(data: Mapping[str, Any]) -> bool:
 
 
 def migrated(data: Mapping[str, Any], common: Container[str]) -> dict[str, Any]:
-    """Return settings in the form of today.
+    """Return settings in the current format.
 
     Args:
-        data: Plain data, of 0.1 or of today.
+        data: JSON data in the format of 0.1 or the current one.
         common: Names of the settings that every run has.
 
     Raises:
         NasvizError: The optimizer is unknown.
     """
     if not isinstance(data, Mapping):
-        raise InvalidSettingError(f"settings are a table with 'network' and 'method'; got {str(data)[:80]!r}")
+        raise InvalidSettingError(f"settings must be an object with 'network'; got {str(data)[:80]!r}")
     if not is_flat(data):
         return dict(data)
     kind = find_method(data.get("optimizer", "h2spg"))
     own = {name: value for name, value in data.items() if name not in common and kind.has(name)}
-    # A name that no method has stays where it was, so that it is refused as unknown.
+    # Unknown names are kept, so that validation reports them.
     rest = {name: v for name, v in data.items() if name in common or not methods_with(name)}
     rest.pop("optimizer", None)
-    if "allow_changed_training" not in data:  # in 0.1, digits alone were the id of a structure
+    if "allow_changed_training" not in data:  # in 0.1 a decimal name was the id of a structure
         rest["protect"] = [f"id:{w}" if str(w).isdecimal() else w for w in rest.get("protect", ())]
     return rest | {"method": {"name": kind.model_fields["name"].default} | _as_used(kind, own)}
 
 
 def migrated_axes(axes: list[Any], base: Mapping[str, Any]) -> list[Any]:
-    """Return the axes of a sweep of 0.1 in the form of today.
+    """Return the axes of a sweep of 0.1 in the current format.
 
-    0.1 combined methods with settings that they ignored. Then all points become one axis, without those.
+    A sweep of 0.1 could combine methods with settings that they ignored. Then all points are merged into one
+    axis without these settings.
 
     Args:
-        axes: Lists of points, each a table of flat names.
+        axes: Lists of points, each an object with flat names.
         base: Flat settings that all runs share.
     """
     found = [[_migrated_point(point, base) for point in points] for points in axes]
@@ -75,7 +76,7 @@ def _migrated_point(point: Mapping[str, Any], base: Mapping[str, Any]) -> dict[s
     found = {}
     for name, value in point.items():
         holders = methods_with(name)
-        if value is None and holders:  # the default, of the optimizer that the point or the base names
+        if value is None and holders:  # None meant the default of the optimizer
             asked = point.get("optimizer", base.get("optimizer", "h2spg"))
             kind = find_method(asked if asked in holders else holders[0])
             value = kind.fields()[name].default
@@ -84,10 +85,10 @@ def _migrated_point(point: Mapping[str, Any], base: Mapping[str, Any]) -> dict[s
 
 
 def _as_used(kind: type[MethodSettings], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that a run of 0.1 really used."""
+    """Return the settings that a run of 0.1 actually used."""
     found = {name: value for name, value in own.items() if value is not None}
     if found.get("base", "sgd") != "sgd":
-        found.pop("momentum", None)  # recorded, never used
+        found.pop("momentum", None)  # recorded but ignored
     if kind.model_fields["name"].default == "sparsenas":
         found = {"architecture_lr": _SPARSENAS_RATE} | found
     return found

@@ -1,4 +1,4 @@
-"""Settings of a run: what every run has, and the settings of its search method."""
+"""Settings of a run: those that every run has, and those of its search method."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["CROSS_ENTROPY", "METHOD", "SEARCH_SPACE", "RunSettings"]
 CROSS_ENTROPY = "cross_entropy"
 """Loss of a run that names no function of its own; earlier versions recorded it as null."""
 METHOD = ("method", "optimizer")
-"""Names under which flat settings name the search method."""
+"""Names of the search method in flat settings."""
 SEARCH_SPACE, DATA, RECIPE, RUN = "Search space", "Data", "Recipe", "Run"
 """Groups of the common settings."""
 _COUNT = 10**9
@@ -44,10 +44,10 @@ Method = Annotated[SerializeAsAny[MethodSettings], PlainValidator(method_setting
 
 
 class RunSettings(Settings):
-    """Everything that decides what a run computes. Steps count optimizer steps, not epochs.
+    """Everything that determines the result of a run. Steps are optimizer steps, not epochs.
 
     Raises:
-        InvalidSettingError: A value is out of its range; the message says what was asked and what can be.
+        InvalidSettingError: A value is out of range; the message states the accepted values.
 
     Examples:
         >>> settings = RunSettings(network="demonet", method=H2SPGSettings(target_sparsity=3))
@@ -59,11 +59,11 @@ class RunSettings(Settings):
 
     network: Network
     method: Method = H2SPGSettings()
-    """The search method, with its settings."""
+    """Search method with its settings."""
     protect: Names = setting(
         (),
         "Protect",
-        "Structure, vertex or module that must stay, by name; a structure also by its id, as id:N.",
+        "Structure, vertex or module that must not be removed, by name; a structure also by its id, as id:N.",
         group=SEARCH_SPACE,
         metavar="NAME",
         is_axis=False,
@@ -71,7 +71,7 @@ class RunSettings(Settings):
     collapse: Names = setting(
         (),
         "Collapse",
-        "Modules that count as one vertex each: a class, or a pattern of paths, such as cells.*.op*.",
+        "Modules to treat as one vertex each: a class, or a path pattern such as cells.*.op*.",
         group=SEARCH_SPACE,
         metavar="NAME",
         is_axis=False,
@@ -79,14 +79,14 @@ class RunSettings(Settings):
     frozen: Literal["protected", "removable"] = choice(
         "protected",
         "Frozen parameters",
-        "Whether structures with a parameter that does not require gradients must stay, or may be removed.",
+        "Whether structures with a parameter that does not require gradients are protected or removable.",
         group=SEARCH_SPACE,
         is_axis=False,
     )
     trust: Names = ()
-    """Folders that the Python of `data` and `loss` may be imported from; the network has its own."""
+    """Folders from which the code of `data` and `loss` may be imported; the network has its own."""
     trained_epochs: int = 0
-    """How many of `epochs` were trained by the run that this one continues; see `nasviz.runs.continuing`."""
+    """Number of `epochs` trained by the run that this one continues; see `nasviz.runs.continuing`."""
 
     data: str = setting(
         "digits",
@@ -98,8 +98,8 @@ class RunSettings(Settings):
     )
     data_folder: str | None = setting(
         None,
-        "Folder of the data",
-        "Folder of the data, for data that need one.",
+        "Data folder",
+        "Folder of the data set, if it needs one.",
         group=DATA,
         metavar="DIR",
         expected="a path",
@@ -116,7 +116,7 @@ class RunSettings(Settings):
     lr_schedule: Literal["cosine", "constant"] = choice(
         "cosine",
         "Learning-rate schedule",
-        "Learning-rate schedule: down to 0 along half a cosine, or constant.",
+        "Learning-rate schedule: cosine annealing to 0, or constant.",
         group=RECIPE,
         source="ASGNAS, A.2",
     )
@@ -125,7 +125,7 @@ class RunSettings(Settings):
         1,
         1000,
         "Cosine restarts",
-        "How many times the cosine runs from the top to 0; ASGNAS takes 2 for DARTS.",
+        "Number of cosine cycles, each from `lr` to 0; ASGNAS uses 2 for DARTS.",
         group=RECIPE,
         needs={"lr_schedule": ("cosine",)},
         source="ASGNAS, A.2",
@@ -133,8 +133,8 @@ class RunSettings(Settings):
     augmentation: Literal["none", "shift", "shift_flip", "cutout", "resized_crop"] = choice(
         "none",
         "Augmentation",
-        "How training images vary: shifted by up to an eighth; mirrored too; with half of the width cut out"
-        " too, as in DARTS; or a random part resized, and mirrored, as on ImageNet.",
+        "Augmentation of training images: shift by up to an eighth; shift and flip; these and cutout of half"
+        " the width, as in DARTS; or random resized crop and flip, as on ImageNet.",
         group=RECIPE,
     )
     mixup: float = number(
@@ -142,14 +142,14 @@ class RunSettings(Settings):
         0,
         100,
         "MixUp",
-        "MixUp of pairs of images, at shares from Beta(a, a); ZenNAS takes a = 0.2, and 0 is off.",
+        "Parameter a of MixUp, whose mixing ratio is drawn from Beta(a, a); 0 is off, ZenNAS uses 0.2.",
         group=RECIPE,
         source="ASGNAS, A.2",
     )
     label_smoothing: float = setting(
         0.0,
         "Label smoothing",
-        "Share of every label that is spread over all classes; 0.1 is common, 0 is off.",
+        "Label smoothing factor; 0 is off, 0.1 is common.",
         group=RECIPE,
         source="ZenNAS",
         ge=0,
@@ -158,13 +158,13 @@ class RunSettings(Settings):
     allow_changed_training: bool = setting(
         default=False,
         label="Allow changed training",
-        text="Train a network although tracing lost something that it does in training mode.",
+        text="Train a network even if tracing has lost part of its behaviour in training mode.",
         group=RUN,
     )
     from_scratch: bool = setting(
         default=False,
         label="From scratch",
-        text="Draw all weights again, whatever the network has learnt: train an architecture.",
+        text="Reinitialize all weights, to train the architecture from scratch.",
         group=RECIPE,
     )
     epochs: int = number(
@@ -172,30 +172,30 @@ class RunSettings(Settings):
     )
     batch_size: int = number(64, 1, 10**6, "Batch size", "Images per step.", group=RECIPE, unit="images")
     seed: int = number(
-        0, 0, 2**32 - 1, "Seed", "Seed of the weights and of the order of the images.", group=RUN
+        0, 0, 2**32 - 1, "Seed", "Random seed of the weights and of the order of the images.", group=RUN
     )
     device: str = setting(
         "auto",
         "Device",
-        "Where the run trains: cpu, cuda, cuda:N or mps; auto: the first CUDA device, else the CPU.",
+        "Device: cpu, cuda, cuda:N or mps; auto: the first CUDA device, else the CPU.",
         group=RUN,
         expected="'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'",
         pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$",
     )
     deterministic: bool = setting(
         default=False,
-        label="Same bits on CUDA",
-        text="On CUDA: the same bits each time, also after a resume; often slower, and not for every"
+        label="Deterministic on CUDA",
+        text="On CUDA: bit-identical results, also after a resume; often slower, and not available for every"
         " operator.",
         group=RUN,
     )
-    """The CPU needs no such choice: runs there are the same to the bit anyway."""
+    """Has no effect on the CPU, where runs are always bit-identical."""
     checkpoint_steps: int = number(
         50,
         1,
         _COUNT,
         "Checkpoint every",
-        "Steps from one checkpoint to the next.",
+        "Number of steps between checkpoints.",
         group=RUN,
         unit="steps",
     )
@@ -204,32 +204,37 @@ class RunSettings(Settings):
         1,
         _COUNT,
         "Evaluate every",
-        "Epochs from one evaluation to the next.",
+        "Number of epochs between evaluations.",
         group=RUN,
         unit="epochs",
     )
     num_workers: int = number(
-        0, 0, 256, "Loader processes", "Processes that load images; 0 loads in the worker itself.", group=RUN
+        0,
+        0,
+        256,
+        "Data-loader workers",
+        "Number of processes that load images; 0: the main process.",
+        group=RUN,
     )
     processes: int = number(
         1,
         1,
         4096,
         "Processes",
-        "Processes that train together, each on its share of every batch: one per GPU, or on processor"
-        " cores.",
+        "Number of data-parallel training processes, each with an equal part of every batch: one per GPU, or"
+        " on the CPU.",
         group=RUN,
         aliases=("nproc",),
     )
 
     @classmethod
     def of(cls, network: Any, **values: Any) -> Self:
-        """Return settings from flat names: those of the method stand beside those of the run.
+        """Return settings from flat names, which mix those of the run and of the method.
 
-        Command line, sweeps and forms name settings this way. `method`, or `optimizer`, names the method.
+        Command line, sweeps and forms use this form. `method` or `optimizer` is the name of the method.
 
         Raises:
-            NasvizError: A name is unknown, the method lacks a setting, or a value is out of its range.
+            NasvizError: A name is unknown, the method lacks a setting, or a value is out of range.
 
         Examples:
             >>> RunSettings.of(network="demonet", method="gsparsity", momentum=0.3)
@@ -239,7 +244,7 @@ class RunSettings(Settings):
         """
         given = [name for name in METHOD if name in values]
         if len(given) > 1:
-            raise InvalidSettingError("method and optimizer are two names of one setting; give one of them")
+            raise InvalidSettingError("method and optimizer are two names of one setting; give only one")
         method = values.pop(given[0]) if given else cls.model_fields["method"].default
         kind = find_method(method) if isinstance(method, str) else type(method_settings(method))
         start = {} if isinstance(method, str) else method_settings(method).values
@@ -251,12 +256,12 @@ class RunSettings(Settings):
         return cls(network=network, method=kind(**(start | own)), **common)
 
     def changed(self, **values: Any) -> Self:
-        """Return these settings with other values, by flat names.
+        """Return a copy with other values, by flat names.
 
-        Another method takes over the settings that both have and that are not at their defaults.
+        If the method changes, the settings that differ from their defaults are carried over.
 
         Raises:
-            NasvizError: As for `of`; also where the new method lacks a setting that was chosen here.
+            NasvizError: As for `of`, or the new method lacks a setting that is carried over.
         """
         values = dict(values)
         method = next((values.pop(name) for name in METHOD if name in values), self.method)
@@ -270,32 +275,32 @@ class RunSettings(Settings):
 
     @classmethod
     def unknown(cls, name: str) -> NasvizError:
-        """Return the error for an unknown name, with the nearest one."""
+        """Return the error for an unknown name, with suggestions."""
         if holders := ", ".join(methods_with(name)):
             return InvalidSettingError(
-                f"{name!r} is a setting of search methods ({holders}): give it to `method`, or use"
-                " RunSettings.of"
+                f"{name!r} is a setting of search methods ({holders}): pass it to the settings of the method,"
+                " or use RunSettings.of"
             )
         known = [*cls.names(), *cls.model_fields]
         return InvalidSettingError(
-            f"no setting is called {name!r}{nearest(name, known)}; it is misspelled, or was written by a"
-            " later version (then update nasviz)"
+            f"there is no setting {name!r}{nearest(name, known)}; it is misspelled, or was written by a later"
+            " version (then update nasviz)"
         )
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        """Return all flat names: those of the run, then those of all methods."""
+        """Return all flat names, first those of the run, then those of all methods."""
         own = [name for kind in METHODS.values() for name in kind.fields()]
         return tuple(dict.fromkeys(["method", *cls.fields(), *own]))
 
     def value(self, name: str, default: Any = None) -> Any:
-        """Return a setting by its flat name; `default` where the method does not have it."""
+        """Return a setting by its flat name, or `default` if the method does not have it."""
         if name in METHOD:
             return self.method.name
         return getattr(self, name) if name in type(self).model_fields else getattr(self.method, name, default)
 
     def flat(self) -> dict[str, Any]:
-        """Return everything as plain data by flat names, for tables and comparisons."""
+        """Return all settings as plain data by flat names, for tables and comparisons."""
         values = self.to_json()
         own = values.pop("method")
         return {"network": values.pop("network"), "method": own.pop("name"), **values, **own}
@@ -307,7 +312,7 @@ class RunSettings(Settings):
 
     @property
     def kept_edges(self) -> int:
-        """How many edges each node keeps, where a softmax was searched; 0 for all."""
+        """Number of edges that each node keeps after a search with a softmax; 0 for all."""
         entry = self.network.entry
         published = 2 if entry is None else entry.edges_per_node
         asked = self.value("edges_per_node", AUTO)
@@ -317,7 +322,7 @@ class RunSettings(Settings):
         """Return the phases of the run on `num_train` training images.
 
         Raises:
-            InvalidSettingError: Warm-up and projection do not fit into it.
+            InvalidSettingError: Warm-up and projection take more steps than the run has.
         """
         return plan_steps(
             num_train=num_train // self.method.num_batches,
@@ -345,16 +350,16 @@ class RunSettings(Settings):
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Return the settings that `to_json` wrote, here or in 0.1. What is missing takes its default.
+        """Return the settings that `to_json` wrote, in this version or 0.1; missing ones take their defaults.
 
         Raises:
-            InvalidSettingError: A setting is unknown here, or out of its range.
+            InvalidSettingError: A setting is unknown or out of range.
         """
         return cls(**migrated(data, cls.model_fields))
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        """Check what follows from several settings."""
+        """Check combinations of settings."""
         if not (self.data in DATASETS or CALLABLE.fullmatch(self.data)):
             names = ", ".join(DATASETS)  # with those that were registered since this class was made
             raise self._refuse("data", f"one of {names}, or a callable, written package.module:callable")
@@ -364,8 +369,8 @@ class RunSettings(Settings):
             value = getattr(self, name)
             if ":" in value and not self.trust:
                 raise InvalidSettingError(
-                    f"{name}={value!r} is Python code, and no folder is trusted to run code from; name the"
-                    " folder it lies in: --trust DIR on the command line, trust=(DIR,) in Python"
+                    f"{name}={value!r} is user code, but no folder is trusted; name its folder:"
+                    " --trust DIR on the command line, trust=(DIR,) in Python"
                 )
         if self.loss != CROSS_ENTROPY and self.label_smoothing:
             raise self._refuse("label_smoothing", "0 with a loss of your own, which may smooth labels itself")
@@ -373,7 +378,7 @@ class RunSettings(Settings):
             raise refuse(
                 "trained_epochs",
                 self.trained_epochs,
-                f"from 0 to below epochs={self.epochs}, which include them",
+                f"at least 0 and less than epochs={self.epochs}, which includes them",
                 0,
             )
         if self.processes > 1:
@@ -381,16 +386,16 @@ class RunSettings(Settings):
         return self
 
     def _check_processes(self) -> None:
-        """Several processes need a step that torch can share, and shares of equal size."""
+        """Check that DistributedDataParallel supports the method, and that batches can be split evenly."""
         if not self.method.is_distributed:
-            words = f"1: DistributedDataParallel cannot share the gradients that {self.method.title} takes"
-            raise self._refuse("processes", words)
+            raise self._refuse(
+                "processes", f"1: {self.method.title} does not support DistributedDataParallel"
+            )
         if self.batch_size % self.processes:
-            words = f"a multiple of processes={self.processes}, so that each takes an equal share of a batch"
-            raise self._refuse("batch_size", words)
+            raise self._refuse("batch_size", f"a multiple of processes={self.processes}")
         if self.device == "mps" or ":" in self.device:
-            words = f"'auto', 'cpu' or 'cuda' where processes={self.processes}: each has its own"
-            raise self._refuse("device", words)
+            expected = f"'auto', 'cpu' or 'cuda' with processes={self.processes}: each has its own device"
+            raise self._refuse("device", expected)
 
     def _refuse(self, name: str, expected: str = "") -> InvalidSettingError:
         field = self.fields()[name]

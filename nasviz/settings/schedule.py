@@ -1,6 +1,6 @@
-"""Phases of a run in steps (ASGNAS, Algorithm 3: warm-up, projection, then training of what stays).
+"""Phases of a run in steps (ASGNAS, Algorithm 3): warm-up, projection, training of the remaining structures.
 
-The lengths are unpublished. One rule everywhere: given as steps, or a share of all steps.
+The lengths of the phases are not published. They are given as steps, or as a fraction of all steps.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SAMPLES = 32
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How many optimizer steps a run takes, in all and in its first two phases."""
+    """Number of optimizer steps of a run, in total and per phase."""
 
     steps_per_epoch: int
     total_steps: int
@@ -33,17 +33,17 @@ def plan_steps(
     warmup_steps: int | float = 0.1,
     projection_steps: int | float = 0.2,
 ) -> Schedule:
-    """Lay a run out in steps; an epoch leaves out what does not fill a batch.
+    """Return the schedule of a run; the last incomplete batch of an epoch is dropped.
 
     Args:
-        num_train: Training images of an epoch.
+        num_train: Number of training images.
         batch_size: Images per step.
-        epochs: Epochs of the run.
-        warmup_steps: Steps, or as a float a share of all steps, at least one; 0 for none.
-        projection_steps: Likewise for the second phase.
+        epochs: Number of epochs.
+        warmup_steps: Length of the warm-up: an int in steps, or a float as a fraction of all steps.
+        projection_steps: Length of the projection, in the same form.
 
     Raises:
-        InvalidSettingError: Warm-up and projection do not fit into the run.
+        InvalidSettingError: Warm-up and projection take more steps than the run has.
 
     Examples:
         >>> plan_steps(num_train=1000, batch_size=64, epochs=4)
@@ -54,15 +54,15 @@ def plan_steps(
     warmup, projection = _steps(warmup_steps, total), _steps(projection_steps, total)
     if warmup + projection > total:
         raise InvalidSettingError(
-            f"warmup_steps={warmup} and projection_steps={projection} ask for {warmup + projection} steps,"
-            f" but {epochs} epochs of {steps_per_epoch} steps make {total}; choose at most {total} in all,"
-            f" more epochs, or a smaller batch_size than {batch_size}"
+            f"warmup_steps={warmup} and projection_steps={projection} take {warmup + projection} steps, but"
+            f" {epochs} epochs of {steps_per_epoch} steps have only {total}; shorten them to at most {total}"
+            f" in total, train more epochs, or use a smaller batch_size than {batch_size}"
         )
     return Schedule(steps_per_epoch, total, warmup, projection)
 
 
 def _steps(asked: int | float, total: int) -> int:
-    """Return a number of steps from a number or a share; a share makes at least one step."""
+    """Convert a number or a fraction to steps; a nonzero fraction gives at least one step."""
     return max(1, round(total * asked)) if isinstance(asked, float) and asked else int(asked)
 
 

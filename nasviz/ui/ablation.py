@@ -6,7 +6,7 @@ import streamlit as st
 
 from nasviz import jobs
 from nasviz.draw.ablation_chart import ablation_chart
-from nasviz.runs.ablation import TRAININGS_A_SEED, points_to_csv
+from nasviz.runs.ablation import TRAININGS_PER_SEED, points_to_csv
 from nasviz.runs.ablation_folder import AblationFolder
 from nasviz.ui import frame
 from nasviz.ui.controls import keep, kept
@@ -43,7 +43,7 @@ def _buttons(place: AblationFolder, seeds: int, epochs: int, is_busy: bool) -> N
             place.ask_to_stop()
         st.rerun()
     word = "Resume" if done else "Start"
-    is_left = done < seeds * TRAININGS_A_SEED
+    is_left = done < seeds * TRAININGS_PER_SEED
     if (
         not is_busy
         and is_left
@@ -63,7 +63,7 @@ def _watch(seeds: int, epochs: int, was_busy: bool) -> None:
     place = AblationFolder.of(options().runs, epochs)
     if (place.is_active or jobs.is_starting(place)) != was_busy:
         st.rerun()
-    done, total = _done(place, seeds), seeds * TRAININGS_A_SEED
+    done, total = _done(place, seeds), seeds * TRAININGS_PER_SEED
     if place.is_active and place.is_asked_to_stop:
         words = f"{done} of {total} trainings; stopping after the current one"
     else:

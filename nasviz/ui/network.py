@@ -16,7 +16,7 @@ from nasviz.draw.labels import axes_text, count, plain_shape
 from nasviz.errors import InvalidSettingError, NasvizError
 from nasviz.graph import SearchSpace
 from nasviz.runs.files import write_bytes
-from nasviz.runs.storage import told
+from nasviz.runs.storage import translate_errors
 from nasviz.ui import controls, frame, published, recent, session, work, zoo
 from nasviz.ui.escaping import inert, sentence
 from nasviz.ui.numbers import power_of_ten
@@ -305,7 +305,7 @@ def _weights(key: str) -> str | None:
     content = file.getvalue()
     folder = options().uploads
     path = folder / f"{hashlib.sha256(content).hexdigest()[:32]}{Path(file.name).suffix.lower()}"
-    with told(folder):
+    with translate_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         write_bytes(path, content)

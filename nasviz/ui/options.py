@@ -17,7 +17,7 @@ from nasviz.catalog import CALLABLE
 from nasviz.catalog.user_modules import find_module
 from nasviz.errors import InvalidSettingError
 from nasviz.extensions import load_extensions, take_option
-from nasviz.runs.trust import warn_of_runs_inside
+from nasviz.runs.trust import runs_folder_warning
 from nasviz.settings.server import SERVER
 
 __all__ = ["HOST", "Options", "options", "parse"]
@@ -134,6 +134,6 @@ def options() -> Options:
     """
     found = parse(take_option(sys.argv[1:]))
     load_extensions()
-    if (words := warn_of_runs_inside(found.trust, found.runs)) is not None:
+    if (words := runs_folder_warning(found.trust, found.runs)) is not None:
         print(f"nasviz: {words}", file=sys.stderr, flush=True)  # noqa: T201 (to the operator's terminal)
     return found

@@ -17,7 +17,7 @@ from nasviz.ui.controls import keep, kept
 
 __all__ = ["COSTS", "curves", "follow_click", "front", "points_of"]
 
-MOST_RUNS = 12
+MAX_RUNS = 12
 """Number of curves that remain distinguishable."""
 ROWS = 800
 """Maximum number of steps read of each run."""
@@ -27,9 +27,9 @@ COLUMNS = {"Loss and accuracy": ("loss", "accuracy"), "Zero groups and learning 
 
 def curves(summaries: Sequence[RunSummary]) -> None:
     """Show the recorded curves of the runs and the settings in which they differ."""
-    shown = summaries[:MOST_RUNS]
+    shown = summaries[:MAX_RUNS]
     if len(shown) < len(summaries):
-        st.caption(f"The first {MOST_RUNS} of {len(summaries)} runs.")
+        st.caption(f"The first {MAX_RUNS} of {len(summaries)} runs.")
     tails = {name_of(summary, shown): tail for summary in shown if (tail := _tail(summary)) is not None}
     tails = {name: tail for name, tail in tails.items() if len(tail.steps)}
     if not tails:

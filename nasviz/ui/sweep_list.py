@@ -203,7 +203,7 @@ def _row(cell: Cell, runs: Sequence[RunSummary | None], preset: Preset | None) -
     }
     found_runs = [run for i in cell.indices if (run := runs[i]) is not None]
     errors = [words for run in found_runs if (words := run.problem or run.error)]
-    notes = errors[:1] + ([f"{cell.num_hopeless} stopped early"] if cell.num_hopeless else [])
+    notes = errors[:1] + ([f"{cell.num_stopped} stopped early"] if cell.num_stopped else [])
     notes += [f"{cell.num_diverged} diverged"] if cell.num_diverged else []
     return row | ({"note": "; ".join(notes)} if notes else {})
 

@@ -36,10 +36,10 @@ def step_through_the_passes(page: Page) -> None:
     full = page.locator(".nasviz-graph").first
     expect(full.locator("g.s-erased")).not_to_have_count(0)
     page.get_by_text("Zeroed", exact=True).click()
-    expect(page.get_by_text("These are zero: maxpool-conv3-bn3.")).to_be_visible()
+    expect(page.get_by_text("Zero: maxpool-conv3-bn3.")).to_be_visible()
     expect(full.locator("g.s-erased")).to_have_count(0)
     page.get_by_text("1 · Erase", exact=True).click()
-    expect(page.get_by_text("Pass 1 erases them with all their edges: 3 vertices")).to_be_visible()
+    expect(page.get_by_text("Pass 1 erases them and their edges: 3 vertices")).to_be_visible()
     expect(full.locator("g.s-erased")).not_to_have_count(0)
     settle(page)
 

@@ -14,7 +14,7 @@ def test_a_lesson_is_stepped_through_and_paints_the_graph(server: Server, page: 
     settle(page)
     step = page.locator("[class*=st-key-learn-step] button").filter(has_text="Next")
     step.click()
-    expect(page.get_by_text("is the only reader, and no joint")).to_be_visible()
+    expect(page.get_by_text("is the only consumer and not a joint")).to_be_visible()
     expect(page.locator(".nasviz-graph .node.s-current")).to_have_count(1)
     settle(page)
     picture(page, "learn")
@@ -38,7 +38,7 @@ def test_a_lesson_plays_by_itself(server: Server, page: Page) -> None:
     expect(page.get_by_text("Segment 0 starts with")).to_be_visible()
     settle(page)
     page.get_by_role("button", name="Play", exact=True).click()
-    expect(page.get_by_text("is the only reader, and no joint")).to_be_visible()
+    expect(page.get_by_text("is the only consumer and not a joint")).to_be_visible()
     page.get_by_role("button", name="Pause", exact=True).click()
     expect(page.get_by_role("button", name="Play", exact=True)).to_be_visible()
 

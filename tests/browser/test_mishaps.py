@@ -41,7 +41,7 @@ def alert(page: Page, text: str) -> None:
         ("Model?model=demonet&input=3,32", "cannot be opened"),
         ("Model?model=evil.module:Net&trust=/", "no module evil.module in the trusted folders"),
         ("Search_and_train?run=20200101-000000-demonet-abcdef", "no run '20200101-000000-demonet-abcdef'"),
-        ("Search_and_train?model=demonet&run=../../etc", "is no run id"),
+        ("Search_and_train?model=demonet&run=../../etc", "is not a run id"),
     ],
 )
 def test_an_address_that_cannot_be_opened_says_why(

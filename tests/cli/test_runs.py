@@ -130,7 +130,7 @@ def test_a_run_that_has_not_started_can_be_cancelled(nasviz: Command, tmp_path: 
         (["--target-sparsity", "9"], "choose at most 4"),
         (["--epochs", "0"], "epochs"),
         (["--lr", "nan"], "lr"),
-        (["--warmup-steps", "40", "--projection-steps", "40"], "choose at most"),
+        (["--warmup-steps", "40", "--projection-steps", "40"], "to at most"),
         (["--device", "cuda:99"], "device='cuda:99'"),
     ],
 )

@@ -23,8 +23,8 @@ def test_a_structure_tells_its_group_and_every_slice_that_goes_with_it() -> None
     told = about(drawn(view, "conv3"), space)
     fields = dict(told.fields)
     assert told.vertex == "conv3"
-    assert fields["Group"].startswith("25,608 numbers: conv3.weight 88×32×3×3")
-    assert fields["Slices that go"] == "conv6.weight columns 88-175"
+    assert fields["Group"].startswith("25,608 parameters: conv3.weight 88×32×3×3")
+    assert fields["Removed slices"] == "conv6.weight columns 88-175"
     assert told.is_protected is False
     assert told.history == ()
 

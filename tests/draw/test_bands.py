@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from nasviz.draw import bands as cutting
-from nasviz.draw.bands import Band, bands, leaving
+from nasviz.draw.bands import Band, bands, exit_id
 from nasviz.draw.dot_segment import segment_drawing
 from nasviz.draw.dot_trace import trace_drawing
 from nasviz.draw.drawing import Drawing, DrawnEdge, DrawnVertex
@@ -23,7 +23,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 @pytest.fixture(autouse=True)
 def small_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cutting, "SMALL", 20)
-    monkeypatch.setattr(cutting, "LEAST", 8)
+    monkeypatch.setattr(cutting, "MIN_BAND", 8)
 
 
 def plain(*edges: tuple[int, int]) -> Drawing:
@@ -161,4 +161,4 @@ def test_a_band_passes_on_what_it_does_not_read() -> None:
     first, *_, last = bands(LONG)
     assert isinstance(first, Band)
     assert (first.above, last.below) == ((), ())
-    assert leaving("n2") in first.to_dot()
+    assert exit_id("n2") in first.to_dot()

@@ -106,5 +106,5 @@ def test_one_tensor_is_one_on_an_arrow_and_two_when_one_operator_reads_it_twice(
 
 
 def test_the_cell_of_an_unknown_module_is_refused() -> None:
-    with pytest.raises(UnknownNameError, match="holds no two operators"):
+    with pytest.raises(UnknownNameError, match="has fewer than two operators"):
         cell_drawing(staged(), "no.such.module")

@@ -46,7 +46,7 @@ def test_a_gate_has_a_look_and_a_kind_of_its_own() -> None:
     row = view.records[view.drawing.vertices.index(drawn)].row
     assert row["kind"] == "gate"
     assert str(row["removal"]).endswith("as a gate it may be replaced by its value at zero, 0.5")
-    assert ("gate", "gate: a number may stand for it") in view.legend
+    assert ("gate", "gate: replaceable by a constant") in view.legend
 
 
 def test_a_plan_with_a_gate_says_what_becomes_of_it_and_of_what_it_scales() -> None:
@@ -58,7 +58,7 @@ def test_a_plan_with_a_gate_says_what_becomes_of_it_and_of_what_it_scales() -> N
     product = str(found.segments.of(gate.product).id)
     assert notes == {
         str(gate.id): "replaced by its value at zero",
-        product: "its gate is now the number 0.5",
+        product: "its gate is replaced by 0.5",
     }
     html = subnetwork_report("mixed", found, found.plan((), [gate.id]))
     assert "gate: replaced by its value at zero, 0.5" in html

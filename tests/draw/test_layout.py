@@ -119,7 +119,7 @@ def test_without_a_layout_a_view_still_has_its_table_and_says_why(
 def test_a_layout_that_takes_too_long_is_ended(cache: LayoutCache, tmp_path: Path) -> None:
     marker = tmp_path / "still-running"
     code = f"import time, pathlib; time.sleep(1.5); pathlib.Path({str(marker)!r}).touch()"
-    with pytest.raises(LayoutError, match=r"longer than 0\.2 s"):
+    with pytest.raises(LayoutError, match=r"limit of 0\.2 s"):
         lay_out(SMALL, cache=cache, limit_s=0.2, engine=Engine("slow", (sys.executable, "-c", code)))
     assert not marker.exists()
     assert not cache.folder.exists()

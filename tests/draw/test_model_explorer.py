@@ -77,5 +77,5 @@ def test_equal_networks_make_equal_archives_and_a_key_without_a_node_is_refused(
         return document
 
     monkeypatch.setattr(model_explorer, "graph_document", lossy)
-    with pytest.raises(ExportError, match="no nodes of its graph"):
+    with pytest.raises(ExportError, match="not nodes of its graph"):
         model_explorer_archive(SPACE, PLAN)

@@ -115,7 +115,7 @@ def test_a_run_without_checksums_says_so_and_is_compared_with_its_full_network(
         nasviz.load(copy / "subnet")
     assert main(["export", str(copy), "--folder", str(tmp_path / "whole")]) == 0
     said = capsys.readouterr().out
-    assert "its files are unchecked" in said
+    assert "cannot be verified" in said
     assert "the stored full network" in said
     nasviz.load(tmp_path / "whole")
 

@@ -178,8 +178,8 @@ def test_who_may_only_read_sees_the_runs_and_is_told_what_they_may_not(tmp_path:
     assert found.returncode == 0, found.stderr
     assert "crashed crashed 0 None" in found.stdout
     assert "locked failed -1 " in found.stdout
-    assert "may not be read or written by this user" in found.stdout
+    assert "permission denied" in found.stdout
     assert "Traceback" not in found.stderr
     refused = found.stderr.splitlines()
     assert len(refused) == 4, "one line for each of: cancel, show and cancel of the locked one, list"
-    assert all("may not be read or written by this user" in line for line in refused)
+    assert all("permission denied" in line for line in refused)

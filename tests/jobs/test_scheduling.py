@@ -183,12 +183,12 @@ def test_the_hopeless_are_stopped_only_where_asked_and_stay_so(sweeps: SweepStor
         assert scheduler.run() == "done"
     assert states(strict) == ["done", "done", "cancelled"]
     assert strict.state == "done"
-    (cell,) = (c for c in cells(strict) if c.num_hopeless)
+    (cell,) = (c for c in cells(strict) if c.num_stopped)
     assert cell.is_over
     stopped = strict.summaries()[2]
     assert stopped is not None
     assert "10.0% at best, and 85.0% is the median of 2 others" in (stopped.verdict or "")
-    assert "1 stopped as hopeless" in "\n".join(sweep_lines(strict))
+    assert "1 stopped by the median rule" in "\n".join(sweep_lines(strict))
     with Scheduler(strict, slots) as scheduler:  # a resume leaves it alone
         assert scheduler.run() == "done"
     assert states(strict)[2] == "cancelled"

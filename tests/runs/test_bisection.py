@@ -36,7 +36,7 @@ def test_trials_are_counted() -> None:
 
 
 def test_a_target_out_of_reach_says_so() -> None:
-    with pytest.raises(InvalidSettingError, match="even mu=100 leaves 17 groups, and 5 are wanted"):
+    with pytest.raises(InvalidSettingError, match="mu=100 still leaves 17 groups, but the target is 5"):
         bisect_mu(staircase, 5)
-    with pytest.raises(InvalidSettingError, match="rising values"):
+    with pytest.raises(InvalidSettingError, match="ascending values"):
         bisect_mu(staircase, 5, grid=(10, 1))

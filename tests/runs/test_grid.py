@@ -66,7 +66,7 @@ def test_points_may_change_several_settings_and_the_network_itself(settings: Run
             (axis("optimizer", ("h2spg", "dhspg")), axis("periods", (2,))),
             "at method=dhspg, periods=2: DHSPG has no setting 'periods'",
         ),
-        (((),), "holds no value"),
+        (((),), "has no values"),
         ((axis("seed", range(101)), axis("epochs", range(1, 101))), "at most 10,000"),
         ((axis("network", ("no_such_net",)),), "no_such_net"),
     ],

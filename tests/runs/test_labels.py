@@ -37,7 +37,7 @@ def test_a_deleted_run_comes_back_or_is_erased(store: Store, settings: RunSettin
 
     store.delete(run.id)
     again = store.create(settings, run_id=run.id)
-    with pytest.raises(RunStateError, match="is there already"):
+    with pytest.raises(RunStateError, match="already exists"):
         store.restore(run.id)
     second = store.delete(again.id).name
     assert second.startswith(f"{run.id}.")
@@ -56,8 +56,8 @@ def test_nothing_outside_of_the_trash_is_brought_back_or_erased(store: Store, ru
 
 
 def test_two_runs_cannot_have_one_id(store: Store, run: Run, settings: RunSettings) -> None:
-    with pytest.raises(RunStateError, match="is there already"):
+    with pytest.raises(RunStateError, match="already exists"):
         store.create(settings, run_id=run.id)
-    with pytest.raises(RunNotFoundError, match="is no run id"):
+    with pytest.raises(RunNotFoundError, match="is not a run id"):
         store.create(settings, run_id="a/b")
     assert [path.name for path in store.folder.iterdir()] == [run.id]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nasviz.runs import Evaluation
-from nasviz.runs.median_rule import clear_hopeless, judge, mark_hopeless, verdict_on
+from nasviz.runs.median_rule import clear_verdict, judge, read_verdict, write_verdict
 
 
 def evaluations(*accuracies: float, network: str = "full") -> list[Evaluation]:
@@ -21,11 +21,11 @@ def test_a_run_below_the_median_at_the_same_step_is_hopeless(tmp_path: Path) -> 
     assert judge(evaluations(0.3, 0.7), OTHERS, 40) is None  # at the median
     assert judge(evaluations(0.75, 0.5), OTHERS, 40) is None  # its best counts
 
-    mark_hopeless(tmp_path, verdict)
-    assert verdict_on(tmp_path) == verdict
-    assert "50.0% at best, and 70.0% is the median of 3 others" in str(verdict)
-    clear_hopeless(tmp_path)
-    assert verdict_on(tmp_path) is None
+    write_verdict(tmp_path, verdict)
+    assert read_verdict(tmp_path) == verdict
+    assert "best accuracy 50.0%, median of 3 other runs 70.0%" in str(verdict)
+    clear_verdict(tmp_path)
+    assert read_verdict(tmp_path) is None
 
 
 def test_there_is_hope_early_and_where_too_little_is_known() -> None:

@@ -166,7 +166,7 @@ def test_the_same_step_written_twice_is_one_row(run: Run) -> None:
 def test_scores_of_a_structure_nobody_named_are_refused(run: Run) -> None:
     with Writer(run) as writer:
         writer.scores(0, (1, 2), (0.0, 0.0))
-        with pytest.raises(DataError, match=r"structures \[1, 9\].* records those of \[1, 2\]"):
+        with pytest.raises(DataError, match=r"structures \[1, 9\].* records structures \[1, 2\]"):
             writer.scores(1, (1, 9), (0.0, 0.0))
         with pytest.raises(DataError, match="3 numbers"):
             writer.scores(1, (1, 2), (0.0, 0.0, 0.0))

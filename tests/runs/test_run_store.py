@@ -30,14 +30,14 @@ def test_settings_are_read_back_from_the_folder(store: Store, run: Run, settings
     "run_id", ["", ".", "..", "../runs", "a/b", "/etc", "x" * 65, "a b", "nul\0", ".trash", "é"]
 )
 def test_what_is_no_id_is_never_looked_up(store: Store, run: Run, run_id: str) -> None:
-    with pytest.raises(RunNotFoundError, match="no run id"):
+    with pytest.raises(RunNotFoundError, match="not a run id"):
         store.open(run_id)
 
 
 def test_a_link_out_of_the_runs_folder_is_not_followed(store: Store, run: Run, tmp_path: Path) -> None:
     run.folder.rename(tmp_path / "elsewhere")
     (store.folder / "link").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(RunNotFoundError, match="leads out"):
+    with pytest.raises(RunNotFoundError, match="is a link out"):
         store.open("link")
     assert store.list() == []
 
@@ -52,7 +52,7 @@ def test_lists_are_newest_first_and_show_damaged_runs(store: Store, settings: Ru
     assert next(iter(summaries)) == third.id
     assert "not a JSON document" in (summaries[first.id].problem or "")
     assert summaries[first.id].settings is None
-    assert "cannot be opened as a run store" in (summaries[second.id].problem or "")
+    assert "cannot be opened as a run database" in (summaries[second.id].problem or "")
     assert summaries[third.id].problem is None
 
 

@@ -108,9 +108,7 @@ def test_settings_come_back_from_json_as_they_were(settings: RunSettings) -> Non
     ],
 )
 def test_a_value_out_of_range_is_named_with_what_is_possible(name: str, value: Any) -> None:
-    with pytest.raises(
-        InvalidSettingError, match=rf"^{name}=.* was asked for, but {name} must be .*default is"
-    ):
+    with pytest.raises(InvalidSettingError, match=rf"^{name}=.* is invalid: {name} must be .*default is"):
         RunSettings.of(**{"network": DEMO, name: value})
 
 
@@ -154,7 +152,7 @@ def test_a_setting_is_taken_by_the_methods_that_have_it_and_by_no_other(method: 
         ({"method": "h2spg", "balance": 0.2}, r"H2SPG has no setting 'balance' \(available for: sparsenas\)"),
         ({"method": "gsparsity", "lr": 5.0}, r"lr=5.0 .* above 0 and at most 1"),
         ({"momentun": 0.3}, "'momentun'; nearest: momentum"),
-        ({"base": "adam", "momentum": 0.3}, "momentum=0.3 .* base is 'adam'.*only with base 'sgd'"),
+        ({"base": "adam", "momentum": 0.3}, "momentum=0.3 .* base is 'adam'.*effect with base 'sgd'"),
         ({"lr_schedule": "constant", "lr_periods": 2}, "lr_periods=2 .*lr_schedule is 'constant'"),
         ({"method": "gsparsity", "groups": "filters", "cells": ("Cell",)}, "cells=.*groups is 'filters'"),
         ({"method": "gsparsity", "emphasis": ("a=2",)}, "emphasis=.*groups is 'operations'"),
@@ -262,7 +260,7 @@ def test_fewer_images_than_a_batch_make_one_step_an_epoch() -> None:
 
 
 def test_phases_beyond_the_end_are_refused_before_the_start() -> None:
-    with pytest.raises(InvalidSettingError, match=r"ask for 401 steps.*make 400; choose at most 400"):
+    with pytest.raises(InvalidSettingError, match=r"take 401 steps.*have only 400; .*at most 400"):
         plan_steps(num_train=6400, batch_size=64, epochs=4, warmup_steps=1, projection_steps=400)
 
 

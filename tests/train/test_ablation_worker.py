@@ -1,4 +1,4 @@
-"""The ablation in a folder: stopped and gone on with, nothing is trained twice, nobody works there beside."""
+"""The ablation in a folder: it can be stopped and continued, trains nothing twice, and has one worker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from nasviz import jobs
 from nasviz.errors import RunBusyError, RunStateError
-from nasviz.runs.ablation import TRAININGS_A_SEED
+from nasviz.runs.ablation import TRAININGS_PER_SEED
 from nasviz.runs.ablation_folder import AblationFolder
 from nasviz.train import ablation
 from nasviz.train.ablation_worker import work_through
@@ -38,7 +38,7 @@ def test_it_stops_when_asked_and_goes_on_where_it_was(tmp_path: Path) -> None:
     assert [*first, *rest] == list(work_through(straight, 1, 1))
     assert place.points == straight.points
     assert list(work_through(place, 1, 1)) == []
-    with pytest.raises(RunStateError, match="nobody works there"):
+    with pytest.raises(RunStateError, match="has no worker"):
         place.ask_to_stop()
 
 
@@ -50,7 +50,7 @@ def test_another_seed_adds_to_the_table(tmp_path: Path) -> None:
 
 
 def test_a_seed_takes_as_many_trainings_as_the_page_says() -> None:
-    assert len(ablation.COMPARED) * len(ablation.STRENGTHS) == TRAININGS_A_SEED
+    assert len(ablation.COMPARED) * len(ablation.STRENGTHS) == TRAININGS_PER_SEED
 
 
 def test_a_worker_is_not_started_beside_another(tmp_path: Path) -> None:

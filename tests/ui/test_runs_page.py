@@ -128,7 +128,7 @@ def test_a_copy_starts_with_its_changes(runs: Path, monkeypatch: pytest.MonkeyPa
 
     app.text_input(key="dup.more").set_value("colour=red")
     press(app, "Start duplicate")
-    assert "'colour' is no setting of a run" in app.error[0].value
+    assert "'colour' is not a setting" in app.error[0].value
     assert len(started) == 1
 
 

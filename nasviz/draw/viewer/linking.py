@@ -1,17 +1,17 @@
 """Link ES modules into one, in memory, without a build step.
 
-A component's script reaches the browser as one text, so its modules are linked when Python loads them. Every
-module becomes a function that returns what it exports, in the order of the imports: names that a module does
-not export stay private to it.
+The script of a component reaches the browser as one text, so its modules are linked when Python loads them.
+Each module becomes a function that returns its exports, in the order of the imports; other names stay
+private.
 
-The linker reads only the two ends of a module, and so needs no JavaScript parser. A module keeps this form,
-which the linter holds as well (`useExportsLast`):
+The linker reads only the start and the end of a module, so it needs no JavaScript parser. Modules have this
+form, which the linter checks too (`useExportsLast`):
 
 * Import statements come first, `import { name, other as alias } from "./module.js";`.
 * Exports come last, in one statement, `export { name, other as alias };`.
 
-An `import` or `export` statement anywhere else ends up inside a function, where every browser refuses it as a
-syntax error. Nothing can be dropped silently.
+An `import` or `export` statement elsewhere ends up inside a function, where it is a syntax error, so nothing
+is dropped silently.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _NAME = re.compile(r"([A-Za-z_$][\w$]*)(?:\s+as\s+([A-Za-z_$][\w$]*))?")
 
 @cache
 def script(entry: str) -> str:
-    """Return the viewer's module `entry` and everything it imports as one module.
+    """Return the viewer module `entry` and everything it imports as one module.
 
     Args:
         entry: File name, such as `graph.js`.
 
     Raises:
-        ViewerError: A module does not keep the form that this linker reads.
+        ViewerError: A module does not have the form described above.
 
     Examples:
         >>> script("overlay.js").rstrip().endswith("export default $nasviz.overlay.default;")
@@ -52,15 +52,14 @@ def script(entry: str) -> str:
 
 
 def link_modules(modules: Mapping[str, str], entry: str) -> str:
-    """Return one module that runs `entry` after everything it imports and has its default export.
+    """Return one module that runs `entry` after its imports, with the default export of `entry`.
 
     Args:
         modules: Text of each module by file name.
         entry: Name of the module to start from.
 
     Raises:
-        ViewerError: A module is missing, imports itself through others, imports what is not exported, or
-            does not keep the form that this linker reads.
+        ViewerError: A module is missing or malformed, imports are circular, or a name is not exported.
 
     Examples:
         >>> a = ['import { two } from "./b.js";', "const four = two * 2;", "export { four as default };"]
@@ -155,5 +154,5 @@ def _pairs(names: Mapping[str, str]) -> str:
 
 
 def _key(name: str) -> str:
-    """Property that holds a module: its file name as an identifier."""
+    """Return the property name of a module: its file name as an identifier."""
     return name.removesuffix(".js").replace("-", "_")

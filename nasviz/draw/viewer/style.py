@@ -1,4 +1,4 @@
-"""Style sheets of the viewer. Colours come from `palette.py` alone, as custom properties."""
+"""Style sheets of the viewer, with the colours of `palette.py` as custom properties."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FOLDER = Path(__file__).parent
 
 
 def style_sheet(root: str, file: str) -> str:
-    """Return the style sheet of one component, whose outermost element has the class `root`."""
+    """Return the style sheet of a component whose root element has the class `root`."""
     marks = [*(("f", m) for m in ROLES.values()), *(("s", m) for m in STATES.values())]
     light = ";".join(f"--{kind}-{m.name}:{m.light}" for kind, m in marks)
     dark = ";".join(f"--{kind}-{m.name}:{m.dark}" for kind, m in marks)
@@ -27,6 +27,6 @@ def style_sheet(root: str, file: str) -> str:
 
 
 def _ink(colour: str) -> str:
-    """Return black or white, whichever is easier to read on this colour."""
+    """Return black or white, whichever has more contrast on this colour."""
     red, green, blue = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
     return "#ffffff" if 0.3 * red + 0.59 * green + 0.11 * blue < 0.5 else "#111827"
