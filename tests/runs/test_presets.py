@@ -52,7 +52,7 @@ def test_data_that_cannot_be_read_is_told_with_the_way_out(monkeypatch: pytest.M
     monkeypatch.setattr("nasviz.runs.presets.DATASETS", {"digits": None})
     with pytest.raises(InvalidSettingError, match="CIFAR-10, which nasviz cannot read"):
         preset_sweep(find_preset("h2spg_against_dhspg"), data="published")
-    with pytest.raises(UnknownNameError, match="there are h2spg_against_dhspg"):
+    with pytest.raises(UnknownNameError, match="available: h2spg_against_dhspg"):
         find_preset("table_9")
 
 
