@@ -61,7 +61,7 @@ def test_points_may_change_several_settings_and_the_network_itself(settings: Run
     [
         ((axis("seed", (1, 1)),), "the same run twice"),
         ((axis("seed", (1,)), axis("seed", (2,))), "two axes of the grid change seed"),
-        ((axis("lr", (0.1, -1)),), r"at lr=-1: lr=-1 was asked for"),
+        ((axis("lr", (0.1, -1)),), r"at lr=-1: lr=-1 is invalid"),
         (
             (axis("optimizer", ("h2spg", "dhspg")), axis("periods", (2,))),
             "at method=dhspg, periods=2: DHSPG has no setting 'periods'",
