@@ -100,7 +100,7 @@ def call_source(node: fx.Node) -> str:
         return f"torch.ops.{node.target}({', '.join(arguments + keywords)})"
     if not isinstance(node.target, torch._ops.OpOverload) or node.target.namespace != "aten":
         raise ExportError(
-            f"{node.target} cannot be written as Python source: it is no operator of torch's own; register it"
+            f"{node.target} cannot be written as Python source: it is not an operator of torch; register it"
             " with nasviz.register_operator, export to ONNX, or save the state_dict"
         )
     name = str(node.target).removeprefix("aten.")
