@@ -21,7 +21,7 @@ import torch
 
 import nasviz
 
-PACKAGE = Path(nasviz.__file__).parent
+PREFIX = f"{Path(nasviz.__file__).parent}/"
 
 
 class Walk:
@@ -42,10 +42,9 @@ class Walk:
         return sum(left != right for left, right in pairwise(rooms))
 
     def enter(self, frame: FrameType, event: str, _: Any) -> None:
-        if event == "call" and frame.f_code.co_name != "<module>":
-            path = Path(frame.f_code.co_filename)
-            if path.is_relative_to(PACKAGE):
-                self._order.append(path.relative_to(PACKAGE).as_posix())
+        name = frame.f_code.co_filename
+        if event == "call" and name.startswith(PREFIX) and frame.f_code.co_name != "<module>":
+            self._order.append(name.removeprefix(PREFIX))
 
 
 @contextmanager
