@@ -39,8 +39,8 @@ check: $(VENV)/.dev check-viewer docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(PYTEST) --doctest-modules nasviz --ignore nasviz/ui/app
-	$(BIN)/codespell nasviz tests app.py README.md CHANGELOG.md CONTRIBUTING.md docs
+	$(PYTEST) --doctest-modules nasviz
+	$(BIN)/codespell nasviz pages tests app.py README.md CHANGELOG.md CONTRIBUTING.md docs
 
 # Only developers need node: the app and the package run the modules as they are.
 check-viewer:

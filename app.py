@@ -1,7 +1,15 @@
-"""The app of a clone: `streamlit run app.py -- --runs DIR --trust DIR`."""
+"""The first page, and the server: `streamlit run app.py -- --runs DIR --trust DIR`, or `nasviz app`.
+
+The server imports this file and finds Streamlit behind the gate. Streamlit runs it as a script for each visit
+to the first page.
+"""
 
 import streamlit as st
 
-from nasviz.ui import serving
+from nasviz.ui import frame, serving, welcome
 
-app = st.App(serving.SCRIPT, middleware=serving.middleware(), lifespan=serving.lifespan)
+if __name__ == "__main__":
+    frame.open_page("Start")
+    welcome.greet()
+else:
+    app = st.App(__file__, middleware=serving.middleware(), lifespan=serving.lifespan)

@@ -162,7 +162,7 @@ def test_a_room_imports_only_what_the_table_allows(path: Path) -> None:
     assert outside <= OUTSIDE.get(room, set())
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "nasviz/ui/app/pages").glob("*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted((ROOT / "pages").glob("*.py")), ids=lambda p: p.name)
 def test_a_page_imports_only_the_light_wing(path: Path) -> None:
     names = imports(path, top_level_only=False)
     assert {n.split(".")[1] for n in names if n.startswith("nasviz.")} <= LIGHT

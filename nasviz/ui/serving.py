@@ -19,8 +19,12 @@ from nasviz.ui.options import Options, options
 
 __all__ = ["SCRIPT", "lifespan", "middleware", "require_gate", "require_guarded"]
 
-SCRIPT = Path(__file__).parent / "app" / "app.py"
-"""Script of the first page; those of the other pages lie in `pages`, in the same folder."""
+_PACKAGED = Path(__file__).parent / "app" / "app.py"
+SCRIPT = _PACKAGED if _PACKAGED.exists() else Path(__file__).parents[2] / "app.py"
+"""Script of the first page; those of the other pages lie in `pages`, in the same folder.
+
+A wheel holds a copy of the scripts, and a clone has them at its top.
+"""
 
 _has_gate = False
 

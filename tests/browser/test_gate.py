@@ -177,7 +177,7 @@ def test_with_a_token_the_address_that_holds_it_lets_a_browser_in(browser: Brows
 
 
 def test_a_page_that_is_started_by_itself_shows_nothing(browser: Browser, tmp_path: Path) -> None:
-    server = start_server(tmp_path, script="nasviz/ui/app/pages/Model.py")
+    server = start_server(tmp_path, script="pages/Model.py")
     context = browser.new_context()
     try:
         page = context.new_page()

@@ -31,7 +31,7 @@ def command(*words: object) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "nasviz", *map(str, words)],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "OMP_NUM_THREADS": "1", "HOME": str(ROOT)},
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
