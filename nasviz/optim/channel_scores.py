@@ -8,6 +8,7 @@ or scale a channel group are multiplied by its score.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -140,7 +141,9 @@ def _multiplied(space: SearchSpace, structure: ChannelStructure) -> list[Channel
         readers = trace.consumers[member.vertex]
         is_undone = bool(readers) and norms.issuperset(readers)
         is_stem = member.part == "stem" or member.vertex in norms
-        # A depthwise convolution hands the factor on; its bias has to take it.
-        if not is_undone and (is_stem or len(trace.parameter_shapes[member.tensor]) == 1):
+        # A depthwise convolution and a factor hand the score on; biases and other summands have to take it.
+        shape = trace.parameter_shapes[member.tensor]
+        is_summand = prod(shape) == shape[member.dim] and trace[member.vertex].role is not Role.MULTIPLICATIVE
+        if not is_undone and (is_stem or is_summand):
             found.append(member)
     return found

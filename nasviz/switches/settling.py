@@ -46,6 +46,7 @@ def settle_switches(net: TracedNetwork, space: SearchSpace) -> Switched:
         vertices[switch.vertex] = replace(
             space.trace[switch.vertex],
             parameters=(name,),
+            tensors={"other": name},
             attributes={"factor_shape": tuple(parameters[name].shape)},
             annihilates=True,
         )

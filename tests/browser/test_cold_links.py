@@ -25,7 +25,7 @@ def test_a_cold_link_shows_its_page(title: str, browser: Browser, page: Page, tm
     server = start_server(tmp_path)
     try:
         show(page, server, ADDRESSES[title])
-        name, level = ("What could your network lose?", 1) if title == "Start" else (title, 2)
+        name, level = ("Find the sub-network in your network", 1) if title == "Start" else (title, 2)
         expect(page.get_by_role("heading", name=name, exact=True, level=level)).to_be_visible()
         sidebar = page.get_by_test_id("stSidebarUserContent")
         for other in ADDRESSES:

@@ -42,7 +42,7 @@ def scripted() -> Any:
 
 
 TRACE: dict[str, tuple[Callable[[], Any], str]] = {
-    "a class": (lambda: nasviz.trace(nn.Linear, X), "model .*class Linear itself.*make one"),
+    "a class": (lambda: nasviz.trace(nn.Linear, X), "model .*class Linear itself.*instance"),
     "a function": (lambda: nasviz.trace(torch.relu, X), "model must be a torch.nn.Module, not builtin"),
     "wrong order": (lambda: nasviz.trace(X, MODEL), "wrong order"),
     "no inputs": (lambda: nasviz.trace(MODEL), "example_inputs=None holds no tensor; pass"),
@@ -64,7 +64,7 @@ TRACE: dict[str, tuple[Callable[[], Any], str]] = {
     "TorchScript": (lambda: nasviz.trace(scripted(), X), "ReLU is a TorchScript module.*trace the Python"),
     "a part of TorchScript": (
         lambda: nasviz.trace(nn.Sequential(nn.Linear(3, 3), scripted()), X),
-        "1 is TorchScript: put the Python module",
+        "1 is TorchScript",
     ),
     "a part by number": (lambda: nasviz.trace_submodule(MODEL, 1, X), "path must be .*not int"),
     "a part in wrong order": (lambda: nasviz.trace_submodule("1", MODEL, X), "model must be .*not str"),

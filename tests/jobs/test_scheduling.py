@@ -179,7 +179,7 @@ def test_the_hopeless_are_stopped_only_where_asked_and_stay_so(sweeps: SweepStor
             let_go(run)
 
     with Scheduler(strict, slots, listener=let_the_promising_go) as scheduler:
-        scheduler._judge._clock = iter(range(10**6)).__next__  # at every look
+        scheduler._stopper._clock = iter(range(10**6)).__next__  # at every look
         assert scheduler.run() == "done"
     assert states(strict) == ["done", "done", "cancelled"]
     assert strict.state == "done"

@@ -123,7 +123,7 @@ def test_shares_are_equal_and_make_up_the_batch() -> None:
         ({"processes": 3}, "multiple of processes=3"),
         (
             {"processes": 2, "optimizer": "darts"},
-            "cannot train in parallel",
+            "processes=2.*DARTS",
         ),
         ({"processes": 2, "device": "cuda:1"}, "each has its own"),
         ({"processes": 0}, "from 1 to"),

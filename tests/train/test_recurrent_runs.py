@@ -112,7 +112,7 @@ def test_every_node_reads_every_state_before_it_by_every_activation() -> None:
 
 
 def test_text_and_images_are_not_mixed_up() -> None:
-    with pytest.raises(InvalidSettingError, match="recurrent_cell reads text, and digits holds images"):
+    with pytest.raises(InvalidSettingError, match="recurrent_cell reads text, but digits holds images"):
         open_session(settings(data="digits"))
     with pytest.raises(InvalidSettingError, match="demonet reads images, but python_docs holds text"):
         open_session(settings(network=NetworkSource("demonet", settings={"width": 0.1})))

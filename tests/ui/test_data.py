@@ -48,7 +48,7 @@ def test_digits_need_nothing() -> None:
 
 def test_a_folder_is_asked_for_and_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = choose("svhn")
-    assert "train_32x32.mat, test_32x32.mat in it" in app.caption[0].value
+    assert "train_32x32.mat, test_32x32.mat" in app.caption[0].value
     assert app.session_state["problem"] == "enter the folder of SVHN"
     app.text_input("data.folder").input(str(tmp_path)).run()
     assert "2 of 2 files are missing" in app.warning[0].value

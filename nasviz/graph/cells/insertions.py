@@ -104,6 +104,7 @@ def _insertion(
         if axis is None or given.shape[axis] < 0:
             raise GraphError(f"{place.name} has no channel axis, so no switch for each of its channels")
         shape = (given.shape[axis], *[1] * (len(given.shape) - axis - 1))
+    parameter = free_name(trace, f"{scope}.{place.key}")
     return Insertion(
         Vertex(
             id="",
@@ -114,7 +115,8 @@ def _insertion(
             dtype=given.dtype,
             type_name="mul",
             scope=_common_scope(trace, place.readers),
-            parameters=(free_name(trace, f"{scope}.{place.key}"),),
+            parameters=(parameter,),
+            tensors={"other": parameter},
             attributes={"factor_shape": shape},
             keeps_zero=True,
             annihilates=True,

@@ -114,7 +114,10 @@ def _shapes(insertions: Sequence[Insertion]) -> dict[str, tuple[int, ...]]:
 
 def _tied(trace: TraceGraph, twins: Mapping[str, str]) -> dict[str, Vertex]:
     """Vertices that read the parameter of their twin."""
-    return {v: replace(trace[v], parameters=trace[twin].parameters) for v, twin in twins.items()}
+    return {
+        v: replace(trace[v], parameters=trace[twin].parameters, tensors=trace[twin].tensors)
+        for v, twin in twins.items()
+    }
 
 
 def _in_softmax(
@@ -134,7 +137,8 @@ def _in_softmax(
             made[switch.vertex] = replace(
                 trace[switch.vertex],
                 parameters=(name,),
-                attributes={"factor_shape": (), "relation": "softmax", "index": index},
+                tensors={},
+                attributes={"computed": True, "factor_shape": (), "relation": "softmax", "index": index},
                 annihilates=False,
             )
     return made

@@ -60,5 +60,7 @@ def silent_labels(flow: ChannelFlow, zero_rows: ZeroRows) -> frozenset[int]:
             needed = [touch for touch in held if touch.is_needed]
             quiet = own - heard
             quiet = (quiet & silenced(needed)) if needed else quiet
-            silent[vertex.id] = (quiet | (made[vertex.id] & own)) if vertex.annihilates else quiet
+            if vertex.annihilates:  # maybe without a tensor that has a row for each channel
+                quiet |= made.get(vertex.id, frozenset()) & own
+            silent[vertex.id] = quiet
     return candidates - loud

@@ -68,7 +68,7 @@ def test_the_panel_tells_what_goes_with_it_its_history_and_how_to_protect_it(vis
     node(page, "conv3").click()
     panel = page.locator(".nasviz-graph .panel")
     expect(panel).to_contain_text("conv6.weight columns 88-175")
-    expect(panel).to_contain_text("25,608 numbers: conv3.weight 88×32×3×3")
+    expect(panel).to_contain_text("25,608 parameters: conv3.weight 88×32×3×3")
     expect(panel).to_contain_text("5 lead here, 13 depend on it")
     expect(panel.locator(".spark")).to_have_attribute("aria-label", re.compile("^Saliency from step 0 to 29"))
     panel.get_by_role("switch", name="Protect it from removal").click()
