@@ -187,7 +187,7 @@ WEIGHTS: dict[str, tuple[Make, str]] = {
         "no safetensors file",
     ),
     "header of a terabyte": (terabyte_header, "no safetensors file"),
-    "file of a terabyte": (terabyte, "bytes; the limit is"),
+    "file of a terabyte": (terabyte, r"bytes; (the limit is|at most)"),
     "lying shape": (lying_shape, "no safetensors file"),
     "overlapping tensors": (overlapping, "no safetensors file"),
     "deep header": (deep_header, "no safetensors file"),
