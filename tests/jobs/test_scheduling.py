@@ -265,7 +265,7 @@ def test_workers_outlive_a_killed_scheduler_and_the_next_one_waits_for_them(
     os.kill(scheduler.pid, signal.SIGKILL)
     scheduler.wait()
 
-    # The workers go on: a state that is read while a worker takes its lock over may say otherwise for a moment.
+    # The workers go on. A state that is read while a worker takes its lock over may differ for a moment.
     wait_until(lambda: (sweep.state, states(sweep).count("running")) == ("stopped", 2))
     before = [run.environments for run in sweep.runs() if run]
     seen: list[int] = []
