@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     settings=(Setting("width", "int", 16, minimum=1, maximum=1024, help="Channels of each branch."),),
 )
 def two_branches(num_classes: int, in_channels: int, width: int) -> nn.Module:
-    """Two convolutions side by side, added: either can be erased."""
+    """Build two parallel convolutions that are added: either can be erased."""
     from torch import Tensor, nn
 
     class TwoBranches(nn.Module):

@@ -50,7 +50,7 @@ class TaskClient:
 
         Raises:
             UntrustedCodeError: The task would import user code that this process does not trust.
-            ConsentNeededError: Nobody has agreed yet to that import, or to a task of that size.
+            ConsentNeededError: The import, or a task of that size, has not been approved yet.
             WeightsError: A file that the task reads is gone, or too large.
         """
         trusted = allow(request, trust)

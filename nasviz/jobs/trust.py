@@ -21,7 +21,7 @@ from nasviz.runs.trust import require_imports, runs_folder_of
 __all__ = ["Consent", "allow", "folders_for", "require_allowed", "require_trusted", "trust_only"]
 
 Consent = Callable[[NetworkSource | UserImport], None]
-"""Raises ConsentNeededError unless somebody has agreed to a network, or to the data or loss of a run."""
+"""Raises ConsentNeededError unless a network, or the data or loss of a run, has been approved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def allow(request: Request[Any], trust: Iterable[str | Path] | None = None) -> T
 
     Raises:
         UntrustedCodeError: The task would import code that is not trusted.
-        ConsentNeededError: Nobody has agreed yet to that import, or to a task of that size.
+        ConsentNeededError: The import, or a task of that size, has not been approved yet.
     """
     imports, run = _imports(request), request.imported_run()
     networks = _networks(request)

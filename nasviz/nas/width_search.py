@@ -126,7 +126,7 @@ class WidthSearch(RARTS):
         return (self.channel_scores.values.detach() == 0).sum()
 
     def selected_at(self, fraction: float) -> tuple[int, ...]:
-        """The groups that would go now with this fraction; the host waits for the device."""
+        """Return the groups that this fraction would prune now. Synchronizes with the device."""
         sizes = self.channel_scores.sizes()
         if not fraction:
             sizes = {group: size for group, size in sizes.items() if size == 0}
@@ -209,7 +209,7 @@ class WidthSearch(RARTS):
         return self._scored.at(self.auxiliary)
 
     def tune(self, loss: Tensor) -> None:
-        """A step of the weights that are left along the gradient of `loss`, taken after `prune`."""
+        """Update the remaining weights along the gradient of `loss`, after `prune`."""
         assert self._pruned is not None, "prune before the loss is taken"
         for tensor in self.weights:
             tensor.grad = None
@@ -373,7 +373,7 @@ def _is_scored(space: SearchSpace, structure: ChannelStructure, groups: str) -> 
 
 
 def _lowest(scores: ChannelScores, sizes: Mapping[int, float], share: float, ranking: str) -> tuple[int, ...]:
-    """The groups that go: those of lowest size, of equal ones the earlier; every operator keeps a channel."""
+    """Return the groups to prune: the smallest, of equal ones the first; every operator keeps a channel."""
     channels, known = scores.space.channels, set(sizes)
     if share >= 1 or len(known) < len(scores.home):  # those that are exactly zero, as many as can go
         return channels.leave_something(known)

@@ -40,7 +40,7 @@ class OnnxView:
 def read_onnx(path: Path | str, limits: Limits | None = None) -> TraceGraph:
     """The network of an ONNX file as a trace graph.
 
-    The file is parsed here, in this process: for one that nobody vouches for use `nasviz.jobs.ViewOnnx`.
+    The file is parsed here, in this process: for an untrusted file use `nasviz.jobs.ViewOnnx`.
 
     Raises:
         OnnxError: The file is no ONNX, damaged, too large, contradicts itself or needs other files.

@@ -340,7 +340,7 @@ class Slim(GroupOptimizer):
 
 
 def check_slim(space: SearchSpace, slim: int | float, divisible: int) -> int:
-    """How many channel groups of the whole network are asked for, after a check that they can go.
+    """Return the requested number of channel groups, after a check that so many can go.
 
     Raises:
         InvalidSparsityError: More than every operator can spare.

@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python tests/bench/bench_reading.py
 
-A file counts once a function of it is called. A room is a folder of nasviz, or a module beside the folders.
+A file counts once a function of it is called. A room is a folder of nasviz, or a module at its top.
 """
 
 from __future__ import annotations

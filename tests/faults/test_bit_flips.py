@@ -51,7 +51,7 @@ def shown(run: Run) -> dict[str, Any]:
 def test_of_flipped_bits_none_is_unnoticed(
     straight: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], flips: int
 ) -> None:
-    """Every file of the run is hit several times."""
+    """Flip bits in every file of the run several times."""
     chance = random.Random(7)
     runs = tmp_path / "runs"
     copy = runs / straight.id

@@ -77,7 +77,7 @@ class ChannelFlow:
             self._end(output.source, "they leave the network as an output", weight=_EXPLAINS_MOST)
 
     def reason(self, vertex_id: str) -> str | None:
-        """Why some of a vertex's channels cannot go; `None` where all can, or where it has none."""
+        """Return why some channels of a vertex cannot go; `None` if all can, or if it has none."""
         value = self.values[vertex_id]
         reasons = (self.labels.reason(label) for label in dict.fromkeys(value.labels)) if value else ()
         return next((reason for reason in reasons if reason), None)
@@ -335,7 +335,7 @@ class ChannelFlow:
     def _blocked(
         self, axis: int | None, shape: tuple[int, ...], reason: str, *, weight: int = 0
     ) -> Labelled | None:
-        """A value whose channels all stay, labelled so that what it meets knows why."""
+        """Label the channels of a value that all stay, with the reason for values that they meet."""
         if axis is None or not 0 <= axis < len(shape) or shape[axis] < 1:
             return None
         return Labelled(axis, self.labels.fixed(shape[axis], reason, weight=weight))

@@ -162,7 +162,7 @@ class Missing:
         return None
 
     def _met(self, vertex: Vertex) -> Passage | None:
-        """What becomes of channels that the operands of a sum or product miss."""
+        """Return what the operands of a sum or product that miss channels make of them."""
         if not self.maps.keys().isdisjoint(vertex.inputs):
             return None
         gone = [place for place, source in enumerate(vertex.inputs) if source in self.erased]

@@ -353,7 +353,7 @@ def _blocks(before: int, after: int) -> tuple[tuple[int, ...], ...]:
 
 
 def _pieces(vertex: Vertex, size: int) -> list[tuple[int, int]]:
-    """Where each piece of an axis starts and ends."""
+    """Return where each piece of an axis starts and ends."""
     sizes, count = vertex.attributes.get("split_sizes"), vertex.attributes.get("chunks")
     if isinstance(sizes, tuple):
         edges = list(accumulate((length or 0 for length in sizes), initial=0))

@@ -1,4 +1,4 @@
-"""The rules of all operators that nasviz knows, one an operator.
+"""The rules of all operators that nasviz knows, one per operator.
 
 Named as in `torch.ops.aten`, without overload and without the underscore of in-place variants; operators of
 other libraries with their library, as `library::name`.
@@ -35,17 +35,17 @@ def _over(argument: str) -> Callable[[Mapping[str, Any]], tuple[str, ...]]:
 def _activation(
     value: Value | None = None, zero: str | None = INPUTS, role: Role = Role.ACCESSORY
 ) -> OperatorRule:
-    """An operator that acts on each number by itself."""
+    """Return the rule of an operator that acts on each number by itself."""
     return OperatorRule(role=role, zero=zero, acts_on="numbers", value=value)
 
 
 def _pool(value: Value | None = values.same) -> OperatorRule:
-    """An operator that acts on each channel by itself."""
+    """Return the rule of an operator that acts on each channel by itself."""
     return OperatorRule(role=Role.ACCESSORY, zero=INPUTS, acts_on="channels", value=value)
 
 
 def _shape(move: Any = None, value: Value = values.same) -> OperatorRule:
-    """An operator that moves values."""
+    """Return the rule of an operator that moves values."""
     return OperatorRule(role=Role.SHAPE, zero=INPUTS, move=move, value=value)
 
 
@@ -54,7 +54,7 @@ def _reduction(value: Value | None = None) -> OperatorRule:
 
 
 def _normalisation(kind: str, axis: int, zero: Any = "input * weight + bias") -> OperatorRule:
-    """A norm whose statistics mix channels."""
+    """Return the rule of a norm whose statistics mix channels."""
     why = f"{{name}} ({kind}) normalises over its channels: without some the others change" if kind else ""
     return OperatorRule(role=Role.NORM, zero=zero, channel_axis=axis, keeps_channels=why)
 

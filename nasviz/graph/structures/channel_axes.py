@@ -14,7 +14,7 @@ __all__ = ["channel_axes"]
 
 
 def channel_axes(trace: TraceGraph) -> dict[str, int | None]:
-    """The channel axis of every vertex and virtual input; `None` where it cannot be told.
+    """Return the channel axis of every vertex and virtual input; `None` where it is unknown.
 
     Values of two, four and five dimensions without history have their channels second, as images do.
     """
