@@ -54,7 +54,7 @@ def require_trusted(asked: NetworkSource | RunSettings) -> None:
 
     Raises:
         UntrustedCodeError: It lies in a folder that the operator did not name.
-        ConsentNeededError: Nobody has agreed to it yet.
+        ConsentNeededError: It has not been approved yet.
 
     Examples:
         >>> require_trusted(NetworkSource("demonet"))
@@ -72,7 +72,7 @@ def folders_for(asked: Run | Sweep, trust: Iterable[str | Path] | None = None) -
 
     Raises:
         UntrustedCodeError: This process may not start its code.
-        ConsentNeededError: Nobody has agreed to it yet.
+        ConsentNeededError: It has not been approved yet.
     """
     if _policy is not None:
         _require((asked.settings,) if isinstance(asked, Run) else asked.settings.runs)

@@ -1,4 +1,4 @@
-"""What an address can do in a real browser: name things. Nothing runs before somebody has agreed to it."""
+"""What an address can do in a real browser: name things. Nothing runs before it is approved."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -30,16 +31,11 @@ def has_steps(run: Run | None, count: int) -> bool:
     return run is not None and run.tail().last_step >= count
 
 
-def test_a_sweep_whose_scheduler_and_worker_were_killed_is_resumed_shown_and_deleted(
-    tmp_path: Path, nasviz: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(launch, "WORKER", "tests.jobs.quick_worker")
-    runs = tmp_path / "runs"
-    options = ["--grid", "mixup=0.5,0", "--epochs", "8", "--slots", "1"]  # the first waits after step 4
-    scheduler = start("sweep", *MODEL, *SHORT, *options, "--runs", runs, module="tests.cli.quick_cli")
+def kill_both(scheduler: subprocess.Popen[str], runs: Path, after: int) -> tuple[Sweep, Run]:
+    """Kill the scheduler and the worker of the first run once it has made this many steps."""
     wait_until(lambda: bool(SweepStore(runs).list()), limit_s=120)
     sweep = only_sweep(runs)
-    wait_until(lambda: has_steps(sweep.run(0), 4), limit_s=120)
+    wait_until(lambda: has_steps(sweep.run(0), after), limit_s=120)
     scheduler.kill()
     scheduler.communicate()
     first = sweep.run(0)
@@ -47,6 +43,17 @@ def test_a_sweep_whose_scheduler_and_worker_were_killed_is_resumed_shown_and_del
     os.kill(read_json(first.folder / PID)["pid"], signal.SIGKILL)
     wait_until(lambda: first.state == "crashed")
     assert (sweep.state, sweep.run(1)) == ("stopped", None)
+    return sweep, first
+
+
+def test_a_sweep_whose_scheduler_and_worker_were_killed_is_resumed_shown_and_deleted(
+    tmp_path: Path, nasviz: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "WORKER", "tests.jobs.quick_worker")
+    runs = tmp_path / "runs"
+    options = ["--grid", "mixup=0.5,0", "--epochs", "8", "--slots", "1"]  # the first waits after step 4
+    scheduler = start("sweep", *MODEL, *SHORT, *options, "--runs", runs, module="tests.cli.quick_cli")
+    sweep, first = kill_both(scheduler, runs, after=4)
 
     let_go(first)
     said = nasviz("sweep", "resume", sweep.id, "--runs", "@runs", "--slots", "1")
@@ -73,16 +80,7 @@ def test_scheduler_and_worker_are_killed_and_every_run_ends_as_if_nothing_had_ha
     runs = tmp_path / "runs"
     options = ["--grid", "target_sparsity=1,3", "--epochs", "6", "--checkpoint-steps", "5", "--slots", "1"]
     scheduler = start("sweep", *MODEL, *SHORT, *options, "--runs", runs)
-    wait_until(lambda: bool(SweepStore(runs).list()), limit_s=120)
-    sweep = only_sweep(runs)
-    wait_until(lambda: has_steps(sweep.run(0), 12), limit_s=120)
-    scheduler.kill()
-    scheduler.communicate()
-    first = sweep.run(0)
-    assert first is not None
-    os.kill(read_json(first.folder / PID)["pid"], signal.SIGKILL)
-    wait_until(lambda: first.state == "crashed")
-    assert (sweep.state, sweep.run(1)) == ("stopped", None)
+    sweep, first = kill_both(scheduler, runs, after=12)
 
     said = nasviz("sweep", "resume", sweep.id, "--runs", "@runs", "--slots", "1")
 
