@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from nasviz.jobs import launch
 from nasviz.runs import Run, Store, Sweep, SweepStore
@@ -20,6 +22,14 @@ from tests.train.conftest import timeless
 
 MODEL = ["--model", *SMALL]
 SHORT = ["--device", "cpu", "--batch-size", "128", "--warmup-steps", "4", "--projection-steps", "4"]
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def only_sweep(runs: Path) -> Sweep:
@@ -75,8 +85,10 @@ def test_a_sweep_whose_scheduler_and_worker_were_killed_is_resumed_shown_and_del
 
 @pytest.mark.slow  # real workers; `make test` kills those in tests/train and tests/faults
 def test_scheduler_and_worker_are_killed_and_every_run_ends_as_if_nothing_had_happened(
-    tmp_path: Path, nasviz: Command
+    tmp_path: Path, nasviz: Command, monkeypatch: pytest.MonkeyPatch, one_thread: None
 ) -> None:
+    # Sums depend on the number of threads, so all processes of the comparison use one.
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     runs = tmp_path / "runs"
     options = ["--grid", "target_sparsity=1,3", "--epochs", "6", "--checkpoint-steps", "5", "--slots", "1"]
     scheduler = start("sweep", *MODEL, *SHORT, *options, "--runs", runs)
