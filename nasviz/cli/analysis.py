@@ -13,8 +13,12 @@ from nasviz import jobs
 from nasviz.catalog import NetworkSource
 from nasviz.cli.options import ANY_NETWORK, AsJson, NetworkName, NetworkOptions, source_of, with_settings
 from nasviz.cli.text import answer, plain, table
+from nasviz.draw import dependency_view, partition_view, segment_view, trace_view
 from nasviz.draw.labels import axes_text
+from nasviz.draw.pictures import checked_svg
+from nasviz.errors import LayoutError
 from nasviz.graph import Gate, RemovalStructure, SearchSpace, count_switchable, search_space
+from nasviz.guarded_files import replace_file
 from nasviz.settings import RunSettings
 
 if TYPE_CHECKING:
@@ -46,6 +50,14 @@ def analyze_command(
         bool,
         Parameter(show_default=False, help="Count pooling and identity edges too, as if each had a switch."),
     ] = False,
+    drawings: Annotated[
+        Path | None,
+        Parameter(
+            metavar="DIR",
+            show_default=False,
+            help="Draw trace graph, segment graph, dependency graph and variable partition, as DOT and SVG.",
+        ),
+    ] = None,
     json: AsJson = False,
     **space: Any,
 ) -> int:
@@ -58,8 +70,11 @@ def analyze_command(
         request = jobs.ViewOnnx(path=Path(network), protect=protect, collapse=collapse)
         found = jobs.submit(request).require()
         document = viewed(plain(network), found, switchable=switchable)
+        drawn = found.space
     else:
-        document = analyze(source_of(network, options), latency, switchable=switchable, **space)
+        document, drawn = _analyzed(source_of(network, options), latency, switchable=switchable, **space)
+    if drawings is not None:
+        _draw(drawn, drawings)
     answer(json=json, document=document, lines=analysis_lines(document))
     return 0
 
@@ -80,6 +95,13 @@ def analyze(
     Raises:
         NasvizError: The network cannot be built or traced, or a name matches nothing.
     """
+    return _analyzed(source, latency, switchable=switchable, **space)[0]
+
+
+def _analyzed(
+    source: NetworkSource, latency: int | None = None, *, switchable: bool = False, **space: Any
+) -> tuple[dict[str, Any], SearchSpace]:
+    """Return the findings of `analyze` with the search space."""
     from nasviz import models
     from nasviz.trace import trace_quietly
 
@@ -97,7 +119,27 @@ def analyze(
     }
     found = search_space(network, **space)
     document = facts | _document(found, switchable=switchable)
-    return document if latency is None else document | _timed(network, found, document, latency)
+    return (document if latency is None else document | _timed(network, found, document, latency)), found
+
+
+def _draw(space: SearchSpace, folder: Path) -> None:
+    """Write each graph of a search space as DOT and SVG.
+
+    Raises:
+        LayoutError: A layout failed; the DOT sources are written.
+    """
+    views = {
+        "trace-graph": trace_view(space.trace, space.trace.modules, space=space),
+        "segment-graph": segment_view(space),
+        "dependency-graph": dependency_view(space),
+        "variable-partition": partition_view(space),
+    }
+    for name, view in views.items():
+        replace_file(folder / f"{name}.dot", view.dot)
+    for name, view in views.items():
+        if not view.svg:
+            raise LayoutError(view.note)
+        replace_file(folder / f"{name}.svg", checked_svg(view))
 
 
 def _timed(
@@ -141,6 +183,7 @@ def _document(space: SearchSpace, *, switchable: bool) -> dict[str, Any]:
         "switchable": [operation.name for operation in space.switchable],
         "with_switches": _counts(count_switchable(space)) if switchable else None,
         "reasons": {name: reason for name, reason in reasons.items() if reason},
+        "partition": space.partition.to_json(),
     }
 
 
@@ -201,6 +244,7 @@ def analysis_lines(document: dict[str, Any]) -> Iterator[str]:
     if counted := document["with_switches"]:
         both = f"{counted['removable']} structures, at most {counted['max_sparsity']} together"
         yield f"  switches     with one on each operation without variables: {both}"
+    yield f"  variables    {_variables_line(document)}"
     yield f"  traced by    {document['rung']}{agreement}"
     if "free_axes" in document:
         yield f"  free axes    {axes_text(document['free_axes'])}; the others are fixed"
@@ -216,6 +260,13 @@ def analysis_lines(document: dict[str, Any]) -> Iterator[str]:
     yield from _gate_lines(document["gates"])
     yield from _switchable_lines(document["switchable"])
     yield from _reason_lines(document["reasons"])
+
+
+def _variables_line(document: Mapping[str, Any]) -> str:
+    sizes = {s["id"]: s["parameters"] for s in document["structures"] if s["reason"] is None}
+    inside = sum(sizes.values())
+    rest = f"{document['parameters'] - inside:,} in its complement"
+    return f"G_s: {inside:,} parameters in {len(sizes)} groups; {rest}"
 
 
 def _collapsed_lines(collapsed: dict[str, str]) -> Iterator[str]:

@@ -1,4 +1,7 @@
-"""Drawing of the dependency graph (OTOv3, section 3.2): vertices by kind, removal structures as frames."""
+"""Drawing of operators by kind (OTOv3, section 3.1): stem, joint, accessory, unknown; structures as frames.
+
+OTOv3 calls the segment graph its dependency graph; here that is the graph of operators and their channels.
+"""
 
 from __future__ import annotations
 

@@ -101,8 +101,17 @@ def _add_visible(
         if name not in draft:
             members = tuple(call.vertices)
             lines = module_lines(trace, call.key, call.path, members, within)
-            more = {"key": call.key, "module": call.path}
-            draft.add(name, "module", "module", "stack", lines, members=members, cluster=frame, **more)
+            draft.add(
+                name,
+                "module",
+                "module",
+                "stack",
+                lines,
+                key=call.key,
+                members=members,
+                cluster=frame,
+                module=call.path,
+            )
     return home
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nasviz.draw.drawing import Drawing, DrawnCluster, DrawnEdge, DrawnVertex, Form
+from nasviz.draw.drawing import Cell, Drawing, DrawnCluster, DrawnEdge, DrawnVertex, Form
 from nasviz.draw.labels import plain_shape, shorten
 from nasviz.graph.trace_graph import TraceGraph
 
@@ -44,11 +44,14 @@ class Draft:
         members: tuple[str, ...] = (),
         cluster: str | None = None,
         module: str = "",
+        rows: tuple[tuple[Cell, ...], ...] = (),
     ) -> str:
         """Add a vertex and return its opaque id."""
         number = f"n{len(self._vertices)}"
         key = str(name) if key is None else key
-        self._vertices[name] = DrawnVertex(number, key, kind, role, form, lines, members, cluster, module)
+        self._vertices[name] = DrawnVertex(
+            number, key, kind, role, form, lines, members, cluster, module, rows
+        )
         return number
 
     def frame(

@@ -12,10 +12,10 @@ from typing import Literal
 
 import graphviz
 
-from nasviz.draw.labels import label
-from nasviz.draw.palette import ROLES
+from nasviz.draw.labels import label, table_label
+from nasviz.draw.palette import ORIGINS, ROLES
 
-__all__ = ["Drawing", "DrawnCluster", "DrawnEdge", "DrawnVertex", "Form"]
+__all__ = ["Cell", "Drawing", "DrawnCluster", "DrawnEdge", "DrawnVertex", "Form"]
 
 Form = Literal["box", "circle", "diamond", "pill", "stack", "whole"]
 """Outline of a vertex. A stack can be opened; a whole contains collapsed modules."""
@@ -60,6 +60,21 @@ _EDGE = {
 _CLUSTER = {"style": "rounded", "color": "#b6c0cc", "labeljust": "l", "margin": "14"}
 
 
+_ROW_WIDTH = 200
+"""Width of the bar of a tensor in points."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Part of the bar of a tensor in a vertex."""
+
+    text: str
+    share: float = 1.0
+    """Share of the width of the bar."""
+    colour: int | None = None
+    """Number of a colour in `palette.ORIGINS`; None for the colour of the vertex."""
+
+
 @dataclass(frozen=True, slots=True)
 class DrawnVertex:
     """One vertex of a drawing."""
@@ -79,6 +94,8 @@ class DrawnVertex:
     """Id of the cluster around the vertex."""
     module: str = ""
     """Path of the module that opens when the vertex is clicked; empty if none."""
+    rows: tuple[tuple[Cell, ...], ...] = ()
+    """Bars below the lines, one per tensor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +172,15 @@ class Drawing:
             if vertex.role == "port":
                 look |= {"fontcolor": "#ffffff", "color": ROLES["port"].light}
             css = f"{vertex.kind} {vertex.role} {vertex.form}"
-            dot.node(vertex.id, label=label(vertex.lines), id=vertex.id, **{"class": css}, **look)
+            text = label(vertex.lines)
+            if vertex.rows:
+                css += " table"
+                rows = [
+                    [(cell.text, cell.share * _ROW_WIDTH, _origin(cell)) for cell in row]
+                    for row in vertex.rows
+                ]
+                text = table_label(vertex.lines, rows)
+            dot.node(vertex.id, label=text, id=vertex.id, **{"class": css}, **look)
         for cluster in self.clusters:
             if cluster.parent == parent:
                 with dot.subgraph(name=f"cluster_{cluster.id}") as inner:
@@ -169,3 +194,7 @@ class Drawing:
         for vertex in self.vertices:
             inside.setdefault(vertex.cluster, []).append(vertex)
         return inside
+
+
+def _origin(cell: Cell) -> str:
+    return "" if cell.colour is None else ORIGINS[cell.colour % len(ORIGINS)][0]

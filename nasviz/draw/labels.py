@@ -7,10 +7,11 @@ or reorder others; `label` quotes the result, so that Graphviz reads it as plain
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 
 import graphviz
 
-__all__ = ["axes_text", "clean", "count", "label", "plain_shape", "ranges", "shorten"]
+__all__ = ["axes_text", "clean", "count", "label", "plain_shape", "ranges", "shorten", "table_label"]
 
 _STEPS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -65,6 +66,36 @@ def label(lines: Iterable[str]) -> str:
     # Graphviz decodes entities even in plain labels, so ampersands must be escaped.
     quoted = (graphviz.escape(graphviz.nohtml(clean(line).replace("&", "&amp;"))) for line in lines)
     return str(graphviz.nohtml(r"\n".join(quoted)))
+
+
+def table_label(lines: Sequence[str], rows: Iterable[Sequence[tuple[str, float, str]]]) -> str:
+    """Return a Graphviz label of lines, with rows of cells below them.
+
+    Args:
+        lines: Text above the rows; may be any text.
+        rows: Text, width in points and colour of each cell; an empty colour means none.
+
+    Examples:
+        >>> "&lt;b&gt;" in table_label(["<b>"], [[("0-3", 40, "#ffffff")]])
+        True
+    """
+    texts = "".join(f"<TR><TD>{_escaped(line)}</TD></TR>" for line in lines)
+    bars = "".join(
+        '<TR><TD><TABLE BORDER="0" CELLBORDER="1" CELLSPACING="0" CELLPADDING="2"><TR>'
+        + "".join(_cell(*cell) for cell in row)
+        + "</TR></TABLE></TD></TR>"
+        for row in rows
+    )
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="1" CELLPADDING="1">{texts}{bars}</TABLE>>'
+
+
+def _cell(text: str, width: float, colour: str) -> str:
+    fill = f' BGCOLOR="{colour}"' if colour else ""
+    return f'<TD WIDTH="{width:.0f}"{fill}><FONT POINT-SIZE="12.5">{_escaped(text)}</FONT></TD>'
+
+
+def _escaped(text: str) -> str:
+    return escape(clean(text)) or " "
 
 
 def count(number: float) -> str:

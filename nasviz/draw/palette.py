@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 
-__all__ = ["BINS", "CIVIDIS", "ROLES", "STATES", "VIRIDIS", "Mark", "bin_edges", "to_bins"]
+__all__ = ["BINS", "CIVIDIS", "ORIGINS", "ROLES", "STATES", "VIRIDIS", "Mark", "bin_edges", "to_bins"]
 
 BINS = 9
 
@@ -22,6 +22,11 @@ CIVIDIS = (
 VIRIDIS = (
     "#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725",
 )  # fmt: skip
+ORIGINS = (
+    ("#bcdcf2", "#1c4f73"), ("#fbd9b0", "#6f4712"), ("#c5e8da", "#1b5a46"),
+    ("#f0cfe1", "#5f3350"), ("#f6eeb0", "#5d5619"), ("#d6d3ef", "#3f3a70"),
+)  # fmt: skip
+"""Colours of the origins of columns, for light and dark themes; a text names each origin too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from nasviz.draw.dot_dependency import dependency_drawing
+from nasviz.draw.dot_partition import partition_drawing
 from nasviz.draw.dot_segment import segment_drawing
 from nasviz.draw.dot_trace import cell_drawing, trace_drawing
 from nasviz.draw.drawing import Drawing, DrawnVertex
@@ -22,7 +23,7 @@ from nasviz.draw.stitch import lay_out
 from nasviz.errors import LayoutError
 from nasviz.graph import SearchSpace, TraceGraph
 
-__all__ = ["GraphView", "cell_view", "dependency_view", "segment_view", "trace_view"]
+__all__ = ["GraphView", "cell_view", "dependency_view", "partition_view", "segment_view", "trace_view"]
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,12 @@ def dependency_view(space: SearchSpace, *, cache: LayoutCache | None = None) -> 
     """Return a view of the dependency graph, with a frame around each removal structure."""
     title = f"Dependency graph of {space.trace.name}"
     return _view(title, space.trace, dependency_drawing(space), space, cache)
+
+
+def partition_view(space: SearchSpace, *, cache: LayoutCache | None = None) -> GraphView:
+    """Return a view of the variable partition: G_s in frames, and its complement."""
+    title = f"Variable partition of {space.trace.name}"
+    return _view(title, space.trace, partition_drawing(space), space, cache)
 
 
 def _view(

@@ -22,6 +22,7 @@ from nasviz.graph.segments.segment_graph import GrowthStep, Segment, SegmentGrap
 from nasviz.graph.space import Group, SearchSpace, search_space
 from nasviz.graph.structures.discovery import RemovalStructure
 from nasviz.graph.structures.gates import Gate
+from nasviz.graph.structures.partition import Origin, Variable, VariablePartition
 from nasviz.graph.structures.selection import SelectionStep
 from nasviz.graph.structures.switchable import Switchable
 from nasviz.graph.structures.switches import Switch, by_edge, by_node, is_switch, is_switch_parameter
@@ -46,6 +47,7 @@ __all__ = [
     "Input",
     "Insertion",
     "LatencyTable",
+    "Origin",
     "Output",
     "RemovalStructure",
     "SearchSpace",
@@ -57,6 +59,8 @@ __all__ = [
     "SwitchPlan",
     "Switchable",
     "TraceGraph",
+    "Variable",
+    "VariablePartition",
     "Vertex",
     "blocks",
     "by_edge",

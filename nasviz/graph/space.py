@@ -45,6 +45,7 @@ from nasviz.graph.structures.discovery import (
     zero_breaker,
 )
 from nasviz.graph.structures.gates import Gate, gates
+from nasviz.graph.structures.partition import Variable, VariablePartition, origins
 from nasviz.graph.structures.switchable import Switchable, switchable_operations
 from nasviz.graph.structures.switches import Switch, find_branches, find_switches
 from nasviz.graph.structures.validity import Connectivity
@@ -142,7 +143,7 @@ class SearchSpace:
 
     @cached_property
     def dependency(self) -> DependencyGraph:
-        """Vertices by kind, and which share their channels (OTOv3, section 3.2)."""
+        """Vertices by kind, and which share their channels (OTOv3, section 3.1)."""
         return DependencyGraph(self.trace)
 
     @cached_property
@@ -168,6 +169,18 @@ class SearchSpace:
     def removable(self) -> tuple[RemovalStructure, ...]:
         """The structures that count: G_s of the documents."""
         return tuple(s for s in self.structures if s.is_removable)
+
+    @cached_property
+    def partition(self) -> VariablePartition:
+        """All parameters, divided into G_s and its complement (ASGNAS, Algorithm 2, lines 13-16)."""
+        homes = {name: s.id for s in self.removable for name in s.parameter_names}
+        readers, found = self.trace.parameter_readers, origins(self.segments)
+        return VariablePartition(
+            tuple(
+                Variable(name, shape, tuple(readers.get(name, ())), homes.get(name), found.get(name, ()))
+                for name, shape in self.trace.parameter_shapes.items()
+            )
+        )
 
     @cached_property
     def gates(self) -> tuple[Gate, ...]:

@@ -31,6 +31,16 @@ def test_json_holds_the_same_facts(nasviz: Command) -> None:
     assert structures["conv2-bn2"]["saved_parameters"] > structures["conv2-bn2"]["parameters"]
     assert set(found["parity"]) == {"eval", "batch", "train", "buffers"}
     assert found["reasons"]["linear9"]
+    assert list(found["partition"]["groups"]) == ["1", "2", "5", "6", "9"]  # G_s, without conv8
+
+
+def test_every_graph_is_drawn(nasviz: Command, tmp_path: Path) -> None:
+    said = nasviz("analyze", *SMALL, "--drawings", tmp_path / "drawn")
+    assert said.code == 0
+    assert "variables    G_s: " in said.out
+    names = ("dependency-graph", "segment-graph", "trace-graph", "variable-partition")
+    assert sorted(p.stem for p in (tmp_path / "drawn").glob("*.svg")) == list(names)
+    assert "conv6" in (tmp_path / "drawn" / "variable-partition.dot").read_text()
 
 
 def test_settings_and_printed_numbers_stand_beside_the_facts(nasviz: Command) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nasviz.draw import dependency_dot, segment_dot, trace_dot
+from nasviz.draw import dependency_dot, partition_dot, segment_dot, trace_dot
 from nasviz.draw.dot_trace import cell_drawing
 from nasviz.graph import search_space
 from tests.draw.networks import staged
@@ -19,6 +19,7 @@ CASES: dict[str, Callable[[], str]] = {
     "demonet_trace": lambda: trace_dot(demonet()),
     "demonet_segments": lambda: segment_dot(search_space(demonet())),
     "demonet_dependency": lambda: dependency_dot(search_space(demonet())),
+    "demonet_partition": lambda: partition_dot(search_space(demonet())),
     "staged_closed": lambda: trace_dot(staged(), expanded=()),
     "staged_half_open": lambda: trace_dot(staged(), {"stages", "stages.1", "stages.1.blocks"}),
     "staged_open": lambda: trace_dot(staged(), staged().modules),

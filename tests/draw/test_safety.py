@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nasviz.draw import segment_dot, trace_view
-from nasviz.draw.labels import clean, label
+from nasviz.draw.labels import clean, label, table_label
 from nasviz.draw.layout_cache import LayoutCache
 from nasviz.draw.svg import ATTRIBUTES, ELEMENTS, sanitise
 from nasviz.errors import LayoutError
@@ -125,3 +125,10 @@ def test_a_drawing_names_no_file_that_the_engine_would_read(tmp_path: Path, cach
     secret.write_bytes(b"\x89PNG")
     svg = trace_view(named(f'" image="{secret}', "b"), cache=cache).svg
     assert "<image" not in svg
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_name_breaks_out_of_a_table(name: str) -> None:
+    document = ElementTree.fromstring(table_label([name], [[(name, 40.0, "#ffffff")]])[1:-1])
+    cells = [element for element in document.iter() if element.tag == "FONT" or element.tag == "TD"]
+    assert {"".join(cell.itertext()) for cell in cells} == {clean(name) or " "}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nasviz.draw.palette import CIVIDIS, ROLES, STATES, VIRIDIS
+from nasviz.draw.palette import CIVIDIS, ORIGINS, ROLES, STATES, VIRIDIS
 
 __all__ = ["style_sheet"]
 
@@ -23,6 +23,10 @@ def style_sheet(root: str, file: str) -> str:
     rules += [f".{name},.f-{name}{{--fill:var(--f-{name})}}" for name in ROLES]
     for name, n, colour in steps:
         rules.append(f"[data-scale={name}] .b{n}{{--bin:{colour};--on-bin:{_ink(colour)}}}")
+    # Cells keep their colour, whatever state their vertex is in; Graphviz gives them no class.
+    for light, dark in ORIGINS:
+        cell = f'.node.table > polygon[fill="{light}"]{{fill:'
+        rules += [f".{root} {cell}{light}!important}}", f".{root}.dark {cell}{dark}!important}}"]
     return "\n".join([*rules, (_FOLDER / file).read_text(encoding="utf-8")])
 
 
