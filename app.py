@@ -6,10 +6,11 @@ to the first page.
 
 import streamlit as st
 
-from nasviz.ui import frame, serving, welcome
+from nasviz.ui import frame, serving
+from nasviz.ui.pages import start
 
 if __name__ == "__main__":
     frame.open_page("Start")
-    welcome.greet()
+    start.greet()
 else:
     app = st.App(__file__, middleware=serving.middleware(), lifespan=serving.lifespan)

@@ -1,6 +1,7 @@
 """Export the sub-network."""
 
-from nasviz.ui import exports, frame
+from nasviz.ui import frame
+from nasviz.ui.pages import export
 
 frame.open_page("Export")
-exports.export()
+export.export()

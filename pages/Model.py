@@ -2,12 +2,13 @@
 
 import streamlit as st
 
-from nasviz.ui import frame, network
+from nasviz.ui import frame
+from nasviz.ui.pages import model
 
 frame.open_page("Model")
 above = st.container(key="model-facts")
-network.choose()
+model.choose()
 with above:
-    network.facts()
+    model.facts()
     frame.next_steps("Trace graph", "Segment graph", "Search and train")
     st.divider()

@@ -1,6 +1,7 @@
 """List all runs."""
 
-from nasviz.ui import frame, run_list
+from nasviz.ui import frame
+from nasviz.ui.pages import runs
 
 frame.open_page("Runs")
-run_list.run_list()
+runs.run_list()

@@ -1,6 +1,7 @@
 """Compare the full network and the sub-network."""
 
-from nasviz.ui import comparison, frame
+from nasviz.ui import frame
+from nasviz.ui.pages import subnetwork
 
 frame.open_page("Sub-network")
-comparison.compare()
+subnetwork.compare()

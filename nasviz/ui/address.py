@@ -16,9 +16,9 @@ from nasviz.catalog import NetworkSource, image_and_others, read_inputs
 from nasviz.errors import InvalidSettingError, NasvizError, OnnxError
 from nasviz.runs import find_subnet
 from nasviz.ui import session
-from nasviz.ui.escaping import inert
-from nasviz.ui.onnx_files import OnnxFile, upload_store
 from nasviz.ui.options import options
+from nasviz.ui.parts.escaping import inert
+from nasviz.ui.parts.onnx_files import OnnxFile, upload_store
 
 __all__ = ["link", "read_link", "write_link"]
 

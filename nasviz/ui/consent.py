@@ -21,8 +21,8 @@ from nasviz.draw.labels import plain_shape
 from nasviz.errors import ConsentNeededError, NasvizError
 from nasviz.runs import UserImport
 from nasviz.ui import session
-from nasviz.ui.escaping import inert
 from nasviz.ui.options import options
+from nasviz.ui.parts.escaping import inert
 
 __all__ = ["ask", "is_agreed", "require"]
 

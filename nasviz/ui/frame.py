@@ -18,10 +18,11 @@ from nasviz import jobs
 from nasviz.catalog import NetworkSource
 from nasviz.errors import ConsentNeededError, NasvizError
 from nasviz.runs import UserImport
-from nasviz.ui import address, consent, serving, session, tour
-from nasviz.ui.escaping import inert
-from nasviz.ui.onnx_files import OnnxFile
+from nasviz.ui import address, consent, serving, session
 from nasviz.ui.options import options
+from nasviz.ui.parts import tour
+from nasviz.ui.parts.escaping import inert
+from nasviz.ui.parts.onnx_files import OnnxFile
 
 __all__ = ["PAGES", "Page", "handle_errors", "link", "next_steps", "open_page"]
 

@@ -19,10 +19,10 @@ from nasviz.errors import NasvizError, RunNotFoundError, StorageError
 from nasviz.graph import SearchSpace, search_space
 from nasviz.graph.protection import protection, protection_text
 from nasviz.runs import Run, RunSettings, Store, SweepStore, UserImport
-from nasviz.ui import work
-from nasviz.ui.escaping import inert, sentence
-from nasviz.ui.onnx_files import OnnxFile, upload_store
 from nasviz.ui.options import options
+from nasviz.ui.parts import work
+from nasviz.ui.parts.escaping import inert, sentence
+from nasviz.ui.parts.onnx_files import OnnxFile, upload_store
 
 __all__ = [
     "Analysis",

@@ -31,7 +31,7 @@ from nasviz.jobs import cancel_run, start_run
 from nasviz.runs import Run, RunSettings, StepRecord, Store, Writer
 from nasviz.train import open_session, train
 from nasviz.train.checkpoint import save
-from nasviz.ui.run_facts import ROWS
+from nasviz.ui.parts.run_facts import ROWS
 from tests.conftest import ARGUMENTS, CHROMIUM
 
 if TYPE_CHECKING:

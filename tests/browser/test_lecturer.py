@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import Page, expect
 
 from nasviz.runs import Run
-from nasviz.ui.tour import STOPS
+from nasviz.ui.parts.tour import STOPS
 from tests.browser.conftest import Server, on_page, settle, show
 
 

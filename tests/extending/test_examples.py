@@ -129,9 +129,9 @@ def test_an_entry_point_of_an_installed_package_is_enough(tmp_path: Path) -> Non
 @pytest.mark.usefixtures("extended")
 def test_the_form_asks_for_the_settings_of_a_method_of_ones_own() -> None:
     def script() -> None:
-        from nasviz.ui import training
+        from nasviz.ui.pages import search_and_train
 
-        training._method_settings(training._method("images"))
+        search_and_train._method_settings(search_and_train._method("images"))
 
     app = AppTest.from_function(script).run(timeout=60)
     (choice,) = [box for box in app.selectbox if box.label == "Optimizer"]

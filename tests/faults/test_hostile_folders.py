@@ -239,7 +239,7 @@ def test_no_hostile_run_hides_another_and_each_is_told_in_one_sentence(
 
 
 def test_the_rows_of_the_app_hold_for_every_hostile_run(tmp_path: Path) -> None:
-    from nasviz.ui.run_list import _row
+    from nasviz.ui.pages.runs import _row
 
     good = finished(Store(tmp_path), "good")
     for number, case in enumerate(CASES.values()):

@@ -17,7 +17,7 @@ from nasviz.runs import RunSettings, Store
 from nasviz.train import Session, open_session, train, work
 from nasviz.train.batches import paired_batches
 from nasviz.train.checkpoint import restore, save
-from nasviz.ui import cuts
+from nasviz.ui.parts import subnetworks
 from tests.train.conftest import short_settings
 
 CHANGES: list[dict[str, Any]] = [
@@ -59,7 +59,9 @@ def test_a_search_is_recorded_and_ends_in_the_network_that_it_stands_for(store: 
     assert result["max_relative_error"] < 1e-5
     module = subnet.load(run.folder / "subnet")
     assert sum(p.numel() for p in module.parameters()) == result["params_after"] < result["params_before"]
-    assert cuts.of_run(run).plan.params_after == result["params_after"]  # folded switches are not counted
+    assert (
+        subnetworks.of_run(run).plan.params_after == result["params_after"]
+    )  # folded switches are not counted
     assert not any("switch" in name for name, _ in module.named_parameters())
     told = [e.structure for e in tail.events if e.kind == "redundant"]
     assert sorted(told) == result["selected"]

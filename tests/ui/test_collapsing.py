@@ -10,7 +10,8 @@ from streamlit.testing.v1 import AppTest
 
 def page() -> AppTest:
     def script() -> None:
-        from nasviz.ui import collapsing, session
+        from nasviz.ui import session
+        from nasviz.ui.parts import collapsing
         from tests.ui import analyses
 
         session.current().analysis = analyses.mixed()

@@ -13,7 +13,8 @@ def page() -> AppTest:
         import streamlit as st
 
         from nasviz.draw import segment_view, trace_view
-        from nasviz.ui import colours, session
+        from nasviz.ui import session
+        from nasviz.ui.parts import colours
         from tests.ui import analyses
 
         session.current().analysis = analyses.mixed()

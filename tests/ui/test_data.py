@@ -9,8 +9,8 @@ from streamlit.testing.v1 import AppTest
 
 from nasviz import jobs
 from nasviz.jobs import Job
-from nasviz.ui import data as data_controls
 from nasviz.ui.options import Options
+from nasviz.ui.parts import data as data_controls
 from tests.data.files import write_svhn
 
 
@@ -23,7 +23,7 @@ def page() -> AppTest:
     def script() -> None:
         import streamlit as st
 
-        from nasviz.ui.data import ask_data
+        from nasviz.ui.parts.data import ask_data
 
         chosen = ask_data(st.container())
         st.session_state["values"], st.session_state["problem"] = chosen.values, chosen.problem
@@ -111,7 +111,7 @@ def test_text_is_offered_to_what_reads_text_and_says_that_it_is_a_stand_in() -> 
     def script() -> None:
         import streamlit as st
 
-        from nasviz.ui.data import ask_data
+        from nasviz.ui.parts.data import ask_data
 
         st.session_state["values"] = ask_data(st.container(), "text").values
 

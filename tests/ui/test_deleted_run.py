@@ -22,12 +22,13 @@ def test_a_deleted_run_never_shows_another_in_its_place(
     def script() -> None:
         import streamlit as st
 
-        from nasviz.ui import run_list, session
+        from nasviz.ui import session
+        from nasviz.ui.parts import subnetworks
 
         if "opened" in st.session_state:
             session.current().run_id = st.session_state.pop("opened")
         st.session_state["chosen"] = None
-        st.session_state["chosen"] = run_list.choose_run(session.store().list(), "k")
+        st.session_state["chosen"] = subnetworks.choose_run(session.store().list(), "k")
 
     app = AppTest.from_function(script)
     app.session_state["opened"] = gone.id

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nasviz.draw.labels import clean
-from nasviz.ui.escaping import inert, sentence
+from nasviz.ui.parts.escaping import inert, sentence
 
 HOSTILE = [
     "![x](http://127.0.0.1:9/p.png)",

@@ -5,7 +5,8 @@ from streamlit.testing.v1 import AppTest
 
 def test_the_band_of_sizes_is_told_for_a_k_and_for_none_is_not() -> None:
     def script() -> None:
-        from nasviz.ui import forecast, session
+        from nasviz.ui import session
+        from nasviz.ui.parts import forecast
         from tests.ui import analyses
 
         session.current().analysis = analyses.mixed()

@@ -16,7 +16,8 @@ def page() -> None:
     import streamlit as st
 
     from nasviz.settings import RunSettings
-    from nasviz.ui import controls, session
+    from nasviz.ui import session
+    from nasviz.ui.parts import controls
     from tests.ui.test_frozen import frozen_analysis
 
     session.current().analysis = frozen_analysis()

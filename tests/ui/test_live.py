@@ -16,7 +16,8 @@ def visit(folder: Path) -> AppTest:
         from pathlib import Path
 
         from nasviz.runs import Run
-        from nasviz.ui import live, session
+        from nasviz.ui import session
+        from nasviz.ui.parts import live
         from tests.ui.analyses import mixed
 
         session.current().analysis = mixed()

@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 from nasviz import jobs
 from nasviz.errors import OnnxError
 from nasviz.ui import session
-from nasviz.ui.onnx_files import OnnxFile, UploadStore
 from nasviz.ui.options import options
+from nasviz.ui.parts.onnx_files import OnnxFile, UploadStore
 from nasviz.ui.serving import SCRIPT
 from tests.ui import analyses
 

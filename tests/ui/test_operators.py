@@ -10,11 +10,12 @@ from tests.ui import analyses
 
 def page() -> AppTest:
     def script() -> None:
-        from nasviz.ui import operators, session
+        from nasviz.ui import session
+        from nasviz.ui.pages import trace_graph
         from tests.ui import analyses
 
         session.current().analysis = analyses.mixed()
-        operators.trace_graph()
+        trace_graph.trace_graph()
 
     return AppTest.from_function(script).run(timeout=60)
 

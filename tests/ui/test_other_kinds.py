@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from streamlit.testing.v1 import AppTest
 
-from nasviz.ui import erasing
+from nasviz.ui.parts import plans
 from tests.ui import analyses
 
 
 def page() -> AppTest:
     def script() -> None:
-        from nasviz.ui import erasing, session
+        from nasviz.ui import session
+        from nasviz.ui.pages import segment_graph
         from tests.ui import analyses
 
         session.current().analysis = analyses.mixed()
-        erasing.segment_graph()
+        segment_graph.segment_graph()
 
     return AppTest.from_function(script).run(timeout=60)
 
@@ -55,15 +56,15 @@ def test_a_gate_whose_product_goes_is_said_to_go_with_it() -> None:
     space = analyses.mixed().space
     (gate,) = space.gates
     mix = next(s.id for s in space.removable if s.name == "mix")
-    assert erasing.plan_of(space, [mix], [gate.id]).scaled == {}
+    assert plans.plan_of(space, [mix], [gate.id]).scaled == {}
 
     def script() -> None:
-        from nasviz.ui import erasing
+        from nasviz.ui.parts import plans
         from tests.ui import analyses
 
         space = analyses.mixed().space
         mix = next(s.id for s in space.removable if s.name == "mix")
-        erasing.plan_story(space, space.plan([mix], [space.gates[0].id]))
+        plans.plan_story(space, space.plan([mix], [space.gates[0].id]))
 
     (story,) = AppTest.from_function(script).run(timeout=60).markdown
     assert "erased with the value it scales" in story.value

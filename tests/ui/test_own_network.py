@@ -13,8 +13,9 @@ from streamlit.testing.v1 import AppTest
 from nasviz import jobs
 from nasviz.catalog import NetworkSource
 from nasviz.runs import RunSettings, RunSummary
-from nasviz.ui import run_list, session
+from nasviz.ui import session
 from nasviz.ui.options import options
+from nasviz.ui.parts import subnetworks
 from nasviz.ui.serving import SCRIPT
 from tests.ui import analyses
 
@@ -56,16 +57,16 @@ def test_without_a_trusted_folder_the_way_to_one_is_told(
 def choosing() -> None:
     import streamlit as st
 
-    from nasviz.ui import run_list
+    from nasviz.ui.parts import subnetworks
 
-    st.session_state["chosen"] = run_list.choose_run(st.session_state["runs"], "test")
+    st.session_state["chosen"] = subnetworks.choose_run(st.session_state["runs"], "test")
 
 
 @pytest.mark.parametrize(("opened", "chosen"), [("demonet", "b"), ("stacked_unets", "a")])
 def test_the_first_run_of_the_network_that_is_open_is_offered_first(
     monkeypatch: pytest.MonkeyPatch, opened: str, chosen: str
 ) -> None:
-    monkeypatch.setattr(run_list.address, "write_link", lambda: None)
+    monkeypatch.setattr(subnetworks.address, "write_link", lambda: None)
     small = replace(NetworkSource("demonet"), settings=(("width", 0.1),))
     runs = [
         RunSummary(name, "done", 0.0, RunSettings.of(network=source, target_sparsity=1))

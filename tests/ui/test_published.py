@@ -3,7 +3,7 @@
 import pytest
 
 from nasviz.catalog import NETWORKS, NetworkSource
-from nasviz.ui.published import WORDS
+from nasviz.ui.parts.published import WORDS
 
 FOR_IMAGENET = {"channels": 48, "cells": 14, "stem": "imagenet"}
 

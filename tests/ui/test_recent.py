@@ -7,7 +7,8 @@ from streamlit.testing.v1 import AppTest
 
 from nasviz.catalog import NetworkSource
 from nasviz.runs import RunSettings, Store
-from nasviz.ui import recent, session
+from nasviz.ui import session
+from nasviz.ui.parts import recent
 
 
 def test_what_was_open_and_what_was_trained_is_offered_once_and_not_what_is_open(
@@ -23,7 +24,8 @@ def test_what_was_open_and_what_was_trained_is_offered_once_and_not_what_is_open
         import streamlit as st
 
         from nasviz.catalog import NetworkSource
-        from nasviz.ui import recent, session
+        from nasviz.ui import session
+        from nasviz.ui.parts import recent
 
         for network in ("stacked_unets", "mlp_digits", "demonet"):
             session.open_network(NetworkSource(network))

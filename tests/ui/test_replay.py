@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 from nasviz.catalog import NetworkSource
 from nasviz.runs import Run, RunSettings, StepRecord, Store, Writer
-from nasviz.ui import run_facts
-from nasviz.ui.replay import SPEEDS, pace
+from nasviz.ui.parts import run_facts
+from nasviz.ui.parts.replay import SPEEDS, pace
 from tests.runs.conftest import wait_until
 
 
@@ -44,8 +44,8 @@ def visit(folder: Path) -> AppTest:
         import streamlit as st
 
         from nasviz.runs import Run
-        from nasviz.ui import replay
-        from nasviz.ui.scene import Scene
+        from nasviz.ui.parts import replay
+        from nasviz.ui.parts.scene import Scene
 
         scene = Scene(Run(Path(folder)), None, None)
         replay.replay(scene)

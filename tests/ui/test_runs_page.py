@@ -57,11 +57,12 @@ def visit(view: str = "All runs", **choices: Any) -> AppTest:
     """The page with one of its views, as a session remembers them."""
 
     def script(choices: dict) -> None:
-        from nasviz.ui import run_list, session
+        from nasviz.ui import session
+        from nasviz.ui.pages import runs
 
         for key, value in choices.items():
             session.current().choices.setdefault(key, value)
-        run_list.run_list()
+        runs.run_list()
 
     app = AppTest.from_function(script, args=({"runs.view": view, **choices},))
     app.run(timeout=60)

@@ -8,7 +8,7 @@ from nasviz.catalog import NETWORKS
 def test_every_network_of_the_zoo_has_a_card() -> None:
     def script() -> None:
         from nasviz.catalog import NETWORKS
-        from nasviz.ui import zoo
+        from nasviz.ui.parts import zoo
 
         zoo.cards([entry for entry in NETWORKS.values() if entry.family != "torchvision"])
 

@@ -1,0 +1,144 @@
+"""The Dependency graph page: vertex kinds, and the tensor slices that depend on a structure."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from nasviz.draw.labels import clean, plain_shape, ranges
+from nasviz.graph import ConstructionPlan, RemovalStructure, SearchSpace
+from nasviz.ui import frame, session
+from nasviz.ui.parts import channels, colours, graphs, plans
+from nasviz.ui.parts.escaping import inert
+
+__all__ = ["dependency_graph"]
+
+STRUCTURES, CHANNELS = "Structures", "Channel groups"
+
+
+@frame.handle_errors
+def dependency_graph() -> None:
+    """Show the dependency graph of the current network, and the slices that depend on one structure."""
+    state, space = session.current(), session.space()
+    kinds = Counter(space.dependency.kind(vertex.id) for vertex in space.trace)
+    st.caption(
+        f"{kinds['stem']} stems produce channels, {kinds['accessory']} accessories preserve them,"
+        f" {kinds['joint']} joints combine them, {kinds['unknown']} unknown. Frames mark the structures."
+    )
+    picture, side = st.columns([1.7, 1], gap="medium")
+    with side:
+        way = _way()
+    if way == CHANNELS:
+        _channels(space, picture, side)
+        return
+    with side:
+        structure = _choose(space)
+        plan = plans.plan_of(space, [structure.id] if structure and structure.is_removable else [])
+    with picture:
+        view = graphs.dependencies_of(session.key_of(space), space)
+        overlay = colours.painted(view, space, colours.choose(), plan)
+        selection = graphs.show(view, space, key="dependency-graph", overlay=overlay, selected=state.linked)
+        graphs.remember(selection)
+    with side:
+        if structure is not None:
+            _tell(space, structure, plan)
+    if selection.vertex and selection.vertex.members:
+        _follow(space, selection.vertex.members[0], structure)
+
+
+def _way() -> str:
+    choices = session.current().choices
+    way = st.segmented_control(
+        "Unit of removal",
+        (STRUCTURES, CHANNELS),
+        default=choices.get("dependency", STRUCTURES),
+        required=True,
+        key="dependency.way",
+        help="Whole structures, or channels of the remaining operators.",
+        label_visibility="collapsed",
+    )
+    choices["dependency"] = way
+    return str(way)
+
+
+def _channels(space: SearchSpace, picture: DeltaGenerator, side: DeltaGenerator) -> None:
+    """Show the dependency graph with the channel groups."""
+    state = session.current()
+    with side:
+        structure = channels.choose(space)
+    with picture:
+        view = graphs.dependencies_of(session.key_of(space), space)
+        overlay = channels.overlay_of(view, structure) if structure else None
+        selection = graphs.show(view, space, key="dependency-graph", overlay=overlay, selected=state.linked)
+        graphs.remember(selection)
+    with side:
+        if structure is not None:
+            channels.tell(space, structure)
+
+
+def _choose(space: SearchSpace) -> RemovalStructure | None:
+    choices = session.current().choices
+    ids = [s.id for s in space.structures]
+    if not ids:
+        st.info("This network has no removal structures.", icon=":material/info:")
+        return None
+    known = choices.get("structure")
+    chosen = st.selectbox(
+        "Removal structure",
+        ids,
+        index=ids.index(known) if known in ids else 0,
+        format_func=lambda i: f"{i} · {clean(space.structure(i).name)}",
+        key=f"structure.{known}",
+    )
+    choices["structure"] = chosen
+    return space.structure(chosen)
+
+
+def _follow(space: SearchSpace, vertex: str, structure: RemovalStructure | None) -> None:
+    """Choose the structure of the clicked vertex."""
+    choices = session.current().choices
+    if choices.get("clicked") == vertex:
+        return
+    choices["clicked"] = vertex
+    home = space.segments.of(vertex).id
+    if home in {s.id for s in space.structures} and (structure is None or home != structure.id):
+        choices["structure"] = home
+        st.rerun()
+
+
+def _tell(space: SearchSpace, structure: RemovalStructure, plan: ConstructionPlan | None) -> None:
+    if structure.reason:
+        st.warning(f"Not removable: {inert(structure.reason)}.", icon=":material/block:")
+    st.markdown("##### Parameters")
+    st.dataframe(
+        [
+            {"tensor": clean(name), "shape": plain_shape(space.trace.parameter_shapes[name])}
+            for name in structure.parameter_names
+        ],
+        hide_index=True,
+    )
+    if plan is None:
+        return
+    st.markdown("##### Dependent slices")
+    st.dataframe(
+        [
+            {
+                "tensor": clean(cut.tensor),
+                "loses": f"{_axis(cut.dim)} {ranges(cut.rows)}",
+                "read by": clean(space.trace[cut.vertex].name),
+            }
+            for cut in plan.slices
+        ]
+        or [{"tensor": "none", "loses": "", "read by": ""}],
+        hide_index=True,
+    )
+    if structure.entailed:
+        zeroed = "; ".join(f"{inert(c.tensor)} {ranges(c.rows)}" for c in structure.entailed)
+        st.caption(f"Also set to zero during training: {zeroed}.")
+    plans.plan_metrics(plan)
+
+
+def _axis(dim: int) -> str:
+    return {0: "rows", 1: "columns"}.get(dim, f"axis {dim},")

@@ -1,0 +1,283 @@
+"""The Export page: files of a sub-network, each read back and verified before it is offered."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import streamlit as st
+
+from nasviz import jobs
+from nasviz.draw import plan_overlay
+from nasviz.draw.labels import count, plain_shape
+from nasviz.draw.model_explorer import CODE, model_explorer_archive
+from nasviz.draw.pictures import checked_svg, painted_dot, png
+from nasviz.draw.report import subnetwork_report
+from nasviz.errors import NasvizError
+from nasviz.guarded_files import read_regular
+from nasviz.ui import frame, session
+from nasviz.ui.parts import graphs, subnetworks, work
+from nasviz.ui.parts.controls import keep, kept
+from nasviz.ui.parts.escaping import inert
+from nasviz.ui.parts.numbers import power_of_ten, size
+from nasviz.ui.parts.subnetworks import Cut
+
+__all__ = ["export"]
+
+ONNX_CODE = """import numpy as np
+import onnxruntime
+
+session = onnxruntime.InferenceSession("{name}")
+images = np.random.rand({shape}).astype("float32")
+print(session.run(None, {{session.get_inputs()[0].name: images}})[0].shape)
+"""
+
+PT2_CODE = """import torch
+
+network = torch.export.load("{name}").module()
+print(network(torch.rand({shape})).shape)
+"""
+
+SOURCE_CODE = """import sys
+
+sys.path.insert(0, "subnet")  # the unpacked folder
+from model import load
+
+network = load().eval()
+"""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One file to download."""
+
+    title: str
+    description: str
+    name: str
+    mime: str
+    read: Callable[[], bytes | str]
+    code: str = ""
+    """Python code that loads the file."""
+
+
+@frame.handle_errors
+def export() -> None:
+    """Let the user choose a sub-network, write and verify its files, and offer them."""
+    cut = subnetworks.choose("export")
+    if cut is None:
+        return
+    st.markdown(f"#### {inert(cut.title)}")
+    saved = f"{count(cut.plan.params_before)} → {count(cut.plan.params_after)} parameters"
+    st.caption(f"{saved}, {count(cut.plan.macs_before)} → {count(cut.plan.macs_after)} MACs")
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.markdown("##### The network")
+        for offer in _network_offers(cut):
+            _show(offer)
+    with right:
+        st.markdown("##### Reports and figures")
+        for offer in _report_offers(cut):
+            _show(offer)
+
+
+def _network_offers(cut: Cut) -> list[Offer]:
+    """Return ONNX, torch.export and Python files once they are written and verified."""
+    if cut.imports:
+        return [_imported(cut)]
+    state = session.current()
+    simplify = st.toggle(
+        "Simplify ONNX",
+        kept("export.simplify", True),
+        key="export.simplify",
+        help="Folds BatchNorm into the preceding convolution and precomputes constants; otherwise all"
+        " operators are kept.",
+    )
+    keep("export.simplify", simplify)
+    onnx: jobs.ExportFormat = "onnx" if simplify else "onnx_plain"
+    key = f"export {onnx} {cut.folder} {cut.plan.selected} {cut.plan.gates}"
+    if key not in state.jobs:
+        of_run = cut.run.folder if cut.run is not None and cut.folder.parent == cut.run.folder else None
+        state.jobs[key] = jobs.submit(
+            jobs.Export(folder=cut.folder, inputs=cut.inputs, formats=(onnx, "source", "pt2"), run=of_run)
+        )
+    result: jobs.Exported | None = work.shown(key, "Writing and verifying", cache=state.jobs)
+    if result is None:
+        return []
+    st.caption(inert(f"The sub-network: {result.full}."))
+    offers = []
+    writers: tuple[tuple[jobs.ExportFormat, Callable[[Cut, jobs.ExportedFile], Offer]], ...]
+    writers = (onnx, _onnx), ("source", _source), ("pt2", _pt2)
+    for kind, make in writers:
+        if kind in result.errors:
+            st.error(inert(result.errors[kind]), icon=":material/error:")
+        elif kind in result.files:
+            offers.append(make(cut, result.files[kind]))
+    return offers
+
+
+def _imported(cut: Cut) -> Offer:
+    """Return the files written by the construction, for a sub-network with third-party classes."""
+    imports = inert(", ".join(cut.imports))
+
+    def pack() -> bytes:
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in ("model.py", "weights.safetensors", "report.json"):
+                archive.writestr(f"subnet/{name}", read_regular(cut.folder / name))
+        return content.getvalue()
+
+    description = (
+        f"Zip of model.py and safetensors weights, verified when it was written. ONNX and .pt2 are not"
+        f" available, because the sub-network imports {imports}."
+    )
+    return Offer("Python and weights", description, "model.zip", "application/zip", pack, SOURCE_CODE)
+
+
+def _onnx(cut: Cut, file: jobs.ExportedFile) -> Offer:
+    path = file.path
+    return Offer(
+        "ONNX",
+        f"Any batch size, {file.nodes} nodes. {_checked(file, 'Run with onnxruntime')}",
+        path.name,
+        "application/octet-stream",
+        path.read_bytes,
+        ONNX_CODE.format(name=path.name, shape=_four(cut)),
+    )
+
+
+def _pt2(cut: Cut, file: jobs.ExportedFile) -> Offer:
+    path = file.path
+    return Offer(
+        "torch.export",
+        f"A .pt2 program for torch, any batch size. {_checked(file, 'Read back')} Only load .pt2 files from"
+        " trusted sources: torch may unpickle parts of them.",
+        path.name,
+        "application/octet-stream",
+        path.read_bytes,
+        PT2_CODE.format(name=path.name, shape=_four(cut)),
+    )
+
+
+def _four(cut: Cut) -> str:
+    """Return the shape of a batch of four, as code."""
+    return "4, " + ", ".join(str(size) for size in cut.space.trace.inputs[0].shape[1:])
+
+
+def _source(cut: Cut, file: jobs.ExportedFile) -> Offer:
+    path = file.path
+    return Offer(
+        "Python and weights",
+        f"Zip of model.py, which does not need nasviz, and safetensors weights. {_checked(file, 'Run')}",
+        path.name,
+        "application/zip",
+        path.read_bytes,
+        SOURCE_CODE,
+    )
+
+
+def _checked(file: jobs.ExportedFile, how: str) -> str:
+    error = file.max_relative_error
+    difference = "no difference" if error == 0 else f"a difference of {power_of_ten(error)}"
+    return f"{how} and compared with the sub-network: {difference}. {size(file.bytes)}."
+
+
+def _report_offers(cut: Cut) -> list[Offer]:
+    """Return the reports and the drawings, which need no torch."""
+    report = {
+        "network": cut.title,
+        "input": [plain_shape(i.shape) for i in cut.space.trace.inputs],
+        "report": dict(cut.report),
+        "plan": cut.plan.to_json(),
+    }
+    return [
+        Offer(
+            "HTML report",
+            "A self-contained HTML file: erased structures, slices, savings and zoomable graphs.",
+            "report.html",
+            "text/html",
+            lambda: _html(cut),
+        ),
+        Offer(
+            "JSON report",
+            "The report as JSON, with all slices and checks.",
+            "report.json",
+            "application/json",
+            lambda: json.dumps(report, indent=1),
+        ),
+        Offer(
+            "Model Explorer",
+            "Zip of the full network and node data for the state, parameters and MACs of each operator."
+            " Verified: every value belongs to a node.",
+            "model-explorer.zip",
+            "application/zip",
+            lambda: model_explorer_archive(cut.space, cut.plan),
+            CODE,
+        ),
+        *_pictures(cut),
+    ]
+
+
+def _pictures(cut: Cut) -> list[Offer]:
+    """Return the segment graphs of both networks, if their layout succeeds."""
+    name = f"{cut.folder} {cut.plan.selected} {cut.plan.gates}"
+    full = graphs.segments_of(f"full {cut.folder} {cut.space.collapse}", cut.space)
+    offers = []
+    if full.svg:
+        painted = painted_dot(full, plan_overlay(full, cut.plan))
+        text = "Segment graph of the full network with removed structures marked."
+        marked = Offer(
+            "PNG of the full network", text, "full.png", "image/png", lambda: _bitmap(painted, full.svg)
+        )
+        offers.append(marked)
+    space = subnetworks.small_space(cut)
+    if space is None:
+        return offers
+    view = graphs.segments_of(f"small {name}", space)
+    if view.svg:
+        text = "Segment graph of the sub-network."
+        offers.append(Offer("PNG", text, "subnet.png", "image/png", lambda: _bitmap(view.dot, view.svg)))
+        text = "Segment graph of the sub-network, scalable. Verified: contains every vertex."
+        offers.append(Offer("SVG", text, "subnet.svg", "image/svg+xml", lambda: checked_svg(view)))
+    text = "Graphviz source of the segment graph of the sub-network."
+    offers.append(Offer("DOT", text, "subnet.dot", "text/vnd.graphviz", lambda: view.dot))
+    return offers
+
+
+@st.cache_data(max_entries=8, show_spinner="Drawing the graph …")
+def _bitmap(dot: str, svg: str) -> bytes:
+    return png(dot, svg=svg)
+
+
+def _html(cut: Cut) -> str:
+    facts = [("Difference from the zeroed full network", power_of_ten(cut.report["max_relative_error"]))]
+    if cut.accuracies is not None:
+        full, small = cut.accuracies
+        facts.append(("Validation accuracy", f"{full:.1%} → {small:.1%}"))
+    return subnetwork_report(cut.title, cut.space, cut.plan, facts=facts)
+
+
+def _show(offer: Offer) -> None:
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center", wrap=False):
+            words, button = st.container(), st.container(width="content")
+        words.markdown(f"**{offer.title}**")
+        words.caption(offer.description)
+        try:
+            content = offer.read()
+        except NasvizError as error:
+            words.error(inert(str(error)), icon=":material/error:")
+            return
+        button.download_button(
+            "Download",
+            content,
+            offer.name,
+            offer.mime,
+            key=f"download.{offer.name}",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        if offer.code:
+            st.code(offer.code, language="python", wrap_lines=True)

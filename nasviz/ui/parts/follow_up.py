@@ -1,0 +1,87 @@
+"""Next steps for a sub-network: fine-tune it in a new run, or open it as the current network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from nasviz import jobs
+from nasviz.catalog import DATASETS
+from nasviz.errors import NasvizError
+from nasviz.settings import SEARCH_SPACE, WEIGHTS, RunSettings
+from nasviz.ui import address, frame, session
+from nasviz.ui.parts import controls
+from nasviz.ui.parts.escaping import inert
+from nasviz.ui.parts.subnetworks import Cut
+
+__all__ = ["next_steps"]
+
+WAYS = ("Keep", "Reinitialize")
+GENTLE = 0.2
+"""Default learning rate of fine-tuning, relative to that of the run."""
+
+
+def next_steps(cut: Cut) -> None:
+    """Offer to fine-tune a sub-network or to search in it again, if it can be loaded as data."""
+    if cut.imports:
+        return
+    st.markdown("##### Next steps")
+    with st.container(horizontal=True):
+        with st.popover("Fine-tune", icon=":material/tune:", key="fine-tune"):
+            _fine_tune(cut)
+        if st.button("Search again", icon=":material/manage_search:", key="search-again"):
+            session.open_network(cut.as_network())
+            st.switch_page(frame.PAGES["Segment graph"].script, query_params=address.link())
+    st.caption(
+        "Both make the sub-network the current network, with its weights. Its runs record the run it comes"
+        " from."
+    )
+
+
+def _kept(before: RunSettings) -> dict[str, Any]:
+    """Return the settings that fine-tuning inherits from the run."""
+    fields = {n: f for n, f in before.fields().items() if f.group != SEARCH_SPACE}
+    fields |= {n: f for n, f in before.method.fields().items() if f.group == WEIGHTS}
+    return {name: before.value(name) for name in ("trust", *fields)}
+
+
+def _fine_tune(cut: Cut) -> None:
+    """Ask for the settings of a run that trains the sub-network without pruning, and start it."""
+    st.caption("Trains the sub-network in a new run, without further pruning.")
+    is_fresh = (
+        st.radio(
+            "Weights", WAYS, captions=("fine-tuning", "training from scratch"), horizontal=True, key="fine.w"
+        )
+        == WAYS[1]
+    )
+    before = cut.run.settings if cut.run else None
+    data = before.data if before else controls.choose_entry("Data", DATASETS, "fine.data").name
+    epochs = int(st.number_input("Epochs", 0, 10**6, before.epochs if before else 4, key="fine.epochs"))
+    share = 1.0 if is_fresh else GENTLE
+    lr = st.number_input(
+        "Learning rate",
+        value=(before.method.lr if before else 0.05) * share,
+        format="%g",
+        key=f"fine.lr.{is_fresh}",
+    )
+    word = "Start training" if is_fresh else "Start fine-tuning"
+    if epochs == 0:
+        st.caption("0 epochs given: choose at least 1.")
+    if not st.button(
+        word, type="primary", icon=":material/play_arrow:", key="fine.start", disabled=epochs == 0
+    ):
+        return
+    try:
+        kept = {"data": data} if before is None else _kept(before)
+        changes = {"epochs": epochs, "lr": lr, "from_scratch": is_fresh}
+        settings = RunSettings.of(network=cut.as_network(), **kept | changes)
+    except NasvizError as error:
+        st.error(inert(str(error)), icon=":material/error:")
+        return
+    jobs.require_trusted(settings)  # before the run is created
+    run = session.store().create(settings, taken_from=cut.run)
+    jobs.start_run(run)
+    session.adopt(run.settings)
+    session.open_run(run)
+    st.switch_page(frame.PAGES["Search and train"].script, query_params=address.link())

@@ -1,0 +1,283 @@
+"""Form for a new sweep: a custom grid, a published table or a search for mu, with its estimated cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from nasviz import jobs
+from nasviz.catalog import FACTS, PRESETS, SALIENCIES, Preset, step_saliencies
+from nasviz.errors import NasvizError
+from nasviz.runs import (
+    Axis,
+    BisectionSettings,
+    Point,
+    SweepSettings,
+    axis,
+    expand,
+    parse_axis,
+    preset_sweep,
+    what_differs,
+)
+from nasviz.runs.estimating import estimate
+from nasviz.runs.presets import STAND_IN, data_name
+from nasviz.settings import METHODS, RunSettings, methods_with
+from nasviz.ui import session
+from nasviz.ui.parts import changed_training, view_only
+from nasviz.ui.parts.controls import keep, kept
+from nasviz.ui.parts.data import ask_data, ask_folder, kind_of
+from nasviz.ui.parts.escaping import inert
+from nasviz.ui.parts.published import printed_accuracy
+
+__all__ = ["new_sweep"]
+
+WAYS = ("Custom grid", "Published table", "Search for mu")
+
+
+def new_sweep() -> None:
+    """Ask for a sweep, show its estimated cost and start it."""
+    way = st.radio("Kind of sweep", WAYS, horizontal=True, key="form.way", label_visibility="collapsed")
+    left, right = st.columns([1.3, 1], gap="large")
+    try:
+        with left:
+            settings = FORMS[way]()
+        if settings is not None:
+            with right:
+                _start(settings)
+    except NasvizError as error:
+        st.error(inert(str(error)), icon=":material/error:")
+
+
+def _preset() -> SweepSettings | None:
+    name = st.selectbox("Table", list(PRESETS), format_func=lambda n: PRESETS[n].title, key="form.preset")
+    preset = PRESETS[name]
+    st.caption(f"{preset.document}, {preset.table}; {preset.data}. " + " ".join(preset.notes))
+    stand_in = st.radio(
+        "Data",
+        ("digits", "published"),
+        format_func=lambda d: f"Digits instead of {preset.data}" if d == STAND_IN else preset.data,
+        horizontal=True,
+        key="form.data",
+    )
+    folder = problem = None
+    if stand_in == "published":
+        folder, problem = _published_folder(preset)
+    first, second, third = st.columns(3)
+    shared = preset.base if stand_in == "published" else dict(preset.base) | dict(preset.stand_in)
+    epochs = int(
+        first.number_input("Epochs", 1, 10**6, int(shared["epochs"]), key=f"form.epochs.{name}.{stand_in}")
+    )
+    seeds = int(second.number_input("Seeds", 1, 100, len(preset.seeds), key=f"form.seeds.{name}"))
+    device = third.selectbox("Device", ("auto", "cpu"), key="form.device")
+    changes = {"epochs": epochs, "device": device}
+    settings = None
+    if problem is None:
+        settings = preset_sweep(
+            preset, data=stand_in, data_folder=folder, changes=changes, axes=(axis("seed", range(seeds)),)
+        )
+        st.caption(what_differs(preset, settings))
+    else:
+        st.info(f"Before training: {problem}.", icon=":material/info:")
+    rows = [{"row": row.label, "published accuracy": printed_accuracy(row.printed)} for row in preset.rows]
+    st.dataframe(rows, hide_index=True)
+    return settings
+
+
+def _published_folder(preset: Preset) -> tuple[str | None, str | None]:
+    """Ask for the folder of the published data, which may be several data sets; return it and its problem."""
+    folder = problem = None
+    names = dict.fromkeys(row.data or preset.data for row in preset.rows)
+    for number, name in enumerate(names):
+        facts = FACTS[data_name(name)]
+        folder, found = ask_folder(facts, "form.folder", is_known=number > 0)
+        problem = problem or found
+    return folder, problem
+
+
+def _grid() -> SweepSettings | None:
+    source = view_only.network()
+    if source is None:
+        return None
+    space = session.space()
+    if not space.removable:
+        st.warning("This network has no removable structures: choose another one on the page Model.")
+        return None
+    name = session.title(source)
+    limit, total = space.max_sparsity, len(space.removable)
+    st.caption(f"Network: **{inert(name)}**, the current one. The maximum K is {limit} of {total}.")
+    ks = st.multiselect(
+        "K: structures to remove",
+        list(range(len(space.removable) + 1)),
+        sorted({1, max(1, space.max_sparsity // 2), max(1, space.max_sparsity)}),
+        key=f"form.k.{source}.{space.collapse}",
+    )
+    optimizers = st.multiselect(
+        "Optimizers", list(METHODS), list(METHODS)[:1], format_func=lambda n: METHODS[n].title, key="form.opt"
+    )
+    saliencies = st.multiselect(
+        "Saliencies",
+        list(step_saliencies()),
+        ["snip"],
+        format_func=lambda n: SALIENCIES[n].title,
+        key="form.saliency",
+    )
+    first, second, third = st.columns(3)
+    seeds = int(first.number_input("Seeds", 1, 100, kept("form.seeds", 3), key="form.own.seeds"))
+    epochs = int(second.number_input("Epochs", 1, 10**6, kept("epochs", 4), key="form.own.epochs"))
+    data = ask_data(third, kind_of(source))
+    more = st.text_area(
+        "More axes, one per line",
+        key="form.more",
+        placeholder="lr=0.05,0.1\nset.width=0.25,0.5",
+        help="Any setting of a run: NAME=VALUE,VALUE; integers also as a range, 0..4.",
+        height=90,
+    )
+    keep("form.seeds", seeds)
+    constraints = session.space_settings(space)
+    constraints["allow_changed_training"] = changed_training.ask_for_leave()
+    if data.problem is not None:
+        st.info(f"Before training: {data.problem}.", icon=":material/info:")
+        return None
+    base = RunSettings.of(network=source, epochs=epochs, **data.values, **constraints)
+    axes: list[Axis] = [parse_axis(line.strip()) for line in more.splitlines() if line.strip()]
+    chosen: dict[str, Sequence[Any]] = {"target_sparsity": ks, "saliency": saliencies}
+    needed = {"optimizers": optimizers} | {
+        n: values for n, values in chosen.items() if any(METHODS[method].has(n) for method in optimizers)
+    }
+    if empty := [n for n, values in needed.items() if not values]:
+        st.info(f"Choose at least one value of {', '.join(empty)}.", icon=":material/info:")
+        return None
+    own = tuple(point for method in optimizers for point in _points(method, chosen))
+    return SweepSettings(
+        base, (own, *axes, axis("seed", range(seeds))), f"{name}: K, optimizer, saliency, seed"
+    )
+
+
+def _points(method: str, chosen: Mapping[str, Sequence[Any]]) -> tuple[Point, ...]:
+    """Return all combinations of the choices that the method has settings for."""
+    axes = [axis(name, values) for name, values in chosen.items() if METHODS[method].has(name)]
+    return tuple({"method": method} | dict(point) for point in expand(axes))
+
+
+def _bisection() -> SweepSettings | None:
+    """Ask for a search for the mu with which GSparsity keeps a given number of groups."""
+    source = view_only.network()
+    if source is None:
+        return None
+    name = session.title(source)
+    st.caption(
+        f"Network: **{name}**, the current one. GSparsity trains it on a coarse grid of mu until at most the"
+        " target number of groups remains, then bisects between the last two values. A larger mu keeps fewer"
+        " groups."
+    )
+    first, second, third = st.columns(3, vertical_alignment="bottom")
+    fields = METHODS[methods_with("mu")[0]].fields()
+    groups = first.selectbox(
+        "Groups", fields["groups"].choices, key="form.groups", help=fields["groups"].help
+    )
+    target = int(second.number_input("Remaining groups", 0, 10**6, 4, key="form.survivors"))
+    trials = int(third.number_input("Maximum runs", 1, 100, 10, key="form.trials"))
+    first, second, third = st.columns(3)
+    epochs = int(first.number_input("Epochs", 1, 10**6, kept("epochs", 4), key="form.own.epochs"))
+    lr = float(second.number_input("Learning rate", 1e-8, 1.0, 0.2, format="%g", key="form.mu.lr"))
+    normalisation = third.selectbox(
+        "Normalisation", fields["normalisation"].choices, key="form.normalisation"
+    )
+    first, second = st.columns(2)
+    grid = first.text_input("Coarse grid of mu", "0.01, 0.1, 1, 10", key="form.mu.grid")
+    data = ask_data(second, kind_of(source))
+    space = session.space()
+    constraints = session.space_settings(space)
+    constraints["allow_changed_training"] = changed_training.ask_for_leave()
+    if data.problem is not None:
+        st.info(f"Before training: {data.problem}.", icon=":material/info:")
+        return None
+    base = RunSettings.of(
+        network=source,
+        epochs=epochs,
+        method=methods_with("mu")[0],
+        groups=groups,
+        lr=lr,
+        lr_schedule="constant",
+        normalisation=normalisation,
+        **data.values,
+        **constraints,
+    )
+    try:
+        coarse = tuple(float(part) for part in grid.split(","))
+    except ValueError:
+        st.error(f"Enter comma-separated numbers, e.g. 0.1, 1, 10; got {grid!r}", icon=":material/error:")
+        return None
+    title = f"{name}: mu for {target} {groups}"
+    return SweepSettings(base, title=title, bisection=BisectionSettings(target, coarse, trials))
+
+
+FORMS = dict(zip(WAYS, (_grid, _preset, _bisection), strict=True))
+
+
+def _start(settings: SweepSettings) -> None:
+    if settings.bisection is not None:
+        _start_bisection(settings, settings.bisection)
+        return
+    slots = jobs.slots_of(settings)
+    at_once = st.number_input("Parallel runs", 1, 256, len(slots), key="form.slots")
+    found = estimate(settings, session.store())
+    st.metric("Runs", f"{found.num_runs}")
+    seconds = found.seconds / min(at_once, max(1, found.num_runs))
+    known = found.num_runs - found.num_unknown
+    words = "time unknown: no similar run has finished yet" if not known else f"about {_duration(seconds)}"
+    basis = "timed on this machine" if found.num_timed == found.num_runs else "rough estimate from MACs"
+    if found.num_unknown and known:
+        basis += f"; without {found.num_unknown} runs"
+    st.markdown(f"{found.num_steps:,} steps in total, **{words}**" + (f" ({basis})." if known else "."))
+    places = ", ".join(slot.name for slot in slots[:6]) + (" …" if len(slots) > 6 else "")
+    st.caption(f"Slots of this machine: {places}. The sweep can be stopped and resumed at any time.")
+    stops = st.checkbox(
+        "Stop unpromising runs early",
+        False,
+        key="form.hopeless",
+        help="Median stopping: from half of its steps on, a run is stopped if its best accuracy is below the"
+        " median of the runs with the same network and K. Late improvements are lost.",
+    )
+    settings = replace(settings, stop_hopeless=stops)
+    if st.button(
+        f"Start {found.num_runs} runs", type="primary", icon=":material/play_arrow:", key="form.start"
+    ):
+        _begin(settings, int(at_once))
+
+
+def _start_bisection(settings: SweepSettings, search: BisectionSettings) -> None:
+    found = estimate(settings, session.store())
+    st.metric("Sequential runs", f"at most {search.most_trials}")
+    steps = found.num_steps * search.most_trials
+    known = f", at most {_duration(found.seconds * search.most_trials)}" if not found.num_unknown else ""
+    st.markdown(f"At most {steps:,} steps in total{known}.")
+    st.caption(
+        "A group decays to the threshold of 1e-6 only after ln(1e6) / learning rate steps: 69 at a learning"
+        " rate of 0.2. The search can be stopped and resumed at any time."
+    )
+    if st.button("Start search", type="primary", icon=":material/play_arrow:", key="form.start"):
+        _begin(settings, 1)
+
+
+def _begin(settings: SweepSettings, slots: int) -> None:
+    """Start a sweep and show it."""
+    for run in settings.runs:
+        jobs.require_trusted(run)
+    sweep = session.sweeps().create(settings)
+    jobs.start_sweep(sweep, slots=slots)
+    keep("sweep", sweep.id)
+    keep("runs.view", "Sweeps")
+    keep("runs.turns", kept("runs.turns", 0) + 1)
+    st.rerun()
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
