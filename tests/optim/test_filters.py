@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from functools import cache
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,6 +15,7 @@ from nasviz.errors import InvalidSettingError
 from nasviz.optim import ProxSGD, Slices, create_gsparsity
 from nasviz.optim.row_grouping import RowGrouping
 from nasviz.saliency.rows import RowIndex
+from nasviz.trace import TracedNetwork
 
 
 def small_network(seed: int = 0) -> nn.Sequential:
@@ -36,8 +40,13 @@ def problem() -> tuple[Tensor, Tensor]:
     return images, labels
 
 
+@cache
+def traced() -> TracedNetwork:
+    return nasviz.trace(small_network(), problem()[0])
+
+
 def survivors(mu: float, **settings: object) -> int:
-    net = nasviz.trace(small_network(), problem()[0])
+    net = copy.deepcopy(traced())
     optimizer = create_gsparsity(
         net, nasviz.search_space(net), projection_steps=60, lr=0.5, mu=mu, groups="filters", **settings
     )
@@ -102,7 +111,7 @@ def test_survivors_never_rise_with_mu(settings: dict[str, object]) -> None:
 
 
 def test_pruned_filters_are_cut_exactly() -> None:
-    net = nasviz.trace(small_network(), problem()[0])
+    net = copy.deepcopy(traced())
     space = nasviz.search_space(net)
     optimizer = create_gsparsity(net, space, projection_steps=60, lr=0.5, mu=0.05, groups="filters")
     images, labels = problem()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from functools import cache
+
 import pytest
 import torch
 from torch import nn
@@ -51,9 +54,14 @@ def model(frozen=()):
     return made
 
 
-def traced(untrained=(), **wishes):
-    net = nasviz.trace(model(untrained), X)
-    return net, nasviz.search_space(net, **wishes)
+@cache
+def traced_once(untrained):
+    return nasviz.trace(model(untrained), X)
+
+
+def traced(untrained=(), **options):
+    net = copy.deepcopy(traced_once(tuple(untrained)))
+    return net, nasviz.search_space(net, **options)
 
 
 def loss_of(net):
@@ -117,8 +125,8 @@ METHODS = {
 SUBSETS = [("stem", "blocks.0", "blocks.1.3"), ("blocks.1.1", "blocks.2", "norm", "head.bias")]
 
 
-def train(method, untrained, **wishes):
-    net, space = traced(untrained, **wishes)
+def train(method, untrained, **options):
+    net, space = traced(untrained, **options)
     if method in ("darts", "milenas", "rarts", "sparsenas"):
         kind = "plain" if method == "sparsenas" else "softmax"
         net, space = nas.with_architecture(net, space, kind=kind)

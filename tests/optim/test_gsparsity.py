@@ -17,17 +17,17 @@ from nasviz.graph import SearchSpace
 from nasviz.optim import GSparsity, create_gsparsity
 from nasviz.subnet.zero import zero_structures
 from nasviz.trace import TracedNetwork
-from tests.laws.cases import build, enliven_
+from tests.laws.cases import enliven_
 from tests.laws.small_networks import NETWORKS
 from tests.switches.networks import EDGES, IMAGES, traced
 
 Made = tuple[TracedNetwork, SearchSpace, torch.Tensor]
 
 
-def of_the_zoo(name: str, channels: int, size: int) -> Callable[[], Made]:
+def of_the_zoo(name: str, channels: int, size: int, width: float) -> Callable[[], Made]:
     def make() -> Made:
         x = torch.randn(4, channels, size, size)
-        model = build(name)
+        model, _ = nasviz.zoo.create(name, width=width)
         enliven_(model)
         net = nasviz.trace(model, x)
         return net, nasviz.search_space(net), x
@@ -50,8 +50,8 @@ def switched_cells() -> Made:
 
 
 CASES: dict[str, Callable[[], Made]] = {
-    "demonet": of_the_zoo("demonet", 1, 28),
-    "stacked_unets": of_the_zoo("stacked_unets", 3, 16),
+    "demonet": of_the_zoo("demonet", 1, 8, 0.1),
+    "stacked_unets": of_the_zoo("stacked_unets", 3, 16, 0.25),
     "cells with switches": switched_cells,
     "temporal convolutions": from_outside("temporal convolutions"),
     "grouped convolutions": from_outside("grouped convolutions"),
