@@ -11,9 +11,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
-# tests/conftest.py groups the tests that share what they set up. The groups keep their order: the browser
-# tests, the longest group, begin first.
-SPREAD := -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+# tests/conftest.py groups the tests that share what they set up, and orders the groups: the longest first.
+SPREAD := -n logical --maxprocesses 4 --no-loadscope-reorder
 
 .PHONY: run test check check-viewer docs diagrams slow bench science settings snapshots pictures thumbnails
 .PHONY: networks clean

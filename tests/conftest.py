@@ -6,13 +6,13 @@ Where NASVIZ_NO_SKIP is set (CI installs all that is needed), a skip fails.
 from __future__ import annotations
 
 import atexit
+import multiprocessing
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -20,7 +20,6 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-TESTS = Path(__file__).parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = (
     "--no-sandbox --disable-gpu --disable-quic --disable-background-networking --disable-component-update "
@@ -54,27 +53,67 @@ def own_main() -> Iterator[None]:
     sys.modules["__main__"] = main
 
 
+GROUPS = {
+    "browser": ("browser/",),
+    "workers": (
+        "faults/test_circumstances.py",
+        "faults/test_disk.py",
+        "faults/test_hostile_weights.py",
+        "faults/test_kills.py",
+        "train/test_exact_resume.py",
+        "train/test_processes.py",
+    ),
+    "components": ("ui/component/",),
+}
+"""Tests that share what is expensive to set up, longest first: one app and its warm workers; one server with
+torch loaded that workers are forked from; one page of components. Every other file is a group of its own."""
 WARM = {"context", "live"}
-"""Fixtures that fork workers from a server which has loaded torch once per process of pytest."""
+"""Fixtures of the group `workers`."""
+
+
+def group_of(nodeid: str) -> str:
+    """Return the name of the tests that run in one process with this one."""
+    path = nodeid.partition("::")[0].removeprefix("tests/")
+    return next((group for group, parts in GROUPS.items() if path.startswith(parts)), path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of a group in one process, so that what they share is set up once.
+
+    `--dist loadgroup` of pytest-xdist 3.8 does the same by changing ids of tests, which pytest 9.2 ignores.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Grouped(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid)
+
+    return Grouped(config, log)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Retry browser tests once, and name the group of each test for `--dist loadgroup`.
+    """Begin with the longest groups, and retry browser tests once.
 
     A browser test that fails is repeated and reported, because two cores carry server, children and Chromium.
-    The tests of a group run in one process, so what they set up is set up once: one app and its warm
-    children for all of tests/browser, one server that forks workers, and otherwise one group per file.
     """
-    warm = {item.path for item in items if WARM & {*getattr(item, "fixturenames", ())}}
+    order = {group: place for place, group in enumerate(GROUPS)}
+    items.sort(key=lambda item: order.get(group_of(item.nodeid), len(order)))
     for item in items:
-        if "browser" in getattr(item, "fixturenames", ()):
+        fixtures = {*getattr(item, "fixturenames", ())}
+        if "browser" in fixtures:
             item.add_marker(pytest.mark.flaky(reruns=1))
-        if item.path.parent.name == "browser":
-            group = "browser"
-        else:
-            group = "workers" if item.path in warm else str(item.path.relative_to(TESTS))
-        item.add_marker(pytest.mark.xdist_group(group))
+        if WARM & fixtures and group_of(item.nodeid) != "workers":
+            raise pytest.UsageError(f"{item.nodeid} uses {sorted(WARM & fixtures)}: add its file to GROUPS")
+
+
+@pytest.fixture(scope="session")
+def context() -> Any:
+    """Processes that are forked from a server which has loaded torch once."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.train.warm_start"])
+    return context
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,6 @@ from tests.faults.killed import Kill, work
 from tests.train.conftest import short_settings
 
 Live = Callable[..., int]
-
-
-@pytest.fixture(scope="session")
-def context() -> Any:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.train.warm_start", "tests.faults.killed"])
-    return context
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """A run that was killed ends bit for bit like one that never was."""
 
-import multiprocessing
 import signal
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,6 @@ from tests.train.conftest import short_settings, timeless
 
 MID_WARM_UP, MID_PROJECTION, AFTER = 4, 11, 19
 TIMES = {"seconds", "examples_per_second", "memory_mb"}
-
-
-@pytest.fixture(scope="module")
-def context() -> Any:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.train.warm_start"])
-    return context
 
 
 def in_a_process(context: Any, run: Run, last_step: int = -1) -> int:

@@ -1,6 +1,5 @@
 """Several processes train one run: equal at every check, exact after a kill, and refused when they differ."""
 
-import multiprocessing
 import socket
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,6 @@ from tests.train.rank_children import train_as
 from tests.train.test_exact_resume import assert_equal_bits, final_state
 
 LIMIT_S = 120
-
-
-@pytest.fixture(scope="module")
-def context() -> Any:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.train.warm_start"])
-    return context
 
 
 def together(context: Any, run: Run, harm: str = "", step: int = -1) -> list[int | None]:
