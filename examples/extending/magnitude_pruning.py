@@ -46,8 +46,7 @@ class MagnitudePruningSettings(MethodSettings):
         """Return the optimizer; torch is imported here, in the worker."""
         import torch
 
-        from nasviz.optim.binding import SpaceBinding, count_of
-        from nasviz.optim.group_optimizer import GroupOptimizer
+        from nasviz.optim import GroupOptimizer, SpaceBinding, count_of
         from nasviz.saliency import StructureIndex
 
         settings, binding = self, SpaceBinding(net, space)

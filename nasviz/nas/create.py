@@ -14,7 +14,7 @@ from nasviz.nas.methods import DARTS, RARTS, MiLeNAS
 from nasviz.nas.rarts import Relaxation
 from nasviz.nas.relaxed_optimizer import RelaxedOptimizer, architecture_adam
 from nasviz.nas.sparsenas import SparseNAS, sparse_architecture
-from nasviz.optim.inner import inner_optimizer
+from nasviz.optim.create import inner_optimizer
 from nasviz.optim.search_optimizer import Training
 from nasviz.settings import AUTO, find_method
 from nasviz.trace import TracedNetwork

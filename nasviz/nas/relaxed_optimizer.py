@@ -19,7 +19,7 @@ from nasviz.graph import SearchSpace
 from nasviz.nas.architecture import Architecture, Derived, construct_derived, derived_network
 from nasviz.nas.functional_weights import Copy, FunctionalWeights
 from nasviz.nas.update_steps import Loss, Step, UpdateStep, gradient
-from nasviz.optim.binding import tensors_of
+from nasviz.optim.groups import tensors_of
 from nasviz.optim.search_optimizer import Batch, Conclusion, SearchOptimizer, check_asked
 
 __all__ = ["ARCHITECTURE_CLIP", "RelaxedOptimizer", "architecture_adam"]

@@ -20,9 +20,8 @@ from nasviz.graph.cells.derivation import Derivation, erase_what_can
 from nasviz.nas.architecture import Derived
 from nasviz.nas.methods import DARTS
 from nasviz.nas.update_steps import Loss, Step
-from nasviz.optim.checks import not_negative, positive_steps
 from nasviz.optim.hapg import HAPG, AdamHAPG, pathwise
-from nasviz.optim.search_optimizer import Conclusion, Trial
+from nasviz.optim.search_optimizer import Conclusion, Trial, not_negative, positive_steps
 from nasviz.switches import set_switches_, settle_switches, switch_values
 from nasviz.trace import TracedNetwork
 

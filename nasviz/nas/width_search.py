@@ -19,18 +19,24 @@ from torch.optim import SGD, Optimizer
 
 from nasviz.errors import CheckpointError, InvalidSettingError
 from nasviz.graph import ChannelStructure, SearchSpace
+from nasviz.nas.channel_scores import ChannelScores, attention_pairs
 from nasviz.nas.functional_weights import Copy, FunctionalWeights
 from nasviz.nas.methods import RARTS
 from nasviz.nas.rarts import Relaxation
 from nasviz.nas.update_steps import Loss, Tensors, UpdateStep
-from nasviz.optim.binding import SpaceBinding, tensors_of, trained_space
-from nasviz.optim.channel_scores import ChannelScores, attention_pairs
-from nasviz.optim.checks import below_one, not_negative, positive_steps
-from nasviz.optim.groups import GroupScaler, TensorGroup, zero_
-from nasviz.optim.inner import inner_optimizer
-from nasviz.optim.prox import soft_threshold
-from nasviz.optim.row_grouping import group_of_rows
-from nasviz.optim.search_optimizer import Batch, Conclusion, Training, Trial, most_narrowed
+from nasviz.optim.create import inner_optimizer
+from nasviz.optim.groups import GroupScaler, SpaceBinding, TensorGroup, tensors_of, trained_space, zero_
+from nasviz.optim.prox import group_of_rows, soft_threshold
+from nasviz.optim.search_optimizer import (
+    Batch,
+    Conclusion,
+    Training,
+    Trial,
+    below_one,
+    most_narrowed,
+    not_negative,
+    positive_steps,
+)
 
 __all__ = [
     "RANKINGS",

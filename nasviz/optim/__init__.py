@@ -1,20 +1,18 @@
-"""Optimizers that bring removal structures to zero while they train: one optimizer a file."""
+"""Optimizers that bring removal structures to zero while they train.
 
-from nasviz.optim.binding import count_of
+`search_optimizer` is the protocol of every method; `groups` ties a search space to tensors; `group_optimizer`
+holds the base classes; `halfspace` and `prox` hold the two maps that zero groups.
+"""
+
 from nasviz.optim.create import OPTIMIZERS, create
-from nasviz.optim.create_gsparsity import SWITCH_START, create_gsparsity
-from nasviz.optim.filter_sparsity import FilterSparsity
-from nasviz.optim.grouping import Slices
-from nasviz.optim.groups import Rows, TensorGroup
-from nasviz.optim.gsparsity import GSparsity
-from nasviz.optim.h2spg import H2SPG
-from nasviz.optim.h2spg_otov3 import DHSPG, H2SPGOTOv3
+from nasviz.optim.group_optimizer import GroupOptimizer
+from nasviz.optim.groups import Rows, Selection, SpaceBinding, TensorGroup, count_of
+from nasviz.optim.gsparsity import SWITCH_START, FilterSparsity, GSparsity, PenaltySearch, create_gsparsity
+from nasviz.optim.h2spg import DHSPG, H2SPG, HSPG, H2SPGOTOv3
 from nasviz.optim.hapg import HAPG, AdamHAPG
-from nasviz.optim.hspg import HSPG
-from nasviz.optim.penalty_search import PenaltySearch
+from nasviz.optim.prox import Slices
 from nasviz.optim.proxsgd import ProxSGD
 from nasviz.optim.search_optimizer import Conclusion, SearchOptimizer, Training
-from nasviz.optim.selection import Selection
 from nasviz.optim.slim import Slim
 
 __all__ = [
@@ -28,6 +26,7 @@ __all__ = [
     "Conclusion",
     "FilterSparsity",
     "GSparsity",
+    "GroupOptimizer",
     "H2SPGOTOv3",
     "PenaltySearch",
     "ProxSGD",
@@ -36,6 +35,7 @@ __all__ = [
     "Selection",
     "Slices",
     "Slim",
+    "SpaceBinding",
     "TensorGroup",
     "Training",
     "count_of",

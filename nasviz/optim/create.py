@@ -1,4 +1,4 @@
-"""Optimizers by name, tied to a network and its search space."""
+"""Optimizers by name, tied to a network and its search space; base optimizers by name."""
 
 from __future__ import annotations
 
@@ -8,25 +8,66 @@ from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from nasviz.errors import InvalidSettingError, UnknownNameError, require_type
 from nasviz.graph import SearchSpace
 from nasviz.graph.space import require_space
-from nasviz.optim.binding import SpaceBinding, count_of, tensors_of, trained_space
-from nasviz.optim.checks import require_whole
 from nasviz.optim.group_optimizer import GroupOptimizer
-from nasviz.optim.h2spg import H2SPG
-from nasviz.optim.h2spg_otov3 import DHSPG, H2SPGOTOv3
-from nasviz.optim.hspg import HSPG
-from nasviz.optim.inner import inner_optimizer
-from nasviz.optim.progressive import shares
-from nasviz.optim.search_optimizer import SearchOptimizer, Training
+from nasviz.optim.groups import SpaceBinding, count_of, tensors_of, trained_space
+from nasviz.optim.h2spg import DHSPG, H2SPG, HSPG, H2SPGOTOv3
+from nasviz.optim.halfspace import shares
+from nasviz.optim.search_optimizer import SearchOptimizer, Training, require_whole
 from nasviz.optim.slim import check_slim, slimming
 from nasviz.settings import AUTO, METHODS, MethodSettings
 from nasviz.settings.schedule import steps_between_scores
 
-__all__ = ["OPTIMIZERS", "build", "create"]
+__all__ = ["INNER_OPTIMIZERS", "OPTIMIZERS", "build", "create", "inner_optimizer"]
+
+INNER_OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
+
+
+def inner_optimizer(
+    name: str,
+    parameters: Iterable[Tensor] | Iterable[dict[str, Any]],
+    *,
+    momentum: float = 0.0,
+    **settings: Any,
+) -> Optimizer:
+    """A torch optimizer by name.
+
+    Args:
+        name: A key of `INNER_OPTIMIZERS`.
+        parameters: Tensors, or parameter groups with settings of their own.
+        momentum: Used by sgd alone; Adam has `betas`.
+        **settings: Passed to torch: `lr`, `weight_decay`, `nesterov`, `betas`, `amsgrad`, `fused`, ...
+
+    Raises:
+        UnknownNameError: No inner optimizer has this name.
+        InvalidSettingError: Torch does not know a setting, or refuses its value.
+
+    Examples:
+        >>> import torch
+        >>> inner_optimizer("sgd", [torch.zeros(2)], lr=0.1, momentum=0.9).defaults["momentum"]
+        0.9
+    """
+    if name not in INNER_OPTIMIZERS:
+        raise UnknownNameError(
+            f"no base {name!r}; choose one of {', '.join(INNER_OPTIMIZERS)}, or pass a torch optimizer"
+        )
+    kind = INNER_OPTIMIZERS[name]
+    known = [key for key in inspect.signature(kind).parameters if key != "params"]
+    if unknown := sorted(set(settings).difference(known)):
+        raise InvalidSettingError(
+            f"{', '.join(unknown)}: not a setting of base {name!r}; it has {', '.join(known)}"
+        )
+    if name == "sgd":
+        settings["momentum"] = momentum
+    try:
+        return kind(parameters, **settings)
+    except (ValueError, RuntimeError) as error:
+        raise InvalidSettingError(f"base {name!r} refuses its settings: {error}") from error
+
 
 OPTIMIZERS: dict[str, type[H2SPG] | type[H2SPGOTOv3] | type[HSPG]] = {
     "h2spg": H2SPG,

@@ -1,20 +1,224 @@
-"""GSparsity: operations go by group sparsity alone, in one level (Chatzimichailidis et al. 2022).
+"""GSparsity: operations or channels go by group sparsity alone, in one level (Chatzimichailidis et al. 2022).
 
-A search by ProxSGD, whose penalty draws whole operations to zero; then everything shorter than a threshold is
+A search by ProxSGD, whose penalty draws whole groups to zero; then everything shorter than a threshold is
 pruned, and what is left trains on without the penalty. Pruning changes no output, unless a structure entails
 rows of later norms or biases, behind a concatenation: these the penalty leaves alone, and they go with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
 
-from nasviz.optim.groups import TensorGroup, merge
-from nasviz.optim.penalty_search import THRESHOLD, PenaltySearch
+import torch
+from torch import Tensor, nn
+
+from nasviz.errors import CheckpointError, InvalidSettingError
+from nasviz.graph import ChannelStructure, SearchSpace
+from nasviz.graph.segments.blocks import modules_like
+from nasviz.optim.group_optimizer import GroupOptimizer
+from nasviz.optim.groups import GroupScaler, SpaceBinding, TensorGroup, merge, trained_space
+from nasviz.optim.prox import RowGrouping, group_of_rows
 from nasviz.optim.proxsgd import ProxSGD
-from nasviz.saliency import StructureIndex
+from nasviz.optim.search_optimizer import (
+    Conclusion,
+    Training,
+    Trial,
+    most_narrowed,
+    not_negative,
+    positive_steps,
+    require_whole,
+)
+from nasviz.saliency import StructureIndex, gradient_cosine
+from nasviz.saliency.reductions import RowIndex
+from nasviz.switches import add_switches
 
-__all__ = ["GSparsity"]
+__all__ = [
+    "GROUPS",
+    "REASON",
+    "SWITCH_START",
+    "THRESHOLD",
+    "FilterSparsity",
+    "GSparsity",
+    "PenaltySearch",
+    "create_gsparsity",
+]
+
+REASON = "group sparsity"
+THRESHOLD = 1e-6
+PRUNING_THRESHOLDS = (1e-6, 1e-3, 0.5)
+"""Thresholds at which a network is judged when its search ends (GSparsity, table 2)."""
+
+
+class PenaltySearch(GroupOptimizer):
+    """ProxSGD for a search, pruning at its end, and then the same steps without a penalty.
+
+    Args:
+        inner: ProxSGD over all parameters, with the groups of the penalty.
+        index: What may go.
+        others: Tensors that go with it.
+        projection_steps: Steps of the search.
+        threshold: Groups of at most this length are pruned at the end of the search.
+    """
+
+    unit_name: ClassVar[str] = "structures"
+
+    def __init__(
+        self,
+        inner: ProxSGD,
+        index: StructureIndex,
+        others: Iterable[Tensor] = (),
+        *,
+        projection_steps: int,
+        threshold: float = THRESHOLD,
+    ) -> None:
+        if not isinstance(inner, ProxSGD):
+            raise InvalidSettingError(f"GSparsity needs ProxSGD inside, not {type(inner).__name__}")
+        self.projection_steps = positive_steps("projection_steps", projection_steps)
+        self.threshold = not_negative("threshold", threshold)
+        self._index, self._grouping = index, inner.grouping
+        self._pruned: tuple[int, ...] | None = None
+        super().__init__(inner, (*index.tensors, *others))
+
+    @property
+    def phase(self) -> str:
+        """`projection` for the search, `training` once it has ended."""
+        return "projection" if self.num_steps < self.projection_steps else "training"
+
+    @property
+    def unit_ids(self) -> tuple[int, ...]:
+        """Of what may go, in the order of `norm_vector`."""
+        return self._index.ids
+
+    @property
+    def pruned(self) -> tuple[int, ...]:
+        """What was pruned; empty until then."""
+        return self._pruned or ()
+
+    @property
+    def zeroed_by(self) -> dict[int, str]:
+        """What made each structure zero that is so for good."""
+        return dict.fromkeys(self.selected, REASON)
+
+    @property
+    def zeroed_at(self) -> dict[int, int]:
+        """The step at which each structure became zero for good: the last one of the search."""
+        return dict.fromkeys(self.selected, self.projection_steps - 1)
+
+    @property
+    @torch.no_grad()
+    def num_zero(self) -> Tensor:
+        """How many of what may go is no longer than the threshold, on the device."""
+        return (self.norm_vector() <= self.threshold).sum()
+
+    @torch.no_grad()
+    def norm_vector(self) -> Tensor:
+        """||x_g|| of all that may go as it is now, on the device."""
+        return self._index.norm(self._index.tensors)
+
+    @torch.no_grad()
+    def cosine_vector(self) -> Tensor:
+        """cos(x_g, grad f_g) of all that may go before a step, on the device; without the penalty's part."""
+        return gradient_cosine(self._index)
+
+    @torch.no_grad()
+    def shorter_than(self, threshold: float) -> tuple[int, ...]:
+        """What would go at this threshold, by the lengths of groups; the host waits for the device."""
+        grouping = self._grouping
+        lengths: Sequence[float] = grouping.norm(grouping.tensors).tolist()
+        short = (i for i, norm in zip(grouping.ids, lengths, strict=False) if norm <= threshold)
+        return self._in(frozenset(short))
+
+    def prune(self) -> None:
+        """End the search: hold what has become short at zero, and drop the penalty; once."""
+        if self._pruned is not None:
+            return
+        self._pruned = self.shorter_than(self.threshold)
+        for group in self.param_groups:
+            group["mu"] = 0.0
+        if self._pruned:
+            self._hold_at_zero(self.group_of(self._pruned))
+
+    def aim(self, num_selected: int) -> str:
+        """Return what is under the penalty."""
+        return f"{len(self.unit_ids)} {self.unit_name} under a penalty"
+
+    def vectors(self, phase: str) -> dict[str, Tensor]:
+        """Return the lengths, which are what decides: as scores, and as norms."""
+        norms = self.norm_vector()
+        return {"norms": norms, "scores": norms}
+
+    def end_search(self, trial: Trial) -> None:
+        """Judge the network before pruning, and pruned at some thresholds; then prune it at its own."""
+        if self.pruning is not None:
+            return
+        before = trial.accuracy()
+        rows = [self._pruned_at(threshold, trial) for threshold in PRUNING_THRESHOLDS]
+        self.pruning = {"accuracy": before, "thresholds": rows, "groups": len(self.unit_ids)}
+        words = ", ".join(f"{r['accuracy']:.1%} at {r['threshold']:g} ({r['pruned']} gone)" for r in rows)
+        trial.tell("phase", f"the search ended with accuracy {before:.1%}; pruned {words}")
+        self.prune()
+        self.tell_pruned(trial)
+
+    @torch.no_grad()
+    def _pruned_at(self, threshold: float, trial: Trial) -> dict[str, Any]:
+        """Return how many groups go at this threshold, and the accuracy without them."""
+        short = self.shorter_than(threshold)
+        group = self.group_of(short)
+        tensors = [*group.tensors, *(rows.tensor for rows in group.rows)]
+        kept = [tensor.clone() for tensor in tensors]
+        GroupScaler(group).zero_()
+        row = {"threshold": threshold, "pruned": len(short), "accuracy": trial.accuracy()}
+        for tensor, value in zip(tensors, kept, strict=True):
+            tensor.copy_(value)
+        return row
+
+    def tell_pruned(self, trial: Trial) -> None:
+        """Record what was pruned."""
+        names = {s.id: s.name for s in self.space.structures}
+        for structure in self.selected:
+            trial.tell("redundant", f"{names[structure]} has died", structure)
+
+    def conclude(self, network: nn.Module, space: SearchSpace) -> Conclusion:
+        """Return what was pruned, with the accuracies around it."""
+        found = {"pruning": self.pruning, "survivors": len(self.unit_ids) - len(self.pruned)}
+        return replace(super().conclude(network, space), report=found)
+
+    @abstractmethod
+    def group_of(self, ids: Sequence[int]) -> TensorGroup:
+        """All that must be zero when these go."""
+
+    @abstractmethod
+    def _in(self, groups: frozenset[int]) -> tuple[int, ...]:
+        """What goes when these groups of the penalty are short."""
+
+    def _update(self) -> None:
+        if self.phase == "training":
+            self.prune()
+        self._inner_step()
+
+    def _own_state(self) -> dict[str, Any]:
+        return {
+            "structures": list(self._index.ids),
+            "selected": None if self._pruned is None else list(self._pruned),
+            "projection_steps": self.projection_steps,
+            "threshold": self.threshold,
+            "pruning": self.pruning,
+        }
+
+    def _check_own_state(self, own: dict[str, Any]) -> None:
+        if own["structures"] != list(self._index.ids):
+            raise CheckpointError(
+                f"this state is of {len(own['structures'])} structures, this optimizer has"
+                f" {len(self._index.ids)} or others; generate the search space from the same network"
+            )
+
+    def _load_own_state(self, own: dict[str, Any]) -> None:
+        self.projection_steps, self.threshold = own["projection_steps"], own["threshold"]
+        self.pruning = own["pruning"]
+        self._pruned = None if own["selected"] is None else tuple(own["selected"])
 
 
 class GSparsity(PenaltySearch):
@@ -85,3 +289,231 @@ class GSparsity(PenaltySearch):
     def _in(self, groups: frozenset[int]) -> tuple[int, ...]:
         """Tied structures go by their length together."""
         return tuple(i for i in self.structure_ids if self._tied[i] in groups)
+
+
+class FilterSparsity(PenaltySearch):
+    """ProxSGD for a search, pruning of filters at its end, and then the same steps without a penalty.
+
+    Args:
+        inner: ProxSGD over all parameters, with a `RowGrouping` of channel groups.
+        index: The same channel groups.
+        leave_something: Takes those back without which an operator would have no channel.
+        projection_steps: Steps of the search.
+        threshold: Groups of at most this length are pruned at its end.
+
+    Examples:
+        >>> import torch
+        >>> from nasviz.optim.prox import RowGrouping
+        >>> weight = torch.tensor([[2.0, 0.0], [0.1, 0.1]])
+        >>> index = RowIndex((0, 1), [(weight, 0, [0, 1])])
+        >>> inner = ProxSGD([weight], RowGrouping(index, (0, 1)), lr=0.5, mu=0.2)
+        >>> optimizer = FilterSparsity(inner, index, lambda ids: ids, projection_steps=20)
+        >>> for _ in range(21):
+        ...     weight.grad = torch.tensor([[-0.3, 0.0], [0.0, 0.0]])
+        ...     optimizer.step()
+        >>> optimizer.channels, weight[1].tolist(), optimizer.phase
+        ((1,), [0.0, 0.0], 'training')
+    """
+
+    unit_name = "channel groups"
+    cuts_channels = True
+
+    def __init__(
+        self,
+        inner: ProxSGD,
+        index: RowIndex,
+        leave_something: Callable[[Sequence[int]], Sequence[int]],
+        *,
+        projection_steps: int,
+        threshold: float = THRESHOLD,
+    ) -> None:
+        self._leave_something = leave_something
+        self._rows = index
+        super().__init__(inner, index, projection_steps=projection_steps, threshold=threshold)
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """The channel groups that were pruned; empty until then."""
+        return self.pruned
+
+    @property
+    def is_valid(self) -> bool:
+        """Always: every operator keeps a channel."""
+        return True
+
+    @property
+    def channels_zeroed_by(self) -> dict[int, str]:
+        """What made each channel group zero that is so for good."""
+        return dict.fromkeys(self.channels, REASON)
+
+    @property
+    def channels_zeroed_at(self) -> dict[int, int]:
+        """The step at which each of them became zero for good: the last one of the search."""
+        return dict.fromkeys(self.channels, self.projection_steps - 1)
+
+    def tell_pruned(self, trial: Trial) -> None:
+        """Record how many channels of which operators go."""
+        words = f"{len(self.channels)} of {len(self.unit_ids)} channel groups go"
+        trial.tell("selected", words + most_narrowed(self.space, self.channels))
+
+    def group_of(self, ids: Sequence[int]) -> TensorGroup:
+        """The rows of these channel groups."""
+        return group_of_rows(self._rows, ids)
+
+    def _in(self, groups: frozenset[int]) -> tuple[int, ...]:
+        return tuple(self._leave_something(sorted(groups)))
+
+
+GROUPS = ("operations", "filters", "channels")
+"""What may be a group."""
+
+SWITCH_START = 0.8
+"""Value of the switches of operations without variables when a search begins (public code of GSparsity)."""
+
+
+def create_gsparsity(
+    net: nn.Module,
+    space: SearchSpace,
+    *,
+    projection_steps: int,
+    lr: float = 1e-3,
+    rho: float = 0.8,
+    mu: float = 1.0,
+    normalisation: str = "none",
+    adaptive: bool = False,
+    beta: float = 0.999,
+    threshold: float = THRESHOLD,
+    groups: str = "operations",
+    cells: Iterable[str] = (),
+    emphasis: Mapping[str, float] | None = None,
+) -> PenaltySearch:
+    """Return GSparsity over the removal structures of a network, one group each; or over its filters.
+
+    Operations without variables take part where they have switches (`nasviz.add_switches` with
+    `where="switchable"` and `initial=0.8`); switches stay within [0, 1].
+
+    Args:
+        net: The traced network; its own parameters are trained.
+        space: Its search space.
+        projection_steps: Steps of the search, before pruning.
+        lr: epsilon.
+        rho: Weight of the new gradient in the momentum.
+        mu: Weight of the penalty.
+        normalisation: `none`, `div` or `mul`, by the size of a group.
+        adaptive: Whether tau follows the gradients of a group; 1 otherwise.
+        beta: How slowly it follows them.
+        threshold: Groups of at most this length are pruned.
+        groups: What makes a group: `operations`; `filters`, channels that one operator alone makes, as in the
+            first two convolutions of a bottleneck; or `channels`, also those that residual sums tie.
+        cells: Classes, or patterns of paths, of cells: the same operation in cells of one type is one group.
+        emphasis: By how much the penalty is multiplied in modules of these classes or paths; filters and
+            channels alone. GSparsity has 2 in the second and third stage of ResNet-50.
+
+    Raises:
+        InvalidSettingError: A setting is out of range, nothing can go, or parameters are sharded.
+        UnknownVertexError: `cells` or `emphasis` names no module.
+    """
+    require_whole(net.parameters(), "gsparsity")
+    names = tuple(cells)
+    if groups not in GROUPS:
+        raise InvalidSettingError(f"groups={groups!r}: choose one of {', '.join(GROUPS)}")
+    step = _Step(lr, rho, mu, normalisation, None if adaptive else 1.0, beta)
+    asked_space = space
+    space = trained_space(net, space, net.parameters())
+    if groups != "operations":
+        if names:
+            raise InvalidSettingError(
+                f"cells={names}: only operations are tied, so leave it empty for {groups}"
+            )
+        filters = _over_channels(net, space, step, groups, emphasis or {}, projection_steps, threshold)
+        filters.serve(asked_space, space, groups=groups)
+        return filters
+    if emphasis:
+        raise InvalidSettingError("emphasis: for filters and channels alone, so leave it empty")
+    if not space.removable:
+        raise InvalidSettingError(f"{space.trace.name} has no removal structure, so no group for GSparsity")
+    tied = space.tied(names) if names else {s.id: s.id for s in space.removable}
+    binding = SpaceBinding(net, space)
+    whole: dict[int, list[Tensor]] = {}
+    for structure, group in binding.groups.items():
+        whole.setdefault(tied[structure], []).extend(group.tensors)
+    parameters = dict(net.named_parameters())
+    switches: dict[Tensor, tuple[float, float]] = {
+        parameters[s.switch]: (0.0, 1.0) for s in space.removable if s.switch is not None
+    }
+    inner = ProxSGD(net.parameters(), whole, bounds=switches, **asdict(step))
+    search = GSparsity(
+        inner,
+        binding.members(),
+        space.is_valid,
+        binding.whole_group,
+        projection_steps=projection_steps,
+        threshold=threshold,
+        tied=tied,
+    )
+    search.serve(asked_space, space, groups=groups)
+    return search
+
+
+def prepare(net: Any, space: SearchSpace, settings: Any, training: Training) -> tuple[Any, SearchSpace]:
+    """Return the network with switches for operations that own no variables, where they take part."""
+    if settings.groups != "operations" or not space.switchable:
+        return net, space
+    return add_switches(net, space, where="switchable", initial=SWITCH_START)
+
+
+def build(net: nn.Module, space: SearchSpace, settings: Any, training: Training) -> PenaltySearch:
+    """Return the optimizer of a run."""
+    return create_gsparsity(net, space, **settings.values | {"emphasis": settings.multipliers})
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Settings of ProxSGD."""
+
+    lr: float
+    rho: float
+    mu: float
+    normalisation: str
+    tau: float | None
+    beta: float
+
+
+def _over_channels(
+    net: nn.Module,
+    space: SearchSpace,
+    step: _Step,
+    groups: str,
+    emphasis: Mapping[str, float],
+    projection_steps: int,
+    threshold: float,
+) -> FilterSparsity:
+    """GSparsity over channels that operators can lose, one group each."""
+    channels = space.channels
+    chosen = [s for s in channels.slimmable if groups == "channels" or len(s.stems) == 1]
+    if not chosen:
+        raise InvalidSettingError(
+            f"{space.trace.name} has no {groups} that can be cut; `space.channels.why_not(vertex)` says why"
+        )
+    index = SpaceBinding(net, space).channel_index(chosen)
+    grouping = RowGrouping(index, index.ids, _multipliers(space, chosen, emphasis))
+    inner = ProxSGD(net.parameters(), grouping, **asdict(step))
+    return FilterSparsity(
+        inner, index, channels.leave_something, projection_steps=projection_steps, threshold=threshold
+    )
+
+
+def _multipliers(
+    space: SearchSpace, structures: Iterable[ChannelStructure], emphasis: Mapping[str, float]
+) -> dict[int, float]:
+    """By how much the penalty of each channel group is multiplied; the product where several apply."""
+    found: dict[int, float] = {}
+    for name, factor in emphasis.items():
+        if not 0 < factor < float("inf"):
+            raise InvalidSettingError(f"emphasis of {name}: {factor!r} must be a number above 0")
+        paths = modules_like(space.trace, [name], "emphasise")
+        for structure in structures:
+            scopes = [{*space.trace[v].scope, space.trace[v].module} for v in structure.stems]
+            if all(paths & scope for scope in scopes):
+                found |= {group: found.get(group, 1.0) * factor for group in structure.groups}
+    return found

@@ -14,10 +14,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from nasviz.errors import InvalidSettingError
-from nasviz.optim.checks import below_one, not_negative
-from nasviz.optim.grouping import Grouping, Slices
-from nasviz.optim.prox import group_factor
-from nasviz.optim.row_grouping import RowGrouping
+from nasviz.optim.prox import Grouping, RowGrouping, Slices, group_factor
+from nasviz.optim.search_optimizer import below_one, not_negative
 
 __all__ = ["NORMALISATIONS", "ProxSGD", "gains"]
 

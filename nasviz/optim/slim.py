@@ -16,21 +16,13 @@ from torch import Generator, Tensor
 
 from nasviz.errors import CheckpointError, InvalidSettingError, InvalidSparsityError
 from nasviz.graph import SearchSpace
-from nasviz.optim.binding import SpaceBinding, count_of
-from nasviz.optim.checks import below_one, positive_steps
-from nasviz.optim.directions import ParameterHistory, learning_rates
-from nasviz.optim.group_optimizer import GroupOptimizer
-from nasviz.optim.groups import Rows, TensorGroup
-from nasviz.optim.h2spg import H2SPG
-from nasviz.optim.h2spg_otov3 import H2SPGOTOv3
-from nasviz.optim.halfspace import has_left_halfspace
-from nasviz.optim.progressive import progressive_factor
-from nasviz.optim.regularization import Regularization
-from nasviz.optim.search_optimizer import Share
-from nasviz.optim.selecting import SelectingOptimizer
-from nasviz.optim.warm_up import WarmUpScores
+from nasviz.optim.group_optimizer import GroupOptimizer, SelectingOptimizer, WarmUpScores
+from nasviz.optim.groups import Rows, SpaceBinding, TensorGroup, count_of
+from nasviz.optim.h2spg import H2SPG, H2SPGOTOv3, Regularization
+from nasviz.optim.halfspace import ParameterHistory, has_left_halfspace, learning_rates, progressive_factor
+from nasviz.optim.search_optimizer import Share, below_one, positive_steps
 from nasviz.saliency import AnySaliency
-from nasviz.saliency.rows import RowIndex
+from nasviz.saliency.reductions import RowIndex
 from nasviz.settings.schedule import steps_between_scores
 
 __all__ = ["SelectChannels", "Slim", "check_slim", "slimming"]

@@ -3,8 +3,18 @@
 from nasviz.saliency.preview import score
 from nasviz.saliency.probe import Probe, Proxy
 from nasviz.saliency.reductions import Reductions, StructureIndex
-from nasviz.saliency.scores import Saliency, documents, gradient_cosine, magnitude, random, taylor
-from nasviz.saliency.table import SALIENCIES, AnySaliency, find, find_for_steps
+from nasviz.saliency.scores import (
+    SALIENCIES,
+    AnySaliency,
+    Saliency,
+    documents,
+    find,
+    find_for_steps,
+    gradient_cosine,
+    magnitude,
+    random,
+    taylor,
+)
 
 __all__ = [
     "SALIENCIES",

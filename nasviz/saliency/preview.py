@@ -10,11 +10,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from nasviz.errors import DataError
-from nasviz.saliency.outputs import cross_entropy
-from nasviz.saliency.probe import Batch, Loss, Probe, Proxy, Space, derivatives, own_tensors
+from nasviz.saliency.probe import Batch, Loss, Probe, Proxy, Space, cross_entropy, derivatives, own_tensors
 from nasviz.saliency.reductions import Reductions, StructureIndex
-from nasviz.saliency.scores import Saliency, Score
-from nasviz.saliency.table import find
+from nasviz.saliency.scores import Saliency, Score, find
 
 __all__ = ["score"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -14,7 +14,43 @@ from nasviz.errors import DataError, InvalidSettingError
 from nasviz.graph import SearchSpace
 from nasviz.saliency.reductions import StructureIndex
 
-__all__ = ["Batch", "Loss", "Probe", "Proxy", "Space", "Structure", "derivatives", "own_tensors", "recorded"]
+__all__ = [
+    "Batch",
+    "Loss",
+    "Probe",
+    "Proxy",
+    "Space",
+    "Structure",
+    "cross_entropy",
+    "derivatives",
+    "own_tensors",
+    "recorded",
+    "tensors_in",
+]
+
+
+def tensors_in(output: Any) -> Iterator[Tensor]:
+    """Yield the tensors of an output in order, through tuples, lists and mappings.
+
+    Examples:
+        >>> import torch
+        >>> [t.item() for t in tensors_in({"logits": (torch.tensor(1.0),), "aux": torch.tensor(2.0)})]
+        [1.0, 2.0]
+    """
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, Mapping):
+        for value in output.values():
+            yield from tensors_in(value)
+    elif isinstance(output, tuple | list):
+        for value in output:
+            yield from tensors_in(value)
+
+
+def cross_entropy(output: Any, target: Any) -> Tensor:
+    """Return the cross-entropy of the first tensor of an output."""
+    return nn.functional.cross_entropy(next(tensors_in(output)), target)
+
 
 Batch = tuple[Any, Any]
 """Input, a tensor or a tuple of tensors, and target."""

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nasviz.errors import NonFiniteLossError
-from nasviz.saliency.outputs import tensors_in
-from nasviz.saliency.probe import Probe, derivatives
+from nasviz.saliency.probe import Probe, derivatives, tensors_in
 
 __all__ = ["synflow"]
 

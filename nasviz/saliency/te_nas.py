@@ -7,8 +7,7 @@ from torch import Tensor
 
 from nasviz.saliency.codes import num_regions, relu_codes
 from nasviz.saliency.leave_one_out import draw_kaiming_, leave_one_out_scores, rank
-from nasviz.saliency.outputs import tensors_in
-from nasviz.saliency.probe import Probe
+from nasviz.saliency.probe import Probe, tensors_in
 
 __all__ = ["condition_number", "te_nas"]
 

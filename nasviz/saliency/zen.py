@@ -10,8 +10,7 @@ from torch import Generator, Tensor, nn
 
 from nasviz.graph import SearchSpace
 from nasviz.saliency.leave_one_out import contributions, draw_gaussian_, leave_one_out_scores
-from nasviz.saliency.outputs import tensors_in
-from nasviz.saliency.probe import Probe, recorded
+from nasviz.saliency.probe import Probe, recorded, tensors_in
 
 __all__ = ["zen", "zen_score"]
 

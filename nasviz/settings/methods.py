@@ -296,7 +296,7 @@ class GSparsitySettings(MethodSettings):
         "Has no target sparsity and ignores the hierarchy: a mu that is too large disconnects input and"
         " output. A dead structure needs ln(1e6) / lr steps to fall to the threshold."
     )
-    implementation = "nasviz.optim.create_gsparsity"
+    implementation = "nasviz.optim.gsparsity"
     stages = (
         ("projection", "of search with the penalty"),
         ("training", "of training without it"),

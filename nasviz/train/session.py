@@ -27,7 +27,7 @@ from nasviz import data, models
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import SearchSpace, search_space
 from nasviz.models.origin import describe_origin
-from nasviz.optim.binding import count_of
+from nasviz.optim.groups import count_of
 from nasviz.optim.search_optimizer import SearchOptimizer, Training
 from nasviz.settings import CROSS_ENTROPY, RunSettings, Schedule
 from nasviz.trace import trace_quietly

@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))  # runs on a bare clone, too
 
 import nasviz
 from nasviz.optim import HAPG, AdamHAPG, ProxSGD
-from nasviz.optim.binding import SpaceBinding
-from nasviz.optim.row_grouping import RowGrouping
+from nasviz.optim.groups import SpaceBinding
+from nasviz.optim.prox import RowGrouping
 
 ROUNDS = 15
 

@@ -8,8 +8,8 @@ from nasviz import catalog
 from nasviz.errors import InvalidSettingError, InvalidSparsityError, UnknownNameError
 from nasviz.graph import SearchSpace, search_space
 from nasviz.optim import OPTIMIZERS, create
-from nasviz.optim.binding import SpaceBinding, count_of
-from nasviz.optim.inner import INNER_OPTIMIZERS
+from nasviz.optim.create import INNER_OPTIMIZERS
+from nasviz.optim.groups import SpaceBinding, count_of
 from nasviz.saliency import SALIENCIES, Saliency
 from nasviz.settings import METHODS
 from tests.graph.networks import demonet

@@ -13,8 +13,8 @@ from torch.nn import functional
 import nasviz
 from nasviz.errors import InvalidSettingError
 from nasviz.optim import ProxSGD, Slices, create_gsparsity
-from nasviz.optim.row_grouping import RowGrouping
-from nasviz.saliency.rows import RowIndex
+from nasviz.optim.prox import RowGrouping
+from nasviz.saliency.reductions import RowIndex
 from nasviz.trace import TracedNetwork
 
 

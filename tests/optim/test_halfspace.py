@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from nasviz.errors import InvalidSettingError
-from nasviz.optim.halfspace import halfspace, has_left_halfspace
-from nasviz.optim.progressive import progressive_factor
+from nasviz.optim.halfspace import halfspace, has_left_halfspace, progressive_factor
 
 vectors = arrays("float64", 5, elements=st.floats(-8, 8).map(lambda v: round(v, 3))).map(torch.from_numpy)
 epsilons = st.floats(0, 0.99)

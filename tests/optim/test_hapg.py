@@ -11,9 +11,8 @@ from torch import Tensor
 
 from nasviz.errors import InvalidSettingError
 from nasviz.optim import HAPG, AdamHAPG
-from nasviz.optim.grouping import Slices
 from nasviz.optim.hapg import inertia, pathwise
-from nasviz.optim.prox import sparse_group_threshold
+from nasviz.optim.prox import Slices, sparse_group_threshold
 
 DOUBLE = torch.float64
 GOAL = torch.tensor([1.0, 0.2], dtype=DOUBLE)

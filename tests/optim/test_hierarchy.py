@@ -11,7 +11,7 @@ import torch
 import nasviz
 from nasviz.graph import Input, Output, SearchSpace, TraceGraph, Vertex, search_space
 from nasviz.optim import create
-from nasviz.optim.binding import SpaceBinding
+from nasviz.optim.groups import SpaceBinding
 from tests.optim.test_create import Parameters, ranked, steps
 
 DEPTHS = (1, 3, 7, 5)

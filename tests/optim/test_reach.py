@@ -9,10 +9,9 @@ import pytest
 import torch
 
 from nasviz.optim import H2SPG, Selection
+from nasviz.optim.group_optimizer import ProjectingOptimizer
 from nasviz.optim.groups import TensorGroup
-from nasviz.optim.momenta import Momenta
-from nasviz.optim.projecting import ProjectingOptimizer
-from nasviz.optim.step_bound import MARGIN, MEASURE_EVERY, StepBound, adam_bound
+from nasviz.optim.halfspace import MARGIN, MEASURE_EVERY, Momenta, StepBound, adam_bound
 from nasviz.saliency import StructureIndex
 from tests.optim.problems import BASES, build, equal, h2spg, train
 

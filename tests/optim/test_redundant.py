@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nasviz.optim import OPTIMIZERS, Rows, TensorGroup
-from nasviz.optim.redundant import RedundantGroups
+from nasviz.optim.halfspace import RedundantGroups
 from tests.optim.problems import build
 from tests.optim.test_table import make
 

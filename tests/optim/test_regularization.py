@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from nasviz.errors import InvalidSettingError
 from nasviz.optim import H2SPGOTOv3, Selection, TensorGroup
-from nasviz.optim.regularization import Regularization
+from nasviz.optim.h2spg import Regularization
 from tests.optim.problems import BASES
 
 SGD, ADAM = Regularization(1e-3, 2, 10), Regularization(1e-2, 20, 1e3)

@@ -9,7 +9,7 @@ import torch
 
 from nasviz.errors import CheckpointError
 from nasviz.optim import DHSPG, H2SPG, HSPG, OPTIMIZERS, H2SPGOTOv3, Selection, TensorGroup
-from nasviz.optim.redundant import RedundantGroups
+from nasviz.optim.halfspace import RedundantGroups
 from tests.optim.problems import BASES, ORPHANED, SELECTED, build, equal, train
 
 NAMES = ("sgd momentum", "adam", "adamw")

@@ -5,7 +5,7 @@ import torch
 
 from nasviz.errors import InvalidSettingError
 from nasviz.saliency import StructureIndex
-from nasviz.saliency.rows import RowIndex
+from nasviz.saliency.reductions import RowIndex
 
 SMALL = {3: [(2, 3), (4,)], 1: [], 7: [(5,), (), (2, 2, 2)]}
 LARGE = {3: [(90, 60), (4,)], 1: [], 7: [(10000,)]}

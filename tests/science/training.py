@@ -16,7 +16,7 @@ from torch.nn import functional
 
 import nasviz
 from nasviz.optim import H2SPG
-from nasviz.optim.binding import SpaceBinding
+from nasviz.optim.groups import SpaceBinding
 from nasviz.subnet import Subnetwork
 from nasviz.subnet.latency import measure_latencies
 from nasviz.subnet.zero import zero_channels

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from nasviz.optim.redundant import RedundantGroups
+from nasviz.optim.halfspace import RedundantGroups
 from nasviz.runs import Run, Store, Writer
 from nasviz.train import open_session, train, work
 from nasviz.train.recorder import Recorder, read_back

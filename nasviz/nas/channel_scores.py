@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import ChannelMember, ChannelStructure, SearchSpace
 from nasviz.graph.operators.rules import Role
-from nasviz.saliency.rows import RowIndex
+from nasviz.saliency.reductions import RowIndex
 
 __all__ = ["ChannelScores", "attention_pairs"]
 
