@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "switches": {"errors", "graph", "trace"},
     "saliency": {"errors", "graph", "catalog", "trace", "subnet"},
     "optim": {"errors", "graph", "catalog", "settings", "saliency", "switches"},
-    "nas": {"errors", "graph", "settings", "trace", "subnet", "switches", "optim"},
+    "nas": {"errors", "graph", "settings", "trace", "subnet", "switches", "saliency", "optim"},
     "models": {"errors", "catalog", "subnet"},
     "data": {"errors", "catalog", "models"},
     "train": TORCH_WING,
