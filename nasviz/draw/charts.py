@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from nasviz.draw.labels import clean, count
 from nasviz.runs import pareto_front
@@ -20,6 +21,7 @@ __all__ = [
     "empty_chart",
     "escape_tags",
     "padded_range",
+    "panels",
     "pareto_chart",
 ]
 
@@ -111,6 +113,29 @@ def empty_chart(title: str, x: str, y: str) -> go.Figure:
     figure.update_yaxes(
         title={"text": y}, gridcolor="rgba(128,128,128,0.18)", zeroline=False, automargin=True
     )
+    return figure
+
+
+def panels(titles: Sequence[str], x: str, y: str) -> go.Figure:
+    """Return empty charts side by side, with a shared legend below them.
+
+    Args:
+        titles: Title of each chart.
+        x: Title of the horizontal axes.
+        y: Title of the vertical axis of the first chart.
+    """
+    figure = make_subplots(1, len(titles), subplot_titles=list(titles), horizontal_spacing=0.07)
+    figure.update_layout(
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        margin={"l": 10, "r": 10, "t": 30, "b": 10},
+        legend={"orientation": "h", "y": -0.18, "yanchor": "top", "x": 0, "entrywidth": 0},
+        hoverlabel={"align": "left", "namelength": -1},
+    )
+    grid = "rgba(128,128,128,0.18)"
+    figure.update_xaxes(title={"text": x}, gridcolor=grid, zeroline=False, automargin=True)
+    figure.update_yaxes(gridcolor=grid, zeroline=False, automargin=True)
+    figure.update_yaxes(title={"text": y}, col=1)
     return figure
 
 

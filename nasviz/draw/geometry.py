@@ -1,4 +1,4 @@
-"""Figures of the page Learn: proximal maps, unit balls, optimization paths, connectivity."""
+"""Figures of the page Learn: proximal maps, unit balls, optimization paths, convergence, connectivity."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from nasviz.draw.charts import DASHES, SERIES, empty_chart
+from nasviz.draw.charts import DASHES, SERIES, empty_chart, panels
 from nasviz.graph import Chance
 
 __all__ = [
     "chance_chart",
+    "convergence_chart",
     "decay_chart",
+    "figure_2_1_chart",
     "paths_chart",
     "prox_chart",
     "unit_ball_chart",
@@ -83,27 +85,140 @@ def decay_chart(lengths: Sequence[Mapping[str, Any]], dead: float = 1e-6) -> go.
 
 
 def paths_chart(paths: Mapping[str, Mapping[str, Any]]) -> go.Figure:
-    """Return a plot of the path of each method in the plane of weight and architecture variable."""
-    figure = empty_chart("", "w, weight", "α, architecture variable")
+    """Return a plot of the path of each method in the plane of weight and architecture variable.
+
+    The second copy of the weights, u, is a thin dotted line where a method has one.
+    """
+    figure = empty_chart("", "w, weight (dotted: u, its second copy)", "α, architecture variable")
     for number, (name, path) in enumerate(paths.items()):
-        colour = SERIES[number % len(SERIES)]
-        figure.add_scatter(
-            x=[p[0] for p in path["path"]],
-            y=[p[2] for p in path["path"]],
-            mode="lines",
-            name=name,
-            line={"color": colour, "width": 2.4, "dash": DASHES[number % len(DASHES)]},
-        )
+        _add_path(figure, path, name, number)
         figure.add_scatter(
             x=[path["limit"][0]],
             y=[path["limit"][2]],
             mode="markers",
             name=f"limit of {name}",
-            marker={"color": colour, "symbol": "x", "size": 12},
+            marker={"color": SERIES[number % len(SERIES)], "symbol": "x", "size": 12},
         )
-    optimum = {"color": SERIES[6], "symbol": "star", "size": 16}
-    figure.add_scatter(x=[1], y=[1], mode="markers", name="true optimum (1, 1)", marker=optimum)
+    _add_optimum(figure)
     figure.update_layout(height=520)
+    return figure
+
+
+def figure_2_1_chart(found: Mapping[str, Any]) -> go.Figure:
+    """Return figure 2.1 of the dissertation: RARTS with several λ, β and y₀, with first-order DARTS."""
+    figure = panels([panel["title"] for panel in found["panels"]], "w (dotted: u)", "α")
+    for place, panel in enumerate(found["panels"], 1):
+        _add_path(figure, found["darts"], "DARTS", 6, place, is_listed=place == 1)
+        for number, (name, path) in enumerate(panel["paths"].items()):
+            _add_path(figure, path, name, number, place)
+        _add_optimum(figure, place, is_listed=place == 1)
+    figure.update_yaxes(range=[-0.2, 3.2])
+    figure.update_xaxes(range=[-2.2, 3.2])
+    figure.update_layout(height=440)
+    return figure
+
+
+def _add_path(
+    figure: go.Figure,
+    path: Mapping[str, Any],
+    name: str,
+    number: int,
+    place: int | None = None,
+    *,
+    is_listed: bool = True,
+) -> None:
+    """Add the path of w as a line, its end as a dot, and that of u as a thin dotted line where it differs."""
+    where = {} if place is None else {"row": 1, "col": place}
+    colour, points = SERIES[number % len(SERIES)], path["path"]
+    shared = {
+        "legendgroup": f"{name} {place}",
+        "hovertemplate": f"{name}: %{{x:.3f}}, %{{y:.3f}}<extra></extra>",
+    }
+    figure.add_scatter(
+        x=[p[0] for p in points],
+        y=[p[2] for p in points],
+        mode="lines+markers",
+        name=name,
+        showlegend=is_listed,
+        line={"color": colour, "width": 2.4, "dash": DASHES[number % len(DASHES)]},
+        marker={"size": [0] * (len(points) - 1) + [9], "color": colour},
+        **shared,
+        **where,
+    )
+    if any(p[0] != p[1] for p in points):
+        figure.add_scatter(
+            x=[p[1] for p in points],
+            y=[p[2] for p in points],
+            mode="lines",
+            showlegend=False,
+            line={"color": colour, "width": 1.4, "dash": "dot"},
+            **shared,
+            **where,
+        )
+
+
+def _add_optimum(figure: go.Figure, place: int | None = None, *, is_listed: bool = True) -> None:
+    where = {} if place is None else {"row": 1, "col": place}
+    optimum = {"color": SERIES[6], "symbol": "star", "size": 16}
+    figure.add_scatter(
+        x=[1],
+        y=[1],
+        mode="markers",
+        name="true optimum (1, 1)",
+        marker=optimum,
+        showlegend=is_listed,
+        hovertemplate="true optimum (1, 1)<extra></extra>",
+        **where,
+    )
+
+
+def convergence_chart(found: Mapping[str, Any]) -> go.Figure:
+    """Return Lagrangian, objective and error of RARTS over iterations, with the bounds of the theorems.
+
+    Bounds are dashed in the colour of their curve. All axes are logarithmic; iteration 0 is left out.
+    """
+    titles = ("Lagrangian", "Lagrangian by SGD", "Objective and error")
+    figure = panels(titles, "iteration", "above the minimum")
+    steps = found["steps"]
+    curves = (
+        (1, "gap", "Lagrangian − minimum", 0, "solid"),
+        (1, "linear_bound", "bound of Corollary 2.6 (i)", 0, "dash"),
+        (1, "sublinear_bound", "bound of Corollary 2.6 (ii)", 0, "dot"),
+        (2, "sampled_gap", "mean of 200 runs", 1, "solid"),
+        (2, "sampled_bound", "bound of Corollary 2.8", 1, "dash"),
+        (3, "objective", "objective (α − 1)²", 2, "solid"),
+        (3, "error", "distance of (w, α) to (1, 1)", 3, "solid"),
+    )
+    for place, key, name, number, dash in curves:
+        figure.add_scatter(
+            x=steps[1:],
+            y=found[key][1:],
+            mode="lines",
+            name=name,
+            line={"color": SERIES[number], "width": 2.4, "dash": dash},
+            hovertemplate=f"{name}: %{{y:.3g}} at iteration %{{x}}<extra></extra>",
+            row=1,
+            col=place,
+        )
+    limits = (
+        (2, "noise_floor", "floor 2MLη/μ of Corollary 2.8"),
+        (3, "limit_error", "distance of the limit"),
+    )
+    for place, key, name in limits:
+        figure.add_scatter(
+            x=[1, steps[-1]],
+            y=[found[key]] * 2,
+            mode="lines",
+            name=name,
+            line={"color": SERIES[6], "width": 1.6, "dash": DASHES[1 + place]},
+            hovertemplate=f"{name}: %{{y:.3g}}<extra></extra>",
+            row=1,
+            col=place,
+        )
+    figure.update_xaxes(type="log", dtick=1)
+    figure.update_yaxes(type="log", exponentformat="power", dtick=2)
+    figure.update_yaxes(title={"text": ""}, col=3)
+    figure.update_layout(height=460)
     return figure
 
 

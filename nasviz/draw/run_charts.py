@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from nasviz.draw.charts import DASHES, SERIES, SYMBOLS, Point, escape_tags, padded_range, pareto_chart
+from nasviz.draw.charts import DASHES, SERIES, SYMBOLS, Point, escape_tags, padded_range, panels, pareto_chart
 from nasviz.runs import Tail
 
 __all__ = ["comparison_chart", "sweep_chart"]
@@ -22,23 +21,11 @@ def comparison_chart(runs: Mapping[str, Tail], columns: Sequence[str] = ("loss",
     Lines show training, markers the full network on the validation images. Clicking a legend entry hides its
     run in all charts.
     """
-    figure = make_subplots(
-        1, len(columns), subplot_titles=[TITLES[c] for c in columns], horizontal_spacing=0.06
-    )
+    figure = panels([TITLES[column] for column in columns], "step", "")
     for number, (name, tail) in enumerate(runs.items()):
         for place, column in enumerate(columns, 1):
             _draw(figure, number, escape_tags(name), tail, column, place)
-    figure.update_layout(
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        height=420 + 20 * len(runs),
-        margin={"l": 10, "r": 10, "t": 30, "b": 10},
-        legend={"orientation": "h", "y": -0.14, "yanchor": "top", "x": 0, "entrywidth": 0},
-        hoverlabel={"align": "left", "namelength": -1},
-    )
-    grid = "rgba(128,128,128,0.18)"
-    figure.update_xaxes(title={"text": "step"}, gridcolor=grid, zeroline=False, automargin=True)
-    figure.update_yaxes(gridcolor=grid, zeroline=False, automargin=True)
+    figure.update_layout(height=420 + 20 * len(runs))
     return figure
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from nasviz.nas.rarts import Relaxation
-from nasviz.nas.toy_problem import limit, trajectory
+from nasviz.nas.convergence import convergence, lagrangian, path, sampled_paths
+from nasviz.nas.rarts import RateBounds, Relaxation
+from nasviz.nas.toy_problem import limit
 from nasviz.optim import ProxSGD
 from nasviz.optim.halfspace import halfspace
 from nasviz.optim.prox import group_threshold, soft_threshold, sparse_group_threshold
@@ -18,7 +20,9 @@ from nasviz.optim.prox import group_threshold, soft_threshold, sparse_group_thre
 __all__ = [
     "LESSONS",
     "batch_norm_lesson",
+    "convergence_lesson",
     "decay_lesson",
+    "figure_lesson",
     "halfspace_lesson",
     "prox_lesson",
     "relaxation_lesson",
@@ -113,23 +117,114 @@ def prox_lesson(z: list[float], threshold: float, alpha: float, side: int = 81) 
 
 
 def relaxation_lesson(
-    method: str, auxiliary_weight: float, coupling: float, lookahead: float, num_iterations: int
+    method: str,
+    auxiliary_weight: float,
+    coupling: float,
+    lookahead: float,
+    num_iterations: int,
+    start: list[float] | None = None,
 ) -> dict[str, Any]:
-    """The path of a method on the solvable model, and its limit in closed form (dissertation, example 2.4).
+    """Return the path of a method on the solvable model, and its limit (dissertation, Example 2.4).
 
-    The path is thinned to a few hundred points; its last point is always there.
+    The path is thinned to a few hundred points; its last point is always there. `start` is w, u and alpha.
     """
     relaxation = Relaxation(auxiliary_weight, coupling)
     total = min(num_iterations, MOST_ITERATIONS)
-    stride = max(1, total // SHOWN_POINTS)
-    points = trajectory(method, lookahead=lookahead, relaxation=relaxation)
-    kept = [point for i, point in enumerate(islice(points, total + 1)) if i % stride == 0 or i == total]
+    w, u, alpha = start or (0.0, 0.0, 0.0)
+    points = path(method, total, start=(w, u, alpha), lookahead=lookahead, relaxation=relaxation)
+    kept = _thinned(total)
     end = limit(method, lookahead=lookahead, relaxation=relaxation)
     return {
-        "path": [[p.w, p.u, p.alpha] for p in kept],
-        "stride": stride,
+        "path": points[kept].tolist(),
+        "steps": kept.tolist(),
         "limit": [end.w, end.u, end.alpha],
     }
+
+
+def figure_lesson(num_iterations: int = 4000) -> dict[str, Any]:
+    """Return the paths of figure 2.1: RARTS with several lambda, beta and y_0, and first-order DARTS.
+
+    The start of w and alpha is that of DARTS, (-2, 2); the dissertation does not print it. Its y_0 is the
+    start of u.
+
+    Examples:
+        >>> [panel["title"] for panel in figure_lesson(10)["panels"]]
+        ['β = 10, y₀ = 0', 'λ = 10, y₀ = 0', 'λ = β = 10']
+    """
+    panels = (
+        ("β = 10, y₀ = 0", [(f"λ = {x}", x, 10, 0) for x in (1, 10, 100)]),
+        ("λ = 10, y₀ = 0", [(f"β = {x}", 10, x, 0) for x in (2, 10, 100)]),
+        ("λ = β = 10", [(f"y₀ = {x}".replace("-", "−"), 10, 10, x) for x in (-2, 0, 2)]),
+    )
+    darts = relaxation_lesson("darts", 1, 1, 0.0, num_iterations, [-2.0, -2.0, 2.0])
+    return {
+        "panels": [
+            {
+                "title": title,
+                "paths": {
+                    name: relaxation_lesson(
+                        "rarts", weight, coupling, 0.0, num_iterations, [-2.0, float(first), 2.0]
+                    )
+                    for name, weight, coupling, first in lines
+                },
+            }
+            for title, lines in panels
+        ],
+        "darts": darts,
+    }
+
+
+def convergence_lesson(
+    auxiliary_weight: float,
+    coupling: float,
+    num_iterations: int = 10_000,
+    share: float = 0.99,
+    noise: float = 0.05,
+) -> dict[str, Any]:
+    """Return Lagrangian, objective and error of RARTS over iterations, with the bounds of the theorems.
+
+    Args:
+        auxiliary_weight: lambda.
+        coupling: beta.
+        num_iterations: At most 20,000.
+        share: Common learning rate as a share of the largest that Theorem 2.2 and Corollary 2.6 allow; above
+            1 nothing is promised.
+        noise: Standard deviation of the samples of RARTS by SGD (Corollary 2.8).
+    """
+    relaxation = Relaxation(auxiliary_weight, coupling)
+    total = min(num_iterations, MOST_ITERATIONS)
+    kept = _thinned(total)
+    constants = convergence(relaxation)
+    rate = share * constants.largest_rate
+    points = path("rarts", total, rates=RateBounds(rate, rate, rate), relaxation=relaxation)
+    end = np.array(limit("rarts", relaxation=relaxation)[:3])
+    gap = np.maximum(lagrangian(points, relaxation) - constants.minimum, 0)
+    radius = float(np.linalg.norm(points - end, axis=1).max())
+    sampled, sampling_rate, variance = sampled_paths(relaxation, kept, noise=noise, num_paths=200)
+    floor = constants.noise_floor(sampling_rate, variance)
+    fall = (1 - constants.convexity * sampling_rate / 2) ** kept
+    return {
+        "steps": kept.tolist(),
+        "gap": gap[kept].tolist(),
+        "linear_bound": (gap[0] * constants.linear_factor(rate) ** kept).tolist(),
+        "sublinear_bound": constants.sublinear_bound(rate, radius, np.maximum(kept, 1)).tolist(),
+        "objective": ((points[kept, 2] - 1) ** 2).tolist(),
+        "error": np.linalg.norm(points[kept][:, [0, 2]] - 1, axis=1).tolist(),
+        "limit_error": float(np.linalg.norm(end[[0, 2]] - 1)),
+        "is_descending": bool((np.diff(lagrangian(points, relaxation)) <= 1e-12).all()),
+        "sampled_gap": sampled.tolist(),
+        "sampled_bound": (floor + fall * (sampled[0] - floor)).tolist(),
+        "noise_floor": floor,
+        "rate": rate,
+        "sampling_rate": sampling_rate,
+        "bounds": list(constants.bounds),
+    }
+
+
+def _thinned(total: int) -> NDArray[np.int64]:
+    """Return up to `SHOWN_POINTS` iterations, dense at the beginning, with the first and the last."""
+    grown = np.geomspace(1, total + 1, SHOWN_POINTS) - 1
+    return np.unique(grown.round().astype(np.int64))
 
 
 def unit_balls_lesson(alpha: float, side: int = 33) -> dict[str, Any]:
@@ -207,6 +302,8 @@ LESSONS: dict[str, Callable[..., dict[str, Any]]] = {
     "batch_norm": batch_norm_lesson,
     "prox": prox_lesson,
     "relaxation": relaxation_lesson,
+    "figure_2_1": figure_lesson,
+    "convergence": convergence_lesson,
     "unit_balls": unit_balls_lesson,
     "decay": decay_lesson,
 }
