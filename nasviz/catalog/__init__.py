@@ -5,7 +5,7 @@ Each entry is an `Entry` with settings, citation and published figures. The cata
 """
 
 from nasviz.catalog.datasets import DATASETS, FACTS, IMAGE_FOLDER, DataFacts, data_title
-from nasviz.catalog.entry import Configuration, Entry, Figure, Setting, Value
+from nasviz.catalog.entry import Configuration, Entry, Figure, Selection, Setting, Value
 from nasviz.catalog.inputs import HOW_TO_WRITE, InputSpec, image_and_others, read_inputs
 from nasviz.catalog.lookup import KINDS, find
 from nasviz.catalog.modest import is_modest
@@ -36,6 +36,7 @@ __all__ = [
     "Printed",
     "Row",
     "SaliencyEntry",
+    "Selection",
     "Setting",
     "Value",
     "data_title",

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from nasviz.errors import InvalidSettingError
 
-__all__ = ["Configuration", "Entry", "Figure", "Setting", "Value"]
+__all__ = ["Configuration", "Entry", "Figure", "Selection", "Setting", "Value"]
 
 Value = int | float | bool | str
 Kind = Literal["int", "float", "choice", "bool", "text", "names", "steps", "share"]
@@ -140,6 +140,16 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class Selection:
+    """A published set of redundant structures."""
+
+    source: str
+    """Publication and figure."""
+    modules: tuple[str, ...]
+    """One module of each structure."""
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """A published configuration of a network."""
 
@@ -168,6 +178,8 @@ class Entry:
     """Published or defining figures by quantity."""
     configurations: tuple[Configuration, ...] = ()
     """Published configurations, the default first; networks only."""
+    selection: Selection | None = None
+    """Published redundant structures; networks only."""
     recipe: Mapping[str, Value] = field(default_factory=dict)
     """Published training settings that differ from the defaults of a run; networks only."""
     collapse: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nasviz.catalog.entry import Configuration, Entry, Figure, Setting, Value
+from nasviz.catalog.entry import Configuration, Entry, Figure, Selection, Setting, Value
 
 __all__ = ["counted", "million", "network", "percent"]
 
@@ -48,6 +48,7 @@ def network(
     cells: tuple[str, ...] = (),
     edges_per_node: int = 2,
     recipe: Mapping[str, Value] | None = None,
+    selection: Selection | None = None,
     builder: str,
 ) -> Entry:
     """Return a zoo entry; the first configuration is the default."""
@@ -60,6 +61,7 @@ def network(
         published=configurations[0].counted,
         configurations=configurations,
         recipe=recipe or {},
+        selection=selection,
         collapse=collapse,
         cells=cells,
         edges_per_node=edges_per_node,

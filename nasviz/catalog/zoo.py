@@ -7,7 +7,7 @@ convolutions and linear layers for one image, removal structures with `collapse`
 
 from __future__ import annotations
 
-from nasviz.catalog.entry import Configuration, Entry, Figure, Setting
+from nasviz.catalog.entry import Configuration, Entry, Figure, Selection, Setting
 from nasviz.catalog.figures import counted, million, network, percent
 
 __all__ = ["DOCUMENTS", "RECURRENT"]
@@ -94,6 +94,7 @@ _DEMONET = network(
     settings=(_WIDTH,),
     input_shape=(1, 28, 28),
     recipe={"lr": 0.1, "epochs": 300},
+    selection=Selection("ASGNAS, figure 4", ("conv2", "conv3", "conv8")),
     builder="nasviz.models.demonet:DemoNet",
 )
 _STACKED_UNETS = network(
@@ -118,6 +119,7 @@ _STACKED_UNETS = network(
     settings=(_WIDTH,),
     least_size=8,
     recipe={"lr": 0.1, "epochs": 300},
+    selection=Selection("ASGNAS, figure 5", ("conv14", "conv50", "conv63", "conv73")),
     builder="nasviz.models.stacked_unets:StackedUnets",
 )
 _DARTS_8 = network(

@@ -116,25 +116,45 @@ def empty_chart(title: str, x: str, y: str) -> go.Figure:
     return figure
 
 
-def panels(titles: Sequence[str], x: str, y: str) -> go.Figure:
-    """Return empty charts side by side, with a shared legend below them.
+def panels(titles: Sequence[str], x: str, y: str, *, columns: int = 0, is_shared: bool = False) -> go.Figure:
+    """Return empty charts in a grid, with a shared legend below them.
 
     Args:
         titles: Title of each chart.
-        x: Title of the horizontal axes.
-        y: Title of the vertical axis of the first chart.
+        x: Title of the horizontal axes, in the last row.
+        y: Title of the vertical axes, in the first column.
+        columns: Charts per row; 0 for all.
+        is_shared: Whether all charts have the same ranges.
     """
-    figure = make_subplots(1, len(titles), subplot_titles=list(titles), horizontal_spacing=0.07)
+    columns = columns or len(titles)
+    rows = -(-len(titles) // columns)
+    figure = make_subplots(
+        rows,
+        columns,
+        subplot_titles=list(titles),
+        shared_xaxes=is_shared,
+        shared_yaxes=is_shared,
+        horizontal_spacing=0.03 if is_shared else 0.07,
+        vertical_spacing=0.32 / (rows + 1),
+    )
     figure.update_layout(
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        margin={"l": 10, "r": 10, "t": 30, "b": 10},
-        legend={"orientation": "h", "y": -0.18, "yanchor": "top", "x": 0, "entrywidth": 0},
+        margin={"l": 10, "r": 10, "t": 30, "b": 104},
+        legend={
+            "orientation": "h",
+            "yref": "container",
+            "y": 0,
+            "yanchor": "bottom",
+            "x": 0,
+            "entrywidth": 0,
+        },
         hoverlabel={"align": "left", "namelength": -1},
     )
     grid = "rgba(128,128,128,0.18)"
-    figure.update_xaxes(title={"text": x}, gridcolor=grid, zeroline=False, automargin=True)
+    figure.update_xaxes(gridcolor=grid, zeroline=False, automargin=True)
     figure.update_yaxes(gridcolor=grid, zeroline=False, automargin=True)
+    figure.update_xaxes(title={"text": x}, row=rows)
     figure.update_yaxes(title={"text": y}, col=1)
     return figure
 

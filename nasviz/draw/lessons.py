@@ -44,12 +44,12 @@ def growth_frames(view: GraphView, space: SearchSpace) -> Iterator[LessonFrame]:
                 bins[drawn] = step.segment * 4 % BINS
         name = _code(units.name(step.unit))
         text, line = {
-            "starts": (f"Segment {step.segment} starts with {name}.", "line 3"),
+            "starts": (f"Segment {step.segment} starts with {name}.", "line 7"),
             "joins": (
                 f"{name} is the only consumer and not a joint: it joins segment {step.segment}.",
-                "line 5",
+                "line 8",
             ),
-            "ends": (f"Segment {step.segment} ends with {name}: {step.reason}.", "lines 6-8"),
+            "ends": (f"Segment {step.segment} ends with {name}: {step.reason}.", "lines 8-10"),
         }[step.event]
         painted = Overlay("Segments", "viridis", dict(bins), ("", ""))
         yield LessonFrame(
@@ -68,7 +68,7 @@ def selection_frames(
         chosen = [v for i in step.erased for v in space.structure(i).vertices]
         yield LessonFrame(
             f"Lowest remaining score: {name} ({step.saliency:.3g}); {fate}.",
-            f"ASGNAS, Algorithm 3, line {'8' if step.is_accepted else '10'}",
+            f"ASGNAS, Algorithm 3, line {'9' if step.is_accepted else '8'}",
             state_overlay(view, chosen, "selected") | state_overlay(view, structure.vertices, "current"),
         )
 

@@ -240,6 +240,15 @@ class SearchSpace:
             message = f"no removal structure {structure_id!r}; this network has {known or 'none'}"
             raise UnknownVertexError(message) from None
 
+    def structures_of(self, modules: Iterable[str]) -> tuple[int, ...]:
+        """Return the ids of the removable structures that contain these modules; others are left out."""
+        wanted = set(modules)
+        return tuple(
+            s.id
+            for s in self.removable
+            if any(wanted & {self.trace[v].module, *self.trace[v].scope} for v in s.vertices)
+        )
+
     def why_not(self, vertex_id: str) -> str | None:
         """Why a vertex cannot be erased, in words; `None` where it can."""
         s = self.segments.of(vertex_id)

@@ -1,4 +1,4 @@
-"""DemoNet, the example network of ASGNAS (2023), figure 1, for Fashion-MNIST.
+"""DemoNet, the example network of ASGNAS (2023), figure 2a (OTOv3: figure 1a), for Fashion-MNIST.
 
 | | parameters | MACs | top-1 |
 | --- | --- | --- | --- |

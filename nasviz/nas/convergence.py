@@ -100,8 +100,9 @@ def convergence(relaxation: Relaxation) -> Convergence:
     eigenvalues = np.linalg.eigvalsh(quadratic_form(relaxation))
     if eigenvalues[0] <= 0:
         raise InvalidSettingError(
-            f"auxiliary_weight={relaxation.auxiliary_weight:g}, coupling={relaxation.coupling:g}: the Lagrangian"
-            " is not strongly convex; choose auxiliary_weight above 1/2 and coupling above 3/2 (Example 2.7)"
+            f"auxiliary_weight={relaxation.auxiliary_weight:g}, coupling={relaxation.coupling:g}: the"
+            " Lagrangian is not strongly convex; choose auxiliary_weight above 1/2 and coupling above 3/2"
+            " (Example 2.7)"
         )
     # The proof of Corollary 2.6 takes one constant for both losses and the Lagrangian.
     lipschitz = max(LIPSCHITZ, float(2 * eigenvalues[-1]))

@@ -292,9 +292,9 @@ def decay_lesson(mu: float, lr: float, rho: float, num_steps: int = 400) -> dict
         for weight, length in zip(weights, targets, strict=True):
             weight.grad = weight.detach() - length * direction
         optimizer.step()
-        for path, weight in zip(lengths, weights, strict=True):
-            path.append(float(weight.detach().norm()))
-    return {"lengths": [{"target": t, "path": path} for t, path in zip(targets, lengths, strict=True)]}
+        for line, weight in zip(lengths, weights, strict=True):
+            line.append(float(weight.detach().norm()))
+    return {"lengths": [{"target": t, "path": line} for t, line in zip(targets, lengths, strict=True)]}
 
 
 LESSONS: dict[str, Callable[..., dict[str, Any]]] = {

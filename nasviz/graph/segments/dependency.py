@@ -1,4 +1,4 @@
-"""Dependency graph: what each vertex is to channels, and which vertices share theirs (OTOv3, section 3.2).
+"""Dependency graph: what each vertex is to channels, and which vertices share theirs (OTOv3, section 3.1).
 
 A stem makes channels, an accessory keeps them, a joint meets the channels of others. Vertices whose channels
 are the same set, because an addition ties them together, form one channel group.

@@ -15,7 +15,7 @@ from nasviz.ui.parts.escaping import inert
 
 __all__ = ["dependency_graph"]
 
-STRUCTURES, CHANNELS = "Structures", "Channel groups"
+STRUCTURES, CHANNELS, PARTITION = "Structures", "Channel groups", "Variables"
 
 
 @frame.handle_errors
@@ -26,12 +26,16 @@ def dependency_graph() -> None:
     st.caption(
         f"{kinds['stem']} stems produce channels, {kinds['accessory']} accessories preserve them,"
         f" {kinds['joint']} joints combine them, {kinds['unknown']} unknown. Frames mark the structures."
+        " OTOv3 calls the segment graph its dependency graph, and a removable structure a GeZIG."
     )
     picture, side = st.columns([1.7, 1], gap="medium")
     with side:
         way = _way()
     if way == CHANNELS:
         _channels(space, picture, side)
+        return
+    if way == PARTITION:
+        _partition(space, picture, side)
         return
     with side:
         structure = _choose(space)
@@ -52,11 +56,11 @@ def _way() -> str:
     choices = session.current().choices
     way = st.segmented_control(
         "Unit of removal",
-        (STRUCTURES, CHANNELS),
+        (STRUCTURES, CHANNELS, PARTITION),
         default=choices.get("dependency", STRUCTURES),
         required=True,
         key="dependency.way",
-        help="Whole structures, or channels of the remaining operators.",
+        help="Whole structures, channels of the remaining operators, or all variables by group.",
         label_visibility="collapsed",
     )
     choices["dependency"] = way
@@ -76,6 +80,30 @@ def _channels(space: SearchSpace, picture: DeltaGenerator, side: DeltaGenerator)
     with side:
         if structure is not None:
             channels.tell(space, structure)
+
+
+def _partition(space: SearchSpace, picture: DeltaGenerator, side: DeltaGenerator) -> None:
+    """Show all variables, divided into the groups of G_s and the complement."""
+    partition = space.partition
+    with picture:
+        view = graphs.partition_of(session.key_of(space), space)
+        graphs.remember(graphs.show(view, space, key="partition-graph", selected=session.current().linked))
+    with side:
+        names = {s.id: s.name for s in space.removable}
+        inside = sum(s.num_parameters for s in space.removable)
+        st.markdown("##### Variable partition")
+        st.caption(
+            f"Frames are the {len(partition.groups)} groups of G_s with {inside:,} parameters. The other"
+            f" {partition.num_complement:,} parameters are its complement. K and b are filters and bias of a"
+            " convolution, W the weight of a linear layer; the Greek letters are scale and shift of a norm."
+            " Columns behind a concatenation have the colour of their operand. ASGNAS, figure 2c."
+        )
+        rows = [
+            {"group": str(i), "variables": ", ".join(clean(v.name) for v in group), "of": clean(names[i])}
+            for i, group in partition.groups.items()
+        ]
+        rest = ", ".join(clean(v.name) for v in partition.complement)
+        st.dataframe([*rows, {"group": "none", "variables": rest, "of": "complement"}], hide_index=True)
 
 
 def _choose(space: SearchSpace) -> RemovalStructure | None:

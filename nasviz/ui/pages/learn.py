@@ -216,4 +216,11 @@ LESSONS = (
         "Large ones: for λ = β = 100 it converges to (1.0025, 1.0076). First-order DARTS converges to (2, 2)"
         " for all learning rates.",
     ),
+    Lesson(
+        "Convergence of RARTS: bounds and floors",
+        geometry.convergence,
+        "Why does RARTS by SGD stop above the minimum, although its rate never falls?",
+        "Each step follows the gradient of a sample. Near the minimum its noise does not vanish, and a"
+        " constant rate turns it into a constant distance: the floor 2MLη/μ of Corollary 2.8 falls with it.",
+    ),
 )

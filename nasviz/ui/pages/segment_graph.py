@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from nasviz.catalog import NetworkSource
 from nasviz.graph import ConstructionPlan, SearchSpace
 from nasviz.ui import frame, session
 from nasviz.ui.parts import collapsing, colours, gates_and_switches, graphs, plans
@@ -110,9 +111,24 @@ def _preview(space: SearchSpace, plan: ConstructionPlan | None) -> None:
     if (tuple(sorted(marked)), gates) != (state.marked, state.gates):
         state.marked, state.gates = tuple(sorted(marked)), gates
         st.rerun()
+    _published(space)
     if plan is None:
         at_most = f"At most {space.max_sparsity} of {len(space.removable)} structures can be erased together"
         st.caption(f"{at_most}. A preview does not change the network.")
         return
     plans.plan_metrics(plan)
     plans.plan_story(space, plan)
+
+
+def _published(space: SearchSpace) -> None:
+    """Offer the published redundant structures of the current network."""
+    state = session.current()
+    entry = state.source.entry if isinstance(state.source, NetworkSource) else None
+    if entry is None or entry.selection is None:
+        return
+    ids = tuple(sorted(space.structures_of(entry.selection.modules)))
+    if len(ids) == len(entry.selection.modules) and ids != state.marked and space.is_valid(ids):
+        words = f"Erase as in {entry.selection.source}"
+        if st.button(words, icon=":material/menu_book:", key="published"):
+            state.marked = ids
+            st.rerun()

@@ -13,7 +13,7 @@ from nasviz.draw.labels import clean, count
 from nasviz.draw.lessons import construction_frames
 from nasviz.graph import SearchSpace
 from nasviz.ui import frame
-from nasviz.ui.parts import follow_up, genotypes, graphs, latency, plans, subnetworks
+from nasviz.ui.parts import figures, follow_up, genotypes, graphs, latency, plans, subnetworks
 from nasviz.ui.parts.numbers import power_of_ten, size
 from nasviz.ui.parts.subnetworks import Cut
 
@@ -40,6 +40,7 @@ def compare() -> None:
     _graphs(cut)
     if cut.run is not None and cut.folder.parent == cut.run.folder:  # not for a manual selection
         genotypes.of_run(cut.run, cut.space)
+        figures.of_run(cut.run)
     left, right = st.columns([1.4, 1], gap="large")
     with left:
         st.markdown("##### Construction")

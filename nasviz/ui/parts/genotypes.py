@@ -15,7 +15,7 @@ from nasviz.runs import Run, Tail
 from nasviz.ui import frame
 from nasviz.ui.parts.escaping import inert
 
-__all__ = ["of_run", "while_searching"]
+__all__ = ["ChosenCell", "of_run", "picture", "while_searching"]
 
 REFRESH_S = 2.0
 MEANINGS = {
@@ -37,7 +37,7 @@ def of_run(run: Run, space: SearchSpace) -> None:
     is_whole = st.toggle("Show removed operations", key=f"genotype.whole.{run.id}")
     for tab, cell in zip(st.tabs([cell.name for cell in cells]), cells, strict=True):
         with tab:
-            _picture(genotype_dot(cell, is_whole=is_whole))
+            picture(genotype_dot(cell, is_whole=is_whole))
             st.caption(MEANINGS[cell.paths])
             _files(run, cell)
     with st.container(key="genotype"):
@@ -70,7 +70,7 @@ def _refresh(run: Run, space: SearchSpace) -> None:
     for column, cell in zip(st.columns(len(cells)), cells, strict=True):
         with column:
             st.markdown(f"**{inert(cell.name)}**: {cell.paths}", help=MEANINGS[cell.paths])
-            _picture(genotype_dot(cell, has_weights=False))
+            picture(genotype_dot(cell, has_weights=False))
     st.caption(inert(summary(cells)))
 
 
@@ -79,7 +79,8 @@ def _chosen(run: Run, space: SearchSpace, tail: Tail, *, done: bool) -> tuple[Ch
     return chosen_cells(space, run.settings, tail, result)
 
 
-def _picture(dot: str) -> None:
+def picture(dot: str) -> None:
+    """Show a graph, laid out on the server if possible."""
     svg = _svg(dot)
     if svg:
         st.image(svg, width="stretch")

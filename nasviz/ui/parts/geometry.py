@@ -8,7 +8,9 @@ import streamlit as st
 
 from nasviz import jobs
 from nasviz.draw.geometry import (
+    convergence_chart,
     decay_chart,
+    figure_2_1_chart,
     paths_chart,
     prox_chart,
     unit_ball_chart,
@@ -18,7 +20,7 @@ from nasviz.ui.component import plane
 from nasviz.ui.parts import work
 from nasviz.ui.parts.numbers import power_of_ten
 
-__all__ = ["batch_norm", "decay", "halfspace", "prox", "relaxation", "unit_balls"]
+__all__ = ["batch_norm", "convergence", "decay", "halfspace", "prox", "relaxation", "unit_balls"]
 
 _START = {"x1": 3.0, "x2": 4.0, "g1": 2.0, "g2": 6.0}
 """Worked example of the paper."""
@@ -150,10 +152,12 @@ def relaxation() -> None:
         auxiliary = st.slider(
             "λ of RARTS, weight of the training loss", 0.6, 100.0, 10.0, 0.1, key="learn.lambda"
         )
-        coupling = st.slider("β of RARTS, coupling of both copies", 1.1, 100.0, 10.0, 0.1, key="learn.beta")
+        coupling = st.slider("β of RARTS, coupling of both copies", 1.6, 100.0, 10.0, 0.1, key="learn.beta")
         lookahead = st.slider("ξ of second-order DARTS", 0.0, 1.0, 0.25, 0.05, key="learn.xi")
-        iterations = st.select_slider("Iterations", [50, 200, 500, 1000, 2000], 500, key="learn.iterations")
-    shared = {"auxiliary_weight": auxiliary, "coupling": coupling, "num_iterations": iterations}
+        first = st.slider("y₀, start of u, the second copy", -3.0, 3.0, 0.0, 0.1, key="learn.y0")
+        iterations = st.select_slider("Iterations", [50, 200, 500, 1000, 5000], 500, key="learn.iterations")
+    shared: dict[str, Any] = {"auxiliary_weight": auxiliary, "coupling": coupling}
+    shared |= {"num_iterations": iterations, "start": [0.0, first, 0.0]}
     paths = {
         "DARTS, first order": _compute("relaxation", method="darts", lookahead=0.0, **shared),
         f"DARTS, second order, ξ = {lookahead:.2f}": _compute(
@@ -168,6 +172,35 @@ def relaxation() -> None:
             w, _, alpha = path["limit"]
             st.caption(f"{name}: converges to w = {w:.4f}, α = {alpha:.4f}")
         st.caption("RARTS dissertation, example 2.4; limits in closed form")
+    st.markdown("##### Figure 2.1 of the dissertation")
+    st.plotly_chart(figure_2_1_chart(_compute("figure_2_1")), key="learn.figure-2-1")
+    st.caption("The start of w and α, (−2, 2), is that of DARTS; the dissertation does not state it.")
+
+
+def convergence() -> None:
+    """Show Lagrangian, objective and error over iterations, with the bounds of the theorems."""
+    first, second, third, fourth = st.columns(4)
+    numbers = {
+        "auxiliary_weight": first.slider("λ", 0.6, 20.0, 10.0, 0.1, key="learn.c.lambda"),
+        "coupling": second.slider("β", 1.6, 20.0, 10.0, 0.1, key="learn.c.beta"),
+        "share": third.select_slider(
+            "Rate, as a multiple of the bound", [0.1, 0.5, 0.99, 10.0, 100.0], 0.99, key="learn.c.share"
+        ),
+        "noise": fourth.slider("Noise of the samples", 0.0, 0.5, 0.05, 0.01, key="learn.c.noise"),
+    }
+    found = _compute("convergence", **numbers)
+    fate = "never rises" if found["is_descending"] else "**rises** at some iteration"
+    c1, c2, c3 = found["bounds"]
+    st.markdown(
+        f"At the rate {found['rate']:.3g} the Lagrangian {fate}. Theorem 2.2 promises descent below"
+        f" c₁ = {c1:.3g} (u), c₂ = {c2:.3g} (w) and c₃ = {c3:.3g} (α)."
+    )
+    st.plotly_chart(convergence_chart(found), key="learn.convergence")
+    st.caption(
+        "RARTS dissertation, Theorem 2.2 and Corollaries 2.3, 2.6 and 2.8, on the Lagrangian of Examples 2.4"
+        " and 2.7. Bounds hold for rates up to the bound, and are far from tight. The run by SGD has its own"
+        f" rate, {found['sampling_rate']:.3g}, which meets the conditions of Corollary 2.8."
+    )
 
 
 def _compute(lesson: str, **numbers: Any) -> dict[str, Any]:

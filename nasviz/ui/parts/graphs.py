@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from nasviz.draw import GraphView, Overlay, dependency_view, segment_view, trace_view
+from nasviz.draw import GraphView, Overlay, dependency_view, partition_view, segment_view, trace_view
 from nasviz.draw.about import About, about
 from nasviz.draw.drawing import DrawnVertex
 from nasviz.graph import SearchSpace
@@ -17,6 +17,7 @@ from nasviz.ui.parts import run_facts
 __all__ = [
     "dependencies_of",
     "facts_of",
+    "partition_of",
     "picture",
     "remember",
     "segments_of",
@@ -45,6 +46,12 @@ def segments_of(key: str, _space: SearchSpace) -> GraphView:
 def dependencies_of(key: str, _space: SearchSpace) -> GraphView:
     """Return the dependency graph of a space; `key` identifies it."""
     return dependency_view(_space)
+
+
+@st.cache_resource(max_entries=12, show_spinner="Computing the graph layout …")
+def partition_of(key: str, _space: SearchSpace) -> GraphView:
+    """Return the variable partition of a space; `key` identifies it."""
+    return partition_view(_space)
 
 
 def show(

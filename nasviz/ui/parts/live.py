@@ -12,7 +12,7 @@ from nasviz.runs import Run
 from nasviz.runs.log import last_line
 from nasviz.ui import frame, session
 from nasviz.ui.component import graph_view
-from nasviz.ui.parts import genotypes, graphs, pruning, replay, run_facts
+from nasviz.ui.parts import figures, genotypes, graphs, replay, run_facts
 from nasviz.ui.parts.escaping import inert
 from nasviz.ui.parts.run_facts import AT_WORK
 from nasviz.ui.parts.scene import GRAPH, Scene
@@ -45,7 +45,8 @@ def watch(run: Run) -> None:
             st.fragment(_follow, run_every=REFRESH_S)(scene, state)
         else:
             replay.replay(scene)
-    pruning.pruning_table(run)
+    figures.pruning_table(run)
+    figures.of_run(run)
     if (now := run_facts.space_of(run)) is not None:
         genotypes.while_searching(run, now, is_at_work=state in AT_WORK)
     with st.expander("Settings and all events", icon=":material/list:"):

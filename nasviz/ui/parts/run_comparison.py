@@ -13,7 +13,7 @@ from nasviz.errors import DataError
 from nasviz.runs import RunSummary, Tail, differing_settings
 from nasviz.runs.tail import read_position
 from nasviz.ui import session
-from nasviz.ui.parts import run_actions, run_facts
+from nasviz.ui.parts import figures, run_actions, run_facts
 from nasviz.ui.parts.controls import keep, kept
 
 __all__ = ["COSTS", "curves", "follow_click", "front", "points_of"]
@@ -41,6 +41,7 @@ def curves(summaries: Sequence[RunSummary]) -> None:
     st.plotly_chart(comparison_chart(tails, COLUMNS[what]), key=f"curves.{what}")
     if len(shown) > 1:
         _differences(shown)
+        figures.of_runs({name_of(s, shown): session.store().open(s.id) for s in shown if s.result})
 
 
 def front(summaries: Sequence[RunSummary], key: str) -> None:

@@ -11,10 +11,10 @@ import streamlit as st
 
 from nasviz import jobs
 from nasviz.catalog import PRESETS, Preset, Printed
-from nasviz.draw.bisection_chart import bisection_chart
 from nasviz.draw.charts import Point
 from nasviz.draw.labels import count
 from nasviz.draw.run_charts import sweep_chart
+from nasviz.draw.search_charts import bisection_chart
 from nasviz.runs import (
     Cell,
     RunSummary,
@@ -30,7 +30,7 @@ from nasviz.runs.exporting import summaries_to_csv
 from nasviz.runs.sweep import is_at_work
 from nasviz.settings import METHODS
 from nasviz.ui import frame, session
-from nasviz.ui.parts import run_actions, run_comparison
+from nasviz.ui.parts import figures, run_actions, run_comparison
 from nasviz.ui.parts.controls import keep, kept
 from nasviz.ui.parts.escaping import inert
 from nasviz.ui.parts.published import NO_PATH, printed_accuracy
@@ -140,9 +140,11 @@ def _watch(sweep_id: str, was_busy: bool) -> None:
     st.progress(min(1.0, sum(shares) / max(1, len(shares))), text=words)
     _curve(sweep)
     preset = PRESETS.get(sweep.settings.preset or "")
-    rows = [_row(cell, runs, preset) for cell in cells(sweep, runs)]
+    found = cells(sweep, runs)
+    rows = [_row(cell, runs, preset) for cell in found]
     label, note = st.column_config.TextColumn(width=160), st.column_config.TextColumn(width="large")
     st.dataframe(rows, hide_index=True, key="sweep.table", column_config={"": label, "note": note})
+    figures.of_sweep(found, runs, f"sweep.figure.{sweep.id}", is_busy=is_busy)
     if preset is not None:
         _show_preset(preset, sweep)
 
