@@ -7,8 +7,10 @@ import pytest
 
 from nasviz.catalog import DATASETS, FACTS, KINDS, NETWORKS, SALIENCIES, NetworkSource, find
 from nasviz.errors import UnknownNameError
+from nasviz.graph import search_space
 from nasviz.runs import RunSettings
 from nasviz.settings import METHODS
+from tests.graph.networks import demonet, stacked_unets
 
 ZOO = (
     "demonet",
@@ -71,6 +73,24 @@ def test_torchvision_rows_repeat_what_torchvision_publishes() -> None:
         assert entry.published["macs"] == round(weights.meta["_ops"] * 1e9), name
         assert entry.published["top1"] == weights.meta["_metrics"]["ImageNet-1K"]["acc@1"], name
         assert entry.input_shape[1:] == (weights.transforms().crop_size[0],) * 2, name
+
+
+def test_published_selections_are_those_of_the_figures() -> None:
+    """Figures 4 and 5 of ASGNAS: their sub-networks are those of table 1."""
+    counts = NETWORKS["demonet"].published
+    space = search_space(demonet())
+    plan = space.plan(space.structures_of(selected("demonet")))
+    assert (plan.params_after, plan.macs_after) == (counts["sub_params"], counts["sub_macs"])
+    space = search_space(stacked_unets())
+    ids = space.structures_of(selected("stacked_unets"))
+    first = {space.trace[space.structure(i).vertices[0]].name for i in ids}
+    assert (first, space.is_valid(ids)) == ({"pool13", "conv50", "conv63", "relu72"}, True)
+
+
+def selected(name: str) -> tuple[str, ...]:
+    selection = NETWORKS[name].selection
+    assert selection is not None
+    return selection.modules
 
 
 def test_saliencies_give_their_formula_and_what_they_cannot_see() -> None:

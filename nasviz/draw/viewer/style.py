@@ -24,6 +24,7 @@ def style_sheet(root: str, file: str) -> str:
     for name, n, colour in steps:
         rules.append(f"[data-scale={name}] .b{n}{{--bin:{colour};--on-bin:{_ink(colour)}}}")
     # Cells keep their colour, whatever state their vertex is in; Graphviz gives them no class.
+    rules.append(f'.{root} .node.table > polygon[fill="none"]{{fill:none!important}}')  # borders
     for light, dark in ORIGINS:
         cell = f'.node.table > polygon[fill="{light}"]{{fill:'
         rules += [f".{root} {cell}{light}!important}}", f".{root}.dark {cell}{dark}!important}}"]

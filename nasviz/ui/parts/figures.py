@@ -113,10 +113,12 @@ def _gallery(runs: Mapping[str, Run]) -> None:
     if not found:
         return
     with st.expander("Cells", icon=":material/account_tree:", expanded=len(found) > 1):
-        for name, cells in found.items():
-            st.markdown(f"**{clean(name)}** · :small[{clean(summary(cells))}]")
-            for column, cell in zip(st.columns(len(cells)), cells, strict=True):
+        pictures = [(name, cell) for name, cells in found.items() for cell in cells]
+        # Two in a row: both types of cells of one run, or two runs.
+        for start in range(0, len(pictures), 2):
+            for column, (name, cell) in zip(st.columns(2), pictures[start : start + 2], strict=False):
                 with column:
+                    st.markdown(f"**{clean(name)}** · :small[{clean(summary([cell]))}]")
                     genotypes.picture(genotype_dot(cell, has_weights=False))
 
 
