@@ -16,15 +16,15 @@ from nasviz.graph import SearchSpace
 SMALL = {
     "demonet": 28,
     "stacked_unets": 32,
-    "resnet18": 64,
+    "resnet18": 32,
+    "mobilenet_v3_small": 32,
+    "squeezenet1_1": 64,
+}
+"""Names and image sizes of the default table: branches, sums, gates, concatenations."""
+LARGE = {
     "densenet121": 64,
     "googlenet": 64,
     "regnet_y_800mf": 64,
-    "mobilenet_v3_small": 64,
-    "squeezenet1_1": 64,
-}
-"""Names and image sizes of the default table."""
-LARGE = {
     "shufflenet_v2_x0_5": 64,
     "resnext50_32x4d": 64,
     "densenet161": 64,

@@ -47,17 +47,26 @@ NAMES = (
     *(f"timm/{name}" for name in QUICK_TIMM),
     *(f"transformers/{name}" for name in TRANSFORMERS),
 )
-AGAIN = (*NETWORKS, "timm/test_resnet", "timm/test_vit", "transformers/gpt2")
-"""Cut in double precision and traced again by `make test`; `make slow` does so with all of `NAMES`."""
-QUICK_ONNX = (
-    "temporal convolutions",
+DOUBLE = (*NETWORKS, "timm/test_resnet", "timm/test_vit", "transformers/gpt2")
+"""Cut in double precision by `make test`; `make slow` does so with all of `NAMES`."""
+AGAIN = (
     "volumetric convolutions",
     "grouped convolutions",
     "shuffled channels",
+    "recurrent layers",
     "shared modules",
-    "flattened concatenation",
     "windows of channels",
-    "upsampled and padded",
+    "cross attention",
+    "nested inputs and outputs",
+    "timm/test_resnet",
+    "transformers/gpt2",
+)
+"""Traced again after the cut by `make test`; `make slow` does so with all of `NAMES`."""
+QUICK_ONNX = (
+    "volumetric convolutions",
+    "grouped convolutions",
+    "shared modules",
+    "windows of channels",
 )
 NOT_IN_ONNX = ("complex spectrum",)
 """torch.onnx has no word for what they compute."""
@@ -117,12 +126,6 @@ def doubled(value: Any) -> Any:
     return pytree.tree_map_only(Tensor, lambda t: t.double() if t.is_floating_point() else t, value)
 
 
-def sets_of_seeds(made: Case, first: int = 0) -> Iterator[tuple[int, ...]]:
-    """Sets of three seeds where that is quick; `make slow` takes three everywhere."""
-    for seed in range(first, first + (3 if made.name in NETWORKS else 1)):
-        yield from made.sets(seed)
-
-
 def worst(sub: Subnetwork, mode: str) -> float:
     return max(c.relative_error for c in sub.report.checks if c.name.startswith(mode))
 
@@ -133,7 +136,7 @@ def test_single_precision(name: str) -> None:
     assert made.net.parity.strategy == "export, training mode, any batch size"
     assert made.net.parity.worst < 1e-5
     assert made.space.max_sparsity > 0
-    for chosen in sets_of_seeds(made):
+    for chosen in made.sets():
         sub = nasviz.construct(made.net, made.space, chosen, inputs=made.inputs)
         assert worst(sub, "evaluation") <= 1e-5
         assert set(sub.report.selected) == set(chosen)
@@ -155,22 +158,22 @@ def from_outside(made: Case, chosen: tuple[int, ...], module: nn.Module) -> floa
     return max(float((w - g).abs().max() / w.abs().max()) for w, g in pairs)
 
 
-def again(names: tuple[str, ...]) -> list[Any]:
-    """All names; those that are not in `AGAIN` are slow."""
-    return [name if name in AGAIN else pytest.param(name, marks=pytest.mark.slow) for name in names]
+def only(quick: tuple[str, ...]) -> list[Any]:
+    """Return all names; those that are not in `quick` are slow."""
+    return [name if name in quick else pytest.param(name, marks=pytest.mark.slow) for name in NAMES]
 
 
-@pytest.mark.parametrize("name", again(NAMES), scope="module")
+@pytest.mark.parametrize("name", only(DOUBLE), scope="module")
 def test_double_precision(name: str) -> None:
     made = case(name)
     net, inputs = copy.deepcopy(made.net).double(), doubled(made.inputs)
-    for chosen in sets_of_seeds(made, first=1):
+    for chosen in made.sets(seed=1):
         sub = nasviz.construct(net, made.space, chosen, inputs=inputs)
         assert worst(sub, "evaluation") <= 1e-10
         assert worst(sub, "training") <= 1e-10
 
 
-@pytest.mark.parametrize("name", again(NAMES), scope="module")
+@pytest.mark.parametrize("name", only(AGAIN), scope="module")
 def test_a_subnetwork_is_a_network(name: str) -> None:
     made = case(name)
     half = [*made.sets()][-2:][0]

@@ -15,6 +15,7 @@ from torch import nn
 import nasviz
 from nasviz.errors import ConstructionError, InvalidSparsityError
 from nasviz.graph import SearchSpace
+from nasviz.subnet import Subnetwork
 from tests.subnet import networks
 from tests.subnet.networks import (
     CAT_TAILS,
@@ -74,16 +75,20 @@ def tensors(outputs) -> list[torch.Tensor]:
     return torch.utils._pytree.tree_leaves(outputs)
 
 
+@cache
+def constructed(name: str) -> dict[tuple[int, ...], Subnetwork]:
+    """The sub-network of every valid set."""
+    net, space, _ = traced(name)
+    return {chosen: nasviz.construct(net, space, chosen) for chosen in valid_sets(space)}
+
+
 @pytest.mark.parametrize("name", RULES)
 def test_every_valid_set_is_exact(name: str) -> None:
     net, space, x = traced(name)
-    sets = valid_sets(space)
-    assert sets, "a network without valid sets tests nothing"
-    for chosen in sets:
+    assert constructed(name), "a network without valid sets tests nothing"
+    for chosen, sub in constructed(name).items():
         zeroed = copy.deepcopy(net)
         nasviz.project_to_zero_(zeroed, space, chosen)
-
-        sub = nasviz.construct(net, space, chosen)
 
         for mode in (False, True):
             full, small = zeroed.train(mode), sub.module.train(mode)
@@ -99,9 +104,9 @@ def test_every_valid_set_is_exact(name: str) -> None:
 
 @pytest.mark.parametrize("name", RULES)
 def test_every_parameter_of_a_subnetwork_gets_a_gradient(name: str) -> None:
-    net, space, x = traced(name)
-    for chosen in valid_sets(space)[-3:]:
-        module = nasviz.construct(net, space, chosen).module.train()
+    _, _, x = traced(name)
+    for sub in list(constructed(name).values())[-3:]:
+        module = sub.module.train()
 
         sum(output.square().sum() for output in tensors(module(x))).backward()
 
@@ -110,25 +115,20 @@ def test_every_parameter_of_a_subnetwork_gets_a_gradient(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*CAT_TAILS, *MOVING_TAILS, *FOLDED_TAILS, *REORDERED_TAILS])
 def test_a_rule_slices_and_materialises_nothing(name: str) -> None:
-    net, space, _ = traced(name)
-    for chosen in valid_sets(space):
-        report = nasviz.construct(net, space, chosen).report
-        assert not report.materialised or name == "left as an output"
+    for sub in constructed(name).values():
+        assert not sub.report.materialised or name == "left as an output"
 
 
 @pytest.mark.parametrize("name", FOLDED_TAILS)
 def test_constants_become_part_of_a_bias(name: str) -> None:
-    net, space, _ = traced(name)
-    for chosen in valid_sets(space):
-        assert nasviz.construct(net, space, chosen).report.folded
+    assert all(sub.report.folded for sub in constructed(name).values())
 
 
 @pytest.mark.parametrize("name", REORDERED_TAILS)
 def test_channels_in_between_others_are_picked_out(name: str) -> None:
-    net, space, x = traced(name)
-    gathered, sets = 0, valid_sets(space)
-    for chosen in sets[:: -(-len(sets) // 6)]:  # at most six: each is traced again
-        sub = nasviz.construct(net, space, chosen)
+    _, _, x = traced(name)
+    gathered, subs = 0, list(constructed(name).values())
+    for sub in subs[:: -(-len(subs) // 2)]:  # at most two: each is traced again
         gathered += len(sub.report.gathered)
         again = nasviz.trace(sub.module, x)
         assert again.trace_graph.macs == sub.report.macs_after
@@ -176,8 +176,7 @@ def test_a_new_bias_is_as_narrow_as_the_weight() -> None:
 
 @pytest.mark.parametrize("name", MATERIALISED_TAILS)
 def test_where_no_rule_fits_zeros_are_written_back(name: str) -> None:
-    net, space, _ = traced(name)
-    assert nasviz.construct(net, space, valid_sets(space)[0]).report.materialised
+    assert next(iter(constructed(name).values())).report.materialised
 
 
 def test_demonet_reaches_its_published_size() -> None:
