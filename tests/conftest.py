@@ -29,8 +29,8 @@ ARGUMENTS = (
 # Tests, and the processes that they start, have a key of their own to mark runs with.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="nasviz-tests-state-")
 atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests side by side, and their children, share the cores
+# The networks are so small that threads would only wait for one another, also in the processes of tests.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Two busy cores make any deadline a matter of luck.
 settings.register_profile("nasviz", deadline=None)
 settings.load_profile("nasviz")
@@ -51,6 +51,33 @@ def own_main() -> Iterator[None]:
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main
+
+
+@pytest.fixture(autouse=True)
+def switches_of_torch() -> Iterator[None]:
+    """Fail the test that leaves a switch of torch turned, since it would change the tests after it."""
+    before = _switches()
+    yield
+    if before is not None:
+        assert _switches() == before
+        # Sessions choose algorithms for the rest of their process: here there are others after them.
+        torch = sys.modules["torch"]
+        torch.backends.cudnn.deterministic = torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(False)
+
+
+def _switches() -> dict[str, Any] | None:
+    if (torch := sys.modules.get("torch")) is None:
+        return None
+    return {
+        "gradients": torch.is_grad_enabled(),
+        "inference": torch.is_inference_mode_enabled(),
+        "autocast": torch.is_autocast_enabled("cpu"),
+        "data type": torch.get_default_dtype(),
+        "device": torch.get_default_device(),
+        "threads": torch.get_num_threads(),
+        "precision": torch.get_float32_matmul_precision(),
+    }
 
 
 GROUPS = {

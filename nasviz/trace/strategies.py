@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._ops import OpOverload
 from torch.utils import _pytree as pytree
 
 from nasviz.errors import ArgumentError, ParityError, TraceError, TrainingChangedWarning
@@ -47,7 +48,12 @@ _RANDOM = (
     "in training mode the model draws random numbers (noise, a random path or depth) that the traced network"
     " does not draw"
 )
+_NO_GRADIENT = "in training mode the model writes results into tensors of its own, without gradients"
 _ONE_MODE = "what the network does in training mode only (auxiliary heads, noise) is not in the graph"
+
+
+class _NoGradientError(TraceError):
+    """A traced network computes what the model does, but cannot be trained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,8 @@ class _Task:
     expected: ModelOutputs
     reads: Mapping[str, list[int]]
     """Tensor sizes that the code of the model read, by mode."""
+    lost: tuple[str, ...] = ()
+    """What a graph of training mode would have computed, and could not be trained with."""
 
     def allows(self, strategy: Strategy) -> bool:
         """Return whether the user's module itself runs in the mode and batch sizes of a strategy."""
@@ -168,6 +176,8 @@ def trace_call(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
                 return _exported(task, strategy)
             except Exception as error:  # the user's code and torch.export may raise anything
                 failures.append((strategy, error))
+                if isinstance(error, _NoGradientError):
+                    task = replace(task, lost=(str(error),))
         differing = [error for _, error in failures if isinstance(error, ParityError)]
         if differing:
             raise differing[0]
@@ -222,7 +232,8 @@ def _checked(
     tolerance, expected = tolerance_of(task.model), task.expected
     batch = strategy.dynamic and expected.batch is not None
     found = compute_outputs(network, task.model, task.probe, batch=batch, train=expected.train is not None)
-    changes = list(notes)
+    _run_with_gradients(network, task, strategy)
+    changes = [*notes, *task.lost]
     try:
         if expected.train is None:
             changes.append("in training mode the model does not run on the example inputs: not checked")
@@ -248,6 +259,21 @@ def _checked(
     network.recompile()
     network.train(task.model.training)
     return network
+
+
+def _run_with_gradients(network: TracedNetwork, task: _Task, strategy: Strategy) -> None:
+    """Run `network` as in training, if it writes into tensors that it is given (`out=`).
+
+    A graph does not keep `torch.no_grad`, and these operators refuse tensors that require gradients. One of
+    them is the power iteration of spectral norms, which no comparison of values sees once it has converged.
+    """
+    overloads = [node.target for node in network.graph.nodes if isinstance(node.target, OpOverload)]
+    if any(argument.is_out for overload in overloads for argument in overload._schema.arguments):
+        with torch.enable_grad(), preserve_state(network), preserve_state(task.model):
+            try:
+                network.train(strategy.train)(*task.probe.args, **task.probe.kwargs)
+            except RuntimeError as error:
+                raise _NoGradientError(f"{_NO_GRADIENT}: {first_line(error)}") from error
 
 
 def _missing_draws(network: TracedNetwork, task: _Task, found: ModelOutputs, tolerance: float) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -105,11 +106,15 @@ def done(server: Server) -> Run:
 
 
 @pytest.fixture
-def fresh_server(tmp_path: Path, browser: Browser) -> Iterator[Server]:
-    """A server without any run."""
-    server = start_server(tmp_path)
+def fresh_server(server: Server) -> Iterator[Server]:
+    """The server without any run: those of other tests are out of sight."""
+    aside = server.runs.with_name("aside")
+    server.runs.mkdir(mode=0o700, exist_ok=True)
+    server.runs.rename(aside)
+    server.runs.mkdir(mode=0o700)
     yield server
-    server.stop()
+    shutil.rmtree(server.runs)
+    aside.rename(server.runs)
 
 
 @pytest.fixture

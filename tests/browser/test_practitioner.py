@@ -1,4 +1,4 @@
-"""A day's work on a network of torchvision: see what would go, protect it, train, compare, export."""
+"""A day's work on own images: see what would go, protect it, train, compare, export."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.browser.test_journey import download, go_to
 
 PATIENCE_MS = 180_000
 """For children with 25 million parameters."""
-SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("resnet18", "resnet50")]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("squeezenet1_1", "resnet18", "resnet50")]
 
 
-@pytest.mark.parametrize("network", ["squeezenet1_1", *SLOW])
-def test_from_a_network_of_torchvision_to_two_runs_and_an_onnx_file(
+@pytest.mark.parametrize("network", ["demonet&set.width=0.1", *SLOW])
+def test_from_a_network_and_own_images_to_two_runs_and_an_onnx_file(
     network: str, fresh_server: Server, page: Page, tmp_path: Path
 ) -> None:
     page.set_default_timeout(PATIENCE_MS)

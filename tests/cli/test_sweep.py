@@ -5,11 +5,9 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from nasviz.jobs import launch
 from nasviz.runs import Run, Store, Sweep, SweepStore
@@ -22,14 +20,6 @@ from tests.train.conftest import timeless
 
 MODEL = ["--model", *SMALL]
 SHORT = ["--device", "cpu", "--batch-size", "128", "--warmup-steps", "4", "--projection-steps", "4"]
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def only_sweep(runs: Path) -> Sweep:
@@ -85,7 +75,7 @@ def test_a_sweep_whose_scheduler_and_worker_were_killed_is_resumed_shown_and_del
 
 @pytest.mark.slow  # real workers; `make test` kills those in tests/train and tests/faults
 def test_scheduler_and_worker_are_killed_and_every_run_ends_as_if_nothing_had_happened(
-    tmp_path: Path, nasviz: Command, monkeypatch: pytest.MonkeyPatch, one_thread: None
+    tmp_path: Path, nasviz: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Sums depend on the number of threads, so all processes of the comparison use one.
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

@@ -55,7 +55,6 @@ def exported(network: nn.Module, image: torch.Tensor, path: Path, *, is_batch_op
 @pytest.fixture(scope="module", params=["demonet", "resnet18"])
 def pair(request, tmp_path_factory) -> tuple[SearchSpace, SearchSpace, nn.Module]:
     """The same network by its ONNX file and as torch traces it."""
-    torch.set_num_threads(1)
     if request.param == "demonet":
         network, image = DemoNet(width=0.25), torch.zeros(2, 1, 8, 8)
     else:

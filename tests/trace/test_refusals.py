@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nasviz.errors import ParityError, TraceError
+from nasviz.errors import ParityError, TraceError, TrainingChangedWarning
 from nasviz.trace import module_recovery, trace
 from nasviz.trace.parity import ModelOutputs, compare, relative_error
 from tests.trace.networks import Residual
@@ -202,13 +202,20 @@ def test_a_buffer_that_only_training_writes_to_is_told_and_left_alone() -> None:
     assert model.calls == 0
 
 
-def test_spectral_norm_does_not_iterate_in_evaluation_mode() -> None:
-    model = nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Linear(4, 4)))
-    network = trace(model, torch.randn(2, 4))
+@pytest.mark.parametrize("has_converged", [False, True])
+def test_spectral_norm_does_not_iterate_in_evaluation_mode(has_converged: bool) -> None:
+    torch.manual_seed(0)
+    linear = nn.Linear(4, 4)
+    if has_converged:  # so far that another iteration changes no output
+        linear.weight.data = torch.diag(torch.tensor([10.0, 0.1, 0.01, 0.001]))
+    model = nn.Sequential(nn.utils.parametrizations.spectral_norm(linear))
+    with pytest.warns(TrainingChangedWarning):
+        network = trace(model, torch.randn(2, 4))
     before = model[0].parametrizations.weight[0]._u.clone()
-    network.eval()(torch.randn(2, 4))
+    network.eval()(torch.randn(2, 4)).sum().backward()
 
     assert torch.equal(model[0].parametrizations.weight[0]._u, before)
+    assert model[0].parametrizations.weight.original.grad is not None
 
 
 def test_a_fixed_batch_is_told() -> None:

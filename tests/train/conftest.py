@@ -5,18 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from nasviz.catalog import NetworkSource
 from nasviz.runs import Run, RunSettings, Store
 from nasviz.settings import METHODS
 
 Make = Callable[..., RunSettings]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def short_settings(**changes: Any) -> RunSettings:

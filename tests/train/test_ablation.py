@@ -17,7 +17,6 @@ PAIRS = (("sgd", "sgl"), ("hapg", "sgl"), ("adamhapg", "lasso"))
 
 @pytest.fixture(scope="module")
 def points() -> list[AblationPoint]:
-    torch.set_num_threads(1)
     return list(digits_ablation(seeds=[0], strengths=[1e-3, 1e-2], compared=PAIRS, epochs=3))
 
 

@@ -5,7 +5,6 @@ import multiprocessing
 
 import numpy as np
 import pytest
-import torch
 
 from nasviz.errors import CheckpointError, InvalidSettingError, RunStateError
 from nasviz.runs import Run, Store, continue_run
@@ -16,7 +15,6 @@ from tests.train.conftest import short_settings, timeless
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    torch.set_num_threads(1)
     run = Store(tmp_path_factory.mktemp("runs")).create(short_settings())
     assert work(run) == "done"
     return run

@@ -31,7 +31,6 @@ GSPARSITY = {"optimizer": "gsparsity", "mu": 2.0}
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    torch.set_num_threads(1)
     run = Store(tmp_path_factory.mktemp("runs")).create(short_settings())
     assert work(run) == "done"
     return run

@@ -39,11 +39,6 @@ def settings(**changes: Any) -> RunSettings:
     return RunSettings.of(**(usual | changes))
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 def test_windows_are_read_symbol_by_symbol_with_the_same_weights() -> None:
     model, (symbols, state) = create("recurrent_cell", **SMALL)
     torch.manual_seed(0)

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -38,9 +39,21 @@ def launch() -> Iterator[Launch]:
         process.communicate()
 
 
-def limit_s() -> float:
-    """Five seconds, on a machine that has a core to spare for each process that wants one."""
-    return 5.0 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+def queued_s(process: subprocess.Popen[bytes]) -> float:
+    """Return how long a process has been ready to run and waited for a processor; Linux alone tells."""
+    try:
+        return int(Path(f"/proc/{process.pid}/schedstat").read_text().split()[1]) / 1e9
+    except OSError:
+        return 0.0
+
+
+def ends_in_time(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the exit code: five seconds, without those in which other work had all processors."""
+    start, queued = time.monotonic(), queued_s(process)
+    while process.poll() is None:
+        assert time.monotonic() - start - (queued_s(process) - queued) < 5.0
+        time.sleep(0.02)
+    return process.returncode
 
 
 def is_training(run: Run) -> bool:
@@ -58,7 +71,7 @@ def test_a_cancel_is_heard_within_five_seconds_at_any_time(long_run: Run, launch
     wait_until(lambda: long_run.state == "running")
     long_run.request("cancel")  # torch is being imported, or the network traced
 
-    assert process.wait(timeout=limit_s()) in (0, 1)  # 1 where it had to interrupt what cannot be asked
+    assert ends_in_time(process) in (0, 1)  # 1 where it had to interrupt what cannot be asked
     assert long_run.state == "cancelled"
 
     long_run.forget_request()
@@ -69,7 +82,7 @@ def test_a_cancel_is_heard_within_five_seconds_at_any_time(long_run: Run, launch
     assert b"RunBusyError: run" in second.stderr.read()
 
     long_run.request("cancel")
-    assert process.wait(timeout=limit_s()) == 0
+    assert ends_in_time(process) == 0
     assert long_run.state == "cancelled"
     assert (long_run.folder / "checkpoint.pt").exists()
 
@@ -79,7 +92,7 @@ def test_a_polite_end_from_outside_reads_as_cancelled(long_run: Run, launch: Lau
     wait_until(lambda: is_training(long_run), limit_s=120)
     process.send_signal(signal.SIGTERM)
 
-    assert process.wait(timeout=limit_s()) == 128 + signal.SIGTERM
+    assert ends_in_time(process) == 128 + signal.SIGTERM
     assert long_run.state == "cancelled"
     assert long_run.end.error is None
     assert long_run.tail().events[-1].text == f"cancelled after {long_run.tail().last_step + 1} steps"
