@@ -56,7 +56,7 @@ _HOMES = {
     "register_method": ("nasviz.settings", "register_method"),
     "register_network": ("nasviz.catalog", "register_network"),
     "register_saliency": ("nasviz.catalog", "register_saliency"),
-    "register_operator": ("nasviz.graph.operators.registration", "register_operator"),
+    "register_operator": ("nasviz.graph.operators.table", "register_operator"),
     "optim": ("nasviz.optim", None),
     "nas": ("nasviz.nas", None),
     "zoo": ("nasviz.models", None),

@@ -147,7 +147,7 @@ def _timed(
 ) -> dict[str, Any]:
     """Return the latency of the network, and its structures with the milliseconds that each would save."""
     from nasviz.subnet import measure_vertices
-    from nasviz.subnet.network_inputs import example_inputs
+    from nasviz.subnet.parity import example_inputs
     from nasviz.train.session import choose_device
 
     network.to(choose_device("auto"))

@@ -14,7 +14,7 @@ import numpy as np
 from nasviz.draw.drawing import DrawnVertex
 from nasviz.draw.labels import clean, plain_shape, ranges
 from nasviz.graph import SearchSpace
-from nasviz.graph.structures.discovery import RemovalStructure
+from nasviz.graph.structures import RemovalStructure
 from nasviz.runs.records import Vectors
 
 __all__ = ["About", "about", "history"]

@@ -12,8 +12,16 @@ from nasviz.draw.live_frame import last_scores
 from nasviz.draw.run_space import read_space
 from nasviz.errors import RunStateError
 from nasviz.graph import SearchSpace
-from nasviz.graph.cells.cell_graphs import CellEdge, CellGraph, cell_graphs, cells_by_type
-from nasviz.graph.cells.genotypes import ChosenCell, alive, strongest, without
+from nasviz.graph.cells.genotypes import (
+    CellEdge,
+    CellGraph,
+    ChosenCell,
+    alive,
+    cell_graphs,
+    cells_by_type,
+    strongest,
+    without,
+)
 from nasviz.runs import Run, RunSettings, Tail
 from nasviz.runs.files import SPACE, is_file
 

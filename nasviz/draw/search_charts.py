@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from nasviz.draw.charts import DASHES, SERIES, SYMBOLS, empty_chart, escape_tags, panels
 from nasviz.draw.labels import shorten
-from nasviz.graph.cells.cell_graphs import CellGraph
+from nasviz.graph.cells.genotypes import CellGraph
 from nasviz.runs import Cell, Spread, Trial
 from nasviz.runs.records import Vectors
 

@@ -5,11 +5,13 @@ Built from a trace graph alone, so it is plain data: it can be saved as JSON and
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 from nasviz.errors import (
     ArgumentError,
@@ -19,39 +21,93 @@ from nasviz.errors import (
     require_type,
 )
 from nasviz.graph.channels.space import ChannelSpace
-from nasviz.graph.construction.plan import ConstructionPlan, entailed_rows, plan
-from nasviz.graph.frozen import (
+from nasviz.graph.construction import ConstructionPlan, entailed_rows, plan
+from nasviz.graph.segments import DependencyGraph, Segment, SegmentGraph, segment
+from nasviz.graph.selection import (
     FROZEN,
     PROTECTED,
+    Connectivity,
+    SelectionStep,
     frozen_names,
     frozen_rows,
     frozen_segments,
     is_frozen_reason,
+    steps,
 )
-from nasviz.graph.protection import from_first_version, protection
-from nasviz.graph.segments.dependency import DependencyGraph
-from nasviz.graph.segments.segment_graph import Segment, SegmentGraph, segment
-from nasviz.graph.structures import selection
-from nasviz.graph.structures.cell_tying import tie
-from nasviz.graph.structures.discovery import (
+from nasviz.graph.structures import (
+    Gate,
     RemovalStructure,
+    Switchable,
+    Variable,
+    VariablePartition,
+    gates,
     joint_objections,
+    origins,
     own_parameters,
     own_switch,
     required_sinks,
     shared_parameters,
     structure_reason,
+    switchable_operations,
     why_not,
     zero_breaker,
 )
-from nasviz.graph.structures.gates import Gate, gates
-from nasviz.graph.structures.partition import Variable, VariablePartition, origins
-from nasviz.graph.structures.switchable import Switchable, switchable_operations
-from nasviz.graph.structures.switches import Switch, find_branches, find_switches
-from nasviz.graph.structures.validity import Connectivity
+from nasviz.graph.switches import Switch, find_branches, find_switches, tie
 from nasviz.graph.trace_graph import Slice, TraceGraph
 
-__all__ = ["Group", "SearchSpace", "require_space", "search_space"]
+__all__ = [
+    "Group",
+    "SearchSpace",
+    "SpaceOptimizer",
+    "from_first_version",
+    "optimizer_of",
+    "protection",
+    "protection_text",
+    "register_optimizer",
+    "require_space",
+    "search_space",
+]
+
+_ID = re.compile(r"id:(\d{1,9})", re.ASCII)
+
+
+def protection(wish: int | str) -> int | str:
+    """Return the id of a structure, or the name, that `wish` means.
+
+    Raises:
+        ArgumentError: It is neither an int nor text.
+
+    Examples:
+        >>> protection("id:5"), protection("5"), protection(5)
+        (5, '5', 5)
+    """
+    if isinstance(wish, bool) or not isinstance(wish, int | str):
+        raise ArgumentError(
+            f"protect holds {wish!r:.80}; give ids of structures as int, and names of structures, vertices or"
+            " modules as text"
+        )
+    found = _ID.fullmatch(wish) if isinstance(wish, str) else None
+    return int(found[1]) if found else wish
+
+
+def protection_text(wish: int | str) -> str:
+    """Return the same as text.
+
+    Examples:
+        >>> protection_text(5), protection_text("layer1")
+        ('id:5', 'layer1')
+    """
+    return f"id:{wish}" if isinstance(wish, int) else wish
+
+
+def from_first_version(wish: int | str) -> int | str:
+    """Return what a wish means that nasviz 0.1 wrote, where digits alone were an id.
+
+    Examples:
+        >>> from_first_version("5"), from_first_version("layer1")
+        ('id:5', 'layer1')
+    """
+    return f"id:{int(wish)}" if isinstance(wish, str) and re.fullmatch(r"\d{1,9}", wish, re.ASCII) else wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,13 +374,13 @@ class SearchSpace:
         *,
         hierarchical: bool = True,
         lookahead: bool = True,
-    ) -> Iterator[selection.SelectionStep]:
+    ) -> Iterator[SelectionStep]:
         """The fate of each candidate, in the order in which `select` looks at them."""
         self.check_sparsity(k, limit=self.max_sparsity if hierarchical else len(self.removable))
         wanted = {s.id for s in self.removable}
         if odd := sorted(wanted.symmetric_difference(saliency)):
             raise UnknownVertexError(f"saliency must score each removable structure once; look at {odd[:10]}")
-        return selection.steps(self.connectivity, saliency, k, hierarchical=hierarchical, lookahead=lookahead)
+        return steps(self.connectivity, saliency, k, hierarchical=hierarchical, lookahead=lookahead)
 
     def check_sparsity(self, k: int, *, limit: int | None = None) -> None:
         """Refuse a number of structures that cannot go together.
@@ -526,3 +582,33 @@ def _together(space: SearchSpace, erased: Iterable[int], name: str) -> str:
         f"erasing {names} together needs zeros in {name}, which is frozen; keep one of them, train that"
         " parameter too, or generate the search space with frozen='removable'"
     )
+
+
+class SpaceOptimizer(Protocol):
+    """What is asked of an optimizer over a search space."""
+
+    space: SearchSpace
+
+    @property
+    def phase(self) -> str:
+        """`warm-up`, `projection`, `search` or `training`."""
+
+    @property
+    def selected(self) -> Sequence[int]:
+        """The structures chosen to go."""
+
+
+_OPTIMIZERS: WeakValueDictionary[int, SpaceOptimizer] = WeakValueDictionary()
+"""By the id of the space, which lives as long as the optimizer: that refers to it."""
+
+
+def register_optimizer(space: SearchSpace, optimizer: SpaceOptimizer) -> None:
+    """Note that `optimizer` works for `space`; the last one counts. Neither is kept alive by this."""
+    optimizer.space = space
+    _OPTIMIZERS[id(space)] = optimizer
+
+
+def optimizer_of(space: SearchSpace) -> SpaceOptimizer | None:
+    """Return the optimizer that works for this very space, if it is still in use."""
+    found = _OPTIMIZERS.get(id(space))
+    return found if found is not None and found.space is space else None

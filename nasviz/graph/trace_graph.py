@@ -16,9 +16,8 @@ from typing import Any
 import networkx as nx
 
 from nasviz.errors import GraphError, UnknownVertexError
-from nasviz.graph.operators.registration import declared
 from nasviz.graph.operators.rules import OperatorRule, Role
-from nasviz.graph.operators.table import rule
+from nasviz.graph.operators.table import declared, rule
 
 __all__ = ["Input", "Output", "Slice", "TraceGraph", "Vertex"]
 

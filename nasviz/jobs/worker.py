@@ -36,9 +36,9 @@ from nasviz.extensions import load_extensions
 from nasviz.graph import SearchSpace, search_space
 from nasviz.guarded_files import read_regular, scratch_folder
 from nasviz.runs import Run
-from nasviz.subnet.network_inputs import example_inputs, recorded_inputs
+from nasviz.subnet.modules import imports_of
+from nasviz.subnet.parity import example_inputs, recorded_inputs
 from nasviz.subnet.source import source_of
-from nasviz.subnet.third_party import imports_of
 from nasviz.switches import settle_switches
 from nasviz.trace.parity import relative_error
 

@@ -16,7 +16,7 @@ from nasviz.models.torchvision_networks import build_torchvision
 from nasviz.models.user_code import build_from_user_code, call_with, takes
 from nasviz.models.weights import load_weights
 from nasviz.subnet.files import load
-from nasviz.subnet.network_inputs import example_inputs, recorded_inputs
+from nasviz.subnet.parity import example_inputs, recorded_inputs
 
 __all__ = ["build", "create", "from_catalog", "names"]
 

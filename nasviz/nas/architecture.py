@@ -13,14 +13,13 @@ from torch.nn.utils.rnn import pad_sequence
 
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import SearchSpace, by_edge, by_node
-from nasviz.graph.cells.branches import branches
-from nasviz.graph.cells.derivation import Derivation, derive
-from nasviz.graph.cells.switch_sites import places
-from nasviz.graph.segments.blocks import modules_like
+from nasviz.graph.cells.genotypes import Derivation, derive
+from nasviz.graph.cells.insertions import branches, places
+from nasviz.graph.segments import modules_like
 from nasviz.nas.latency import LatencyPenalty
 from nasviz.nas.latency_table import measure_operations
 from nasviz.subnet import Subnetwork, construct
-from nasviz.subnet.report import size_of
+from nasviz.subnet.construct import size_of
 from nasviz.switches import Switched, add_switches, fold_switches, set_switches_, settle_switches
 from nasviz.trace import TracedNetwork
 

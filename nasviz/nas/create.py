@@ -18,7 +18,7 @@ from nasviz.optim.create import inner_optimizer
 from nasviz.optim.search_optimizer import Training
 from nasviz.settings import AUTO, find_method
 from nasviz.trace import TracedNetwork
-from nasviz.trace.state import require_module
+from nasviz.trace.parity import require_module
 
 __all__ = ["METHODS", "create"]
 

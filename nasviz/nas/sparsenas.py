@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import SearchSpace, by_node
-from nasviz.graph.cells.derivation import Derivation, erase_what_can
+from nasviz.graph.cells.genotypes import Derivation, erase_what_can
 from nasviz.nas.architecture import Derived
 from nasviz.nas.methods import DARTS
 from nasviz.nas.update_steps import Loss, Step

@@ -11,8 +11,16 @@ import re
 from collections.abc import Callable
 from math import inf
 
-from nasviz.graph.behaviour import INPUT, KEEPS, NOTHING, OTHER, Behaviour, product_at_zero, sum_at_zero
-from nasviz.graph.operators.rules import INPUTS
+from nasviz.graph.operators.rules import (
+    INPUT,
+    INPUTS,
+    KEEPS,
+    NOTHING,
+    OTHER,
+    Behaviour,
+    product_at_zero,
+    sum_at_zero,
+)
 from nasviz.graph.operators.table import BUILT_IN, rule
 from nasviz.graph.trace_graph import Attribute
 from nasviz.onnx_viewer.values import Call, Values

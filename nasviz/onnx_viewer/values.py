@@ -11,7 +11,7 @@ import onnx_ir as ir
 from onnx_ir.analysis import analyze_implicit_usage
 
 from nasviz.errors import OnnxError
-from nasviz.graph.behaviour import INPUT, OTHER, PARAMETER, ZERO, Behaviour, product_at_zero
+from nasviz.graph.operators.rules import INPUT, OTHER, PARAMETER, ZERO, Behaviour, product_at_zero
 from nasviz.onnx_viewer.names import first_line, plain
 from nasviz.onnx_viewer.shapes import LARGEST_CONSTANT, OnnxFile
 

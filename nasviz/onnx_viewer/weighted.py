@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
 
-from nasviz.graph.behaviour import (
+from nasviz.graph.operators.rules import (
     NOTHING,
     OTHER,
     ZERO,

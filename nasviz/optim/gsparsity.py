@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from nasviz.errors import CheckpointError, InvalidSettingError
 from nasviz.graph import ChannelStructure, SearchSpace
-from nasviz.graph.segments.blocks import modules_like
+from nasviz.graph.segments import modules_like
 from nasviz.optim.group_optimizer import GroupOptimizer
 from nasviz.optim.groups import GroupScaler, SpaceBinding, TensorGroup, merge, trained_space
 from nasviz.optim.prox import RowGrouping, group_of_rows

@@ -1,32 +1,47 @@
 """Construction of the sub-network: a copy of the network without its redundant structures (ASGNAS, 3.3).
 
 `SearchSpace.plan` decides on the changes; they are applied here to a copy, and the result is compared with
-the full network with its redundant groups at zero. The given network is not modified.
+the full network with its redundant groups at zero. The given network is not modified. The report has the
+changes, the savings and the measured exactness; warnings tell if nothing, or less than expected, is zero.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from torch import fx
+import torch
+from torch import fx, nn
 
 from nasviz.errors import ConstructionError, NothingZeroWarning, require_type
-from nasviz.graph import ConstructionPlan, SearchSpace, TraceGraph
+from nasviz.graph import ConstructionPlan, Group, SearchSpace, TraceGraph, optimizer_of
 from nasviz.graph.space import require_space
-from nasviz.subnet import parity_cases
-from nasviz.subnet.erase import drop_operands_, drop_outputs_
-from nasviz.subnet.fold import fold_constants_
-from nasviz.subnet.gather import insert_gathers_
-from nasviz.subnet.network_inputs import record_inputs
-from nasviz.subnet.parity import Check, Networks, RestoredPart, check_parity, precision, tolerance
-from nasviz.subnet.report import Report, report
-from nasviz.subnet.scatter_zeros import insert_fills_
-from nasviz.subnet.simplify import allow_any_layout_, delete_dead_code_, without_unused_modules
-from nasviz.subnet.slice import cut_tensors_, retype_
+from nasviz.subnet import parity
+from nasviz.subnet.parity import (
+    Check,
+    Networks,
+    RestoredPart,
+    check_parity,
+    precision,
+    record_inputs,
+    tolerance,
+)
+from nasviz.subnet.surgery import (
+    allow_any_layout_,
+    cut_tensors_,
+    delete_dead_code_,
+    drop_operands_,
+    drop_outputs_,
+    fold_constants_,
+    insert_fills_,
+    insert_gathers_,
+    retype_,
+    without_unused_modules,
+)
 from nasviz.subnet.zero import (
+    named_tensors,
     randomize_zero_group,
     shallow_copy,
     unshare_tensors_,
@@ -34,10 +49,184 @@ from nasviz.subnet.zero import (
     zero_structures,
     zero_tensors,
 )
-from nasviz.subnet.zero_warnings import missing_zeros_warning, nonzero_removal_note
 from nasviz.trace.network import require_traced
 
-__all__ = ["Subnetwork", "apply_plan", "construct"]
+__all__ = [
+    "Report",
+    "Subnetwork",
+    "apply_plan",
+    "construct",
+    "missing_zeros_warning",
+    "nonzero_removal_note",
+    "report",
+    "size_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Changes of a construction, and its measured exactness."""
+
+    max_relative_error: float
+    """Largest error of the sub-network against the zeroed full network, over all checks."""
+    effect: float
+    """Largest difference of the zeroed from the full network, over all checks: how much the removal matters.
+
+    If training has already zeroed the groups, they get random weights to measure this."""
+    effect_of: tuple[int, ...]
+    """Structures restored to measure the effect (one in a large network); empty: all that were removed."""
+    params_before: int
+    params_after: int
+    macs_before: int
+    macs_after: int
+    bytes_before: int
+    bytes_after: int
+    """Size of all parameters and buffers, as in a file of weights."""
+    selected: tuple[int, ...]
+    orphaned: tuple[int, ...]
+    """Removal structures that were removed because all their inputs were."""
+    gates: tuple[int, ...]
+    """Gates that were replaced by their value at zero."""
+    scaled: Mapping[str, float]
+    """Factor that replaces the gate of each product that lost it."""
+    erased: Mapping[str, str]
+    """Erased vertices, and why: `selected`, `orphaned`, `gate` or `dead end`."""
+    sliced: Mapping[str, tuple[int, ...]]
+    """New shape of every sliced parameter and buffer."""
+    channels: tuple[int, ...]
+    """Channel groups that were removed."""
+    widths: Mapping[str, tuple[int, int]]
+    """Number of channels before and after, for each operator that was narrowed."""
+    materialised: tuple[str, ...]
+    """Vertices and outputs that get zeros written back, for lack of a slicing rule."""
+    folded: Mapping[str, int]
+    """Linear maps and convolutions with constant channels folded into their bias, and how many."""
+    gathered: tuple[str, ...]
+    """Vertices that gather their remaining channels from an earlier value, as after a channel shuffle."""
+    bypassed: tuple[str, ...]
+    """Joints that were left with one operand."""
+    lost_outputs: tuple[str, ...]
+    """Optional outputs that were lost."""
+    checks: tuple[Check, ...]
+    notes: tuple[str, ...] = ()
+    """Notes for the caller: nothing was zero, or the removed parameters were not."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data, ready for `json.dumps`."""
+        return asdict(self)
+
+
+def size_of(net: nn.Module) -> int:
+    """Return the bytes of all parameters and buffers, tied ones counted once."""
+    tensors = {id(t): t for t in (*net.parameters(), *net.buffers())}
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
+
+
+def report(plan: ConstructionPlan, checks: tuple[Check, ...], full: nn.Module, small: nn.Module) -> Report:
+    """Combine a plan and its measured checks with the sizes of both networks."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in named_tensors(small).items()}
+    effect, effect_of = max((c.effect, c.effect_of) for c in checks if c.effect is not None)
+    return Report(
+        max_relative_error=max(check.relative_error for check in checks),
+        effect=effect,
+        effect_of=effect_of,
+        params_before=plan.params_before,
+        params_after=plan.params_after,
+        macs_before=plan.macs_before,
+        macs_after=plan.macs_after,
+        bytes_before=size_of(full),
+        bytes_after=size_of(small),
+        selected=plan.selected,
+        orphaned=plan.orphaned,
+        gates=plan.gates,
+        scaled=plan.scaled,
+        erased=plan.erased,
+        sliced={piece.tensor: shapes[piece.tensor] for piece in plan.slices},
+        channels=plan.channels,
+        widths=plan.widths,
+        materialised=plan.materialised,
+        folded={fold.vertex: len(fold.rows) for fold in plan.folds},
+        gathered=tuple(gather.vertex for gather in plan.gathers),
+        bypassed=tuple(plan.bypassed),
+        lost_outputs=plan.lost_outputs,
+        checks=checks,
+    )
+
+
+def missing_zeros_warning(net: nn.Module, space: SearchSpace, plan: ConstructionPlan) -> str | None:
+    """Return a warning if a construction from zeros removes less than intended, else `None`."""
+    optimizer = optimizer_of(space)
+    selected = tuple(optimizer.selected) if optimizer is not None else ()
+    channels = tuple(getattr(optimizer, "channels", ()))
+    left = [i for i in selected if i not in plan.selected and i not in plan.orphaned]
+    missing = len(left) + len(set(channels).difference(plan.channels))
+    if plan.selected or plan.gates or plan.channels:
+        if not missing:
+            return None
+        found = (
+            f"{missing} of {len(selected) + len(channels)} structures and channels that the optimizer chose"
+            " are not zero in this network, and stay"
+        )
+    elif space.removable or _masks(net) or len(space.channels):
+        found = "no removal structure and no channel of this network is exactly zero, so nothing is cut"
+    else:
+        return None
+    return " ".join([found + ".", *_causes(net, optimizer, selected, channels)])
+
+
+def _causes(
+    net: nn.Module, optimizer: object | None, selected: tuple[int, ...], channels: tuple[int, ...]
+) -> list[str]:
+    """Return the likely causes and remedies, one sentence each."""
+    words = []
+    if optimizer is not None:
+        phase = getattr(optimizer, "phase", "training")
+        words.append(
+            f"The optimizer of this search space is in phase {phase!r} and has selected {len(selected)}"
+            f" structures and {len(channels)} channel groups."
+        )
+    if masks := _masks(net):
+        words.append(
+            f"Masks of torch.nn.utils.prune are on ({masks[0]}): make them permanent with prune.remove, and"
+            " trace the network again."
+        )
+    if channels:
+        remedy = "erased=optimizer.selected and channels=optimizer.channels"
+    else:
+        remedy = "erased=optimizer.selected"
+    if optimizer is None or selected or channels:
+        words.append(
+            f"Pass {remedy} to remove what was selected as if it were zero, as for averaged weights (EMA);"
+            " or erased=() to keep everything."
+        )
+    else:
+        words.append("Train until the projection has ended; or pass erased=() to keep everything.")
+    return words
+
+
+def _masks(net: nn.Module) -> list[str]:
+    """Return the masks that torch.nn.utils.prune has put on weights of a network."""
+    tensors = named_tensors(net)
+    return [n for n in tensors if n.endswith("_mask") and f"{n.removesuffix('_mask')}_orig" in tensors]
+
+
+@torch.no_grad()
+def nonzero_removal_note(net: nn.Module, group: Group, effect: float) -> str | None:
+    """Return a note on how far from zero the removed parameters are; `None` if they are exactly zero."""
+    tensors = named_tensors(net)
+    parts = [tensors[name] for name in group.tensors]
+    parts += [
+        tensors[row.tensor].index_select(row.dim, torch.tensor(row.rows, device=tensors[row.tensor].device))
+        for row in group.rows
+    ]
+    sizes = [part.abs().max() for part in parts if part.numel()]
+    largest = float(torch.stack([size.float() for size in sizes]).max()) if sizes else 0.0
+    if not largest or not effect:
+        return None
+    return (
+        f"the removed parameters were not zero (largest entry {largest:.2g}): removing them moves the outputs"
+        f" by up to {effect:.2g} of the largest one"
+    )
 
 
 @dataclass(frozen=True)
@@ -131,7 +320,7 @@ def _restored_parts(
     randomized: fx.GraphModule, space: SearchSpace, plan: ConstructionPlan
 ) -> list[RestoredPart]:
     """Return the structure nearest to the outputs, restored by itself, for a network of many MACs."""
-    if plan.macs_before <= parity_cases.LARGE_MACS or not plan.selected or plan.gates or plan.channels:
+    if plan.macs_before <= parity.LARGE_MACS or not plan.selected or plan.gates or plan.channels:
         return []
     last = max(plan.selected, key=lambda i: space.trace.places[space.segments[i].vertices[-1]])
     others = [i for i in plan.selected if i != last]

@@ -27,7 +27,7 @@ from nasviz.errors import (
     WeightsError,
     require_type,
 )
-from nasviz.graph.operators.registration import load_entry_points
+from nasviz.graph.operators.table import load_entry_points
 from nasviz.guarded_files import (
     exists,
     read_regular,
@@ -39,11 +39,11 @@ from nasviz.guarded_files import (
 )
 from nasviz.subnet.construct import Subnetwork
 from nasviz.subnet.description import build, describe, distinct_tensors
-from nasviz.subnet.reading_back import export_arguments, largest_difference, tolerance
-from nasviz.subnet.reading_back import tensors as tensors_in
+from nasviz.subnet.exports import export_arguments, largest_difference, tolerance
+from nasviz.subnet.exports import tensors as tensors_in
+from nasviz.subnet.modules import imports_of
 from nasviz.subnet.source import source_of
-from nasviz.subnet.third_party import imports_of
-from nasviz.trace.state import preserve_state
+from nasviz.trace.parity import preserve_state
 
 __all__ = ["IMPORTING_FILES", "check_files", "load", "save", "write_network"]
 

@@ -21,7 +21,7 @@ from torch.utils import _pytree as pytree
 
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import LatencyTable
-from nasviz.subnet.network_inputs import arguments
+from nasviz.subnet.parity import arguments
 from nasviz.trace import TracedNetwork
 
 __all__ = ["Latency", "measure_latencies", "measure_latency", "measure_vertices"]

@@ -11,11 +11,14 @@ nearest to the outputs, whose path is short; if that does not move them, all are
 from __future__ import annotations
 
 import copy
+import inspect
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from math import inf, isfinite
-from typing import Any
+from math import inf, isfinite, prod
+from types import MappingProxyType, SimpleNamespace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
@@ -23,16 +26,227 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.utils import _pytree as pytree
 
 from nasviz.errors import ConstructionError, InputError
-from nasviz.graph import ConstructionPlan, Slice, TraceGraph
-from nasviz.subnet.cached_execution import CallCache, run
-from nasviz.subnet.parity_cases import ParityCase, parity_cases
-from nasviz.subnet.program import Program
-from nasviz.subnet.slice import cut
+from nasviz.graph import ConstructionPlan, Input, Slice, TraceGraph
+from nasviz.subnet.program import CallCache, Program, run
+from nasviz.subnet.surgery import cut
 from nasviz.subnet.zero import named_tensors, random_weights
 from nasviz.trace.leaves import BatchNormCall, OutputForm
-from nasviz.trace.state import preserve_state
+from nasviz.trace.network import known_description, zeros_of
+from nasviz.trace.parity import preserve_state
 
-__all__ = ["Check", "Networks", "RestoredPart", "check_parity", "precision", "tolerance"]
+__all__ = [
+    "LARGE_MACS",
+    "Check",
+    "Networks",
+    "ParityCase",
+    "RestoredPart",
+    "arguments",
+    "check_parity",
+    "example_inputs",
+    "parity_cases",
+    "precision",
+    "record_inputs",
+    "recorded_inputs",
+    "tolerance",
+]
+
+_KEY = "nasviz_inputs"
+
+
+def record_inputs(net: fx.GraphModule, inputs: Sequence[Input]) -> None:
+    """Attach the traced inputs to a network; copies keep them."""
+    net.meta[_KEY] = tuple(inputs)
+
+
+def recorded_inputs(net: nn.Module) -> tuple[Input, ...] | None:
+    """Return the traced inputs of a sub-network, a loaded or a traced network, else `None`."""
+    remembered = net.meta.get(_KEY) if isinstance(net, fx.GraphModule) else None
+    traced = getattr(net, "trace_graph", None)
+    return remembered or (traced.inputs if traced is not None else None)
+
+
+def example_inputs(
+    net: fx.GraphModule, inputs: Sequence[Input], *, batch: int = 2, seed: int = 0
+) -> tuple[Any, ...]:
+    """Return seeded random arguments of these shapes, in the dtype and on the device of the network.
+
+    Integers stay below the size of the smallest embedding that they index, or below 2.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    like = next((p for p in net.parameters() if p.is_floating_point()), torch.empty(0))
+    nodes = {node.name: node for node in net.graph.nodes}
+    values: dict[str, Tensor] = {}
+    for virtual in inputs:
+        shape = tuple(batch if size < 0 else size for size in virtual.shape)
+        dtype: torch.dtype = getattr(torch, virtual.dtype)
+        if dtype.is_floating_point:
+            values[virtual.id] = torch.randn(shape, generator=generator).to(like)
+        else:
+            high = (
+                2
+                if dtype == torch.bool or virtual.id not in nodes
+                else _smallest_table(net, nodes[virtual.id])
+            )
+            values[virtual.id] = torch.randint(high, shape, generator=generator).to(like.device, dtype)
+    placeholders = [node for node in net.graph.nodes if node.op == "placeholder"]
+    taken = known_description(net.graph) or {}
+    return tuple(
+        _completed(_nested(node, values), taken.get(str(node.target)), batch, like) for node in placeholders
+    )
+
+
+def _completed(value: Any, description: Any, batch: int, like: Tensor) -> Any:
+    """Return an argument with its unused parts filled in: traced values, and zeros for tensors."""
+    if isinstance(description, list):
+        parts = value if isinstance(value, list) else []
+        parts = [*parts, *[None] * (len(description) - len(parts))]
+        return [_completed(p, d, batch, like) for p, d in zip(parts, description, strict=True)]
+    if isinstance(description, dict):
+        known = value if isinstance(value, dict) else {}
+        return {key: _completed(known.get(key), d, batch, like) for key, d in description.items()}
+    if description is None or value is not None:
+        return value
+    kind, *rest = description
+    if kind == "object":
+        return SimpleNamespace(**{key: _completed(None, d, batch, like) for key, d in rest[0].items()})
+    if kind == "value":
+        return rest[0]
+    return None if kind == "anything" else zeros_of(description, batch, like)
+
+
+def _smallest_table(net: fx.GraphModule, node: fx.Node) -> int:
+    sizes = [2]
+    for reader in node.users:
+        if reader.op == "call_module":
+            module = net.get_submodule(str(reader.target))
+            sizes += [module.num_embeddings] if isinstance(module, nn.Embedding) else []
+    return min(sizes[1:], default=2)
+
+
+def _nested(node: fx.Node, values: Mapping[str, Tensor]) -> Any:
+    """Return the argument from which a graph reads these values by key, index and attribute."""
+    if node.name in values:
+        return values[node.name]
+    taken = [user for user in node.users if user.target is operator.getitem]
+    fields = [user for user in node.users if user.target is getattr]
+    if fields:
+        return SimpleNamespace(**{str(user.args[1]): _nested(user, values) for user in fields})
+    items: dict[Any, Any] = {user.args[1]: _nested(user, values) for user in taken}
+    if items and all(isinstance(key, int) for key in items):
+        return [items.get(index) for index in range(max(items) + 1)]
+    return items or None
+
+
+def arguments(net: nn.Module, inputs: Any) -> tuple[Any, ...]:
+    """Return positional arguments of `net` from a tensor, a tuple of them, or a dict of keyword arguments.
+
+    Raises:
+        ConstructionError: The signature of `net` does not match.
+    """
+    if not isinstance(inputs, Mapping):
+        return tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,)
+    signature = inspect.signature(net.forward)
+    try:
+        bound = signature.bind(**inputs)
+    except TypeError as error:
+        raise ConstructionError(f"the network takes {signature}, not {sorted(inputs)}: {error}") from error
+    bound.apply_defaults()
+    return tuple(bound.arguments.values())
+
+
+LARGE_MACS = 2 * 10**9
+"""Multiply-accumulates of one example above which checks are cheaper (some 50 ms on one core)."""
+_FEW = 8
+"""Least number of values for batch statistics, as far as the batch size can provide it."""
+_LARGE_SIDE = 64
+"""Least height and width of images that may be halved."""
+
+
+class ParityCase(NamedTuple):
+    """State and inputs of one comparison."""
+
+    name: str
+    inputs: tuple[Any, ...]
+    is_training: bool = False
+    statistics: Mapping[str, Tensor] = MappingProxyType({})
+    full_size: tuple[Any, ...] | None = None
+    """Inputs of full size, for networks that do not accept smaller ones."""
+
+
+def parity_cases(
+    full: fx.GraphModule, trace: TraceGraph, *, inputs: Any = None, seed: int = 0, thorough: bool = False
+) -> list[ParityCase]:
+    """Return the checks with their inputs.
+
+    The first uses the traced shapes, or `inputs`. For a network of many MACs the others use images of half
+    the height and width, unless `thorough`.
+    """
+    statistics = _random_statistics(full, seed)
+    if inputs is not None:
+        inputs = arguments(full, inputs)
+        first, second = ParityCase("evaluation", inputs), ParityCase("", inputs)
+        third = ParityCase("training", inputs, True)
+    else:
+        shrink = trace.macs > LARGE_MACS and not thorough
+        few, many = _batches(full, trace)
+        first = ParityCase("evaluation", example_inputs(full, trace.inputs, batch=few, seed=seed))
+        second = _random_case(full, trace, few, seed, shrink=shrink)
+        third = _random_case(full, trace, many, seed, shrink=shrink)._replace(
+            name="training", is_training=True
+        )
+    second = second._replace(name="evaluation with random statistics", statistics=statistics)
+    return [first, second, third] if statistics else [first, third]
+
+
+def _random_case(
+    full: fx.GraphModule, trace: TraceGraph, batch: int, seed: int, *, shrink: bool
+) -> ParityCase:
+    whole = example_inputs(full, trace.inputs, batch=batch, seed=seed)
+    smaller = [_halved(item) for item in trace.inputs]
+    if not shrink or smaller == list(trace.inputs):
+        return ParityCase("", whole)
+    return ParityCase("", example_inputs(full, smaller, batch=batch, seed=seed), full_size=whole)
+
+
+def _halved(item: Input) -> Input:
+    """Return an image input of half the height and width if it is large, else `item`."""
+    batch, *sizes = item.shape or (0,)
+    if len(sizes) != 3 or batch >= 0 or min(sizes[1:]) < _LARGE_SIDE:
+        return item
+    return replace(item, shape=(batch, sizes[0], sizes[1] // 2, sizes[2] // 2))
+
+
+def _batches(net: fx.GraphModule, trace: TraceGraph) -> tuple[int, int]:
+    """Return the batch sizes for evaluation and training: one, or two where one is a special case."""
+    squeezes = {vertex.id for vertex in trace if vertex.operator == "squeeze"}
+    if any(_may_squeeze_batch(node, trace) for node in net.graph.nodes if node.name in squeezes):
+        return 2, 2
+    sizes = [prod(abs(size) for size in v.shape[2:]) for v in trace if v.operator == "batch_norm"]
+    return 1, 2 if min(sizes, default=_FEW) < _FEW else 1
+
+
+def _may_squeeze_batch(node: fx.Node, trace: TraceGraph) -> bool:
+    """Return whether the batch axis is squeezed if it is one: no axis given, or one that was kept."""
+    vertex = trace[node.name]
+    names_axis = len(node.args) + len(node.kwargs) > 1
+    return not names_axis or len(trace.shapes[vertex.inputs[0]]) == len(vertex.shape)
+
+
+def _random_statistics(net: nn.Module, seed: int) -> dict[str, Tensor]:
+    """Return running statistics by name: means shifted by half a deviation, variances scaled."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn: dict[str, Tensor] = {}
+    tensors = named_tensors(net)
+    for name in sorted(tensors):
+        variance_name = name.removesuffix("running_mean") + "running_var"
+        if not name.endswith("running_mean") or variance_name not in tensors:
+            continue
+        mean, variance = tensors[name], tensors[variance_name]
+        moved = torch.randn(mean.shape, generator=generator).to(mean)
+        drawn[name] = mean + 0.5 * variance.sqrt() * moved
+        drawn[variance_name] = variance * (0.5 + torch.rand(mean.shape, generator=generator).to(mean))
+    return drawn
+
 
 _FAINT = 1e-3
 """Effect below which all checks measure it: an auxiliary head, for example, acts in training mode only."""

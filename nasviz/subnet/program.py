@@ -1,23 +1,32 @@
-"""A network as a sequence of calls that can be run repeatedly, with some of its tensors replaced."""
+"""A network as a sequence of calls that can be run repeatedly, with some of its tensors replaced.
+
+Nearly equal networks run one after the other, and common calls are computed once: the first run stores its
+calls. If a later run makes the same call, with weights and operands that are equal value by value, the result
+is looked up, else it is computed. Comparing a network with its sub-network thus costs little more than
+running the sub-network.
+"""
 
 from __future__ import annotations
 
 import copy
 import operator
+from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _NormBase
 from torch.utils import _pytree as pytree
 
 from nasviz.subnet.zero import deepcopy_memo, named_tensors, shallow_copy
 from nasviz.trace.calls import is_in_place, is_random
 from nasviz.trace.leaves import BatchNormCall, ScaledDotProductAttention
 
-__all__ = ["Program", "ProgramStep", "Sizes"]
+__all__ = ["CallCache", "Program", "ProgramStep", "Sizes", "run"]
 
 _PURE = (operator.getitem, operator.mul, operator.add, operator.sub, operator.floordiv, getattr)
 
@@ -197,3 +206,203 @@ def _is_functional(net: fx.GraphModule) -> bool:
         for node in net.graph.nodes
         if node.op in ("call_function", "call_method")
     )
+
+
+aten = torch.ops.aten
+
+
+@dataclass(frozen=True, slots=True)
+class _CachedCall:
+    """One call with its result, and the mode and buffers of the module before the call."""
+
+    step: ProgramStep
+    operands: tuple[Any, ...]
+    is_training: bool
+    buffers: tuple[Tensor, ...]
+    value: Any
+
+
+@dataclass
+class CallCache:
+    """Calls of one run by node name, up to a size in bytes."""
+
+    capacity: int = 1 << 30
+    calls: dict[str, _CachedCall] = field(default_factory=dict)
+
+    def add(self, name: str, call: _CachedCall) -> None:
+        """Store a call if there is capacity for its result."""
+        value = call.value
+        size = value.numel() * value.element_size() if isinstance(value, Tensor) else 0
+        if size <= self.capacity:
+            self.capacity -= size
+            self.calls[name] = call
+
+
+def run(
+    program: Program,
+    inputs: Sequence[Any],
+    cache: CallCache | None = None,
+    *,
+    store: bool = False,
+) -> Any:
+    """Return the outputs of a network for `inputs`.
+
+    Values that only linear maps with zero weights read are not computed: their shape determines the result.
+
+    Args:
+        program: Calls of the network; a network that writes in place to computed values is run without cache.
+        inputs: Positional arguments; finite numbers.
+        cache: Calls of an earlier run of a similar network with the same node names.
+        store: Whether this run adds its calls to `cache`.
+    """
+    if cache is None or not program.is_functional:
+        return program.net(*inputs)
+    try:
+        return _run(program, inputs, cache, store=store)
+    except _NoShapeError:
+        return _run(program.compute_all_values(), inputs, cache, store=store)
+
+
+class _NoShapeError(Exception):
+    """An operator cannot infer the shape of its result without computing it."""
+
+
+def _run(program: Program, inputs: Sequence[Any], cache: CallCache, *, store: bool) -> Any:
+    known, given = cache.calls, iter(inputs)
+    sizes = program.sizes_for(inputs)
+    # Cached sizes make even the shapes of unread values unnecessary.
+    is_sized = all(step.node.name in sizes for step in program.steps if step.is_zero)
+    values: dict[fx.Node, Any] = {}
+    for step in program.steps:
+        node = step.node
+        if node.op == "placeholder":
+            values[node] = next(given, *node.args[:1])
+        elif node.op == "get_attr":
+            values[node] = program.attribute(node)
+        elif node.op == "output":
+            return fx.map_arg(node.args[0], values.__getitem__)
+        elif step.is_shape_only:
+            values[node] = None if is_sized else _shape_only(step, values)
+        else:
+            operands = tuple(values[operand] for operand in step.operands)
+            call = known.get(node.name) if step.is_repeatable else None
+            if step.is_zero:
+                if node.name not in sizes:
+                    sizes[node.name] = _size_of_result(step, operands[0])
+                shape, dtype = sizes[node.name]
+                values[node] = torch.zeros(shape, dtype=dtype, device=step.parameters[0].device)
+            elif call is not None and _is_same(call, step, operands):
+                values[node] = call.value
+            elif store and step.is_repeatable and (step.module is None or step.about is not None):
+                before = _mode_and_buffers(step)
+                values[node] = _call(step, step.module, values)
+                cache.add(node.name, _CachedCall(step, operands, *before, values[node]))
+            else:
+                values[node] = _call(step, step.module, values)
+        for read in step.frees:
+            del values[read]
+    raise AssertionError("a graph ends in its output")
+
+
+def _mode_and_buffers(step: ProgramStep) -> tuple[bool, tuple[Tensor, ...]]:
+    """Return mode and buffers of a module before a call that may change them."""
+    if step.module is None:
+        return False, ()
+    is_training = step.module.training
+    return is_training, tuple(b.clone() if is_training else b.detach() for b in step.buffers)
+
+
+def _call(step: ProgramStep, module: nn.Module | None, values: Mapping[fx.Node, Any]) -> Any:
+    """Return the result of a call."""
+    args, kwargs = fx.map_arg((step.node.args, step.node.kwargs), values.__getitem__)
+    if module is not None:
+        return module(*args, **kwargs)
+    target: Any = step.node.target
+    return target(*args, **kwargs)
+
+
+def _shape_only(step: ProgramStep, values: Mapping[fx.Node, Any]) -> Any:
+    """Return the result of a call on the meta device."""
+    try:
+        shapes = {operand: pytree.tree_map(_meta_value, values[operand]) for operand in step.operands}
+        if (known := _known_shape(step, shapes)) is not None:
+            return known
+        return _call(step, None if step.module is None else _on_meta(step.module), shapes)
+    except Exception as error:  # operators without a meta kernel fail in many ways
+        raise _NoShapeError from error
+
+
+def _known_shape(step: ProgramStep, shapes: Mapping[fx.Node, Any]) -> Tensor | None:
+    """Return the result of a call whose shape equals that of an operand or of a linear map, else nothing.
+
+    Shape inference by torch is slow for norms, GELU and attention, which are decomposed first.
+    """
+    operands: list[Tensor] = [shapes[operand] for operand in step.operands]
+    if not operands or not all(isinstance(x, Tensor) and x.is_floating_point() for x in operands):
+        return None
+    first, target = operands[0], step.node.target
+    if isinstance(step.module, nn.Linear):
+        return first.new_empty((*first.shape[:-1], step.module.out_features))
+    if step.module is not None:
+        return first if isinstance(step.module, nn.LayerNorm | nn.GroupNorm | _NormBase) else None
+    if target is aten.scaled_dot_product_attention.default:
+        is_plain = len(operands) >= 3 and len({x.shape[:-2] for x in operands[:3]}) == 1
+        return first.new_empty((*first.shape[:-1], operands[2].shape[-1])) if is_plain else None
+    is_pointwise = isinstance(target, torch._ops.OpOverload) and torch.Tag.pointwise in target.tags
+    return first if is_pointwise and all(x.shape == first.shape for x in operands) else None
+
+
+def _on_meta(module: nn.Module) -> nn.Module:
+    """Return a copy of a module with tensors on the meta device, without hooks that may read values."""
+    bare = copy.copy(module)
+    for hooks in ("_forward_hooks", "_forward_pre_hooks"):
+        setattr(bare, hooks, OrderedDict())
+    for table in ("_parameters", "_buffers"):
+        setattr(bare, table, {name: _meta_value(t) for name, t in getattr(module, table).items()})
+    bare._modules = {name: child and _on_meta(child) for name, child in module._modules.items()}
+    return bare
+
+
+def _meta_value(value: Any) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    bare = value.detach().to("meta")
+    return nn.Parameter(bare, requires_grad=False) if isinstance(value, nn.Parameter) else bare
+
+
+def _size_of_result(step: ProgramStep, operand: Tensor) -> tuple[torch.Size, torch.dtype]:
+    """Return shape and dtype of the result of a linear map."""
+    module: Any = step.module
+    x, weight = operand.to("meta"), module.weight.to("meta")
+    if isinstance(module, nn.Linear):
+        return functional.linear(x, weight).shape, weight.dtype
+    conv = (functional.conv1d, functional.conv2d, functional.conv3d)[weight.dim() - 3]
+    geometry: Any = (module.stride, module.padding, module.dilation, module.groups)
+    return conv(x, weight, None, *geometry).shape, weight.dtype
+
+
+def _is_same(known: _CachedCall, step: ProgramStep, operands: tuple[Any, ...]) -> bool:
+    """Return whether a call equals the stored one in every respect."""
+    was = known.step
+    if was.node.target != step.node.target or was.literals != step.literals:
+        return False
+    if was.about != step.about or not _are_equal(known.operands, operands):
+        return False
+    if step.module is None or was.module is None:
+        return step.module is was.module
+    return (
+        step.about is not None
+        and known.is_training == step.module.training
+        and _are_equal(was.parameters, step.parameters)
+        and _are_equal(known.buffers, step.buffers)
+    )
+
+
+def _are_equal(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return one.dtype == other.dtype and one.shape == other.shape and torch.equal(one, other)
+    if isinstance(one, tuple | list) and isinstance(other, tuple | list):
+        return len(one) == len(other) and all(map(_are_equal, one, other))
+    return type(one) is type(other) and not isinstance(one, Tensor) and bool(one == other)

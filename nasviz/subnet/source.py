@@ -7,25 +7,268 @@ function that reads `weights.safetensors` next to the file.
 from __future__ import annotations
 
 import inspect
+import math
+import operator
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from keyword import iskeyword
 from typing import Any
 
+import torch
 from torch import fx, nn
 
-from nasviz.subnet.codegen_rules import call_source, home_of, literal, variable
+from nasviz.errors import ExportError
+from nasviz.graph.operators.table import registered
 from nasviz.subnet.description import distinct_tensors
-from nasviz.subnet.erase import return_node
-from nasviz.subnet.modules import settings_of
+from nasviz.subnet.modules import Import, has_rule, import_of, settings_of
 from nasviz.subnet.stochastic_depth import StochasticDepth
-from nasviz.subnet.templates import CHECK, HEAD, LOADER, STOCHASTIC_DEPTH
-from nasviz.subnet.third_party import Import, has_rule, import_of
-from nasviz.trace.inputs import known_description
+from nasviz.subnet.surgery import return_node
 from nasviz.trace.leaves import BatchNormCall, OutputForm, Position, ScaledDotProductAttention
+from nasviz.trace.network import known_description
 
-__all__ = ["source_of"]
+__all__ = [
+    "CHECK",
+    "HEAD",
+    "LOADER",
+    "STOCHASTIC_DEPTH",
+    "call_source",
+    "home_of",
+    "literal",
+    "source_of",
+    "variable",
+]
+
+_FUNCTIONAL = frozenset(
+    (
+        "relu gelu silu hardswish hardsigmoid leaky_relu mish softplus relu6 "
+        "max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d "
+        "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d linear"
+    ).split()
+)
+"""Operators whose arguments have the same order in `torch.nn.functional`."""
+_TORCH = frozenset("cat flatten permute transpose sigmoid tanh chunk squeeze unsqueeze".split())
+"""Operators whose arguments have the same order in `torch`."""
+_INFIX = {
+    "add.Tensor": "+",
+    "sub.Tensor": "-",
+    "mul.Tensor": "*",
+    "div.Tensor": "/",
+    "matmul.default": "@",
+}
+_TAKEN = frozenset(
+    "self check sizes torch nn F aten OrderedDict namedtuple float slice getattr Network put".split()
+)
+"""Names that a generated `forward` uses itself."""
+_ARITHMETIC = {operator.mul: "*", operator.add: "+", operator.sub: "-", operator.floordiv: "//"}
+
+
+def variable(node: fx.Node) -> str:
+    """Return the name of the variable that holds the value of a node."""
+    name = str(node.target) if node.op == "placeholder" else node.name
+    return f"{name}_" if name in _TAKEN else name
+
+
+def literal(value: Any) -> str:
+    """Return the source of an argument: names of nodes, numbers, sizes, constants of torch."""
+    if isinstance(value, fx.Node):
+        return variable(value)
+    if isinstance(value, tuple):
+        return f"({', '.join(map(literal, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(literal, value))}]"
+    if isinstance(value, slice):
+        return f"slice({literal(value.start)}, {literal(value.stop)}, {literal(value.step)})"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'
+    if isinstance(value, torch.device):
+        return f"torch.device({str(value)!r})"
+    return repr(value)
+
+
+def home_of(node: fx.Node) -> str | None:
+    """Return the module that defines the operator of a call, where that was registered; `None` for others.
+
+    Raises:
+        ExportError: The module cannot be imported by name.
+    """
+    if node.op != "call_function" or not isinstance(node.target, torch._ops.OpOverload):
+        return None
+    found = registered(node.target._schema.name)
+    if found is not None and found.module in ("", "__main__"):
+        raise ExportError(
+            f"Python source cannot import what defines {found.name}: define it in a module of its own, or"
+            " name its module to nasviz.register_operator"
+        )
+    return None if found is None else found.module
+
+
+def call_source(node: fx.Node) -> str:
+    """Return the source of an operator call.
+
+    Raises:
+        ExportError: It is not an aten operator, so torch alone cannot run the line.
+
+    Examples:
+        >>> graph = fx.Graph()
+        >>> x = graph.placeholder("x")
+        >>> call_source(graph.call_function(torch.ops.aten.add.Tensor, (x, 1)))
+        'x + 1'
+    """
+    arguments = [literal(argument) for argument in node.args]
+    keywords = [f"{key}={literal(value)}" for key, value in node.kwargs.items()]
+    if node.target is operator.getitem:
+        return f"{arguments[0]}[{arguments[1]}]"
+    if node.target in _ARITHMETIC:
+        return f" {_ARITHMETIC[node.target]} ".join(arguments)  # type: ignore[index]
+    if home_of(node) is not None:
+        return f"torch.ops.{node.target}({', '.join(arguments + keywords)})"
+    if not isinstance(node.target, torch._ops.OpOverload) or node.target.namespace != "aten":
+        raise ExportError(
+            f"{node.target} cannot be written as Python source: it is not an operator of torch; register it"
+            " with nasviz.register_operator, export to ONNX, or save the state_dict"
+        )
+    name = str(node.target).removeprefix("aten.")
+    packet = name.split(".")[0]
+    if name in _INFIX and not keywords:
+        return f" {_INFIX[name]} ".join(arguments)
+    if packet == "sym_size":
+        return f"{arguments[0]}.shape[{arguments[1]}]"
+    if packet == "reshape":
+        return f"{arguments[0]}.reshape({arguments[1]})"
+    if packet in _FUNCTIONAL:
+        return f"F.{packet}({', '.join(arguments + keywords)})"
+    if packet in _TORCH:
+        return f"torch.{packet}({', '.join(arguments + keywords)})"
+    return f"aten.{name}({', '.join(arguments + keywords)})"
+
+
+HEAD = '''\
+"""A network as Python source. It needs torch only; `load()` reads weights.safetensors beside this file."""
+
+import json
+import struct
+from collections import OrderedDict, namedtuple
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+aten = torch.ops.aten
+
+
+def put(root, path, value):
+    """Put a module, parameter or buffer under a dotted path."""
+    *scopes, name = path.split(".")
+    for scope in scopes:
+        if scope not in root._modules:
+            root.add_module(scope, nn.Module())
+        root = root._modules[scope]
+    if isinstance(value, nn.Module):
+        root.add_module(name, value)
+    elif isinstance(value, nn.Parameter):
+        root.register_parameter(name, value)
+    else:
+        root.register_buffer(name, value)
+'''
+
+CHECK = '''\
+def check(name, value, made_for, sizes):
+    """Check kind and shape of an input, since the code of this network holds sizes as numbers.
+
+
+    Sizes given as text are free; equal texts mean equal sizes.
+    """
+    if torch.jit.is_tracing():
+        return
+    if isinstance(made_for, dict):
+        if not hasattr(value, "keys") or set(value) != set(made_for):
+            found = sorted(value) if hasattr(value, "keys") else type(value).__name__
+            raise ValueError(f"{name} has {found}; this network was made for {sorted(made_for)}")
+        for key, part in made_for.items():
+            check(f"{name}[{key!r}]", value[key], part, sizes)
+    elif isinstance(made_for, list):
+        if len(value) != len(made_for):
+            raise ValueError(f"{name} has {len(value)} parts; this network was made for {len(made_for)}")
+        for number, part in enumerate(made_for):
+            check(f"{name}[{number}]", value[number], part, sizes)
+    elif made_for[0] == "object":
+        for key, part in made_for[1].items():
+            check(f"{name}.{key}", getattr(value, key), part, sizes)
+    elif made_for[0] == "value":
+        if value != made_for[1]:
+            raise ValueError(f"{name} is {value!r}; this network was made for {made_for[1]!r}")
+    elif made_for[0] != "anything":
+        kind, shape = made_for
+        if not isinstance(value, torch.Tensor):
+            raise ValueError(f"{name} is a {type(value).__name__}; this network was made for a tensor")
+        given = (
+            "floating" if value.is_floating_point() else "complex" if value.is_complex()
+            else "bool" if value.dtype == torch.bool else "integer"
+        )
+        fits = len(value.shape) == len(shape) and all(
+            found == (sizes.setdefault(size, found) if isinstance(size, str) else size)
+            for found, size in zip(value.shape, shape)
+        )
+        if given != kind or not fits:
+            found = f"{given} {tuple(value.shape)}"
+            raise ValueError(f"{name} is {found}; this network was made for {kind} {shape}")
+'''
+
+STOCHASTIC_DEPTH = '''\
+class StochasticDepth(nn.Module):
+    """Drop a branch at random while training, for each sample (row) or for the whole batch."""
+
+    def __init__(self, p, mode="row", scale=True):
+        super().__init__()
+        self.p, self.mode, self.scale = p, mode, scale
+
+    def forward(self, x):
+        if not self.training or self.p == 0:
+            return x
+        shape = [x.shape[0] if self.mode == "row" else 1] + [1] * (x.dim() - 1)
+        noise = torch.empty(shape, dtype=x.dtype, device=x.device).bernoulli_(1 - self.p)
+        return x * (noise.div_(1 - self.p) if self.scale and self.p < 1 else noise)
+'''
+
+LOADER = '''\
+DTYPES = {
+    "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
+    "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+
+
+def read_weights(path):
+    """Read the tensors of a safetensors file by name."""
+    content = Path(path).read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    header, data = json.loads(content[8 : 8 + length]), bytearray(content[8 + length :])
+    tensors = {}
+    for name, entry in header.items():
+        if name != "__metadata__":
+            start, end = entry["data_offsets"]
+            dtype = DTYPES[entry["dtype"]]
+            raw = data[start:end]
+            flat = torch.frombuffer(raw, dtype=dtype).clone() if raw else torch.empty(0, dtype=dtype)
+            tensors[name] = flat.reshape(entry["shape"])
+    return tensors
+
+
+def load(path=Path(__file__).parent / "weights.safetensors"):
+    """Return the network with its weights."""
+    network = Network()
+    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    for name, value in read_weights(path).items():
+        tensors[name].data = value
+    return network
+
+
+if __name__ == "__main__":
+    print(load())
+'''
+
 
 _INLINE = (OutputForm, ScaledDotProductAttention, BatchNormCall)
 """Leaves that are written as code where they are called."""

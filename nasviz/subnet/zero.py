@@ -16,7 +16,7 @@ from torch import Tensor, fx, nn
 from nasviz.errors import ConstructionError
 from nasviz.graph import Group, SearchSpace, Slice
 from nasviz.graph.space import require_space
-from nasviz.trace.state import require_module
+from nasviz.trace.parity import require_module
 
 __all__ = [
     "deepcopy_memo",

@@ -16,9 +16,8 @@ from nasviz.errors import ConstructionError, InvalidSettingError
 from nasviz.graph import SearchSpace, SwitchPlan, Vertex, plan_switches
 from nasviz.graph.space import require_space
 from nasviz.trace import TracedNetwork
-from nasviz.trace.inputs import known_description, set_inputs_
-from nasviz.trace.network import require_traced
-from nasviz.trace.origin import ORIGIN, Origin
+from nasviz.trace.module_recovery import ORIGIN, Origin
+from nasviz.trace.network import known_description, require_traced, set_inputs_
 
 __all__ = ["Switched", "add_switches"]
 

@@ -1,27 +1,34 @@
-"""Trace graph of an exported program: vertices, edges, shapes, costs and behaviour at zero."""
+"""Trace graph of an exported program: vertices, edges, shapes, literals, costs and behaviour at zero."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from nasviz.graph.operators.registration import registered
-from nasviz.graph.operators.table import rule
-from nasviz.graph.trace_graph import Input, Output, TraceGraph, Vertex
-from nasviz.trace.attributes import (
-    attributes_of,
-    factor_attributes,
-    macs_of,
-    shape_at_batch_one,
-    shape_of,
+from nasviz.graph.operators.rules import (
+    INPUT,
+    INPUTS,
+    KEEPS,
+    MEASURED,
+    NOTHING,
+    OTHER,
+    PARAMETER,
+    ZERO,
+    Behaviour,
+    product_at_zero,
+    sum_at_zero,
 )
+from nasviz.graph.operators.table import registered, rule
+from nasviz.graph.trace_graph import Attribute, Input, Output, TraceGraph, Vertex
 from nasviz.trace.calls import (
     arguments,
     input_dependent,
     is_in_place,
+    nodes_in,
     operand_nodes,
     operator_name,
     output_nodes,
@@ -29,13 +36,250 @@ from nasviz.trace.calls import (
 )
 from nasviz.trace.export import Program
 from nasviz.trace.leaves import Position
-from nasviz.trace.module_recovery import ModuleCall, RecoveredProgram
+from nasviz.trace.module_recovery import ModuleCall, Origin, RecoveredProgram
 from nasviz.trace.network import TracedNetwork
-from nasviz.trace.objects import leaf_paths
-from nasviz.trace.origin import Origin
-from nasviz.trace.zero import ZeroRules
+from nasviz.trace.parity import leaf_paths
 
-__all__ = ["graph_of"]
+__all__ = [
+    "ZeroRules",
+    "attributes_of",
+    "factor_attributes",
+    "graph_of",
+    "macs_of",
+    "shape_at_batch_one",
+    "shape_of",
+]
+
+_REDUCTIONS = ("mean", "sum", "amax", "amin", "prod", "var", "std", "linalg_vector_norm", "logsumexp")
+_ON_ONE_AXIS = (
+    "softmax log_softmax chunk split split_with_sizes unbind select slice unsqueeze stack cumsum glu "
+    "index_select"
+).split()
+_LITERALS = (
+    "start end step index min max negative_slope lambd alpha beta p value exponent other scale input_scale "
+    "threshold min_val max_val approximate rounding_mode mode"
+).split()
+
+
+def shape_of(node: fx.Node) -> tuple[int, ...]:
+    """Return the shape of the value, with -1 for sizes that depend on the batch.
+
+    A list of tensors has the shape of its operand.
+    """
+    value = value_of(node)
+    if not isinstance(value, Tensor):
+        operand = next((n for n in node.all_input_nodes if isinstance(value_of(n), Tensor)), None)
+        return shape_of(operand) if operand is not None else ()
+    return tuple(size if isinstance(size, int) else -1 for size in value.shape)
+
+
+def shape_at_batch_one(node: fx.Node) -> tuple[int, ...]:
+    """Return the shape of the value for a batch of one."""
+    value = value_of(node)
+    sizes = []
+    for size in value.shape if isinstance(value, Tensor) else ():
+        if not isinstance(size, int):
+            expression = size.node.expr
+            size = int(expression.subs(dict.fromkeys(expression.free_symbols, 1)))
+        sizes.append(size)
+    return tuple(sizes)
+
+
+def attributes_of(node: fx.Node) -> dict[str, Attribute]:
+    """Return the literals of a call by name, with axes counted from the front."""
+    name, given = operator_name(node), arguments(node)
+    operand = next((n for n in node.all_input_nodes if isinstance(value_of(n), Tensor)), None)
+    ndim = len(shape_of(operand)) if operand is not None else 0
+    if name.startswith("conv"):
+        return _convolution(name, given)
+    if name == "linear" or name == "addmm":
+        return _linear(name, given)
+    if name == "batch_norm":
+        return {"num_features": shape_of(given["input"])[1]}
+    if name == "layer_norm":
+        return {"normalized_shape": tuple(given["normalized_shape"])}
+    if name == "group_norm":
+        return {"num_groups": given["num_groups"]}
+    if name == "prelu":
+        return {"num_parameters": shape_of(given["weight"])[0]}
+    if name == "embedding":
+        rows, width = shape_of(given["weight"])
+        return {"num_embeddings": rows, "embedding_dim": width}
+    if name in ("add", "sub", "rsub"):
+        return {"alpha": given.get("alpha", 1), **_literals(given, ("other",))}
+    if name == "flatten":
+        return {"start_dim": given["start_dim"] % ndim, "end_dim": given["end_dim"] % ndim}
+    if name in ("view", "reshape", "squeeze", "unflatten"):
+        return _merged(shape_of(operand), shape_of(node)) if operand is not None else {}
+    if name == "permute":
+        return {"dims": tuple(dim % ndim for dim in given["dims"])}
+    if name in ("transpose", "swapaxes"):
+        dims = [given["dim0"], given["dim1"]] if "dim0" in given else [given["axis0"], given["axis1"]]
+        return {"dim0": dims[0] % ndim, "dim1": dims[1] % ndim}
+    if name in _REDUCTIONS:
+        return _reduction(given, ndim)
+    if name == "cat":
+        return {"dim": given["dim"] % ndim}
+    found = _literals(given, (*_LITERALS, "keepdim", "split_size", "chunks", "groups"))
+    if name in _ON_ONE_AXIS and isinstance(given.get("dim"), int):
+        found["dim"] = given["dim"] % (ndim + (name in ("unsqueeze", "stack")))
+    for key in ("split_sizes", "pad"):
+        sizes = given.get(key)
+        if isinstance(sizes, list | tuple) and all(isinstance(size, int) for size in sizes):
+            found[key] = tuple(sizes)
+    if name in ("roll", "flip"):
+        found["dims"] = tuple(dim % ndim for dim in given["dims"])
+    if name.startswith("avg_pool"):
+        found["padding"] = _per_axis(given["padding"], int(name[-2]))
+    if name == "getitem" and isinstance(given["index"], int):
+        found["index"] = given["index"]
+    return found
+
+
+def factor_attributes(factor: fx.Node) -> dict[str, Attribute]:
+    """Return the shape of a factor that is made of parameters alone, or its index in a softmax."""
+    if factor.op == "get_attr":
+        return {"factor_shape": shape_of(factor)}
+    given = arguments(factor) if operator_name(factor) == "select" else {}
+    weights, index = given.get("self"), given.get("index")
+    if not (isinstance(weights, fx.Node) and operator_name(weights) == "softmax" and isinstance(index, int)):
+        return {}
+    logits = arguments(weights)["self"]
+    is_flat = isinstance(logits, fx.Node) and logits.op == "get_attr" and len(shape_of(logits)) == 1
+    return {"factor_shape": (), "relation": "softmax", "index": index} if is_flat else {}
+
+
+def macs_of(node: fx.Node, weight: fx.Node | None) -> int:
+    """Return the multiply-accumulates of a call for a batch of one; 0 where its rule counts none."""
+    count = rule(operator_name(node)).macs
+    if weight is None or count is None:
+        return 0
+    operand = next(n for n in node.all_input_nodes if isinstance(value_of(n), Tensor))
+    return count(shape_at_batch_one(node), shape_at_batch_one(operand), shape_at_batch_one(weight))
+
+
+def _convolution(name: str, given: Mapping[str, Any]) -> dict[str, Attribute]:
+    weight, groups, is_transposed = shape_of(given["weight"]), given["groups"], "transpose" in name
+    axes = len(weight) - 2
+    ins, outs = (weight[0], weight[1] * groups) if is_transposed else (weight[1] * groups, weight[0])
+    padding = given["padding"]
+    return {
+        "in_channels": ins,
+        "out_channels": outs,
+        "groups": groups,
+        "kernel_size": weight[2:],
+        "stride": _per_axis(given["stride"], axes),
+        "padding": padding if isinstance(padding, str) else _per_axis(padding, axes),
+        "dilation": _per_axis(given["dilation"], axes),
+        "transposed": is_transposed,
+    }
+
+
+def _per_axis(value: Any, axes: int) -> tuple[int, ...]:
+    numbers = list(value) if isinstance(value, list | tuple) else [value]
+    return tuple(numbers * axes if len(numbers) == 1 else numbers)
+
+
+def _linear(name: str, given: Mapping[str, Any]) -> dict[str, Attribute]:
+    weight = shape_of(given["weight" if name == "linear" else "mat2"])
+    outs, ins = weight if name == "linear" else weight[::-1]
+    return {"in_features": ins, "out_features": outs}
+
+
+def _reduction(given: Mapping[str, Any], ndim: int) -> dict[str, Attribute]:
+    dims = given.get("dim")
+    axes = [dims] if isinstance(dims, int) else list(dims or range(ndim))
+    return {"dims": tuple(axis % ndim for axis in axes if ndim), "keepdim": bool(given.get("keepdim", False))}
+
+
+def _merged(before: tuple[int, ...], after: tuple[int, ...]) -> dict[str, Attribute]:
+    """Return `start_dim` and `end_dim` if a reshape only merges neighbouring axes, else nothing."""
+    merged = len(before) - len(after)
+    if merged < 0:
+        return {}
+    for start in range(len(after)):
+        end = start + merged
+        is_same = before[:start] == after[:start] and before[end + 1 :] == after[start + 1 :]
+        if is_same and -1 not in before[start : end + 1] and prod(before[start : end + 1]) == after[start]:
+            return {"start_dim": start, "end_dim": end}
+    return {}
+
+
+def _literals(given: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Attribute]:
+    return {n: given[n] for n in names if isinstance(given.get(n), bool | int | float | str)}
+
+
+class ZeroRules:
+    """Behaviour at zero of the calls of one graph.
+
+    Args:
+        dependent: Nodes that depend on the input.
+        is_zero_with_parameters: Tells whether a node that does not depend on the input is zero if all
+            parameters are.
+    """
+
+    def __init__(self, dependent: set[fx.Node], is_zero_with_parameters: Callable[[fx.Node], bool]) -> None:
+        self.dependent = dependent
+        self.is_zero_with_parameters = is_zero_with_parameters
+
+    def of(self, node: fx.Node) -> Behaviour:
+        """Return the behaviour of one call."""
+        given, formula = arguments(node), rule(operator_name(node)).zero
+        if callable(formula):
+            formula = formula(given)
+        if formula is None:
+            return NOTHING
+        if formula == INPUTS:
+            return KEEPS
+        if formula == MEASURED:
+            return KEEPS if _is_zero_at_zero(node) else NOTHING
+        if "/" in formula:
+            return self._quotient(*(given[name.strip()] for name in formula.split("/")))
+        return sum_at_zero(self._term(term.split("*"), given) for term in formula.split("+"))
+
+    def _term(self, names: list[str], given: Mapping[str, Any]) -> Behaviour | None:
+        """Return when a product of arguments is zero; one left out is no factor, and alone no term."""
+        operands = [_argument(name.strip(), given) for name in names]
+        if len(operands) == 1 and operands[0] is None:
+            return ZERO
+        return product_at_zero(self._factor(operand) for operand in operands if operand is not None)
+
+    def _factor(self, operand: Any) -> Behaviour | None:
+        """Return when an operand is zero."""
+        if not isinstance(operand, fx.Node):
+            return ZERO if operand == 0 else OTHER
+        if operand in self.dependent:
+            value = value_of(operand)
+            is_number = isinstance(value, Tensor) and not value.is_floating_point() and not value.is_complex()
+            return OTHER if is_number and operand.op == "placeholder" else INPUT
+        return PARAMETER if self.is_zero_with_parameters(operand) else OTHER
+
+    def _quotient(self, dividend: Any, divisor: Any) -> Behaviour:
+        """Return when a quotient is zero: 0 / p is, but a divisor that may be zero too closes nothing."""
+        first, second = self._factor(dividend), self._factor(divisor)
+        if second is INPUT or second is ZERO or first is not INPUT:
+            return NOTHING
+        return Behaviour(keeps_zero=True, closes=second is OTHER)
+
+
+def _argument(name: str, given: Mapping[str, Any]) -> Any:
+    """Return an argument, a member of a list of arguments such as `tensors.0`, or the number 1."""
+    if name == "1":
+        return 1
+    argument, _, place = name.partition(".")
+    return given[argument][int(place)] if place else given.get(argument)
+
+
+def _is_zero_at_zero(node: fx.Node) -> bool:
+    """Evaluate a call of one operand, with its literals, at zero."""
+    given = arguments(node)
+    if "pad" in given:  # its widths fit one shape only
+        return given["mode"] != "constant" or not given["value"]
+    if sum(isinstance(value_of(operand), Tensor) for operand in nodes_in(given)) != 1:
+        return False
+    assert isinstance(node.target, torch._ops.OpOverload)
+    args, kwargs = fx.map_arg((node.args, node.kwargs), lambda operand: torch.zeros(1))
+    return not node.target(*args, **kwargs).any().item()
 
 
 def graph_of(recovered: RecoveredProgram, network: TracedNetwork, ids: Mapping[fx.Node, str]) -> TraceGraph:

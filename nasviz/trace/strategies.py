@@ -13,18 +13,30 @@ from torch._ops import OpOverload
 from torch.utils import _pytree as pytree
 
 from nasviz.errors import ArgumentError, ParityError, TraceError, TrainingChangedWarning
-from nasviz.graph.operators.registration import load_entry_points
-from nasviz.trace.constants import fold_constants, remove_shape_operands
-from nasviz.trace.expected import as_arguments, expected_outputs, first_line
-from nasviz.trace.export import Program, argument_names, export_program
-from nasviz.trace.free_axes import prove_free_axes
-from nasviz.trace.functional import make_functional
+from nasviz.graph.operators.table import load_entry_points
+from nasviz.trace.export import (
+    BatchSizes,
+    Program,
+    argument_names,
+    export_program,
+    fold_constants,
+    make_functional,
+    read_sizes_from_input,
+    remove_shape_operands,
+)
+from nasviz.trace.free_axes import as_arguments, expected_outputs, first_line, prove_free_axes
 from nasviz.trace.graph_of import graph_of
-from nasviz.trace.inputs import BATCH, describe, free_axes, set_inputs_
-from nasviz.trace.module_recovery import recover_modules
-from nasviz.trace.network import TracedNetwork, assemble
-from nasviz.trace.origin import error_location
-from nasviz.trace.output_structure import fit_output_forms, is_plain
+from nasviz.trace.module_recovery import error_location, recover_modules
+from nasviz.trace.network import (
+    BATCH,
+    TracedNetwork,
+    assemble,
+    describe,
+    fit_output_forms,
+    free_axes,
+    is_plain,
+    set_inputs_,
+)
 from nasviz.trace.parity import (
     SEEDS,
     ModelOutputs,
@@ -35,10 +47,10 @@ from nasviz.trace.parity import (
     compute_training_outputs,
     differ,
     preserve_generators,
+    preserve_state,
+    require_module,
     tolerance_of,
 )
-from nasviz.trace.sizes import BatchSizes, read_sizes_from_input
-from nasviz.trace.state import preserve_state, require_module
 from nasviz.trace.symbolic import trace_symbolically
 
 __all__ = ["STRATEGIES", "SYMBOLIC", "Strategy", "trace", "trace_call", "trace_quietly", "warn_of_changes"]

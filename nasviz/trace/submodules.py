@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from nasviz.errors import ConstructionError, TraceError, require_type
-from nasviz.trace.expected import double_batch, first_line
+from nasviz.trace.free_axes import double_batch, first_line
 from nasviz.trace.network import TracedNetwork
-from nasviz.trace.objects import register_classes
-from nasviz.trace.state import preserve_state, require_module
+from nasviz.trace.parity import preserve_state, register_classes, require_module
 from nasviz.trace.strategies import trace_call, warn_of_changes
 
 __all__ = ["splice", "trace_submodule"]

@@ -15,7 +15,7 @@ from nasviz.optim import SearchOptimizer
 from nasviz.runs import Evaluation, Run, Writer
 from nasviz.runs.files import SEARCHED, SPACE, SUBNET, make_folder, require_folder, write_json
 from nasviz.subnet import Subnetwork
-from nasviz.subnet.third_party import imports_of
+from nasviz.subnet.modules import imports_of
 from nasviz.subnet.zero import zero_channels
 from nasviz.train.evaluation import evaluate
 from nasviz.train.session import Session

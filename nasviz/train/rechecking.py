@@ -17,8 +17,8 @@ from nasviz.errors import ExportError, NasvizError
 from nasviz.runs import Run
 from nasviz.runs.damage import as_damage
 from nasviz.runs.files import SEARCHED, is_file
-from nasviz.subnet.reading_back import export_arguments, largest_difference, tensors, tolerance
-from nasviz.trace.state import preserve_state
+from nasviz.subnet.exports import export_arguments, largest_difference, tensors, tolerance
+from nasviz.trace.parity import preserve_state
 from nasviz.train.checkpoint import stored_network
 from nasviz.train.session import open_session
 

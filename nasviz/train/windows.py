@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nasviz.errors import DataError
-from nasviz.subnet.network_inputs import recorded_inputs
+from nasviz.subnet.parity import recorded_inputs
 
 __all__ = ["answer", "first_step", "is_text", "perplexity"]
 

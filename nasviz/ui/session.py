@@ -17,7 +17,7 @@ from nasviz import jobs
 from nasviz.catalog import NetworkSource
 from nasviz.errors import NasvizError, RunNotFoundError, StorageError
 from nasviz.graph import SearchSpace, search_space
-from nasviz.graph.protection import protection, protection_text
+from nasviz.graph.space import protection, protection_text
 from nasviz.runs import Run, RunSettings, Store, SweepStore, UserImport
 from nasviz.ui.options import options
 from nasviz.ui.parts import work

@@ -9,7 +9,7 @@ import pytest
 
 from nasviz.draw.geometry import convergence_chart, figure_2_1_chart
 from nasviz.draw.search_charts import axes_of, penalty_chart, pruning_chart, weights_chart
-from nasviz.graph.cells.cell_graphs import CellEdge, CellGraph
+from nasviz.graph.cells.genotypes import CellEdge, CellGraph
 from nasviz.runs import Cell, Spread
 from nasviz.runs.records import Vectors
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nasviz.graph import SearchSpace, TraceGraph, search_space
-from nasviz.graph.structures.shortest_paths import Detours, essential_sinks
+from nasviz.graph.selection import Detours, essential_sinks
 from tests.graph.networks import Sketch
 from tests.graph.random_networks import random_network
 

@@ -4,8 +4,16 @@ import ast
 
 import pytest
 
-from nasviz.graph.cells.cell_graphs import CellEdge, CellGraph
-from nasviz.graph.cells.genotypes import ChosenCell, alive, genotype_json, genotype_text, strongest, without
+from nasviz.graph.cells.genotypes import (
+    CellEdge,
+    CellGraph,
+    ChosenCell,
+    alive,
+    genotype_json,
+    genotype_text,
+    strongest,
+    without,
+)
 
 NAMES = ("none", "skip_connect", "sep_conv_3x3")
 

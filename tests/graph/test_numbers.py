@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional
 
 import nasviz
-from nasviz.graph.operators.binding import number_after
 from nasviz.graph.operators.table import BUILT_IN
+from nasviz.graph.operators.zeros import number_after
 from tests.subnet.networks import Call
 
 CALLS = {

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nasviz.graph.structures.paths import count_paths, strongest
-from nasviz.graph.structures.switches import Switch
+from nasviz.graph.switches import Switch, count_paths, strongest
 
 
 def switch(structure: int, edge: tuple[str, str]) -> Switch:

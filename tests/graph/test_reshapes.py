@@ -8,8 +8,7 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nasviz.graph.operators.propagation import Zeros
-from nasviz.graph.operators.zeros import pass_through
+from nasviz.graph.operators.zeros import Zeros, pass_through
 from nasviz.graph.trace_graph import Input, Output, TraceGraph, Vertex
 
 

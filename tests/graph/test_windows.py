@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 import nasviz
-from nasviz.graph.operators.propagation import Passage, Zeros
-from nasviz.graph.operators.zeros import pass_through
+from nasviz.graph.operators.zeros import Passage, Zeros, pass_through
 from nasviz.graph.trace_graph import Input, Output, TraceGraph, Vertex
 
 

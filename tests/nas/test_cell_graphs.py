@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import nasviz
-from nasviz.graph.cells.cell_graphs import CellGraph, cell_graphs, cells_by_type
+from nasviz.graph.cells.genotypes import CellGraph, cell_graphs, cells_by_type
 from nasviz.models import NasBench201
 from nasviz.models.cells import CellConfig, SearchCell, edges_of
 from nasviz.models.operations import NAS_BENCH_201_OPERATIONS, Norms

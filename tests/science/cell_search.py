@@ -18,7 +18,7 @@ from torch.nn import functional
 
 import nasviz
 from nasviz.graph import SearchSpace
-from nasviz.graph.cells.cell_graphs import cell_graphs
+from nasviz.graph.cells.genotypes import cell_graphs
 from nasviz.models.nas_bench_201 import NasBench201Cell
 from nasviz.models.operations import NAS_BENCH_201_OPERATIONS
 from nasviz.nas import construct_derived, derived_network, derived_sparse, with_architecture

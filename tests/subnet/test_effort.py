@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import nasviz
 from nasviz.graph import SearchSpace, search_space
-from nasviz.subnet import parity_cases
+from nasviz.subnet import parity as parity_cases
 from nasviz.trace import TracedNetwork
 
 

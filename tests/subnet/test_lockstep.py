@@ -11,10 +11,9 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 import nasviz
-from nasviz.subnet import cached_execution
-from nasviz.subnet.cached_execution import CallCache
-from nasviz.subnet.cached_execution import run as run_program
-from nasviz.subnet.program import Program
+from nasviz.subnet import program as cached_execution
+from nasviz.subnet.program import CallCache, Program
+from nasviz.subnet.program import run as run_program
 from nasviz.subnet.zero import shallow_copy
 from tests.subnet import networks
 

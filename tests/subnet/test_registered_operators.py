@@ -14,8 +14,8 @@ from torch import Tensor, nn
 import nasviz
 from nasviz.errors import ArgumentError, ExportError, GraphError, InvalidSettingError
 from nasviz.graph import TraceGraph, search_space
-from nasviz.graph.operators import registration
-from nasviz.graph.operators.registration import register_operator, registered
+from nasviz.graph.operators import table
+from nasviz.graph.operators.table import register_operator, registered
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "extending"
 
@@ -57,7 +57,7 @@ def test_a_saved_network_names_the_operator_and_is_loaded_where_it_is_registered
     sub, folder = made
     x = torch.randn(3, 3, 12, 12)
     assert torch.equal(nasviz.load(folder).eval()(x), sub.module.eval()(x))
-    monkeypatch.setattr(registration, "_REGISTERED", {})
+    monkeypatch.setattr(table, "_REGISTERED", {})
     with pytest.raises(GraphError, match=r"extending\.channel_gate\.default.*register_operator"):
         nasviz.load(folder)
 
@@ -78,8 +78,8 @@ def test_a_trace_graph_carries_the_rule_to_where_the_operator_is_unknown(example
     net = nasviz.trace(example.network(), torch.randn(2, 3, 12, 12))
     here = search_space(net.trace_graph)
     data = net.trace_graph.to_json()
-    monkeypatch.setattr(registration, "_REGISTERED", {})
-    monkeypatch.delitem(registration.RULES, "extending::channel_gate")
+    monkeypatch.setattr(table, "_REGISTERED", {})
+    monkeypatch.delitem(table.RULES, "extending::channel_gate")
     there = search_space(TraceGraph.from_json(data))
     assert there.channels.to_json() == here.channels.to_json()
     assert [s.reason for s in there.structures] == [s.reason for s in here.structures] == [None, None]
@@ -121,7 +121,7 @@ def test_an_operator_without_a_rule_protects_what_it_reads_and_is_not_saved(tmp_
 
 
 def test_one_declaration_by_name_is_enough(monkeypatch) -> None:
-    monkeypatch.setattr(registration, "_REGISTERED", {})
+    monkeypatch.setattr(table, "_REGISTERED", {})
     register_operator("nasviz_tests::halve", zero="x", acts_on="numbers", arguments=("x",))
     try:
         net = nasviz.trace(Halved(), torch.randn(2, 3, 4, 4))
@@ -132,7 +132,7 @@ def test_one_declaration_by_name_is_enough(monkeypatch) -> None:
         assert sub.report.max_relative_error <= 1e-6
         assert sub.report.params_after < sub.report.params_before
     finally:
-        registration.RULES.pop("nasviz_tests::halve")
+        table.RULES.pop("nasviz_tests::halve")
 
 
 def test_entry_points_register_operators(monkeypatch) -> None:
@@ -140,15 +140,15 @@ def test_entry_points_register_operators(monkeypatch) -> None:
         def load(self) -> None:
             register_operator("nasviz_tests::doubled", arguments=("x",), acts_on="numbers")
 
-    monkeypatch.setattr(registration, "_REGISTERED", {})
-    monkeypatch.setattr(registration, "entry_points", lambda group: [Point()] * (group == "nasviz.operators"))
-    registration.load_entry_points.cache_clear()
+    monkeypatch.setattr(table, "_REGISTERED", {})
+    monkeypatch.setattr(table, "entry_points", lambda group: [Point()] * (group == "nasviz.operators"))
+    table.load_entry_points.cache_clear()
     try:
         nasviz.trace(nn.Linear(2, 2), torch.randn(2, 2))
         assert registered("nasviz_tests::doubled") is not None
     finally:
-        registration.load_entry_points.cache_clear()
-        registration.RULES.pop("nasviz_tests::doubled", None)
+        table.load_entry_points.cache_clear()
+        table.RULES.pop("nasviz_tests::doubled", None)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from torch import nn
 
 import nasviz
 from nasviz.errors import ExportError, GraphError
-from nasviz.subnet.third_party import import_of
+from nasviz.subnet.modules import import_of
 from tests.subnet.third_party_layers import DropPath, Residual
 
 ROOT = Path(__file__).parents[2]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import nasviz
 from nasviz.errors import GraphError, InputError
 from nasviz.trace.free_axes import SizeReads
-from nasviz.trace.inputs import check_description, takes
+from nasviz.trace.network import check_description, takes
 
 
 class Branches(nn.Module):

@@ -13,7 +13,7 @@ from torch.utils import _pytree as pytree
 
 import nasviz
 from nasviz.errors import TraceError
-from nasviz.trace.objects import leaf_paths, register_classes
+from nasviz.trace.parity import leaf_paths, register_classes
 
 
 @dataclass

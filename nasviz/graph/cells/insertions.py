@@ -1,19 +1,121 @@
-"""Multiplications put into a trace graph: their vertices, their names, and the graph that has them."""
+"""Switches put into a trace graph: where they may stand, their vertices, and the graph with them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 
-from nasviz.errors import GraphError
-from nasviz.graph.cells.switch_sites import Place
-from nasviz.graph.structures.channel_axes import channel_axes
-from nasviz.graph.structures.switches import SCOPE, is_switch
+from nasviz.errors import GraphError, InvalidSettingError, UnknownVertexError
+from nasviz.graph.space import SearchSpace, protection
+from nasviz.graph.structures import channel_axes
+from nasviz.graph.switches import SCOPE, Switch, is_switch, tie
 from nasviz.graph.trace_graph import TraceGraph, Vertex
 
-__all__ = ["Insertion", "free_name", "insertions_at", "with_insertions"]
+__all__ = [
+    "Insertion",
+    "Place",
+    "SwitchPlan",
+    "branches",
+    "choose",
+    "count_switchable",
+    "free_name",
+    "insertions_at",
+    "places",
+    "plan_switches",
+    "with_insertions",
+]
+
+
+def branches(space: SearchSpace) -> dict[str, tuple[str, ...]]:
+    """For each switch, by its vertex: the vertices of its operation, in the order in which they run.
+
+    Empty on an identity edge. An operation may span several segments, such as a strided identity of DARTS.
+    """
+    trace = space.trace
+    ends = {node for switch in space.switches for node in switch.nodes}
+    order = {vertex.id: place for place, vertex in enumerate(trace)}
+    found: dict[str, tuple[str, ...]] = {}
+    for switch in space.switches:
+        branch = {switch.vertex}
+        waiting = deque([switch.source])
+        while waiting:
+            vertex = waiting.popleft()
+            is_wanted = vertex in trace and vertex not in branch and vertex not in ends
+            if is_wanted and branch.issuperset(trace.consumers[vertex]):
+                branch.add(vertex)
+                waiting.extend(trace[vertex].inputs)
+        found[switch.vertex] = tuple(sorted(branch - {switch.vertex}, key=order.__getitem__))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a switch may go."""
+
+    source: str
+    readers: tuple[str, ...]
+    name: str
+    key: str
+    is_bare: bool
+    """Whether nothing else could silence the operation."""
+
+
+def places(space: SearchSpace, joints: Collection[str]) -> list[Place]:
+    """All places that end in one of these joints, by the order of their sources."""
+    trace = space.trace
+
+    def fits(readers: Iterable[str]) -> bool:
+        return any(r in trace and trace[r].is_joint and trace[r].operator in joints for r in readers)
+
+    found: dict[tuple[str, tuple[str, ...]], Place] = {}
+    for structure in space.structures:
+        exit_id = structure.vertices[-1]
+        readers = trace.consumers[exit_id]
+        if fits(readers) and structure.id not in space.connectivity.protected:
+            found[exit_id, readers] = Place(exit_id, readers, structure.name, exit_id, is_bare=False)
+    for bare in space.switchable:
+        readers = trace.consumers[bare.source] if bare.vertices else bare.joints
+        key = bare.source if bare.vertices else f"{bare.source}_to_{bare.joints[0]}"
+        if fits(readers) and space.segments.of(bare.source).id not in space.connectivity.protected:
+            found[bare.source, readers] = Place(bare.source, readers, bare.name, key, is_bare=True)
+    order = {v.id: place for place, v in enumerate(trace)}
+    return sorted(
+        (p for p in found.values() if p.source not in trace or not is_switch(trace[p.source])),
+        key=lambda p: order.get(p.source, -1),
+    )
+
+
+def choose(trace: TraceGraph, offered: Sequence[Place], where: str | Iterable[str]) -> list[Place]:
+    """The places that `where` asks for: `all`, `structures`, `switchable`, or names of places or vertices.
+
+    Raises:
+        UnknownVertexError: A name names nothing in the network.
+        GraphError: No place is left.
+    """
+    if where == "all":
+        chosen = list(offered)
+    elif where in ("structures", "switchable"):
+        chosen = [place for place in offered if place.is_bare == (where == "switchable")]
+    else:
+        wishes = (where,) if isinstance(where, str) else tuple(where)
+        chosen = [place for wish in wishes for place in _places_named(trace, offered, wish)]
+        chosen = list({(place.source, place.readers): place for place in chosen}.values())
+    if not chosen:
+        raise GraphError(f"{trace.name} has no operation for a switch where={where!r}: none ends in a joint")
+    return chosen
+
+
+def _places_named(trace: TraceGraph, offered: Sequence[Place], wish: str) -> list[Place]:
+    """Places of this name, or behind the vertices of this name, wherever they stand."""
+    if named := [p for p in offered if wish in (p.name, p.key)]:
+        return named
+    hits = [v for v in trace if wish in (v.id, v.name, v.module)]
+    if not hits:
+        raise UnknownVertexError(f"cannot switch {wish!r}: no operation, vertex or module has this name")
+    return [Place(v.id, trace.consumers[v.id], v.name, v.id, is_bare=not v.parameters) for v in hits]
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +251,131 @@ def _identifier(name: str) -> str:
     """`name` as a trace names nodes."""
     text = re.sub(r"\W", "_", name)
     return f"_{text}" if text[:1].isdigit() else text
+
+
+KINDS = ("plain", "softmax")
+OVER = ("edge", "node")
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchPlan:
+    """What has to be done to a network to give it switches."""
+
+    space: SearchSpace
+    """The search space with the switches."""
+    insertions: tuple[Insertion, ...]
+    """In the order in which the network runs them."""
+    parameters: Mapping[str, tuple[int, ...]]
+    """New parameters with their shapes."""
+
+
+def plan_switches(
+    space: SearchSpace,
+    *,
+    kind: str = "plain",
+    over: str = "edge",
+    where: str | Iterable[str] = "all",
+    joints: Iterable[str] = ("add", "sub", "cat"),
+    cells: Iterable[str] = (),
+    per_channel: bool = False,
+) -> SwitchPlan:
+    """Plan the switches of a network (see `nasviz.add_switches`, which carries it out).
+
+    Raises:
+        InvalidSettingError: A setting is none of those that there are, or two do not fit each other.
+        UnknownVertexError: A wish names nothing in the network.
+        GraphError: Nothing is left to be switched, or a value has no channel axis.
+    """
+    cells = tuple(cells)
+    _check(kind, over, per_channel, cells)
+    trace, wishes = space.trace, _lasting(space)
+    chosen = choose(trace, places(space, frozenset(joints)), where)
+    alone = insertions_at(trace, chosen, per_channel=per_channel)
+    new = {i.vertex.id for i in alone}
+    first = space.on(with_insertions(trace, alone, _shapes(alone)), wishes)
+    switches = [switch for switch in first.switches if switch.vertex in new]
+    twins = {s.vertex: s.vertex for s in switches} | (tie(first.segments, switches, cells) if cells else {})
+    related = (
+        _tied(first.trace, twins) if kind == "plain" else _in_softmax(first.trace, switches, twins, over)
+    )
+    final = tuple(replace(i, vertex=related[i.vertex.id]) for i in alone)
+    parameters = _shapes(final)
+    made = space.on(with_insertions(trace, final, parameters), wishes)
+    return SwitchPlan(made, final, parameters)
+
+
+def count_switchable(space: SearchSpace) -> SearchSpace:
+    """The search space as it would be with a switch on each operation without variables.
+
+    They are removal structures there, and K counts them. Nothing is put into a network: only
+    `nasviz.add_switches` does that. Without such operations it is `space` itself.
+    """
+    return plan_switches(space, where="switchable").space if space.switchable else space
+
+
+def _check(kind: str, over: str, per_channel: bool, cells: Sequence[str]) -> None:
+    if kind not in KINDS:
+        raise InvalidSettingError(f"kind={kind!r}: choose one of {', '.join(KINDS)}")
+    if over not in OVER:
+        raise InvalidSettingError(f"over={over!r}: choose one of {', '.join(OVER)}")
+    if per_channel and (kind == "softmax" or cells):
+        what = (
+            "a softmax weighs whole operations" if kind == "softmax" else "tied cells differ in their widths"
+        )
+        raise InvalidSettingError(f"per_channel=True: {what}; choose kind='plain' and no cells")
+
+
+def _lasting(space: SearchSpace) -> list[int | str]:
+    """What is protected, by names that last: ids of segments count anew in every network."""
+    return [
+        space.segments[wish].vertices[-1] if isinstance(wish, int) else wish
+        for wish in map(protection, space.protect)
+    ]
+
+
+def _shapes(insertions: Sequence[Insertion]) -> dict[str, tuple[int, ...]]:
+    """Shape of every parameter that multiplications read: of a softmax, as many as it weighs."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for vertex in (i.vertex for i in insertions):
+        name, index, shape = (
+            vertex.parameters[0],
+            vertex.attributes.get("index"),
+            vertex.attributes["factor_shape"],
+        )
+        if isinstance(index, int):
+            shapes[name] = (max(index + 1, *shapes.get(name, (0,))),)
+        elif isinstance(shape, tuple):
+            shapes[name] = tuple(size for size in shape if size is not None)
+    return shapes
+
+
+def _tied(trace: TraceGraph, twins: Mapping[str, str]) -> dict[str, Vertex]:
+    """Vertices that read the parameter of their twin."""
+    return {
+        v: replace(trace[v], parameters=trace[twin].parameters, tensors=trace[twin].tensors)
+        for v, twin in twins.items()
+    }
+
+
+def _in_softmax(
+    trace: TraceGraph, switches: Sequence[Switch], twins: Mapping[str, str], over: str
+) -> dict[str, Vertex]:
+    """Vertices that read their place in the softmax of their edge or node; cells of one type share it."""
+    groups: dict[object, list[Switch]] = {}
+    for switch in switches:
+        groups.setdefault(switch.edge if over == "edge" else switch.edge[1], []).append(switch)
+    names: dict[tuple[str, ...], str] = {}
+    made: dict[str, Vertex] = {}
+    for members in groups.values():
+        (origin, node), scope = members[0].edge, members[0].parameter.partition(".")[0]
+        key = f"{scope}.{node}_from_{origin}" if over == "edge" else f"{scope}.{node}"
+        name = names.setdefault(tuple(twins[s.vertex] for s in members), free_name(trace, key))
+        for index, switch in enumerate(members):
+            made[switch.vertex] = replace(
+                trace[switch.vertex],
+                parameters=(name,),
+                tensors={},
+                attributes={"computed": True, "factor_shape": (), "relation": "softmax", "index": index},
+                annihilates=False,
+            )
+    return made

@@ -8,27 +8,39 @@ legal: nothing is assumed about it, and construction feeds it whole values, whic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from nasviz.graph.operators.propagation import Zeros
+    from nasviz.graph.operators.zeros import Zeros
     from nasviz.graph.trace_graph import Vertex
 
 __all__ = [
+    "INPUT",
     "INPUTS",
+    "KEEPS",
     "MEASURED",
+    "NOTHING",
+    "OTHER",
+    "PARAMETER",
     "UNKNOWN",
+    "ZERO",
     "AxisMap",
     "AxisNames",
+    "Behaviour",
     "Move",
     "OperatorRule",
     "Role",
     "axis_names",
+    "broadcast",
+    "convolution",
     "factors_of",
+    "linear",
+    "product_at_zero",
+    "sum_at_zero",
     "terms",
 ]
 
@@ -233,3 +245,88 @@ def axis_names(
         {argument: names[argument] or () for argument, _ in tensors},
         result,
     )
+
+
+def broadcast(vertex: Vertex, operands: Sequence[Shape], tensors: Mapping[str, Shape]) -> AxisNames:
+    """Return the axes of an operator on pairs of numbers: counted from the last, as broadcasting does."""
+    return AxisNames(
+        tuple(_from_last(len(shape)) for shape in operands),
+        {argument: _from_last(len(shape)) for argument, shape in tensors.items()},
+        _from_last(len(vertex.shape)),
+    )
+
+
+@lru_cache(maxsize=64)
+def _from_last(rank: int) -> tuple[str, ...]:
+    return tuple(f"~{place}" for place in range(rank, 0, -1))
+
+
+def linear(vertex: Vertex, operands: Sequence[Shape], tensors: Mapping[str, Shape]) -> AxisNames | str:
+    """Return the axes of a linear map, whose weight may be written with its inputs first."""
+    if len(operands) != 1 or len(tensors["weight"]) != 2:
+        return f"the weight of {vertex.name} is not a variable"
+    ahead = _from_last(len(operands[0]))[:-1]
+    weight = ("i", "o") if vertex.attributes.get("transposed") else ("o", "i")
+    return AxisNames(((*ahead, "i"),), {"weight": weight, "bias": ("o",)}, (*ahead, "o"))
+
+
+def convolution(vertex: Vertex, operands: Sequence[Shape], tensors: Mapping[str, Shape]) -> AxisNames | str:
+    """Return the axes of a convolution; in groups, a group's inputs and filters go together."""
+    groups, is_transposed = vertex.attributes.get("groups", 1), bool(vertex.attributes.get("transposed"))
+    if len(operands) != 1 or not isinstance(groups, int) or len(operands[0]) != len(vertex.shape):
+        return f"the weight of {vertex.name} is not a variable"
+    spatial = ("",) * (len(vertex.shape) - 2)
+    before, after = ("n", "i", *spatial), ("n", "o", *spatial)
+    if groups == 1:
+        weight = ("i", "o", *spatial) if is_transposed else ("o", "i", *spatial)
+        sizes = {"in_channels": ("i", 1), "out_channels": ("o", 1)}
+        return AxisNames((before,), {"weight": weight, "bias": ("o",)}, after, sizes=sizes)
+    if is_transposed:
+        return f"{vertex.name} is transposed and in groups: there is no rule for cutting it"
+    width = operands[0][1] // groups
+    return AxisNames(
+        (before,),
+        {"weight": ("o", "", *spatial), "bias": ("o",)},
+        after,
+        {"i": AxisMap(1, _groups(groups, width, vertex.shape[1] // groups))},
+        {"in_channels": ("i", 1), "out_channels": ("o", 1), "groups": ("i", width)},
+    )
+
+
+@lru_cache(maxsize=64)
+def _groups(groups: int, width: int, filters: int) -> tuple[tuple[int, ...], ...]:
+    return tuple(
+        tuple(range(group * width, (group + 1) * width)) for group in range(groups) for _ in range(filters)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """Conditions under which the result of a call is exactly zero."""
+
+    keeps_zero: bool = False
+    annihilates: bool = False
+    closes: bool = False
+
+
+NOTHING = Behaviour()
+KEEPS = Behaviour(keeps_zero=True, closes=True)
+INPUT, PARAMETER, OTHER = KEEPS, Behaviour(annihilates=True, closes=True), NOTHING
+"""Factors: zero with the input, with the parameters, never."""
+ZERO = None
+"""The factor that is always zero."""
+
+
+def product_at_zero(factors: Iterable[Behaviour | None]) -> Behaviour | None:
+    """Return when a product is zero: if any factor is; `ZERO` if one always is."""
+    factors = list(factors)
+    if ZERO in factors:
+        return ZERO
+    keeps, annihilates = (any(getattr(f, k) for f in factors) for k in ("keeps_zero", "annihilates"))
+    return Behaviour(keeps, annihilates, keeps or annihilates)
+
+
+def sum_at_zero(terms: Iterable[Behaviour | None]) -> Behaviour:
+    """Return when a sum is zero: only if all its terms are."""
+    terms = [term for term in terms if term is not None]
+    return Behaviour(*(all(getattr(t, k) for t in terms) for k in ("keeps_zero", "annihilates", "closes")))

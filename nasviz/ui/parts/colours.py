@@ -10,7 +10,7 @@ from nasviz.catalog import NetworkSource
 from nasviz.draw import GraphView, Overlay, cost_overlay, plan_overlay, saliency_overlay, state_overlay
 from nasviz.draw.live_frame import last_scores, structure_states
 from nasviz.graph import ConstructionPlan, SearchSpace
-from nasviz.graph.structures.paths import strongest
+from nasviz.graph.switches import strongest
 from nasviz.runs import Run, Tail
 from nasviz.settings import COSINES, NORMS, Vector
 from nasviz.settings import SALIENCY as SCORES

@@ -7,7 +7,7 @@ import streamlit as st
 from nasviz import jobs
 from nasviz.draw import state_overlay
 from nasviz.errors import StorageError
-from nasviz.graph.protection import protection_text
+from nasviz.graph.space import protection_text
 from nasviz.runs import Run
 from nasviz.runs.log import last_line
 from nasviz.ui import frame, session

@@ -11,7 +11,7 @@ from nasviz.draw import GraphView, Overlay, saliency_overlay
 from nasviz.draw.about import About
 from nasviz.draw.live_frame import LiveFrame, last_scores, live_frame
 from nasviz.graph import SearchSpace
-from nasviz.graph.structures.paths import count_paths, strongest
+from nasviz.graph.switches import count_paths, strongest
 from nasviz.runs import Run, Tail
 from nasviz.settings import SALIENCY, Vector
 from nasviz.ui.component import chosen_in, live_view, paint_message

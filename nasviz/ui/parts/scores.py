@@ -10,7 +10,7 @@ import streamlit as st
 from nasviz import jobs
 from nasviz.catalog import SALIENCIES, NetworkSource
 from nasviz.graph import SearchSpace
-from nasviz.graph.protection import protection_text
+from nasviz.graph.space import protection_text
 from nasviz.ui import session
 from nasviz.ui.parts import controls, work
 from nasviz.ui.parts.escaping import inert

@@ -16,7 +16,7 @@ from nasviz.catalog import NetworkSource
 from nasviz.draw.labels import clean
 from nasviz.errors import NasvizError, RunNotFoundError
 from nasviz.graph import ConstructionPlan, SearchSpace
-from nasviz.graph.protection import protection_text
+from nasviz.graph.space import protection_text
 from nasviz.runs import Run, RunSummary, keep_subnet
 from nasviz.runs.files import SUBNET
 from nasviz.ui import address, frame, session

@@ -1,7 +1,9 @@
-"""Export of a network to ONNX, verified by reading the file back.
+"""Exports of a network to ONNX and .pt2, verified by reading the file back.
 
-The file is written by `torch.onnx.export` for any batch size, in evaluation mode; then it is checked by onnx
-with shape inference, and run by onnxruntime against torch on two batch sizes.
+An ONNX file is written by `torch.onnx.export` for any batch size, in evaluation mode; then it is checked by
+onnx with shape inference, and run by onnxruntime against torch on two batch sizes. A .pt2 file of
+`torch.export` holds the graph as JSON, the raw weights, and no example inputs. Only files written here are
+read back, never files from elsewhere: a .pt2 file may contain pickles.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,20 +23,108 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from nasviz.errors import ExportError, require_type
-from nasviz.graph.operators.registration import registered
-from nasviz.guarded_files import current_umask, refusal, require_room, staging_folder, sync_file, sync_folder
-from nasviz.subnet.construct import Subnetwork
-from nasviz.subnet.reading_back import (
-    batch_axes,
-    export_arguments,
-    largest_difference,
-    one_more_sample,
-    tensors,
-    tolerance,
+from nasviz.graph.operators.table import registered
+from nasviz.guarded_files import (
+    current_umask,
+    refusal,
+    replace_file,
+    require_room,
+    staging_folder,
+    sync_file,
+    sync_folder,
 )
-from nasviz.trace.state import preserve_state, require_module
+from nasviz.subnet.construct import Subnetwork
+from nasviz.subnet.parity import arguments, example_inputs, recorded_inputs
+from nasviz.trace.parity import preserve_state, require_module
 
-__all__ = ["OnnxExport", "export_onnx"]
+__all__ = [
+    "OnnxExport",
+    "Pt2Export",
+    "batch_axes",
+    "export_arguments",
+    "export_onnx",
+    "export_pt2",
+    "largest_difference",
+    "one_more_sample",
+    "tensors",
+    "tolerance",
+]
+
+
+def export_arguments(module: nn.Module, inputs: Any) -> tuple[tuple[Any, ...], bool]:
+    """Return arguments with a batch of two or more, and whether the batch may have any size.
+
+    Raises:
+        ExportError: `inputs` is left out, and the network does not know its own.
+    """
+    if inputs is not None:
+        given = arguments(module, inputs)
+        is_single = all(t.dim() and t.shape[0] == 1 for t in tensors(given))
+        return (one_more_sample(given) if is_single else given), True
+    known = recorded_inputs(module)
+    if known is None or not isinstance(module, fx.GraphModule):
+        raise ExportError(
+            f"{type(module).__name__} does not know its inputs; pass a tensor or a tuple as `inputs=`"
+        )
+    return example_inputs(module, known), any(virtual.shape[:1] == (-1,) for virtual in known)
+
+
+def tensors(values: Any) -> list[Tensor]:
+    """Return the tensors in nested values, in order."""
+    return [leaf for leaf in pytree.tree_leaves(values) if isinstance(leaf, Tensor)]
+
+
+def one_more_sample(given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the arguments with one more sample."""
+    more: tuple[Any, ...] = pytree.tree_map(
+        lambda leaf: torch.cat([leaf, leaf[:1]]) if _follows_batch(leaf, given) else leaf, given
+    )
+    return more
+
+
+def batch_axes(given: tuple[Any, ...], *, is_batched: bool) -> Any:
+    """Return the dynamic axes of every argument, in the form that `torch.export` expects."""
+    batch = torch.export.Dim("batch", min=1)
+    return pytree.tree_map(
+        lambda leaf: {0: batch} if is_batched and _follows_batch(leaf, given) else None, given
+    )
+
+
+def tolerance(given: tuple[Any, ...]) -> float:
+    """Return the relative difference up to which another program counts as equal."""
+    is_double = any(tensor.dtype == torch.float64 for tensor in tensors(given))
+    is_half = any(tensor.dtype in (torch.float16, torch.bfloat16) for tensor in tensors(given))
+    return 1e-9 if is_double else 0.05 if is_half else 1e-3
+
+
+def largest_difference(wanted: Sequence[Tensor], got: Sequence[Tensor], what: str) -> float:
+    """Return the largest difference of two outputs, relative to the largest value of each tensor.
+
+    Raises:
+        ExportError: The shapes differ; `what` names the owner of `got`.
+    """
+    if [t.shape for t in wanted] != [t.shape for t in got]:
+        raise ExportError(
+            f"{what} returns shapes {[tuple(t.shape) for t in got]},"
+            f" the network {[tuple(t.shape) for t in wanted]}"
+        )
+    pairs = zip(wanted, got, strict=True)
+    return max((_relative(_to_double(w), _to_double(g)) for w, g in pairs), default=0.0)
+
+
+def _follows_batch(leaf: Any, given: tuple[Any, ...]) -> bool:
+    return isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == tensors(given)[0].shape[0]
+
+
+def _to_double(value: Tensor) -> Tensor:
+    return value.cpu().to(torch.complex128 if value.is_complex() else torch.float64)
+
+
+def _relative(wanted: Tensor, got: Tensor) -> float:
+    scale = float(wanted.abs().max()) if wanted.numel() else 0.0
+    difference = float((wanted - got).abs().max()) if wanted.numel() else 0.0
+    return difference / scale if scale else difference
+
 
 _LARGEST_FILE = 1_900_000_000
 """Bytes of weights above which they are kept in a second file: protobuf limits a file to 2 GB."""
@@ -241,3 +331,66 @@ def _difference(module: nn.Module, given: tuple[Any, ...], path: Path) -> float:
     except Exception as error:  # onnxruntime has no base class of its own errors
         raise ExportError(f"onnxruntime cannot run the ONNX file: {error}") from error
     return largest_difference(tensors(module(*given)), got, "the ONNX file")
+
+
+@dataclass(frozen=True, slots=True)
+class Pt2Export:
+    """A verified .pt2 file."""
+
+    path: Path
+    max_relative_error: float
+    """Largest difference of the program in the file from the network, over the largest value of an output."""
+    size_bytes: int
+
+
+def export_pt2(net: Subnetwork | nn.Module, path: str | Path, *, inputs: Any = None) -> Pt2Export:
+    """Write a network to `path` by `torch.export`, in evaluation mode for any batch size, and verify it.
+
+    `torch.export.load(path).module()` returns the network; it needs torch only.
+
+    Args:
+        net: A sub-network, a traced or loaded network, or any module; it is not modified.
+        path: Path of the file, which must end in .pt2; on failure no new file is left.
+        inputs: A tensor, a tuple of arguments or a dict of keyword arguments. Optional for networks that know
+            their traced inputs.
+
+    Raises:
+        ExportError: The network cannot be exported, or the file does not compute the same.
+        StorageError: The disk is full, or the folder is not writable; an old file is kept.
+    """
+    module = net.module if isinstance(net, Subnetwork) else net
+    require_module("net", module)
+    require_type("path", path, (str, Path), "the path of a file", "pass a str or a pathlib.Path")
+    path = Path(path)
+    if path.suffix != ".pt2":
+        raise ExportError(f"{path.name} cannot be written: torch.export requires a name that ends in .pt2")
+    with preserve_state(module), torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module.eval()
+        given, is_batched = export_arguments(module, inputs)
+        content = _serialize(module, given, is_batched)
+        program = torch.export.load(io.BytesIO(content)).module()
+        feeds = (given, one_more_sample(given)) if is_batched else (given,)
+        error = max(
+            largest_difference(tensors(module(*feed)), tensors(program(*feed)), "the .pt2 file")
+            for feed in feeds
+        )
+        if not error <= tolerance(given):
+            raise ExportError(
+                f"the .pt2 file does not compute what the network computes: relative difference {error:.2e}"
+            )
+    replace_file(path, content)
+    return Pt2Export(path, error, len(content))
+
+
+def _serialize(module: nn.Module, given: tuple[Any, ...], is_batched: bool) -> bytes:
+    axes = batch_axes(given, is_batched=is_batched)
+    try:
+        program = torch.export.export(module, given, dynamic_shapes=tuple(axes))
+        program.example_inputs = None
+        content = io.BytesIO()
+        torch.export.save(program, content)
+    except Exception as error:  # torch.export may raise anything
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ExportError(f"torch.export cannot export {type(module).__name__}: {reason}") from error
+    return content.getvalue()

@@ -1,32 +1,62 @@
 """Switches: multiplications by a parameter, each of which can silence one operation.
 
 A supernet weighs its candidate operations with architecture variables (DARTS, SparseNAS), or scales those
-that have no variables of their own (GSparsity, section 3.1). Here is what a trace graph tells of them.
+that have no variables of their own (GSparsity, section 3.1). A switch belongs to a node: a chain of additions
+that only the chain itself reads counts as one node, since a node of a cell is the sum of many operands
+(DARTS, equation 1), but a network adds two at a time. Operations at the same place in cells of one type can
+be tied (GSparsity, figure 1).
 """
 
 from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from nasviz.graph.segments.segment_graph import SegmentGraph
-from nasviz.graph.structures.addition_chains import sums
+from nasviz.graph.operators.rules import Role
+from nasviz.graph.segments import SegmentGraph, modules_like
 from nasviz.graph.trace_graph import TraceGraph, Vertex
 
 __all__ = [
     "SCOPE",
     "Branch",
+    "Paths",
     "Switch",
     "by_edge",
     "by_node",
+    "count_paths",
     "find_branches",
     "find_switches",
     "is_switch",
     "is_switch_parameter",
+    "strongest",
+    "sums",
+    "tie",
 ]
+
+
+def sums(trace: TraceGraph) -> dict[str, str]:
+    """For each addition of a sum: the last one, which holds all of it; O(V).
+
+    Examples:
+        >>> from nasviz.graph.trace_graph import Input, Output, Vertex
+        >>> first = Vertex("add", "add", "add", ("x", "y"), (-1, 4))
+        >>> last = Vertex("add_1", "add_1", "add", ("add", "z"), (-1, 4))
+        >>> inputs = tuple(Input(name, (-1, 4)) for name in "xyz")
+        >>> sums(TraceGraph("three", inputs, (first, last), (Output("out", "add_1"),)))
+        {'add_1': 'add_1', 'add': 'add_1'}
+    """
+    last: dict[str, str] = {}
+    for vertex in reversed(trace.vertices):
+        if vertex.role is not Role.ADDITIVE:
+            continue
+        readers = trace.consumers[vertex.id]
+        is_inner = len(readers) == 1 and readers[0] in last and trace[readers[0]].shape == vertex.shape
+        last[vertex.id] = last[readers[0]] if is_inner else vertex.id
+    return last
+
 
 SCOPE = "switches"
 """Module of a network that holds their parameters; underscores follow where a network has that name."""
@@ -161,3 +191,88 @@ def _origin(trace: TraceGraph, last: Vertex, ends: Collection[str]) -> str:
             waiting.extend(trace[vertex_id].inputs)
     origins = [value for value in outside if value not in branch]
     return origins[0] if len(origins) == 1 else last.inputs[0]
+
+
+_GEOMETRY = ("kernel_size", "stride", "dilation")
+"""Attributes that tell one operation of a cell from another; widths differ between cells of one type."""
+
+
+def tie(segments: SegmentGraph, branches: Sequence[Branch], cells: Iterable[str]) -> dict[str, str]:
+    """For each branch the first one at its place, by their vertices; itself where it is tied to none.
+
+    Args:
+        segments: Of the network.
+        branches: Those that may be tied, in order; switches, say.
+        cells: Classes of the cells, or patterns of their paths; the outermost match counts.
+
+    Raises:
+        UnknownVertexError: A name matches no module.
+    """
+    trace = segments.trace
+    paths = modules_like(trace, tuple(cells), "tie")
+    members: dict[str, list[Branch]] = {}
+    for branch in branches:
+        place = trace[branch.edge[1]].scope
+        if cell := next((path for path in place if path in paths), None):
+            members.setdefault(cell, []).append(branch)
+    first = {branch.vertex: branch.vertex for branch in branches}
+    layouts: dict[tuple[object, ...], list[Branch]] = {}
+    for inside in members.values():
+        model = layouts.setdefault(_layout(segments, inside), inside)
+        first |= {branch.vertex: twin.vertex for branch, twin in zip(inside, model, strict=True)}
+    return first
+
+
+def _layout(segments: SegmentGraph, inside: Sequence[Branch]) -> tuple[object, ...]:
+    """What the operations of one cell are, and between which of its values."""
+    origins = _numbers(branch.origin for branch in inside)
+    nodes = _numbers(branch.edge[1] for branch in inside)
+    return tuple(
+        (origins[branch.origin], nodes[branch.edge[1]], _operation(segments, branch)) for branch in inside
+    )
+
+
+def _numbers(values: Iterable[str]) -> Mapping[str, int]:
+    return {value: number for number, value in enumerate(dict.fromkeys(values))}
+
+
+def _operation(segments: SegmentGraph, branch: Branch) -> tuple[object, ...]:
+    trace = segments.trace
+    run = [trace[v] for v in segments[branch.structure].vertices]
+    return tuple((v.operator, *(str(v.attributes.get(name)) for name in _GEOMETRY)) for v in run)
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Operations on the edges of a network with switches."""
+
+    kind: str
+    """`single-path`, `multi-path`, `mixed-path`; `no path` where nothing is left."""
+    num_operations: int
+    """That are left."""
+    num_edges: int
+    """That keep at least one operation."""
+    least: int
+    """Operations of such an edge."""
+    most: int
+
+
+def count_paths(switches: Iterable[Switch], alive: Collection[int]) -> Paths:
+    """The paths that are left where these structures are alive; O(switches)."""
+    numbers = [sum(s.structure in alive for s in members) for members in by_edge(switches).values()]
+    kept = [number for number in numbers if number]
+    if not kept:
+        return Paths("no path", 0, 0, 0, 0)
+    least, most = min(kept), max(kept)
+    kind = "single-path" if most == 1 else "multi-path" if least == most else "mixed-path"
+    return Paths(kind, sum(kept), len(kept), least, most)
+
+
+def strongest(switches: Iterable[Switch], weights: Mapping[int, float]) -> frozenset[int]:
+    """Of each edge the structure of the largest weight; edges none of whose weights is known have none."""
+    found = set()
+    for members in by_edge(switches).values():
+        known = [s.structure for s in members if s.structure in weights]
+        if known:
+            found.add(max(known, key=lambda i: (weights[i], -i)))
+    return frozenset(found)

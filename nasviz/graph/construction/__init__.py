@@ -1,1 +1,0 @@
-"""Construction: what is deleted, and where zeros go from there."""

@@ -1,1 +1,0 @@
-"""Segments: vertices that are kept or removed together (Algorithm 2 of ASGNAS)."""

@@ -1,1 +1,0 @@
-"""Removal structures: discovery, validity, gates, switches and the choice of what goes."""
