@@ -6,7 +6,6 @@ Where NASVIZ_NO_SKIP is set (CI installs all that is needed), a skip fails.
 from __future__ import annotations
 
 import atexit
-import multiprocessing
 import os
 import shutil
 import sys
@@ -16,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
+
+from tests.warm_python import forking
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -87,6 +88,8 @@ GROUPS = {
         "faults/test_disk.py",
         "faults/test_hostile_weights.py",
         "faults/test_kills.py",
+        "faults/test_trust.py",
+        "extending/",
         "train/test_exact_resume.py",
         "train/test_processes.py",
     ),
@@ -138,9 +141,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def context() -> Any:
     """Processes that are forked from a server which has loaded torch once."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.train.warm_start"])
-    return context
+    return forking()
 
 
 @pytest.fixture(scope="session")

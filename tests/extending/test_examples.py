@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import nasviz
 from nasviz import catalog, extensions, saliency, settings
 from nasviz.errors import InvalidSettingError
 from nasviz.runs import RunSettings
+from tests.warm_python import run_module
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "extending"
@@ -28,14 +28,7 @@ SMALL = [*NETWORK, "--epochs", "1", "--batch-size", "256"]
 
 
 def command(*words: object) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "nasviz", *map(str, words)],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_module("nasviz", *words, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -36,6 +36,7 @@ from nasviz.runs.marks import KEY_FILE, make_mark, state_folder
 from tests.faults.strangers import other_machine, strangers_run, strangers_sweep, write_code
 from tests.runs.conftest import wait_until
 from tests.train.conftest import short_settings
+from tests.warm_python import run_module
 
 ROOT = Path(__file__).parents[2]
 FAST = {"epochs": 1, "warmup_steps": 3, "projection_steps": 3, "eval_every_epochs": 9}
@@ -63,17 +64,7 @@ def naming(folder: Path, name: str = "evil") -> RunSettings:
 
 def start(*words: object, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a module in a process of its own, without a terminal."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | variables
-    command = [sys.executable, "-P", "-m", *map(str, words)]
-    return subprocess.run(
-        command,
-        cwd=cwd,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_module(*words, cwd=cwd, **variables)
 
 
 # ---- workers ----
