@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from nasviz.cli import main
+from nasviz.runs import Run, Store
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["demonet", "--input", "1,8,8", "--set", "width=0.1"]
@@ -35,6 +37,22 @@ def nasviz(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
         return Said(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that has erased two structures."""
+    runs = tmp_path_factory.mktemp("trained") / "runs"
+    words = "--target-sparsity 2 --epochs 1 --batch-size 256 --device cpu --quiet --runs".split()
+    assert main(["train", "--model", *SMALL, *words, str(runs)]) == 0
+    return runs
+
+
+@pytest.fixture
+def done(trained: Path, tmp_path: Path) -> Run:
+    """A run of its own for each test, in the folder `@runs`."""
+    store = Store(shutil.copytree(trained, tmp_path / "runs"))
+    return store.open(store.list()[0].id)
 
 
 def start(*arguments: object, module: str = "nasviz") -> subprocess.Popen[str]:

@@ -11,25 +11,7 @@ import torch
 
 import nasviz as library
 from nasviz.runs import Run, Store
-from tests.cli.conftest import SMALL, Command
-
-
-@pytest.fixture
-def done(nasviz: Command, tmp_path: Path) -> Run:
-    arguments = [
-        "--target-sparsity",
-        "2",
-        "--epochs",
-        "1",
-        "--batch-size",
-        "256",
-        "--quiet",
-        "--runs",
-        "@runs",
-    ]
-    assert nasviz("train", "--model", *SMALL, *arguments).code == 0
-    store = Store(tmp_path / "runs")
-    return store.open(store.list()[0].id)
+from tests.cli.conftest import Command
 
 
 def test_every_form_reads_back(done: Run, nasviz: Command, tmp_path: Path) -> None:

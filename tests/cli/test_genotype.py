@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+from nasviz.runs import Run
 from tests.cli.conftest import Command
 
 CELLS = "nas_bench_201 --input 1,8,8 --set channels=2 --set cells=1".split()
@@ -35,9 +36,7 @@ def test_a_search_of_cells_is_shown_in_the_form_of_its_paper(nasviz: Command, tm
     assert all(abs(sum(weights[i : i + 4]) - 1) < 1e-5 for i in range(0, 24, 4))
 
 
-def test_a_run_without_cells_says_what_cells_are(nasviz: Command, tmp_path: Path) -> None:
-    model = "demonet --input 1,8,8 --set width=0.1 --target-sparsity 1".split()
-    nasviz("train", "--model", *model, *SHORT)
-    said = nasviz("genotype", only_run(tmp_path), "--runs", "@runs")
+def test_a_run_without_cells_says_what_cells_are(nasviz: Command, done: Run) -> None:
+    said = nasviz("genotype", done.id, "--runs", "@runs")
     assert said.code == 2
     assert "Cell" in said.err

@@ -7,17 +7,16 @@ from pathlib import Path
 import torch
 
 import nasviz as library
-from nasviz.runs import Store
+from nasviz.runs import Run, Store
 from tests.cli.conftest import SMALL, Command
 
 QUICK = ("--batch-size", "256", "--epochs", "1", "--runs", "@runs", "--quiet")
 
 
-def test_what_a_run_has_left_is_searched_and_fine_tuned_again(nasviz: Command, tmp_path: Path) -> None:
-    store = Store(tmp_path / "runs")
-    assert nasviz("train", "--model", *SMALL, "--target-sparsity", "2", *QUICK).code == 0
-    first = store.open(store.list()[0].id)
-    left = first.folder / "subnet"
+def test_what_a_run_has_left_is_searched_and_fine_tuned_again(
+    nasviz: Command, done: Run, tmp_path: Path
+) -> None:
+    store, first, left = Store(tmp_path / "runs"), done, done.folder / "subnet"
 
     said = nasviz("analyze", left)
     assert said.code == 0, said.err

@@ -14,7 +14,7 @@ from nasviz.jobs import Construct, cancel_run, is_starting, start_run, submit
 from nasviz.runs import Run, RunSettings, Store
 from nasviz.runs.files import read_json
 
-NARROW = NetworkSource("demonet", settings={"width": 0.05})
+NARROW = NetworkSource("demonet", (1, 8, 8), settings={"width": 0.05})
 
 
 def wait_for(condition, seconds: float = 120.0) -> bool:
