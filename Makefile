@@ -5,6 +5,7 @@
 # make docs   build the documentation into build/site     make diagrams  draw its pictures again (needs dot)
 # make bench  print the benchmarks               make pictures / snapshots  rewrite README pictures / DOT files
 # make settings  rewrite docs/settings.md from the declarations
+# make documents  rewrite docs/documents.md, the table of what the five documents contain
 # make networks  try the networks of torchvision, timm and transformers (hours), rewrite the README's table
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ PYTEST := $(BIN)/python -m pytest
 SPREAD := -n logical --maxprocesses 4 --no-loadscope-reorder
 
 .PHONY: run test check check-viewer docs diagrams slow bench science settings snapshots pictures thumbnails
-.PHONY: networks clean
+.PHONY: documents networks clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -70,6 +71,9 @@ bench: $(VENV)/.dev
 science: $(VENV)/.dev
 	PYTHONPATH=. $(BIN)/python -m tests.science.digits $(ARGS)
 	PYTHONPATH=. $(BIN)/python -m tests.science.cells $(ARGS)
+
+documents: $(VENV)/.dev
+	$(BIN)/python docs/documents.py
 
 settings: $(VENV)/.dev
 	$(BIN)/python -m nasviz.settings > docs/settings.md

@@ -13,8 +13,9 @@ import yaml
 FOLDER = Path(__file__).parent
 INTRODUCTION = """# The documents
 
-nasviz implements five publications. This page lists what they contain row by row: *done*, with a test, a page of the app or
-a published table as evidence, or *refused*, with a reason. It is written by `make documents` from `docs/documents.yaml`.
+nasviz implements five publications. This page lists row by row what they contain: *done*, with a test, a page
+of the app or a published table as evidence, *refused* with a reason, or *open*. It is written by
+`make documents` from `docs/documents.yaml`.
 """
 
 

@@ -300,6 +300,13 @@ _REGNET_800M = network(
             help="y has a gate in every block; x is the network of the table.",
         ),
         _stem("cifar", "two"),
+        Setting(
+            "size",
+            "choice",
+            "800M",
+            choices=("200M", "400M", "600M", "800M"),
+            help="Smaller networks of the family x, with which ASGNAS compares its sub-networks.",
+        ),
     ),
     recipe={"lr": 0.1, "epochs": 50},
     builder="nasviz.models.regnet_800m:regnet_800m",

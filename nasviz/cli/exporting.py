@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,9 @@ from nasviz.draw.genotype import cells_of, genotype_dot, summary
 from nasviz.draw.layout import layout
 from nasviz.draw.model_explorer import model_explorer_archive
 from nasviz.draw.report import subnetwork_report
+from nasviz.draw.run_figures import run_figures
 from nasviz.draw.run_space import read_space
+from nasviz.draw.static_chart import static_svg
 from nasviz.errors import ExportError, InvalidSettingError, UncheckedFilesWarning
 from nasviz.graph import ConstructionPlan, SearchSpace
 from nasviz.graph.cells.genotypes import genotype_json, genotype_text
@@ -104,7 +107,8 @@ def _loaded(run: Run) -> tuple[fx.GraphModule, str]:
 def export_html(run: Run, path: Path) -> str:
     """Write the report as one HTML file, with graphs that zoom."""
     space, plan, facts = _constructed(run)
-    text = subnetwork_report(run.settings.network.title, space, plan, facts=facts)
+    figures = run_figures(run)
+    text = subnetwork_report(run.settings.network.title, space, plan, facts=facts, figures=figures)
     replace_file(path, text)
     return f"{len(text):,} characters, to be read without a network"
 
@@ -166,6 +170,21 @@ def export_folder(run: Run, folder: Path) -> str:
     except OSError as error:
         raise refusal(folder, error) from error
     return f"{', '.join(sorted(file.name for file in folder.iterdir()))}; nasviz.load reads it; {words}"
+
+
+def export_figures(run: Run, folder: Path) -> str:
+    """Write each figure that the record of a run allows as SVG.
+
+    Raises:
+        ExportError: Nothing is recorded yet.
+    """
+    figures = run_figures(run)
+    if not figures:
+        raise ExportError(f"run {run.id} is {run.state} and has recorded nothing to draw; resume the run")
+    for title, figure in figures.items():
+        name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+        replace_file(folder / f"{name}.svg", static_svg(figure))
+    return ", ".join(figures)
 
 
 def export_csv(run: Run, path: Path) -> str:
@@ -238,6 +257,7 @@ FORMS: dict[str, Callable[[Run, Path], str]] = {
     "html": export_html,
     "model_explorer": export_model_explorer,
     "folder": export_folder,
+    "figures": export_figures,
     "csv": export_csv,
     "record": export_json,
     "parquet": export_parquet,
@@ -261,6 +281,7 @@ def export(
     folder: Annotated[Path | None, _form("The sub-network: Python, weights, report.", "DIR")] = None,
     html: Annotated[Path | None, _form("The report, with graphs that zoom.")] = None,
     model_explorer: Annotated[Path | None, _form("Graph and node data for Model Explorer, one zip.")] = None,
+    figures: Annotated[Path | None, _form("The figures of the run, as SVG.", "DIR")] = None,
     csv: Annotated[Path | None, _form("The steps, one line each.")] = None,
     parquet: Annotated[Path | None, _form("The steps, one row each.")] = None,
     record: Annotated[Path | None, _form("Everything on record, as JSON.")] = None,

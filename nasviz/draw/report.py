@@ -10,11 +10,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from types import MappingProxyType
 from typing import Any
+
+import plotly.graph_objects as go
 
 from nasviz.draw.labels import clean, count, plain_shape, ranges
 from nasviz.draw.overlay import Overlay, plan_overlay, saliency_overlay
 from nasviz.draw.palette import STATES
+from nasviz.draw.static_chart import static_svg
 from nasviz.draw.view import GraphView, segment_view, trace_view
 from nasviz.draw.viewer import script, style_sheet
 from nasviz.graph import ConstructionPlan, SearchSpace
@@ -38,7 +42,8 @@ h1 { font-size: 30px; margin: 0 0 4px; } h2 { font-size: 21px; margin: 36px 0 10
 dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(210px, 1fr)); gap: 10px; margin: 14px 0; }
 dl div { padding: 10px 14px; background: var(--soft); border-radius: 10px; }
 dt { font-size: 14px; opacity: 0.75; } dd { margin: 0; font-size: 19px; font-weight: 600; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-size: 14.5px; min-width: 60%; }
+.wide { overflow-x: auto; } figure { margin: 0; }
+table { border-collapse: collapse; font-size: 14.5px; min-width: 60%; }
 th, td { text-align: left; vertical-align: top; padding: 5px 14px 5px 0;
   border-bottom: 1px solid var(--line); }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
@@ -56,6 +61,7 @@ class Section:
     """Rows with the same columns."""
     view: GraphView | None = None
     overlay: Overlay | None = None
+    chart: go.Figure | None = None
 
 
 def html_report(title: str, sections: Sequence[Section]) -> str:
@@ -78,8 +84,9 @@ def subnetwork_report(
     *,
     facts: Sequence[tuple[str, str]] = (),
     scores: Mapping[int, float] | None = None,
+    figures: Mapping[str, go.Figure] = MappingProxyType({}),
 ) -> str:
-    """Return the report on one sub-network: savings, removed structures with reasons, and graphs.
+    """Return the report on one sub-network: savings, removed structures with reasons, figures and graphs.
 
     Args:
         title: Heading of the report.
@@ -87,6 +94,7 @@ def subnetwork_report(
         plan: Construction plan of the sub-network.
         facts: Additional facts, such as accuracies and the parity error.
         scores: Saliency of each structure at selection.
+        figures: Figures of the run, by title.
     """
     trace = space.trace
     saved = (
@@ -114,6 +122,7 @@ def subnetwork_report(
             "Rows and columns removed along with the structures." if cuts else "None.",
             table=cuts,
         ),
+        *(Section(name, chart=figure) for name, figure in figures.items()),
         Section("All operators", view=operators, overlay=plan_overlay(operators, plan)),
     ]
     if scores:
@@ -157,6 +166,8 @@ def _section(number: int, section: Section) -> str:
         parts.append(f"<dl>{pairs}</dl>")
     if section.table:
         parts.append(_table(section.table))
+    if section.chart is not None:
+        parts.append(f"<figure>{static_svg(section.chart)}</figure>")
     if section.view is not None:
         parts.append(_graph(f"graph-{number}", section.view, section.overlay))
     return "\n".join([*parts, "</section>"])

@@ -33,11 +33,14 @@ def test_every_form_reads_back(done: Run, nasviz: Command, tmp_path: Path) -> No
         out / "g.html",
         "--model-explorer",
         out / "h.zip",
+        "--figures",
+        out / "i",
     )
     said = nasviz("export", done.id, "--runs", "@runs", *arguments)
     assert said.code == 0, said.err
-    assert said.out.count("wrote ") == 8
+    assert said.out.count("wrote ") == 9
 
+    assert [path.name for path in (out / "i").iterdir()] == ["curves.svg"]
     images = torch.randn(3, 1, 8, 8)
     module = library.load(out / "b").eval()
     onnxruntime = pytest.importorskip("onnxruntime")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nasviz.draw.report import Section, html_report, subnetwork_report
+from nasviz.draw.search_charts import remaining_chart
 from nasviz.draw.view import trace_view
 from nasviz.graph import search_space
 from tests.draw.networks import named
@@ -74,7 +75,8 @@ def test_graphs_of_a_report_carry_their_data_as_json() -> None:
 def test_names_from_models_cannot_add_an_element(name: str) -> None:
     def outline(text: str) -> list[str]:
         view = trace_view(named(text, "b"))
-        section = Section(text, text, [(text, text)], [{"a": text}], view)
+        chart = remaining_chart({text: {text: (4, 2), "b": (4, 4)}, "other": {"b": (4, 1)}})
+        section = Section(text, text, [(text, text)], [{"a": text}], view, chart=chart)
         return Outline(html_report(text, [section])).tags
 
     assert outline(name) == outline("tame")

@@ -16,6 +16,7 @@ from nasviz.draw.labels import count, plain_shape
 from nasviz.draw.model_explorer import CODE, model_explorer_archive
 from nasviz.draw.pictures import checked_svg, painted_dot, png
 from nasviz.draw.report import subnetwork_report
+from nasviz.draw.run_figures import run_figures
 from nasviz.errors import NasvizError
 from nasviz.guarded_files import read_regular
 from nasviz.ui import frame, session
@@ -256,7 +257,8 @@ def _html(cut: Cut) -> str:
     if cut.accuracies is not None:
         full, small = cut.accuracies
         facts.append(("Validation accuracy", f"{full:.1%} → {small:.1%}"))
-    return subnetwork_report(cut.title, cut.space, cut.plan, facts=facts)
+    figures = run_figures(cut.run) if cut.run is not None else {}
+    return subnetwork_report(cut.title, cut.space, cut.plan, facts=facts, figures=figures)
 
 
 def _show(offer: Offer) -> None:
