@@ -6,20 +6,24 @@ because deep networks are up to a hundred times as deep as wide.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from xml.etree import ElementTree
 
+from nasviz.draw.labels import count
 from nasviz.draw.svg import NAMESPACE
 from nasviz.draw.view import GraphView
 from nasviz.errors import LayoutError
+from nasviz.graph import SearchSpace
 
-__all__ = ["thumbnail"]
+__all__ = ["overview", "thumbnail"]
 
 WIDTH, HEIGHT, MARGIN = 320, 120, 8
 TINTS = {"removable": "#1f9d76", "joint": "#d9980d", "port": "#7c8592"}
 """Colours darker than in the full drawing, so that dots are visible on light and dark themes."""
 OTHER = "#8f99a6"
 LINE = "#9aa4b0"
+_TEXT = 'font-family="sans-serif" font-size="15" fill="currentColor"'
+_ARROW = f'fill="none" stroke="{LINE}" stroke-width="2"'
 
 Point = tuple[float, float]
 
@@ -30,14 +34,59 @@ def thumbnail(view: GraphView) -> str:
     Raises:
         LayoutError: The view has no layout.
     """
+    frame = f'viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
+    return f'<svg xmlns="{NAMESPACE}" {frame}>{_dots(view)}</svg>'
+
+
+def overview(space: SearchSpace, erased: Collection[int], views: Sequence[GraphView]) -> str:
+    """Return the stages from a network to its sub-network in one SVG (ASGNAS, figure 1).
+
+    Args:
+        space: Search space of the network.
+        erased: Structures that are removed in the last stage.
+        views: Trace graph and segment graph of the network.
+
+    Raises:
+        LayoutError: A view has no layout.
+    """
+    plan = space.plan(erased)
+    operators, segments = views
+    gone = {v.id for v in segments.drawing.vertices if v.members and plan.erased.keys() >= {*v.members}}
+    stages = (
+        ("Network", f"{count(plan.params_before)} parameters, {len(space.trace)} operators", operators, ()),
+        ("Search space", f"{len(space.removable)} removable structures (green)", segments, ()),
+        ("Sub-network", f"{count(plan.params_after)} parameters, {len(erased)} erased", segments, gone),
+    )
+    step = WIDTH + 60
+    parts = []
+    for number, (title, text, view, hidden) in enumerate(stages):
+        at = f'transform="translate({number * step} 0)"'
+        words = f'<text x="8" y="16" font-weight="600">{number + 1}. {title}</text>'
+        words += f'<text x="8" y="{HEIGHT + 40}" font-size="13">{text}</text>'
+        arrow = "" if not number else f'<path d="M-46 {HEIGHT / 2 + 20:g}h26m-8 -6l8 6l-8 6" {_ARROW}/>'
+        parts.append(f'<g {at}>{words}{arrow}<g transform="translate(0 20)">{_dots(view, hidden)}</g></g>')
+    box = f'viewBox="0 0 {3 * WIDTH + 120} {HEIGHT + 48}"'
+    return f'<svg xmlns="{NAMESPACE}" {box} {_TEXT}>{"".join(parts)}</svg>'
+
+
+def _dots(view: GraphView, hidden: Collection[str] = ()) -> str:
+    """Return the vertices and edges of a view as shapes; hidden vertices become circles."""
     if not view.svg:
         raise LayoutError(f"no thumbnail of {view.title}: {view.note or 'it has no layout'}")
     places = _fitted(_centres(view.svg, view.by_id))
     thick = max(1.6, min(9.0, 60 / len(places) ** 0.5))
-    lines = _path((places[e.source], places[e.target]) for e in view.drawing.edges)
+    lines = _path(
+        (places[e.source], places[e.target])
+        for e in view.drawing.edges
+        if e.source not in hidden and e.target not in hidden
+    )
     parts = [f'<path d="{lines}" fill="none" stroke="{LINE}" stroke-width="{thick / 6:.2f}" opacity="0.7"/>']
     for role in ("", *TINTS):
-        chosen = [v.id for v in view.drawing.vertices if (v.role if v.role in TINTS else "") == role]
+        chosen = [
+            v.id
+            for v in view.drawing.vertices
+            if (v.role if v.role in TINTS else "") == role and v.id not in hidden
+        ]
         if chosen:
             # A line of length zero with round caps is a dot.
             dots = "".join(f"M{_number(places[i][0])} {_number(places[i][1])}h0" for i in chosen)
@@ -45,8 +94,12 @@ def thumbnail(view: GraphView) -> str:
             parts.append(
                 f'<path d="{dots}" stroke="{colour}" stroke-width="{thick:.1f}" stroke-linecap="round"/>'
             )
-    frame = f'viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
-    return f'<svg xmlns="{NAMESPACE}" {frame}>{"".join(parts)}</svg>'
+    radius = max(1.0, thick / 2 - 1)
+    for vertex in hidden:
+        x, y = places[vertex]
+        where = f'cx="{_number(x)}" cy="{_number(y)}" r="{radius:.1f}"'
+        parts.append(f'<circle {where} fill="none" stroke="{LINE}" stroke-dasharray="2 2"/>')
+    return "".join(parts)
 
 
 def _centres(svg: str, ids: Iterable[str]) -> dict[str, Point]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import streamlit as st
 
+from nasviz.catalog import NetworkSource
+from nasviz.draw.thumbnail import overview
+from nasviz.errors import LayoutError
+from nasviz.graph import SearchSpace
 from nasviz.ui import frame, session
 from nasviz.ui.parts import graphs
 from nasviz.ui.parts.escaping import inert
@@ -15,6 +19,7 @@ __all__ = ["greet"]
 def greet() -> None:
     """Introduce the app, with the graph of the current network."""
     st.title("Find the sub-network in your network")
+    stages = st.container()  # filled last: the words below need no network
     words, picture = st.columns([1, 1.5], gap="large")
     with words:
         st.markdown(
@@ -27,6 +32,31 @@ def greet() -> None:
             frame.link(title, f"{number}. {frame.PAGES[title].invitation}")
     with picture:
         space = session.space()
+        with stages:
+            _overview(space)
         name = inert(session.title())
         st.caption(f"{name}: green segments are removable, at most {space.max_sparsity} of them together.")
         graphs.picture(graphs.segments_of(session.key_of(space), space), key="start-graph")
+
+
+def _overview(space: SearchSpace) -> None:
+    """Show the stages from the current network to a sub-network."""
+    if not space.max_sparsity:
+        return
+    key = session.key_of(space)
+    views = graphs.trace_of(key, None, space), graphs.segments_of(key, space)
+    try:
+        st.html(overview(space, _erased(space), views))
+    except LayoutError:  # the graph below says why
+        return
+
+
+def _erased(space: SearchSpace) -> tuple[int, ...]:
+    """Return the published redundant structures, or the smaller half of those that can go."""
+    source = session.current().source
+    entry = source.entry if isinstance(source, NetworkSource) else None
+    published = space.structures_of(entry.selection.modules) if entry and entry.selection else ()
+    if published and space.is_valid(published):
+        return published
+    sizes = {s.id: float(s.num_parameters) for s in space.removable}
+    return space.select(sizes, (space.max_sparsity + 1) // 2)
