@@ -6,7 +6,7 @@ because deep networks are up to a hundred times as deep as wide.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from xml.etree import ElementTree
 
 from nasviz.draw.labels import count
@@ -15,61 +15,56 @@ from nasviz.draw.view import GraphView
 from nasviz.errors import LayoutError
 from nasviz.graph import SearchSpace
 
-__all__ = ["overview", "thumbnail"]
+__all__ = ["stages", "thumbnail"]
 
 WIDTH, HEIGHT, MARGIN = 320, 120, 8
 TINTS = {"removable": "#1f9d76", "joint": "#d9980d", "port": "#7c8592"}
 """Colours darker than in the full drawing, so that dots are visible on light and dark themes."""
 OTHER = "#8f99a6"
 LINE = "#9aa4b0"
-_TEXT = 'font-family="sans-serif" font-size="15" fill="currentColor"'
-_ARROW = f'fill="none" stroke="{LINE}" stroke-width="2"'
 
 Point = tuple[float, float]
 
 
-def thumbnail(view: GraphView) -> str:
+def thumbnail(view: GraphView, hidden: Collection[str] = ()) -> str:
     """Return an SVG of 320 by 120 pixels, a few kilobytes per hundred vertices.
+
+    Args:
+        view: A graph.
+        hidden: Ids of vertices that are drawn as empty circles without edges.
 
     Raises:
         LayoutError: The view has no layout.
     """
     frame = f'viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}"'
-    return f'<svg xmlns="{NAMESPACE}" {frame}>{_dots(view)}</svg>'
+    return f'<svg xmlns="{NAMESPACE}" {frame}>{_dots(view, hidden)}</svg>'
 
 
-def overview(space: SearchSpace, erased: Collection[int], views: Sequence[GraphView]) -> str:
-    """Return the stages from a network to its sub-network in one SVG (ASGNAS, figure 1).
+def stages(
+    space: SearchSpace, erased: Collection[int], operators: GraphView, segments: GraphView
+) -> tuple[tuple[str, str, str], ...]:
+    """Return title, sizes and thumbnail of each stage to a sub-network (ASGNAS, figure 1).
 
     Args:
         space: Search space of the network.
         erased: Structures that are removed in the last stage.
-        views: Trace graph and segment graph of the network.
+        operators: Trace graph of the network.
+        segments: Segment graph of the network.
 
     Raises:
         LayoutError: A view has no layout.
     """
     plan = space.plan(erased)
-    operators, segments = views
     gone = {v.id for v in segments.drawing.vertices if v.members and plan.erased.keys() >= {*v.members}}
-    stages = (
-        ("Network", f"{count(plan.params_before)} parameters, {len(space.trace)} operators", operators, ()),
-        ("Search space", f"{len(space.removable)} removable structures (green)", segments, ()),
-        ("Sub-network", f"{count(plan.params_after)} parameters, {len(erased)} erased", segments, gone),
+    before, after = count(plan.params_before), count(plan.params_after)
+    return (
+        ("Network", f"{before} parameters, {len(space.trace)} operators", thumbnail(operators)),
+        ("Search space", f"{len(space.removable)} removable structures, green", thumbnail(segments)),
+        ("Sub-network", f"{after} parameters, {len(erased)} structures erased", thumbnail(segments, gone)),
     )
-    step = WIDTH + 60
-    parts = []
-    for number, (title, text, view, hidden) in enumerate(stages):
-        at = f'transform="translate({number * step} 0)"'
-        words = f'<text x="8" y="16" font-weight="600">{number + 1}. {title}</text>'
-        words += f'<text x="8" y="{HEIGHT + 40}" font-size="13">{text}</text>'
-        arrow = "" if not number else f'<path d="M-46 {HEIGHT / 2 + 20:g}h26m-8 -6l8 6l-8 6" {_ARROW}/>'
-        parts.append(f'<g {at}>{words}{arrow}<g transform="translate(0 20)">{_dots(view, hidden)}</g></g>')
-    box = f'viewBox="0 0 {3 * WIDTH + 120} {HEIGHT + 48}"'
-    return f'<svg xmlns="{NAMESPACE}" {box} {_TEXT}>{"".join(parts)}</svg>'
 
 
-def _dots(view: GraphView, hidden: Collection[str] = ()) -> str:
+def _dots(view: GraphView, hidden: Collection[str]) -> str:
     """Return the vertices and edges of a view as shapes; hidden vertices become circles."""
     if not view.svg:
         raise LayoutError(f"no thumbnail of {view.title}: {view.note or 'it has no layout'}")

@@ -10,7 +10,7 @@ from nasviz.catalog import NETWORKS
 from nasviz.draw import segment_view, trace_view
 from nasviz.draw.layout_cache import LayoutCache
 from nasviz.draw.svg import NAMESPACE, sanitise
-from nasviz.draw.thumbnail import OTHER, TINTS, overview, thumbnail
+from nasviz.draw.thumbnail import OTHER, TINTS, stages, thumbnail
 from nasviz.errors import LayoutError
 from nasviz.graph import search_space
 from tests.graph.networks import demonet
@@ -20,11 +20,8 @@ PICTURES = Path(__file__).parents[2] / "nasviz" / "ui" / "assets" / "zoo"
 
 def dots(svg: str) -> dict[str, int]:
     """How many dots there are of each colour."""
-    return {str(p.get("stroke")): p.get("d", "").count("h0") for p in paths(svg) if "h0" in p.get("d", "")}
-
-
-def paths(svg: str) -> list[ElementTree.Element]:
-    return list(ElementTree.fromstring(svg).iter(f"{{{NAMESPACE}}}path"))
+    paths = ElementTree.fromstring(svg).iter(f"{{{NAMESPACE}}}path")
+    return {str(p.get("stroke")): p.get("d", "").count("h0") for p in paths if "h0" in p.get("d", "")}
 
 
 def test_every_segment_is_a_dot_in_the_colour_of_what_it_is(tmp_path: Path) -> None:
@@ -42,14 +39,12 @@ def test_every_segment_is_a_dot_in_the_colour_of_what_it_is(tmp_path: Path) -> N
 def test_the_stages_end_with_what_is_left(tmp_path: Path) -> None:
     space, cache = search_space(demonet()), LayoutCache(tmp_path)
     views = trace_view(space.trace, space=space, cache=cache), segment_view(space, cache=cache)
-    svg = overview(space, (1, 2, 10), views)
-    # Green dots: all six structures of the search space, and the three that are left.
-    assert [p.get("d", "").count("h0") for p in paths(svg) if p.get("stroke") == TINTS["removable"]] == [6, 3]
-    texts = [text.text for text in ElementTree.fromstring(svg).iter(f"{{{NAMESPACE}}}text")]
-    assert texts[1::2] == [
+    _, (_, _, before), (_, _, after) = found = stages(space, (1, 2, 10), *views)
+    assert [dots(svg)[TINTS["removable"]] for svg in (before, after)] == [6, 3]
+    assert [text for _, text, _ in found] == [
         "817k parameters, 25 operators",
-        "6 removable structures (green)",
-        "447k parameters, 3 erased",
+        "6 removable structures, green",
+        "447k parameters, 3 structures erased",
     ]
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from nasviz.catalog import NetworkSource
-from nasviz.draw.thumbnail import overview
-from nasviz.errors import LayoutError
+from nasviz.draw.thumbnail import stages
 from nasviz.graph import SearchSpace
 from nasviz.ui import frame, session
-from nasviz.ui.parts import graphs
+from nasviz.ui.parts import graphs, zoo
 from nasviz.ui.parts.escaping import inert
 
 __all__ = ["greet"]
@@ -19,7 +18,7 @@ __all__ = ["greet"]
 def greet() -> None:
     """Introduce the app, with the graph of the current network."""
     st.title("Find the sub-network in your network")
-    stages = st.container()  # filled last: the words below need no network
+    top = st.container()  # filled last: the words below need no network
     words, picture = st.columns([1, 1.5], gap="large")
     with words:
         st.markdown(
@@ -32,7 +31,7 @@ def greet() -> None:
             frame.link(title, f"{number}. {frame.PAGES[title].invitation}")
     with picture:
         space = session.space()
-        with stages:
+        with top:
             _overview(space)
         name = inert(session.title())
         st.caption(f"{name}: green segments are removable, at most {space.max_sparsity} of them together.")
@@ -44,11 +43,15 @@ def _overview(space: SearchSpace) -> None:
     if not space.max_sparsity:
         return
     key = session.key_of(space)
-    views = graphs.trace_of(key, None, space), graphs.segments_of(key, space)
-    try:
-        st.html(overview(space, _erased(space), views))
-    except LayoutError:  # the graph below says why
+    operators, segments = graphs.trace_of(key, None, space), graphs.segments_of(key, space)
+    if not (operators.svg and segments.svg):  # the graph below says why
         return
+    found = stages(space, _erased(space), operators, segments)
+    for number, (column, (title, text, svg)) in enumerate(zip(st.columns(3), found, strict=True), 1):
+        with column:
+            st.markdown(f"**{number}. {title}**")
+            st.html(zoo.as_image(svg))
+            st.caption(text)
 
 
 def _erased(space: SearchSpace) -> tuple[int, ...]:

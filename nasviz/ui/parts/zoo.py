@@ -13,7 +13,7 @@ from nasviz.draw.labels import count
 from nasviz.ui import session
 from nasviz.ui.parts.escaping import inert
 
-__all__ = ["cards"]
+__all__ = ["as_image", "cards"]
 
 CARDS_IN_A_ROW = 4
 PICTURES = Path(__file__).parents[1] / "assets" / "zoo"
@@ -71,9 +71,14 @@ def _printed(entry: Entry) -> str:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _picture(name: str) -> str | None:
-    """Return the thumbnail as HTML; `alt` is empty, because the text below repeats its content."""
+    """Return the thumbnail as HTML."""
     path = PICTURES / f"{name}.svg"
     if not path.exists():
         return None
-    data = base64.b64encode(path.read_bytes()).decode()
+    return as_image(path.read_text(encoding="utf-8"))
+
+
+def as_image(svg: str) -> str:
+    """Return an SVG as an HTML image; its `alt` is empty, because the text below repeats its content."""
+    data = base64.b64encode(svg.encode()).decode()
     return f'<img alt="" style="width: 100%" src="data:image/svg+xml;base64,{data}">'
