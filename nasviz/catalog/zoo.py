@@ -301,7 +301,7 @@ _REGNET_800M = network(
         ),
         _stem("cifar", "two"),
         Setting(
-            "size",
+            "scale",
             "choice",
             "800M",
             choices=("200M", "400M", "600M", "800M"),

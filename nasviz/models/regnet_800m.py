@@ -36,7 +36,7 @@ def regnet_800m(
     in_channels: int = 3,
     family: Literal["x", "y"] = "x",
     stem: Literal["cifar", "imagenet"] = "cifar",
-    size: Literal["200M", "400M", "600M", "800M"] = "800M",
+    scale: Literal["200M", "400M", "600M", "800M"] = "800M",
 ) -> nn.Module:
     """Return RegNetX-800MF or RegNetY-800MF, or a smaller RegNetX, with random weights.
 
@@ -45,7 +45,7 @@ def regnet_800m(
         in_channels: Channels of the image.
         family: "y" has a gate (squeeze and excitation) in every block.
         stem: "imagenet" halves the image in the first layer; "cifar" keeps its size, at four times the MACs.
-        size: MACs for images of 224 pixels; smaller ones only in the family x.
+        scale: MACs for images of 224 pixels; smaller ones only in the family x.
 
     Shapes:
         `(N, in_channels, H, W)` to `(N, num_classes)`.
@@ -56,10 +56,10 @@ def regnet_800m(
     from torchvision import models
 
     build = models.regnet_x_800mf if family == "x" else models.regnet_y_800mf
-    if size in _SMALLER:
+    if scale in _SMALLER:
         if family != "x":
-            raise InvalidSettingError(f"size={size} exists in the family x only; leave it at 800M")
-        build = partial(_smaller, size)
+            raise InvalidSettingError(f"scale={scale} exists in the family x only; leave it at 800M")
+        build = partial(_smaller, scale)
     model: nn.Module = build(weights=None, num_classes=num_classes)
     if stem == "cifar":
         first = next(m for m in model.modules() if isinstance(m, nn.Conv2d))
@@ -69,9 +69,9 @@ def regnet_800m(
     return model
 
 
-def _smaller(size: str, weights: None, num_classes: int) -> nn.Module:
+def _smaller(scale: str, weights: None, num_classes: int) -> nn.Module:
     from torchvision.models.regnet import BlockParams, RegNet
 
-    blocks = BlockParams.from_init_params(**_SMALLER[size])
+    blocks = BlockParams.from_init_params(**_SMALLER[scale])
     model: nn.Module = RegNet(blocks, num_classes=num_classes, norm_layer=partial(nn.BatchNorm2d, eps=1e-5))
     return model

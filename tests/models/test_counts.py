@@ -115,3 +115,13 @@ def test_torchvision_networks_of_the_documents_have_their_counts(
     with torch.device("meta"):
         model = from_catalog(NETWORKS[name], NetworkSource(name), IMAGENET, num_classes)
     assert counts(model, IMAGENET) == expected
+
+
+@pytest.mark.parametrize(
+    ("scale", "parameters"),
+    [("200M", 2_319_482), ("400M", 5_098_986), ("600M", 5_672_330), ("800M", 6_593_386)],
+)
+def test_smaller_regnets_have_the_parameters_of_their_family(scale: str, parameters: int) -> None:
+    source = NetworkSource("regnet_800m", settings={"scale": scale})
+    model = from_catalog(NETWORKS["regnet_800m"], source, CIFAR, 10)
+    assert sum(p.numel() for p in model.parameters()) == parameters
