@@ -19,8 +19,6 @@ from cyclopts import Group, Parameter, Token
 from nasviz.catalog import HOW_TO_WRITE, NETWORKS, InputSpec, NetworkSource, Setting, Value, image_and_others
 from nasviz.cli.text import typed
 from nasviz.errors import InvalidSettingError
-from nasviz.runs import Run, is_subnet
-from nasviz.runs.files import CONFIG, SUBNET
 from nasviz.settings import AUTO, METHOD, METHODS, RunSettings, find_method
 from nasviz.settings.files import read_settings
 from nasviz.settings.method import method_settings
@@ -168,6 +166,9 @@ def settings_of(
 
 def source_of(name: str, options: NetworkOptions) -> NetworkSource:
     """Return the network of that name, or the sub-network saved there, with its options."""
+    from nasviz.runs import Run, is_subnet  # with numpy, which help does not need
+    from nasviz.runs.files import CONFIG, SUBNET
+
     folder = Path(name).expanduser().resolve()
     shape, inputs = image_and_others(options.input)
     words = (shape, options.classes, options.weights)
@@ -219,6 +220,7 @@ class _WithOptions:
     ) -> None:
         functools.update_wrapper(self, command)
         self._command, self._derive = command, derive
+        self._signature: tuple[tuple[str, ...], inspect.Signature] | None = None
 
     def __call__(self, *args: Any, **options: Any) -> int:
         """Run the command."""
@@ -226,10 +228,13 @@ class _WithOptions:
 
     @property
     def __signature__(self) -> inspect.Signature:
-        """Signature with the options; it is read whenever a command line is parsed."""
-        signature = inspect.signature(self._command, eval_str=True)
-        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-        return signature.replace(parameters=[*own, *self._derive()])
+        """Signature with the options, made once per command line: parsing reads it a dozen times."""
+        words = typed.get()
+        if self._signature is None or self._signature[0] is not words:
+            signature = inspect.signature(self._command, eval_str=True)
+            own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+            self._signature = words, signature.replace(parameters=[*own, *self._derive()])
+        return self._signature[1]
 
 
 def with_settings(

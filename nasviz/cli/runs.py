@@ -14,7 +14,7 @@ from nasviz.cli.parsing import application
 from nasviz.cli.reports import document_of, list_lines, run_lines, summary_document
 from nasviz.cli.reports import follow as watch_until_end
 from nasviz.cli.text import answer
-from nasviz.cli.training import work
+from nasviz.cli.working import work
 from nasviz.runs import Store, continue_run
 from nasviz.runs import open as open_run
 

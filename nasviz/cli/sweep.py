@@ -39,7 +39,7 @@ from nasviz.cli.sweep_progress import (
     sweep_list_lines,
 )
 from nasviz.cli.text import answer, progress, say
-from nasviz.cli.training import download_data
+from nasviz.cli.working import download_data
 from nasviz.errors import InvalidSettingError
 from nasviz.guarded_files import replace_file
 from nasviz.runs import BisectionSettings, Store, Sweep, SweepSettings, SweepStore, parse_axis, preset_sweep
