@@ -7,10 +7,8 @@ to the first page.
 import streamlit as st
 
 from nasviz.ui import frame, serving
-from nasviz.ui.pages import start
 
 if __name__ == "__main__":
-    frame.open_page("Start")
-    start.greet()
+    frame.show("Start")
 else:
     app = st.App(__file__, middleware=serving.middleware(), lifespan=serving.lifespan)

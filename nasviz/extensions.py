@@ -5,7 +5,8 @@ files that are named with `--extension` or in the environment variable `NASVIZ_E
 ever imported as an extension: no address, run folder or upload can name one. The variable is inherited by
 every process that this one starts, so workers know what the server knows.
 
-The server has no torch, so an extension imports torch inside the functions that it registers.
+The server has no torch, so an extension imports torch inside the functions that it registers. A module with
+operators of `torch.library` cannot: its entry point is loaded only in processes that trace or load networks.
 """
 
 from __future__ import annotations
@@ -16,37 +17,39 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 
 from nasviz.errors import InvalidSettingError, NasvizWarning
 
 __all__ = ["GROUPS", "load_extension", "load_extensions", "take_option"]
 
-GROUPS = tuple(f"nasviz.{kind}" for kind in ("networks", "datasets", "methods", "saliencies"))
-"""Entry points of operators are loaded where a network is traced: they need torch."""
+OPERATORS = "nasviz.operators"
+GROUPS = ("nasviz.networks", "nasviz.datasets", "nasviz.methods", "nasviz.saliencies", OPERATORS)
 VARIABLE = "NASVIZ_EXTENSIONS"
 OPTION = "--extension"
 
 _loaded: set[str] = set()
 
 
-def load_extensions() -> None:
+def load_extensions(*, operators: bool = False) -> None:
     """Load every installed extension, and those that `NASVIZ_EXTENSIONS` names; each once per process.
 
     An installed package that cannot be loaded is a warning, because the operator did not name it here.
+
+    Args:
+        operators: Whether to load the entry points of operators, too, which import torch.
 
     Raises:
         InvalidSettingError: An extension that the operator named cannot be loaded.
     """
     for name in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
         load_extension(name)
-    for group in GROUPS:
-        for point in entry_points(group=group):
-            key = f"{group} {point.name}"
-            if key in _loaded:
-                continue
-            _loaded.add(key)
+    groups = [group for group in GROUPS if group not in _loaded and (operators or group != OPERATORS)]
+    _loaded.update(groups)
+    installed = entry_points() if groups else EntryPoints()  # reads the metadata of every installed package
+    for group in groups:
+        for point in installed.select(group=group):
             try:
                 point.load()
             except Exception as error:  # code of another package may raise anything

@@ -27,7 +27,7 @@ from nasviz.errors import (
     WeightsError,
     require_type,
 )
-from nasviz.graph.operators.table import load_entry_points
+from nasviz.extensions import load_extensions
 from nasviz.guarded_files import (
     exists,
     read_regular,
@@ -142,7 +142,7 @@ def load(folder: str | Path) -> fx.GraphModule:
         raise GraphError(
             f"the network in {folder} holds {', '.join(imports)}, not loadable as data: run its model.py"
         )
-    load_entry_points()  # of operators that the file may name
+    load_extensions(operators=True)  # of operators that the file may name
     described = _read_description(folder / "graph.json")
     weights = _read_weights(folder / "weights.safetensors")
     if not check_files(folder):

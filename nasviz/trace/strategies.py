@@ -13,7 +13,7 @@ from torch._ops import OpOverload
 from torch.utils import _pytree as pytree
 
 from nasviz.errors import ArgumentError, ParityError, TraceError, TrainingChangedWarning
-from nasviz.graph.operators.table import load_entry_points
+from nasviz.extensions import load_extensions
 from nasviz.trace.export import (
     BatchSizes,
     Program,
@@ -176,7 +176,7 @@ def trace_call(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
             f"{model.original_name} is a TorchScript module, which torch.export cannot trace; trace the"
             " Python module that it was made from"
         )
-    load_entry_points()
+    load_extensions(operators=True)
     with preserve_state(model), preserve_generators():
         probe = ParityInputs.like(args, kwargs)
         task = _Task(model, args, kwargs, probe, *expected_outputs(model, probe))

@@ -20,7 +20,7 @@ from nasviz.ui.options import options
 from nasviz.ui.parts.escaping import inert
 from nasviz.ui.parts.onnx_files import OnnxFile, upload_store
 
-__all__ = ["link", "read_link", "write_link"]
+__all__ = ["link", "read_link", "script_of", "write_link"]
 
 _CHOICES = {"K": "k", "optimizer": "optimizer", "seed": "seed", "view": "view"}
 """Address parameters and the keys of the stored widget values."""
@@ -28,6 +28,16 @@ MOST_PARTS = 1000
 LONGEST_PATTERN = 200
 _SETTINGS = "set."
 """Prefix of the settings of a network in the address."""
+
+
+def script_of(title: str) -> str:
+    """Return the script of a page, as Streamlit wants it.
+
+    Examples:
+        >>> script_of("Trace graph"), script_of("Start")
+        ('pages/Trace_graph.py', 'app.py')
+    """
+    return "app.py" if title == "Start" else f"pages/{title.replace(' ', '_')}.py"
 
 
 def link() -> dict[str, str]:

@@ -1,12 +1,14 @@
-"""The frame of every page: title, sidebar and error handling.
+"""The frame of every page: declaration, title, sidebar and error handling.
 
-Pages are plain scripts under pages/, and each begins with `open_page`. A deep link into a newly started
-server runs that script only, so no page may depend on another script having run before.
+A page is a function in `nasviz.ui.pages`, declared by `Page`, and a script under pages/ that shows it. A deep
+link into a newly started server runs that script only, so no page may depend on another script having run.
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
+import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +26,7 @@ from nasviz.ui.parts import tour
 from nasviz.ui.parts.escaping import inert
 from nasviz.ui.parts.onnx_files import OnnxFile
 
-__all__ = ["PAGES", "Page", "handle_errors", "link", "next_steps", "open_page"]
+__all__ = ["Page", "handle_errors", "link", "next_steps", "pages", "show"]
 
 P = ParamSpec("P")
 
@@ -66,106 +68,63 @@ LIGHT_STYLE = """
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of the sidebar."""
+    """Declaration of a page: decorate the function that draws it."""
 
-    script: str
     title: str
+    position: int
+    """Place in the sidebar, in workflow order."""
     icon: str
     invitation: str
     """Text of links to the page."""
-    lead: str
+    lead: str = ""
     """Sentence under the title."""
     group: str = ""
+    followed_by: tuple[str, ...] = ()
+    """Titles of the pages that it links to at its end."""
+
+    def __call__(self, body: Callable[[], None]) -> Callable[[], None]:
+        """Declare `body` as this page; it then shows errors instead of raising them."""
+        body = handle_errors(body)
+        _declared[self.title] = self, body
+        return body
+
+    @property
+    def script(self) -> str:
+        """Path of the script that Streamlit runs."""
+        return address.script_of(self.title)
 
 
-PAGES = {
-    page.title: page
-    for page in (
-        Page("app.py", "Start", ":material/home:", "Overview", ""),
-        Page(
-            "pages/Model.py",
-            "Model",
-            ":material/deployed_code:",
-            "Choose a network",
-            "Choose a network and view its properties.",
-            group="Analyze",
-        ),
-        Page(
-            "pages/Trace_graph.py",
-            "Trace graph",
-            ":material/account_tree:",
-            "View all operators",
-            "Every operator call of the network, grouped by module.",
-            group="Analyze",
-        ),
-        Page(
-            "pages/Segment_graph.py",
-            "Segment graph",
-            ":material/segment:",
-            "Find removable structures",
-            "Segments are runs of operators that are erased as a whole. Removable ones are green.",
-            group="Analyze",
-        ),
-        Page(
-            "pages/Dependency_graph.py",
-            "Dependency graph",
-            ":material/hub:",
-            "View dependencies",
-            "The role of each operator for channels, and all tensor slices that depend on a structure.",
-            group="Analyze",
-        ),
-        Page(
-            "pages/Search_and_train.py",
-            "Search and train",
-            ":material/model_training:",
-            "Start a search",
-            "Set the target sparsity, train, and watch redundant structures become zero.",
-            group="Search",
-        ),
-        Page(
-            "pages/Sub-network.py",
-            "Sub-network",
-            ":material/content_cut:",
-            "View the sub-network",
-            "The full network and the constructed sub-network, side by side.",
-            group="Search",
-        ),
-        Page(
-            "pages/Export.py",
-            "Export",
-            ":material/download:",
-            "Export the sub-network",
-            "Download the sub-network. Every file is read back and verified first.",
-            group="Search",
-        ),
-        Page(
-            "pages/Runs.py",
-            "Runs",
-            ":material/history:",
-            "View all runs",
-            "Monitor, compare and continue runs and sweeps, or start a new sweep.",
-            group="Search",
-        ),
-        Page(
-            "pages/Learn.py",
-            "Learn",
-            ":material/school:",
-            "Learn how it works",
-            "The algorithms step by step on the current network, computed by the library code.",
-            group="Tutorials",
-        ),
-    )
-}
-"""Pages by title, in workflow order."""
+_declared: dict[str, tuple[Page, Callable[[], None]]] = {}
 
 
-def open_page(title: str) -> None:
-    """Set the page up and draw the sidebar; the first statement of every page.
+@functools.cache
+def pages() -> dict[str, Page]:
+    """Return all pages by title, in workflow order: the declarations in `nasviz.ui.pages`."""
+    from nasviz.ui import pages as room  # they import this module
+
+    for module in pkgutil.iter_modules(room.__path__, f"{room.__name__}."):
+        importlib.import_module(module.name)
+    return {
+        one.title: one for one in sorted((one for one, _ in _declared.values()), key=lambda one: one.position)
+    }
+
+
+def show(title: str) -> None:
+    """Show a page from its first to its last element; the only statement of its script.
 
     Raises:
-        KeyError: `PAGES` holds no such title.
+        KeyError: There is no page of this title.
     """
-    page = PAGES[title]
+    shown = pages()[title]
+    _open(shown)
+    _declared[title][1]()
+    if shown.followed_by:
+        next_steps(*shown.followed_by)
+
+
+def _open(shown: Page) -> None:
+    """Set the page up and draw the sidebar."""
+    title = shown.title
     st.set_page_config(f"{title} · nasviz", page_icon=str(ICON), layout="wide", initial_sidebar_state=260)
     st.html(f"<style>{STYLE}{DARK_STYLE if st.context.theme.type == 'dark' else LIGHT_STYLE}</style>")
     try:
@@ -180,7 +139,7 @@ def open_page(title: str) -> None:
         _sidebar()
     if title != "Start":
         st.header(title)
-        st.caption(page.lead)
+        st.caption(shown.lead)
     tour.box(title)
     if notice := session.current().notice:
         st.warning(notice, icon=":material/link_off:")
@@ -205,8 +164,8 @@ def handle_errors(body: Callable[P, None]) -> Callable[P, None]:
 
 def link(title: str, label: str | None = None) -> None:
     """Show a link to another page that keeps the permalink."""
-    page = PAGES[title]
-    st.page_link(page.script, label=label or title, icon=page.icon, query_params=address.link())
+    target = pages()[title]
+    st.page_link(target.script, label=label or title, icon=target.icon, query_params=address.link())
 
 
 def next_steps(*titles: str) -> None:
@@ -216,16 +175,16 @@ def next_steps(*titles: str) -> None:
     with st.container(horizontal=True, gap="large"):
         for title in titles:
             if not (is_view_only and title == "Search and train"):
-                link(title, PAGES[title].invitation)
+                link(title, pages()[title].invitation)
 
 
 def _sidebar() -> None:
     group = ""
-    for page in PAGES.values():
-        if page.group != group:
-            group = page.group
+    for one in pages().values():
+        if one.group != group:
+            group = one.group
             st.caption(group)
-        link(page.title)
+        link(one.title)
     st.space("small")
     st.caption("Current network")
     st.markdown("\n\n".join(session.summary()))

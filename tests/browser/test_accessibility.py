@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from nasviz.runs import Run
-from nasviz.ui.frame import PAGES
+from nasviz.ui.frame import pages
 from tests.browser.conftest import PATIENCE_MS, Server, settle, show
 
 SERIOUS = ("serious", "critical")
@@ -29,10 +29,10 @@ def themed(browser: Browser, request: pytest.FixtureRequest) -> Iterator[tuple[P
 
 def addresses(run: Run) -> dict[str, str]:
     """Every page, with something on it."""
-    pages = {page.title: page.script.removeprefix("pages/").removesuffix(".py") for page in PAGES.values()}
-    pages["Start"] = ""
-    found = {title: f"{path}?model=demonet&set.width=0.1&input=1x8x8" for title, path in pages.items()}
-    found |= {title: f"{pages[title]}?run={run.id}" for title in ("Sub-network", "Export")}
+    paths = {page.title: page.script.removeprefix("pages/").removesuffix(".py") for page in pages().values()}
+    paths["Start"] = ""
+    found = {title: f"{path}?model=demonet&set.width=0.1&input=1x8x8" for title, path in paths.items()}
+    found |= {title: f"{paths[title]}?run={run.id}" for title in ("Sub-network", "Export")}
     return found | {"Replay": f"Search_and_train?run={run.id}"}
 
 

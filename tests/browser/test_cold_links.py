@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from nasviz.ui.frame import PAGES
+from nasviz.ui.frame import pages
 from tests.browser.conftest import settle, show, start_server
 
-ADDRESSES = {page.title: page.script.removeprefix("pages/").removesuffix(".py") for page in PAGES.values()}
+ADDRESSES = {page.title: page.script.removeprefix("pages/").removesuffix(".py") for page in pages().values()}
 ADDRESSES["Start"] = ""
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import nasviz
+from nasviz import extensions
 from nasviz.errors import ArgumentError, ExportError, GraphError, InvalidSettingError
 from nasviz.graph import TraceGraph, search_space
 from nasviz.graph.operators import table
@@ -135,19 +136,24 @@ def test_one_declaration_by_name_is_enough(monkeypatch) -> None:
         table.RULES.pop("nasviz_tests::halve")
 
 
-def test_entry_points_register_operators(monkeypatch) -> None:
-    class Point:
-        def load(self) -> None:
-            register_operator("nasviz_tests::doubled", arguments=("x",), acts_on="numbers")
-
+def test_entry_points_register_operators(tmp_path: Path, monkeypatch) -> None:
+    info = tmp_path / "doubling-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: doubling\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[nasviz.operators]\ndoubled = nasviz_tests_doubling\n")
+    (tmp_path / "nasviz_tests_doubling.py").write_text(
+        "import nasviz\n"
+        "nasviz.register_operator('nasviz_tests::doubled', arguments=('x',), acts_on='numbers')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(table, "_REGISTERED", {})
-    monkeypatch.setattr(table, "entry_points", lambda group: [Point()] * (group == "nasviz.operators"))
-    table.load_entry_points.cache_clear()
+    monkeypatch.setattr(extensions, "_loaded", set(extensions.GROUPS[:-1]))
     try:
+        extensions.load_extensions()  # what the server does, which has no torch
+        assert registered("nasviz_tests::doubled") is None
         nasviz.trace(nn.Linear(2, 2), torch.randn(2, 2))
         assert registered("nasviz_tests::doubled") is not None
     finally:
-        table.load_entry_points.cache_clear()
         table.RULES.pop("nasviz_tests::doubled", None)
 
 

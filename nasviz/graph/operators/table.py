@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from importlib.metadata import entry_points
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -38,7 +37,6 @@ __all__ = [
     "RULES",
     "Registered",
     "declared",
-    "load_entry_points",
     "register_operator",
     "registered",
     "rule",
@@ -318,8 +316,6 @@ def rule(name: str) -> OperatorRule:
     return RULES.get(name, UNKNOWN)
 
 
-GROUP = "nasviz.operators"
-"""Entry points whose modules register operators when they are imported."""
 T = TypeVar("T")
 _ROLES = (Role.STEM, Role.NORM, Role.ACCESSORY, Role.SHAPE, Role.MULTIPLICATIVE, Role.SELECTING)
 
@@ -414,13 +410,6 @@ def register_operator(
 def registered(name: str) -> Registered | None:
     """Return what was registered under `library::operator`; `None` where nothing was."""
     return _REGISTERED.get(name)
-
-
-@lru_cache(maxsize=1)
-def load_entry_points() -> None:
-    """Import, once, the modules that installed packages name as entry points of `nasviz.operators`."""
-    for point in entry_points(group=GROUP):
-        point.load()
 
 
 @lru_cache(maxsize=256)

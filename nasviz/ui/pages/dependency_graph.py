@@ -18,7 +18,15 @@ __all__ = ["dependency_graph"]
 STRUCTURES, CHANNELS, PARTITION = "Structures", "Channel groups", "Variables"
 
 
-@frame.handle_errors
+@frame.Page(
+    "Dependency graph",
+    4,
+    icon=":material/hub:",
+    invitation="View dependencies",
+    lead="The role of each operator for channels, and all tensor slices that depend on a structure.",
+    group="Analyze",
+    followed_by=("Search and train",),
+)
 def dependency_graph() -> None:
     """Show the dependency graph of the current network, and the slices that depend on one structure."""
     state, space = session.current(), session.space()

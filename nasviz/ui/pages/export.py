@@ -64,7 +64,14 @@ class Offer:
     """Python code that loads the file."""
 
 
-@frame.handle_errors
+@frame.Page(
+    "Export",
+    7,
+    icon=":material/download:",
+    invitation="Export the sub-network",
+    lead="Download the sub-network. Every file is read back and verified first.",
+    group="Search",
+)
 def export() -> None:
     """Let the user choose a sub-network, write and verify its files, and offer them."""
     cut = subnetworks.choose("export")

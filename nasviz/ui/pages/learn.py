@@ -34,7 +34,14 @@ class Lesson:
     answer: str
 
 
-@frame.handle_errors
+@frame.Page(
+    "Learn",
+    9,
+    icon=":material/school:",
+    invitation="Learn how it works",
+    lead="The algorithms step by step on the current network, computed by the library code.",
+    group="Tutorials",
+)
 def lessons() -> None:
     """Let the user choose a lesson, and show it."""
     titles = [lesson.title for lesson in LESSONS]

@@ -25,7 +25,7 @@ from nasviz.ui.parts.numbers import power_of_ten
 from nasviz.ui.parts.onnx_files import LARGEST_MB, OnnxFile, upload_store
 from nasviz.ui.session import Analysis
 
-__all__ = ["choose", "facts"]
+__all__ = ["choose", "facts", "model"]
 
 _UPLOAD = "onnx.file"
 
@@ -37,6 +37,24 @@ _INPUTS = (
 FIELDS_IN_A_ROW = 3
 ZOO, TORCHVISION, TIMM = "Zoo", "torchvision", "timm"
 OWN, ONNX = "Your Python code", "ONNX (view only)"
+
+
+@frame.Page(
+    "Model",
+    1,
+    icon=":material/deployed_code:",
+    invitation="Choose a network",
+    lead="Choose a network and view its properties.",
+    group="Analyze",
+)
+def model() -> None:
+    """Show the properties of the current network, and below them the forms that choose another one."""
+    above = st.container(key="model-facts")
+    choose()  # first: the facts are those of the network that it opens
+    with above:
+        facts()
+        frame.next_steps("Trace graph", "Segment graph", "Search and train")
+        st.divider()
 
 
 @frame.handle_errors

@@ -22,7 +22,14 @@ VIEWS = ("All runs", "Sweeps", "New sweep", "Ablation", "Trash")
 REFRESH_S = 2.0
 
 
-@frame.handle_errors
+@frame.Page(
+    "Runs",
+    8,
+    icon=":material/history:",
+    invitation="View all runs",
+    lead="Monitor, compare and continue runs and sweeps, or start a new sweep.",
+    group="Search",
+)
 def run_list() -> None:
     """Show runs, sweeps, the form for a new sweep, the ablation or the trash."""
     way = st.segmented_control(

@@ -49,7 +49,14 @@ MEASURES: Mapping[str, Measure] = {"Parameters": "parameters", "MACs": "macs"}
 LATENCY = "Latency"
 
 
-@frame.handle_errors
+@frame.Page(
+    "Search and train",
+    5,
+    icon=":material/model_training:",
+    invitation="Start a search",
+    lead="Set the target sparsity, train, and watch redundant structures become zero.",
+    group="Search",
+)
 def search_and_train() -> None:
     """Show the current run, or the form for a new one."""
     run = session.run()

@@ -13,7 +13,18 @@ from nasviz.ui.parts.escaping import inert
 __all__ = ["segment_graph"]
 
 
-@frame.handle_errors
+@frame.Page(
+    "Segment graph",
+    3,
+    icon=":material/segment:",
+    invitation="Find removable structures",
+    lead="Segments are runs of operators that are erased as a whole. Removable ones are green.",
+    group="Analyze",
+    followed_by=(
+        "Dependency graph",
+        "Search and train",
+    ),
+)
 def segment_graph() -> None:
     """Show the segment graph of the current network and preview removals."""
     state, space = session.current(), session.space()

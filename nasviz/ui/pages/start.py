@@ -14,7 +14,12 @@ from nasviz.ui.parts.escaping import inert
 __all__ = ["greet"]
 
 
-@frame.handle_errors
+@frame.Page(
+    "Start",
+    0,
+    icon=":material/home:",
+    invitation="Overview",
+)
 def greet() -> None:
     """Introduce the app, with the graph of the current network."""
     st.title("Find the sub-network in your network")
@@ -28,7 +33,7 @@ def greet() -> None:
         )
         steps = ("Model", "Segment graph", "Search and train", "Sub-network", "Export")
         for number, title in enumerate(steps, 1):
-            frame.link(title, f"{number}. {frame.PAGES[title].invitation}")
+            frame.link(title, f"{number}. {frame.pages()[title].invitation}")
     with picture:
         space = session.space()
         with top:

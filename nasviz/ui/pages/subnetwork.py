@@ -30,7 +30,14 @@ REASONS = {
 """Text of the recorded reasons; other reasons are shown verbatim."""
 
 
-@frame.handle_errors
+@frame.Page(
+    "Sub-network",
+    6,
+    icon=":material/content_cut:",
+    invitation="View the sub-network",
+    lead="The full network and the constructed sub-network, side by side.",
+    group="Search",
+)
 def compare() -> None:
     """Let the user choose a sub-network, and compare it with the full network."""
     cut = subnetworks.choose("subnet")

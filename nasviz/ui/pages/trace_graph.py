@@ -15,7 +15,18 @@ __all__ = ["trace_graph"]
 GRAPH = "trace-graph"
 
 
-@frame.handle_errors
+@frame.Page(
+    "Trace graph",
+    2,
+    icon=":material/account_tree:",
+    invitation="View all operators",
+    lead="Every operator call of the network, grouped by module.",
+    group="Analyze",
+    followed_by=(
+        "Segment graph",
+        "Dependency graph",
+    ),
+)
 def trace_graph() -> None:
     """Show the trace graph of the current network."""
     state, analysis = session.current(), session.require_analysis()

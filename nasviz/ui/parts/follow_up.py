@@ -10,7 +10,7 @@ from nasviz import jobs
 from nasviz.catalog import DATASETS
 from nasviz.errors import NasvizError
 from nasviz.settings import SEARCH_SPACE, WEIGHTS, RunSettings
-from nasviz.ui import address, frame, session
+from nasviz.ui import address, session
 from nasviz.ui.parts import controls
 from nasviz.ui.parts.escaping import inert
 from nasviz.ui.parts.subnetworks import Cut
@@ -32,7 +32,7 @@ def next_steps(cut: Cut) -> None:
             _fine_tune(cut)
         if st.button("Search again", icon=":material/manage_search:", key="search-again"):
             session.open_network(cut.as_network())
-            st.switch_page(frame.PAGES["Segment graph"].script, query_params=address.link())
+            st.switch_page(address.script_of("Segment graph"), query_params=address.link())
     st.caption(
         "Both make the sub-network the current network, with its weights. Its runs record the run it comes"
         " from."
@@ -84,4 +84,4 @@ def _fine_tune(cut: Cut) -> None:
     jobs.start_run(run)
     session.adopt(run.settings)
     session.open_run(run)
-    st.switch_page(frame.PAGES["Search and train"].script, query_params=address.link())
+    st.switch_page(address.script_of("Search and train"), query_params=address.link())

@@ -11,7 +11,7 @@ from nasviz import jobs
 from nasviz.errors import NasvizError
 from nasviz.runs import Labels, Run, RunSettings, RunSummary, continue_run, parse_axis
 from nasviz.runs.grid import settings_of
-from nasviz.ui import address, frame, session
+from nasviz.ui import address, session
 from nasviz.ui.parts import run_facts
 from nasviz.ui.parts.controls import keep, kept
 from nasviz.ui.parts.escaping import inert
@@ -67,7 +67,7 @@ def open_run(summary: RunSummary, page: str) -> None:
     if summary.settings is not None:
         session.adopt(summary.settings)
     session.current().run_id = summary.id
-    st.switch_page(frame.PAGES[page].script, query_params=address.link())
+    st.switch_page(address.script_of(page), query_params=address.link())
 
 
 def edit_labels(labels: Labels, key: str) -> Labels | None:

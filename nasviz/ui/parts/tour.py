@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from nasviz.catalog import NetworkSource
-from nasviz.ui import session
+from nasviz.ui import address, session
 
 __all__ = ["STOPS", "box", "offer"]
 
@@ -19,44 +19,37 @@ class Stop:
     """A page of the tour with its hint."""
 
     title: str
-    script: str
     text: str
 
 
 STOPS = (
     Stop(
         "Model",
-        "pages/Model.py",
         "This is **DemoNet** with 817,010 parameters. The properties below were found by tracing it once.",
     ),
     Stop(
         "Trace graph",
-        "pages/Trace_graph.py",
         "All operator calls. Click **conv1**: the panel explains why it is not removable. Press"
         " **/** to search.",
     ),
     Stop(
         "Segment graph",
-        "pages/Segment_graph.py",
         "Six green segments are removable. Click one, press **Preview erasing**, and see what else is"
         " removed. Try conv7 and conv8 together.",
     ),
     Stop(
         "Search and train",
-        "pages/Search_and_train.py",
         "K is set to 3. Press **Start training** and watch the scores on the graph. It takes about a minute.",
     ),
     Stop(
         "Sub-network",
-        "pages/Sub-network.py",
         "The sub-network next to the full network. The large number is the difference of their outputs.",
     ),
     Stop(
         "Export",
-        "pages/Export.py",
         "Download the sub-network as ONNX or Python source, or a report. Each file is verified first.",
     ),
-    Stop("Learn", "pages/Learn.py", "End of the tour. The other lessons show each algorithm step by step."),
+    Stop("Learn", "End of the tour. The other lessons show each algorithm step by step."),
 )
 
 
@@ -92,4 +85,4 @@ def box(title: str) -> None:
 
 def _go(at: int) -> None:
     session.current().choices[_KEY] = at
-    st.switch_page(STOPS[at].script)
+    st.switch_page(address.script_of(STOPS[at].title))
