@@ -9,8 +9,7 @@ from typing import Any
 
 from nasviz.catalog.entry import Configuration, Entry, Value
 from nasviz.catalog.inputs import InputSpec
-from nasviz.catalog.lookup import find
-from nasviz.catalog.networks import NETWORKS
+from nasviz.catalog.networks import NETWORKS, find
 from nasviz.errors import InvalidSettingError
 
 __all__ = ["CALLABLE", "NetworkSource"]

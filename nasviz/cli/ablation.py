@@ -28,7 +28,7 @@ def ablation(
     json: AsJson = False,
 ) -> int:
     """Compare sparse optimizers on digits, in a table and four plots."""
-    from nasviz.draw.ablation_chart import ablation_chart
+    from nasviz.draw.run_charts import ablation_chart
 
     points = run_ablation(folder, seeds, epochs, progress(json=json, quiet=quiet))
     chart = folder / "ablation.html"

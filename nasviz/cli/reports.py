@@ -13,8 +13,8 @@ from nasviz.catalog import NetworkSource
 from nasviz.cli.text import Steady, plain, table
 from nasviz.draw.run_space import read_space
 from nasviz.runs import Run, RunSettings, RunSummary, Tail, to_document
-from nasviz.runs.damage import as_damage
 from nasviz.runs.files import SPACE
+from nasviz.runs.storage import as_damage
 
 __all__ = [
     "Watch",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from nasviz.errors import DataError
 from nasviz.graph import SearchSpace
-from nasviz.runs.damage import as_damage
 from nasviz.runs.files import read_json
+from nasviz.runs.storage import as_damage
 
 __all__ = ["read_space"]
 

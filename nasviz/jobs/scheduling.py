@@ -23,15 +23,15 @@ from nasviz.errors import (
     UntrustedCodeError,
 )
 from nasviz.jobs.launch import cancel_run, start_run
-from nasviz.jobs.median_stopping import MedianStopper
 from nasviz.jobs.slots import Slot
-from nasviz.runs import Run, Store, Sweep, SweepState, admit, lock, own_folders
+from nasviz.runs import Evaluation, Run, RunSettings, Store, Sweep, SweepState, admit, lock, own_folders
 from nasviz.runs.ending import write_end
-from nasviz.runs.files import read_table, write_json
-from nasviz.runs.log import last_line
+from nasviz.runs.files import last_line, read_table, write_json
+from nasviz.runs.median_rule import judge, write_verdict
 from nasviz.runs.sweep import OVER, is_at_work, is_over
+from nasviz.runs.tail import read_evaluations, read_position
 
-__all__ = ["ATTEMPTS", "LOOK_EVERY_S", "Scheduler"]
+__all__ = ["ATTEMPTS", "LOOK_EVERY_S", "MedianStopper", "Scheduler"]
 
 LOOK_EVERY_S = 0.2
 ATTEMPTS = 3
@@ -245,3 +245,66 @@ def _fail(run: Run, words: str) -> None:
                 write_end(run.folder, "failed", error=words)
     except (*DAMAGED, RunBusyError, RunNotFoundError):
         return  # the damage itself is in the way, or somebody else sees to the run
+
+
+POLL_S = 1.0
+
+
+class MedianStopper:
+    """Compares the active runs about once a second; those to stop save a checkpoint and end.
+
+    Args:
+        sweep: Its runs are compared if they train the same network on the same data to the same K.
+        clock: Returns seconds.
+    """
+
+    def __init__(self, sweep: Sweep, clock: Callable[[], float] = time.monotonic) -> None:
+        self._sweep, self._clock = sweep, clock
+        self._last_look = float("-inf")
+        self._ended: dict[int, tuple[Evaluation, ...]] = {}
+        """Evaluations of runs that have ended."""
+
+    def look(self, active: Iterable[int]) -> None:
+        """Compare these runs, if enough time has passed."""
+        if self._clock() - self._last_look < POLL_S:
+            return
+        self._last_look = self._clock()
+        for index in active:
+            run = self._sweep.run(index)
+            try:
+                if run is not None and run.is_active:
+                    self._look(index, run)
+            except NasvizError:
+                continue  # deleted or ended between two looks
+
+    def _look(self, index: int, run: Run) -> None:
+        _, total_steps = read_position(run.folder)
+        wanted = _comparison_key(run.settings)
+        others = []
+        for place, other in enumerate(self._sweep.runs()):
+            if place == index or other is None:
+                continue
+            try:
+                if _comparison_key(other.settings) == wanted:
+                    others.append(self._evaluations(place, other))
+            except NasvizError:
+                continue  # a damaged run is not compared with
+        verdict = judge(read_evaluations(run.folder), others, total_steps)
+        if verdict is not None:
+            write_verdict(run.folder, verdict)
+            cancel_run(run)
+
+    def _evaluations(self, index: int, run: Run) -> tuple[Evaluation, ...]:
+        if index in self._ended:
+            return self._ended[index]
+        has_ended = run.has_ended_in(("done", "failed"))
+        found = read_evaluations(run.folder)
+        if has_ended:
+            self._ended[index] = found
+        return found
+
+
+def _comparison_key(settings: RunSettings) -> tuple[object, ...]:
+    """Return what two runs must share for their accuracies to be comparable."""
+    names = ("network", "data", "target_sparsity", "slim", "epochs")
+    return tuple(settings.value(name) for name in names)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import psutil
 
 from nasviz.runs import SweepSettings
 
-__all__ = ["Slot", "count_cpus", "local_slots", "slots_of", "visible_gpus"]
+__all__ = ["Slot", "count_cpus", "describe_devices", "local_slots", "read_gpus", "slots_of", "visible_gpus"]
 
 MEMORY_PER_RUN_MB = 1024
 """What a worker with torch and a small network holds; no more runs at a time than memory has room for."""
@@ -94,3 +96,52 @@ def _threads(count: int) -> int:
 
 def _only(gpu: str, is_free: bool) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": gpu} if is_free else {}
+
+
+_CPU_INFO = Path("/proc/cpuinfo")
+
+
+def describe_devices() -> tuple[tuple[str, ...], str]:
+    """The GPUs, and the processor, each in a few words."""
+    cores = count_cpus()
+    memory = psutil.virtual_memory().total / 2**30
+    share = f"{cores} core{'s' if cores > 1 else ''}, {memory:,.0f} GiB of memory"
+    return _gpus(), f"{_processor()}, {share}"
+
+
+def read_gpus(said: str) -> tuple[str, ...]:
+    r"""Names and memory out of what `nvidia-smi` says.
+
+    Examples:
+        >>> read_gpus("NVIDIA H200, 143771 MiB\n")
+        ('NVIDIA H200, 140 GiB',)
+    """
+    found = []
+    for line in said.splitlines():
+        name, _, memory = line.rpartition(",")
+        size, _, unit = memory.strip().partition(" ")
+        if name and unit == "MiB" and size.isdecimal():
+            found.append(f"{name.strip()}, {int(size) / 1024:,.0f} GiB")
+    return tuple(found)
+
+
+def _gpus() -> tuple[str, ...]:
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return ()
+    command = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ()  # a tool without a driver: there is no GPU that torch could use either
+    return read_gpus(done.stdout)
+
+
+def _processor() -> str:
+    """What the processor calls itself."""
+    try:
+        lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine() or "processor"

@@ -271,7 +271,7 @@ def view_onnx(request: tasks.ViewOnnx, report: Report) -> tasks.Analysis:
 @task
 def timm_names(request: tasks.TimmNames, report: Report) -> tasks.Names:
     """List every network that the installed timm can build."""
-    from nasviz.models.timm_networks import timm_names as known
+    from nasviz.models.torchvision_networks import timm_names as known
 
     report(0.2, "asking timm for its networks")
     return tasks.Names(names=tuple(known()))

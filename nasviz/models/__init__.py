@@ -3,13 +3,11 @@
 `nasviz.zoo` is this package.
 """
 
-from nasviz.models.building import build, create, names
-from nasviz.models.darts import Darts
-from nasviz.models.darts_v2 import DartsV2
+from nasviz.models.building import build, create, names, reset_
+from nasviz.models.darts import Darts, DartsV2
 from nasviz.models.demonet import DemoNet
 from nasviz.models.nas_bench_201 import NasBench201
 from nasviz.models.preresnet_164 import PreResNet
-from nasviz.models.resetting import reset_
 from nasviz.models.stacked_unets import StackedUnets
 from nasviz.models.super_resnet import SuperResNet
 from nasviz.models.weights import load_weights

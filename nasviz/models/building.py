@@ -11,14 +11,13 @@ from nasviz.catalog import HOW_TO_WRITE, NETWORKS, REGISTERED, DataFacts, Entry,
 from nasviz.errors import InvalidSettingError
 from nasviz.models.example_inputs import EXAMPLE_BATCH, positional_inputs, random_inputs
 from nasviz.models.recurrent import RecurrentStep
-from nasviz.models.timm_networks import build_timm
-from nasviz.models.torchvision_networks import build_torchvision
+from nasviz.models.torchvision_networks import build_timm, build_torchvision
 from nasviz.models.user_code import build_from_user_code, call_with, takes
 from nasviz.models.weights import load_weights
 from nasviz.subnet.files import load
 from nasviz.subnet.parity import example_inputs, recorded_inputs
 
-__all__ = ["build", "create", "from_catalog", "names"]
+__all__ = ["build", "create", "from_catalog", "names", "reset_"]
 
 TEXT = "text"
 """Family of networks that compute one time step of a text model."""
@@ -153,3 +152,34 @@ def _example_inputs(source: NetworkSource, shape: tuple[int, ...] | None) -> tup
         )
     generator = torch.Generator().manual_seed(0)
     return (torch.randn(EXAMPLE_BATCH, *shape, generator=generator),)
+
+
+@torch.no_grad()
+def reset_(model: nn.Module, seed: int) -> None:
+    """Draw all weights again, in place: each module by its `reset_parameters`, with fresh statistics.
+
+    Parameters of other modules, such as a network's own tokens or packed projections, are shuffled: they keep
+    their distribution and lose what was learnt. The global generators are restored.
+
+    Args:
+        model: Any network.
+        seed: Seed that determines the weights.
+
+    Examples:
+        >>> first, second = nn.Linear(3, 2), nn.Linear(3, 2)
+        >>> reset_(first, 5), reset_(second, 5)
+        (None, None)
+        >>> torch.equal(first.weight, second.weight)
+        True
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for module in model.modules():
+            reset = getattr(module, "reset_parameters", None)
+            if callable(reset):
+                reset()
+                continue
+            for parameter in module.parameters(recurse=False):
+                order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
+                parameter.copy_(parameter.flatten()[order].view_as(parameter))

@@ -14,12 +14,14 @@ is zero if its variables are.
 
 from __future__ import annotations
 
-from nasviz.models.cell_network import CellNetwork, Stem
-from nasviz.models.cells import SearchCell
-from nasviz.models.operations import Norms
-from nasviz.models.spaces import cell_space
+from dataclasses import dataclass
 
-__all__ = ["Darts"]
+from nasviz.errors import UnknownNameError
+from nasviz.models.cell_network import CellNetwork, Stem
+from nasviz.models.cells import DerivedCell, Genotype, SearchCell, edges_of
+from nasviz.models.operations import DARTS_OPERATIONS, Norms
+
+__all__ = ["DARTS_V2", "SPACES", "CellSpace", "Darts", "DartsV2", "cell_space"]
 
 
 class Darts(CellNetwork):
@@ -60,3 +62,113 @@ class Darts(CellNetwork):
             num_classes,
             in_channels,
         )
+
+
+DARTS_V2 = Genotype(
+    normal=(
+        (("sep_conv_3x3", 0), ("sep_conv_3x3", 1)),
+        (("sep_conv_3x3", 0), ("sep_conv_3x3", 1)),
+        (("sep_conv_3x3", 1), ("skip_connect", 0)),
+        (("skip_connect", 0), ("dil_conv_3x3", 2)),
+    ),
+    reduce=(
+        (("max_pool_3x3", 0), ("max_pool_3x3", 1)),
+        (("skip_connect", 2), ("max_pool_3x3", 1)),
+        (("max_pool_3x3", 0), ("skip_connect", 2)),
+        (("skip_connect", 2), ("max_pool_3x3", 1)),
+    ),
+)
+
+
+class DartsV2(CellNetwork):
+    """Derived network, for either stem.
+
+    Args:
+        num_classes: Size of the output.
+        in_channels: Channels of the image.
+        channels: C of the first cell.
+        cells: Number of cells.
+        stem: "cifar" or "imagenet".
+
+    Shapes:
+        `(N, in_channels, H, W)` to `(N, num_classes)`.
+    """
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        in_channels: int = 3,
+        channels: int = 36,
+        cells: int = 20,
+        stem: Stem = "cifar",
+    ) -> None:
+        super().__init__(
+            lambda config: DerivedCell(config, DARTS_V2), channels, cells, stem, num_classes, in_channels
+        )
+
+
+NUM_EDGES = len(edges_of(4))
+Edges = tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CellSpace:
+    """Operations of each of the 14 edges, in the order of `edges_of(4)`, for both types of cells."""
+
+    normal: Edges
+    reduce: Edges
+
+    def edges(self, is_reduction: bool) -> Edges:
+        """Return the operations of one type of cell."""
+        return self.reduce if is_reduction else self.normal
+
+    def with_none(self) -> CellSpace:
+        """Return the space with `none` on every edge, as searched by DARTS."""
+        normal, reduce = (tuple(("none", *names) for names in edges) for edges in (self.normal, self.reduce))
+        return CellSpace(normal, reduce)
+
+
+def _on_every_edge(*names: str) -> CellSpace:
+    return CellSpace((names,) * NUM_EDGES, (names,) * NUM_EDGES)
+
+
+_SKIP, _MAX, _AVG = "skip_connect", "max_pool_3x3", "avg_pool_3x3"
+_SEP3, _DIL3, _DIL5 = "sep_conv_3x3", "dil_conv_3x3", "dil_conv_5x5"
+
+_S1 = CellSpace(
+    normal=(
+        *((_SKIP, _DIL3), (_SKIP, _DIL5)),
+        *((_SKIP, _DIL5), (_SKIP, _SEP3), (_SKIP, _DIL3)),
+        *((_MAX, _SKIP), (_SKIP, _SEP3), (_SKIP, _SEP3), (_SKIP, _DIL3)),
+        *((_SKIP, _SEP3), (_MAX, _SKIP), (_SKIP, _DIL3), (_DIL3, _DIL5), (_DIL3, _DIL5)),
+    ),
+    reduce=(
+        *((_MAX, _AVG), (_MAX, _DIL3)),
+        *((_MAX, _AVG), (_MAX, _AVG), (_SKIP, _DIL5)),
+        *((_MAX, _AVG), (_MAX, _SEP3), (_SKIP, _DIL3), (_SKIP, _DIL5)),
+        *((_MAX, _AVG), (_MAX, _AVG), (_SKIP, _DIL5), (_SKIP, _DIL5), (_SKIP, _DIL5)),
+    ),
+)
+
+SPACES: dict[str, CellSpace] = {
+    "full": _on_every_edge(*DARTS_OPERATIONS),
+    "s1": _S1,
+    "s2": _on_every_edge(_SKIP, _SEP3),
+    "s4": _on_every_edge("noise", _SEP3),
+}
+"""Spaces by name. In S1 an edge carries the two operations that iteratively pruned DARTS ranked best."""
+
+
+def cell_space(name: str, *, none: bool = False) -> CellSpace:
+    """Return a space by name.
+
+    Raises:
+        UnknownNameError: No space has this name.
+
+    Examples:
+        >>> len(cell_space("s1").normal), cell_space("s2", none=True).reduce[0]
+        (14, ('none', 'skip_connect', 'sep_conv_3x3'))
+    """
+    if name not in SPACES:
+        raise UnknownNameError(f"no cell space {name!r}; choose one of {', '.join(SPACES)}")
+    return SPACES[name].with_none() if none else SPACES[name]

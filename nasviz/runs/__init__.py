@@ -4,9 +4,8 @@ A worker writes through one `Writer`; every other process reads files. Nothing h
 """
 
 from nasviz.runs.admission import admit, admit_sweep, own_folders
-from nasviz.runs.aggregating import METRICS, Cell, Spread, cells, spread
+from nasviz.runs.aggregating import METRICS, Cell, Spread, cells, differing_settings, pareto_front, spread
 from nasviz.runs.bisection import Bisection, BisectionSettings, Trial, bisect_mu
-from nasviz.runs.comparing import differing_settings, pareto_front
 from nasviz.runs.continuing import continue_run
 from nasviz.runs.ending import Ending, EndState
 from nasviz.runs.environment import describe_environment, record_environment

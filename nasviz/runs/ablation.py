@@ -10,7 +10,7 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from nasviz.errors import DataError
-from nasviz.runs.csv_cells import cell
+from nasviz.runs.exporting import cell
 
 __all__ = ["MEASURES", "TRAININGS_PER_SEED", "AblationPoint", "curve", "points_to_csv", "read_points"]
 

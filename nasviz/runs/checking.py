@@ -10,10 +10,10 @@ from pathlib import Path
 from nasviz import checksums
 from nasviz.errors import DamagedFileError
 from nasviz.guarded_files import exists, require_real_folder
-from nasviz.runs.damage import as_damage
 from nasviz.runs.database import TABLES, open_reader
 from nasviz.runs.ending import read_end
 from nasviz.runs.files import CONFIG, DATABASE, ENVIRONMENT, SEARCHED, SPACE, SUBNET, SUMS
+from nasviz.runs.storage import as_damage
 
 __all__ = ["BEST", "DOCUMENTS", "UNCHECKED", "check_run", "sums_of_run"]
 

@@ -9,12 +9,11 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from nasviz.runs.csv_cells import cell
 from nasviz.runs.listing import RunSummary
 from nasviz.runs.records import STEP_TYPE, Vectors
 from nasviz.runs.run import Run
 
-__all__ = ["steps_to_csv", "summaries_to_csv", "summaries_to_rows", "to_document"]
+__all__ = ["cell", "steps_to_csv", "summaries_to_csv", "summaries_to_rows", "to_document"]
 
 
 def steps_to_csv(run: Run) -> str:
@@ -104,3 +103,22 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     is_finite = not isinstance(value, float) or abs(value) < float("inf")
     return value if is_finite else None
+
+
+_STARTS = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+"""Characters that start a formula, including their full-width forms."""
+
+
+def cell(value: Any) -> Any:
+    r"""Return the cell to write for a value, escaped if it is text that looks like a formula.
+
+    Examples:
+        >>> cell("=1+1"), cell(-0.5), cell("plain"), cell("\t=1")
+        ("'=1+1", -0.5, 'plain', "'\t=1")
+    """
+    if not isinstance(value, str) or not value:
+        return value
+    # A bare carriage return is not quoted by the csv module, and would start a new row.
+    value = value.replace("\r\n", "\n").replace("\r", "\n")
+    is_formula = value.startswith(_STARTS) or (not value[0].isprintable())
+    return f"'{value}" if is_formula else value

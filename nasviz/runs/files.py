@@ -40,6 +40,7 @@ __all__ = [
     "TRASH",
     "has_config",
     "is_file",
+    "last_line",
     "make_folder",
     "place",
     "read_bytes",
@@ -263,3 +264,24 @@ def read_table(path: Path) -> dict[str, Any] | None:
             " it from a backup, or delete it"
         )
     return document
+
+
+_MAX_BYTES = 4096
+"""Number of bytes read from the end of a log, which may be long."""
+
+
+def last_line(folder: Path) -> str:
+    """Return the last line of the log in `folder`, or an empty string.
+
+    Raises:
+        UnsafeFileError: The log is a link or not a regular file.
+        OSError: The user lacks read permission.
+    """
+    try:
+        with guarded_files.open_regular(folder / LOG) as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - _MAX_BYTES))
+            lines = file.read(_MAX_BYTES).decode(errors="replace").strip().splitlines()
+    except FileNotFoundError:
+        return ""
+    return lines[-1] if lines else ""

@@ -10,11 +10,11 @@ from typing import Any
 from nasviz.errors import NasvizError, RunNotFoundError
 from nasviz.runs import lock
 from nasviz.runs.checking import check_run
-from nasviz.runs.damage import as_damage, describe_problem
 from nasviz.runs.files import CONFIG
 from nasviz.runs.labels import Labels
 from nasviz.runs.median_rule import read_verdict
 from nasviz.runs.run import Run, State
+from nasviz.runs.storage import as_damage, describe_problem
 from nasviz.runs.tail import read_position
 from nasviz.settings import RunSettings
 

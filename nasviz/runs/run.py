@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from nasviz.errors import DataError, RunBusyError, RunStateError
 from nasviz.runs import lock
-from nasviz.runs.damage import as_damage
 from nasviz.runs.documents import first_invalid, is_table, is_text, is_time, or_none
 from nasviz.runs.ending import Ending, read_end, write_end
 from nasviz.runs.files import (
@@ -29,6 +28,7 @@ from nasviz.runs.marks import is_marked
 from nasviz.runs.median_rule import clear_verdict
 from nasviz.runs.records import Tail
 from nasviz.runs.requests import Request, forget_request, write_request
+from nasviz.runs.storage import as_damage
 from nasviz.runs.subnets import located
 from nasviz.runs.tail import read_position, read_tail
 from nasviz.settings import RunSettings

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nasviz.errors import StorageError
+from nasviz.errors import DataError, NasvizError, StorageError
 from nasviz.guarded_files import refusal
 
-__all__ = ["storage_error", "translate_errors"]
+__all__ = ["as_damage", "describe_problem", "storage_error", "translate_errors"]
 
 _SQLITE_FORBIDDEN = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
 _PRIMARY = 0xFF
@@ -52,3 +52,36 @@ def translate_errors(path: Path) -> Iterator[None]:
         raise
     except OSError as error:
         raise storage_error(path, error) from error
+
+
+_UNEXPECTED = (
+    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError),
+    *(MemoryError, sqlite3.Error),
+)
+"""Exceptions that unexpected values may raise."""
+
+
+@contextmanager
+def as_damage(folder: Path) -> Iterator[None]:
+    """Convert unexpected exceptions while reading `folder` to `DataError`.
+
+    Examples:
+        >>> with as_damage(Path("runs/a")):
+        ...     int("x")
+        Traceback (most recent call last):
+        nasviz.errors.DataError: runs/a is damaged (ValueError: invalid literal for int() ...
+    """
+    try:
+        yield
+    except NasvizError:
+        raise
+    except _UNEXPECTED as error:
+        raise DataError(
+            f"{folder} is damaged ({type(error).__name__}: {str(error)[:200]}); restore it from a backup, or"
+            " delete it"
+        ) from error
+
+
+def describe_problem(error: NasvizError) -> str:
+    """Return the text that a list shows for a run that raised `error`."""
+    return str(error) if isinstance(error, StorageError) else f"damaged: {error}"

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 from nasviz.errors import DataError, NasvizError, RunBusyError, RunNotFoundError, RunStateError, StorageError
 from nasviz.guarded_files import PRIVATE_FOLDER, exists, sync_folder
 from nasviz.runs import lock
-from nasviz.runs.damage import describe_problem
 from nasviz.runs.files import CONFIG, TRASH, has_config, make_folder, require_folder, write_json
 from nasviz.runs.listing import RunSummary, summarize
 from nasviz.runs.marks import make_mark
 from nasviz.runs.run import Run
-from nasviz.runs.storage import storage_error, translate_errors
+from nasviz.runs.storage import describe_problem, storage_error, translate_errors
 from nasviz.runs.subnets import keep_subnet, origin_of, portable
 from nasviz.runs.trust import imports_of
 from nasviz.settings import RunSettings

@@ -18,7 +18,6 @@ from nasviz.catalog import NetworkSource
 from nasviz.errors import DataError, InvalidSettingError, NasvizError, RunNotFoundError, RunStateError
 from nasviz.runs import lock
 from nasviz.runs.bisection import Bisection, BisectionSettings, Trial
-from nasviz.runs.damage import as_damage
 from nasviz.runs.documents import is_table, is_time, or_none
 from nasviz.runs.files import CONFIG, PID, has_config, is_file, read_table, require_folder
 from nasviz.runs.grid import Axis, Point, expand, settings_of
@@ -28,6 +27,7 @@ from nasviz.runs.marks import is_marked
 from nasviz.runs.median_rule import read_verdict
 from nasviz.runs.requests import forget_request, read_request, write_request
 from nasviz.runs.run import Run
+from nasviz.runs.storage import as_damage
 from nasviz.runs.subnets import located, placeless
 from nasviz.settings import RunSettings, is_flat, migrated_axes
 

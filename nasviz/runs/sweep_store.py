@@ -14,12 +14,11 @@ from typing import Any
 from nasviz.errors import NasvizError, RunBusyError, RunNotFoundError, RunStateError
 from nasviz.guarded_files import exists, require_real_folder, sync_folder
 from nasviz.runs import lock
-from nasviz.runs.damage import as_damage, describe_problem
 from nasviz.runs.files import TRASH, has_config, make_folder
 from nasviz.runs.labels import Labels
 from nasviz.runs.marks import make_mark
 from nasviz.runs.run import Run
-from nasviz.runs.storage import translate_errors
+from nasviz.runs.storage import as_damage, describe_problem, translate_errors
 from nasviz.runs.store import Store, create_folder
 from nasviz.runs.subnets import keep_subnet, portable
 from nasviz.runs.sweep import SWEEPS, Sweep, SweepSettings, SweepState

@@ -15,8 +15,8 @@ from torch import fx
 from nasviz import subnet
 from nasviz.errors import ExportError, NasvizError
 from nasviz.runs import Run
-from nasviz.runs.damage import as_damage
 from nasviz.runs.files import SEARCHED, is_file
+from nasviz.runs.storage import as_damage
 from nasviz.subnet.exports import export_arguments, largest_difference, tensors, tolerance
 from nasviz.trace.parity import preserve_state
 from nasviz.train.checkpoint import stored_network

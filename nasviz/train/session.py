@@ -26,7 +26,7 @@ from torch.optim.lr_scheduler import (
 from nasviz import data, models
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import SearchSpace, search_space
-from nasviz.models.origin import describe_origin
+from nasviz.models.weights import describe_origin
 from nasviz.optim.groups import count_of
 from nasviz.optim.search_optimizer import SearchOptimizer, Training
 from nasviz.settings import CROSS_ENTROPY, RunSettings, Schedule

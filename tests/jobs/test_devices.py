@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from nasviz.jobs.devices import describe_devices, read_gpus
+from nasviz.jobs.slots import describe_devices, read_gpus
 
 
 def test_gpus_are_told_by_name_and_memory() -> None:

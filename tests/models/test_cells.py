@@ -6,8 +6,8 @@ from torch import nn
 
 from nasviz.errors import InvalidSettingError, UnknownNameError
 from nasviz.models.cells import CellConfig, DerivedCell, Genotype, MixedOperation, SearchCell, edges_of
+from nasviz.models.darts import SPACES, cell_space
 from nasviz.models.operations import OPERATIONS, FactorizedReduce, Noise, Norms
-from nasviz.models.spaces import SPACES, cell_space
 
 
 @pytest.mark.parametrize("side", [1, 2, 7, 8])

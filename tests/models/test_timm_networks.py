@@ -6,7 +6,7 @@ import torch
 from nasviz.catalog import NetworkSource
 from nasviz.errors import InvalidSettingError, UnknownNameError
 from nasviz.models.building import build
-from nasviz.models.timm_networks import timm_names
+from nasviz.models.torchvision_networks import timm_names
 
 
 def test_a_network_of_timm_is_built_by_name_for_any_image_and_number_of_classes() -> None:

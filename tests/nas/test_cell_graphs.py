@@ -7,8 +7,8 @@ import nasviz
 from nasviz.graph.cells.genotypes import CellGraph, cell_graphs, cells_by_type
 from nasviz.models import NasBench201
 from nasviz.models.cells import CellConfig, SearchCell, edges_of
+from nasviz.models.darts import cell_space
 from nasviz.models.operations import NAS_BENCH_201_OPERATIONS, Norms
-from nasviz.models.spaces import cell_space
 
 
 class Cells(torch.nn.Module):

@@ -6,8 +6,8 @@ import torch
 import nasviz
 from nasviz.models import NasBench201
 from nasviz.models.cells import CellConfig, SearchCell
+from nasviz.models.darts import cell_space
 from nasviz.models.operations import Norms
-from nasviz.models.spaces import cell_space
 from nasviz.nas import Architecture, construct_derived, derived_network, with_architecture
 
 

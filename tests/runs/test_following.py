@@ -10,7 +10,7 @@ import pytest
 
 from nasviz.errors import RunNotFoundError
 from nasviz.runs import Evaluation, Run, Tail, Writer
-from nasviz.runs.following import Follower
+from nasviz.runs.tail import Follower
 from tests.runs.conftest import wait_until
 from tests.runs.run_writing import write
 

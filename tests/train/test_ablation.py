@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from nasviz.draw.ablation_chart import ablation_chart
+from nasviz.draw.run_charts import ablation_chart
 from nasviz.errors import UnknownNameError
 from nasviz.runs.ablation import MEASURES, AblationPoint, curve, points_to_csv, read_points
 from nasviz.train import ablation

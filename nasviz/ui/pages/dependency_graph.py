@@ -7,10 +7,11 @@ from collections import Counter
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from nasviz.draw import GraphView, Overlay, state_overlay
 from nasviz.draw.labels import clean, plain_shape, ranges
-from nasviz.graph import ConstructionPlan, RemovalStructure, SearchSpace
+from nasviz.graph import ChannelMember, ChannelStructure, ConstructionPlan, RemovalStructure, SearchSpace
 from nasviz.ui import frame, session
-from nasviz.ui.parts import channels, colours, graphs, plans
+from nasviz.ui.parts import colours, graphs, plans
 from nasviz.ui.parts.escaping import inert
 
 __all__ = ["dependency_graph"]
@@ -79,15 +80,15 @@ def _channels(space: SearchSpace, picture: DeltaGenerator, side: DeltaGenerator)
     """Show the dependency graph with the channel groups."""
     state = session.current()
     with side:
-        structure = channels.choose(space)
+        structure = _choose_channels(space)
     with picture:
         view = graphs.dependencies_of(session.key_of(space), space)
-        overlay = channels.overlay_of(view, structure) if structure else None
+        overlay = _channel_overlay(view, structure) if structure else None
         selection = graphs.show(view, space, key="dependency-graph", overlay=overlay, selected=state.linked)
         graphs.remember(selection)
     with side:
         if structure is not None:
-            channels.tell(space, structure)
+            _tell_channels(space, structure)
 
 
 def _partition(space: SearchSpace, picture: DeltaGenerator, side: DeltaGenerator) -> None:
@@ -174,6 +175,69 @@ def _tell(space: SearchSpace, structure: RemovalStructure, plan: ConstructionPla
         zeroed = "; ".join(f"{inert(c.tensor)} {ranges(c.rows)}" for c in structure.entailed)
         st.caption(f"Also set to zero during training: {zeroed}.")
     plans.plan_metrics(plan)
+
+
+_PARTS = {
+    "stem": "produces the channels",
+    "accessory": "one row per channel",
+    "reader": "consumes the channels",
+}
+
+
+def _choose_channels(space: SearchSpace) -> ChannelStructure | None:
+    """Let the user choose a channel structure by its producers."""
+    found = space.channels.structures
+    if not found:
+        st.info("No operator of this network produces channels.", icon=":material/info:")
+        return None
+    choices = session.current().choices
+    known = choices.get("channels", 0)
+    chosen = st.selectbox(
+        "Coupled operators",
+        range(len(found)),
+        index=known if known < len(found) else 0,
+        format_func=lambda i: f"{found[i].name} · {found[i].width} groups",
+        key="channels.structure",
+    )
+    choices["channels"] = chosen
+    return found[chosen]
+
+
+def _channel_overlay(view: GraphView, structure: ChannelStructure) -> Overlay:
+    """Return the overlay that marks producers and consumers of the channels."""
+    owners = [m.vertex for m in structure.members if m.part != "reader"]
+    readers = [m.vertex for m in structure.members if m.part == "reader"]
+    state = "selected" if structure.is_slimmable else "protected"
+    overlay = state_overlay(view, owners, state)
+    return overlay | state_overlay(view, readers, "sliced") if structure.is_slimmable else overlay
+
+
+def _tell_channels(space: SearchSpace, structure: ChannelStructure) -> None:
+    """Show the members of the channel groups, and how many groups can be removed."""
+    if structure.reason:
+        st.warning(f"These channels cannot be removed: {inert(structure.reason)}.", icon=":material/block:")
+    st.markdown("##### Members of each channel group")
+    st.dataframe(
+        [
+            {
+                "tensor": clean(member.tensor),
+                "first group": f"{_axis(member.dim)} {ranges(_first(structure, member))}",
+                "part": _PARTS[member.part],
+            }
+            for member in structure.members
+        ],
+        hide_index=True,
+    )
+    channels = space.channels
+    st.caption(
+        f"{len(channels):,} channel groups in {len(channels.slimmable)} sets; at most"
+        f" {channels.max_groups():,} can be removed, because every operator keeps a channel. A group is zero"
+        " when all rows that produce or scale it are; its columns in the consumers are then sliced exactly."
+    )
+
+
+def _first(structure: ChannelStructure, member: ChannelMember) -> tuple[int, ...]:
+    return tuple(sorted(member.rows[: len(member.rows) // structure.width]))
 
 
 def _axis(dim: int) -> str:

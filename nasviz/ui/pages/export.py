@@ -12,7 +12,7 @@ import streamlit as st
 
 from nasviz import jobs
 from nasviz.draw import plan_overlay
-from nasviz.draw.labels import count, plain_shape
+from nasviz.draw.labels import count, plain_shape, power_of_ten, size
 from nasviz.draw.model_explorer import CODE, model_explorer_archive
 from nasviz.draw.pictures import checked_svg, painted_dot, png
 from nasviz.draw.report import subnetwork_report
@@ -23,7 +23,6 @@ from nasviz.ui import frame, session
 from nasviz.ui.parts import graphs, subnetworks, work
 from nasviz.ui.parts.controls import keep, kept
 from nasviz.ui.parts.escaping import inert
-from nasviz.ui.parts.numbers import power_of_ten, size
 from nasviz.ui.parts.subnetworks import Cut
 
 __all__ = ["export"]

@@ -12,7 +12,7 @@ import streamlit as st
 
 from nasviz import jobs
 from nasviz.catalog import CALLABLE, NETWORKS, Entry, NetworkSource, Value, image_and_others, read_inputs
-from nasviz.draw.labels import axes_text, count, plain_shape
+from nasviz.draw.labels import axes_text, count, plain_shape, power_of_ten
 from nasviz.errors import InvalidSettingError, NasvizError
 from nasviz.graph import SearchSpace
 from nasviz.runs.files import write_bytes
@@ -21,7 +21,6 @@ from nasviz.ui import frame, session
 from nasviz.ui.options import options
 from nasviz.ui.parts import controls, published, recent, work, zoo
 from nasviz.ui.parts.escaping import inert, sentence
-from nasviz.ui.parts.numbers import power_of_ten
 from nasviz.ui.parts.onnx_files import LARGEST_MB, OnnxFile, upload_store
 from nasviz.ui.session import Analysis
 

@@ -20,20 +20,7 @@ from nasviz.graph import LatencyTable, SearchSpace
 from nasviz.graph.budget import Measure, fit_budget
 from nasviz.settings import METHODS, MethodSettings, RunSettings
 from nasviz.ui import frame, session
-from nasviz.ui.parts import (
-    changed_training,
-    controls,
-    explained,
-    forecast,
-    graphs,
-    latency,
-    live,
-    plans,
-    recipe,
-    run_facts,
-    scores,
-    view_only,
-)
+from nasviz.ui.parts import controls, graphs, latency, live, notices, plans, run_facts, run_form, scores
 from nasviz.ui.parts.controls import keep, kept
 from nasviz.ui.parts.data import ChosenData, ask_data, kind_of
 from nasviz.ui.parts.escaping import inert
@@ -73,7 +60,7 @@ def search_and_train() -> None:
 
 
 def _form() -> None:
-    source = view_only.network()
+    source = notices.trainable_network()
     if source is None:
         return
     if session.require_analysis().space.trace.frozen:
@@ -137,7 +124,7 @@ def _sparsity(source: NetworkSource, space: SearchSpace, method: type[MethodSett
     keep("k", k)
     why = ": with more, an output would be disconnected" if limit < total else ""
     st.caption(f"**K = {k}** of {total} structures ({k / total:.0%}). The maximum is {limit}{why}.")
-    forecast.band(space, k)
+    run_form.size_forecast(space, k)
     return k
 
 
@@ -204,13 +191,13 @@ def _values(source: NetworkSource) -> tuple[dict[str, Any], ChosenData]:
             " operators without a deterministic implementation are rejected. CPU runs always"
             " are deterministic.",
         )
-        explained.device(device)
+        run_form.explain_device(device)
     data = ask_data(place, kind)
     own = _method_settings(method)
-    own |= _cells(source, own) | recipe.ask_recipe(method)
-    recipe.offer_published(source.entry, method)
+    own |= _cells(source, own) | run_form.ask_recipe(method)
+    run_form.offer_published(source.entry, method)
     values = {
-        "allow_changed_training": changed_training.ask_for_leave(),
+        "allow_changed_training": notices.confirm_changed_training(),
         "epochs": epochs,
         "seed": seed,
         "device": device,
@@ -253,7 +240,7 @@ def _method_settings(method: type[MethodSettings]) -> dict[str, Any]:
             score = SALIENCIES[values["saliency"]]
             st.caption(f"**{score.title}.** {score.summary} {score.caution}")
     base = values.get("base")
-    explained.optimizer(method, None if base is None else str(base), known.values())
+    run_form.explain_method(method, None if base is None else str(base), known.values())
     return values
 
 
@@ -291,7 +278,7 @@ def _start(source: NetworkSource, space: SearchSpace, values: Mapping[str, Any])
     except InvalidSettingError as error:
         st.error(inert(str(error)), icon=":material/error:")
         return
-    if changed_training.changes() and not settings.allow_changed_training:
+    if notices.changed_training() and not settings.allow_changed_training:
         st.info("Confirm **Train anyway** above, or choose another network.", icon=":material/info:")
         return
     if st.button("Start training", type="primary", icon=":material/play_arrow:", key="start"):

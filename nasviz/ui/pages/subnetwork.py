@@ -9,12 +9,11 @@ from typing import Any
 import streamlit as st
 
 from nasviz.draw import GraphView
-from nasviz.draw.labels import clean, count
+from nasviz.draw.labels import clean, count, power_of_ten, size
 from nasviz.draw.lessons import construction_frames
 from nasviz.graph import SearchSpace
 from nasviz.ui import frame
 from nasviz.ui.parts import figures, follow_up, genotypes, graphs, latency, plans, subnetworks
-from nasviz.ui.parts.numbers import power_of_ten, size
 from nasviz.ui.parts.subnetworks import Cut
 
 __all__ = ["compare"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.draw.ablation_chart import ablation_chart
+from nasviz.draw.run_charts import ablation_chart
 from nasviz.runs.ablation import TRAININGS_PER_SEED, points_to_csv
 from nasviz.runs.ablation_folder import AblationFolder
 from nasviz.ui import frame

@@ -15,10 +15,10 @@ from nasviz.draw.geometry import (
     prox_chart,
     unit_ball_chart,
 )
+from nasviz.draw.labels import power_of_ten
 from nasviz.ui import session
 from nasviz.ui.component import plane
 from nasviz.ui.parts import work
-from nasviz.ui.parts.numbers import power_of_ten
 
 __all__ = ["batch_norm", "convergence", "decay", "halfspace", "prox", "relaxation", "unit_balls"]
 

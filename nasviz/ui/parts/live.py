@@ -9,7 +9,7 @@ from nasviz.draw import state_overlay
 from nasviz.errors import StorageError
 from nasviz.graph.space import protection_text
 from nasviz.runs import Run
-from nasviz.runs.log import last_line
+from nasviz.runs.files import last_line
 from nasviz.ui import frame, session
 from nasviz.ui.component import graph_view
 from nasviz.ui.parts import figures, genotypes, graphs, replay, run_facts

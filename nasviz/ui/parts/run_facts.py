@@ -16,8 +16,8 @@ from nasviz.graph import SearchSpace
 from nasviz.runs import Run, RunSettings, RunSummary, Tail
 from nasviz.runs.checking import check_run
 from nasviz.runs.files import SEARCHED, SPACE, SUBNET, is_file
-from nasviz.runs.following import Follower
 from nasviz.runs.records import Vectors
+from nasviz.runs.tail import Follower
 from nasviz.settings import SALIENCY, Vector
 from nasviz.ui import session
 

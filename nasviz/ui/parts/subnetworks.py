@@ -21,7 +21,7 @@ from nasviz.runs import Run, RunSummary, keep_subnet
 from nasviz.runs.files import SUBNET
 from nasviz.ui import address, frame, session
 from nasviz.ui.options import options
-from nasviz.ui.parts import gates_and_switches, run_facts, view_only, work
+from nasviz.ui.parts import gates_and_switches, notices, run_facts, work
 from nasviz.ui.parts.escaping import inert
 from nasviz.ui.parts.onnx_files import OnnxFile
 
@@ -145,7 +145,7 @@ def _from_run(key: str) -> Cut | None:
     chosen = choose_run(done, key)
     source = session.current().source
     if chosen is None and isinstance(source, OnnxFile):
-        view_only.tell(source)
+        notices.explain_view_only(source)
         return None
     if chosen is None:
         st.info(
@@ -162,7 +162,7 @@ def _by_hand(key: str) -> Cut | None:
     runs = [s for s in session.store().list() if s.state in ("done", "cancelled", "failed", "crashed")]
     source = session.current().source
     if isinstance(source, OnnxFile):
-        view_only.tell(source)
+        notices.explain_view_only(source)
         if not runs:
             return None
     run = _weights_of(runs, key)

@@ -26,7 +26,7 @@ from nasviz.runs.estimating import estimate
 from nasviz.runs.presets import STAND_IN, data_name
 from nasviz.settings import METHODS, RunSettings, methods_with
 from nasviz.ui import session
-from nasviz.ui.parts import changed_training, view_only
+from nasviz.ui.parts import notices
 from nasviz.ui.parts.controls import keep, kept
 from nasviz.ui.parts.data import ask_data, ask_folder, kind_of
 from nasviz.ui.parts.escaping import inert
@@ -98,7 +98,7 @@ def _published_folder(preset: Preset) -> tuple[str | None, str | None]:
 
 
 def _grid() -> SweepSettings | None:
-    source = view_only.network()
+    source = notices.trainable_network()
     if source is None:
         return None
     space = session.space()
@@ -137,7 +137,7 @@ def _grid() -> SweepSettings | None:
     )
     keep("form.seeds", seeds)
     constraints = session.space_settings(space)
-    constraints["allow_changed_training"] = changed_training.ask_for_leave()
+    constraints["allow_changed_training"] = notices.confirm_changed_training()
     if data.problem is not None:
         st.info(f"Before training: {data.problem}.", icon=":material/info:")
         return None
@@ -164,7 +164,7 @@ def _points(method: str, chosen: Mapping[str, Sequence[Any]]) -> tuple[Point, ..
 
 def _bisection() -> SweepSettings | None:
     """Ask for a search for the mu with which GSparsity keeps a given number of groups."""
-    source = view_only.network()
+    source = notices.trainable_network()
     if source is None:
         return None
     name = session.title(source)
@@ -191,7 +191,7 @@ def _bisection() -> SweepSettings | None:
     data = ask_data(second, kind_of(source))
     space = session.space()
     constraints = session.space_settings(space)
-    constraints["allow_changed_training"] = changed_training.ask_for_leave()
+    constraints["allow_changed_training"] = notices.confirm_changed_training()
     if data.problem is not None:
         st.info(f"Before training: {data.problem}.", icon=":material/info:")
         return None

@@ -1,19 +1,30 @@
-"""The graph view component, with its selection as the result."""
+"""Streamlit components in JavaScript: graph view, live view and group plane."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
 from nasviz.draw import GraphView, Overlay
 from nasviz.draw.about import About
 from nasviz.draw.drawing import DrawnVertex
+from nasviz.draw.live_frame import LiveFrame
 from nasviz.draw.palette import STATES
 from nasviz.draw.viewer import script, style_sheet
 
-__all__ = ["GraphSelection", "chosen_in", "graph_view", "paint", "paint_message", "toggled_in"]
+__all__ = [
+    "GraphSelection",
+    "chosen_in",
+    "graph_view",
+    "live_view",
+    "paint",
+    "paint_message",
+    "plane",
+    "toggled_in",
+]
 
 _ON_TRACES = ("ancestor", "descendant")
 _PLAIN_LIMIT = 300
@@ -163,3 +174,73 @@ def _once(key: str, kind: str, message: object) -> str | None:
 
 def _nothing() -> None:
     """Do nothing: a component state needs a callback, but its value is read from the result."""
+
+
+_live = st.components.v2.component(
+    "nasviz_live",
+    html='<div class="nasviz-live"></div>\n',
+    css=style_sheet("nasviz-live", "live.css"),
+    js=script("live.js"),
+)
+_feed = st.components.v2.component("nasviz_feed", js=script("feed.js"))
+
+
+def live_view(frame: LiveFrame, *, key: str, paint: Iterable[dict[str, Any]] = ()) -> int | None:
+    """Show one step of a run; to be called repeatedly from a fragment with the same key.
+
+    Args:
+        frame: Content to show.
+        key: Key of the widget.
+        paint: Messages of `paint_message` for graph views on the page, which are recoloured at the same time
+            without being sent or laid out again.
+
+    Returns:
+        Id of the structure whose row was clicked last.
+    """
+    # The row names are large and constant. As a separate message, Streamlit sends them once and caches them.
+    answer = _live(key=key, data={"live": key, "rows": frame.rows()}, on_structure_change=_nothing)
+    _feed(key=f"{key}-feed", data={"live": key, "frame": frame.payload(), "paint": list(paint)})
+    chosen = answer.structure
+    return chosen if isinstance(chosen, int) else None
+
+
+_plane = st.components.v2.component(
+    "nasviz_plane",
+    html='<div class="nasviz-plane"></div>\n',
+    css=style_sheet("nasviz-plane", "plane.css"),
+    js=script("plane.js"),
+)
+
+
+def plane(
+    x: Sequence[float],
+    gradient: Sequence[float],
+    trial: Sequence[float],
+    projected: Sequence[float],
+    epsilon: float,
+    *,
+    key: str,
+    on_move: Callable[[list[float], list[float]], None],
+) -> None:
+    """Show a group, its trial step and its half-space.
+
+    Args:
+        x: Weights of the group; draggable.
+        gradient: Gradient at `x`; draggable.
+        trial: Trial point.
+        projected: Trial point after the projection.
+        epsilon: Offset of the half-space.
+        key: Key of the widget.
+        on_move: Callback with point and gradient after one of them was dragged, before the script reruns.
+    """
+
+    def moved() -> None:
+        message = st.session_state[key]["moved"]
+        on_move([float(v) for v in message["x"]], [float(v) for v in message["gradient"]])
+
+    text = (
+        f"Group at ({x[0]:g}, {x[1]:g}), trial point at ({trial[0]:.3g}, {trial[1]:.3g}), after the"
+        f" projection at ({projected[0]:.3g}, {projected[1]:.3g}). The sliders set the same values."
+    )
+    data = {"x": x, "gradient": gradient, "trial": trial, "projected": projected}
+    _plane(key=key, data=data | {"epsilon": epsilon, "said": text}, on_moved_change=moved)
