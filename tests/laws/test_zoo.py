@@ -12,7 +12,8 @@ from torch import nn
 import nasviz
 from nasviz.catalog import NETWORKS
 from nasviz.graph import SearchSpace
-from nasviz.models import Darts, NasBench201
+from nasviz.models.darts import Darts
+from nasviz.models.nas_bench_201 import NasBench201
 from nasviz.models.operations import Norms
 from tests.laws.cases import Case, enliven_
 from tests.laws.test_exactness import SHARES, check_case

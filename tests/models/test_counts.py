@@ -5,8 +5,10 @@ import torch
 from torch import nn
 
 from nasviz.catalog import NETWORKS, Configuration, Entry, NetworkSource
-from nasviz.models import Darts, NasBench201, names
+from nasviz.models import names
 from nasviz.models.building import from_catalog
+from nasviz.models.darts import Darts
+from nasviz.models.nas_bench_201 import NasBench201
 from nasviz.models.operations import Norms
 from tests.models.zoo import counts
 

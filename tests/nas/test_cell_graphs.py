@@ -5,9 +5,9 @@ import torch
 
 import nasviz
 from nasviz.graph.cells.genotypes import CellGraph, cell_graphs, cells_by_type
-from nasviz.models import NasBench201
 from nasviz.models.cells import CellConfig, SearchCell, edges_of
 from nasviz.models.darts import cell_space
+from nasviz.models.nas_bench_201 import NasBench201
 from nasviz.models.operations import NAS_BENCH_201_OPERATIONS, Norms
 
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 import nasviz
-from nasviz.models import NasBench201
 from nasviz.models.cells import CellConfig, SearchCell
 from nasviz.models.darts import cell_space
+from nasviz.models.nas_bench_201 import NasBench201
 from nasviz.models.operations import Norms
 from nasviz.nas import Architecture, construct_derived, derived_network, with_architecture
 
