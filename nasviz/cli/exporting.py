@@ -5,10 +5,10 @@ from __future__ import annotations
 import json as json_format
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -106,9 +106,16 @@ def _loaded(run: Run) -> tuple[fx.GraphModule, str]:
 
 def export_html(run: Run, path: Path) -> str:
     """Write the report as one HTML file, with graphs that zoom."""
-    space, plan, facts = _constructed(run)
-    figures = run_figures(run)
-    text = subnetwork_report(run.settings.network.title, space, plan, facts=facts, figures=figures)
+    space, plan, result = _constructed(run)
+    settings = run.settings
+    text = subnetwork_report(
+        settings.network.title,
+        space,
+        plan,
+        measured=result,
+        settings=settings,
+        figures=run_figures(run),
+    )
     replace_file(path, text)
     return f"{len(text):,} characters, to be read without a network"
 
@@ -121,18 +128,14 @@ def export_model_explorer(run: Run, path: Path) -> str:
     return f"{len(content):,} bytes: graph.json and node data, read again and checked"
 
 
-def _constructed(run: Run) -> tuple[SearchSpace, ConstructionPlan, list[tuple[str, str]]]:
+def _constructed(run: Run) -> tuple[SearchSpace, ConstructionPlan, Mapping[str, Any]]:
     """Return the search space of a run, what it has removed, and how well the sub-network does."""
     _subnet_folder(run)
     assert run.end is not None, "a sub-network is written at the end"
     result = run.end.result
     space = read_space(run.folder / SPACE)
     plan = space.plan(result["selected"], (), result.get("channels", ()))
-    facts = [("Difference from the zeroed full network", f"{result['max_relative_error']:.1e}")]
-    full, small = result.get("accuracy_full"), result.get("accuracy_subnet")
-    if full is not None and small is not None:
-        facts.append(("Accuracy on the validation images", f"{full:.1%} → {small:.1%}"))
-    return space, replace(plan, params_after=int(result["params_after"])), facts
+    return space, replace(plan, params_after=int(result["params_after"])), result
 
 
 def export_folder(run: Run, folder: Path) -> str:

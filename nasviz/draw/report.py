@@ -15,13 +15,14 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from nasviz.draw.labels import clean, count, plain_shape, ranges
+from nasviz.draw.labels import clean, count, plain_shape, power_of_ten, ranges
 from nasviz.draw.overlay import Overlay, plan_overlay, saliency_overlay
 from nasviz.draw.palette import STATES
 from nasviz.draw.static_chart import static_svg
 from nasviz.draw.view import GraphView, segment_view, trace_view
 from nasviz.draw.viewer import script, style_sheet
 from nasviz.graph import ConstructionPlan, SearchSpace
+from nasviz.settings import RunSettings
 
 __all__ = ["Section", "html_report", "subnetwork_report"]
 
@@ -82,17 +83,19 @@ def subnetwork_report(
     space: SearchSpace,
     plan: ConstructionPlan,
     *,
-    facts: Sequence[tuple[str, str]] = (),
+    measured: Mapping[str, Any] | None = None,
+    settings: RunSettings | None = None,
     scores: Mapping[int, float] | None = None,
     figures: Mapping[str, go.Figure] = MappingProxyType({}),
 ) -> str:
-    """Return the report on one sub-network: savings, removed structures with reasons, figures and graphs.
+    """Return the report on one sub-network: savings, removed structures, settings, figures and graphs.
 
     Args:
         title: Heading of the report.
         space: Search space of the full network.
         plan: Construction plan of the sub-network.
-        facts: Additional facts, such as accuracies and the parity error.
+        measured: Result of the construction or of the run: `max_relative_error`, and accuracies if measured.
+        settings: Settings of the run that has trained the network, if one has.
         scores: Saliency of each structure at selection.
         figures: Figures of the run, by title.
     """
@@ -102,6 +105,8 @@ def subnetwork_report(
         ("MACs", _before_after(plan.macs_before, plan.macs_after)),
         ("Structures erased", f"{len(plan.selected) + len(plan.orphaned)} of {len(space.removable)}"),
         ("Input", ", ".join(plain_shape(i.shape) for i in trace.inputs)),
+        *_measured(measured or {}),
+        *([("Search method", settings.method.title)] if settings else []),
     )
     segments, operators = segment_view(space), trace_view(trace, space=space)
     cuts: list[dict[str, Cell]] = [
@@ -109,7 +114,7 @@ def subnetwork_report(
         for s in plan.slices
     ]
     sections = [
-        Section("Summary", facts=(*saved, *facts)),
+        Section("Summary", facts=saved),
         Section(
             "Removed parts",
             "Erased parts are dashed and struck through, sliced ones hatched. Select a vertex for details.",
@@ -128,7 +133,36 @@ def subnetwork_report(
     if scores:
         painted = saliency_overlay(segments, space, scores)
         sections.insert(3, Section("Saliency", "Dark is redundant.", view=segments, overlay=painted))
+    if settings:
+        method = settings.method
+        words = " ".join(filter(None, (f"{method.title}: {method.summary}", method.citation)))
+        sections.append(Section("Method and settings", words, table=_settings(settings)))
     return html_report(title, sections)
+
+
+def _measured(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = []
+    if "max_relative_error" in result:
+        found.append(("Difference from the zeroed full network", power_of_ten(result["max_relative_error"])))
+    full, small = result.get("accuracy_full"), result.get("accuracy_subnet")
+    if full is not None and small is not None:
+        found.append(("Validation accuracy", f"{full:.1%} → {small:.1%}"))
+    return found
+
+
+def _settings(settings: RunSettings) -> list[dict[str, Cell]]:
+    """Return one row per setting of the run and of its method."""
+    known = settings.fields() | settings.method.fields()
+    values = settings.flat() | {"network": settings.network.title}
+    return [
+        {
+            "setting": known[name].title if name in known else name,
+            "name": name,
+            "value": ", ".join(map(str, value)) if isinstance(value, list) else str(value),
+        }
+        for name, value in values.items()
+        if value not in (None, [], {})
+    ]
 
 
 def _structures(

@@ -11,6 +11,7 @@ from nasviz.draw.report import Section, html_report, subnetwork_report
 from nasviz.draw.search_charts import remaining_chart
 from nasviz.draw.view import trace_view
 from nasviz.graph import search_space
+from nasviz.settings import METHODS, RunSettings
 from tests.draw.networks import named
 from tests.graph.networks import demonet
 
@@ -38,7 +39,19 @@ class Outline(HTMLParser):
 
 def report() -> str:
     scores = {s.id: s.id / 10 for s in SPACE.removable}
-    return subnetwork_report("DemoNet", SPACE, SPACE.plan([1, 2, 10]), scores=scores)
+    measured = {"max_relative_error": 1.5e-7, "accuracy_full": 0.91, "accuracy_subnet": 0.9}
+    settings = RunSettings.of(network="demonet", method="dhspg", target_sparsity=3, lr=0.05, seed=7)
+    plan = SPACE.plan([1, 2, 10])
+    return subnetwork_report("DemoNet", SPACE, plan, measured=measured, settings=settings, scores=scores)
+
+
+def test_a_report_names_the_method_and_its_settings() -> None:
+    text = report()
+    assert f"<dd>{METHODS['dhspg'].title}</dd>" in text
+    for name, value in (("target_sparsity", "3"), ("lr", "0.05"), ("seed", "7"), ("method", "dhspg")):
+        assert f"<td>{name}</td><td>{value}</td>" in text
+    assert "0.91" not in text
+    assert "91.0% → 90.0%" in text
 
 
 def test_a_report_tells_what_is_saved_what_went_and_what_was_sliced() -> None:

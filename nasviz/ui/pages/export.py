@@ -23,7 +23,7 @@ from nasviz.ui import frame, session
 from nasviz.ui.parts import graphs, subnetworks, work
 from nasviz.ui.parts.controls import keep, kept
 from nasviz.ui.parts.escaping import inert
-from nasviz.ui.parts.subnetworks import Cut
+from nasviz.ui.parts.subnetworks import Subnetwork
 
 __all__ = ["export"]
 
@@ -73,27 +73,27 @@ class Offer:
 )
 def export() -> None:
     """Let the user choose a sub-network, write and verify its files, and offer them."""
-    cut = subnetworks.choose("export")
-    if cut is None:
+    subnet = subnetworks.choose("export")
+    if subnet is None:
         return
-    st.markdown(f"#### {inert(cut.title)}")
-    saved = f"{count(cut.plan.params_before)} → {count(cut.plan.params_after)} parameters"
-    st.caption(f"{saved}, {count(cut.plan.macs_before)} → {count(cut.plan.macs_after)} MACs")
+    st.markdown(f"#### {inert(subnet.title)}")
+    saved = f"{count(subnet.plan.params_before)} → {count(subnet.plan.params_after)} parameters"
+    st.caption(f"{saved}, {count(subnet.plan.macs_before)} → {count(subnet.plan.macs_after)} MACs")
     left, right = st.columns(2, gap="large")
     with left:
         st.markdown("##### The network")
-        for offer in _network_offers(cut):
+        for offer in _network_offers(subnet):
             _show(offer)
     with right:
         st.markdown("##### Reports and figures")
-        for offer in _report_offers(cut):
+        for offer in _report_offers(subnet):
             _show(offer)
 
 
-def _network_offers(cut: Cut) -> list[Offer]:
+def _network_offers(subnet: Subnetwork) -> list[Offer]:
     """Return ONNX, torch.export and Python files once they are written and verified."""
-    if cut.imports:
-        return [_imported(cut)]
+    if subnet.imports:
+        return [_imported(subnet)]
     state = session.current()
     simplify = st.toggle(
         "Simplify ONNX",
@@ -104,36 +104,42 @@ def _network_offers(cut: Cut) -> list[Offer]:
     )
     keep("export.simplify", simplify)
     onnx: jobs.ExportFormat = "onnx" if simplify else "onnx_plain"
-    key = f"export {onnx} {cut.folder} {cut.plan.selected} {cut.plan.gates}"
+    key = f"export {onnx} {subnet.folder} {subnet.plan.selected} {subnet.plan.gates}"
     if key not in state.jobs:
-        of_run = cut.run.folder if cut.run is not None and cut.folder.parent == cut.run.folder else None
+        of_run = (
+            subnet.run.folder
+            if subnet.run is not None and subnet.folder.parent == subnet.run.folder
+            else None
+        )
         state.jobs[key] = jobs.submit(
-            jobs.Export(folder=cut.folder, inputs=cut.inputs, formats=(onnx, "source", "pt2"), run=of_run)
+            jobs.Export(
+                folder=subnet.folder, inputs=subnet.inputs, formats=(onnx, "source", "pt2"), run=of_run
+            )
         )
     result: jobs.Exported | None = work.shown(key, "Writing and verifying", cache=state.jobs)
     if result is None:
         return []
     st.caption(inert(f"The sub-network: {result.full}."))
     offers = []
-    writers: tuple[tuple[jobs.ExportFormat, Callable[[Cut, jobs.ExportedFile], Offer]], ...]
+    writers: tuple[tuple[jobs.ExportFormat, Callable[[Subnetwork, jobs.ExportedFile], Offer]], ...]
     writers = (onnx, _onnx), ("source", _source), ("pt2", _pt2)
     for kind, make in writers:
         if kind in result.errors:
             st.error(inert(result.errors[kind]), icon=":material/error:")
         elif kind in result.files:
-            offers.append(make(cut, result.files[kind]))
+            offers.append(make(subnet, result.files[kind]))
     return offers
 
 
-def _imported(cut: Cut) -> Offer:
+def _imported(subnet: Subnetwork) -> Offer:
     """Return the files written by the construction, for a sub-network with third-party classes."""
-    imports = inert(", ".join(cut.imports))
+    imports = inert(", ".join(subnet.imports))
 
     def pack() -> bytes:
         content = io.BytesIO()
         with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
             for name in ("model.py", "weights.safetensors", "report.json"):
-                archive.writestr(f"subnet/{name}", read_regular(cut.folder / name))
+                archive.writestr(f"subnet/{name}", read_regular(subnet.folder / name))
         return content.getvalue()
 
     description = (
@@ -143,7 +149,7 @@ def _imported(cut: Cut) -> Offer:
     return Offer("Python and weights", description, "model.zip", "application/zip", pack, SOURCE_CODE)
 
 
-def _onnx(cut: Cut, file: jobs.ExportedFile) -> Offer:
+def _onnx(subnet: Subnetwork, file: jobs.ExportedFile) -> Offer:
     path = file.path
     return Offer(
         "ONNX",
@@ -151,11 +157,11 @@ def _onnx(cut: Cut, file: jobs.ExportedFile) -> Offer:
         path.name,
         "application/octet-stream",
         path.read_bytes,
-        ONNX_CODE.format(name=path.name, shape=_four(cut)),
+        ONNX_CODE.format(name=path.name, shape=_four(subnet)),
     )
 
 
-def _pt2(cut: Cut, file: jobs.ExportedFile) -> Offer:
+def _pt2(subnet: Subnetwork, file: jobs.ExportedFile) -> Offer:
     path = file.path
     return Offer(
         "torch.export",
@@ -164,16 +170,16 @@ def _pt2(cut: Cut, file: jobs.ExportedFile) -> Offer:
         path.name,
         "application/octet-stream",
         path.read_bytes,
-        PT2_CODE.format(name=path.name, shape=_four(cut)),
+        PT2_CODE.format(name=path.name, shape=_four(subnet)),
     )
 
 
-def _four(cut: Cut) -> str:
+def _four(subnet: Subnetwork) -> str:
     """Return the shape of a batch of four, as code."""
-    return "4, " + ", ".join(str(size) for size in cut.space.trace.inputs[0].shape[1:])
+    return "4, " + ", ".join(str(size) for size in subnet.space.trace.inputs[0].shape[1:])
 
 
-def _source(cut: Cut, file: jobs.ExportedFile) -> Offer:
+def _source(subnet: Subnetwork, file: jobs.ExportedFile) -> Offer:
     path = file.path
     return Offer(
         "Python and weights",
@@ -191,13 +197,13 @@ def _checked(file: jobs.ExportedFile, how: str) -> str:
     return f"{how} and compared with the sub-network: {difference}. {size(file.bytes)}."
 
 
-def _report_offers(cut: Cut) -> list[Offer]:
+def _report_offers(subnet: Subnetwork) -> list[Offer]:
     """Return the reports and the drawings, which need no torch."""
     report = {
-        "network": cut.title,
-        "input": [plain_shape(i.shape) for i in cut.space.trace.inputs],
-        "report": dict(cut.report),
-        "plan": cut.plan.to_json(),
+        "network": subnet.title,
+        "input": [plain_shape(i.shape) for i in subnet.space.trace.inputs],
+        "report": dict(subnet.report),
+        "plan": subnet.plan.to_json(),
     }
     return [
         Offer(
@@ -205,7 +211,7 @@ def _report_offers(cut: Cut) -> list[Offer]:
             "A self-contained HTML file: erased structures, slices, savings and zoomable graphs.",
             "report.html",
             "text/html",
-            lambda: _html(cut),
+            lambda: _html(subnet),
         ),
         Offer(
             "JSON report",
@@ -220,26 +226,26 @@ def _report_offers(cut: Cut) -> list[Offer]:
             " Verified: every value belongs to a node.",
             "model-explorer.zip",
             "application/zip",
-            lambda: model_explorer_archive(cut.space, cut.plan),
+            lambda: model_explorer_archive(subnet.space, subnet.plan),
             CODE,
         ),
-        *_pictures(cut),
+        *_pictures(subnet),
     ]
 
 
-def _pictures(cut: Cut) -> list[Offer]:
+def _pictures(subnet: Subnetwork) -> list[Offer]:
     """Return the segment graphs of both networks, if their layout succeeds."""
-    name = f"{cut.folder} {cut.plan.selected} {cut.plan.gates}"
-    full = graphs.segments_of(f"full {cut.folder} {cut.space.collapse}", cut.space)
+    name = f"{subnet.folder} {subnet.plan.selected} {subnet.plan.gates}"
+    full = graphs.segments_of(f"full {subnet.folder} {subnet.space.collapse}", subnet.space)
     offers = []
     if full.svg:
-        painted = painted_dot(full, plan_overlay(full, cut.plan))
+        painted = painted_dot(full, plan_overlay(full, subnet.plan))
         text = "Segment graph of the full network with removed structures marked."
         marked = Offer(
             "PNG of the full network", text, "full.png", "image/png", lambda: _bitmap(painted, full.svg)
         )
         offers.append(marked)
-    space = subnetworks.small_space(cut)
+    space = subnetworks.small_space(subnet)
     if space is None:
         return offers
     view = graphs.segments_of(f"small {name}", space)
@@ -258,13 +264,15 @@ def _bitmap(dot: str, svg: str) -> bytes:
     return png(dot, svg=svg)
 
 
-def _html(cut: Cut) -> str:
-    facts = [("Difference from the zeroed full network", power_of_ten(cut.report["max_relative_error"]))]
-    if cut.accuracies is not None:
-        full, small = cut.accuracies
-        facts.append(("Validation accuracy", f"{full:.1%} → {small:.1%}"))
-    figures = run_figures(cut.run) if cut.run is not None else {}
-    return subnetwork_report(cut.title, cut.space, cut.plan, facts=facts, figures=figures)
+def _html(subnet: Subnetwork) -> str:
+    return subnetwork_report(
+        subnet.title,
+        subnet.space,
+        subnet.plan,
+        measured=subnet.report,
+        settings=subnet.run.settings if subnet.run else None,
+        figures=run_figures(subnet.run) if subnet.run else {},
+    )
 
 
 def _show(offer: Offer) -> None:

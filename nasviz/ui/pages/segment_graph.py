@@ -41,7 +41,7 @@ def segment_graph() -> None:
     with controls:
         _chosen(space, selection.selected)
         _preview(space, plan)
-    gates_and_switches.other_kinds(space)
+    gates_and_switches.show(space)
 
 
 def _linked(space: SearchSpace) -> str | None:

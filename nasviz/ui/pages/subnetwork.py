@@ -14,7 +14,7 @@ from nasviz.draw.lessons import construction_frames
 from nasviz.graph import SearchSpace
 from nasviz.ui import frame
 from nasviz.ui.parts import figures, follow_up, genotypes, graphs, latency, plans, subnetworks
-from nasviz.ui.parts.subnetworks import Cut
+from nasviz.ui.parts.subnetworks import Subnetwork
 
 __all__ = ["compare"]
 
@@ -39,25 +39,25 @@ REASONS = {
 )
 def compare() -> None:
     """Let the user choose a sub-network, and compare it with the full network."""
-    cut = subnetworks.choose("subnet")
-    if cut is None:
+    subnet = subnetworks.choose("subnet")
+    if subnet is None:
         return
-    _numbers(cut)
-    _graphs(cut)
-    if cut.run is not None and cut.folder.parent == cut.run.folder:  # not for a manual selection
-        genotypes.of_run(cut.run, cut.space)
-        figures.of_run(cut.run)
+    _numbers(subnet)
+    _graphs(subnet)
+    if subnet.run is not None and subnet.folder.parent == subnet.run.folder:  # not for a manual selection
+        genotypes.of_run(subnet.run, subnet.space)
+        figures.of_run(subnet.run)
     left, right = st.columns([1.4, 1], gap="large")
     with left:
         st.markdown("##### Construction")
-        plans.plan_story(cut.space, cut.plan)
-        if words := zeroed_words(cut.report):
+        plans.plan_story(subnet.space, subnet.plan)
+        if words := zeroed_words(subnet.report):
             st.caption(words)
     with right:
-        _checks(cut)
-        latency.before_and_after(cut)
-    _widths(cut)
-    follow_up.next_steps(cut)
+        _checks(subnet)
+        latency.before_and_after(subnet)
+    _widths(subnet)
+    follow_up.next_steps(subnet)
     frame.next_steps("Export")
 
 
@@ -78,16 +78,16 @@ def zeroed_words(report: Mapping[str, Any]) -> str:
     return f"Became zero: {', '.join(counted)}." if counted else ""
 
 
-def _numbers(cut: Cut) -> None:
+def _numbers(subnet: Subnetwork) -> None:
     with st.container(border=True):
         exact, sizes, work_done, weights, accuracy = st.columns([1.9, 1, 1, 1, 1.2], gap="medium")
-        error = float(cut.report["max_relative_error"])
+        error = float(subnet.report["max_relative_error"])
         exact.container(key="exactness").metric(
             "Difference from the zeroed full network",
             "0, exactly" if error == 0 else power_of_ten(error),
             help="Largest difference of any output relative to the largest value, over all checks.",
         )
-        effect = cut.report.get("effect")
+        effect = subnet.report.get("effect")
         if effect == 0:
             exact.caption("The removed structures had no effect on the outputs.")
         elif effect is not None:
@@ -95,12 +95,12 @@ def _numbers(cut: Cut) -> None:
                 f"For comparison, the removed structures with nonzero weights change the outputs by"
                 f" {effect:.2g} of their size."
             )
-        _size(sizes, "Parameters", cut.plan.params_before, cut.plan.params_after)
-        _size(work_done, "MACs", cut.plan.macs_before, cut.plan.macs_after)
-        if cut.sizes is not None:
-            _size(weights, "Weights file", *cut.sizes, in_words=size, exact=size)
-        if cut.accuracies is not None:
-            full, small = cut.accuracies
+        _size(sizes, "Parameters", subnet.plan.params_before, subnet.plan.params_after)
+        _size(work_done, "MACs", subnet.plan.macs_before, subnet.plan.macs_after)
+        if subnet.sizes is not None:
+            _size(weights, "Weights file", *subnet.sizes, in_words=size, exact=size)
+        if subnet.accuracies is not None:
+            full, small = subnet.accuracies
             points = f"{(small - full) * 100:+.2f} points" if small != full else "unchanged"
             accuracy.metric(
                 "Accuracy",
@@ -111,12 +111,12 @@ def _numbers(cut: Cut) -> None:
                 help="Accuracy of the sub-network directly after construction.",
             )
             accuracy.caption(f"Full network: {full:.1%}. Validation data, without fine-tuning.")
-            if "perplexity_subnet" in cut.report:  # text data
+            if "perplexity_subnet" in subnet.report:  # text data
                 words = (
                     "Perplexity {perplexity_full:.2f} → {perplexity_subnet:.2f}, starting at a zero state."
                 )
-                accuracy.caption(words.format(**cut.report))
-            before = subnetworks.accuracy_before(cut)
+                accuracy.caption(words.format(**subnet.report))
+            before = subnetworks.accuracy_before(subnet)
             if before is not None:
                 accuracy.caption(f"Before fine-tuning: {before:.1%}.")
 
@@ -141,7 +141,7 @@ def _size(
     column.caption(f"{exact(before)} → {exact(after)}")
 
 
-def _graphs(cut: Cut) -> None:
+def _graphs(subnet: Subnetwork) -> None:
     with st.container(horizontal=True, gap="large"):
         way = st.segmented_control(
             "Show", VIEWS, default="Segments", required=True, key="subnet.view", label_visibility="collapsed"
@@ -154,9 +154,9 @@ def _graphs(cut: Cut) -> None:
             key="subnet.step",
             label_visibility="collapsed",
         )
-    key = str(cut.folder)
-    view = _view(f"full {key} {cut.space.collapse}", cut.space, way)
-    frames = list(construction_frames(view, cut.space, cut.plan))
+    key = str(subnet.folder)
+    view = _view(f"full {key} {subnet.space.collapse}", subnet.space, way)
+    frames = list(construction_frames(view, subnet.space, subnet.plan))
     shown = frames[STEPS.index(str(step))]
     st.markdown(f"{shown.text} :small[:gray[{shown.source}]]")
     left, right = st.columns(2, gap="medium")
@@ -165,9 +165,9 @@ def _graphs(cut: Cut) -> None:
         graphs.picture(view, key="full-graph", overlay=shown.overlay, sync="subnet")
     with right:
         st.markdown("##### Sub-network")
-        small = subnetworks.small_space(cut)
+        small = subnetworks.small_space(subnet)
         if small is not None:
-            small_view = _view(f"small {key} {cut.plan.selected} {cut.plan.gates}", small, way)
+            small_view = _view(f"small {key} {subnet.plan.selected} {subnet.plan.gates}", small, way)
             graphs.picture(small_view, key="small-graph", sync="subnet")
 
 
@@ -177,32 +177,32 @@ def _view(key: str, space: SearchSpace, way: str | None) -> GraphView:
     return graphs.segments_of(key, space)
 
 
-def _widths(cut: Cut) -> None:
+def _widths(subnet: Subnetwork) -> None:
     """Show the channels of every slimmed operator before and after."""
-    if not cut.plan.widths:
+    if not subnet.plan.widths:
         return
     st.markdown("##### Channel widths")
     st.dataframe(
         [
             {
-                "operator": clean(cut.space.trace[vertex].name),
+                "operator": clean(subnet.space.trace[vertex].name),
                 "channels before": before,
                 "channels after": after,
                 "kept": after / before,
             }
-            for vertex, (before, after) in cut.plan.widths.items()
+            for vertex, (before, after) in subnet.plan.widths.items()
         ],
         hide_index=True,
         column_config={"kept": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)},
     )
     st.caption(
-        f"{len(cut.plan.channels):,} of {len(cut.space.channels):,} channel groups were zero and are removed."
-        " Operators whose outputs are added lose the same channels."
+        f"{len(subnet.plan.channels):,} of {len(subnet.space.channels):,} channel groups were zero and are"
+        " removed. Operators whose outputs are added lose the same channels."
     )
 
 
-def _checks(cut: Cut) -> None:
-    checks = cut.report.get("checks")
+def _checks(subnet: Subnetwork) -> None:
+    checks = subnet.report.get("checks")
     if not checks:
         return
     st.markdown("##### Numerical checks")

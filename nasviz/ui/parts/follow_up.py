@@ -13,7 +13,7 @@ from nasviz.settings import SEARCH_SPACE, WEIGHTS, RunSettings
 from nasviz.ui import address, session
 from nasviz.ui.parts import controls
 from nasviz.ui.parts.escaping import inert
-from nasviz.ui.parts.subnetworks import Cut
+from nasviz.ui.parts.subnetworks import Subnetwork
 
 __all__ = ["next_steps"]
 
@@ -22,16 +22,16 @@ GENTLE = 0.2
 """Default learning rate of fine-tuning, relative to that of the run."""
 
 
-def next_steps(cut: Cut) -> None:
+def next_steps(subnet: Subnetwork) -> None:
     """Offer to fine-tune a sub-network or to search in it again, if it can be loaded as data."""
-    if cut.imports:
+    if subnet.imports:
         return
     st.markdown("##### Next steps")
     with st.container(horizontal=True):
         with st.popover("Fine-tune", icon=":material/tune:", key="fine-tune"):
-            _fine_tune(cut)
+            _fine_tune(subnet)
         if st.button("Search again", icon=":material/manage_search:", key="search-again"):
-            session.open_network(cut.as_network())
+            session.open_network(subnet.as_network())
             st.switch_page(address.script_of("Segment graph"), query_params=address.link())
     st.caption(
         "Both make the sub-network the current network, with its weights. Its runs record the run it comes"
@@ -46,7 +46,7 @@ def _kept(before: RunSettings) -> dict[str, Any]:
     return {name: before.value(name) for name in ("trust", *fields)}
 
 
-def _fine_tune(cut: Cut) -> None:
+def _fine_tune(subnet: Subnetwork) -> None:
     """Ask for the settings of a run that trains the sub-network without pruning, and start it."""
     st.caption("Trains the sub-network in a new run, without further pruning.")
     is_fresh = (
@@ -55,7 +55,7 @@ def _fine_tune(cut: Cut) -> None:
         )
         == WAYS[1]
     )
-    before = cut.run.settings if cut.run else None
+    before = subnet.run.settings if subnet.run else None
     data = before.data if before else controls.choose_entry("Data", DATASETS, "fine.data").name
     epochs = int(st.number_input("Epochs", 0, 10**6, before.epochs if before else 4, key="fine.epochs"))
     share = 1.0 if is_fresh else GENTLE
@@ -75,12 +75,12 @@ def _fine_tune(cut: Cut) -> None:
     try:
         kept = {"data": data} if before is None else _kept(before)
         changes = {"epochs": epochs, "lr": lr, "from_scratch": is_fresh}
-        settings = RunSettings.of(network=cut.as_network(), **kept | changes)
+        settings = RunSettings.of(network=subnet.as_network(), **kept | changes)
     except NasvizError as error:
         st.error(inert(str(error)), icon=":material/error:")
         return
     jobs.require_trusted(settings)  # before the run is created
-    run = session.store().create(settings, taken_from=cut.run)
+    run = session.store().create(settings, taken_from=subnet.run)
     jobs.start_run(run)
     session.adopt(run.settings)
     session.open_run(run)

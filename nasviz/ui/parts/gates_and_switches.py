@@ -8,7 +8,7 @@ from nasviz.draw.labels import clean
 from nasviz.graph import SearchSpace, count_switchable
 from nasviz.ui import session
 
-__all__ = ["choose_gates", "other_kinds"]
+__all__ = ["choose_gates", "show"]
 
 MOST_ROWS = 200
 """Maximum number of table rows."""
@@ -25,7 +25,7 @@ SWITCHABLE = (
 COUNTED = "Only counts: the network and the K of a search do not change."
 
 
-def other_kinds(space: SearchSpace) -> None:
+def show(space: SearchSpace) -> None:
     """List the gates and the operations without parameters, if the network has any."""
     gates, operations = space.gates, space.switchable
     if gates:
@@ -37,7 +37,7 @@ def other_kinds(space: SearchSpace) -> None:
         title = f"{_number(len(operations), 'operation')} without parameters: pooling and identity"
         with st.expander(title, icon=":material/toggle_on:"):
             st.caption(SWITCHABLE)
-            if st.toggle("Show K with switches", key="other_kinds.count", help=COUNTED):
+            if st.toggle("Show K with switches", key="gates_and_switches.count", help=COUNTED):
                 removable, most = _counted(session.key_of(space), space)
                 st.markdown(f"With switches: **{removable}** structures, maximum K **{most}**.")
             st.dataframe(_switchable(space), hide_index=True)

@@ -10,24 +10,26 @@ from nasviz.graph import LatencyTable
 from nasviz.ui import session
 from nasviz.ui.parts import work
 from nasviz.ui.parts.controls import keep, kept
-from nasviz.ui.parts.subnetworks import Cut
+from nasviz.ui.parts.subnetworks import Subnetwork
 
 __all__ = ["before_and_after", "table_of"]
 
 BATCH_SIZES = (1, 8, 32, 256)
 
 
-def before_and_after(cut: Cut) -> None:
+def before_and_after(subnet: Subnetwork) -> None:
     """Time both networks on demand, and show the estimate of the additive model."""
     st.markdown("##### Latency")
     state, batch_size = session.current(), _batch_size("subnet")
-    key = f"latency {cut.folder} {cut.plan.selected} {batch_size}"
+    key = f"latency {subnet.folder} {subnet.plan.selected} {batch_size}"
     if key not in state.jobs:
         st.caption("Times forward passes of both networks alternately, in a separate process.")
         if not st.button("Measure latency", icon=":material/timer:", key="measure-latency"):
             return
         state.jobs[key] = jobs.submit(
-            jobs.TimeSubnet(source=cut.source, folder=cut.folder, data=cut.data, batch_size=batch_size)
+            jobs.TimeSubnet(
+                source=subnet.source, folder=subnet.folder, data=subnet.data, batch_size=batch_size
+            )
         )
     result: jobs.Comparison | None = work.shown(key, "Measuring latency", cache=state.jobs)
     if result is None:
@@ -39,7 +41,7 @@ def before_and_after(cut: Cut) -> None:
         f"Full network {_spread(full)}, sub-network {_spread(small)}: median and half the interquartile range"
         f" of {small.num_repeats} passes, batch of {small.batch_size}, on {small.device}."
     )
-    estimate = table.after(cut.plan) * full.median_ms / table.whole_ms
+    estimate = table.after(subnet.plan) * full.median_ms / table.whole_ms
     st.caption(
         f"Estimate from the sum of the operators: {_milliseconds(estimate)}"
         f" ({estimate / small.median_ms - 1:+.1%})."

@@ -25,15 +25,15 @@ from nasviz.ui.parts import gates_and_switches, notices, run_facts, work
 from nasviz.ui.parts.escaping import inert
 from nasviz.ui.parts.onnx_files import OnnxFile
 
-__all__ = ["BY_HAND", "FROM_RUN", "Cut", "accuracy_before", "choose", "of_run", "small_space"]
+__all__ = ["BY_HAND", "FROM_RUN", "Subnetwork", "accuracy_before", "choose", "of_run", "small_space"]
 
 FROM_RUN, BY_HAND = "From a run", "Manual selection"
-MOST_CUTS = 12
+MOST_KEPT = 12
 """Number of manual selections kept on disk."""
 
 
 @dataclass(frozen=True)
-class Cut:
+class Subnetwork:
     """One sub-network."""
 
     title: str
@@ -82,7 +82,7 @@ class Cut:
         return None if full is None or small is None else (float(full), float(small))
 
 
-def choose(key: str) -> Cut | None:
+def choose(key: str) -> Subnetwork | None:
     """Let the user choose a sub-network; return None, after a hint, if there is none."""
     state = session.current()
     way = st.segmented_control(
@@ -97,7 +97,7 @@ def choose(key: str) -> Cut | None:
     return _from_run(key) if way == FROM_RUN else _by_hand(key)
 
 
-def of_run(run: Run) -> Cut:
+def of_run(run: Run) -> Subnetwork:
     """Return the sub-network of a finished run."""
     run_facts.require_intact(run)
     end, space = run.end, run_facts.space_of(run)
@@ -108,39 +108,39 @@ def of_run(run: Run) -> Cut:
     plan = space.plan(result["selected"], (), result.get("channels", ()))
     # Differentiable search also removes the switches, which the plan still counts.
     plan = replace(plan, params_after=int(result.get("params_after", plan.params_after)))
-    return Cut(name, run.folder / SUBNET, space, plan, result, run.settings.network, run)
+    return Subnetwork(name, run.folder / SUBNET, space, plan, result, run.settings.network, run)
 
 
-def accuracy_before(cut: Cut) -> float | None:
+def accuracy_before(subnet: Subnetwork) -> float | None:
     """Return the accuracy of the sub-network before fine-tuning, or None if unknown."""
-    if cut.run is None or cut.run.cut_from is None:
+    if subnet.run is None or subnet.run.cut_from is None:
         return None
     try:
-        end = session.store().open(cut.run.cut_from).end
+        end = session.store().open(subnet.run.cut_from).end
     except RunNotFoundError:
         return None
     known = end.result.get("accuracy_subnet") if end else None
     return None if known is None else float(known)
 
 
-def small_space(cut: Cut) -> SearchSpace | None:
+def small_space(subnet: Subnetwork) -> SearchSpace | None:
     """Return the search space of the sub-network, read from its files and traced; None until it is ready."""
-    if cut.imports:
+    if subnet.imports:
         st.info(
-            f"The sub-network uses {inert(', '.join(cut.imports))}, which data files may not import. It can"
-            " be exported as Python source, but not displayed here.",
+            f"The sub-network uses {inert(', '.join(subnet.imports))}, which data files may not import. It"
+            " can be exported as Python source, but not displayed here.",
             icon=":material/extension:",
         )
         return None
     state = session.current()
-    key = f"reopen {cut.folder} {cut.plan.selected} {cut.plan.gates}"
+    key = f"reopen {subnet.folder} {subnet.plan.selected} {subnet.plan.gates}"
     if key not in state.jobs:
-        state.jobs[key] = jobs.submit(jobs.Reopen(folder=cut.folder, inputs=cut.inputs))
+        state.jobs[key] = jobs.submit(jobs.Reopen(folder=subnet.folder, inputs=subnet.inputs))
     result: jobs.Reopened | None = work.shown(key, "Loading the sub-network", cache=state.jobs)
     return None if result is None else result.space
 
 
-def _from_run(key: str) -> Cut | None:
+def _from_run(key: str) -> Subnetwork | None:
     done = [s for s in session.store().list() if s.state == "done" and not s.is_invalid]
     chosen = choose_run(done, key)
     source = session.current().source
@@ -157,7 +157,7 @@ def _from_run(key: str) -> Cut | None:
     return of_run(session.store().open(chosen))
 
 
-def _by_hand(key: str) -> Cut | None:
+def _by_hand(key: str) -> Subnetwork | None:
     """Construct a sub-network from manually selected structures of the current network or of a run."""
     runs = [s for s in session.store().list() if s.state in ("done", "cancelled", "failed", "crashed")]
     source = session.current().source
@@ -198,7 +198,7 @@ def _weights_of(runs: list[RunSummary], key: str) -> Run | None:
     return session.store().open(chosen) if chosen else None
 
 
-def _constructed(run: Run | None, space: SearchSpace, plan: ConstructionPlan) -> Cut | None:
+def _constructed(run: Run | None, space: SearchSpace, plan: ConstructionPlan) -> Subnetwork | None:
     state = session.current()
     source = state.source if run is None else run.settings.network
     assert not isinstance(source, OnnxFile), "a file has no weights to choose"
@@ -223,7 +223,7 @@ def _constructed(run: Run | None, space: SearchSpace, plan: ConstructionPlan) ->
     if result is None:
         return None
     title = f"{session.title(source)}, manual selection"
-    return Cut(title, result.folder, space, plan, result.report, source, run)
+    return Subnetwork(title, result.folder, space, plan, result.report, source, run)
 
 
 def _folder(name: str) -> Path:
@@ -231,7 +231,7 @@ def _folder(name: str) -> Path:
     place = options().runs / ".by-hand"
     folder = place / hashlib.sha256(name.encode()).hexdigest()[:24]
     others = [item for item in place.glob("*") if item.is_dir() and item != folder]
-    for item in sorted(others, key=lambda item: item.stat().st_mtime)[: -MOST_CUTS + 1]:
+    for item in sorted(others, key=lambda item: item.stat().st_mtime)[: -MOST_KEPT + 1]:
         shutil.rmtree(item, ignore_errors=True)
     return folder
 

@@ -15,7 +15,7 @@ def test_every_cut_has_a_folder_of_its_own_and_the_oldest_make_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(subnetworks, "options", lambda: Options(tmp_path))
-    monkeypatch.setattr(subnetworks, "MOST_CUTS", 3)
+    monkeypatch.setattr(subnetworks, "MOST_KEPT", 3)
     folders = []
     for age, name in enumerate("abcd"):
         folder = subnetworks._folder(name)
