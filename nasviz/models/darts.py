@@ -35,7 +35,7 @@ class Darts(CellNetwork):
         stem: "cifar" or "imagenet".
         affine_pools: Whether norms after pooling have variables, so that pooling is removable too.
         space: Operations of the edges: `full`, the seven of DARTS, or `s1`, `s2`, `s4`
-            (`nasviz.models.spaces`).
+            (`SPACES`).
         none: Whether edges also carry `none`, as in DARTS; it takes its share of a softmax, and adds zeros.
         norms: Configuration of all norms; overrides `affine_pools`.
     """

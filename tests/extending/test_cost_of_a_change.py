@@ -56,7 +56,8 @@ def test_a_network_and_a_saliency_of_nasviz_are_a_declaration_and_a_module() -> 
         "synflow": {"nasviz/catalog/saliencies.py", "nasviz/saliency/synflow.py"},
     }.items():
         word = re.compile(rf"\b{name}\b")
-        assert {file for file, text in texts.items() if word.search(text)} == files
+        found = {file for file, text in texts.items() if word.search(text)}
+        assert found - {"nasviz/catalog/presets.py"} == files  # a published table may use a network
 
 
 def test_a_page_is_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
