@@ -72,8 +72,8 @@ def test_a_page_is_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         "@frame.Page('Hello', 99, icon=':material/waving_hand:', invitation='Hello', followed_by=('Runs',))\n"
         "def hello():\n    st.markdown('Hello, world')\n"
     )
-    monkeypatch.setattr(pages, "__path__", [*pages.__path__, str(tmp_path / "room")])
     frame.pages()  # declares the pages of nasviz before the table is replaced
+    monkeypatch.setattr(pages, "__path__", [*pages.__path__, str(tmp_path / "room")])
     monkeypatch.setattr(frame, "_declared", dict(frame._declared))
     monkeypatch.setattr(jobs, "warm_up", lambda: None)
     monkeypatch.setattr(sys, "argv", ["app.py", "--runs", str(tmp_path / "runs")])
