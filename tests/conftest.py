@@ -93,6 +93,7 @@ GROUPS = {
         "train/test_exact_resume.py",
         "train/test_processes.py",
     ),
+    "nas": ("nas/",),
     "components": ("ui/component/",),
 }
 """Tests that share what is expensive to set up, longest first: one app and its warm workers; one server with

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 
 import nasviz
+from nasviz.graph import SearchSpace
 from nasviz.models.cells import CellConfig, SearchCell
 from nasviz.models.nas_bench_201 import NasBench201
+from nasviz.trace import TracedNetwork
 
 
 class Residual(nn.Module):
@@ -87,3 +90,11 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "inception": Inception,
     "fork": Fork,
 }
+
+
+@cache
+def traced(name: str) -> tuple[TracedNetwork, SearchSpace]:
+    """Shared by many tests: copy the network before you change it."""
+    torch.manual_seed(0)
+    net = nasviz.trace(NETWORKS[name](), torch.randn(2, 1, 8, 8))
+    return net, nasviz.search_space(net)

@@ -1,14 +1,18 @@
 """Cells read off traced networks: the operations that the network was built with, at their places."""
 
+from functools import cache
+
 import pytest
 import torch
 
 import nasviz
+from nasviz.graph import SearchSpace
 from nasviz.graph.cells.genotypes import CellGraph, cell_graphs, cells_by_type
 from nasviz.models.cells import CellConfig, SearchCell, edges_of
 from nasviz.models.darts import cell_space
 from nasviz.models.nas_bench_201 import NasBench201
 from nasviz.models.operations import NAS_BENCH_201_OPERATIONS, Norms
+from nasviz.trace import TracedNetwork
 
 
 class Cells(torch.nn.Module):
@@ -29,6 +33,12 @@ class Cells(torch.nn.Module):
         return self.head(self.cells[1](x, self.cells[0](x, x)).mean((2, 3)))
 
 
+@cache
+def traced() -> tuple[TracedNetwork, SearchSpace]:
+    net = nasviz.trace(Cells("s1"), torch.randn(2, 1, 8, 8))
+    return net, nasviz.search_space(net)
+
+
 def operations(cell: CellGraph) -> list[tuple[int, int, str]]:
     return [(edge.source, edge.node, edge.operation) for edge in cell.edges]
 
@@ -42,8 +52,7 @@ def expected(
 
 @pytest.mark.parametrize("is_switched", [False, True])
 def test_the_cells_of_s1_are_read_as_they_were_built(is_switched: bool) -> None:
-    net = nasviz.trace(Cells("s1"), torch.randn(2, 1, 8, 8))
-    space = nasviz.search_space(net)
+    net, space = traced()
     if is_switched:
         space = nasviz.nas.with_architecture(net, space, cells=["SearchCell"])[1]
     found = cells_by_type(cell_graphs(space))

@@ -15,7 +15,9 @@ def shapes(net: torch.nn.Module, space: nasviz.graph.SearchSpace) -> list[int]:
     return [p.numel() for p in Architecture(net, space).parameters]
 
 
-@pytest.mark.parametrize(("none", "num_operations"), [(False, 4), (True, 5)])
+@pytest.mark.parametrize(
+    ("none", "num_operations"), [(True, 5), pytest.param(False, 4, marks=pytest.mark.slow)]
+)
 def test_all_cells_of_nas_bench_201_share_six_softmaxes(none: bool, num_operations: int) -> None:
     model = NasBench201(in_channels=1, channels=2, cells=1, none=none)
     net = nasviz.trace(model, torch.randn(2, 1, 8, 8))
@@ -46,7 +48,7 @@ class OneCell(torch.nn.Module):
         return self.head(self.cell(x, x).mean((2, 3)))
 
 
-@pytest.mark.parametrize("is_reduction", [False, True])
+@pytest.mark.parametrize("is_reduction", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_cell_has_fourteen_softmaxes_and_what_stays_of_noise_is_still_exact(is_reduction: bool) -> None:
     net = nasviz.trace(OneCell(is_reduction=is_reduction), torch.randn(2, 1, 8, 8))
     net, space = with_architecture(net, nasviz.search_space(net), cells=["SearchCell"])

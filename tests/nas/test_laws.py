@@ -15,7 +15,7 @@ from nasviz.graph import SearchSpace, by_node
 from nasviz.nas import Architecture, construct_derived, create, derived_network, with_architecture
 from nasviz.switches import switch_values
 from nasviz.trace import TracedNetwork
-from tests.nas.networks import NETWORKS
+from tests.nas.networks import NETWORKS, traced
 
 METHODS = {
     "darts": {},
@@ -30,10 +30,8 @@ on_every_network = pytest.mark.parametrize(
 
 @cache
 def searched(name: str) -> tuple[TracedNetwork, SearchSpace]:
-    torch.manual_seed(0)
-    model = NETWORKS[name]()
-    net = nasviz.trace(model, torch.randn(2, 1, 8, 8))
-    return with_architecture(net, nasviz.search_space(net), generator=torch.Generator().manual_seed(0))
+    net, space = traced(name)
+    return with_architecture(copy.deepcopy(net), space, generator=torch.Generator().manual_seed(0))
 
 
 def batches(step: int) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -7,10 +7,9 @@ import copy
 import pytest
 import torch
 
-import nasviz
 from nasviz.nas import construct_derived, create, derived_sparse, with_architecture
 from nasviz.switches import fold_switches
-from tests.nas.networks import NETWORKS
+from tests.nas.networks import traced
 from tests.nas.test_laws import batches, train
 
 NAMES = ("demonet", "two cells", "residual", "inception", "fork")
@@ -18,9 +17,8 @@ NAMES = ("demonet", "two cells", "residual", "inception", "fork")
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_comes_to_zero_goes_and_the_rest_computes_the_same(name: str) -> None:
-    torch.manual_seed(0)
-    net = nasviz.trace(NETWORKS[name](), torch.randn(2, 1, 8, 8))
-    net, space = with_architecture(net, nasviz.search_space(net), kind="plain")
+    net, space = traced(name)
+    net, space = with_architecture(copy.deepcopy(net), space, kind="plain")
     assert {switch.index for switch in space.switches} == {None}
     weak = space.switches[-1].parameter
     net.get_parameter(weak).data.fill_(0.02)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from functools import cache
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,6 +15,7 @@ import nasviz
 from nasviz.errors import CheckpointError, InvalidSettingError
 from nasviz.nas import WidthSearch, create_width
 from nasviz.nas.rarts import Relaxation
+from nasviz.trace import TracedNetwork
 from tests.laws.slim_networks import NETWORKS
 
 
@@ -36,9 +40,14 @@ def images(count: int = 8) -> Tensor:
     return torch.randn(count, 1, 6, 6, generator=torch.Generator().manual_seed(1))
 
 
-def plain() -> nasviz.trace:
+@cache
+def traced() -> TracedNetwork:
     torch.manual_seed(0)
     return nasviz.trace(Plain(), images(2))
+
+
+def plain() -> TracedNetwork:
+    return copy.deepcopy(traced())
 
 
 def search(net: nn.Module, **settings: object) -> WidthSearch:
@@ -219,7 +228,12 @@ def test_values_share_the_scores_of_their_queries_where_they_are_layers_of_their
     assert {g for g, home in scores.home.items() if home in homes} == set(optimizer.channels)
 
 
-@pytest.mark.parametrize("name", list(NETWORKS))
+LARGER = ("volumetric convolutions", "cross attention")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.slow) if n in LARGER else n for n in NETWORKS]
+)
 def test_folding_and_cutting_are_exact_on_every_kind_of_network(name: str) -> None:
     torch.manual_seed(0)
     make, draw = NETWORKS[name]
