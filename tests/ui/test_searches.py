@@ -65,9 +65,9 @@ def test_a_pruning_is_told_before_and_at_each_mark(runs: Path) -> None:
     rows = [{"threshold": t, "pruned": n, "accuracy": a} for t, n, a in ((1e-6, 4, 0.9), (0.5, 9, 0.4))]
 
     def script(run: object) -> None:
-        from nasviz.ui.parts import live
+        from nasviz.ui.parts import figures
 
-        live.pruning_table(run)
+        figures.pruning_table(run)
 
     run = Store(runs).create(RunSettings.of(network=NetworkSource("demonet"), optimizer="gsparsity"))
     write_end(run.folder, "done", result={"pruning": {"accuracy": 0.9, "groups": 12, "thresholds": rows}})
