@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nasviz.catalog import PRESETS
-from nasviz.ui.frame import PAGES
+from nasviz.ui import frame
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,7 +32,7 @@ def exists(text: str) -> bool:
     """Return whether evidence names a test, a page, a published table, a make target or a measurement."""
     kind, _, name = text.partition(" ")
     if kind == "page":
-        return name in PAGES
+        return name in frame.pages()
     if kind == "preset":
         return name in PRESETS
     if kind == "make":
