@@ -88,6 +88,7 @@ GROUPS = {
         "faults/test_disk.py",
         "faults/test_hostile_weights.py",
         "faults/test_kills.py",
+        "train/test_change_over.py",
         "faults/test_trust.py",
         "extending/",
         "train/test_exact_resume.py",

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from nasviz.catalog.genotype import read_genotype
 from nasviz.errors import InvalidSettingError
 
 __all__ = ["Configuration", "Entry", "Figure", "Selection", "Setting", "Value"]
 
 Value = int | float | bool | str
-Kind = Literal["int", "float", "choice", "bool", "text", "names", "steps", "share"]
+Kind = Literal["int", "float", "choice", "bool", "text", "names", "steps", "share", "genotype"]
 """Kind of a setting. `steps` is a count or a fraction of all steps; `share` is a count or a fraction."""
 
 _WORDS = {
@@ -95,6 +96,8 @@ class Setting:
         """
         if value is None and self.default is None:
             return None
+        if self.kind == "genotype":
+            return read_genotype(value).text
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         is_right = {
             "choice": value in self.choices,

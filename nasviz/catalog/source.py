@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from nasviz.catalog.entry import Configuration, Entry, Value
+from nasviz.catalog.genotype import read_genotype
 from nasviz.catalog.inputs import InputSpec
 from nasviz.catalog.networks import NETWORKS, find
 from nasviz.errors import InvalidSettingError
@@ -91,6 +92,21 @@ class NetworkSource:
         """Entry of the catalog; None for callables, networks of timm and saved sub-networks."""
         is_listed = self.subnet is None and not self.is_callable and self.timm_name is None
         return find("network", self.name) if is_listed else None
+
+    @property
+    def data_kind(self) -> str:
+        """Kind of data that the network reads: "images" or "text".
+
+        Examples:
+            >>> NetworkSource("cells", settings={"genotype": "Genotype(recurrent=[('tanh', 0)])"}).data_kind
+            'text'
+        """
+        entry = self.entry
+        if entry is None:
+            return "images"
+        given = dict(self.settings).get("genotype")
+        is_text = entry.family == "text" or (given and read_genotype(given).kind == "recurrent")
+        return "text" if is_text else "images"
 
     @property
     def title(self) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nasviz.catalog.entry import Configuration, Entry, Figure, Selection, Setting, Value
+from nasviz.catalog.genotype import DARTS_V2
 
 __all__ = ["DOCUMENTS", "RECURRENT"]
 
@@ -279,7 +280,66 @@ _DARTS_V2 = network(
     ),
     settings=(_channels(36), _cells(20), _stem("cifar")),
     collapse=_DARTS_OPERATIONS,
-    builder="nasviz.models.darts:DartsV2",
+    builder="nasviz.models.derived:DartsV2",
+)
+_CELLS = network(
+    "cells",
+    "Network of a genotype",
+    "The cells that a search has found, in a larger network: of DARTS, NAS-Bench-201 or a recurrent network.",
+    f"{_DARTS}, section 3.2",
+    Configuration(
+        "DARTS_V2 on CIFAR-10",
+        (million("params", "3.3", "DARTS, table 1"), percent("error", 2.76, "DARTS, table 1")),
+        counted(3_349_342, 528_359_040, 108, 108),
+    ),
+    settings=(
+        Setting(
+            "genotype",
+            "genotype",
+            DARTS_V2.text,
+            help="What the cells compute: the id of a finished search, a file, the text, or darts_v2.",
+        ),
+        Setting(
+            "channels",
+            "int",
+            0,
+            minimum=0,
+            maximum=512,
+            help="Channels of the first cell, or width of the state of a recurrent cell; 0: as published, 36"
+            " for DARTS, 16 for NAS-Bench-201.",
+        ),
+        Setting(
+            "cells",
+            "int",
+            0,
+            minimum=0,
+            maximum=64,
+            help="Number of cells, of each stage for NAS-Bench-201; 0: as published, 20 for DARTS, 5 for"
+            " NAS-Bench-201.",
+        ),
+        _stem("cifar"),
+        Setting(
+            "auxiliary",
+            "float",
+            0.0,
+            minimum=0.0,
+            maximum=10.0,
+            help="Weight of the loss of an auxiliary head behind two thirds of the cells; 0: none; published:"
+            " 0.4.",
+            source="DARTS, section 3.2",
+        ),
+        Setting(
+            "drop_path",
+            "float",
+            0.0,
+            minimum=0.0,
+            maximum=0.9,
+            help="Probability with which training drops an operation, per image; rises evenly from 0 over the"
+            " epochs. Published: 0.2 by DARTS, 0.3 by GSparsity.",
+            source="DARTS, section 3.2; GSparsity, appendix E",
+        ),
+    ),
+    builder="nasviz.models.derived:derived_network",
 )
 
 
@@ -458,6 +518,7 @@ DOCUMENTS: tuple[Entry, ...] = (
     _DARTS_8,
     _DARTS_14,
     _DARTS_V2,
+    _CELLS,
     _SUPER_RESNET_1M,
     _SUPER_RESNET_2M,
     _REGNET_800M,

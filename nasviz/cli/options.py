@@ -17,8 +17,10 @@ from typing import Annotated, Any, Literal
 from cyclopts import Group, Parameter, Token
 
 from nasviz.catalog import HOW_TO_WRITE, NETWORKS, InputSpec, NetworkSource, Setting, Value, image_and_others
+from nasviz.catalog.genotype import LONGEST_GENOTYPE
 from nasviz.cli.text import typed
 from nasviz.errors import InvalidSettingError
+from nasviz.guarded_files import read_regular
 from nasviz.settings import AUTO, METHOD, METHODS, RunSettings, find_method
 from nasviz.settings.files import read_settings
 from nasviz.settings.method import method_settings
@@ -41,6 +43,7 @@ __all__ = [
 ]
 
 RUNS = Path("runs")
+_LONGEST_PATH = 4096
 _NETWORKS = ", ".join(key for key, entry in NETWORKS.items() if entry.builder)
 _NETWORK_HELP = (
     f"{_NETWORKS}, a classifier of torchvision, timm.NAME, your own PACKAGE.MODULE:CALLABLE, or the folder of"
@@ -173,6 +176,8 @@ def source_of(name: str, options: NetworkOptions) -> NetworkSource:
     shape, inputs = image_and_others(options.input)
     words = (shape, options.classes, options.weights)
     settings = dict(options.settings)
+    if "genotype" in settings:
+        settings["genotype"] = _genotype(str(settings["genotype"]))
     if len(Path(name).parts) > 1 and is_subnet(folder):
         if folder.name == SUBNET and (folder.parent / CONFIG).is_file():
             name = Run(folder.parent).settings.network.name_of_subnet
@@ -193,6 +198,20 @@ def _network_of_file(options: NetworkOptions, network: Any) -> NetworkSource:
     if ":" in str(document.get("name", "")):
         document["trust"] = list(options.folders)
     return NetworkSource.from_json(document)
+
+
+def _genotype(text: str) -> str:
+    """Return the genotype that a finished run or a file holds; other text as it is."""
+    from nasviz.runs import Run  # with numpy, which help does not need
+    from nasviz.runs.files import CONFIG
+
+    if text.startswith(("Genotype", "|", "{")) or len(text) > _LONGEST_PATH:
+        return text
+    path = Path(text).expanduser()
+    for folder in (path, RUNS / text):
+        if (folder / CONFIG).is_file():
+            return Run(folder).genotype.text
+    return read_regular(path, LONGEST_GENOTYPE).decode(errors="replace") if path.is_file() else text
 
 
 def _assignment(text: str) -> tuple[str, Value]:

@@ -101,6 +101,16 @@ def sweep(
         bool,
         Parameter(show_default=False, help="With --preset: use the published data, in --data-folder."),
     ] = False,
+    then: Annotated[
+        tuple[str, ...],
+        Parameter(
+            metavar="NAME=VALUE",
+            negative=(),
+            show_default=False,
+            help="After each search, train a network of its genotype with these settings: epochs=600,"
+            " set.channels=36, data=cifar100. Repeatable.",
+        ),
+    ] = (),
     survivors: Annotated[
         int | None,
         Parameter(
@@ -149,7 +159,8 @@ def sweep(
             if not base.method.has("mu"):
                 raise base.method.unknown("mu")
             search = BisectionSettings(survivors, mu_grid, trials)
-        settings = SweepSettings(base, grid, title, bisection=search)
+        stage = {name: value for text in then for name, value in parse_axis(text)[0].items()}
+        settings = SweepSettings(base, grid, title, bisection=search, then=(stage,) if stage else ())
     require_typed(settings.runs, network.folders, runs)
     out = progress(json=json, quiet=quiet)
     if download:
@@ -278,6 +289,8 @@ def _plan(sweep: Sweep, slots: int | None, engine: str) -> str:
         return f"bisection, at most {sweep.settings.bisection.most_trials} runs, one after the other"
     count = len(sweep.settings.runs)
     runs = f"{count} run{'s' * (count > 1)}"
+    if trainings := count * len(sweep.settings.then):
+        runs += f", then {trainings} training{'s' * (trainings > 1)} of what they find"
     if engine != "local":
         return f"{runs}, on the machines of a Ray cluster"
     names = [slot.name for slot in jobs.slots_of(sweep.settings, slots)]

@@ -109,7 +109,7 @@ def key_of_network(source: NetworkSource, facts: DataFacts | None = None) -> str
     entry = source.entry
     own = entry.num_classes if entry is not None else 0
     classes = source.num_classes or (facts.num_classes if facts is not None else 0) or own
-    kind = "text" if entry is not None and entry.family == "text" else "images"
+    kind = source.data_kind
     wanted = {"source": source.to_json(), "classes": classes, "kind": facts.kind if facts else kind}
     return key_of("network", wanted, files_of(source))
 

@@ -77,7 +77,7 @@ class Scheduler:
         self._sleep = sleep
         self._lock: lock.FolderLock | None = None
         self._num_known = 0
-        """Runs that were taken stock of: a bisection has more of them as it goes on."""
+        """Runs that were taken stock of: a bisection, or a second stage, has more of them as it goes on."""
         self._left: deque[int] = deque()
         self._at_work: dict[int, str] = {}
         """Name of the slot in which each run is at work, by its place in the grid."""
@@ -121,7 +121,7 @@ class Scheduler:
         self.sweep.forget_request()
         self._listener()
         runs = self.sweep.runs()
-        return "done" if all(run and is_over(run) for run in runs) else "stopped"
+        return "done" if self.sweep.is_complete(runs) else "stopped"
 
     def _take_stock(self) -> None:
         """Which runs are at work already, and which ones are left to do."""
@@ -130,6 +130,8 @@ class Scheduler:
             run = self.sweep.run(index)
             if run is not None and is_at_work(run):
                 self._at_work[index] = self._slot_of(run)
+            elif self.sweep.is_needless(index):
+                continue
             elif run is None or not is_over(run, ("done",) if self._retry_failed else OVER):
                 self._left.append(index)
         self._num_known = len(points)

@@ -127,13 +127,13 @@ def _construct_trained(request: tasks.Construct, folder: Path, report: Report) -
     report(0.1, "loading the trained network")
     session = open_session(Run(folder).settings.changed(device="cpu"))
     restore(session, folder)
-    network, space = session.network, session.space
+    network, space = session.traced, session.space  # since a change-over the full network as it was then
     if any(switch.index is not None for switch in space.switches):
         network, space = settle_switches(network, space)  # so that each operation can be removed by itself
     sub = _cut(network, space, request, report)
     report(0.8, "measuring accuracy on the validation images")
     facts = sub.report.to_json()
-    for name, module in (("accuracy_full", session.network), ("accuracy_subnet", sub.module)):
+    for name, module in (("accuracy_full", session.traced), ("accuracy_subnet", sub.module)):
         facts[name] = evaluate(
             module, images=session.split.validation, device=torch.device("cpu"), loss=session.loss
         )[1]

@@ -80,7 +80,7 @@ def _build(source: NetworkSource, facts: DataFacts | None) -> tuple[nn.Module, t
         return _saved(source.subnet)
     entry = source.entry
     inputs: Any = None
-    is_text = entry is not None and entry.family == TEXT
+    is_text = source.data_kind == TEXT
     if facts is not None and entry is not None and (facts.kind == TEXT) != is_text:
         raise InvalidSettingError(
             f"{source.name} reads {'text' if is_text else 'images'}, but {facts.name} holds {facts.kind};"

@@ -25,6 +25,8 @@ class CellNetwork(nn.Module):
         stem: "cifar" keeps the image size; "imagenet" divides it by eight, in three convolutions.
         num_classes: Size of the output.
         in_channels: Channels of the image.
+        auxiliary_size: Height and width of the image where a second head behind two thirds of the cells
+            shall learn too; training then returns the scores of both.
 
     Shapes:
         `(N, in_channels, H, W)` to `(N, num_classes)`.
@@ -38,6 +40,7 @@ class CellNetwork(nn.Module):
         stem: Stem = "cifar",
         num_classes: int = 10,
         in_channels: int = 3,
+        auxiliary_size: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         if stem == "cifar":
@@ -57,19 +60,51 @@ class CellNetwork(nn.Module):
             cell = make_cell(CellConfig(before_last, last, channels, is_reduction, reduced))
             self.cells.append(cell)
             before_last, last, reduced = last, cell.out_channels, is_reduction
+            if auxiliary_size is not None and number == 2 * num_cells // 3:
+                halved = (3 if stem == "imagenet" else 0) + len({num_cells // 3, 2 * num_cells // 3})
+                self.auxiliary = _auxiliary_head(last, _halved(min(auxiliary_size), halved), num_classes)
+                self.auxiliary_cell = number
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.classifier = nn.Linear(last, num_classes)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the class scores before the softmax."""
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Return the class scores before the softmax; in training those of the auxiliary head, too."""
+        auxiliary = None
         before_last = last = self.stem(images)
         if hasattr(self, "stem_end"):
             last = self.stem_end(before_last)
-        for cell in self.cells:
+        for number, cell in enumerate(self.cells):
             before_last, last = last, cell(before_last, last)
+            if self.training and hasattr(self, "auxiliary") and number == self.auxiliary_cell:
+                auxiliary = self.auxiliary(last)
         scores: Tensor = self.classifier(self.flatten(self.pool(last)))
-        return scores
+        return scores if auxiliary is None else (scores, auxiliary)
+
+
+def _halved(side: int, times: int) -> int:
+    """Return what is left of a side after so many strides of two."""
+    for _ in range(times):
+        side = -(-side // 2)
+    return side
+
+
+def _auxiliary_head(channels: int, side: int, num_classes: int) -> nn.Sequential:
+    """Return the auxiliary head of DARTS: pooling to 2x2, two convolutions, one linear layer."""
+    # 5x5 windows on images of 8x8 (CIFAR) or 7x7 (ImageNet), which overlap and leave 2x2.
+    pool = nn.AvgPool2d(5, side - 5, count_include_pad=False) if side >= 7 else nn.AdaptiveAvgPool2d(2)
+    return nn.Sequential(
+        nn.ReLU(),
+        pool,
+        nn.Conv2d(channels, 128, 1, bias=False),
+        nn.BatchNorm2d(128),
+        nn.ReLU(),
+        nn.Conv2d(128, 768, 2, bias=False),
+        nn.BatchNorm2d(768),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(768, num_classes),
+    )
 
 
 def _halve_twice(in_channels: int, channels: int) -> nn.Sequential:

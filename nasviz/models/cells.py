@@ -16,22 +16,20 @@ from operator import add
 import torch
 from torch import Tensor, nn
 
+from nasviz.catalog.genotype import Genotype
 from nasviz.errors import InvalidSettingError
 from nasviz.models.operations import OPERATIONS, FactorizedReduce, Norms, relu_conv_norm
+from nasviz.subnet.stochastic_depth import StochasticDepth
 
 __all__ = [
     "Cell",
     "CellConfig",
     "DerivedCell",
-    "Genotype",
     "MixedOperation",
     "SearchCell",
     "edge_operations",
     "edges_of",
 ]
-
-Node = tuple[tuple[str, int], ...]
-"""Inputs of a derived node: operations with the index of the state each reads (0 and 1: cell inputs)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +46,6 @@ class CellConfig:
     """Whether it halves height and width."""
     follows_reduction: bool = False
     """Whether the previous cell did, so that the input from the one before is twice as large."""
-
-
-@dataclass(frozen=True, slots=True)
-class Genotype:
-    """Operations that a search has kept in each type of cell; any number of them per node.
-
-    Examples:
-        >>> chain = Genotype(normal=((("sep_conv_3x3", 1),),), reduce=((("max_pool_3x3", 1),),))
-        >>> chain.normal[0]
-        (('sep_conv_3x3', 1),)
-    """
-
-    normal: tuple[Node, ...]
-    reduce: tuple[Node, ...]
 
 
 def edges_of(num_nodes: int, num_inputs: int = 2) -> tuple[tuple[int, int], ...]:
@@ -179,32 +163,44 @@ class DerivedCell(Cell):
         config: Configuration of the cell.
         genotype: Genotype of the network; reduction cells use `reduce`, others `normal`.
         norms: Configuration of the norms.
+        drop_path: Probability with which training drops an operation other than an identity, per sample
+            (ScheduledDropPath; Zoph et al., 2018).
     """
 
-    def __init__(self, config: CellConfig, genotype: Genotype, norms: Norms | None = None) -> None:
+    def __init__(
+        self, config: CellConfig, genotype: Genotype, norms: Norms | None = None, drop_path: float = 0.0
+    ) -> None:
         super().__init__()
         norms = norms or Norms()
-        self.nodes = genotype.reduce if config.is_reduction else genotype.normal
-        self.out_channels = config.channels * sum(bool(node) for node in self.nodes)
+        choice = genotype.cell("reduce" if config.is_reduction else "normal")
+        self.nodes, self.concat = choice.nodes, choice.concat
+        self.out_channels = config.channels * len(self.concat)
         self.entry = _Preprocessing(config, norms)
         self.operations = nn.ModuleList(
             OPERATIONS[name](config.channels, 2 if config.is_reduction and state < 2 else 1, norms)
             for node in self.nodes
             for name, state in node
         )
+        if drop_path:
+            self.drops = nn.ModuleList(
+                nn.Identity() if isinstance(operation, nn.Identity) else StochasticDepth(drop_path)
+                for operation in self.operations
+            )
 
     def forward(self, before_last: Tensor, last: Tensor) -> Tensor:
         """Return the concatenated nodes."""
         states: list[Tensor | None] = [*self.entry(before_last, last)]
-        operations = iter(self.operations)
+        drops = self.drops if hasattr(self, "drops") else [nn.Identity()] * len(self.operations)
+        operations = iter(zip(self.operations, drops, strict=True))
         for node in self.nodes:
             results = []
             for _, state in node:
                 x = states[state]
                 assert x is not None, "no node reads a node without inputs"
-                results.append(next(operations)(x))
+                operation, drop = next(operations)
+                results.append(drop(operation(x)))
             states.append(total(results) if results else None)
-        return torch.cat([state for state in states[2:] if state is not None], dim=1)
+        return torch.cat([states[state] for state in self.concat], dim=1)  # type: ignore[misc]
 
 
 def edge_operations(

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 
 from nasviz.errors import UnknownNameError
 from nasviz.models.cell_network import CellNetwork, Stem
-from nasviz.models.cells import DerivedCell, Genotype, SearchCell, edges_of
+from nasviz.models.cells import SearchCell, edges_of
 from nasviz.models.operations import DARTS_OPERATIONS, Norms
 
-__all__ = ["DARTS_V2", "SPACES", "CellSpace", "Darts", "DartsV2", "cell_space"]
+__all__ = ["SPACES", "CellSpace", "Darts", "cell_space"]
 
 
 class Darts(CellNetwork):
@@ -61,49 +61,6 @@ class Darts(CellNetwork):
             stem,
             num_classes,
             in_channels,
-        )
-
-
-DARTS_V2 = Genotype(
-    normal=(
-        (("sep_conv_3x3", 0), ("sep_conv_3x3", 1)),
-        (("sep_conv_3x3", 0), ("sep_conv_3x3", 1)),
-        (("sep_conv_3x3", 1), ("skip_connect", 0)),
-        (("skip_connect", 0), ("dil_conv_3x3", 2)),
-    ),
-    reduce=(
-        (("max_pool_3x3", 0), ("max_pool_3x3", 1)),
-        (("skip_connect", 2), ("max_pool_3x3", 1)),
-        (("max_pool_3x3", 0), ("skip_connect", 2)),
-        (("skip_connect", 2), ("max_pool_3x3", 1)),
-    ),
-)
-
-
-class DartsV2(CellNetwork):
-    """Derived network, for either stem.
-
-    Args:
-        num_classes: Size of the output.
-        in_channels: Channels of the image.
-        channels: C of the first cell.
-        cells: Number of cells.
-        stem: "cifar" or "imagenet".
-
-    Shapes:
-        `(N, in_channels, H, W)` to `(N, num_classes)`.
-    """
-
-    def __init__(
-        self,
-        num_classes: int = 10,
-        in_channels: int = 3,
-        channels: int = 36,
-        cells: int = 20,
-        stem: Stem = "cifar",
-    ) -> None:
-        super().__init__(
-            lambda config: DerivedCell(config, DARTS_V2), channels, cells, stem, num_classes, in_channels
         )
 
 

@@ -7,8 +7,12 @@ traced, searched and sliced instead of its copies.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+
+from nasviz.catalog.genotype import Genotype
 
 __all__ = ["ACTIVATIONS", "Highway", "RecurrentCell", "RecurrentStep"]
 
@@ -48,11 +52,11 @@ class Highway(nn.Module):
 class _Node(nn.Module):
     """A state from all before it: the sum of every operation on each, and a norm without variables."""
 
-    def __init__(self, num_states: int, hidden: int, operations: tuple[str, ...]) -> None:
+    def __init__(self, hidden: int, edges: Sequence[Sequence[str]]) -> None:
         super().__init__()
         self.gate, self.value = (nn.Linear(hidden, hidden, bias=False) for _ in range(2))
         self.edges = nn.ModuleList(
-            nn.ModuleDict({name: Highway(name) for name in operations}) for _ in range(num_states)
+            nn.ModuleDict({name: Highway(name) for name in operations}) for operations in edges
         )
         self.norm = nn.BatchNorm1d(hidden, affine=False)
 
@@ -71,24 +75,26 @@ class RecurrentCell(nn.Module):
 
     Args:
         hidden: Width of a state.
-        nodes: Number of nodes.
-        operations: Operations of every edge.
+        nodes: For each node the operations on each state before it; a node without operations is left out.
+        outputs: Nodes whose mean is the new state.
 
     Shapes:
         `(N, hidden)`, in and out.
     """
 
-    def __init__(self, hidden: int, nodes: int, operations: tuple[str, ...]) -> None:
+    def __init__(self, hidden: int, nodes: Sequence[Sequence[Sequence[str]]], outputs: Sequence[int]) -> None:
         super().__init__()
-        self.nodes = nn.ModuleList(_Node(number + 1, hidden, operations) for number in range(nodes))
+        self.nodes = nn.ModuleList(_Node(hidden, edges) if any(edges) else nn.Identity() for edges in nodes)
+        self.outputs = tuple(outputs)
 
     def forward(self, first: Tensor) -> Tensor:
         """Return the new state; `first` combines the symbol and the previous state."""
         states = [first]
         for node in self.nodes:
-            states.append(node(states))
+            # The place of a node that is left out is taken by the first state, which nothing reads there.
+            states.append(first if isinstance(node, nn.Identity) else node(states))
         # A mean over a stack, because a sum would be another joint with operations to search.
-        return torch.stack(states[1:]).mean(0)
+        return torch.stack([states[1 + node] for node in self.outputs]).mean(0)
 
 
 class RecurrentEntry(nn.Module):
@@ -115,19 +121,36 @@ class RecurrentStep(nn.Module):
         hidden: Width of embeddings and states.
         nodes: Nodes of the cell; 8 in DARTS.
         none: Whether every edge also carries `none`.
+        genotype: Operations that a search has kept; None for the network to search in.
 
     Shapes:
         Symbols `(N,)`, int64, and the previous state `(N, hidden)`; scores `(N, num_classes)` and the new
         state.
     """
 
-    def __init__(self, num_classes: int, hidden: int = 32, nodes: int = 8, none: bool = False) -> None:
+    def __init__(
+        self,
+        num_classes: int,
+        hidden: int = 32,
+        nodes: int = 8,
+        none: bool = False,
+        genotype: Genotype | None = None,
+    ) -> None:
         super().__init__()
         self.hidden = hidden
         operations = ("none", *ACTIVATIONS) if none else ACTIVATIONS
+        chosen: list[list[Sequence[str]]] = [[operations] * (number + 1) for number in range(nodes)]
+        outputs: Sequence[int] = range(nodes)
+        if genotype is not None:
+            kept = genotype.cells[0]
+            chosen = [
+                [[name for name, read in node if read == state] for state in range(number + 1)]
+                for number, node in enumerate(kept.nodes)
+            ]
+            outputs = [state - 1 for state in kept.concat]
         self.embedding = nn.Embedding(num_classes, hidden)
         self.entry = RecurrentEntry(hidden)
-        self.cell = RecurrentCell(hidden, nodes, operations)
+        self.cell = RecurrentCell(hidden, chosen, outputs)
         self.decoder = nn.Linear(hidden, num_classes)
         for parameter in self.parameters():
             nn.init.uniform_(parameter, -SPREAD, SPREAD)

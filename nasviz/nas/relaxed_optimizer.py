@@ -65,6 +65,7 @@ class RelaxedOptimizer(SearchOptimizer):
         InvalidSettingError: There is nothing to search, or a tensor is none of the network's.
     """
 
+    derives = True
     reported = "w"
     """The move whose loss a step returns."""
     edges_per_node = 2
@@ -102,6 +103,11 @@ class RelaxedOptimizer(SearchOptimizer):
         self._is_sharing = False
         super().__init__(inner.param_groups, inner.defaults)
         self._share()
+
+    @property
+    def base(self) -> Optimizer:
+        """The optimizer of the weights."""
+        return self.inner
 
     @property
     def phase(self) -> str:

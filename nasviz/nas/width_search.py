@@ -78,6 +78,7 @@ class WidthSearch(RARTS):
     """
 
     cuts_channels = True
+    derives = False
 
     def __init__(
         self,
@@ -153,14 +154,23 @@ class WidthSearch(RARTS):
         examples, judge = batch.joined(others)
         output = self._net(examples)
         loss, accuracy = judge(output)
-        if self.distillation:
-            self._net.eval()
-            with torch.no_grad(), self.teacher():
-                wanted = batch.logits(self._net(examples))
-            self._net.train()
-            loss = loss + self.distillation * distillation_loss(wanted, batch.logits(output))
+        if self.distils:
+            loss = loss + self.distilled(batch, examples, output)
         self.tune(loss)
         return loss.detach(), accuracy
+
+    @property
+    def distils(self) -> bool:  # type: ignore[override]
+        """Whether the tuning learns from the network before pruning."""
+        return self.distillation > 0
+
+    def distilled(self, batch: Batch, examples: Tensor, output: Any) -> Tensor:
+        """Return the weighted distillation loss from the network before pruning."""
+        self._net.eval()
+        with torch.no_grad(), self.teacher():
+            wanted = batch.logits(self._net(examples))
+        self._net.train()
+        return self.distillation * distillation_loss(wanted, batch.logits(output))
 
     def evaluating(self) -> AbstractContextManager[None]:
         """Let the network compute with its scores."""

@@ -71,6 +71,11 @@ class GroupOptimizer(SearchOptimizer):
         self._share()
 
     @property
+    def base(self) -> Optimizer:
+        """The innermost optimizer."""
+        return self.inner.base if isinstance(self.inner, GroupOptimizer) else self.inner
+
+    @property
     def held(self) -> TensorGroup:
         """Everything that is zero for good."""
         return self._held.group

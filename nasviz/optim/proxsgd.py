@@ -140,6 +140,20 @@ class ProxSGD(Optimizer):
         grouping = self.grouping
         return (self._gains(grouping, self._home()) * grouping.norm(grouping.tensors)).sum()
 
+    def like(self, params: Iterable[dict[str, Any]], tensors: Mapping[int, Tensor]) -> ProxSGD:
+        """Return one for other tensors, without a penalty: bounds stay, groups go; tau adapts by tensor.
+
+        Args:
+            params: Its parameter groups, with their settings.
+            tensors: What takes the place of a tensor, by the `id` of that.
+        """
+        bounds = {tensors[number]: pair for number, pair in self._bounds.items() if number in tensors}
+        made = ProxSGD(params, {i: [tensor] for i, tensor in enumerate(bounds)}, bounds=bounds)
+        made.defaults = self.defaults
+        for group in made.param_groups:
+            group["mu"] = 0.0
+        return made
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         for group in self.param_groups:

@@ -113,8 +113,8 @@ class Training:
 class Batch(Protocol):
     """Examples of a step, and how the network is judged on them."""
 
-    def loss(self) -> tuple[Tensor, Tensor]:
-        """Run the network as it is now; return loss and accuracy, both scalars."""
+    def loss(self, others: Sequence[Any] = ()) -> tuple[Tensor, Tensor]:
+        """Run the network as it is now, on these examples and others; return loss and accuracy, scalars."""
 
     def joined(self, others: Sequence[Any]) -> tuple[Tensor, Judge]:
         """Return what the network sees of these examples and those of others, and how to judge its output."""
@@ -164,6 +164,12 @@ class SearchOptimizer(Optimizer, ABC):
     """Accuracies before and after pruning, measured at the end of the search; saved with the state."""
     cuts_channels: bool = False
     """Whether channel groups go to zero, inside of the structures that stay."""
+    derives: bool = False
+    """Whether what stays is derived at the end, from parameters of the architecture."""
+    distils: bool = False
+    """Whether training after the search learns from the network before pruning; see `distilled`."""
+    clip: float = float("inf")
+    """Longest gradient of the weights."""
     asked: Mapping[str, Any] = {}
     """What it was created for, plain data; saved with the state, which fits no other."""
 
@@ -171,6 +177,11 @@ class SearchOptimizer(Optimizer, ABC):
     @abstractmethod
     def phase(self) -> str:
         """Name of the phase of the next step: `warm-up`, `projection`, `search` or `training`."""
+
+    @property
+    def base(self) -> Optimizer | None:
+        """The optimizer of the weights, which can train a sub-network on; None where there is none."""
+        return None
 
     # ---- what it has decided ----
 
@@ -277,6 +288,10 @@ class SearchOptimizer(Optimizer, ABC):
         loss.backward()  # type: ignore[no-untyped-call]
         self.step()
         return loss.detach(), accuracy
+
+    def distilled(self, batch: Batch, examples: Tensor, output: Any) -> Tensor:
+        """Return what training after the search adds to the loss of `output`; asked where it `distils`."""
+        raise NotImplementedError
 
     def evaluating(self) -> AbstractContextManager[None]:
         """Return a context in which the network computes as the method means it to be evaluated now."""

@@ -20,6 +20,8 @@ from typing import Any
 from nasviz.errors import CheckpointError, RunStateError
 from nasviz.runs.database import open_reader, open_writer
 from nasviz.runs.files import (
+    CHANGE,
+    CHANGE_SUM,
     CHECKPOINT,
     PREVIOUS_CHECKPOINT,
     START,
@@ -75,6 +77,9 @@ def continue_run(
     continued = store.create(settings, continues=run.id, taken_from=None if is_confirmed else run)
     write_json(continued.folder / START_SUM, {"sha256": hashlib.sha256(content).hexdigest()})
     write_bytes(continued.folder / START, content)
+    for name in (CHANGE_SUM, CHANGE):  # of a run that trains its sub-network already
+        if (kept := read_bytes(run.folder / name)) is not None:
+            write_bytes(continued.folder / name, kept)
     _copy_record(run, continued, settings, facts)
     return continued
 

@@ -67,13 +67,21 @@ RESULT_CHECKS: dict[str, Check] = {
     **dict.fromkeys(
         (
             *("params_before", "params_after", "macs_before", "macs_after", "bytes_before", "bytes_after"),
-            *("num_structures", "survivors"),
+            *("num_structures", "survivors", "changed_at", "result_step"),
         ),
         is_count,
     ),
     **dict.fromkeys(
         (
-            *("accuracy_full", "accuracy_subnet", "search_seconds", "max_relative_error", "effect"),
+            *(
+                "accuracy_full",
+                "accuracy_subnet",
+                "top5_full",
+                "top5_subnet",
+                "search_seconds",
+                "max_relative_error",
+                "effect",
+            ),
             "target_sparsity",
         ),
         is_number,
@@ -85,7 +93,7 @@ RESULT_CHECKS: dict[str, Check] = {
     **dict.fromkeys(("zeroed_by", "zeroed_at", "channels_zeroed_by", "channels_zeroed_at"), is_table),
     **dict.fromkeys(("pruning", "sparsity"), or_none(is_table)),
     **dict.fromkeys(("imports", "kept"), list_of(is_text)),
-    "outcome": is_text,
+    **dict.fromkeys(("outcome", "result", "genotype"), is_text),
     "is_valid": lambda value: isinstance(value, bool),
 }
 """Check for each entry that a final report may have."""

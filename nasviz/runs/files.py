@@ -20,6 +20,8 @@ from nasviz.guarded_files import sync_folder, unstage
 from nasviz.runs.storage import storage_error
 
 __all__ = [
+    "CHANGE",
+    "CHANGE_SUM",
     "CHECKPOINT",
     "CONFIG",
     "DATABASE",
@@ -64,6 +66,10 @@ SEARCHED = "searched.json"
 SPACE = "space.json"
 """Search space of the network."""
 DATABASE = "run.db"
+CHANGE = "change.pt"
+"""Checkpoint of the step at which the sub-network has taken the place of the full network."""
+CHANGE_SUM = "change.json"
+"""Its SHA-256."""
 CHECKPOINT = "checkpoint.pt"
 PREVIOUS_CHECKPOINT = "checkpoint.previous.pt"
 SUMS = "checkpoint.json"

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from nasviz.catalog.genotype import Genotype, read_genotype
 from nasviz.errors import DataError, RunBusyError, RunStateError
 from nasviz.runs import lock
 from nasviz.runs.documents import first_invalid, is_table, is_text, is_time, or_none
@@ -93,6 +94,22 @@ class Run:
     def is_own(self) -> bool:
         """True if this user has written the settings on this machine, and they are unchanged."""
         return is_marked("run", self.config["settings"], self.config.get("mark"))
+
+    @property
+    def genotype(self) -> Genotype:
+        """The genotype that the run has found, to build a larger network from: `cells` of the zoo.
+
+        Raises:
+            RunStateError: The run is not done, or its cells are not equal within their types.
+        """
+        text = None if self.end is None else self.end.result.get("genotype")
+        if text is None:
+            raise RunStateError(
+                f"run {self.id} ({self.state}) has no genotype: it must be done, and its cells of one type"
+                " must have kept the same operations; search with tied cells (DARTS, RARTS, SparseNAS, or"
+                " GSparsity with --cells)"
+            )
+        return read_genotype(text)
 
     @property
     def state(self) -> State:

@@ -8,19 +8,19 @@ those whose folders do not show that they are done.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from nasviz.catalog import NetworkSource
+from nasviz.catalog import DATASETS, NetworkSource
 from nasviz.errors import DataError, InvalidSettingError, NasvizError, RunNotFoundError, RunStateError
 from nasviz.runs import lock
 from nasviz.runs.bisection import Bisection, BisectionSettings, Trial
 from nasviz.runs.documents import is_table, is_time, or_none
 from nasviz.runs.files import CONFIG, PID, has_config, is_file, read_table, require_folder
-from nasviz.runs.grid import Axis, Point, expand, settings_of
+from nasviz.runs.grid import NETWORK_PREFIX, Axis, Point, expand, settings_of
 from nasviz.runs.labels import Labels, read_labels, write_labels
 from nasviz.runs.listing import RunSummary, summarize
 from nasviz.runs.marks import is_marked
@@ -31,9 +31,11 @@ from nasviz.runs.storage import as_damage
 from nasviz.runs.subnets import located, placeless
 from nasviz.settings import RunSettings, is_flat, migrated_axes
 
-__all__ = ["SWEEPS", "Sweep", "SweepSettings", "SweepState", "is_at_work", "is_over"]
+__all__ = ["STAGE", "SWEEPS", "Sweep", "SweepSettings", "SweepState", "is_at_work", "is_over"]
 
 SWEEPS = ".sweeps"
+STAGE = "stage"
+"""Name in a point that tells a second stage from the run before it."""
 SweepState = Literal["created", "running", "stopped", "done"]
 OVER = ("done", "failed")
 """End states of runs that a sweep does not start again, unless failed runs are to be retried."""
@@ -66,12 +68,21 @@ class SweepSettings:
     """Sequential search for the mu that leaves a target number of groups, instead of axes."""
     stop_hopeless: bool = False
     """True if runs are stopped by the median rule; see `nasviz.runs.median_rule`."""
+    then: tuple[Mapping[str, Any], ...] = ()
+    """Second stages: after each run, a larger network of the genotype that it has found is trained with these
+    settings, by flat names; `set.NAME` is a setting of that network. Several are several trainings, such as
+    on another data set."""
 
     def __post_init__(self) -> None:
         plain = tuple(tuple(_plain(point) for point in points) for points in self.axes)
         object.__setattr__(self, "axes", plain)
         if self.bisection is not None and self.axes:
             raise InvalidSettingError("a bisection chooses the values of mu itself; remove the grid")
+        object.__setattr__(self, "then", tuple(_plain(stage) for stage in self.then))
+        if self.then and self.bisection is not None:
+            raise InvalidSettingError("a bisection has no second stage; train its result in a sweep")
+        for number in range(len(self.then)):
+            self.training(self.runs[0], None, number)
         texts = [json.dumps(run.to_json(), sort_keys=True) for run in self.runs]
         if len(set(texts)) < len(texts):
             twice = next(point for i, point in enumerate(self.points) if texts[i] in texts[:i])
@@ -100,11 +111,49 @@ class SweepSettings:
                 raise InvalidSettingError(f"at {where or 'its base'}: {error}") from error
         return tuple(found)
 
+    def training(self, search: RunSettings, genotype: str | None, number: int) -> RunSettings:
+        """Return the settings of a second stage.
+
+        Args:
+            search: Settings of the run of the first stage.
+            genotype: What it has found; None for any.
+            number: Which of `then`.
+
+        Raises:
+            InvalidSettingError: The settings are invalid; or name user code that the search does not.
+        """
+        stage = dict(self.then[number])
+        data = stage.get("data", search.data)
+        if data not in (search.data, *DATASETS):
+            raise InvalidSettingError(f"data={data!r}: a second stage takes a data set of the catalog")
+        if "network" in stage or "trust" in stage:
+            raise InvalidSettingError(
+                "a second stage trains the network cells; give its settings as set.NAME"
+            )
+        own = {
+            n.removeprefix(NETWORK_PREFIX): stage.pop(n) for n in list(stage) if n.startswith(NETWORK_PREFIX)
+        }
+        shape, classes = stage.pop("input_shape", None), stage.pop("num_classes", None)
+        if data == search.data:
+            shape, classes = shape or search.network.input_shape, classes or search.network.num_classes
+        network = {"name": "cells", "input_shape": shape and list(shape), "num_classes": classes}
+        settings = own if genotype is None else own | {"genotype": genotype}
+        kept = ("data", "data_folder", "trust", "seed", "device", "deterministic", "num_workers")
+        values = {name: getattr(search, name) for name in kept} | {"target_sparsity": 0} | stage
+        return RunSettings.of(network=NetworkSource.from_json(network | {"settings": settings}), **values)
+
     def to_json(self) -> dict[str, Any]:
         """Return plain data, ready for `json.dumps`."""
         axes = [[dict(point) for point in points] for points in self.axes]
-        found = {"base": self.base.to_json(), "axes": axes, "title": self.title, "preset": self.preset}
+        found: dict[str, Any] = {
+            "base": self.base.to_json(),
+            "axes": axes,
+            "title": self.title,
+            "preset": self.preset,
+        }
         found |= {"bisection": self.bisection.to_json()} if self.bisection else {}
+        if self.then:
+            found["then"] = [dict(stage) for stage in self.then]
         return found | ({"stop_hopeless": True} if self.stop_hopeless else {})
 
     @classmethod
@@ -115,7 +164,9 @@ class SweepSettings:
             InvalidSettingError: A setting is missing, unknown or out of range.
         """
         axes = data.get("axes", [])
-        if not isinstance(data.get("base"), Mapping) or not isinstance(axes, list):
+        then = data.get("then", [])
+        are_lists = isinstance(axes, list) and isinstance(then, list)
+        if not isinstance(data.get("base"), Mapping) or not are_lists:
             raise InvalidSettingError("the settings of a sweep must be an object with 'base' and 'axes'")
         if is_flat(data["base"]):
             axes = migrated_axes(axes, data["base"])
@@ -126,6 +177,7 @@ class SweepSettings:
             preset=data.get("preset"),
             bisection=BisectionSettings.from_json(data["bisection"]) if data.get("bisection") else None,
             stop_hopeless=data.get("stop_hopeless") is True,
+            then=tuple(then),
         )
 
 
@@ -182,7 +234,7 @@ class Sweep:
         """Point of each run; for a bisection those known so far."""
         search = self.settings.bisection
         if search is None:
-            return self._grid
+            return self._grid + self._trainings()
         trials = self.trials
         next_mu = search.next_mu(trials)
         mus = [trial.mu for trial in trials] + ([] if next_mu is None else [next_mu])
@@ -191,6 +243,45 @@ class Sweep:
     @cached_property
     def _grid(self) -> tuple[Point, ...]:
         return self.settings.points
+
+    def _trainings(self) -> tuple[Point, ...]:
+        """Return the points of the second stages of the first runs, as far as all of these are over."""
+        then, found = self.settings.then, list[Point]()
+        for index, point in enumerate(self._grid if then else ()):
+            run = self.run(index)
+            if run is None or not is_over(run):
+                break
+            for number, stage in enumerate(then):
+                where = (
+                    f" on {stage['data']}"
+                    if stage.get("data", self._all[index].data) != self._all[index].data
+                    else ""
+                )
+                found.append(
+                    {
+                        **point,
+                        STAGE: f"training{where}" if len(then) == 1 or where else f"training {number + 1}",
+                    }
+                )
+        return tuple(found)
+
+    def genotype_of(self, index: int) -> str | None:
+        """Return the genotype that the search behind a second stage has found; None where it has none."""
+        run = self.run((index - len(self._grid)) // len(self.settings.then))
+        try:
+            text = None if run is None or run.end is None else run.end.result.get("genotype")
+        except NasvizError:  # a damaged run counts as failed
+            return None
+        return None if text is None else str(text)
+
+    def is_needless(self, index: int) -> bool:
+        """Return whether a second stage has nothing to train, because its search has found no genotype."""
+        return bool(self.settings.then) and index >= len(self._grid) and self.genotype_of(index) is None
+
+    @property
+    def num_possible(self) -> int:
+        """Number of runs that a grid can have, with all second stages."""
+        return len(self._grid) * (1 + len(self.settings.then))
 
     @property
     def trials(self) -> tuple[Trial, ...]:
@@ -217,6 +308,12 @@ class Sweep:
 
     def settings_at(self, index: int) -> RunSettings:
         """Return the settings of the run at `index`."""
+        if index >= len(self._grid) and self.settings.then:
+            search, number = divmod(index - len(self._grid), len(self.settings.then))
+            genotype = self.genotype_of(index)
+            if genotype is None:
+                raise InvalidSettingError(f"run {self.run_id(search)} has found no genotype to be trained")
+            return self.settings.training(self._all[search], genotype, number)
         if self.settings.bisection is None:
             return self._all[index]
         return settings_of(self.settings.base, self.points[index])
@@ -258,6 +355,8 @@ class Sweep:
         points = self.points
         if index >= len(points):
             return None
+        if self.is_needless(index):
+            return f"run {run.id} trains a genotype that the search before it has not found; delete the run"
         wanted, found = placeless(self.settings_at(index)).flat(), placeless(run.settings).flat()
         names = sorted(name for name in wanted if wanted[name] != found.get(name))
         if not names:
@@ -293,10 +392,16 @@ class Sweep:
         if self.is_active:
             return "running"
         runs = self.runs()
-        if all(run is not None and is_over(run) for run in runs):
+        if self.is_complete(runs):
             return "done"
         has_begun = is_file(self.folder / PID) or any(run is not None for run in runs)
         return "stopped" if has_begun else "created"
+
+    def is_complete(self, runs: Sequence[Run | None]) -> bool:
+        """Return whether all runs are over, but those that have nothing to train."""
+        return all(
+            is_over(run) if run is not None else self.is_needless(index) for index, run in enumerate(runs)
+        )
 
     @property
     def is_asked_to_stop(self) -> bool:

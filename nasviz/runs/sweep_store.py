@@ -148,7 +148,7 @@ class SweepStore:
         make_folder(self.folder)
         source.rename(self.folder / sweep_id)
         sweep = Sweep(self.folder / sweep_id)
-        for index in range(len(sweep.points)):
+        for index in range(max(len(sweep.points), sweep.num_possible)):
             with contextlib.suppress(RunNotFoundError, RunStateError):
                 self.runs.restore(sweep.run_id(index))
         return sweep

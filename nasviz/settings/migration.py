@@ -44,6 +44,7 @@ def migrated(data: Mapping[str, Any], common: Container[str]) -> dict[str, Any]:
     # Unknown names are kept, so that validation reports them.
     rest = {name: v for name, v in data.items() if name in common or not methods_with(name)}
     rest.pop("optimizer", None)
+    rest = {"change_over": "off"} | rest  # 0.1 trained the full network to the end
     if "allow_changed_training" not in data:  # in 0.1 a decimal name was the id of a structure
         rest["protect"] = [f"id:{w}" if str(w).isdecimal() else w for w in rest.get("protect", ())]
     return rest | {"method": {"name": kind.model_fields["name"].default} | _as_used(kind, own)}

@@ -113,12 +113,34 @@ class RunSettings(Settings):
         metavar="NAME",
         expected=f"{CROSS_ENTROPY}, or a callable, written package.module:callable",
     )
-    lr_schedule: Literal["cosine", "constant"] = choice(
+    lr_schedule: Literal["cosine", "constant", "step"] = choice(
         "cosine",
         "Learning-rate schedule",
-        "Learning-rate schedule: cosine annealing to 0, or constant.",
+        "Learning-rate schedule: cosine annealing to 0; constant; or step: multiplied by a factor every few"
+        " epochs.",
         group=RECIPE,
         source="ASGNAS, A.2",
+    )
+    lr_decay: float = setting(
+        0.1,
+        "Decay factor",
+        "Factor on the learning rate after every decay interval.",
+        group=RECIPE,
+        needs={"lr_schedule": ("step",)},
+        source="GSparsity, appendix B",
+        gt=0,
+        lt=1,
+    )
+    lr_decay_epochs: int = number(
+        30,
+        1,
+        10**6,
+        "Decay interval",
+        "Epochs between two decays of the learning rate.",
+        group=RECIPE,
+        unit="epochs",
+        needs={"lr_schedule": ("step",)},
+        source="GSparsity, appendix B",
     )
     lr_periods: int = number(
         1,
@@ -154,6 +176,22 @@ class RunSettings(Settings):
         source="ZenNAS",
         ge=0,
         lt=1,
+    )
+    change_over: Literal["auto", "off"] = choice(
+        "auto",
+        "Change-over",
+        "auto: construct the sub-network as soon as the search has ended, and train it in the rest of the run"
+        " by the same optimizer, its state sliced; off: train the full network with its zeros to the end.",
+        group=RECIPE,
+        source="ASGNAS, A.2",
+    )
+    result: Literal["final", "best"] = choice(
+        "final",
+        "Result",
+        "Weights of the sub-network: those after the last step, or those of the best evaluation after the"
+        " search.",
+        group=RECIPE,
+        source="ASGNAS, Algorithm 3, line 16",
     )
     allow_changed_training: bool = setting(
         default=False,

@@ -20,7 +20,10 @@ import torch
 
 from nasviz.errors import CheckpointError, DataError, NonFiniteLossError
 from nasviz.runs import RunSettings
+from nasviz.runs.checking import BEST
 from nasviz.runs.files import (
+    CHANGE,
+    CHANGE_SUM,
     CHECKPOINT,
     PREVIOUS_CHECKPOINT,
     START,
@@ -33,13 +36,26 @@ from nasviz.runs.files import (
     require_folder,
     stage,
     unstage,
+    write_bytes,
     write_json,
 )
 from nasviz.runs.subnets import placeless
+from nasviz.train.change_over import change_over
+from nasviz.train.evaluation import Measured
 from nasviz.train.processes import Processes
-from nasviz.train.session import Session
+from nasviz.train.session import Session, make_scheduler
 
-__all__ = ["SUMS", "require_finite", "restore", "save", "settle", "stored_network"]
+__all__ = [
+    "SUMS",
+    "keep_best",
+    "keep_change",
+    "require_finite",
+    "restore",
+    "save",
+    "settle",
+    "stored_best",
+    "stored_network",
+]
 
 VERSION = 1
 
@@ -124,11 +140,7 @@ def restore(session: Session, folder: Path | None) -> str | None:
     if path_text is None:
         return None
     path, content = Path(path_text), session.processes.share(b"" if found is None else found[1])
-    try:
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path} is damaged and cannot be read: restore it from a copy") from error
-    (_begin_from if path.name == START else _load)(session, state, path)
+    (_begin_from if path.name == START else _load)(session, _read(content, path), path, folder)
     return str(path.name)
 
 
@@ -143,11 +155,7 @@ def stored_network(folder: Path) -> dict[str, torch.Tensor] | None:
         return None
     if hashlib.sha256(content).hexdigest() not in _sums(folder)[:1]:
         raise CheckpointError(f"{folder / CHECKPOINT} is damaged: it does not have the sum on record")
-    try:
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{folder / CHECKPOINT} cannot be read: restore it from a copy") from error
-    network: dict[str, torch.Tensor] = state["network"]
+    network: dict[str, torch.Tensor] = _read(content, folder / CHECKPOINT)["network"]
     return network
 
 
@@ -169,7 +177,7 @@ def _find(settings: RunSettings, folder: Path) -> tuple[Path, bytes] | None:
                 f"trained_epochs={settings.trained_epochs} says that this run goes on from another, but"
                 f" {path} is missing: let nasviz.runs.continue_run make it, or set trained_epochs=0"
             )
-        return path, _whole_start(path)
+        return path, _whole(path, folder / START_SUM)
     if found:
         raise CheckpointError(
             f"{' and '.join(found)} in {folder} are damaged: their contents do not have the sums on record;"
@@ -178,18 +186,18 @@ def _find(settings: RunSettings, folder: Path) -> tuple[Path, bytes] | None:
     return None
 
 
-def _whole_start(path: Path) -> bytes:
-    """What a run that continues another begins with, if it is as it was put there.
+def _whole(path: Path, sum_path: Path) -> bytes:
+    """Return what a run goes on from, if it is as it was put there.
 
     Raises:
-        CheckpointError: It is damaged.
+        CheckpointError: It is missing or damaged.
     """
     content = read_bytes(path) or b""
-    document = read_table(path.with_name(START_SUM)) or {}  # earlier versions kept no sum of it
+    document = read_table(sum_path) or {}  # earlier versions kept no sum of the start
     if document.get("sha256", found := hashlib.sha256(content).hexdigest()) != found:
         raise CheckpointError(
             f"{path} is damaged: its contents do not have the sum on record; restore it from a copy, or"
-            " continue the first run once more"
+            " start a new run with the same settings"
         )
     return content
 
@@ -211,20 +219,85 @@ def require_finite(session: Session) -> None:
 
 def _state(session: Session, drawn_from: list[dict[str, Any]]) -> dict[str, Any]:
     first, *others = drawn_from
+    change = session.change
     return {
         "version": VERSION,
         "settings": session.settings.to_json(),
         "step": session.step,
-        "best": [session.best_step, session.best_accuracy],
+        "best": [session.best_step, *(session.best or [None])],
         "is_evaluation_due": session.is_evaluation_due,
         "network": session.network.state_dict(),
         "optimizer": session.optimizer.state_dict(),
         "scheduler": session.scheduler.state_dict(),
         "random": first,
+        "change": None if change is None else [change.step, change.loss, change.accuracy],
     } | ({"random of further ranks": others} if others else {})
 
 
-def _load(session: Session, state: Mapping[str, Any], path: Path) -> None:
+def keep_change(folder: Path) -> None:
+    """Keep the checkpoint that was just saved as that of the change-over, with its sum."""
+    content = read_bytes(folder / CHECKPOINT)
+    assert content is not None, "saved before"
+    write_json(folder / CHANGE_SUM, {"sha256": hashlib.sha256(content).hexdigest()})
+    write_bytes(folder / CHANGE, content)
+
+
+def _changed(session: Session, folder: Path | None, change: list[Any]) -> None:
+    """Repeat the change-over of a run: from its full network at that step to the sub-network."""
+    processes = session.processes
+    own = b"" if folder is None else _whole(folder / CHANGE, folder / CHANGE_SUM)
+    state = _read(processes.share(own), Path(CHANGE))
+    step, loss, accuracy = change
+    if state["step"] != step:
+        raise CheckpointError(f"{CHANGE} is of step {state['step']}, not of the change-over at {step}")
+    _take(session, state)
+    change_over(session, loss, accuracy)
+
+
+def stored_best(folder: Path, step: int) -> dict[str, torch.Tensor]:
+    """Return the tensors of the best iterate of a run, which is that of `step`.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, or of another step.
+    """
+    content = read_bytes(folder / BEST)
+    state = {} if content is None else _read(content, folder / BEST)
+    if state.get("step") != step:
+        raise CheckpointError(
+            f"{folder / BEST} does not hold the best iterate, that of step {step}; restore it from a copy"
+        )
+    network: dict[str, torch.Tensor] = state["network"]
+    return network
+
+
+def keep_best(session: Session, folder: Path) -> None:
+    """Write the network in training as the best iterate, unless it is there.
+
+    Called after the checkpoint of the same step, and by a worker that starts from this checkpoint: so the
+    file is always that of the best step on record.
+    """
+    step = session.best_step
+    if session.settings.result != "best" or step is None or step != session.step - 1:
+        return
+    buffer = io.BytesIO()
+    torch.save({"step": step, "network": session.network.state_dict()}, buffer)
+    write_bytes(folder / BEST, buffer.getvalue())
+
+
+def _read(content: bytes, path: Path) -> dict[str, Any]:
+    """Return tensors and plain types from the content of a file.
+
+    Raises:
+        CheckpointError: It is damaged.
+    """
+    try:
+        state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise CheckpointError(f"{path} is damaged and cannot be read: restore it from a copy") from error
+    return state
+
+
+def _load(session: Session, state: Mapping[str, Any], path: Path, folder: Path | None) -> None:
     if state.get("version") != VERSION:
         raise CheckpointError(f"{path} has version {state.get('version')}, this nasviz reads {VERSION}")
     # What an older nasviz did not know takes its default, as when the run itself is opened.
@@ -232,12 +305,21 @@ def _load(session: Session, state: Mapping[str, Any], path: Path) -> None:
     saved = RunSettings.from_json(state["settings"]).changed(device=session.settings.device)
     if placeless(saved) != placeless(session.settings):
         raise CheckpointError(f"{path} belongs to a run with other settings; it cannot be resumed with these")
+    if state.get("change") is not None:
+        _changed(session, folder, state["change"])
+    _take(session, state)
+    session.scheduler.load_state_dict(state["scheduler"])
+    session.is_evaluation_due = state.get("is_evaluation_due", False)
+
+
+def _take(session: Session, state: Mapping[str, Any]) -> None:
+    """Load network, optimizer, position and random generators."""
     session.network.load_state_dict(state["network"])
     session.optimizer.load_state_dict(state["optimizer"])
-    session.scheduler.load_state_dict(state["scheduler"])
     session.step = state["step"]
-    session.best_step, session.best_accuracy = state["best"]
-    session.is_evaluation_due = state.get("is_evaluation_due", False)
+    session.best_step, *best = state["best"]
+    if best[0] is not None:  # earlier versions saved the accuracy alone
+        session.best = Measured(*best) if len(best) > 1 else Measured(float("nan"), best[0])
     _set_random_state(_own(state, session.processes))
 
 
@@ -253,7 +335,7 @@ def _own(state: Mapping[str, Any], processes: Processes) -> Mapping[str, Any]:
     return own
 
 
-def _begin_from(session: Session, state: Mapping[str, Any], path: Path) -> None:
+def _begin_from(session: Session, state: Mapping[str, Any], path: Path, folder: Path | None) -> None:
     """Put `session` where the run ended that it continues; the course of its learning rate begins anew.
 
     Raises:
@@ -265,13 +347,13 @@ def _begin_from(session: Session, state: Mapping[str, Any], path: Path) -> None:
             f"{path} ends after {state['step']} steps, not after {settings.trained_epochs=}"
         )
     first = [group["lr"] for group in session.optimizer.param_groups]
-    session.network.load_state_dict(state["network"])
-    session.optimizer.load_state_dict(state["optimizer"])
+    if state.get("change") is not None:
+        _changed(session, folder, state["change"])
+    _take(session, state)
     for group, lr in zip(session.optimizer.param_groups, first, strict=True):
         group["lr"] = group["initial_lr"] = lr
-    session.step = state["step"]
-    session.best_step, session.best_accuracy = state["best"]
-    _set_random_state(_own(state, session.processes))
+    if state.get("change") is not None:
+        session.scheduler = make_scheduler(session.optimizer, settings, session.schedule)
 
 
 def _random_state() -> dict[str, Any]:

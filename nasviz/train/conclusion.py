@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import nn
 
 from nasviz import subnet
 from nasviz.guarded_files import PRIVATE_FILE
-from nasviz.optim import SearchOptimizer
 from nasviz.runs import Evaluation, Run, Writer
 from nasviz.runs.files import SEARCHED, SPACE, SUBNET, make_folder, require_folder, write_json
 from nasviz.subnet import Subnetwork
 from nasviz.subnet.modules import imports_of
-from nasviz.subnet.zero import zero_channels
-from nasviz.train.evaluation import evaluate
+from nasviz.train.change_over import construct_found, report_of_search
+from nasviz.train.checkpoint import stored_best
+from nasviz.train.evaluation import Measured, evaluate
 from nasviz.train.session import Session
 from nasviz.train.windows import perplexity
+
+if TYPE_CHECKING:
+    from nasviz.graph import SearchSpace
 
 __all__ = ["NO_PATH_LEFT", "VALID", "Judgement", "conclude"]
 
@@ -38,14 +41,7 @@ class Judgement:
 
     def accuracy(self) -> float:
         """Return the validation accuracy of the network as it is now."""
-        session = self.session
-        return evaluate(
-            session.network,
-            session.split.validation,
-            device=session.device,
-            num_workers=session.settings.num_workers,
-            loss=session.loss,
-        )[1]
+        return _judge(self.session, self.session.network).accuracy
 
     def tell(self, kind: str, text: str, structure: int | None = None) -> None:
         """Record an event at the last step."""
@@ -57,74 +53,92 @@ def conclude(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
     """Write the sub-network into the run's folder; return the final report, plain data.
 
     The sub-network is what the method concludes: the structures that were selected and have become zero, or
-    a network derived from architecture parameters. Where what goes cuts the network apart, there is none. Its
-    accuracy is that straight after construction. Other formats are written on demand: an ONNX export takes
-    longer than a construction.
+    a network derived from architecture parameters; or, since a change-over, the network in training. Its
+    weights are the final ones, or those of the best iterate where the settings ask for that. Where what goes
+    cuts the network apart, there is none. Other formats are written on demand: an ONNX export takes longer
+    than a construction.
     """
-    optimizer, step = session.optimizer, session.step - 1
-    trial = Judgement(session, writer)
-    optimizer.end_search(trial)
-    loss, accuracy = _judge(session, writer, "full", session.network)
-    found = optimizer.conclude(session.network.to("cpu"), session.space)
-    is_derived = found.space is not session.space
-    if is_derived:
-        write_json(folder / SEARCHED, session.space.to_json())
-        write_json(folder / SPACE, found.space.to_json())
+    trial, change = Judgement(session, writer), session.change
+    if change is None:
+        session.optimizer.end_search(trial)
+    measured, chosen = _choose_result(session, folder, trial)
+    name = "full" if change is None else "subnet"
+    if measured is None and session.measured is not None and session.measured[0] == session.writes:
+        measured = session.measured[1]
+    if measured is None:
+        measured = _judge(session, session.network)
+    _record(session, writer, name, measured)
+    result = chosen | {
+        "search_seconds": _search_seconds(folder),
+        "best_step": session.best_step,
+        "best_accuracy": None if session.best is None else session.best.accuracy,
+    }
+    if change is not None:
+        _write_spaces(session, folder, change.space)
+        full = Measured(change.loss, change.accuracy)
+        sub = replace(change.sub, module=session.network.to("cpu"))
+        result |= dict(change.report) | {"outcome": VALID, "changed_at": change.step} | _numbers("full", full)
+        return _reported(result | _save(session, sub, folder / SUBNET, measured), session, writer)
+    found = session.optimizer.conclude(session.network.to("cpu"), session.space)
+    _write_spaces(session, folder, found.space)
     for event in found.events:
         trial.tell(*event)
-    result: dict[str, Any] = {
-        "target_sparsity": session.target_sparsity,
-        "num_structures": len(session.space.removable),
-        "selected": list(found.erased),
-        "zeroed_by": {str(i): how for i, how in optimizer.zeroed_by.items()},
-        "zeroed_at": {str(i): when for i, when in optimizer.zeroed_at.items()},
-        "search_seconds": _search_seconds(folder),
-        "loss_full": loss,
-        "accuracy_full": accuracy,
-        "best_step": session.best_step,
-        "best_accuracy": session.best_accuracy,
-        "is_valid": found.space.is_valid(found.erased),
-    }
-    if optimizer.cuts_channels:
-        result |= _zeroed_channels(optimizer)
-    result |= found.report
+    result |= report_of_search(session, found) | _numbers("full", measured)
     result["outcome"] = VALID if result["is_valid"] else NO_PATH_LEFT
     if not result["is_valid"]:
         words = f"{NO_PATH_LEFT}: the {len(found.erased)} structures that became zero cut the network apart"
-        writer.event(step, "warning", words)
+        trial.tell("warning", words)
         return result
-    if found.construct is not None:
-        sub = found.construct()
-    else:
-        is_cut = optimizer.cuts_channels
-        channels = zero_channels(found.network, found.space, found.erased) if is_cut else ()
-        sub = subnet.construct(found.network, found.space, found.erased, channels=channels, thorough=True)
-    if is_derived:
-        writer.event(step, "phase", "the search ended; train what was derived from it before you judge it")
-    return _reported(result | _save(session, sub, folder / SUBNET, writer), accuracy, session, writer)
+    sub = construct_found(session.optimizer, found)
+    if found.space is not session.space:
+        trial.tell("phase", "the search ended; train what was derived from it before you judge it")
+    small = _judge(session, sub.module)
+    _record(session, writer, "subnet", small)
+    return _reported(result | _save(session, sub, folder / SUBNET, small), session, writer)
 
 
-def _zeroed_channels(optimizer: SearchOptimizer) -> dict[str, Any]:
-    """Return what made channel groups zero, and when; there may be thousands, so by reason and by step."""
-    reasons: dict[str, list[int]] = {}
-    steps: dict[str, list[int]] = {}
-    for group, reason in optimizer.channels_zeroed_by.items():
-        reasons.setdefault(reason, []).append(group)
-    for group, step in optimizer.channels_zeroed_at.items():
-        steps.setdefault(str(step), []).append(group)
-    return {"channels_zeroed_by": reasons, "channels_zeroed_at": steps}
+def _choose_result(
+    session: Session, folder: Path, trial: Judgement
+) -> tuple[Measured | None, dict[str, Any]]:
+    """Load the weights of the best iterate where they are asked for; return how it does, and a report."""
+    final = {"result": "final", "result_step": session.step - 1}
+    if session.settings.result == "final":
+        return None, final
+    if session.best_step is None or session.best is None:
+        words = "no iterate before the last was a sub-network, so the result is the last one"
+        trial.tell("result", words)
+        return None, final
+    if session.best_step < session.step - 1:
+        session.network.load_state_dict(stored_best(folder, session.best_step))
+    words = f"the result is the best iterate, that of step {session.best_step}"
+    trial.tell("result", f"{words}, with accuracy {session.best.accuracy:.1%}")
+    return session.best, {"result": "best", "result_step": session.best_step}
 
 
-def _reported(result: dict[str, Any], accuracy: float, session: Session, writer: Writer) -> dict[str, Any]:
+def _write_spaces(session: Session, folder: Path, space: SearchSpace) -> None:
+    """Write the search space that the result refers to, and the searched one where that is another."""
+    if space is not session.space:
+        write_json(folder / SEARCHED, session.space.to_json())
+        write_json(folder / SPACE, space.to_json())
+
+
+def _numbers(name: str, measured: Measured) -> dict[str, Any]:
+    found = {f"loss_{name}": measured.loss, f"accuracy_{name}": measured.accuracy}
+    return found if measured.top5 is None else found | {f"top5_{name}": measured.top5}
+
+
+def _reported(result: dict[str, Any], session: Session, writer: Writer) -> dict[str, Any]:
     """Return the report, with perplexities where a text was learned, and record its last event."""
     if session.split.facts.kind == "text":
         for name in ("full", "subnet"):
             result[f"perplexity_{name}"] = perplexity(result[f"loss_{name}"])
     ratio = result["params_after"] / max(1, result["params_before"])
-    words = (
-        f"sub-network constructed: {ratio:.1%} of the parameters, accuracy {result['accuracy_subnet']:.1%}"
-    )
-    writer.event(session.step - 1, "constructed", f"{words} (full network {accuracy:.1%})")
+    done, after = "constructed", ""
+    if session.change is not None:
+        done, after = "trained", f" after {session.change.step} steps"
+    words = f"sub-network {done}: {ratio:.1%} of the parameters, accuracy {result['accuracy_subnet']:.1%}"
+    words += f" (full network {result['accuracy_full']:.1%}{after})"
+    writer.event(session.step - 1, "constructed", words)
     return result
 
 
@@ -134,31 +148,32 @@ def _search_seconds(folder: Path) -> float:
     return float(np.nansum(steps.seconds[steps.phase != "training"]))
 
 
-def _save(session: Session, sub: Subnetwork, target: Path, writer: Writer) -> dict[str, Any]:
-    """Save and judge the sub-network; return its part of the report."""
+def _save(session: Session, sub: Subnetwork, target: Path, measured: Measured) -> dict[str, Any]:
+    """Save the sub-network; return its part of the report."""
     require_folder(target.parent)  # not made again where it was deleted meanwhile
     make_folder(target)
     subnet.save(sub, target, mode=PRIVATE_FILE)
-    loss, accuracy = _judge(session, writer, "subnet", sub.module)
     # Which vertex went and which tensor was cut is in report.json; lists of runs need not read that.
     left_out = ("erased", "sliced", "widths")
     report = {name: value for name, value in sub.report.to_json().items() if name not in left_out}
-    report |= {"imports": list(imports_of(sub.module))}
-    return report | {"loss_subnet": loss, "accuracy_subnet": accuracy}
+    return report | {"imports": list(imports_of(sub.module))} | _numbers("subnet", measured)
 
 
-def _judge(session: Session, writer: Writer, name: str, module: nn.Module) -> tuple[float, float]:
-    """Record and return loss and accuracy of one of the two networks."""
-    images, step = session.split.validation, session.step - 1
-    loss, accuracy = evaluate(
+def _judge(session: Session, module: nn.Module) -> Measured:
+    """Evaluate one of the two networks, on the device of the run."""
+    return evaluate(
         module.to(session.device),
-        images,
+        session.split.validation,
         device=session.device,
         num_workers=session.settings.num_workers,
         loss=session.loss,
     )
+
+
+def _record(session: Session, writer: Writer, name: str, measured: Measured) -> None:
+    """Record the last evaluation of one of the two networks."""
+    step, num_examples = session.step - 1, len(session.split.validation)
     epoch = step // session.schedule.steps_per_epoch
-    writer.evaluation(Evaluation(step, epoch, name, loss, accuracy, len(images)))
+    writer.evaluation(Evaluation(step, epoch, name, measured.loss, measured.accuracy, num_examples))
     if session.split.facts.kind == "text":
-        writer.event(step, "phase", f"perplexity of the {name} network: {perplexity(loss):.2f}")
-    return loss, accuracy
+        writer.event(step, "phase", f"perplexity of the {name} network: {perplexity(measured.loss):.2f}")

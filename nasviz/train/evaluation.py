@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nasviz.train.batches import in_order
-from nasviz.train.objective import Loss, judge
+from nasviz.train.objective import Loss, judge, logits_of
 from nasviz.train.windows import answer
 
 if TYPE_CHECKING:
     from nasviz.data import Images
 
-__all__ = ["evaluate"]
+__all__ = ["Measured", "evaluate"]
+
+TOP = 5
+
+
+class Measured(NamedTuple):
+    """How a network does on images that it was not trained on."""
+
+    loss: float
+    """Mean over the images."""
+    accuracy: float
+    """Share of right answers, or the score of the user's own loss."""
+    top5: float | None = None
+    """Share of images whose class is among the five highest scores; None for at most five classes."""
 
 
 @torch.no_grad()
@@ -28,8 +41,8 @@ def evaluate(
     num_workers: int = 0,
     loss: Loss | None = None,
     before_batch: Callable[[], None] = lambda: None,
-) -> tuple[float, float]:
-    """Mean loss and share of right answers in evaluation mode; the mode of `network` is as before afterwards.
+) -> Measured:
+    """Evaluate a network; its mode is as before afterwards.
 
     A loss of the user's may bring another score than the share of right answers.
 
@@ -46,6 +59,7 @@ def evaluate(
     network.eval()
     lost = torch.zeros((), dtype=torch.float32, device=device)
     right = torch.zeros((), dtype=torch.float32, device=device)
+    among_top: Tensor | None = None
     places = 0  # one for each image, one for each symbol of a text
     try:
         for batch, labels in in_order(images, batch_size, num_workers):
@@ -55,6 +69,10 @@ def evaluate(
             places += len(labels)
             lost += sums[0]
             right += sums[1]
+            if loss is None and (scores := logits_of(output)[0]).shape[1] > TOP:
+                found = (scores.topk(TOP, dim=1).indices == labels[:, None]).sum()
+                among_top = found if among_top is None else among_top + found
     finally:
         network.train(was_training)
-    return lost.item() / places, right.item() / places
+    top5 = None if among_top is None else among_top.item() / places
+    return Measured(lost.item() / places, right.item() / places, top5)

@@ -6,7 +6,6 @@ through the checkpoint. Both are brought up to date together.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,13 +23,13 @@ from nasviz.runs import (
     record_environment,
     require_trusted,
 )
-from nasviz.runs.checking import BEST
-from nasviz.runs.files import SPACE, write_bytes, write_json
+from nasviz.runs.files import SPACE, write_json
 from nasviz.runs.requests import Request
-from nasviz.train.checkpoint import restore, save, settle
+from nasviz.train.change_over import change_over, is_change_due
+from nasviz.train.checkpoint import keep_best, keep_change, restore, save, settle
 from nasviz.train.conclusion import NO_PATH_LEFT, Judgement, conclude
 from nasviz.train.divergence import why_diverged
-from nasviz.train.evaluation import evaluate
+from nasviz.train.evaluation import Measured, evaluate
 from nasviz.train.gpu import GpuGauge
 from nasviz.train.loop import Gauge, train
 from nasviz.train.processes import ALONE, Processes
@@ -137,8 +136,8 @@ def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | Non
         step=session.step,
         processes=session.processes.count,
         is_deterministic=torch.are_deterministic_algorithms_enabled(),
-        parity=dict(session.network.parity.max_relative_error),
-        traced_by=session.network.parity.strategy,
+        parity=dict(session.traced.parity.max_relative_error),
+        traced_by=session.traced.parity.strategy,
         **session.origin,
     )
     write_json(run.folder / SPACE, session.space.to_json())
@@ -163,7 +162,7 @@ def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | Non
         writer.event(0, "start", words)
         for reason in run.settings.method.check(schedule):
             writer.event(0, "warning", reason)
-        for change in session.network.parity.changed_training:
+        for change in session.traced.parity.changed_training:
             writer.event(0, "changed training", f"this is not training the network as written: {change}")
     else:
         place = f"after {session.step} of {schedule.total_steps} steps"
@@ -188,6 +187,8 @@ class _Execution:
         self.gpu = GpuGauge(session.device)
         self.loss: float | None = None
         self.accuracy: float | None = None
+        self._is_changing = False
+        """Whether what is evaluated is the full network, whose place the sub-network takes next."""
 
     def run(self) -> EndState:
         try:
@@ -220,28 +221,69 @@ class _Execution:
 
     def _train(self) -> None:
         session, settings, writer = self.session, self.session.settings, self.writer
-        recorder = None if writer is None else Recorder(session, writer)
+        if self.folder is not None:
+            keep_best(session, self.folder)
         self._handle_requests()
         self._report()
+        self._change_over()
         self._evaluate()
+        while not session.is_finished:
+            recorder = None if writer is None else Recorder(session, writer)
+            self.gauge.restart()
+            for record in train(session, self.gauge):
+                if session.optimizer.phase == "training" != record.phase:
+                    session.optimizer.end_search(Judgement(session, writer))
+                    self.gauge.restart()
+                if recorder is not None and writer is not None:
+                    if (busy := self.gpu.read()) is not None:
+                        writer.fact("gpu", busy)
+                    self._check(recorder.observe(record))
+                epoch, left = divmod(session.step, session.schedule.steps_per_epoch)
+                is_asked = epoch % settings.eval_every_epochs == 0 or session.is_finished
+                session.is_evaluation_due = left == 0 and is_asked
+                if record.phase != "training" and is_change_due(session):
+                    break
+                self._evaluate()
+                if session.step % settings.checkpoint_steps == 0 or session.is_finished:
+                    self._save()
+                self._handle_requests()
+            if recorder is not None:
+                recorder.tell_zero()
+            self._change_over()
+
+    def _change_over(self) -> None:
+        """Train the sub-network from here on, where its time has come."""
+        session, writer = self.session, self.writer
+        if not is_change_due(session):
+            return
+        session.is_evaluation_due = self._is_changing = True
+        self._evaluate()  # the full network, for the last time
+        self._is_changing = False
+        self._save()
+        found = Measured(*self.processes.agree(session.measured and session.measured[1]))
+        if not math.isfinite(found.loss):
+            return  # there is nothing to be compared in a construction; the next losses end the run
+        if self.folder is not None:
+            keep_change(self.folder)
+        change = change_over(session, found.loss, found.accuracy)
+        session.best_step, session.best = session.step - 1, found
+        if writer is not None:
+            # Of the step to come: a worker that is killed now repeats all of this, and records it again.
+            for kind, text, structure in change.events:
+                writer.event(session.step, kind, text, structure)
+            report = change.sub.report
+            words = (
+                "change-over: from here on the sub-network is trained, with"
+                f" {report.params_after / max(1, report.params_before):.1%} of the parameters; its outputs"
+                f" differ by at most {report.max_relative_error:.1g} of the largest"
+            )
+            writer.event(session.step, "phase", words)
+            writer.fact("changed_at", session.step)
+        self._save()
+        if self.folder is not None:
+            keep_best(session, self.folder)
         self.gauge.restart()
-        for record in train(session, self.gauge):
-            if session.optimizer.phase == "training" != record.phase:
-                session.optimizer.end_search(Judgement(session, writer))
-                self.gauge.restart()
-            if recorder is not None and writer is not None:
-                if (busy := self.gpu.read()) is not None:
-                    writer.fact("gpu", busy)
-                self._check(recorder.observe(record))
-            epoch, left = divmod(session.step, session.schedule.steps_per_epoch)
-            is_asked = epoch % settings.eval_every_epochs == 0 or session.is_finished
-            session.is_evaluation_due = left == 0 and is_asked
-            self._evaluate()
-            if session.step % settings.checkpoint_steps == 0 or session.is_finished:
-                self._save()
-            self._handle_requests()
-        if recorder is not None:
-            recorder.tell_zero()
+        self._handle_requests()
 
     def _check(self, losses: Iterable[tuple[int, float]]) -> None:
         """Stop at the first loss that is no finite number; report the last one to the listener."""
@@ -267,6 +309,11 @@ class _Execution:
         while not self.processes.agree_on_number(self._is_judged()):
             self._handle_requests()  # a cancel: the checkpoint knows that the evaluation is still due
         session.is_evaluation_due = False
+        best = session.best_step == session.step - 1
+        if session.settings.result == "best" and self.processes.agree_on_number(best):
+            self._save()  # so that the best step on record is always that of the file
+            if self.folder is not None:
+                keep_best(session, self.folder)
         self.gauge.restart()
 
     def _is_judged(self) -> bool:
@@ -278,7 +325,7 @@ class _Execution:
         images = session.split.validation
         try:
             with session.optimizer.evaluating():
-                loss, accuracy = evaluate(
+                found = evaluate(
                     session.network,
                     images,
                     device=session.device,
@@ -289,15 +336,14 @@ class _Execution:
         except _Cancelled:
             return False
         step, epoch = session.step - 1, (session.step - 1) // session.schedule.steps_per_epoch
-        writer.evaluation(Evaluation(step, epoch, "full", loss, accuracy, len(images)))
-        self.accuracy = accuracy
+        writer.evaluation(Evaluation(step, epoch, "full", found.loss, found.accuracy, len(images)))
+        session.measured = session.writes, found
+        self.accuracy = found.accuracy
         self._report()
-        is_zero = session.optimizer.phase == "training"
-        if is_zero and accuracy > (session.best_accuracy or 0.0) and math.isfinite(loss):
-            session.best_step, session.best_accuracy = step, accuracy
-            buffer = io.BytesIO()
-            torch.save(session.network.state_dict(), buffer)
-            write_bytes(folder / BEST, buffer.getvalue())
+        is_zero = session.optimizer.phase == "training" and not self._is_changing
+        best = 0.0 if session.best is None else session.best.accuracy
+        if is_zero and found.accuracy > best and math.isfinite(found.loss):
+            session.best_step, session.best = step, found
         return True
 
     def _save(self) -> None:

@@ -19,9 +19,10 @@ from torch import Tensor
 from nasviz.errors import NasvizError, TrainingError
 from nasviz.optim.search_optimizer import Judge
 from nasviz.runs import StepRecord
+from nasviz.subnet.stochastic_depth import StochasticDepth
 from nasviz.train.batches import Batch, epoch_batches, paired_batches
 from nasviz.train.mixup import mix
-from nasviz.train.objective import classification_loss, logits_of, own_loss
+from nasviz.train.objective import AUXILIARY_WEIGHT, classification_loss, logits_of, own_loss
 from nasviz.train.session import Session
 from nasviz.train.windows import answer, is_text
 
@@ -126,6 +127,7 @@ def _step(session: Session, batches: tuple[Batch, ...], gauge: Gauge) -> StepRec
     optimizer, device = session.optimizer, session.device
     phase, lr = optimizer.phase, float(optimizer.param_groups[0]["lr"])
     session.network.train()
+    _schedule_drop_path(session)
     examples = [
         _Examples(session, x.to(device, non_blocking=True), y.to(device, non_blocking=True))
         for x, y in batches
@@ -150,6 +152,18 @@ def _step(session: Session, batches: tuple[Batch, ...], gauge: Gauge) -> StepRec
     )
 
 
+def _schedule_drop_path(session: Session) -> None:
+    """Let the probability of dropping an operation rise evenly with the epochs (ScheduledDropPath)."""
+    limit = dict(session.settings.network.settings).get("drop_path")
+    epoch, place = divmod(session.step, session.schedule.steps_per_epoch)
+    if not limit or (place and session.drop_path_epoch == epoch):
+        return
+    session.drop_path_epoch = epoch
+    for module in session.network.modules():
+        if isinstance(module, StochasticDepth):
+            module.p = float(limit) * epoch / session.settings.epochs
+
+
 @dataclass(frozen=True)
 class _Examples:
     """A batch on the device: a `nasviz.optim.search_optimizer.Batch`."""
@@ -158,12 +172,15 @@ class _Examples:
     images: Tensor
     labels: Tensor
 
-    def loss(self) -> tuple[Tensor, Tensor]:
+    def loss(self, others: Sequence[_Examples] = ()) -> tuple[Tensor, Tensor]:
         """Run the network as it is now, on the batch mixed with itself where the settings ask for it."""
         session = self.session
         if is_text(self.images, self.labels):
-            return _measure(session)(*answer(session.model, self.images, self.labels, session.network))
-        images, judge = self.joined(())
+            texts, labels = (
+                torch.cat([getattr(each, name) for each in (self, *others)]) for name in ("images", "labels")
+            )
+            return _measure(session)(*answer(session.model, texts, labels, session.network))
+        images, judge = self.joined(others)
         return judge(session.model(images))
 
     def joined(self, others: Sequence[_Examples]) -> tuple[Tensor, Judge]:
@@ -188,4 +205,5 @@ def _measure(session: Session) -> Callable[..., tuple[Tensor, Tensor]]:
     """Loss and accuracy of an output, by labels: the run's own loss, or cross-entropy."""
     if session.loss is not None:
         return partial(own_loss, session.loss)
-    return partial(classification_loss, smoothing=session.settings.label_smoothing)
+    own = dict(session.settings.network.settings).get("auxiliary") or AUXILIARY_WEIGHT
+    return partial(classification_loss, smoothing=session.settings.label_smoothing, auxiliary=float(own))

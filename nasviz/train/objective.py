@@ -49,8 +49,9 @@ def classification_loss(
     partners: Tensor | None = None,
     share: float = 1.0,
     smoothing: float = 0.0,
+    auxiliary: float = AUXILIARY_WEIGHT,
 ) -> tuple[Tensor, Tensor]:
-    """Cross-entropy, with further heads at `AUXILIARY_WEIGHT`, and the share of right answers, both scalars.
+    """Return cross-entropy, with that of further heads, and the share of right answers, both scalars.
 
     Args:
         output: Of the network.
@@ -58,6 +59,7 @@ def classification_loss(
         partners: `(N,)`, labels of what the images were mixed with; None where they were not.
         share: How much the labels count; their partners count the rest.
         smoothing: Share of every label that is spread over all classes.
+        auxiliary: Weight of each further head.
 
     Examples:
         >>> loss, accuracy = classification_loss(torch.zeros(2, 4), torch.tensor([0, 3]))
@@ -75,7 +77,7 @@ def classification_loss(
 
     loss = entropy(main)
     for logits in others:
-        loss = loss + AUXILIARY_WEIGHT * entropy(logits)
+        loss = loss + auxiliary * entropy(logits)
     with torch.no_grad():
         answers = main.argmax(dim=1)
         accuracy = (answers == labels).float().mean()

@@ -19,7 +19,7 @@ from nasviz.runs.files import SEARCHED, is_file
 from nasviz.runs.storage import as_damage
 from nasviz.subnet.exports import export_arguments, largest_difference, tensors, tolerance
 from nasviz.trace.parity import preserve_state
-from nasviz.train.checkpoint import stored_network
+from nasviz.train.checkpoint import restore, stored_best, stored_network
 from nasviz.train.session import open_session
 
 __all__ = ["AgainstFull", "compare_with_full"]
@@ -53,20 +53,27 @@ def compare_with_full(run: Run, small: fx.GraphModule) -> AgainstFull:
     settings = run.settings
     if settings.is_user_code:
         return AgainstFull(None, "that would import Python code that the run names")
-    if is_file(run.folder / SEARCHED):
+    result = run.end.result if run.end is not None else {}
+    is_changed = "changed_at" in result
+    if is_file(run.folder / SEARCHED) and not is_changed:
         return AgainstFull(
             None, f"{settings.method.title} derives a network that the checkpoint does not hold"
         )
-    result = run.end.result if run.end is not None else {}
     try:
         with as_damage(run.folder):
-            state = stored_network(run.folder)
+            is_best = result.get("result") == "best"
+            state = (
+                stored_best(run.folder, int(result["result_step"])) if is_best else stored_network(run.folder)
+            )
             if state is None:
                 return AgainstFull(None, "the run has no checkpoint")
             session = open_session(settings.changed(device="cpu", processes=1))
+            if is_changed:  # constructs the sub-network once more
+                restore(session, run.folder)
             session.network.load_state_dict(state)
-            erased, channels = result["selected"], result.get("channels", ())
-            subnet.project_to_zero_(session.network, session.space, erased, channels=channels)
+            if not is_changed:
+                erased, channels = result["selected"], result.get("channels", ())
+                subnet.project_to_zero_(session.traced, session.space, erased, channels=channels)
     except (NasvizError, RuntimeError) as error:
         return AgainstFull(None, str(error).splitlines()[0][:300])
     full = session.network

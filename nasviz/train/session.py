@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import (
@@ -38,9 +38,18 @@ from nasviz.train.windows import first_step
 if TYPE_CHECKING:
     from nasviz.data import DataSplit, Opened
     from nasviz.trace import TracedNetwork
+    from nasviz.train.change_over import Change
+    from nasviz.train.evaluation import Measured
     from nasviz.train.objective import Loss
 
-__all__ = ["Session", "choose_device", "open_session", "require_same_training", "seed_everything"]
+__all__ = [
+    "Session",
+    "choose_device",
+    "make_scheduler",
+    "open_session",
+    "require_same_training",
+    "seed_everything",
+]
 
 
 @dataclass
@@ -50,7 +59,9 @@ class Session:
     settings: RunSettings
     schedule: Schedule
     device: torch.device
-    network: TracedNetwork
+    network: fx.GraphModule
+    """The network in training: the traced one, or since the `change` the sub-network."""
+    traced: TracedNetwork
     space: SearchSpace
     split: DataSplit
     optimizer: SearchOptimizer
@@ -64,11 +75,18 @@ class Session:
     step: int = 0
     best_step: int | None = None
     """Last step before the best evaluation since everything selected is zero."""
-    best_accuracy: float | None = None
+    best: Measured | None = None
+    """That evaluation."""
+    change: Change | None = None
+    """Set as soon as the sub-network has taken the place of the full network."""
+    drop_path_epoch: int | None = None
+    """Epoch whose probability of dropping an operation is in force."""
     is_evaluation_due: bool = False
     """An epoch ended and was not evaluated yet: a cancel may come in between."""
     processes: Processes = ALONE
     """Those that train the run together; each has a session of its own."""
+    measured: tuple[int, Measured] | None = None
+    """The last evaluation, and how often parameters had been written to by then (`writes`)."""
     model: nn.Module = field(init=False)
     """What a step runs: the network, or what averages its gradients over the processes."""
     running: list[Tensor] = field(init=False)
@@ -79,6 +97,17 @@ class Session:
         self.model = self.network if self.processes.is_alone else _averaging(self)
         if not self.processes.is_alone:
             self.optimizer.share_scores(self.processes.average_)
+
+    def replace_network(self, module: fx.GraphModule, optimizer: SearchOptimizer) -> None:
+        """Train another network by another optimizer; the schedule of the learning rate begins anew."""
+        self.network, self.optimizer = module, optimizer
+        self.scheduler = make_scheduler(optimizer, self.settings, self.schedule)
+        self.__post_init__()
+
+    @property
+    def writes(self) -> int:
+        """How often parameters of the network were written to: an equal count means equal weights."""
+        return sum(tensor._version for tensor in (*self.network.parameters(), *self.network.buffers()))
 
     @property
     def resolved(self) -> dict[str, Any]:
@@ -176,10 +205,11 @@ def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session
         schedule=schedule,
         device=device,
         network=network,
+        traced=network,
         space=space,
         split=split,
         optimizer=optimizer,
-        scheduler=_make_scheduler(optimizer, settings, schedule),
+        scheduler=make_scheduler(optimizer, settings, schedule),
         target_sparsity=count_of(settings.value("target_sparsity", 0), len(space.removable)),
         processes=processes,
         loss=loss,
@@ -236,11 +266,14 @@ def _split(
     return split
 
 
-def _make_scheduler(optimizer: Optimizer, settings: RunSettings, schedule: Schedule) -> LRScheduler:
+def make_scheduler(optimizer: Optimizer, settings: RunSettings, schedule: Schedule) -> LRScheduler:
     """Return the scheduler of the learning rate, stepped once after every step (ASGNAS, A.2)."""
     total_steps = schedule.total_steps - settings.trained_epochs * schedule.steps_per_epoch
     if settings.lr_schedule == "constant":
         return LambdaLR(optimizer, lambda step: 1.0)
+    if settings.lr_schedule == "step":
+        interval, factor = settings.lr_decay_epochs * schedule.steps_per_epoch, settings.lr_decay
+        return LambdaLR(optimizer, lambda step: factor ** (step // interval))
     if settings.lr_periods == 1:
         return CosineAnnealingLR(optimizer, T_max=total_steps)
     return CosineAnnealingWarmRestarts(optimizer, T_0=-(-total_steps // settings.lr_periods))
@@ -252,10 +285,10 @@ def require_same_training(session: Session) -> None:
     Raises:
         InvalidSettingError: The settings do not allow it.
     """
-    changes = session.network.parity.changed_training
+    changes = session.traced.parity.changed_training
     if changes and session.step == 0 and not session.settings.allow_changed_training:
         raise InvalidSettingError(
-            f"allow_changed_training=False, and training {session.network.trace_graph.name} as traced is not"
+            f"allow_changed_training=False, and training {session.traced.trace_graph.name} as traced is not"
             f" training it as written: {'; '.join(changes)}. Change its code so that torch.export can follow"
             " it in training mode, or allow it: --allow-changed-training on the command line,"
             " allow_changed_training=True in Python, the checkbox in the app"

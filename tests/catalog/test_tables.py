@@ -18,6 +18,7 @@ ZOO = (
     "darts_8",
     "darts_14",
     "darts_v2",
+    "cells",
     "super_resnet_1m",
     "super_resnet_2m",
     "regnet_800m",

@@ -35,7 +35,7 @@ def shown(run: Run) -> dict[str, Any]:
     (summary,) = Store(run.folder.parent).list()
     assert summary.problem is None, summary.problem
     weights = nasviz.load(run.folder / "subnet").state_dict()
-    best = torch.load(run.folder / "best.pt", weights_only=True)
+    best = torch.load(run.folder / "best.pt", weights_only=True)["network"]
     return {
         "weights": {name: tensor.numpy().tobytes() for name, tensor in weights.items()},
         "best": {name: tensor.numpy().tobytes() for name, tensor in best.items()},

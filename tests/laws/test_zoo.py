@@ -22,6 +22,7 @@ SMALL: dict[str, tuple[dict[str, Any], int, int]] = {
     "darts_8": ({"channels": 2, "cells": 1}, 14 * 4 + 8, 64),
     "darts_14": ({"channels": 2, "cells": 1, "affine_pools": True}, 14 * 6 + 8, 91),
     "darts_v2": ({"channels": 4, "cells": 3}, 6, 6),
+    "cells": ({"channels": 4, "cells": 3}, 6, 6),
     "super_resnet_1m": ({"width": 0.1}, 134, 128),
     "regnet_800m": ({"family": "x"}, 20, 16),
     "nas_bench_201": ({"channels": 4, "cells": 1}, 3 * 6 * 2 + 4, 38),

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from nasviz.catalog.genotype import read_genotype
 from nasviz.errors import InvalidSettingError, UnknownNameError
-from nasviz.models.cells import CellConfig, DerivedCell, Genotype, MixedOperation, SearchCell, edges_of
+from nasviz.models.cells import CellConfig, DerivedCell, MixedOperation, SearchCell, edges_of
 from nasviz.models.darts import SPACES, cell_space
 from nasviz.models.operations import OPERATIONS, FactorizedReduce, Noise, Norms
 
@@ -67,8 +68,8 @@ def test_a_reduction_behind_a_reduction_brings_all_to_one_size() -> None:
 
 
 def test_a_derived_cell_leaves_out_nodes_that_read_nothing() -> None:
-    genotype = Genotype(
-        normal=((("skip_connect", 0),), (), (("sep_conv_3x3", 1), ("skip_connect", 2))), reduce=()
+    genotype = read_genotype(
+        "Genotype(normal=[[('skip_connect', 0)], [], [('sep_conv_3x3', 1), ('skip_connect', 2)]])"
     )
     cell = DerivedCell(CellConfig(3, 5, 4), genotype)
     assert cell.out_channels == 8

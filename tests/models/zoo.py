@@ -13,6 +13,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "darts_8": {"channels": 4, "cells": 2},
     "darts_14": {"channels": 4, "cells": 2},
     "darts_v2": {"channels": 4, "cells": 3},
+    "cells": {"channels": 4, "cells": 3},
     "super_resnet_1m": {"width": 0.1},
     "super_resnet_2m": {"width": 0.1},
     "regnet_800m": {},

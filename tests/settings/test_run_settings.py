@@ -87,7 +87,7 @@ def test_settings_come_back_from_json_as_they_were(settings: RunSettings) -> Non
         ("epsilon", 1.0),
         ("projection", "neither"),
         ("protect", ("",)),
-        ("lr_schedule", "step"),
+        ("lr_schedule", "stairs"),
         ("lr_periods", 0),
         ("lr_periods", 1001),
         ("mixup", -0.1),

@@ -14,7 +14,7 @@ Make = Callable[..., RunSettings]
 
 
 def short_settings(**changes: Any) -> RunSettings:
-    """22 steps: 8 of warm-up, 8 of projection, 6 of training; a checkpoint at every third."""
+    """22 steps: 8 of warm-up, 8 of projection, 6 of training the full network; saved at every third."""
     network = NetworkSource("demonet", input_shape=(1, 8, 8), settings={"width": 0.25})
     settings: dict[str, Any] = {
         "network": network,
@@ -22,6 +22,7 @@ def short_settings(**changes: Any) -> RunSettings:
         "batch_size": 128,
         "checkpoint_steps": 3,
         "device": "cpu",
+        "change_over": "off",
     }
     own = {"target_sparsity": 3, "warmup_steps": 8, "projection_steps": 8}
     method = METHODS[changes.get("optimizer", "h2spg")]

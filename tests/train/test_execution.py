@@ -135,7 +135,8 @@ def test_the_search_cost_is_the_time_of_warm_up_and_projection(done: Run) -> Non
 def test_the_saved_sub_network_is_as_good_as_the_report_says(done: Run) -> None:
     module = subnet.load(done.folder / "subnet")
     images = load("digits", image_shape=(1, 8, 8)).validation
-    loss, accuracy = evaluate(module, images, device=torch.device("cpu"))
+    loss, accuracy, top5 = evaluate(module, images, device=torch.device("cpu"))
+    assert top5 == done.end.result["top5_subnet"]
 
     assert accuracy == done.end.result["accuracy_subnet"]
     assert loss == pytest.approx(done.end.result["loss_subnet"], rel=1e-6)
@@ -168,11 +169,10 @@ def test_a_candidate_that_had_to_stay_is_told_with_the_reason(store: Store) -> N
     assert not {e.structure for e in kept} & set(run.end.result["selected"])
 
 
-def test_the_best_weights_since_the_projection_are_kept_beside_the_last(done: Run) -> None:
-    best = torch.load(done.folder / "best.pt", weights_only=True)
-    last = torch.load(done.folder / "checkpoint.pt", weights_only=True)["network"]
-
-    assert best.keys() == last.keys()
+def test_the_last_iterate_is_the_result_and_the_best_is_reported(done: Run) -> None:
+    assert done.end is not None
+    assert not (done.folder / "best.pt").exists()
+    assert (done.end.result["result"], done.end.result["result_step"]) == ("final", 21)
     assert done.end.result["best_step"] == 21
     assert done.end.result["best_accuracy"] == done.end.result["accuracy_full"]
 

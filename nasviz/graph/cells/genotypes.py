@@ -35,6 +35,7 @@ __all__ = [
     "erase_what_can",
     "genotype_json",
     "genotype_text",
+    "shared_genotype",
     "strongest",
     "without",
 ]
@@ -407,6 +408,27 @@ def genotype_text(cells: Sequence[ChosenCell]) -> str:
     own = [_nas_bench_201(cell) for cell in cells if cell.cell.type == "cell"]
     fields = [field for cell in cells if cell.cell.type != "cell" for field in _fields(cell)]
     return "\n".join([*([f"Genotype({', '.join(fields)})"] if fields else []), *own])
+
+
+def shared_genotype(space: SearchSpace, erased: Collection[int]) -> str | None:
+    """Return the genotype of what is left of a network.
+
+    None where it has no cells, or those of one type have kept different operations.
+
+    Args:
+        space: Search space of the network.
+        erased: Structures that are gone.
+    """
+    names = sorted({kind for kind in space.trace.modules.values() if kind.endswith("Cell")})
+    if not names:
+        return None
+    chosen = []
+    for name, cells in cells_by_type(cell_graphs(space, names)).items():
+        kept = [without(cell, erased) for cell in cells]
+        if len({tuple((e.source, e.node, e.operation) for e in edges) for edges in kept}) > 1:
+            return None
+        chosen.append(ChosenCell(name, cells[0], kept[0], {}, len(cells)))
+    return genotype_text(chosen) if any(cell.kept for cell in chosen) else None
 
 
 def genotype_json(cells: Sequence[ChosenCell]) -> dict[str, Any]:

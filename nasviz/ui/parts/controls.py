@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 import streamlit as st
 
 from nasviz.catalog import Setting
+from nasviz.catalog.genotype import LONGEST_GENOTYPE
 from nasviz.settings import AUTO
 from nasviz.ui import session
 
@@ -82,6 +83,10 @@ def ask(setting: Setting, key: str) -> Any:
         value = st.selectbox(setting.title, setting.choices, index, help=setting.help, key=_widget_key(key))
     elif setting.kind == "names":
         value = _names(setting, value, _widget_key(key))
+    elif setting.kind == "genotype":
+        value = st.text_area(
+            setting.title, str(value), help=setting.help, max_chars=LONGEST_GENOTYPE, key=_widget_key(key)
+        )
     elif setting.kind == "steps":
         value = _steps(setting, value, _widget_key(key))
     else:

@@ -34,7 +34,7 @@ class ChosenData:
 
 def kind_of(source: NetworkSource) -> str:
     """Return the kind of input of a network according to the catalog, `images` or `text`."""
-    return "text" if source.entry is not None and source.entry.family == "text" else "images"
+    return source.data_kind
 
 
 def ask_data(place: DeltaGenerator, kind: str = "images") -> ChosenData:

@@ -6,13 +6,14 @@ import json
 
 import streamlit as st
 
+from nasviz.catalog import NetworkSource, Value
 from nasviz.draw.genotype import chosen_cells, genotype_dot, summary
 from nasviz.draw.layout import layout
-from nasviz.errors import LayoutError
+from nasviz.errors import LayoutError, NasvizError
 from nasviz.graph import SearchSpace
 from nasviz.graph.cells.genotypes import ChosenCell, genotype_json, genotype_text
 from nasviz.runs import Run, Tail
-from nasviz.ui import frame
+from nasviz.ui import address, frame, session
 from nasviz.ui.parts.escaping import inert
 
 __all__ = ["ChosenCell", "of_run", "picture", "while_searching"]
@@ -40,6 +41,7 @@ def of_run(run: Run, space: SearchSpace) -> None:
             picture(genotype_dot(cell, is_whole=is_whole))
             st.caption(MEANINGS[cell.paths])
             _files(run, cell)
+    _train_at_full_size(run)
     with st.container(key="genotype"):
         st.code(genotype_text(cells), language="python", wrap_lines=True)
     st.download_button(
@@ -50,6 +52,35 @@ def of_run(run: Run, space: SearchSpace) -> None:
         icon=":material/download:",
         on_click="ignore",
     )
+
+
+def _train_at_full_size(run: Run) -> None:
+    """Offer to make the larger network of the genotype the current one."""
+    try:
+        genotype = run.genotype
+    except NasvizError as error:
+        st.caption(inert(str(error)))
+        return
+    if not st.button(
+        "Build the full network",
+        icon=":material/open_in_full:",
+        key=f"genotype.build.{run.id}",
+        help="Builds a larger network of these cells, as the papers do, to train it from scratch.",
+    ):
+        return
+    own: dict[str, Value] = {"genotype": genotype.text}
+    if genotype.kind == "darts":
+        own |= {"auxiliary": 0.4, "drop_path": 0.2}
+    shape = run.settings.network.input_shape if genotype.kind != "recurrent" else None
+    session.open_network(
+        NetworkSource(
+            "cells",
+            shape,
+            run.settings.network.num_classes,
+            settings=own,
+        )
+    )
+    st.switch_page(address.script_of("Search and train"), query_params=address.link())
 
 
 def while_searching(run: Run, space: SearchSpace, *, is_at_work: bool) -> None:
