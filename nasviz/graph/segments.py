@@ -199,6 +199,17 @@ class SegmentGraph:
         """
         return self.segments[self._home[self.trace[vertex_id].id]]
 
+    @cached_property
+    def annihilators(self) -> Mapping[int, frozenset[int]]:
+        """For each product the predecessors of which one alone, at zero, makes it zero."""
+        found = {}
+        for s in self.segments:
+            vertex = self.trace[s.vertices[0]]
+            factors = vertex.annihilating_inputs if s.is_joint and len(s.vertices) == 1 else ()
+            if killing := frozenset(self._home[source] for source in factors if source in self._home):
+                found[s.id] = killing
+        return found
+
     @property
     def num_edges(self) -> int:
         """Edges between segments; virtual inputs and outputs not counted."""

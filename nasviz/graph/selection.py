@@ -1,8 +1,9 @@
 """Which structures may go together: connectivity, frozen parameters, and hierarchical selection.
 
 A set of erased segments is valid when every required sink is still reached from an input, and every
-protected segment also still reaches an output. A segment whose every input is erased is orphaned, which is
-the same as not being reached; so validity is read from the closure.
+protected segment also still reaches an output. A segment whose every input is erased is orphaned, and so is a
+product of which one factor is erased; that is the same as not being reached, so validity is read from the
+closure.
 
 Selection takes candidates by ascending saliency and skips one that would break the network (ASGNAS, Algorithm
 3, lines 6-10). The documents' pass may end below K although K structures could go; with lookahead a candidate
@@ -57,16 +58,15 @@ def places(segments: SegmentGraph) -> dict[int, int]:
 
 
 def essential_sinks(
-    segments: SegmentGraph, sinks: Collection[int], priced: Collection[int]
+    segments: SegmentGraph, sinks: Collection[int], breakable: Collection[int]
 ) -> tuple[int, ...]:
     """The sinks that must be watched, last first: as long as they are reached, all `sinks` are.
 
     What every way to a sink passes is reached with it, and whatever follows from there without any segment
-    that may be erased. The gates of a chain of blocks are reached with its output.
+    that may break the way (`breakable`): one that may be erased, or a product. The gates of a chain of blocks
+    are reached with its output.
     """
-    graph = nx.DiGraph((_SOURCE, s.id) for s in segments if s.starts)
-    graph.add_edges_from((s.id, follower) for s in segments for follower in s.successors)
-    before = nx.immediate_dominators(graph, _SOURCE)
+    before = dominators(segments)
     place = places(segments)
     reached: set[int] = set()
     kept = []
@@ -75,15 +75,26 @@ def essential_sinks(
             continue
         kept.append(sink)
         passed, step = [], sink
-        while step not in (_SOURCE, None) and step not in reached:
+        while step != _SOURCE and step not in reached:
             passed.append(step)
             step = before.get(step, _SOURCE)
         while passed:
             here = passed.pop()
             if here not in reached:
                 reached.add(here)
-                passed += [after for after in segments[here].successors if after not in priced]
+                passed += [after for after in segments[here].successors if after not in breakable]
     return tuple(kept)
+
+
+def dominators(segments: SegmentGraph) -> dict[int, int]:
+    """For each segment the last other one that every way from an input to it passes; -1 where there is none.
+
+    Segments that no input reaches are left out.
+    """
+    graph = nx.DiGraph((_SOURCE, s.id) for s in segments if s.starts)
+    graph.add_edges_from((s.id, follower) for s in segments for follower in s.successors)
+    found = nx.immediate_dominators(graph, _SOURCE)
+    return {s: _SOURCE if before is None else before for s, before in found.items()}
 
 
 class Detours:
@@ -187,15 +198,22 @@ class Connectivity:
     """Removal structures: what a path costs is the number of these on it."""
 
     def closure(self, erased: Iterable[int]) -> frozenset[int]:
-        """`erased` and every segment that it orphans; visits only what lies behind them."""
+        """Return `erased`, every product with it, and every segment that loses all its inputs.
+
+        Visits only what lies behind them.
+        """
         gone = set(erased)
         queue = deque(gone)
         left: dict[int, int] = {}
         while queue:
-            for follower in self.segments[queue.popleft()].successors:
+            here = queue.popleft()
+            for follower in self.segments[here].successors:
                 s = self.segments[follower]
                 left[follower] = left.get(follower, len(s.predecessors)) - 1
-                if left[follower] == 0 and not s.starts and follower not in gone:
+                is_lost = here in self.segments.annihilators.get(follower, ()) or (
+                    left[follower] == 0 and not s.starts
+                )
+                if is_lost and follower not in gone:
                     gone.add(follower)
                     queue.append(follower)
         return frozenset(gone)
@@ -217,13 +235,51 @@ class Connectivity:
         return alive
 
     @cached_property
+    def required(self) -> frozenset[int]:
+        """The sinks, and what is reached whenever they are: their only inputs, the factors of products."""
+        found = set(self.sinks)
+        queue = deque(found)
+        while queue:
+            s = self.segments[queue.popleft()]
+            needed = s.predecessors if len(s.predecessors) == 1 and not s.starts else ()
+            for before in self.segments.annihilators.get(s.id, needed):
+                if before not in found:
+                    found.add(before)
+                    queue.append(before)
+        return frozenset(found)
+
+    @cached_property
+    def gated(self) -> frozenset[int]:
+        """Products of which one factor can be lost without the others."""
+        products = self.segments.annihilators.keys() - self.required
+        if not products:
+            return frozenset()
+        before = dominators(self.segments)
+        return frozenset(p for p in products if p in before and self._is_priced_between(before[p], p))
+
+    def _is_priced_between(self, start: int, end: int) -> bool:
+        """Return whether a structure lies on the ways to `end` from a segment that all of them pass."""
+        seen, queue = {end}, [end]
+        while queue:
+            for before in self.segments[queue.pop()].predecessors:
+                if before not in seen and before != start:
+                    if before in self.priced:
+                        return True
+                    seen.add(before)
+                    queue.append(before)
+        return False
+
+    @cached_property
     def essential(self) -> tuple[int, ...]:
         """Sinks that are reached only if all are; one of them in most networks."""
-        return essential_sinks(self.segments, self.sinks, self.priced)
+        return essential_sinks(self.segments, self.required, self.priced | self.gated)
 
     def detours(self) -> Detours | None:
-        """Cheapest ways to the one sink that matters, ready for erasing; `None` where several matter."""
-        if len(self.essential) != 1 or self.protected:
+        """Cheapest ways to the one sink that matters, ready for erasing; `None` where several matter.
+
+        A product that may be lost needs several ways at once.
+        """
+        if len(self.essential) != 1 or self.protected or self.gated:
             return None
         return Detours(self.segments, self.essential[0], self.priced)
 
@@ -233,23 +289,73 @@ class Connectivity:
         With one sink this is a shortest path by 0-1 breadth-first search, O(V + E), and no valid set that
         contains `erased` can hold more than all structures but these. With several sinks the paths are
         united one after the other, each as cheap as what is already there allows: a set that surely works,
-        seldom one structure larger than needed.
+        seldom one structure larger than needed. A path through a product takes paths to all factors with it.
         """
-        gone = frozenset(erased)
+        gone = self.closure(erased) if self.gated else frozenset(erased)
         starts = {s.id for s in self.segments if s.starts}
         ends = frozenset(s.id for s in self.segments if s.outputs)
         kept: set[int] = set()
-        for sink in sorted(self.essential):
-            path = self._path(sink, starts, kept, gone, forward=False)
-            if path is None:
-                return None
-            kept.update(path)
+
+        def reach(sink: int) -> bool:
+            if sink in kept:
+                return True
+            path = (
+                self._ways(sink, kept, gone)
+                if self.gated
+                else self._path(sink, starts, kept, gone, forward=False)
+            )
+            kept.update(path or ())
+            return path is not None
+
+        if not all(reach(sink) for sink in sorted(self.essential)):
+            return None
         for s in sorted(self.protected):
             path = self._path(s, ends, set(), gone, forward=True, paid=kept)
             if path is None:
                 return None
+            products = sorted(self.gated.intersection(path))
+            if not all(reach(f) for product in products for f in self.segments.annihilators[product]):
+                return None
             kept.update(path)
         return frozenset(kept & self.priced)
+
+    @cached_property
+    def _order(self) -> list[int]:
+        place = places(self.segments)
+        return sorted(place, key=place.__getitem__)
+
+    def _ways(self, sink: int, kept: Collection[int], gone: frozenset[int]) -> list[int] | None:
+        """Return the segments on cheap ways to a sink, to all factors of each product among them.
+
+        A product costs what all its factors cost, any other segment what its cheapest input costs; a segment
+        that two factors need is paid for twice here, so that the ways may not be the cheapest.
+        """
+        cost: dict[int, float] = {}
+        needed: dict[int, tuple[int, ...]] = {}
+        for here in self._order:
+            s = self.segments[here]
+            if here in gone:
+                cost[here] = inf
+                continue
+            if here in self.gated and here not in kept:
+                needed[here] = tuple(sorted(self.segments.annihilators[here]))
+                below = sum(cost[before] for before in needed[here])
+            elif here in kept or s.starts:
+                needed[here], below = (), 0.0
+            else:
+                best = min(s.predecessors, key=cost.__getitem__, default=None)
+                needed[here] = () if best is None else (best,)
+                below = inf if best is None else cost[best]
+            cost[here] = below + (here in self.priced and here not in kept)
+        if cost[sink] == inf:
+            return None
+        found, queue = {sink}, [sink]
+        while queue:
+            for before in needed[queue.pop()]:
+                if before not in found:
+                    found.add(before)
+                    queue.append(before)
+        return sorted(found)
 
     def _path(
         self,

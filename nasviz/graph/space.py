@@ -35,21 +35,18 @@ from nasviz.graph.selection import (
     steps,
 )
 from nasviz.graph.structures import (
+    Discovery,
     Gate,
     RemovalStructure,
     Switchable,
     Variable,
     VariablePartition,
     gates,
-    joint_objections,
     origins,
     own_parameters,
     own_switch,
-    required_sinks,
-    shared_parameters,
     structure_reason,
     switchable_operations,
-    why_not,
     zero_breaker,
 )
 from nasviz.graph.switches import Switch, find_branches, find_switches, tie
@@ -214,12 +211,8 @@ class SearchSpace:
     @cached_property
     def structures(self) -> tuple[RemovalStructure, ...]:
         """All removal structures, also those that cannot go after all and say why, by id."""
-        shared = shared_parameters(self.segments)
-        return tuple(
-            self._structure(s, shared)
-            for s in self.segments
-            if why_not(self.segments, s, self._objections) is None
-        )
+        found = self._discovery
+        return tuple(self._structure(s, found.shared) for s in self.segments if found.why_not(s) is None)
 
     @cached_property
     def removable(self) -> tuple[RemovalStructure, ...]:
@@ -246,7 +239,7 @@ class SearchSpace:
     @cached_property
     def switchable(self) -> tuple[Switchable, ...]:
         """Operations without variables, which only a switch could make removable; not counted in K."""
-        return switchable_operations(self.segments, self._objections)
+        return switchable_operations(self.segments, self._discovery.objections)
 
     @cached_property
     def switches(self) -> tuple[Switch, ...]:
@@ -278,7 +271,7 @@ class SearchSpace:
         """What must stay connected."""
         return Connectivity(
             self.segments,
-            sinks=required_sinks(self.segments, self._objections) | self.protected,
+            sinks=self._discovery.sinks | self.protected,
             protected=self.protected,
             priced=frozenset(s.id for s in self.removable),
         )
@@ -308,7 +301,7 @@ class SearchSpace:
     def why_not(self, vertex_id: str) -> str | None:
         """Why a vertex cannot be erased, in words; `None` where it can."""
         s = self.segments.of(vertex_id)
-        reason = why_not(self.segments, s, self._objections) or self._by_id[s.id].reason
+        reason = self._discovery.why_not(s) or self._by_id[s.id].reason
         gate = self._gate_by_id.get(s.id)
         return f"{reason}; {gate.offer}" if reason and gate else reason
 
@@ -456,7 +449,7 @@ class SearchSpace:
         ids = self.check_erased(erased)
         gone = self.closure(ids) | {self.gate(i).id for i in gates}
         inside = {v for i in gone for v in self.segments[i].vertices}
-        shared = shared_parameters(self.segments)
+        shared = self._discovery.shared
         tensors = tuple(
             name
             for i in sorted(gone)
@@ -490,8 +483,8 @@ class SearchSpace:
         return search_space(trace, protect, data["collapse"], frozen=frozen)
 
     @cached_property
-    def _objections(self) -> dict[str, str]:
-        return joint_objections(self.trace)
+    def _discovery(self) -> Discovery:
+        return Discovery(self.segments)
 
     @cached_property
     def _gate_by_id(self) -> dict[int, Gate]:

@@ -2,28 +2,39 @@
 
 ASGNAS (section 3.1, "Discovery of removal structures"): a segment is a removal structure when it owns
 trainable variables and all its successors are joints. Two conditions are added so that erasing equals
-projecting to zero exactly: each of those joints must accept the loss of an operand (an addition of equal
-shapes, or a concatenation of channels), and the segment must emit zero once its variables are zero. A
-concatenation along tokens or positions may not lose an operand, because zero tokens still take part in what
-follows (a softmax over positions, for example); so the axis of the channels is followed too.
+projecting to zero exactly: each of those joints must accept the loss of an operand (an addition, or a
+concatenation of channels), and the segment must emit zero once its variables are zero. A product on the way
+passes the zero on: what it multiplies goes too. A concatenation along tokens or positions may not lose an
+operand, because zero tokens still take part in what follows (a softmax over positions, for example); so the
+axis of the channels is followed too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import prod
+from heapq import heappop, heappush
+from math import inf, prod
 from typing import Any
 
 from nasviz.graph.operators.moves import Dropped, Reshaped, Turned
 from nasviz.graph.operators.rules import Role
-from nasviz.graph.operators.zeros import Zeros, is_foreign, move_of, no_rule, pass_through, value_at_zero
+from nasviz.graph.operators.zeros import (
+    Zeros,
+    is_foreign,
+    move_of,
+    no_rule,
+    number_after,
+    pass_through,
+    value_at_zero,
+)
 from nasviz.graph.segments import Segment, SegmentGraph
 from nasviz.graph.switches import is_switch
 from nasviz.graph.trace_graph import Slice, TraceGraph, Vertex
 
 __all__ = [
+    "Discovery",
     "Gate",
     "Origin",
     "RemovalStructure",
@@ -33,14 +44,13 @@ __all__ = [
     "channel_axes",
     "frozen_norm",
     "gates",
-    "joint_objections",
     "origins",
     "own_parameters",
     "own_switch",
-    "required_sinks",
     "shared_parameters",
+    "structure_reason",
     "switchable_operations",
-    "why_not",
+    "zero_breaker",
 ]
 
 
@@ -136,31 +146,240 @@ def zero_breaker(vertices: Iterable[Vertex], shared: Iterable[str], *, from_zero
     return last
 
 
-def joint_objections(trace: TraceGraph) -> dict[str, str]:
-    """For each joint vertex that cannot lose an operand exactly: why."""
-    axes = channel_axes(trace)
-    objections = {}
-    for vertex in trace:
-        if vertex.is_joint and (why := _objection(vertex, axes, trace)):
-            objections[vertex.id] = why
-    return objections
+@dataclass(frozen=True)
+class Discovery:
+    """Why segments may not be erased, by their places in a segment graph.
+
+    Where a segment is erased its value is zero, and so is that of every product with it and of what keeps
+    zero behind that. Erasing is exact where this ends in joints that can lose the zero operand.
+    """
+
+    segments: SegmentGraph
+
+    @cached_property
+    def objections(self) -> dict[tuple[str, str], str]:
+        """For each operand, by its source and its joint, why the joint cannot lose it exactly."""
+        trace = self.segments.trace
+        axes = channel_axes(trace)
+        return {
+            (source, vertex.id): why
+            for vertex in trace
+            if vertex.is_joint
+            for source in vertex.inputs
+            if (why := _objection(vertex, source, axes, trace))
+        }
+
+    @cached_property
+    def shared(self) -> dict[str, tuple[str, ...]]:
+        """The parameters that vertices of several segments read."""
+        return shared_parameters(self.segments)
+
+    @cached_property
+    def sinks(self) -> frozenset[int]:
+        """Segments that must stay reachable from an input (the validity check of ASGNAS, made exact).
+
+        The required outputs; whatever feeds a joint that cannot lose an operand; and whatever would not fall
+        silent with its input: orphaned, it would emit a constant where the sub-network has nothing.
+        """
+        return frozenset(s.id for s in self.segments if self._must_be_reached(s))
+
+    def why_not(self, s: Segment) -> str | None:
+        """Return why a segment is no removal structure by its place in the graph; `None` where it is one."""
+        return self._reasons[s.id]
+
+    @cached_property
+    def _outputs(self) -> frozenset[str]:
+        return frozenset(o.id for o in self.segments.trace.outputs if o.is_required)
+
+    @cached_property
+    def _silent(self) -> tuple[bool, ...]:
+        """For each segment whether it is zero once all that it reads is zero, with its own parameters."""
+        trace = self.segments.trace
+        return tuple(
+            zero_breaker((trace[v] for v in s.vertices), self.shared, from_zero=True) is None
+            for s in self.segments
+        )
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        order = self.segments.trace.places
+        return {s.id: order[s.vertices[-1]] for s in self.segments}
+
+    @cached_property
+    def _reasons(self) -> dict[int, str | None]:
+        """The reason of each segment; later segments first, because earlier ones may end in them."""
+        found: dict[int, str | None] = {}
+        hopeless: dict[int, str] = {}
+        for s in sorted(self.segments, key=lambda s: self._places[s.id], reverse=True):
+            found[s.id] = self._reason(s, found, hopeless)
+        return found
+
+    def _reason(self, s: Segment, later: Mapping[int, str | None], hopeless: dict[int, str]) -> str | None:
+        if s.is_joint:
+            return "it joins branches; it goes by itself once at most one of them is left"
+        if self._outputs.intersection(s.outputs):
+            return "its value leaves the network as an output"
+        if not s.successors and not s.outputs:
+            return "nothing reads its value"
+        if not s.parameters:
+            return "it has no trainable variables, so no zero can mark it; it goes when its surroundings go"
+        followers = [self.segments[i] for i in s.successors]
+        product = next((f for f in followers if s.id in self.segments.annihilators.get(f.id, ())), None)
+        bound = next((f for f in followers if not f.is_joint), None)
+        if product is None and bound is None:
+            return self._reader_objection(s)
+        why = self._spread_objection(s, later, hopeless)
+        if why is None:
+            return None
+        if bound is not None:
+            return f"{bound.name} needs its value: it is the only path there"
+        assert product is not None
+        name = self.segments.trace[product.vertices[0]].name
+        return f"it feeds a product ({name}), where zero would silence the other operand too: {why}"
+
+    def _reader_objection(self, s: Segment) -> str | None:
+        """Return why one of the joints that read a segment cannot lose it; `None` where all can."""
+        for reader in self.segments.trace.consumers[s.vertices[-1]]:
+            if why := self.objections.get((s.vertices[-1], reader)):
+                return why
+        for joint in (self.segments[i] for i in s.successors if self.segments[i].is_joint):
+            if len(joint.vertices) > 1:
+                return f"{joint.name} is collapsed into one vertex and takes several values"
+        return None
+
+    def _spread_objection(
+        self, s: Segment, later: Mapping[int, str | None], hopeless: dict[int, str]
+    ) -> str | None:
+        """Return why the zeros behind an erased segment do not end exactly; `None` where they do.
+
+        Args:
+            s: The segment.
+            later: The reasons of all segments behind it.
+            hopeless: Segments of which a zero reaches an output or another structure, with the reason.
+        """
+        zero: dict[int, None] = {}
+        for here in self._spread([s.id]):
+            zero[here] = None
+            why = hopeless.get(here) if here != s.id else None
+            if why is None and self._outputs.intersection(self.segments[here].outputs):
+                why = "an output would be zero"
+            if why is None and here != s.id and later[here] is None:
+                part = self.segments[here]
+                if structure_reason(self.segments, part, self.shared) is None:
+                    why = f"{part.name}, which can go by itself, would go with it"
+            if why is not None:
+                hopeless[s.id] = why
+                return why
+        trace = self.segments.trace
+        for here in zero:
+            source = self.segments[here].vertices[-1]
+            for reader in trace.consumers[source]:
+                follower = self.segments.of(reader) if reader in trace else None
+                if follower is None:
+                    continue
+                if (
+                    follower.id in self.segments.annihilators
+                    and source not in trace[reader].annihilating_inputs
+                ):
+                    return f"{trace[reader].name} is divided by it"
+                if follower.id in zero:
+                    continue
+                if why := self.objections.get((source, reader)):
+                    return why
+                if follower.is_joint and len(follower.vertices) > 1:
+                    return f"{follower.name} is collapsed into one vertex and takes several values"
+                if not follower.is_joint and not self._is_lost(follower, zero):
+                    return f"{follower.name} is not zero at zero"
+        return None
+
+    def _spread(self, seeds: Iterable[int], until: float = inf) -> Iterator[int]:
+        """Yield the segments that are zero where `seeds` are, in the order of the graph, up to a place."""
+        seen = set(seeds)
+        queue = [(self._places[i], i) for i in seen]
+        zero: set[int] = set()
+        while queue:
+            place, here = heappop(queue)
+            if place > until:
+                return
+            s = self.segments[here]
+            killing = self.segments.annihilators.get(here, frozenset())
+            is_orphaned = zero.issuperset(s.predecessors) and not s.starts and self._silent[here]
+            if here not in seeds and not is_orphaned and zero.isdisjoint(killing):
+                continue
+            zero.add(here)
+            yield here
+            for follower in s.successors:
+                if follower not in seen:
+                    seen.add(follower)
+                    heappush(queue, (self._places[follower], follower))
+
+    def _is_lost(self, s: Segment, zero: Collection[int]) -> bool:
+        """Return whether nothing reads a segment any more where all of `zero` is zero.
+
+        What it makes of zero must be a number, and none by which a product of `zero` is divided: zero times
+        infinity is not zero, nor is zero by zero.
+        """
+        number = self._number(s)
+        if s.outputs or number is None or any(follower not in zero for follower in s.successors):
+            return False
+        source, trace = s.vertices[-1], self.segments.trace
+        divided = (trace[v] for v in trace.consumers[source])
+        return number != 0 or all(source in v.annihilating_inputs for v in divided)
+
+    def _number(self, s: Segment) -> float | None:
+        """Return what a segment makes of zero, its parameters at zero; `None` where that is not known."""
+        number: float | None = 0.0
+        for vertex in (self.segments.trace[v] for v in s.vertices):
+            if vertex.annihilates or (number == 0 and (vertex.keeps_zero or vertex.closes)):
+                number = 0.0
+            elif number is not None:
+                number = number_after(vertex, number)
+        return number
+
+    def _must_be_reached(self, s: Segment) -> bool:
+        if self._outputs.intersection(s.outputs):
+            return True
+        is_exact = self._silent[s.id] or not s.successors
+        killed = {
+            follower for follower in s.successors if s.id in self.segments.annihilators.get(follower, ())
+        }
+        source = s.vertices[-1]
+        for reader in self.segments.trace.consumers[source]:
+            follower = self.segments.of(reader) if reader in self.segments.trace else None
+            if follower is None or follower.id in killed:
+                continue
+            is_exact &= (source, reader) not in self.objections
+            is_exact &= not follower.is_joint or len(follower.vertices) == 1
+        return not is_exact and not self._goes_unread(s)
+
+    def _goes_unread(self, s: Segment) -> bool:
+        """Return whether a segment with one input is read by nothing once that input is zero."""
+        if s.is_joint or s.starts or len(s.predecessors) != 1 or not s.successors:
+            return False
+        before = self.segments[s.predecessors[0]]
+        if not (before.starts or self._silent[before.id]):
+            return False
+        last = max(self._places[i] for i in s.successors)
+        return self._is_lost(s, set(self._spread(s.predecessors, last)))
 
 
-def _objection(vertex: Vertex, axes: dict[str, int | None], trace: TraceGraph) -> str | None:
-    shapes = [trace.shapes[source] for source in vertex.inputs]
-    is_mixed = any(trace[source].dtype != vertex.dtype for source in vertex.inputs if source in trace)
+def _objection(vertex: Vertex, source: str, axes: dict[str, int | None], trace: TraceGraph) -> str | None:
+    others = [other for other in vertex.inputs if other != source]
+    is_mixed = any(trace[other].dtype != vertex.dtype for other in vertex.inputs if other in trace)
     if is_mixed and vertex.role in (Role.ADDITIVE, Role.CONCATENATING):
         return f"{vertex.name} joins numbers of different types"
     if vertex.role is Role.ADDITIVE:
-        if any(shape != vertex.shape for shape in shapes):
-            return f"the addition {vertex.name} broadcasts: its operands differ in shape"
+        if others and all(trace.shapes[other] != vertex.shape for other in others):
+            return f"the addition {vertex.name} broadcasts: without this operand its shape would be another"
         return None
     if vertex.role is Role.CONCATENATING:
         dim = vertex.attributes.get("dim")
-        if not isinstance(dim, int) or any(axes[source] != dim for source in vertex.inputs):
+        if not isinstance(dim, int) or any(axes[operand] != dim for operand in vertex.inputs):
             return f"{vertex.name} concatenates along axis {dim}, which does not hold channels"
-        if sum(shape[dim] for shape in shapes) != vertex.shape[dim]:
+        if sum(trace.shapes[operand][dim] for operand in vertex.inputs) != vertex.shape[dim]:
             return f"{vertex.name} concatenates constants too, whose places are not known"
+        return None
+    if source in vertex.annihilating_inputs:
         return None
     if vertex.rule.keeps_operands:
         return vertex.rule.keeps_operands.format(name=vertex.name)
@@ -173,60 +392,11 @@ def _objection(vertex: Vertex, axes: dict[str, int | None], trace: TraceGraph) -
     return f"{no_rule(vertex)}: it cannot lose an operand"
 
 
-def required_sinks(segments: SegmentGraph, objections: dict[str, str]) -> frozenset[int]:
-    """Segments that must stay reachable from an input (the validity check of ASGNAS, made exact).
-
-    The required outputs; whatever feeds a joint that cannot lose an operand; and whatever would not fall
-    silent with its input: orphaned, it would emit a constant where the sub-network has nothing.
-    """
-    trace = segments.trace
-    required = {o.id for o in trace.outputs if o.is_required}
-    shared = set(shared_parameters(segments))
-    sinks = set()
-    for s in segments:
-        if (
-            required.intersection(s.outputs)
-            or _reader_objection(segments, s, objections)
-            or (s.successors and zero_breaker((trace[v] for v in s.vertices), shared, from_zero=True))
-        ):
-            sinks.add(s.id)
-    return frozenset(sinks)
-
-
-def why_not(segments: SegmentGraph, s: Segment, objections: dict[str, str]) -> str | None:
-    """Why a segment is no removal structure by its place in the graph, in words; `None` where it is."""
-    if s.is_joint:
-        return "it joins branches; it goes by itself once at most one of them is left"
-    if any(o.is_required and o.id in s.outputs for o in segments.trace.outputs):
-        return "its value leaves the network as an output"
-    if not s.successors and not s.outputs:
-        return "nothing reads its value"
-    if not s.parameters:
-        return "it has no trainable variables, so no zero can mark it; it goes when its surroundings go"
-    for successor in s.successors:
-        if not segments[successor].is_joint:
-            return f"{segments[successor].name} needs its value: it is the only path there"
-    return _reader_objection(segments, s, objections)
-
-
-def _reader_objection(segments: SegmentGraph, s: Segment, objections: dict[str, str]) -> str | None:
-    """Why one of the joints behind a segment cannot lose it; `None` where all can."""
-    for reader in segments.trace.consumers[s.vertices[-1]]:
-        if reader in objections:
-            return objections[reader]
-    for joint in (segments[i] for i in s.successors if segments[i].is_joint):
-        if len(joint.vertices) > 1:
-            return f"{joint.name} is collapsed into one vertex and takes several values"
-    return None
-
-
 def structure_reason(segments: SegmentGraph, s: Segment, shared: dict[str, tuple[str, ...]]) -> str | None:
     """Why a removal structure cannot be erased exactly after all; `None` where it can."""
     trace = segments.trace
     common = [name for name in s.parameters if name in shared]
-    is_silent = common and zero_breaker((trace[v] for v in s.vertices), common, from_zero=False) is None
-    has_switch = any(is_switch(trace[v]) for v in s.vertices)
-    if common and not (has_switch and is_silent):
+    if common and zero_breaker((trace[v] for v in s.vertices), common, from_zero=False) is not None:
         others = [trace[v].name for v in shared[common[0]] if v not in s.vertices]
         return f"it shares the weights {common[0]} with {', '.join(others[:3])}"
     breaker = zero_breaker((trace[v] for v in s.vertices), (), from_zero=False)
@@ -284,7 +454,9 @@ class Switchable:
     """What would go with it; empty for an identity edge."""
 
 
-def switchable_operations(segments: SegmentGraph, objections: dict[str, str]) -> tuple[Switchable, ...]:
+def switchable_operations(
+    segments: SegmentGraph, objections: Collection[tuple[str, str]]
+) -> tuple[Switchable, ...]:
     """Segments without variables, then identity edges, that end only in joints without objection."""
     trace = segments.trace
     operations, identities = [], []
@@ -293,7 +465,10 @@ def switchable_operations(segments: SegmentGraph, objections: dict[str, str]) ->
         joints = tuple(
             reader
             for reader in trace.consumers[exit_id]
-            if reader in trace and trace[reader].is_joint and reader not in objections
+            if reader in trace
+            and trace[reader].is_joint
+            and trace[reader].role is not Role.MULTIPLICATIVE
+            and (exit_id, reader) not in objections
         )
         is_only_read_by_joints = len(joints) == len(trace.consumers[exit_id])
         if not s.is_joint and not s.parameters and joints and is_only_read_by_joints:

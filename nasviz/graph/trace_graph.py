@@ -16,7 +16,7 @@ from typing import Any
 import networkx as nx
 
 from nasviz.errors import GraphError, UnknownVertexError
-from nasviz.graph.operators.rules import OperatorRule, Role
+from nasviz.graph.operators.rules import OperatorRule, Role, terms
 from nasviz.graph.operators.table import declared, rule
 
 __all__ = ["Input", "Output", "Slice", "TraceGraph", "Vertex"]
@@ -97,6 +97,19 @@ class Vertex:
         if self.is_joint:
             return role if role in JOINT_ROLES else Role.UNKNOWN
         return Role.ACCESSORY if role in JOINT_ROLES else role
+
+    @property
+    def annihilating_inputs(self) -> tuple[str, ...]:
+        """Operands of a product each of which, at zero, makes it zero: factors of every term."""
+        rule = self.rule
+        if self.role is not Role.MULTIPLICATIVE or not isinstance(rule.zero, str):
+            return ()
+        names = [name for name in rule.arguments if name not in self.tensors]
+        if len(names) < len(self.inputs):
+            return ()
+        products = [set(term) for term in terms(rule.zero)]
+        operands = zip(self.inputs, names, strict=False)
+        return tuple(source for source, name in operands if all(name in product for product in products))
 
 
 @dataclass(frozen=True, slots=True)
