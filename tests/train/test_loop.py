@@ -45,6 +45,14 @@ def test_the_cosine_may_run_several_times_or_not_at_all() -> None:
     assert {record.lr for record in train(constant)} == {0.05}
 
 
+def test_the_rate_may_fall_by_steps() -> None:
+    settings = short_settings(lr_schedule="step", lr_decay=0.1, lr_decay_epochs=1)
+    rates = [record.lr for record in train(open_session(settings))]
+    num_steps = len(rates) // settings.epochs
+    assert rates == pytest.approx([0.05 * 0.1 ** (step // num_steps) for step in range(len(rates))])
+    assert len(set(rates)) == settings.epochs > 1
+
+
 def test_a_loop_that_was_left_goes_on_at_the_next_step() -> None:
     whole = [float(r.loss) for r in train(open_session(short_settings()))]
     session = open_session(short_settings())
