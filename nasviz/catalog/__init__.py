@@ -7,12 +7,11 @@ Each entry is an `Entry` with settings, citation and published figures. The cata
 from nasviz.catalog.datasets import DATASETS, FACTS, IMAGE_FOLDER, DataFacts, data_title
 from nasviz.catalog.entry import Configuration, Entry, Figure, Selection, Setting, Value
 from nasviz.catalog.inputs import HOW_TO_WRITE, InputSpec, image_and_others, read_inputs
-from nasviz.catalog.modest import is_modest
 from nasviz.catalog.networks import KINDS, NETWORKS, find
 from nasviz.catalog.presets import PRESETS, Preset, Printed, Row, find_preset
 from nasviz.catalog.registering import REGISTERED, register_dataset, register_network, resolve
 from nasviz.catalog.saliencies import SALIENCIES, SaliencyEntry, register_saliency, step_saliencies
-from nasviz.catalog.source import CALLABLE, NetworkSource
+from nasviz.catalog.source import CALLABLE, NetworkSource, is_modest
 
 __all__ = [
     "CALLABLE",

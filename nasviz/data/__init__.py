@@ -5,8 +5,7 @@ from nasviz.data.augmentation import augmented
 from nasviz.data.downloading import download
 from nasviz.data.epochs import epoch_order
 from nasviz.data.images import DataSplit, Images, ImageSet
-from nasviz.data.labels import require_labels
-from nasviz.data.loading import Opened, facts, load, open_data
+from nasviz.data.loading import Opened, facts, load, open_data, require_labels
 
 __all__ = [
     "DataFacts",

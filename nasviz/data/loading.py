@@ -1,20 +1,26 @@
-"""Facts and examples of a data set by name."""
+"""Facts and examples of a data set by name, with the check of their labels."""
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from nasviz.catalog import CALLABLE, FACTS, IMAGE_FOLDER, DataFacts, find
-from nasviz.data.digits import load_digits_split
-from nasviz.data.folders import folder_facts, load_folder
-from nasviz.data.images import DataSplit
-from nasviz.data.own import OwnData, open_own, open_registered
+from nasviz.data.folders import FolderSet, folder_facts, load_folder
+from nasviz.data.images import DataSplit, Images, ImageSet, check_image_shape
+from nasviz.data.own import OwnData, OwnSet, check_labels, open_own, open_registered
 from nasviz.data.published import load_published
 from nasviz.data.text import load_penn_treebank, load_python_docs
+from nasviz.errors import DataError
 
-__all__ = ["Opened", "facts", "load", "open_data"]
+__all__ = ["Opened", "facts", "load", "load_digits_split", "open_data", "require_labels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,3 +121,96 @@ def load(
         DataError: The data are missing or damaged, or cannot be converted to this shape.
     """
     return open_data(name, folder=folder, trust=trust, image_shape=image_shape, seed=seed).split(image_shape)
+
+
+_SPLIT_SEED = 0
+_WHITE = 16.0
+
+
+def load_digits_split(image_shape: tuple[int, ...]) -> DataSplit:
+    """Return training and validation images with shape `image_shape`."""
+    facts = FACTS["digits"]
+    shape = check_image_shape(image_shape, facts.channels)
+    table = _read_table()  # 64 pixels and a label per row
+    images = torch.from_numpy(table[:, :-1]).to(torch.uint8).reshape(-1, 1, 8, 8)
+    labels = torch.from_numpy(table[:, -1]).to(torch.int64)
+    train, validation = _stratified_split(table[:, -1], facts.num_validation)
+    scaled = images[train].to(torch.float64) / _WHITE
+    mean, std = float(scaled.mean()), float(scaled.std(correction=0))
+
+    def subset(indices: list[int]) -> ImageSet:
+        return ImageSet(images[indices], labels[indices], mean, std, _WHITE, shape)
+
+    return DataSplit(facts, subset(train), subset(validation))
+
+
+def _read_table() -> np.ndarray:
+    package = find_spec("sklearn")
+    if package is None or package.origin is None:
+        raise DataError("The digits data set is read from scikit-learn, which is not installed.")
+    with gzip.open(Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz", "rt") as file:
+        return np.loadtxt(file, delimiter=",")
+
+
+def _stratified_split(labels: np.ndarray, num_validation: int) -> tuple[list[int], list[int]]:
+    """Return the indices that scikit-learn's `train_test_split` returns for `_SPLIT_SEED`.
+
+    NumPy never changes the stream of `RandomState`, so the order of the draws below fixes the split: one
+    choice of the classes that round up, one permutation per class, one of each part.
+    """
+    rng = np.random.RandomState(_SPLIT_SEED)
+    classes, counts = np.unique(labels, return_counts=True)
+    share = counts / len(labels) * (len(labels) - num_validation)
+    num_train = np.floor(share).astype(int)
+    rest = share - num_train
+    while missing := len(labels) - num_validation - num_train.sum():
+        (tied,) = np.where(rest == rest.max())
+        chosen = rng.choice(tied, size=min(len(tied), missing), replace=False)
+        num_train[chosen] += 1
+        rest[tied] = -1.0
+    train: list[int] = []
+    validation: list[int] = []
+    for name, count, length in zip(classes, counts, num_train, strict=True):
+        order = np.flatnonzero(labels == name)[rng.permutation(count)]
+        train.extend(order[:length])
+        validation.extend(order[length:])
+    return rng.permutation(train).tolist(), rng.permutation(validation).tolist()
+
+
+def require_labels(split: DataSplit, num_classes: int, name: str) -> DataSplit:
+    """Return `split` after a check of its labels; generated items are checked batch by batch.
+
+    Args:
+        split: Examples with one class each.
+        num_classes: Number of outputs of the network.
+        name: Name of the data set, for messages.
+
+    Raises:
+        DataError: A label is not a class of the network, or all training labels are equal.
+    """
+    for images in (split.train, split.validation):
+        if (labels := _labels_in_memory(images)) is not None:
+            check_labels(labels, num_classes, name)
+    train = _labels_in_memory(split.train)
+    if train is not None and len(train) > 1 and bool((train == train[0]).all()):
+        raise DataError(
+            f"all {len(train)} training examples of {name} are of class {int(train[0])}: there is nothing to"
+            " learn; use examples of at least two classes"
+        )
+    return replace(
+        split,
+        train=_with_checks(split.train, num_classes),
+        validation=_with_checks(split.validation, num_classes),
+    )
+
+
+def _labels_in_memory(images: Images) -> Tensor | None:
+    if isinstance(images, ImageSet):
+        return images.labels.cpu()
+    if isinstance(images, FolderSet):
+        return torch.tensor([label for _, label in images.samples])
+    return images.labels if isinstance(images, OwnSet) else None
+
+
+def _with_checks(images: Images, num_classes: int) -> Images:
+    return replace(images, num_classes=num_classes) if isinstance(images, OwnSet) else images

@@ -7,10 +7,9 @@ A task is submitted as a request and comes back as a result, both plain data: `s
 from nasviz.jobs.client import TaskClient, close, shared_client, submit, warm_up
 from nasviz.jobs.engines import ENGINES, scheduler_of
 from nasviz.jobs.job import Job, JobState, Limits
-from nasviz.jobs.launch import cancel_run, is_starting, start_ablation, start_run
+from nasviz.jobs.launch import cancel_run, is_starting, start_ablation, start_run, start_sweep, stop_sweep
 from nasviz.jobs.scheduling import Scheduler
 from nasviz.jobs.slots import Slot, local_slots, slots_of
-from nasviz.jobs.sweeping import start_sweep, stop_sweep
 from nasviz.jobs.tasks import (
     Analysis,
     Analyze,

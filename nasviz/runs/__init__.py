@@ -3,7 +3,6 @@
 A worker writes through one `Writer`; every other process reads files. Nothing here needs torch.
 """
 
-from nasviz.runs.admission import admit, admit_sweep, own_folders
 from nasviz.runs.aggregating import METRICS, Cell, Spread, cells, differing_settings, pareto_front, spread
 from nasviz.runs.bisection import Bisection, BisectionSettings, Trial, bisect_mu
 from nasviz.runs.continuing import continue_run
@@ -22,7 +21,7 @@ from nasviz.runs.store import open_run as open  # noqa: A004 (read as nasviz.run
 from nasviz.runs.subnets import find_subnet, is_subnet, keep_subnet, origin_of
 from nasviz.runs.sweep import Sweep, SweepSettings, SweepState
 from nasviz.runs.sweep_store import SweepStore, SweepSummary
-from nasviz.runs.trust import UserImport, imports_of, require_trusted
+from nasviz.runs.trust import UserImport, admit, admit_sweep, imports_of, own_folders, require_trusted
 from nasviz.runs.writer import Writer
 from nasviz.settings import RunSettings, Schedule, plan_steps
 

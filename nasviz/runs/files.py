@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import psutil
 from nasviz import guarded_files
 from nasviz.errors import DataError, RunNotFoundError
 from nasviz.guarded_files import sync_folder, unstage
-from nasviz.runs.storage import storage_error
+from nasviz.runs.storage import storage_error, translate_errors
 
 __all__ = [
     "CHANGE",
@@ -159,6 +161,16 @@ def make_folder(folder: Path) -> None:
         raise storage_error(folder, error) from error
 
 
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Convert errors of writing `path`; see `stage`."""
+    try:
+        with translate_errors(path):
+            yield
+    except FileNotFoundError as error:
+        raise RunNotFoundError(f"cannot write {path.name}: the folder {path.parent} is gone") from error
+
+
 def stage(path: Path, content: bytes) -> Path:
     """Write `content` to a temporary file next to `path`, sync it to disk and return its path, for `place`.
 
@@ -167,12 +179,8 @@ def stage(path: Path, content: bytes) -> Path:
         UnsafeFileError: The folder is a link.
         StorageError: The disk is full, or the user lacks write permission; no file is left behind.
     """
-    try:
+    with _writing(path):
         return guarded_files.stage(path, content)
-    except FileNotFoundError as error:
-        raise RunNotFoundError(f"cannot write {path.name}: the folder {path.parent} is gone") from error
-    except OSError as error:
-        raise storage_error(path, error) from error
 
 
 def place(temporary: Path, path: Path) -> None:
@@ -182,12 +190,8 @@ def place(temporary: Path, path: Path) -> None:
         RunNotFoundError: The folder does not exist.
         StorageError: The user lacks write permission.
     """
-    try:
+    with _writing(path):
         guarded_files.place(temporary, path)
-    except FileNotFoundError as error:
-        raise RunNotFoundError(f"cannot write {path.name}: the folder {path.parent} is gone") from error
-    except OSError as error:
-        raise storage_error(path, error) from error
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -16,7 +16,7 @@ from nasviz import jobs
 from nasviz.catalog import NetworkSource
 from nasviz.cli.sweep_progress import sweep_lines
 from nasviz.errors import RunBusyError, RunStateError
-from nasviz.jobs import Scheduler, Slot, launch, sweeping
+from nasviz.jobs import Scheduler, Slot, launch
 from nasviz.runs import Run, RunSettings, Store, Sweep, SweepSettings, SweepStore, axis, lock
 from nasviz.runs.ablation_folder import AblationFolder
 from nasviz.runs.requests import forget_request, read_request, write_request
@@ -105,7 +105,7 @@ def test_a_start_drops_what_was_asked_before_it_and_an_answer_only_what_it_answe
 
 @pytest.fixture
 def sweeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SweepStore:
-    monkeypatch.setattr(sweeping, "SCHEDULER", "tests.jobs.quick_scheduler")
+    monkeypatch.setattr(launch, "SCHEDULER", "tests.jobs.quick_scheduler")
     return SweepStore(tmp_path / "runs")
 
 

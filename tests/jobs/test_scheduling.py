@@ -257,7 +257,7 @@ def test_a_second_scheduler_is_refused_by_the_lock(sweeps: SweepStore) -> None:
 def test_workers_outlive_a_killed_scheduler_and_the_next_one_waits_for_them(
     sweeps: SweepStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nasviz.jobs.sweeping.SCHEDULER", "tests.jobs.quick_scheduler")
+    monkeypatch.setattr("nasviz.jobs.launch.SCHEDULER", "tests.jobs.quick_scheduler")
     sweep = grid(sweeps, axis("seed", range(4)), mixup=0.5)
     jobs.start_sweep(sweep, slots=2)
     wait_until(lambda: states(sweep).count("running") == 2)
