@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from nasviz.catalog.preset import Preset, Printed, Row, small
 from nasviz.catalog.search_presets import SEARCHES
+from nasviz.catalog.stages import TRANSFERS
 from nasviz.catalog.width_presets import WIDTHS
 from nasviz.errors import UnknownNameError
 
@@ -194,7 +195,7 @@ _TABLE_3 = Preset(
 )
 
 _OWN = (_REGNET, _TABLE_1, _TABLE_2, _TABLE_3)
-PRESETS: dict[str, Preset] = {preset.name: preset for preset in (*_OWN, *SEARCHES, *WIDTHS)}
+PRESETS: dict[str, Preset] = {preset.name: preset for preset in (*_OWN, *SEARCHES, *TRANSFERS, *WIDTHS)}
 """Presets by name."""
 
 

@@ -18,7 +18,7 @@ _GSPARSITY = "Chatzimichailidis et al., GSparsity: Unifying Network Pruning and 
 _RARTS = "RARTS and SiDT, dissertation, UC Irvine"
 _RETRAINED = (
     "The published accuracy is that of a larger network of the derived cells, trained from scratch for"
-    " hundreds of epochs; ours is that of the derived network directly after the search."
+    " hundreds of epochs, which is the second stage of the sweep."
 )
 _NOTHING_YET = (
     "On digits, four epochs with the published rates do not remove operations; with larger ones, whole nodes"

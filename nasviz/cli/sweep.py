@@ -108,7 +108,7 @@ def sweep(
             negative=(),
             show_default=False,
             help="After each search, train a network of its genotype with these settings: epochs=600,"
-            " set.channels=36, data=cifar100. Repeatable.",
+            " set.channels=36, data=cifar100. Repeatable; with --preset, changes its second stages.",
         ),
     ] = (),
     survivors: Annotated[
@@ -149,6 +149,7 @@ def sweep(
     if preset is not None:
         data, folder = "published" if published else STAND_IN, given.pop("data_folder", None)
         settings = preset_sweep(find_preset(preset), data=data, data_folder=folder, changes=given, axes=grid)
+        settings = replace(settings, then=tuple({**one, **_stage(then)} for one in settings.then))
     elif model is None and config is None:
         raise InvalidSettingError(
             "a sweep needs a network or a preset: --model demonet, or --preset h2spg_against_dhspg"
@@ -159,8 +160,8 @@ def sweep(
             if not base.method.has("mu"):
                 raise base.method.unknown("mu")
             search = BisectionSettings(survivors, mu_grid, trials)
-        stage = {name: value for text in then for name, value in parse_axis(text)[0].items()}
-        settings = SweepSettings(base, grid, title, bisection=search, then=(stage,) if stage else ())
+        stages = (_stage(then),) if then else ()
+        settings = SweepSettings(base, grid, title, bisection=search, then=stages)
     require_typed(settings.runs, network.folders, runs)
     out = progress(json=json, quiet=quiet)
     if download:
@@ -251,6 +252,11 @@ def delete(sweep: SweepName, /, *, runs: RunsFolder = RUNS, json: AsJson = False
     lines = [f"{sweep} and its runs are in {trash}"]
     answer(json=json, document={"id": sweep, "trash": str(trash)}, lines=lines)
     return 0
+
+
+def _stage(then: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of a second stage."""
+    return {name: value for text in then for name, value in parse_axis(text)[0].items()}
 
 
 def _work(

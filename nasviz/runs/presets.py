@@ -7,10 +7,11 @@ from typing import Any
 
 from nasviz.catalog import DATASETS, IMAGE_FOLDER, NetworkSource
 from nasviz.catalog.presets import Preset, Row
+from nasviz.catalog.stages import SECOND_STAGES, SMALL_STAGE
 from nasviz.errors import InvalidSettingError
 from nasviz.runs.aggregating import Cell
 from nasviz.runs.grid import Axis, axis
-from nasviz.runs.sweep import SweepSettings
+from nasviz.runs.sweep import FIRST_TRAINING, STAGE, SweepSettings
 from nasviz.settings import RunSettings
 
 __all__ = ["STAND_IN", "data_name", "is_stand_in", "preset_sweep", "row_of", "what_differs"]
@@ -66,11 +67,17 @@ def preset_sweep(
     seeds = () if "seed" in varied else (axis("seed", preset.seeds),)
     title = preset.title if is_published else f"{preset.title} (digits stand in for {preset.data})"
     lines = (tuple(own),) if any(own) else ()  # empty if `changes` override all differences
-    return SweepSettings(base, (*lines, *axes, *seeds), title, preset.name)
+    then = SECOND_STAGES.get(preset.name, ())
+    small = (SMALL_STAGE,) if then else ()
+    return SweepSettings(
+        base, (*lines, *axes, *seeds), title, preset.name, then=then if is_published else small
+    )
 
 
 def row_of(preset: Preset, cell: Cell) -> Row | None:
     """Return the row of the published table that a result belongs to, or None if that is ambiguous."""
+    if preset.name in SECOND_STAGES and cell.point.get(STAGE) != FIRST_TRAINING:
+        return None  # the figures are printed for the network that is trained
     fitting = []
     for row in preset.rows:
         shared = {name: value for name, value in row.changes.items() if name in cell.point}

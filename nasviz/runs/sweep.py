@@ -31,9 +31,19 @@ from nasviz.runs.storage import as_damage
 from nasviz.runs.subnets import located, placeless
 from nasviz.settings import RunSettings, is_flat, migrated_axes
 
-__all__ = ["STAGE", "SWEEPS", "Sweep", "SweepSettings", "SweepState", "is_at_work", "is_over"]
+__all__ = [
+    "FIRST_TRAINING",
+    "STAGE",
+    "SWEEPS",
+    "Sweep",
+    "SweepSettings",
+    "SweepState",
+    "is_at_work",
+    "is_over",
+]
 
 SWEEPS = ".sweeps"
+FIRST_TRAINING = "training"
 STAGE = "stage"
 """Name in a point that tells a second stage from the run before it."""
 SweepState = Literal["created", "running", "stopped", "done"]
@@ -252,17 +262,10 @@ class Sweep:
             if run is None or not is_over(run):
                 break
             for number, stage in enumerate(then):
-                where = (
-                    f" on {stage['data']}"
-                    if stage.get("data", self._all[index].data) != self._all[index].data
-                    else ""
-                )
-                found.append(
-                    {
-                        **point,
-                        STAGE: f"training{where}" if len(then) == 1 or where else f"training {number + 1}",
-                    }
-                )
+                data = stage.get("data", self._all[index].data)
+                name = f"training {number + 1}" if number else FIRST_TRAINING
+                name += f" on {data}" if number and data != self._all[index].data else ""
+                found.append({**point, STAGE: name})
         return tuple(found)
 
     def genotype_of(self, index: int) -> str | None:
