@@ -15,8 +15,8 @@ PYTEST := $(BIN)/python -m pytest
 # tests/conftest.py groups the tests that share what they set up, and orders the groups: the longest first.
 SPREAD := -n logical --maxprocesses 4 --no-loadscope-reorder
 
-.PHONY: run test check check-viewer docs diagrams slow bench science settings snapshots pictures thumbnails
-.PHONY: documents networks clean
+.PHONY: run test check check-viewer lint types doctests docs diagrams slow bench science settings snapshots
+.PHONY: pictures thumbnails documents networks clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -26,7 +26,7 @@ $(VENV)/.base: pyproject.toml | $(BIN)/python
 	touch $@
 
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-compile --editable ".[dev]"
 	touch $(VENV)/.base $@
 
 run: $(VENV)/.base
@@ -35,12 +35,18 @@ run: $(VENV)/.base
 test: $(VENV)/.dev
 	$(PYTEST) $(SPREAD) -r fER -m "not slow and not gpu" $(ARGS)
 
-check: $(VENV)/.dev check-viewer docs
+check: check-viewer docs lint types doctests
+
+lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(PYTEST) --doctest-modules nasviz
 	$(BIN)/codespell nasviz pages tests app.py README.md CHANGELOG.md CONTRIBUTING.md docs
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+doctests: $(VENV)/.dev
+	$(PYTEST) --doctest-modules nasviz
 
 # Only developers need node: the app and the package run the modules as they are.
 check-viewer:
