@@ -15,8 +15,8 @@ ADDRESSES = {page.title: page.script.removeprefix("pages/").removesuffix(".py") 
 ADDRESSES["Start"] = ""
 
 
-QUICK = ("Start", "Segment graph", "Runs")
-"""One with a form, one with a graph, one with a list; each test starts a server and a child with torch."""
+QUICK = ("Segment graph", "Runs")
+"""One with a graph, one with a list; each test starts a server and a child with torch."""
 CASES = [t if t in QUICK else pytest.param(t, marks=pytest.mark.slow) for t in ADDRESSES]
 
 

@@ -1,6 +1,7 @@
 """Short runs of DemoNet at a quarter of its widths, on digits in their own size."""
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from nasviz.catalog import NetworkSource
 from nasviz.runs import Run, RunSettings, Store
 from nasviz.settings import METHODS
+from nasviz.train import session
 
 Make = Callable[..., RunSettings]
 
@@ -27,6 +29,28 @@ def short_settings(**changes: Any) -> RunSettings:
     own = {"target_sparsity": 3, "warmup_steps": 8, "projection_steps": 8}
     method = METHODS[changes.get("optimizer", "h2spg")]
     return RunSettings.of(**settings | {n: v for n, v in own.items() if method.has(n)} | changes)
+
+
+@pytest.fixture(autouse=True, scope="package")
+def traced_once() -> Iterator[None]:
+    """Trace each network of the catalog once for all sessions of this process; each gets a copy."""
+    made: dict[str, tuple[Any, ...]] = {}
+    original = session._trace_network
+
+    def trace(settings: RunSettings, opened: Any) -> tuple[Any, ...]:
+        source = settings.network
+        if source.entry is None or source.weights is not None:
+            return original(settings, opened)
+        options = settings.from_scratch, settings.seed, settings.protect, settings.collapse, settings.frozen
+        key = repr((source, options, opened.facts))
+        if key not in made:
+            made[key] = original(settings, opened)
+        network, *others = made[key]
+        return copy.deepcopy(network), *others
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(session, "_trace_network", trace)
+        yield
 
 
 @pytest.fixture
