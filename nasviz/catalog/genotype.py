@@ -26,6 +26,7 @@ __all__ = [
     "CellChoice",
     "Genotype",
     "GenotypeKind",
+    "is_genotype",
     "read_genotype",
 ]
 
@@ -122,6 +123,11 @@ class Genotype(BaseModel):
         first = self.cells[0].type
         return "darts" if first == "normal" else "nas_bench_201" if first == "cell" else "recurrent"
 
+    @property
+    def takes_auxiliary(self) -> bool:
+        """Whether its network may have an auxiliary head and drop operations."""
+        return self.kind == "darts"
+
     def cell(self, type_name: str) -> CellChoice:
         """Return the cell of a type; reduction cells without one of their own are normal ones."""
         return next((cell for cell in self.cells if cell.type == type_name), self.cells[0])
@@ -175,6 +181,15 @@ def read_genotype(given: object) -> Genotype:
     except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
         words = "it is nested too deeply" if isinstance(error, RecursionError | MemoryError) else str(error)
         raise _refusal(text, words) from error
+
+
+def is_genotype(text: str) -> bool:
+    """Return whether a network can be built from a text: cells of the user's own have other operations."""
+    try:
+        read_genotype(text)
+    except InvalidSettingError:
+        return False
+    return True
 
 
 def _refusal(given: object, words: str) -> InvalidSettingError:

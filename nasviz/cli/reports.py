@@ -10,6 +10,7 @@ from shutil import get_terminal_size
 from typing import Any, TextIO
 
 from nasviz.catalog import NetworkSource
+from nasviz.catalog.genotype import is_genotype, read_genotype
 from nasviz.cli.text import Steady, plain, table
 from nasviz.draw.run_space import read_space
 from nasviz.runs import Run, RunSettings, RunSummary, Tail, to_document
@@ -150,6 +151,17 @@ def result_lines(run: Run) -> Iterator[str]:
         before, after = result[f"{key}_before"], result[f"{key}_after"]
         yield f"  {title:<10}  {before:,} -> {after:,} ({after / max(1, before):.1%})"
     yield f"  accuracy    {result['accuracy_full']:.1%} -> {result['accuracy_subnet']:.1%}"
+    if "top5_subnet" in result:
+        yield f"  top-5       {result['top5_subnet']:.1%}"
+    if "changed_at" in result:
+        yield f"  change-over before step {result['changed_at']}: from there on the sub-network was trained"
+    if result.get("result") == "best":
+        yield f"  result      the best iterate, of step {result['result_step']}"
+    if seconds := result.get("search_seconds"):
+        yield f"  search      {seconds:,.0f} s, {seconds / 86_400:.2g} days on one device"
+    if (genotype := result.get("genotype")) and is_genotype(genotype):
+        share = read_genotype(genotype).skip_share
+        yield f"  genotype    {genotype} ({share:.0%} skip connections)"
     if "perplexity_subnet" in result:
         yield f"  perplexity  {result['perplexity_full']:.2f} -> {result['perplexity_subnet']:.2f}"
     yield f"  exactness   largest relative difference {result['max_relative_error']:.2g}"

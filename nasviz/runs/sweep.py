@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nasviz.catalog import DATASETS, NetworkSource
+from nasviz.catalog.genotype import is_genotype
 from nasviz.errors import DataError, InvalidSettingError, NasvizError, RunNotFoundError, RunStateError
 from nasviz.runs import lock
 from nasviz.runs.bisection import Bisection, BisectionSettings, Trial
@@ -275,7 +276,7 @@ class Sweep:
             text = None if run is None or run.end is None else run.end.result.get("genotype")
         except NasvizError:  # a damaged run counts as failed
             return None
-        return None if text is None else str(text)
+        return text if isinstance(text, str) and is_genotype(text) else None
 
     def is_needless(self, index: int) -> bool:
         """Return whether a second stage has nothing to train, because its search has found no genotype."""

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from nasviz.errors import ConstructionError, NothingZeroWarning, require_type
 from nasviz.graph import ConstructionPlan, Group, SearchSpace, TraceGraph, optimizer_of
@@ -30,6 +30,7 @@ from nasviz.subnet.parity import (
 )
 from nasviz.subnet.surgery import (
     allow_any_layout_,
+    cut,
     cut_tensors_,
     delete_dead_code_,
     drop_operands_,
@@ -237,6 +238,10 @@ class Subnetwork:
     """Network that trains, saves and exports, and can be traced and searched again."""
     report: Report
     plan: ConstructionPlan
+
+    def sliced(self, name: str, tensor: Tensor) -> Tensor:
+        """Return `tensor` without the rows that were cut from the parameter called `name`."""
+        return cut(tensor, [piece for piece in self.plan.slices if piece.tensor == name])
 
 
 def construct(

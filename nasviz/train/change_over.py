@@ -18,11 +18,11 @@ import torch
 from torch import nn
 
 from nasviz import subnet
+from nasviz.catalog.genotype import is_genotype
 from nasviz.graph.cells.genotypes import shared_genotype
+from nasviz.optim.tuning import Tuning
 from nasviz.subnet import Subnetwork
-from nasviz.subnet.surgery import cut
 from nasviz.subnet.zero import zero_channels
-from nasviz.train.tuning import Tuning
 
 if TYPE_CHECKING:
     from nasviz.graph import SearchSpace
@@ -92,7 +92,7 @@ def change_over(session: Session, loss: float, accuracy: float) -> Change:
     )
     schedule = session.scheduler.state_dict()
     rates = [(group["lr"], group["initial_lr"]) for group in search.param_groups]
-    tuning = Tuning(search, full, module, sub.plan.slices, scaled)
+    tuning = Tuning(search, full, module, sub.sliced, scaled)
     session.replace_network(module, tuning)
     session.scheduler.load_state_dict(schedule)
     for group, (rate, first) in zip(tuning.param_groups, rates, strict=True):
@@ -122,7 +122,8 @@ def report_of_search(session: Session, found: Conclusion) -> dict[str, Any]:
     }
     if optimizer.cuts_channels:
         report |= _zeroed_channels(optimizer)
-    if (genotype := shared_genotype(found.space, found.erased)) is not None:
+    genotype = shared_genotype(found.space, found.erased)
+    if genotype is not None and is_genotype(genotype):
         report["genotype"] = genotype
     return report | dict(found.report)
 
@@ -147,6 +148,6 @@ def _scaled(full: nn.Module, sub: Subnetwork) -> frozenset[str]:
         if name in before
         and not torch.equal(
             tensor.detach().cpu(),
-            cut(before[name].detach(), [piece for piece in sub.plan.slices if piece.tensor == name]),
+            sub.sliced(name, before[name].detach()),
         )
     )

@@ -87,7 +87,7 @@ def test_the_subnetwork_trains_on_as_the_full_network_would(name: str) -> None:
 
 def test_momentum_is_carried_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without it the law above does not hold."""
-    monkeypatch.setattr("nasviz.train.tuning._sliced", lambda value, *others: torch.zeros_like(others[1]))
+    monkeypatch.setattr("nasviz.optim.tuning._carried", lambda value, *others: torch.zeros_like(others[1]))
     with pytest.raises(AssertionError):
         test_the_subnetwork_trains_on_as_the_full_network_would("momentum")
 

@@ -69,7 +69,7 @@ def _train_at_full_size(run: Run) -> None:
     ):
         return
     own: dict[str, Value] = {"genotype": genotype.text}
-    if genotype.kind == "darts":
+    if genotype.takes_auxiliary:
         own |= {"auxiliary": 0.4, "drop_path": 0.2}
     shape = run.settings.network.input_shape if genotype.kind != "recurrent" else None
     session.open_network(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,13 +12,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nasviz.errors import TrainingError
-from nasviz.graph import Slice
 from nasviz.optim.group_optimizer import GroupOptimizer
 from nasviz.optim.proxsgd import ProxSGD
 from nasviz.optim.search_optimizer import Batch, SearchOptimizer
-from nasviz.subnet.surgery import cut
 
 __all__ = ["Tuning", "carried_over"]
+
+Sliced = Callable[[str, Tensor], Tensor]
 
 
 class Tuning(GroupOptimizer):
@@ -25,9 +26,9 @@ class Tuning(GroupOptimizer):
 
     Args:
         search: Optimizer of the search, which has ended.
-        network: Its network, without the rows of `slices` that of `module`.
+        network: Its network.
         module: The sub-network, on the device of the run.
-        slices: Rows that were cut from parameters.
+        sliced: Cuts a tensor as the parameter of a name was cut.
         scaled: Parameters of the sub-network that are not those of the network, as by a factor that was
             folded into them; their state starts empty.
 
@@ -40,7 +41,7 @@ class Tuning(GroupOptimizer):
         search: SearchOptimizer,
         network: nn.Module,
         module: nn.Module,
-        slices: Sequence[Slice],
+        sliced: Sliced,
         scaled: frozenset[str] = frozenset(),
     ) -> None:
         if search.base is None:
@@ -48,7 +49,7 @@ class Tuning(GroupOptimizer):
                 f"{type(search).__name__} names no `base`, the optimizer of the weights, so the sub-network"
                 " cannot be trained on; choose change_over='off'"
             )
-        super().__init__(carried_over(search.base, network, module, slices, scaled))
+        super().__init__(carried_over(search.base, network, module, sliced, scaled))
         self.num_steps, self._num_zero = search.num_steps, int(search.num_zero)
         self._net, self._clip = module, search.clip
         self._distilled = search.distilled if search.distils else None
@@ -98,7 +99,7 @@ def carried_over(
     base: Optimizer,
     network: nn.Module,
     module: nn.Module,
-    slices: Sequence[Slice],
+    sliced: Sliced,
     scaled: frozenset[str] = frozenset(),
 ) -> Optimizer:
     """Return an optimizer of the sub-network with the settings and the sliced state of `base`.
@@ -107,7 +108,7 @@ def carried_over(
         base: Optimizer of parameters of `network`.
         network: The full network.
         module: The sub-network, whose parameters have the names that they have in `network`.
-        slices: Rows that were cut from parameters.
+        sliced: Cuts a tensor as the parameter of a name was cut.
         scaled: Parameters whose state starts empty.
 
     Examples:
@@ -115,15 +116,12 @@ def carried_over(
         >>> sgd = torch.optim.SGD(full.parameters(), lr=0.1, momentum=0.9)
         >>> full.weight.grad = torch.tensor([[1.0, 2.0, 3.0]])
         >>> sgd.step()
-        >>> made = carried_over(sgd, full, small, [Slice("weight", 1, (1,), "linear")])
+        >>> made = carried_over(sgd, full, small, lambda name, value: value[:, ::2])
         >>> made.state[small.weight]["momentum_buffer"]
         tensor([[1., 3.]])
     """
     names = {id(p): name for name, p in network.named_parameters()}
     live = dict(module.named_parameters())
-    pieces: dict[str, list[Slice]] = {}
-    for piece in slices:
-        pieces.setdefault(piece.tensor, []).append(piece)
     groups: list[dict[str, Any]] = []
     held: set[str] = set()
     for group in base.param_groups:
@@ -141,16 +139,16 @@ def carried_over(
         name = names.get(id(parameter))
         if name in held and name is not None and name not in scaled:
             made.state[live[name]] = {
-                key: _sliced(value, parameter, live[name], pieces.get(name, ()))
+                key: _carried(value, parameter, live[name], partial(sliced, name))
                 for key, value in state.items()
             }
     return made
 
 
-def _sliced(value: Any, parameter: Tensor, small: Tensor, pieces: Sequence[Slice]) -> Any:
+def _carried(value: Any, parameter: Tensor, small: Tensor, sliced: Callable[[Tensor], Tensor]) -> Any:
     """Return an entry of the state; one value per entry of the parameter is sliced as the parameter was."""
     if not isinstance(value, Tensor):
         return value
     if value.shape != parameter.shape or value.dim() == 0:
         return value.clone()
-    return cut(value, pieces).to(small.device).clone()
+    return sliced(value).to(small.device).clone()
