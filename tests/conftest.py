@@ -84,13 +84,16 @@ def _switches() -> dict[str, Any] | None:
 GROUPS = {
     "browser": ("browser/",),
     "workers": (
+        "extending/",
+        "faults/test_bit_flips.py",
         "faults/test_circumstances.py",
         "faults/test_disk.py",
+        "faults/test_exports_on_a_full_disk.py",
         "faults/test_hostile_weights.py",
         "faults/test_kills.py",
-        "train/test_change_over.py",
+        "faults/test_private_files.py",
         "faults/test_trust.py",
-        "extending/",
+        "train/test_change_over.py",
         "train/test_exact_resume.py",
         "train/test_processes.py",
     ),
@@ -98,9 +101,7 @@ GROUPS = {
     "components": ("ui/component/",),
 }
 """Tests that share what is expensive to set up, longest first: one app and its warm workers; one server with
-torch loaded that workers are forked from; one page of components. Every other file is a group of its own."""
-WARM = {"context", "live"}
-"""Fixtures of the group `workers`."""
+torch loaded that workers are forked from (fixtures `context` and `live`); one page of components. Every other file is a group of its own."""
 
 
 def group_of(nodeid: str) -> str:
@@ -133,11 +134,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     order = {group: place for place, group in enumerate(GROUPS)}
     items.sort(key=lambda item: order.get(group_of(item.nodeid), len(order)))
     for item in items:
-        fixtures = {*getattr(item, "fixturenames", ())}
-        if "browser" in fixtures:
+        if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.flaky(reruns=1))
-        if WARM & fixtures and group_of(item.nodeid) != "workers":
-            raise pytest.UsageError(f"{item.nodeid} uses {sorted(WARM & fixtures)}: add its file to GROUPS")
 
 
 @pytest.fixture(scope="session")
