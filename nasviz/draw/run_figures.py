@@ -10,7 +10,7 @@ from nasviz.draw.genotype import chosen_cells
 from nasviz.draw.labels import clean
 from nasviz.draw.run_charts import comparison_chart
 from nasviz.draw.run_space import read_space
-from nasviz.draw.search_charts import pruning_chart, remaining_chart, weights_chart
+from nasviz.draw.search_charts import pruning_chart, remaining_chart, sparsity_chart, weights_chart
 from nasviz.graph.cells.genotypes import ChosenCell
 from nasviz.runs import Run, Tail
 from nasviz.runs.files import SEARCHED, SPACE, is_file
@@ -39,6 +39,8 @@ def run_figures(run: Run, tail: Tail | None = None) -> dict[str, go.Figure]:
             figure = weights_chart(cell.cell, tail.scores, label)
             if figure.data:
                 figures[f"{label} of each operation: {cell.name}"] = figure
+    if isinstance(history := tail.facts.get("penalty"), list) and history:
+        figures["Penalty and zeros"] = sparsity_chart(history)
     result = run.end.result if run.end is not None else {}
     if (pruning := result.get("pruning")) and pruning.get("thresholds"):
         figures["Accuracy after pruning"] = pruning_chart(pruning)

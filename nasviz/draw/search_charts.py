@@ -19,6 +19,7 @@ __all__ = [
     "penalty_chart",
     "pruning_chart",
     "remaining_chart",
+    "sparsity_chart",
     "weights_chart",
 ]
 
@@ -142,6 +143,29 @@ def pruning_chart(found: Mapping[str, Any]) -> go.Figure:
     else:
         figure.update_xaxes(type="log", exponentformat="power", dtick=1)
     figure.update_layout(height=360)
+    return figure
+
+
+def sparsity_chart(history: Sequence[Sequence[float]]) -> go.Figure:
+    """Return lambda, zero operations and dead nodes over steps (SparseNAS, section 4.1).
+
+    Args:
+        history: Rows of step, lambda, and numbers of operations and nodes at zero, ascending.
+    """
+    figure = panels(["λ", "Zero operations", "Zero nodes"], "step", "")
+    for place in (1, 2, 3):
+        figure.add_scatter(
+            x=[row[0] for row in history],
+            y=[row[place] for row in history],
+            mode="lines+markers",
+            line={"color": SERIES[place - 1], "shape": "hv"},
+            marker={"size": 5},
+            showlegend=False,
+            row=1,
+            col=place,
+        )
+    figure.update_yaxes(rangemode="tozero")
+    figure.update_layout(height=330, margin={"b": 50})
     return figure
 
 

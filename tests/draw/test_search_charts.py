@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nasviz.draw.geometry import convergence_chart, figure_2_1_chart
-from nasviz.draw.search_charts import axes_of, penalty_chart, pruning_chart, weights_chart
+from nasviz.draw.search_charts import axes_of, penalty_chart, pruning_chart, sparsity_chart, weights_chart
 from nasviz.graph.cells.genotypes import CellEdge, CellGraph
 from nasviz.runs import Cell, Spread
 from nasviz.runs.records import Vectors
@@ -60,6 +60,12 @@ def test_accuracy_and_groups_are_drawn_over_the_threshold(kind: str) -> None:
     assert (list(after.x), list(after.y), list(pruned.y)) == ([1e-6, 0.5], [0.9, 0.1], [0, 24])
     assert (set(before.y), set(total.y)) == ({0.91}, {24})
     assert (pruning_chart(found).layout.xaxis.type == "log") == (kind == "threshold")
+
+
+def test_lambda_zeros_and_nodes_are_drawn_over_steps() -> None:
+    figure = sparsity_chart([[0, 0.0, 0, 0], [11, 0.01, 2, 0], [22, 0.02, 9, 1]])
+    assert [list(line.x) for line in figure.data] == [[0, 11, 22]] * 3
+    assert [list(line.y) for line in figure.data] == [[0.0, 0.01, 0.02], [0, 2, 9], [0, 0, 1]]
 
 
 def test_bounds_are_dashed_beside_the_curve_they_bound() -> None:
