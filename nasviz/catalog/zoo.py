@@ -339,6 +339,7 @@ _CELLS = network(
             source="DARTS, section 3.2; GSparsity, appendix E",
         ),
     ),
+    collapse=_DARTS_OPERATIONS,
     builder="nasviz.models.derived:derived_network",
 )
 

@@ -226,14 +226,14 @@ class Discovery:
         followers = [self.segments[i] for i in s.successors]
         product = next((f for f in followers if s.id in self.segments.annihilators.get(f.id, ())), None)
         bound = next((f for f in followers if not f.is_joint), None)
-        if product is None and bound is None:
-            return self._reader_objection(s)
+        if product is None:
+            needs = f"{bound.name} needs its value: it is the only path there" if bound else None
+            return needs or self._reader_objection(s)
         why = self._spread_objection(s, later, hopeless)
         if why is None:
             return None
         if bound is not None:
             return f"{bound.name} needs its value: it is the only path there"
-        assert product is not None
         name = self.segments.trace[product.vertices[0]].name
         return f"it feeds a product ({name}), where zero would silence the other operand too: {why}"
 
