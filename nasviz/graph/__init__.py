@@ -23,8 +23,8 @@ from nasviz.graph.segments import (
 from nasviz.graph.selection import SelectionStep
 from nasviz.graph.space import Group, SearchSpace, optimizer_of, register_optimizer, search_space
 from nasviz.graph.structures import Gate, Origin, RemovalStructure, Switchable, Variable, VariablePartition
-from nasviz.graph.switches import Switch, by_edge, by_node, is_switch, is_switch_parameter
-from nasviz.graph.trace_graph import Input, Output, Slice, TraceGraph, Vertex
+from nasviz.graph.switches import Switch, by_edge, by_node
+from nasviz.graph.trace_graph import Input, Output, Slice, TraceGraph, Vertex, is_switch, is_switch_parameter
 
 __all__ = [
     "BudgetFit",

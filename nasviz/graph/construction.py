@@ -468,7 +468,7 @@ def plan(
 
 def entailed_rows(segments: SegmentGraph, gone: Collection[int]) -> tuple[Slice, ...]:
     """Rows of later norms and biases that must be zero when the segments `gone` are erased."""
-    erased = {v: "selected" for i in gone for v in segments[i].vertices}
+    erased = dict.fromkeys(segments.vertices_of(gone), "selected")
     missing = Missing(segments.trace, erased)
     return tuple(s for passage in missing.passages.values() for s in passage.entailed)
 

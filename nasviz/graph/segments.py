@@ -210,6 +210,10 @@ class SegmentGraph:
                 found[s.id] = killing
         return found
 
+    def vertices_of(self, ids: Iterable[int]) -> tuple[str, ...]:
+        """Return the vertices of some segments."""
+        return tuple(v for i in ids for v in self.segments[i].vertices)
+
     @property
     def num_edges(self) -> int:
         """Edges between segments; virtual inputs and outputs not counted."""

@@ -187,7 +187,9 @@ class SearchSpace:
     """Whether what has a frozen parameter stays (`protected`) or may go (`removable`)."""
 
     def __post_init__(self) -> None:
-        _ = self.protected  # unknown names are refused here, not at the first question
+        # Unknown names are refused here, and all that selection and training ask for is found here: both then
+        # read plain data only.
+        _ = self.protected, self.structures, self.max_sparsity
 
     @property
     def trace(self) -> TraceGraph:
@@ -204,7 +206,7 @@ class SearchSpace:
         """What can be cut inside operators: channel groups (OTOv2)."""
         return ChannelSpace(
             self.trace,
-            frozenset(v for i in self._wished for v in self.segments[i].vertices),
+            frozenset(self.segments.vertices_of(self._wished)),
             self.untouchable,
         )
 
@@ -448,7 +450,7 @@ class SearchSpace:
         """What must be zero in the full network when these go: the groups of the structures' closure too."""
         ids = self.check_erased(erased)
         gone = self.closure(ids) | {self.gate(i).id for i in gates}
-        inside = {v for i in gone for v in self.segments[i].vertices}
+        inside = set(self.segments.vertices_of(gone))
         shared = self._discovery.shared
         tensors = tuple(
             name

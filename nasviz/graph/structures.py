@@ -30,8 +30,7 @@ from nasviz.graph.operators.zeros import (
     value_at_zero,
 )
 from nasviz.graph.segments import Segment, SegmentGraph
-from nasviz.graph.switches import is_switch
-from nasviz.graph.trace_graph import Slice, TraceGraph, Vertex
+from nasviz.graph.trace_graph import Slice, TraceGraph, Vertex, is_switch
 
 __all__ = [
     "Discovery",

@@ -9,7 +9,6 @@ be tied (GSparsity, figure 1).
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +16,9 @@ from typing import TypeVar
 
 from nasviz.graph.operators.rules import Role
 from nasviz.graph.segments import SegmentGraph, modules_like
-from nasviz.graph.trace_graph import TraceGraph, Vertex
+from nasviz.graph.trace_graph import TraceGraph, Vertex, is_switch
 
 __all__ = [
-    "SCOPE",
     "Branch",
     "Paths",
     "Switch",
@@ -29,8 +27,6 @@ __all__ = [
     "count_paths",
     "find_branches",
     "find_switches",
-    "is_switch",
-    "is_switch_parameter",
     "strongest",
     "sums",
     "tie",
@@ -58,10 +54,7 @@ def sums(trace: TraceGraph) -> dict[str, str]:
     return last
 
 
-SCOPE = "switches"
-"""Module of a network that holds their parameters; underscores follow where a network has that name."""
 Key = TypeVar("Key", bound=Hashable)
-_PARAMETER = re.compile(rf"{SCOPE}_*\.[^.]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,22 +88,6 @@ class Switch(Branch):
     """What the factor is made of; tied switches have the same one."""
     index: int | None
     """Its place in the softmax of that parameter; `None` where the parameter is the factor."""
-
-
-def is_switch_parameter(name: str) -> bool:
-    """Whether a parameter of this name belongs to a switch.
-
-    Examples:
-        >>> is_switch_parameter("switches.relu_1"), is_switch_parameter("conv.weight")
-        (True, False)
-    """
-    return _PARAMETER.fullmatch(name) is not None
-
-
-def is_switch(vertex: Vertex) -> bool:
-    """Whether a vertex multiplies one value by a parameter of a switch."""
-    is_scaling = vertex.operator == "mul" and len(vertex.inputs) == 1 and len(vertex.parameters) == 1
-    return is_scaling and is_switch_parameter(vertex.parameters[0])
 
 
 def find_branches(segments: SegmentGraph, exits: Iterable[str]) -> tuple[Branch, ...]:

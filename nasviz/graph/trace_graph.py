@@ -7,6 +7,7 @@ vertices. Nothing here needs torch, so a trace graph can be saved as JSON, sent 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -19,10 +20,14 @@ from nasviz.errors import GraphError, UnknownVertexError
 from nasviz.graph.operators.rules import OperatorRule, Role, terms
 from nasviz.graph.operators.table import declared, rule
 
-__all__ = ["Input", "Output", "Slice", "TraceGraph", "Vertex"]
+__all__ = ["SCOPE", "Input", "Output", "Slice", "TraceGraph", "Vertex", "is_switch", "is_switch_parameter"]
 
 Attribute = int | float | bool | str | tuple[int | None, ...] | None
 JOINT_ROLES = (Role.ADDITIVE, Role.CONCATENATING, Role.MULTIPLICATIVE, Role.SELECTING)
+
+SCOPE = "switches"
+"""Module of a network that holds the parameters of switches; underscores follow if the name is taken."""
+_PARAMETER = re.compile(rf"{SCOPE}_*\.[^.]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,22 @@ class Vertex:
         products = [set(term) for term in terms(rule.zero)]
         operands = zip(self.inputs, names, strict=False)
         return tuple(source for source, name in operands if all(name in product for product in products))
+
+
+def is_switch_parameter(name: str) -> bool:
+    """Return whether a parameter of this name belongs to a switch.
+
+    Examples:
+        >>> is_switch_parameter("switches.relu_1"), is_switch_parameter("conv.weight")
+        (True, False)
+    """
+    return _PARAMETER.fullmatch(name) is not None
+
+
+def is_switch(vertex: Vertex) -> bool:
+    """Return whether a vertex multiplies one value by a parameter of a switch."""
+    is_scaling = vertex.operator == "mul" and len(vertex.inputs) == 1 and len(vertex.parameters) == 1
+    return is_scaling and is_switch_parameter(vertex.parameters[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -281,7 +281,7 @@ class SpaceBinding:
         """
         selected = tuple(gone)
         closure = self.space.closure(selected) if self.space.is_valid(selected) else frozenset(selected)
-        erased = {v for i in closure for v in self.space.segments[i].vertices}
+        erased = set(self.space.segments.vertices_of(closure))
         channels = self.space.channels
         left = sum(s.width for s in channels.slimmable if not erased.issuperset(s.stems))
         k = min(count_of(slim, left, "slim", "channel groups"), channels.max_groups(erased=erased))

@@ -295,7 +295,7 @@ def construct(
     zeros = zero_tensors(net, group)
     small = apply_plan(shallow_copy(net, zeros), space.trace, plan)
     _check_promise(small, plan)
-    randomized = randomize_zero_group(net, space, plan.selected, plan.gates, plan.channels, seed=seed)
+    randomized = randomize_zero_group(net, group, space, plan, seed=seed)
     restored = [] if thorough else _restored_parts(randomized, space, plan)
     networks = Networks(net, zeros, small, randomized, (*restored, RestoredPart((), {})), group.tensors)
     checks = check_parity(networks, space.trace, plan, inputs=inputs, seed=seed, thorough=thorough)

@@ -187,25 +187,23 @@ def parity_cases(
         first, second = ParityCase("evaluation", inputs), ParityCase("", inputs)
         third = ParityCase("training", inputs, True)
     else:
-        shrink = trace.macs > LARGE_MACS and not thorough
         few, many = _batches(full, trace)
         first = ParityCase("evaluation", example_inputs(full, trace.inputs, batch=few, seed=seed))
-        second = _random_case(full, trace, few, seed, shrink=shrink)
-        third = _random_case(full, trace, many, seed, shrink=shrink)._replace(
-            name="training", is_training=True
-        )
+        third = ParityCase("training", example_inputs(full, trace.inputs, batch=many, seed=seed), True)
+        second = first
+        if trace.macs > LARGE_MACS and not thorough:
+            second = _shrunk(first, full, trace, few, seed)
+            third = _shrunk(third, full, trace, many, seed)
     second = second._replace(name="evaluation with random statistics", statistics=statistics)
     return [first, second, third] if statistics else [first, third]
 
 
-def _random_case(
-    full: fx.GraphModule, trace: TraceGraph, batch: int, seed: int, *, shrink: bool
-) -> ParityCase:
-    whole = example_inputs(full, trace.inputs, batch=batch, seed=seed)
+def _shrunk(case: ParityCase, full: fx.GraphModule, trace: TraceGraph, batch: int, seed: int) -> ParityCase:
+    """Return a case with large images at half the height and width, if there are any."""
     smaller = [_halved(item) for item in trace.inputs]
-    if not shrink or smaller == list(trace.inputs):
-        return ParityCase("", whole)
-    return ParityCase("", example_inputs(full, smaller, batch=batch, seed=seed), full_size=whole)
+    if smaller == list(trace.inputs):
+        return case
+    return case._replace(inputs=example_inputs(full, smaller, batch=batch, seed=seed), full_size=case.inputs)
 
 
 def _halved(item: Input) -> Input:
@@ -218,10 +216,11 @@ def _halved(item: Input) -> Input:
 
 def _batches(net: fx.GraphModule, trace: TraceGraph) -> tuple[int, int]:
     """Return the batch sizes for evaluation and training: one, or two where one is a special case."""
-    squeezes = {vertex.id for vertex in trace if vertex.operator == "squeeze"}
+    squeezes = {vertex.id for vertex in trace.vertices if vertex.operator == "squeeze"}
     if any(_may_squeeze_batch(node, trace) for node in net.graph.nodes if node.name in squeezes):
         return 2, 2
-    sizes = [prod(abs(size) for size in v.shape[2:]) for v in trace if v.operator == "batch_norm"]
+    norms = [vertex for vertex in trace.vertices if vertex.operator == "batch_norm"]
+    sizes = [prod(abs(size) for size in vertex.shape[2:]) for vertex in norms]
     return 1, 2 if min(sizes, default=_FEW) < _FEW else 1
 
 

@@ -23,7 +23,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.utils import _pytree as pytree
 
 from nasviz.subnet.zero import deepcopy_memo, named_tensors, shallow_copy
-from nasviz.trace.calls import is_in_place, is_random
+from nasviz.trace.calls import random_calls
 from nasviz.trace.leaves import BatchNormCall, ScaledDotProductAttention
 
 __all__ = ["CallCache", "Program", "ProgramStep", "Sizes", "run"]
@@ -140,7 +140,7 @@ class Program:
 
 def _plain_steps(net: fx.GraphModule) -> Iterator[ProgramStep]:
     """Yield the calls of a network without replacements."""
-    nodes = list(net.graph.nodes)
+    nodes, random = list(net.graph.nodes), random_calls(net.graph)
     last = {operand: node for node in nodes for operand in node.all_input_nodes}
     frees: dict[fx.Node, list[fx.Node]] = {}
     for operand, node in last.items():
@@ -157,7 +157,7 @@ def _plain_steps(net: fx.GraphModule) -> Iterator[ProgramStep]:
             _about(module) if module is not None else None,
             _tensors_of(module, "_parameters"),
             _tensors_of(module, "_buffers"),
-            node.op in ("call_function", "call_module") and not is_random(node),
+            node.op in ("call_function", "call_module") and node not in random,
             tuple(frees.get(node, ())),
         )
 
@@ -201,10 +201,10 @@ def _is_functional(net: fx.GraphModule) -> bool:
     """Return whether no call writes to a computed value."""
     if any(getattr(module, "inplace", False) for module in net.modules()):
         return False
+    targets = {node.target for node in net.graph.nodes if node.op in ("call_function", "call_method")}
     return all(
-        node.target in _PURE or (isinstance(node.target, torch._ops.OpOverload) and not is_in_place(node))
-        for node in net.graph.nodes
-        if node.op in ("call_function", "call_method")
+        target in _PURE or (isinstance(target, torch._ops.OpOverload) and not target._schema.is_mutable)
+        for target in targets
     )
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from nasviz.errors import ConstructionError
-from nasviz.graph import Group, SearchSpace, Slice
+from nasviz.graph import ConstructionPlan, Group, SearchSpace, Slice
 from nasviz.graph.space import require_space
 from nasviz.trace.parity import require_module
 
@@ -148,24 +148,18 @@ def _zero_rows_(tensors: Mapping[str, Tensor], rows: Iterable[Slice]) -> None:
 
 @torch.no_grad()
 def randomize_zero_group(
-    net: fx.GraphModule,
-    space: SearchSpace,
-    erased: Iterable[int],
-    gates: Iterable[int] = (),
-    channels: Iterable[int] = (),
-    *,
-    seed: int = 0,
+    net: fx.GraphModule, group: Group, space: SearchSpace, plan: ConstructionPlan, *, seed: int = 0
 ) -> fx.GraphModule:
     """Return `net`, or a copy with random weights for a group that training has already zeroed.
 
     Agreement is meaningful only if the outputs move when the group goes to zero. A group that is already
     zero, or switched off, moves nothing, so it gets random weights.
     """
-    erased, gates = tuple(erased), tuple(gates)
-    group, tensors = space.group(erased, gates, channels), named_tensors(net)
+    tensors = named_tensors(net)
     silent = {name for name in group.tensors if _is_zero(tensors[name])}
     rows = [] if group.tensors else [row for row in group.rows if not _rows_of(tensors, row).any()]
-    is_off = bool(erased) and not gates and set(erased).issubset(zero_structures(net, space))
+    is_switched = bool(plan.selected) and not plan.gates
+    is_off = is_switched and set(plan.selected).issubset(zero_structures(net, space))
     is_zero = len(silent) == len(group.tensors) if group.tensors else len(rows) == len(group.rows) > 0
     if not (is_zero or (is_off and group.tensors)):
         return net
@@ -240,6 +234,13 @@ def zero_structures(net: nn.Module, space: SearchSpace) -> tuple[int, ...]:
     )
 
 
+def _which_are_zero(tensor: Tensor, dim: int) -> list[bool]:
+    """Return for each index along a dimension whether all entries there are zero."""
+    lines = tensor.movedim(dim, 0)
+    found: list[bool] = (~lines.reshape(len(lines), -1).any(1)).tolist()
+    return found
+
+
 def _is_zero(tensor: Tensor) -> bool:
     """Return whether a tensor is zero; its first row usually decides, which saves a full pass."""
     return not bool(tensor[:1].any()) and not bool(tensor.any()) if tensor.dim() else not bool(tensor)
@@ -253,14 +254,5 @@ def zero_channels(net: nn.Module, space: SearchSpace, erased: Iterable[int] = ()
     scale and shift of the norm after it. If an operator would lose all its channels, its first group is kept.
     """
     tensors, channels = named_tensors(net), space.channels
-    gone = {v for i in space.closure(erased) for v in space.segments[i].vertices}
-    known: dict[tuple[str, int], list[bool]] = {}
-
-    def zero_rows(name: str, dim: int) -> list[bool]:
-        if (name, dim) not in known:
-            lines = tensors[name].movedim(dim, 0)
-            known[name, dim] = (~lines.reshape(len(lines), -1).any(1)).tolist()
-        return known[name, dim]
-
-    found = [group for group in channels.silent(zero_rows) if not gone.issuperset(channels.of(group).stems)]
-    return channels.leave_something(found)
+    zero_rows = {(name, dim): _which_are_zero(tensors[name], dim) for name, dim in channels.rows}
+    return channels.silent(zero_rows, set(space.segments.vertices_of(space.closure(erased))))

@@ -20,6 +20,7 @@ __all__ = [
     "operand_nodes",
     "operator_name",
     "output_nodes",
+    "random_calls",
     "value_of",
     "written_operand",
 ]
@@ -111,6 +112,11 @@ def is_random(node: fx.Node) -> bool:
 def is_in_place(node: fx.Node) -> bool:
     """Return whether a call writes to one of its operands."""
     return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+
+
+def random_calls(graph: fx.Graph) -> frozenset[fx.Node]:
+    """Return the calls that draw random numbers."""
+    return frozenset(node for node in graph.nodes if is_random(node))
 
 
 def written_operand(node: fx.Node) -> fx.Node:

@@ -15,8 +15,8 @@ from nasviz.errors import InvalidSettingError
 from nasviz.graph.operators.rules import Role
 from nasviz.graph.segments import modules_like
 from nasviz.graph.space import SearchSpace
-from nasviz.graph.switches import Branch, Switch, by_node, find_branches, is_switch, sums
-from nasviz.graph.trace_graph import TraceGraph, Vertex
+from nasviz.graph.switches import Branch, Switch, by_node, find_branches, sums
+from nasviz.graph.trace_graph import TraceGraph, Vertex, is_switch
 
 if TYPE_CHECKING:
     from nasviz.graph.space import SearchSpace

@@ -11,8 +11,8 @@ from itertools import count
 from nasviz.errors import GraphError, InvalidSettingError, UnknownVertexError
 from nasviz.graph.space import SearchSpace, protection
 from nasviz.graph.structures import channel_axes
-from nasviz.graph.switches import SCOPE, Switch, is_switch, tie
-from nasviz.graph.trace_graph import TraceGraph, Vertex
+from nasviz.graph.switches import Switch, tie
+from nasviz.graph.trace_graph import SCOPE, TraceGraph, Vertex, is_switch
 
 __all__ = [
     "Insertion",

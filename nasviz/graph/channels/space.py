@@ -11,7 +11,7 @@ bias at zero make a silent channel, and so do scale and shift of a norm behind a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from math import gcd, lcm
@@ -236,8 +236,8 @@ class _Sorting:
         )
 
 
-ZeroRows = Callable[[str, int], Sequence[bool]]
-"""For a tensor and a dimension of it, which of its rows are zero."""
+ZeroRows = Mapping[tuple[str, int], Sequence[bool]]
+"""For each tensor and dimension that channels have rows in, which of its rows are zero."""
 
 
 def silent_labels(flow: ChannelFlow, zero_rows: ZeroRows) -> frozenset[int]:
@@ -256,7 +256,7 @@ def silent_labels(flow: ChannelFlow, zero_rows: ZeroRows) -> frozenset[int]:
 
     def silenced(held: Sequence[Touch]) -> frozenset[int]:
         """Return the labels for which all of these tensors of a vertex are zero."""
-        found = [silent_rows(t.labels, zero_rows(t.tensor, t.dim)) for t in held if t.is_zeroed]
+        found = [silent_rows(t.labels, zero_rows[t.tensor, t.dim]) for t in held if t.is_zeroed]
         return frozenset.intersection(*found) if found else frozenset()
 
     made = {vertex: silenced(held) for vertex, held in touches.items()}
@@ -500,15 +500,24 @@ class ChannelSpace:
                 ids.discard(self.structures[floor.structures[0]].first)
         return tuple(sorted(ids))
 
-    def silent(self, zero_rows: ZeroRows) -> tuple[int, ...]:
-        """Return the groups whose channels are exactly zero wherever they are read.
+    @property
+    def rows(self) -> frozenset[tuple[str, int]]:
+        """The tensors whose rows make channels silent, each with its dimension."""
+        return frozenset((touch.tensor, touch.dim) for touch in self._flow.touches if touch.is_zeroed)
+
+    def silent(self, zero_rows: ZeroRows, erased: Collection[str] = ()) -> tuple[int, ...]:
+        """Return the groups that can go because their channels are exactly zero wherever they are read.
 
         Args:
-            zero_rows: For a tensor and a dimension of it, which of its rows are zero.
+            zero_rows: For each of `rows`, which of its entries are zero.
+            erased: Vertices that go anyway; groups inside of them do not count.
         """
         roots = silent_labels(self._flow, zero_rows)
-        return tuple(
-            group for structure in self.slimmable for group in structure.groups if self._roots[group] in roots
+        return self.leave_something(
+            group
+            for structure in self._alive(erased)
+            for group in structure.groups
+            if self._roots[group] in roots
         )
 
     def slices(self, groups: Iterable[int]) -> tuple[Slice, ...]:

@@ -260,7 +260,7 @@ def _preview(
         if k:
             plans.plan_metrics(plan)
         overlay = saliency_overlay(view, space, found) | plan_overlay(view, plan)
-    protected = [v for i in space.protected for v in space.segments[i].vertices]
+    protected = space.segments.vertices_of(space.protected)
     overlay |= state_overlay(view, protected, "protected")
     told = graphs.tell(view, space, "preview-graph")
     graphs.picture(view, key="preview-graph", overlay=overlay, about=told)

@@ -64,7 +64,7 @@ def painted(
         layers.append(plan_overlay(view, plan))
     elif run is not None:
         layers.append(states(view, space, run_facts.read(run), run_facts.default_vector(run.settings)))
-    protected = [v for i in space.protected for v in space.segments[i].vertices]
+    protected = space.segments.vertices_of(space.protected)
     layers.append(state_overlay(view, protected, "protected"))
     return reduce(Overlay.__or__, layers)
 
@@ -115,6 +115,6 @@ def states(view: GraphView, space: SearchSpace, tail: Tail, vector: Vector = SCO
     ]
     if vector.weighs:
         leading = strongest(space.switches, last_scores(tail))
-        vertices = [v for i in leading for v in space.segments[i].vertices]
+        vertices = space.segments.vertices_of(leading)
         layers.append(state_overlay(view, vertices, "leading"))
     return reduce(Overlay.__or__, layers, Overlay())

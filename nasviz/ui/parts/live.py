@@ -73,7 +73,7 @@ def _graph_placeholder(run: Run) -> None:
         return
     space = session.space()
     view = graphs.segments_of(session.key_of(space), space)
-    protected = [v for i in space.protected for v in space.segments[i].vertices]
+    protected = space.segments.vertices_of(space.protected)
     graph_view(view, key=GRAPH, overlay=state_overlay(view, protected, "protected"), height=HEIGHT)
     st.caption("Colours appear with the first scores.")
 
