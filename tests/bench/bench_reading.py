@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 import nasviz
+from nasviz.models.demonet import DemoNet
 
 PREFIX = f"{Path(nasviz.__file__).parent}/"
 
@@ -60,7 +61,7 @@ def watched() -> Iterator[Walk]:
 def one_weight() -> dict[str, Walk]:
     """From the trace of DemoNet to an ONNX file of its sub-network, by the steps that a weight passes."""
     torch.manual_seed(0)
-    model, images = nasviz.zoo.DemoNet(width=0.25), torch.randn(2, 1, 28, 28)
+    model, images = DemoNet(width=0.25), torch.randn(2, 1, 28, 28)
     walks = {}
     with watched() as walks["trace"]:
         net = nasviz.trace(model, images)
@@ -78,7 +79,7 @@ def one_weight() -> dict[str, Walk]:
 def chosen_k(num_steps: int = 7) -> Walk:
     """From K to groups at zero: `create` and seven steps, of which three warm up and four project."""
     torch.manual_seed(0)
-    net = nasviz.trace(nasviz.zoo.DemoNet(width=0.25), torch.randn(2, 1, 28, 28))
+    net = nasviz.trace(DemoNet(width=0.25), torch.randn(2, 1, 28, 28))
     space = nasviz.search_space(net)
     images, labels = torch.randn(4, 1, 28, 28), torch.arange(4)
     with watched() as walk:

@@ -12,6 +12,8 @@ from torch import nn
 
 import nasviz
 from nasviz.graph import SearchSpace
+from nasviz.models.demonet import DemoNet
+from nasviz.models.stacked_unets import StackedUnets
 
 SMALL = {
     "demonet": 28,
@@ -73,9 +75,9 @@ def case(name: str, size: int) -> Case:
 
 def build(name: str) -> nn.Module:
     if name == "demonet":
-        return nasviz.zoo.DemoNet()
+        return DemoNet()
     if name == "stacked_unets":
-        return nasviz.zoo.StackedUnets()
+        return StackedUnets()
     from torchvision.models import get_model
 
     return get_model(name, weights=None, **({"image_size": 224} if name == "vit_b_16" else {}))

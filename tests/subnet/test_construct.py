@@ -15,6 +15,8 @@ from torch import nn
 import nasviz
 from nasviz.errors import ConstructionError, InvalidSparsityError
 from nasviz.graph import SearchSpace
+from nasviz.models.demonet import DemoNet
+from nasviz.models.stacked_unets import StackedUnets
 from nasviz.subnet import Subnetwork
 from tests.subnet import networks
 from tests.subnet.networks import (
@@ -180,7 +182,7 @@ def test_where_no_rule_fits_zeros_are_written_back(name: str) -> None:
 
 
 def test_demonet_reaches_its_published_size() -> None:
-    model = nasviz.zoo.DemoNet()
+    model = DemoNet()
     net = nasviz.trace(model, torch.randn(2, 1, 28, 28))
     space = nasviz.search_space(net)
     removed = [s.id for s in space.structures if s.name in ("conv2-bn2", "maxpool-conv3-bn3", "conv8-bn8")]
@@ -195,7 +197,7 @@ def test_demonet_reaches_its_published_size() -> None:
 
 def test_stacked_unets_lose_their_published_set_without_any_difference() -> None:
     torch.manual_seed(0)
-    net = nasviz.trace(nasviz.zoo.StackedUnets(), torch.randn(2, 3, 32, 32))
+    net = nasviz.trace(StackedUnets(), torch.randn(2, 3, 32, 32))
     space = nasviz.search_space(net)
     starts = ("maxpool13", "conv50", "conv63", "relu72")
     removed = [s.id for s in space.structures if s.name.split("-")[0] in starts]
