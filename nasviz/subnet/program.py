@@ -23,7 +23,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.utils import _pytree as pytree
 
 from nasviz.subnet.zero import deepcopy_memo, named_tensors, shallow_copy
-from nasviz.trace.calls import random_calls
+from nasviz.trace.export import random_calls
 from nasviz.trace.leaves import BatchNormCall, ScaledDotProductAttention
 
 __all__ = ["CallCache", "Program", "ProgramStep", "Sizes", "run"]

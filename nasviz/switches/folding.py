@@ -15,7 +15,7 @@ from torch import Tensor, fx, nn
 
 from nasviz.graph import is_switch_parameter
 from nasviz.trace import TracedNetwork
-from nasviz.trace.calls import eliminate_dead_code, operator_name
+from nasviz.trace.export import eliminate_dead_code, operator_name
 from nasviz.trace.network import require_traced
 
 __all__ = ["fold_switches"]

@@ -16,7 +16,7 @@ from nasviz.graph.space import require_space
 from nasviz.switches.inserting import Switched, build_network, copy_graph
 from nasviz.switches.values import switch_values
 from nasviz.trace import TracedNetwork
-from nasviz.trace.calls import eliminate_dead_code
+from nasviz.trace.export import eliminate_dead_code
 from nasviz.trace.network import require_traced
 
 __all__ = ["settle_switches"]

@@ -24,7 +24,8 @@ from nasviz.graph.operators.rules import (
 )
 from nasviz.graph.operators.table import registered, rule
 from nasviz.graph.trace_graph import Attribute, Input, Output, TraceGraph, Vertex
-from nasviz.trace.calls import (
+from nasviz.trace.export import (
+    Program,
     arguments,
     input_dependent,
     is_in_place,
@@ -34,7 +35,6 @@ from nasviz.trace.calls import (
     output_nodes,
     value_of,
 )
-from nasviz.trace.export import Program
 from nasviz.trace.leaves import Position
 from nasviz.trace.module_recovery import ModuleCall, Origin, RecoveredProgram
 from nasviz.trace.network import TracedNetwork

@@ -20,8 +20,7 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from nasviz.trace.calls import arguments, is_in_place, is_tensor, operator_name, value_of
-from nasviz.trace.export import Program
+from nasviz.trace.export import Program, arguments, is_in_place, is_tensor, operator_name, value_of
 from nasviz.trace.leaves import BatchNormCall, ModeCall, ScaledDotProductAttention
 
 __all__ = [

@@ -28,8 +28,7 @@ from torch.utils import _pytree as pytree
 
 from nasviz.errors import GraphError, InputError, ParityError, TraceError, require_type
 from nasviz.graph.trace_graph import TraceGraph
-from nasviz.trace.calls import eliminate_dead_code, nodes_in, output_nodes
-from nasviz.trace.export import Program
+from nasviz.trace.export import Program, eliminate_dead_code, nodes_in, output_nodes
 from nasviz.trace.leaves import OutputForm, Position
 from nasviz.trace.module_recovery import ORIGIN, ModuleCall, RecoveredProgram
 from nasviz.trace.parity import (

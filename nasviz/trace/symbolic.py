@@ -20,8 +20,7 @@ from nasviz.errors import TraceError
 from nasviz.graph.operators.rules import INPUTS, factors_of
 from nasviz.graph.operators.table import rule
 from nasviz.graph.trace_graph import JOINT_ROLES, Attribute, Input, Output, TraceGraph, Vertex
-from nasviz.trace.calls import nodes_in
-from nasviz.trace.export import OPAQUE
+from nasviz.trace.export import OPAQUE, nodes_in
 from nasviz.trace.network import TracedNetwork, copy_module_tree
 from nasviz.trace.parity import ParityInputs
 
