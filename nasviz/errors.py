@@ -192,6 +192,10 @@ class TrainingError(NasvizError, RuntimeError):
     """Training cannot start or continue, because of the network, the data or the machine."""
 
 
+class DeadNetworkError(TrainingError):
+    """A search has silenced all that leads to an output of the network."""
+
+
 class ProcessesError(NasvizError, RuntimeError):
     """The training processes of a run have diverged, or one of them has ended."""
 

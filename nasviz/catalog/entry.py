@@ -19,7 +19,7 @@ _WORDS = {
     "bool": "true or false",
     "text": "text",
     "names": "a tuple of names",
-    "steps": "a whole number of steps from 1, or a fraction of all steps between 0.0 and 1.0",
+    "steps": "a whole number of steps from {}, or a fraction of all steps between 0.0 and 1.0",
     "share": "a whole number from 0, or a fraction from 0.0 to below 1.0",
 }
 
@@ -84,6 +84,7 @@ class Setting:
         if self.expected:
             return self.expected
         words = f"one of {', '.join(self.choices)}" if self.kind == "choice" else _WORDS.get(self.kind, "")
+        words = words.format(int(self.minimum or 0))
         if self.kind in ("int", "float"):
             words = ("a whole number" if self.kind == "int" else "a number") + self._range()
         return words + (" or 'auto'" if self.has_auto else "")

@@ -51,7 +51,7 @@ class Preset:
     """Name of the network in the catalog; rows may override it."""
     rows: tuple[Row, ...]
     base: Mapping[str, Any]
-    """Settings shared by all runs."""
+    """Settings shared by all runs, as the document prints them."""
     stand_in: Mapping[str, Any]
     """Settings that replace those of `base` for runs on digits, which need no download."""
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -59,7 +59,11 @@ class Preset:
     """Published accuracy of the full network in percent."""
     others: tuple[tuple[str, Printed], ...] = ()
     """Published results of other methods in the table."""
-    notes: tuple[str, ...] = field(default=())
+    ours: tuple[str, ...] = ()
+    """Settings that the document does not print: values of `base`, of rows, or defaults."""
+    retraining: Mapping[str, Any] = field(default_factory=dict)
+    """Printed settings with which the document trains what the search has found."""
+    notes: tuple[str, ...] = ()
 
 
 def small(network: str, size: int, **settings: Any) -> dict[str, Any]:

@@ -5,6 +5,9 @@ If a publication does not state a setting, `notes` documents the choice made her
 
 from __future__ import annotations
 
+from typing import Any
+
+from nasviz.catalog.networks import NETWORKS
 from nasviz.catalog.preset import Preset, Printed, Row, small
 from nasviz.catalog.search_presets import SEARCHES
 from nasviz.catalog.stages import TRANSFERS
@@ -14,9 +17,11 @@ from nasviz.errors import UnknownNameError
 __all__ = ["PRESETS", "Preset", "Printed", "Row", "find_preset"]
 
 _ASGNAS = "Chen et al., Automated Search-Space Generation Neural Architecture Search, 2023"
-_SEARCH = {"epochs": 50, "lr": 0.1, "batch_size": 64}
-"""Search settings of ASGNAS, appendix: 50 epochs, cosine schedule from 0.1, batches of 64."""
-_ON_DIGITS = {"data": "digits", "epochs": 8, "lr": 0.01}
+_SEARCH = {"epochs": 50, "lr": 0.1, "batch_size": 64, "lr_schedule": "cosine", "saliency": "documents"}
+"""Search settings of ASGNAS: section 3.2 for the saliency, appendix A.2 for the rest."""
+_OURS = ("augmentation", "momentum", "weight_decay", "warmup_steps", "projection_steps", "epsilon")
+"""What its experiments leave unsaid."""
+_ON_DIGITS = {"data": "digits", "epochs": 8, "lr": 0.01, "augmentation": "none"}
 """With half of the published learning rate, RegNet still diverges on the few steps of digits."""
 _NO_K = (
     "K is not published: it is chosen here so that the sub-network has the published number of parameters."
@@ -50,9 +55,10 @@ _REGNET = Preset(
         _line("h2spg", 0.7, Printed(91.92, 0.24, 1.16e6, 0.12e6, num_valid=3)),
         _line("h2spg", 0.9, Printed(87.91, 0.32, 0.82e6, 0.17e6, num_valid=3)),
     ),
-    base=_SEARCH,
+    base=_SEARCH | {"augmentation": "shift_flip"},
     stand_in=_ON_DIGITS | {"network": small("regnet_800m", 16)},
     baseline_top1=95.01,
+    ours=_OURS,
     notes=(
         "Runs whose selection disconnects the network are marked by a cross, as published.",
         "At most 16 of the 20 structures can be removed, so H2SPG at 0.9 removes 16 instead of 18.",
@@ -61,6 +67,14 @@ _REGNET = Preset(
 _SMALL_DARTS = small("darts_8", 16)
 """Network with the published parameters; with 32 x 32 images, an epoch of digits takes one core eight"
 " minutes."""
+
+
+def _searched(network: str, k: int) -> dict[str, Any]:
+    """Return the changes of a row: a network with its published recipe, and K."""
+    collapse = {"collapse": ["FactorizedReduce"]} if NETWORKS[network].cells else {}
+    return {"network": {"name": network}, "target_sparsity": k, **NETWORKS[network].recipe, **collapse}
+
+
 _TABLE_1 = Preset(
     "super_networks",
     "Sub-networks of DemoNet, StackedUnets and DARTS",
@@ -71,50 +85,38 @@ _TABLE_1 = Preset(
     rows=(
         Row(
             "DemoNet, full",
-            {"network": {"name": "demonet"}, "target_sparsity": 0},
+            _searched("demonet", 0),
             Printed(84.9, params=0.82e6, macs=209e6),
             "Fashion-MNIST",
         ),
         Row(
             "DemoNet, ASGNAS",
-            {"network": {"name": "demonet"}, "target_sparsity": 3},
+            _searched("demonet", 3),
             Printed(84.7, params=0.45e6, macs=107e6),
             "Fashion-MNIST",
         ),
         Row(
             "StackedUnets, full",
-            {"network": {"name": "stacked_unets"}, "target_sparsity": 0},
+            _searched("stacked_unets", 0),
             Printed(95.3, params=0.80e6, macs=184e6),
             "SVHN",
         ),
         Row(
             "StackedUnets, ASGNAS",
-            {"network": {"name": "stacked_unets"}, "target_sparsity": 4},
+            _searched("stacked_unets", 4),
             Printed(96.1, params=0.37e6, macs=115e6),
             "SVHN",
         ),
         Row(
             "DARTS, 8 cells, full",
-            {
-                "network": {"name": "darts_8"},
-                "target_sparsity": 0,
-                "collapse": ["FactorizedReduce"],
-                "lr": 0.01,
-                "lr_periods": 2,
-            },
+            _searched("darts_8", 0),
             Printed(74.6, params=4.05e6, macs=614e6),
             "STL-10",
             _SMALL_DARTS,
         ),
         Row(
             "DARTS, 8 cells, ASGNAS",
-            {
-                "network": {"name": "darts_8"},
-                "target_sparsity": 411,
-                "collapse": ["FactorizedReduce"],
-                "lr": 0.01,
-                "lr_periods": 2,
-            },
+            _searched("darts_8", 411),
             Printed(75.1, params=0.64e6, macs=127e6),
             "STL-10",
             _SMALL_DARTS,
@@ -122,6 +124,7 @@ _TABLE_1 = Preset(
     ),
     base=_SEARCH,
     stand_in={"data": "digits", "epochs": 4},
+    ours=(*_OURS, "target_sparsity"),
     notes=(_NO_K,),
 )
 _TABLE_2 = Preset(
@@ -145,8 +148,9 @@ _TABLE_2 = Preset(
             small=small("super_resnet_2m", 16),
         ),
     ),
-    base=_SEARCH | {"mixup": 0.2, "lr_periods": 2},
-    stand_in={"data": "digits", "epochs": 4},
+    base=_SEARCH | {"mixup": 0.2, "lr_periods": 2, "augmentation": "shift_flip"},
+    stand_in={"data": "digits", "epochs": 4, "augmentation": "none"},
+    ours=(*_OURS, "target_sparsity", "mixup", "lr_periods"),
     others=(
         ("Zen-Score-1M (OTOv3)", Printed(96.2, params=1.0e6)),
         ("Synflow (OTOv3)", Printed(95.1, params=1.0e6)),
@@ -167,6 +171,7 @@ _TABLE_2 = Preset(
         " ZenNAS, and 2 here.",
     ),
 )
+_IMAGENET = {"collapse": ["FactorizedReduce"], "augmentation": "resized_crop"}
 _TABLE_3 = Preset(
     "darts_imagenet",
     "DARTS with 14 cells on ImageNet",
@@ -175,8 +180,9 @@ _TABLE_3 = Preset(
     "ImageNet",
     "darts_14",
     rows=(Row("DARTS, 14 cells, ASGNAS", {"target_sparsity": 0.8}, Printed(75.3, params=4.8e6, macs=547e6)),),
-    base=_SEARCH | {"lr": 0.01, "lr_periods": 2, "batch_size": 128, "collapse": ["FactorizedReduce"]},
+    base=_SEARCH | dict(NETWORKS["darts_14"].recipe) | _IMAGENET,
     stand_in=_ON_DIGITS | {"network": small("darts_14", 64, channels=8), "epochs": 4},
+    ours=(*_OURS, "target_sparsity"),
     others=(
         ("DARTS (2nd order) (CIFAR10)", Printed(73.3, params=4.7e6, macs=574e6)),
         ("P-DARTS (CIFAR10)", Printed(75.6, params=4.9e6, macs=557e6)),

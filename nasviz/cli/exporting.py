@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from nasviz.cli.options import RUNS, AsJson, RunName, RunsFolder
+from nasviz.cli.reports import decided_words
 from nasviz.cli.text import answer, say
 from nasviz.draw.genotype import cells_of, genotype_dot, summary
 from nasviz.draw.layout import layout
@@ -321,7 +322,8 @@ def genotype(
     json: AsJson = False,
 ) -> int:
     """Print the cells that a run has selected, or would select now."""
-    cells = cells_of(open_run(run, runs))
+    opened = open_run(run, runs)
+    cells, end = cells_of(opened), opened.end
     for cell in cells:
         source, stem = genotype_dot(cell), f"cell-{cell.name.replace(' ', '-')}"
         if dot is not None:
@@ -329,5 +331,7 @@ def genotype(
         if svg is not None:
             replace_file(svg / f"{stem}.svg", layout(source))
     lines = [*genotype_text(cells).splitlines(), f"({summary(cells)})"]
+    if words := decided_words(end.result if end else {}):
+        lines.append(f"({words})")
     answer(json=json, document=genotype_json(cells), lines=lines)
     return 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from shutil import get_terminal_size
 from typing import Any, TextIO
@@ -12,25 +13,35 @@ from typing import Any, TextIO
 from nasviz.catalog import NetworkSource
 from nasviz.catalog.genotype import is_genotype, read_genotype
 from nasviz.cli.text import Steady, plain, table
+from nasviz.draw.genotype import chosen_cells
 from nasviz.draw.run_space import read_space
+from nasviz.graph import SearchSpace
+from nasviz.graph.cells.genotypes import genotype_text
 from nasviz.runs import Run, RunSettings, RunSummary, Tail, to_document
 from nasviz.runs.files import SPACE
+from nasviz.runs.records import Event, could_go
 from nasviz.runs.storage import as_damage
 
 __all__ = [
     "Watch",
+    "decided_words",
     "document_of",
     "follow",
     "list_lines",
     "progress_line",
     "result_lines",
     "run_lines",
+    "shortened",
     "summary_document",
 ]
 
 _HEADER = ("run", "state", "done", "network", "K", "parameters", "accuracy", "note")
 _LONGEST_NOTE = 60
+_LONGEST_LINE = 100
+"""Characters of names in a line of a summary; the rest is counted."""
 _BAR_WIDTH = 24
+_MOST_ALIKE = 3
+"""Events of one kind about structures that are printed of one step."""
 
 
 def list_lines(summaries: Sequence[RunSummary]) -> Iterator[str]:
@@ -133,7 +144,7 @@ def result_lines(run: Run) -> Iterator[str]:
         return
     yield from _pruning_lines(result.get("pruning"))
     space = read_space(run.folder / SPACE)
-    erased = ", ".join(space.structure(i).name for i in result["selected"])
+    erased = shortened([space.structure(i).name for i in result["selected"]])
     if "latencies" in result:
         measured = result["latencies"]
         digest = measured["sha256"][:12]
@@ -145,8 +156,14 @@ def result_lines(run: Run) -> Iterator[str]:
         yield f"  zero        {erased}"
         yield f"  accuracy    {result['accuracy_full']:.1%} with these at zero, and no sub-network"
         return
-    orphaned = ", ".join(space.segments[i].name for i in result["orphaned"])
-    yield f"  erased      {erased or 'nothing'}" + (f"; orphaned by it: {orphaned}" if orphaned else "")
+    orphaned = shortened([space.segments[i].name for i in result["orphaned"]])
+    num_channels = sum(map(len, result.get("channels_zeroed_by", {}).values()))
+    what = [erased] if erased else []
+    what += [f"{num_channels:,} channel groups"] if num_channels else []
+    yield f"  erased      {'; '.join(what) or 'nothing'}" + (
+        f"; orphaned by it: {orphaned}" if orphaned else ""
+    )
+    yield from _found_lines(run, space, result)
     for title, key in (("parameters", "params"), ("MACs", "macs")):
         before, after = result[f"{key}_before"], result[f"{key}_after"]
         yield f"  {title:<10}  {before:,} -> {after:,} ({after / max(1, before):.1%})"
@@ -172,8 +189,55 @@ def _pruning_lines(found: Any) -> Iterator[str]:
     if found:
         yield f"  pruning     before it, accuracy {found['accuracy']:.1%}"
         for row in found["thresholds"]:
-            words = f"at {row['threshold']:g}: {row['pruned']} gone, accuracy {row['accuracy']:.1%}"
-            yield f"              {words}"
+            at = f"{row['threshold']:.0%}" if found.get("kind") == "fraction" else f"{row['threshold']:g}"
+            yield f"              at {at}: {row['pruned']} gone, accuracy {row['accuracy']:.1%}"
+        if chosen := found.get("chosen"):
+            words = f"{chosen['pruned']} of {found['groups']} gone, accuracy {chosen['accuracy']:.1%}"
+            yield f"              by {chosen['rule']}: {words}"
+
+
+def decided_words(result: Mapping[str, Any]) -> str:
+    """Return how decided the architecture of a finished search with softmaxes is; empty for other runs."""
+    found = result.get("decidedness")
+    if not found:
+        return ""
+    words = f"{found['num_decided']} of {found['num_choices']} choices"
+    undecided = "undecided: " if found["num_decided"] < found["num_choices"] else ""
+    return f"{undecided}{words}; the largest share is {found['largest']:.3f}, an even one {found['even']:.3f}"
+
+
+def _found_lines(run: Run, space: SearchSpace, result: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the genotype of a derived network, how decided it is, and what a search would lose further on."""
+    cells = chosen_cells(space, run.settings, run.tail(), result)
+    for line in genotype_text(cells).splitlines() if cells else ():
+        yield f"  genotype    {line}"
+    if words := decided_words(result):
+        yield f"  decided     {words}"
+    if zeros := result.get("sparsity"):
+        words = f"{zeros['zero_paths']} of {zeros['num_paths']} operations, {zeros['zero_nodes']}"
+        yield f"  zeros       {words} of {zeros['num_nodes']} nodes"
+    if better := could_go(result.get("pruning")):
+        place = shlex.quote(str(run.folder))
+        yield (
+            f"  could go    {better['pruned']} groups at {better['threshold']:g} with the same accuracy:"
+            f" nasviz train --config {place} --pruning threshold --threshold {better['threshold']:g}"
+        )
+
+
+def shortened(names: Sequence[str], longest: int = _LONGEST_LINE) -> str:
+    """Return names in a line, and how many more there are.
+
+    Examples:
+        >>> shortened(["conv2", "conv3", "conv8"], 13)
+        'conv2, conv3 and 1 more'
+    """
+    shown: list[str] = []
+    for name in names:
+        if shown and len(", ".join([*shown, name])) > longest:
+            break
+        shown.append(name[:longest])
+    rest = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {rest:,} more" if rest else "")
 
 
 class Watch:
@@ -217,7 +281,7 @@ class Watch:
         events = tail.events[self._num_events :]
         evaluations = tail.evaluations[self._num_evaluations :]
         self._num_events, self._num_evaluations = len(tail.events), len(tail.evaluations)
-        news = [(event.step, event.text) for event in events if event.kind != "redundant"]
+        news = list(_in_short(events))
         news += [
             (item.step, f"{item.network} network: accuracy {item.accuracy:.1%}, loss {item.loss:.3f}")
             for item in evaluations
@@ -228,6 +292,22 @@ class Watch:
         if self._bar:
             self._out.write("\r" + " " * len(self._bar) + "\r")
             self._bar = ""
+
+
+def _in_short(events: Sequence[Event]) -> Iterator[tuple[int, str]]:
+    """Yield step and text of events; of those about single structures, three of each kind and step."""
+    seen: Counter[tuple[int, str]] = Counter()
+    for event in events:
+        if event.kind == "redundant":
+            continue
+        if event.structure is not None:
+            seen[event.step, event.kind] += 1
+            if seen[event.step, event.kind] > _MOST_ALIKE:
+                continue
+        yield event.step, event.text
+    for (step, kind), count in seen.items():
+        if count > _MOST_ALIKE:
+            yield step, f"({count - _MOST_ALIKE} more events {kind!r})"
 
 
 def progress_line(tail: Tail) -> str:

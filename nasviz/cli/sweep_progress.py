@@ -23,6 +23,7 @@ from nasviz.runs import (
     SweepSummary,
     cells,
     is_stand_in,
+    not_printed,
     row_of,
     what_differs,
 )
@@ -148,6 +149,7 @@ def sweep_lines(sweep: Sweep, summaries: Sequence[RunSummary | None] | None = No
     if sweep.settings.preset in PRESETS and is_stand_in(preset, sweep.settings):
         yield f"digits stand in for {preset.data}: compare the pattern, not the numbers"
         yield what_differs(preset, sweep.settings)
+        yield not_printed(preset, sweep.settings)
     for run in runs:
         if run is not None and run.problem:
             yield f"{run.id} is damaged and counts as failed: {run.problem}"

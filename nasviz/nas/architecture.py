@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,12 +18,22 @@ from nasviz.graph.cells.insertions import branches, places
 from nasviz.graph.segments import modules_like
 from nasviz.nas.latency import LatencyPenalty
 from nasviz.nas.latency_table import measure_operations
+from nasviz.settings import DECISIVE
 from nasviz.subnet import Subnetwork, construct
 from nasviz.subnet.construct import size_of
 from nasviz.switches import Switched, add_switches, fold_switches, set_switches_, settle_switches
 from nasviz.trace import TracedNetwork
 
-__all__ = ["OVER", "Architecture", "Derived", "construct_derived", "derived_network", "with_architecture"]
+__all__ = [
+    "OVER",
+    "Architecture",
+    "Decidedness",
+    "Derived",
+    "construct_derived",
+    "decidedness",
+    "derived_network",
+    "with_architecture",
+]
 
 OVER = ("auto", "edge", "node")
 
@@ -155,6 +165,48 @@ class Architecture:
         for row, column, value in zip(self._rows, self._columns, taken, strict=True):
             table[row][column] += value
         return LatencyPenalty(table)
+
+
+@dataclass(frozen=True, slots=True)
+class Decidedness:
+    """How clearly the softmaxes of a search prefer one operation."""
+
+    num_choices: int
+    """Number of softmaxes; those of tied cells count once."""
+    num_decided: int
+    """Number of those whose largest share is at least `DECISIVE` times the next."""
+    largest: float
+    """Largest share of all softmaxes."""
+    even: float
+    """Share of each operation in that softmax before the search."""
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether every choice is decided."""
+        return self.num_decided == self.num_choices
+
+    def __str__(self) -> str:
+        found = f"{self.num_decided} of {self.num_choices} choices are decided"
+        return f"{found}; the largest share is {self.largest:.3f}, an even one is {self.even:.3f}"
+
+
+def decidedness(space: SearchSpace, weights: Sequence[float]) -> Decidedness | None:
+    """Return how decided a search with softmaxes is; None for one without.
+
+    Args:
+        space: The space with switches.
+        weights: Share of each switch, in the order of `space.switches`.
+    """
+    shares: dict[str, dict[int, float]] = {}
+    for switch, weight in zip(space.switches, weights, strict=True):
+        if switch.index is not None:
+            shares.setdefault(switch.parameter, {})[switch.index] = weight
+    choices = [sorted(found.values(), reverse=True) for found in shares.values() if len(found) > 1]
+    if not choices:
+        return None
+    largest = max(choices, key=lambda found: found[0])
+    num_decided = sum(found[0] >= DECISIVE * found[1] for found in choices)
+    return Decidedness(len(choices), num_decided, largest[0], 1 / len(largest))
 
 
 @dataclass(frozen=True)

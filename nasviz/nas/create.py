@@ -16,7 +16,7 @@ from nasviz.nas.relaxed_optimizer import RelaxedOptimizer, architecture_adam
 from nasviz.nas.sparsenas import SparseNAS, sparse_architecture
 from nasviz.optim.create import inner_optimizer
 from nasviz.optim.search_optimizer import Training
-from nasviz.settings import AUTO, find_method
+from nasviz.settings import AUTO, PUBLISHED_ARCHITECTURE_LR, find_method
 from nasviz.trace import TracedNetwork
 from nasviz.trace.parity import require_module
 
@@ -33,7 +33,10 @@ _OWN = {
     DARTS: ("order",),
     MiLeNAS: ("validation_weight",),
     RARTS: ("auxiliary_weight", "coupling", "latency_weight"),
-    SparseNAS: ("order", "balance", "adaptive", "penalty_step", "penalty_cap", "steps_per_epoch"),
+    SparseNAS: (
+        *("order", "balance", "adaptive", "inertia_cap", "penalty_step", "penalty_cap", "steps_per_epoch"),
+        *("target_zeros", "search_steps"),
+    ),
 }
 
 
@@ -58,14 +61,16 @@ def create(
         space: Its search space.
         base: `sgd`, `adam` or `adamw`, for the weights; or an optimizer of `torch.optim` that holds them.
         architecture_lr: Learning rate of the architecture parameters, which Adam moves, or AdamHAPG. None:
-            the default in the settings of the method (`nasviz.settings`).
+            0.01 for sparsenas, and the published 3e-4 for the others, which suits 19,500 steps: with fewer,
+            take `nasviz.settings.DARTSSettings().rate(schedule)`.
         architecture_weight_decay: Their weight decay; SparseNAS has a penalty instead.
         warmup_steps: Steps at the start in which the architecture stays.
         clip: Longest gradient of the weights.
         inputs: What the latency of operations is measured with, where RARTS has a `latency_weight`.
         **settings: `order` of darts and sparsenas; `validation_weight` of milenas; `auxiliary_weight`,
-            `coupling` and `latency_weight` of rarts; `balance`, `adaptive`, `penalty_step`, `penalty_cap` and
-            `steps_per_epoch` of sparsenas; and those of the base (`lr`, `momentum`, `weight_decay`, ...).
+            `coupling` and `latency_weight` of rarts; `balance`, `adaptive`, `inertia_cap`, `penalty_step`,
+            `penalty_cap`, `steps_per_epoch`, `target_zeros` and `search_steps` of sparsenas; and those of the
+            base (`lr`, `momentum`, `weight_decay`, ...).
 
     Raises:
         UnknownNameError: No method or base has this name.
@@ -87,7 +92,8 @@ def create(
         raise UnknownNameError(f"no method {name!r}; choose one of {', '.join(METHODS)}")
     kind = METHODS[name]
     if architecture_lr is None:
-        architecture_lr = float(find_method(name).fields()["architecture_lr"].default)
+        default = find_method(name).fields()["architecture_lr"].default
+        architecture_lr = PUBLISHED_ARCHITECTURE_LR if default == AUTO else float(default)
     reading = Architecture(net, space)
     own = {key: settings.pop(key) for key in _OWN[kind] if key in settings}
     if isinstance(base, Optimizer):
@@ -102,13 +108,9 @@ def create(
         inner = inner_optimizer(base, weights, **settings)
     search: RelaxedOptimizer
     if kind is SparseNAS:
-        sparse = sparse_architecture(
-            net,
-            space,
-            alpha=own.pop("balance", 0.5),
-            is_adaptive=own.pop("adaptive", True),
-            architecture_lr=architecture_lr,
-        )
+        names = {"balance": "alpha", "adaptive": "is_adaptive", "inertia_cap": "inertia_cap"}
+        chosen = {names[key]: own.pop(key) for key in names if key in own}
+        sparse = sparse_architecture(net, space, architecture_lr=architecture_lr, **chosen)
         search = SparseNAS(net, inner, sparse, reading=reading, warmup_steps=warmup_steps, clip=clip, **own)
     else:
         moved = [alpha for alpha in reading.parameters if alpha.requires_grad]
@@ -160,8 +162,8 @@ def _relaxation(
     net: TracedNetwork,
     inputs: tuple[Any, ...],
     *,
-    auxiliary_weight: float = 1.0,
-    coupling: float = 1.0,
+    auxiliary_weight: float = Relaxation().auxiliary_weight,
+    coupling: float = Relaxation().coupling,
     latency_weight: float = 0.0,
 ) -> Relaxation:
     if not latency_weight:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from nasviz.nas.update_steps import Loss, Step, Tensors, UpdateStep, gradient
+from nasviz.settings import RARTSSettings
 
 __all__ = ["RateBounds", "Relaxation", "rarts_lagrangian", "rarts_rate_bounds", "rarts_steps"]
 
@@ -27,9 +28,9 @@ Penalty = Callable[[Tensors], Tensor]
 class Relaxation:
     """What the Lagrangian weighs."""
 
-    auxiliary_weight: float = 1.0
+    auxiliary_weight: float = RARTSSettings().auxiliary_weight
     """lambda. 0: alpha learns from L_p alone."""
-    coupling: float = 1.0
+    coupling: float = RARTSSettings().coupling
     """beta. 0: the two copies of the weights know nothing of each other."""
     penalty: Penalty | None = None
     """P, such as a latency."""

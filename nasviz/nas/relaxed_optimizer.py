@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -16,7 +17,13 @@ from torch.optim import Optimizer
 
 from nasviz.errors import CheckpointError, InvalidSettingError
 from nasviz.graph import SearchSpace
-from nasviz.nas.architecture import Architecture, Derived, construct_derived, derived_network
+from nasviz.nas.architecture import (
+    Architecture,
+    Derived,
+    construct_derived,
+    decidedness,
+    derived_network,
+)
 from nasviz.nas.functional_weights import Copy, FunctionalWeights
 from nasviz.nas.update_steps import Loss, Step, UpdateStep, gradient
 from nasviz.optim.groups import tensors_of
@@ -149,6 +156,8 @@ class RelaxedOptimizer(SearchOptimizer):
     def conclude(self, network: Any, space: SearchSpace) -> Conclusion:
         """Derive the network that the architecture parameters stand for."""
         weights = self.scores
+        shares = [] if self.reading is None else self.reading.weights().tolist()
+        decided = decidedness(space, shares) if shares else None
         derived = self.derive(network, space)
         found, names = derived.derivation, {s.structure: s.name for s in derived.space.switches}
         events: list[tuple[str, str, int | None]] = [
@@ -160,13 +169,18 @@ class RelaxedOptimizer(SearchOptimizer):
             ("kept", f"{names[structure]} was not chosen, and stays: {reason}", structure)
             for structure, reason in found.spared.items()
         ]
-        report = {
+        report: dict[str, Any] = {
             "target_sparsity": len(derived.erased),
             "num_structures": len(derived.space.removable),
             "zeroed_by": dict.fromkeys(map(str, derived.erased), "derivation"),
             "zeroed_at": dict.fromkeys(map(str, derived.erased), self.num_steps - 1),
             "kept": [switch.name for switch in found.kept],
         }
+        if decided is not None:
+            report["decidedness"] = asdict(decided)
+            kind = "phase" if decided.is_decided else "warning"
+            words = "" if decided.is_decided else "the derived architecture is undecided: "
+            events.append((kind, f"{words}{decided}", None))
         return Conclusion(
             derived.network,
             derived.space,

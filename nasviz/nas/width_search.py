@@ -37,6 +37,7 @@ from nasviz.optim.search_optimizer import (
     not_negative,
     positive_steps,
 )
+from nasviz.settings import RARTSWidthSettings
 
 __all__ = [
     "RANKINGS",
@@ -53,7 +54,7 @@ SCOPES = ("channels", "filters", "dimensions")
 RANKINGS = ("global", "layer")
 PRUNING_FRACTIONS = (0.2, 0.4, 0.6, 0.8)
 """Fractions at which a network is judged when its search ends, as RARTS and SiDT prune."""
-TEMPERATURE = 4.0
+_DEFAULT = RARTSWidthSettings()
 
 
 class WidthSearch(RARTS):
@@ -70,6 +71,7 @@ class WidthSearch(RARTS):
         sparsity: gamma of the l1 norm of the scores, which acts by its proximal map: scores may become 0.
         scores_lr: Learning rate of the scores.
         distillation: Weight of the distillation loss in the tuning.
+        temperature: T of the distillation.
         **settings: Those of `RARTS`: `relaxation`, `clip`.
 
     References:
@@ -89,10 +91,11 @@ class WidthSearch(RARTS):
         group_of: Callable[[Sequence[int]], TensorGroup],
         *,
         search_steps: int,
-        fraction: float = 0.4,
-        sparsity: float = 1e-4,
-        scores_lr: float = 0.1,
-        distillation: float = 1.0,
+        fraction: float = _DEFAULT.fraction,
+        sparsity: float = _DEFAULT.sparsity,
+        scores_lr: float = _DEFAULT.scores_lr,
+        distillation: float = _DEFAULT.distillation,
+        temperature: float = _DEFAULT.temperature,
         **settings: Any,
     ) -> None:
         self._net, self.channel_scores = net, scores
@@ -100,6 +103,7 @@ class WidthSearch(RARTS):
         self.fraction = below_one("fraction", fraction)
         self.sparsity = not_negative("sparsity", sparsity)
         self.distillation = not_negative("distillation", distillation)
+        self.temperature = temperature
         self._select, self._group_of = select, group_of
         self._pruned: tuple[int, ...] | None = None
         self._held = GroupScaler(TensorGroup())
@@ -170,7 +174,7 @@ class WidthSearch(RARTS):
         with torch.no_grad(), self.teacher():
             wanted = batch.logits(self._net(examples))
         self._net.train()
-        return self.distillation * distillation_loss(wanted, batch.logits(output))
+        return self.distillation * distillation_loss(wanted, batch.logits(output), self.temperature)
 
     def evaluating(self) -> AbstractContextManager[None]:
         """Let the network compute with its scores."""
@@ -293,15 +297,16 @@ def create_width(
     *,
     projection_steps: int,
     base: str | Optimizer = "sgd",
-    groups: str = "channels",
-    fraction: float = 0.4,
-    ranking: str = "global",
-    sparsity: float = 1e-4,
-    scores_lr: float = 0.1,
-    auxiliary_weight: float = 1.0,
-    coupling: float = 1.0,
-    distillation: float = 1.0,
-    clip: float = 5.0,
+    groups: str = _DEFAULT.groups,
+    fraction: float = _DEFAULT.fraction,
+    ranking: str = _DEFAULT.ranking,
+    sparsity: float = _DEFAULT.sparsity,
+    scores_lr: float = _DEFAULT.scores_lr,
+    auxiliary_weight: float = _DEFAULT.auxiliary_weight,
+    coupling: float = _DEFAULT.coupling,
+    distillation: float = _DEFAULT.distillation,
+    temperature: float = _DEFAULT.temperature,
+    clip: float = _DEFAULT.clip,
     **settings: Any,
 ) -> WidthSearch:
     """Return RARTS on the scores of channels (dissertation, Algorithm 3), or of dimensions (SiDT).
@@ -320,6 +325,7 @@ def create_width(
         auxiliary_weight: lambda of RARTS.
         coupling: beta of RARTS.
         distillation: Weight of the distillation from the network before pruning; 0 for none.
+        temperature: T of the distillation.
         clip: Longest gradient of the weights.
         **settings: Those of the base (`lr`, `momentum`, `weight_decay`, ...).
 
@@ -355,6 +361,7 @@ def create_width(
         sparsity=sparsity,
         scores_lr=scores_lr,
         distillation=distillation,
+        temperature=temperature,
         relaxation=Relaxation(auxiliary_weight, coupling),
         clip=clip,
     )
@@ -458,7 +465,7 @@ class _Scored(FunctionalWeights):
             yield
 
 
-def distillation_loss(teacher: Tensor, student: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+def distillation_loss(teacher: Tensor, student: Tensor, temperature: float = _DEFAULT.temperature) -> Tensor:
     """Return L_KD = mean over samples of sum_i p_i log(p_i / q_i), p and q the softmax of logits / T.
 
     Not negative, and 0 exactly where the logits of each sample differ by a constant.

@@ -10,6 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from nasviz.catalog import SALIENCIES
+from nasviz.catalog.saliencies import COPY
 from nasviz.errors import InvalidSettingError, UnknownNameError, require_type
 from nasviz.graph import SearchSpace
 from nasviz.graph.space import require_space
@@ -19,10 +21,12 @@ from nasviz.optim.h2spg import DHSPG, H2SPG, HSPG, H2SPGOTOv3
 from nasviz.optim.halfspace import shares
 from nasviz.optim.search_optimizer import SearchOptimizer, Training, require_whole
 from nasviz.optim.slim import check_slim, slimming
+from nasviz.saliency import score
 from nasviz.settings import AUTO, METHODS, MethodSettings
 from nasviz.settings.schedule import steps_between_scores
+from nasviz.switches import add_switches
 
-__all__ = ["INNER_OPTIMIZERS", "OPTIMIZERS", "build", "create", "inner_optimizer"]
+__all__ = ["INNER_OPTIMIZERS", "OPTIMIZERS", "build", "create", "inner_optimizer", "prepare"]
 
 INNER_OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
 
@@ -88,6 +92,7 @@ def create(
     periods: int = 1,
     slim: int | float = 0,
     group_divisible: int = 1,
+    lookahead: bool = True,
     parameters: Iterable[Tensor] | Iterable[dict[str, Any]] | None = None,
     **settings: Any,
 ) -> SearchOptimizer:
@@ -104,6 +109,8 @@ def create(
         slim: How many channel groups go besides (OTOv2): an int counts them, a float in [0, 1) is the share
             of those that the structures leave. Every operator keeps a channel. `hspg` has no target.
         group_divisible: What the widths that slimming leaves shall be multiples of.
+        lookahead: Whether a structure is passed over whose removal would leave fewer than K removable; if
+            not, the selection is the pass as printed, which may end below K.
         parameters: What is trained, as torch takes it: tensors, or groups with settings of their own. All
             parameters of `net` when left out. Structures and channel groups with a parameter that the
             optimizer does not hold, or that requires no gradients by now, stay, unless the space was
@@ -160,7 +167,7 @@ def create(
         hspg = kind(inner, binding.members(), space.is_valid, **own)
         hspg.serve(asked_space, space)
         return hspg
-    select = partial(binding.select, k=k, hierarchical=kind.is_hierarchical)
+    select = partial(binding.select, k=k, hierarchical=kind.is_hierarchical, lookahead=lookahead)
     optimizer: H2SPG | H2SPGOTOv3
     if issubclass(kind, H2SPG):
         portions = [partial(select, count=c) for c in shares(k, periods)]
@@ -177,9 +184,24 @@ def build(
 ) -> SearchOptimizer:
     """Return the optimizer of one of the `OPTIMIZERS` for a run."""
     chosen = settings.values
+    chosen.pop("switches", None)
+    if not chosen.pop("forced", True):
+        chosen["projection_steps"] = None
     if "saliency" in chosen:
         chosen["generator"] = training.generator()
+        if SALIENCIES[chosen["saliency"]].family == COPY:  # of the network before the first step
+            trained = trained_space(net, space, net.parameters())
+            draws, loss = training.generator(), training.loss
+            name, batches = chosen["saliency"], training.batches()
+            chosen["saliency"] = score(name, net, trained, batches, draws, loss=loss)
     return create(settings.name, net, space, **chosen)
+
+
+def prepare(net: Any, space: SearchSpace, settings: Any, training: Training) -> tuple[Any, SearchSpace]:
+    """Return the network with switches for operations without variables, where the settings ask for it."""
+    if not getattr(settings, "switches", False) or not space.switchable:
+        return net, space
+    return add_switches(net, space, where="switchable", initial=1.0)
 
 
 def _registered(settings: MethodSettings, net: nn.Module, space: SearchSpace) -> SearchOptimizer:

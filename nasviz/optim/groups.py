@@ -228,7 +228,13 @@ class SpaceBinding:
         return self._group(whole.tensors, whole.rows)
 
     def select(
-        self, scores: Mapping[int, float], k: int, *, count: int | None = None, hierarchical: bool = True
+        self,
+        scores: Mapping[int, float],
+        k: int,
+        *,
+        count: int | None = None,
+        hierarchical: bool = True,
+        lookahead: bool = True,
     ) -> Selection:
         """The structures of lowest score that go, with all that goes to zero with them.
 
@@ -238,8 +244,9 @@ class SpaceBinding:
             count: How many of them go now, leaving room for the rest; all `k` when left out.
             hierarchical: Whether what is left must stay connected. Where it does not, nothing follows the
                 selected structures to zero, because nothing is left to be constructed.
+            lookahead: Whether the selection makes sure that `k` are found.
         """
-        selected = self.space.select(scores, k, hierarchical=hierarchical)[:count]
+        selected = self.space.select(scores, k, hierarchical, lookahead)[:count]
         is_valid = hierarchical or self.space.is_valid(selected)
         gone = self.space.closure(selected) if is_valid else frozenset(selected)
         orphaned = tuple(sorted(gone.intersection(self.groups).difference(selected)))

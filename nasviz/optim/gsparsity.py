@@ -33,13 +33,14 @@ from nasviz.optim.search_optimizer import (
 )
 from nasviz.saliency import StructureIndex, gradient_cosine
 from nasviz.saliency.reductions import RowIndex
+from nasviz.settings import GSparsitySettings
 from nasviz.switches import add_switches
 
 __all__ = [
     "GROUPS",
+    "PRUNING",
     "REASON",
     "SWITCH_START",
-    "THRESHOLD",
     "FilterSparsity",
     "GSparsity",
     "PenaltySearch",
@@ -47,7 +48,9 @@ __all__ = [
 ]
 
 REASON = "group sparsity"
-THRESHOLD = 1e-6
+_DEFAULT = GSparsitySettings()
+PRUNING = ("proximal", "threshold")
+"""What decides which groups are pruned: the threshold, or also whether their proximal point is zero."""
 PRUNING_THRESHOLDS = (1e-6, 1e-3, 0.5)
 """Thresholds at which a network is judged when its search ends (GSparsity, table 2)."""
 
@@ -61,6 +64,7 @@ class PenaltySearch(GroupOptimizer):
         others: Tensors that go with it.
         projection_steps: Steps of the search.
         threshold: Groups of at most this length are pruned at the end of the search.
+        pruning: One of `PRUNING`.
     """
 
     unit_name: ClassVar[str] = "structures"
@@ -72,12 +76,16 @@ class PenaltySearch(GroupOptimizer):
         others: Iterable[Tensor] = (),
         *,
         projection_steps: int,
-        threshold: float = THRESHOLD,
+        threshold: float = _DEFAULT.threshold,
+        pruning: str = _DEFAULT.pruning,
     ) -> None:
+        if pruning not in PRUNING:
+            raise InvalidSettingError(f"pruning={pruning!r}: choose one of {', '.join(PRUNING)}")
         if not isinstance(inner, ProxSGD):
             raise InvalidSettingError(f"GSparsity needs ProxSGD inside, not {type(inner).__name__}")
         self.projection_steps = positive_steps("projection_steps", projection_steps)
         self.threshold = not_negative("threshold", threshold)
+        self.rule, self._proximal = pruning, inner
         self._index, self._grouping = index, inner.grouping
         self._pruned: tuple[int, ...] | None = None
         super().__init__(inner, (*index.tensors, *others))
@@ -125,17 +133,25 @@ class PenaltySearch(GroupOptimizer):
 
     @torch.no_grad()
     def shorter_than(self, threshold: float) -> tuple[int, ...]:
-        """What would go at this threshold, by the lengths of groups; the host waits for the device."""
+        """Return what would go at this threshold, by the lengths of groups; synchronizes."""
+        return self._in(self._short(threshold))
+
+    @torch.no_grad()
+    def to_prune(self) -> tuple[int, ...]:
+        """Return what would go now, by the rule and the threshold of this search; synchronizes."""
+        dead = self._proximal.dead() if self.rule == "proximal" else ()
+        return self._in(self._short(self.threshold) | frozenset(dead))
+
+    def _short(self, threshold: float) -> frozenset[int]:
         grouping = self._grouping
         lengths: Sequence[float] = grouping.norm(grouping.tensors).tolist()
-        short = (i for i, norm in zip(grouping.ids, lengths, strict=False) if norm <= threshold)
-        return self._in(frozenset(short))
+        return frozenset(i for i, norm in zip(grouping.ids, lengths, strict=False) if norm <= threshold)
 
     def prune(self) -> None:
         """End the search: hold what has become short at zero, and drop the penalty; once."""
         if self._pruned is not None:
             return
-        self._pruned = self.shorter_than(self.threshold)
+        self._pruned = self.to_prune()
         for group in self.param_groups:
             group["mu"] = 0.0
         if self._pruned:
@@ -155,22 +171,31 @@ class PenaltySearch(GroupOptimizer):
         if self.pruning is not None:
             return
         before = trial.accuracy()
-        rows = [self._pruned_at(threshold, trial) for threshold in PRUNING_THRESHOLDS]
-        self.pruning = {"accuracy": before, "thresholds": rows, "groups": len(self.unit_ids)}
+        rows = [
+            {"threshold": threshold} | self._without(self.shorter_than(threshold), trial)
+            for threshold in sorted({*PRUNING_THRESHOLDS, self.threshold})
+        ]
+        chosen = {"rule": self.rule} | self._without(self.to_prune(), trial)
+        total = len(self.unit_ids)
+        self.pruning = {"accuracy": before, "thresholds": rows, "chosen": chosen, "groups": total}
         words = ", ".join(f"{r['accuracy']:.1%} at {r['threshold']:g} ({r['pruned']} gone)" for r in rows)
         trial.tell("phase", f"the search ended with accuracy {before:.1%}; pruned {words}")
+        if self.rule == "proximal":
+            words = (
+                f"{chosen['pruned']} of {total} {self.unit_name} go: their proximal point is zero, or they"
+            )
+            trial.tell("phase", f"{words} are at most {self.threshold:g} long ({chosen['accuracy']:.1%})")
         self.prune()
         self.tell_pruned(trial)
 
     @torch.no_grad()
-    def _pruned_at(self, threshold: float, trial: Trial) -> dict[str, Any]:
-        """Return how many groups go at this threshold, and the accuracy without them."""
-        short = self.shorter_than(threshold)
-        group = self.group_of(short)
+    def _without(self, ids: tuple[int, ...], trial: Trial) -> dict[str, Any]:
+        """Return how many of what may go these are, and the accuracy without them."""
+        group = self.group_of(ids)
         tensors = [*group.tensors, *(rows.tensor for rows in group.rows)]
         kept = [tensor.clone() for tensor in tensors]
         GroupScaler(group).zero_()
-        row = {"threshold": threshold, "pruned": len(short), "accuracy": trial.accuracy()}
+        row = {"pruned": len(ids), "accuracy": trial.accuracy()}
         for tensor, value in zip(tensors, kept, strict=True):
             tensor.copy_(value)
         return row
@@ -232,6 +257,7 @@ class GSparsity(PenaltySearch):
         projection_steps: Steps of the search.
         threshold: Structures of at most this length are pruned at the end of the search, tied ones by their
             length together.
+        pruning: `proximal`: structures whose proximal point is zero go too; `threshold`: they do not.
         tied: For each structure the id of its group in `inner`; itself when left out.
 
     Examples:
@@ -255,14 +281,17 @@ class GSparsity(PenaltySearch):
         group_of: Callable[[tuple[int, ...]], TensorGroup],
         *,
         projection_steps: int,
-        threshold: float = THRESHOLD,
+        threshold: float = _DEFAULT.threshold,
+        pruning: str = _DEFAULT.pruning,
         tied: Mapping[int, int] | None = None,
     ) -> None:
         self._groups, self._check, self._group_of = dict(groups), check, group_of
         self._tied = dict(tied) if tied else {i: i for i in groups}
         index = StructureIndex({i: group.tensors for i, group in groups.items()})
         rows = (row.tensor for group in groups.values() for row in group.rows)
-        super().__init__(inner, index, rows, projection_steps=projection_steps, threshold=threshold)
+        super().__init__(
+            inner, index, rows, projection_steps=projection_steps, threshold=threshold, pruning=pruning
+        )
 
     @property
     def structure_ids(self) -> tuple[int, ...]:
@@ -300,6 +329,7 @@ class FilterSparsity(PenaltySearch):
         leave_something: Takes those back without which an operator would have no channel.
         projection_steps: Steps of the search.
         threshold: Groups of at most this length are pruned at its end.
+        pruning: `proximal`: groups whose proximal point is zero go too; `threshold`: they do not.
 
     Examples:
         >>> import torch
@@ -325,11 +355,14 @@ class FilterSparsity(PenaltySearch):
         leave_something: Callable[[Sequence[int]], Sequence[int]],
         *,
         projection_steps: int,
-        threshold: float = THRESHOLD,
+        threshold: float = _DEFAULT.threshold,
+        pruning: str = _DEFAULT.pruning,
     ) -> None:
         self._leave_something = leave_something
         self._rows = index
-        super().__init__(inner, index, projection_steps=projection_steps, threshold=threshold)
+        super().__init__(
+            inner, index, projection_steps=projection_steps, threshold=threshold, pruning=pruning
+        )
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -376,14 +409,15 @@ def create_gsparsity(
     space: SearchSpace,
     *,
     projection_steps: int,
-    lr: float = 1e-3,
-    rho: float = 0.8,
-    mu: float = 1.0,
-    normalisation: str = "none",
-    adaptive: bool = False,
-    beta: float = 0.999,
-    threshold: float = THRESHOLD,
-    groups: str = "operations",
+    lr: float = _DEFAULT.lr,
+    rho: float = _DEFAULT.rho,
+    mu: float = _DEFAULT.mu,
+    normalisation: str = _DEFAULT.normalisation,
+    adaptive: bool = _DEFAULT.adaptive,
+    beta: float = _DEFAULT.beta,
+    threshold: float = _DEFAULT.threshold,
+    pruning: str = _DEFAULT.pruning,
+    groups: str = _DEFAULT.groups,
     cells: Iterable[str] = (),
     emphasis: Mapping[str, float] | None = None,
 ) -> PenaltySearch:
@@ -403,9 +437,11 @@ def create_gsparsity(
         adaptive: Whether tau follows the gradients of a group; 1 otherwise.
         beta: How slowly it follows them.
         threshold: Groups of at most this length are pruned.
+        pruning: `proximal`: groups whose proximal point is zero go too; `threshold`: they do not.
         groups: What makes a group: `operations`; `filters`, channels that one operator alone makes, as in the
             first two convolutions of a bottleneck; or `channels`, also those that residual sums tie.
-        cells: Classes, or patterns of paths, of cells: the same operation in cells of one type is one group.
+        cells: Classes, or patterns of paths, of cells: the same operation in cells of one type is one group,
+            and what lies outside of cells is not penalised.
         emphasis: By how much the penalty is multiplied in modules of these classes or paths; filters and
             channels alone. GSparsity has 2 in the second and third stage of ResNet-50.
 
@@ -425,18 +461,19 @@ def create_gsparsity(
             raise InvalidSettingError(
                 f"cells={names}: only operations are tied, so leave it empty for {groups}"
             )
-        filters = _over_channels(net, space, step, groups, emphasis or {}, projection_steps, threshold)
+        end = {"projection_steps": projection_steps, "threshold": threshold, "pruning": pruning}
+        filters = _over_channels(net, space, step, groups, emphasis or {}, end)
         filters.serve(asked_space, space, groups=groups)
         return filters
     if emphasis:
         raise InvalidSettingError("emphasis: for filters and channels alone, so leave it empty")
     if not space.removable:
         raise InvalidSettingError(f"{space.trace.name} has no removal structure, so no group for GSparsity")
-    tied = space.tied(names) if names else {s.id: s.id for s in space.removable}
+    tied = _tied_in_cells(space, names) if names else {s.id: s.id for s in space.removable}
     binding = SpaceBinding(net, space)
     whole: dict[int, list[Tensor]] = {}
-    for structure, group in binding.groups.items():
-        whole.setdefault(tied[structure], []).extend(group.tensors)
+    for structure, twin in tied.items():
+        whole.setdefault(twin, []).extend(binding.groups[structure].tensors)
     parameters = dict(net.named_parameters())
     switches: dict[Tensor, tuple[float, float]] = {
         parameters[s.switch]: (0.0, 1.0) for s in space.removable if s.switch is not None
@@ -444,11 +481,12 @@ def create_gsparsity(
     inner = ProxSGD(net.parameters(), whole, bounds=switches, **asdict(step))
     search = GSparsity(
         inner,
-        binding.members(),
+        {i: group for i, group in binding.members().items() if i in tied},
         space.is_valid,
         binding.whole_group,
         projection_steps=projection_steps,
         threshold=threshold,
+        pruning=pruning,
         tied=tied,
     )
     search.serve(asked_space, space, groups=groups)
@@ -485,8 +523,7 @@ def _over_channels(
     step: _Step,
     groups: str,
     emphasis: Mapping[str, float],
-    projection_steps: int,
-    threshold: float,
+    end: Mapping[str, Any],
 ) -> FilterSparsity:
     """GSparsity over channels that operators can lose, one group each."""
     channels = space.channels
@@ -498,9 +535,21 @@ def _over_channels(
     index = SpaceBinding(net, space).channel_index(chosen)
     grouping = RowGrouping(index, index.ids, _multipliers(space, chosen, emphasis))
     inner = ProxSGD(net.parameters(), grouping, **asdict(step))
-    return FilterSparsity(
-        inner, index, channels.leave_something, projection_steps=projection_steps, threshold=threshold
-    )
+    return FilterSparsity(inner, index, channels.leave_something, **end)
+
+
+def _tied_in_cells(space: SearchSpace, cells: Iterable[str]) -> dict[int, int]:
+    """Return for each structure inside of cells the one that stands for it in all cells of its type."""
+    names = tuple(cells)
+    paths = modules_like(space.trace, names, "tie")
+    inside = {
+        s.id
+        for s in space.removable
+        if all(paths.intersection(space.trace[v].scope) for v in space.segments[s.id].vertices)
+    }
+    if not inside:
+        raise InvalidSettingError(f"cells={names}: no removal structure lies inside of these modules")
+    return {structure: twin for structure, twin in space.tied(names).items() if structure in inside}
 
 
 def _multipliers(

@@ -154,6 +154,20 @@ class ProxSGD(Optimizer):
             group["mu"] = 0.0
         return made
 
+    @torch.no_grad()
+    def dead(self) -> tuple[int, ...]:
+        """Return the groups whose proximal point, by the momentum of now, is zero; synchronizes.
+
+        Such a group only shrinks: it lacks steps, not penalty. Groups that no gradient has reached are left
+        out, because steps leave them as they are.
+        """
+        moved = tuple("exp_avg" in self.state[tensor] for tensor in self.grouping.tensors)
+        if not any(moved):
+            return ()
+        grouping = self.grouping if all(moved) else self.grouping.subset(moved)
+        norms: list[float] = grouping.norm(self._proximal_points(grouping, self._home())).tolist()
+        return tuple(i for i, norm in zip(grouping.ids, norms, strict=False) if norm == 0)
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         for group in self.param_groups:
@@ -202,20 +216,26 @@ class ProxSGD(Optimizer):
         return self._subsets[live]
 
     def _shrink(self, grouping: AnyGrouping) -> None:
-        """Step, proximal map, and the average with the old point (Algorithm 1, lines 3 and 4)."""
+        """Average the weights with their proximal points, in place (Algorithm 1, line 4)."""
         tensors, home = grouping.tensors, self._home()
+        trial = self._proximal_points(grouping, home)
+        torch._foreach_sub_(trial, tensors)
+        rates = [float(home[id(tensor)]["lr"]) for tensor in tensors]
+        torch._foreach_mul_(trial, rates)
+        torch._foreach_add_(tensors, trial)
+
+    def _proximal_points(self, grouping: AnyGrouping, home: Mapping[int, dict[str, Any]]) -> list[Tensor]:
+        """Return w^ of each tensor: a step along the momentum, then the proximal map (line 3)."""
+        tensors = grouping.tensors
         momentum = [self._kept(tensor, "exp_avg") for tensor in tensors]
         tau = self._tau(grouping, home)
-        trial = torch._foreach_sub(tensors, torch._foreach_div(momentum, grouping.spread(tau)))  # w~
+        trial = list(torch._foreach_sub(tensors, torch._foreach_div(momentum, grouping.spread(tau))))  # w~
         factor = group_factor(grouping.norm(trial), self._gains(grouping, home) / tau)
         torch._foreach_mul_(trial, grouping.spread(factor))  # w^
         for tensor, mapped in zip(tensors, trial, strict=True):
             if id(tensor) in self._bounds:
                 mapped.clamp_(*self._bounds[id(tensor)])
-        torch._foreach_sub_(trial, tensors)
-        rates = [float(home[id(tensor)]["lr"]) for tensor in tensors]
-        torch._foreach_mul_(trial, rates)
-        torch._foreach_add_(tensors, trial)
+        return trial
 
     def _home(self) -> dict[int, dict[str, Any]]:
         return {id(p): group for group in self.param_groups for p in group["params"]}

@@ -22,6 +22,7 @@ from nasviz.graph import SearchSpace, register_optimizer
 __all__ = [
     "Batch",
     "Conclusion",
+    "News",
     "SearchOptimizer",
     "Training",
     "Trial",
@@ -104,6 +105,10 @@ class Training:
     """Classes of the network's cells, where its document names them."""
     inputs: Callable[[], tuple[Any, ...]] = tuple
     """Returns arguments of the network on its device, to time operations with."""
+    batches: Callable[[], list[tuple[Any, Any]]] = list
+    """Returns pairs of input and labels on the device of the network, to score it before training."""
+    loss: Any = None
+    """Loss of the user, a function of output and labels; None for cross-entropy."""
 
     def generator(self) -> Generator:
         """Return a new generator, seeded as the run is."""
@@ -131,6 +136,16 @@ class Trial(Protocol):
 
     def tell(self, kind: str, text: str, structure: int | None = None) -> None:
         """Record an event."""
+
+
+@dataclass(frozen=True)
+class News:
+    """What a step has changed that belongs on record."""
+
+    events: tuple[tuple[str, str, int | None], ...] = ()
+    """Kind, text, and the structure that it is about."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Plain data that replace what was recorded under these names."""
 
 
 @dataclass(frozen=True)
@@ -310,6 +325,10 @@ class SearchOptimizer(Optimizer, ABC):
     def vectors(self, phase: str) -> dict[str, Tensor]:
         """Return what to record after a step of this phase, by table: "scores" or "norms"."""
         return {}
+
+    def news(self) -> News:
+        """Return what the last step has changed; called once after each step."""
+        return News()
 
     def cosine_vector(self) -> Tensor | None:
         """Return cos(x_g, grad f_g) of each structure before a step, on the device; None to record none."""

@@ -12,7 +12,7 @@ from nasviz.runs.exporting import steps_to_csv, to_document
 from nasviz.runs.grid import Axis, Point, axis, expand, parse_axis
 from nasviz.runs.labels import Labels
 from nasviz.runs.listing import RunSummary
-from nasviz.runs.presets import is_stand_in, preset_sweep, row_of, what_differs
+from nasviz.runs.presets import is_stand_in, not_printed, preset_sweep, row_of, what_differs
 from nasviz.runs.records import Evaluation, Event, StepRecord, Tail, Vectors
 from nasviz.runs.requests import Request
 from nasviz.runs.run import Run, State
@@ -70,6 +70,7 @@ __all__ = [
     "is_stand_in",
     "is_subnet",
     "keep_subnet",
+    "not_printed",
     "open",
     "origin_of",
     "own_folders",

@@ -10,11 +10,19 @@ from nasviz.catalog.presets import Preset, Row
 from nasviz.catalog.stages import SECOND_STAGES, SMALL_STAGE
 from nasviz.errors import InvalidSettingError
 from nasviz.runs.aggregating import Cell
-from nasviz.runs.grid import Axis, axis
+from nasviz.runs.grid import NETWORK_PREFIX, Axis, axis, settings_of
 from nasviz.runs.sweep import FIRST_TRAINING, STAGE, SweepSettings
-from nasviz.settings import RunSettings
+from nasviz.settings import METHODS, RunSettings
 
-__all__ = ["STAND_IN", "data_name", "is_stand_in", "preset_sweep", "row_of", "what_differs"]
+__all__ = [
+    "STAND_IN",
+    "data_name",
+    "is_stand_in",
+    "not_printed",
+    "preset_sweep",
+    "row_of",
+    "what_differs",
+]
 
 STAND_IN = "digits"
 """Data set that is included with nasviz."""
@@ -95,23 +103,72 @@ def is_stand_in(preset: Preset, settings: SweepSettings) -> bool:
 def what_differs(preset: Preset, settings: SweepSettings) -> str:
     """Return a sentence on how a sweep differs from the document, apart from the data; empty if it does not.
 
+    Every setting that the document prints is compared with that of the run of its row.
+
     Examples:
         >>> from nasviz.catalog import find_preset
-        >>> preset = find_preset("super_networks")
+        >>> preset = find_preset("h2spg_against_dhspg")
         >>> what_differs(preset, preset_sweep(preset, data="published", changes={"epochs": 4}))
         'Different here: epochs 4 instead of 50.'
     """
-    own = {source["name"]: source for row in preset.rows if (source := row.changes.get("network"))}
-    shared = own.get(preset.network) or preset.base.get("network", {"name": preset.network})
-    found = [point["network"] for points in settings.axes for point in points if "network" in point]
-    sources = dict.fromkeys(map(NetworkSource.from_json, found)) or {settings.base.network: None}
-    words = [_network_difference(s, NetworkSource.from_json(own.get(s.name, shared))) for s in sources]
-    for name, wanted in preset.base.items():
-        actual = settings.base.value(name)
-        if isinstance(wanted, int | float | str) and actual is not None and actual != wanted:
-            words.append(f"{_title(settings.base, name)} {_format(actual)} instead of {_format(wanted)}")
-    words = [text for text in words if text]
+    words: dict[str, None] = {}
+    for row, run in _runs_of_rows(preset, settings):
+        printed = {"network": {"name": preset.network}} | dict(preset.base) | dict(row.changes)
+        own = {n: v for n, v in row.changes.items() if n.startswith(NETWORK_PREFIX)}
+        published = settings_of(RunSettings.of(network=printed["network"]), own).network
+        words[_network_difference(run.network, published)] = None
+        for name, wanted in printed.items():
+            if name in preset.ours or name == "network" or name.startswith(NETWORK_PREFIX):
+                continue
+            actual = _value(run, name)
+            if actual != (tuple(wanted) if isinstance(wanted, list) else wanted):
+                words[f"{_title(run, name)} {_format(actual)} instead of {_format(wanted)}"] = None
+    for place, stage in enumerate(SECOND_STAGES.get(preset.name, ())):
+        actual = settings.then[place] if place < len(settings.then) else {}
+        for name, wanted in stage.items():
+            if actual.get(name) != wanted:
+                title = _title(settings.base, name.removeprefix(NETWORK_PREFIX))
+                text = (
+                    f"{title} {_format(actual.get(name))} instead of {_format(wanted)} in stage {place + 2}"
+                )
+                words[text] = None
+    if preset.retraining:
+        found = (f"{_title(settings.base, n)} {_format(v)}" for n, v in preset.retraining.items())
+        words[f"no training of the found network afterwards (published: {', '.join(found)})"] = None
+    words.pop("", None)
     return f"Different here: {'; '.join(words)}." if words else ""
+
+
+def not_printed(preset: Preset, settings: SweepSettings) -> str:
+    """Return a sentence with the settings that the document does not print, and what they are here.
+
+    Examples:
+        >>> from nasviz.catalog import find_preset
+        >>> preset = find_preset("sidt")
+        >>> not_printed(preset, preset_sweep(preset, data="published"))
+        'Not printed: ours: lambda: weight of the auxiliary copy 10; beta: coupling strength 10; ...
+    """
+    runs = [run for _, run in _runs_of_rows(preset, settings)]
+    words = []
+    for name in preset.ours:
+        holders = [run for run in runs if _value(run, name) is not None]
+        values = dict.fromkeys(_format(_value(run, name)) for run in holders)
+        if values:
+            words.append(f"{_title(holders[0], name)} {' or '.join(values)}")
+    return f"Not printed: ours: {'; '.join(words)}." if words else ""
+
+
+def _runs_of_rows(preset: Preset, settings: SweepSettings) -> list[tuple[Row, RunSettings]]:
+    """Return for each row the settings of its runs, apart from further axes."""
+    lines: Axis = next(iter(settings.axes), ())
+    if len(lines) != len(preset.rows) or all("seed" in point for point in lines):
+        lines = ({},) * len(preset.rows)  # changes override all that tells the rows apart
+    return [(row, settings_of(settings.base, p)) for row, p in zip(preset.rows, lines, strict=True)]
+
+
+def _value(run: RunSettings, name: str) -> Any:
+    """Return a setting as the run uses it; None if its method has no such setting."""
+    return run.rate_schedule if name == "lr_schedule" else run.value(name)
 
 
 def _network_difference(here: NetworkSource, published: NetworkSource) -> str:
@@ -133,16 +190,22 @@ def _network_difference(here: NetworkSource, published: NetworkSource) -> str:
 
 def _title(settings: RunSettings, name: str) -> str:
     """Return the label of a setting, in lower case for use in a sentence."""
-    field = (settings.fields() | settings.method.fields()).get(name)
-    return name if field is None else field.title.lower()
+    holders = (type(settings), type(settings.method), *METHODS.values())
+    found = next((kind.fields()[name] for kind in holders if name in kind.fields()), None)
+    return name if found is None else found.title.lower()
 
 
 def _format(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    if value is None:
+        return "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _changes(row: Row, preset: Preset, is_published: bool, changes: Mapping[str, Any]) -> dict[str, Any]:
-    own = {name: value for name, value in row.changes.items() if name not in changes or name == "network"}
+    over = changes if is_published else {**preset.stand_in, **changes}
+    own = {name: value for name, value in row.changes.items() if name not in over or name == "network"}
     if is_published:
         return own | ({"data": _readable(row.data)} if row.data else {})
     return own | ({} if row.small is None else {"network": row.small})

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, SupportsFloat
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NO_VECTORS", "STEP_TYPE", "Evaluation", "Event", "StepRecord", "Tail", "Vectors"]
+__all__ = ["NO_VECTORS", "STEP_TYPE", "Evaluation", "Event", "StepRecord", "Tail", "Vectors", "could_go"]
 
 STEP_TYPE = np.dtype(
     [
@@ -51,6 +51,25 @@ class StepRecord:
     """Peak memory in MiB, of the accelerator if there is one, else of the process."""
     zero_groups: SupportsFloat = 0
     """Number of removal structures that are entirely zero after the step."""
+
+
+def could_go(pruning: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return the row of the largest threshold at which more would have gone at no loss of accuracy, or None.
+
+    Args:
+        pruning: What a search by a penalty reported of its end.
+
+    Examples:
+        >>> rows = [{"threshold": t, "pruned": n, "accuracy": 0.9} for t, n in ((1e-6, 0), (1e-3, 56))]
+        >>> could_go({"accuracy": 0.9, "thresholds": rows})["pruned"]
+        56
+    """
+    if not pruning or pruning.get("kind") or not pruning["thresholds"]:
+        return None
+    rows = pruning["thresholds"]
+    chosen = pruning.get("chosen", rows[0])
+    better = [r for r in rows if r["pruned"] > chosen["pruned"] and r["accuracy"] >= chosen["accuracy"]]
+    return better[-1] if better else None
 
 
 assert tuple(field.name for field in fields(StepRecord)) == STEP_TYPE.names

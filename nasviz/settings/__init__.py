@@ -19,6 +19,8 @@ from nasviz.settings.method import (
     register_method,
 )
 from nasviz.settings.methods import (
+    DECISIVE,
+    PUBLISHED_ARCHITECTURE_LR,
     PUBLISHED_REGULARIZATION,
     WEIGHTS,
     DARTSSettings,
@@ -41,9 +43,11 @@ __all__ = [
     "AUTO",
     "COSINES",
     "CROSS_ENTROPY",
+    "DECISIVE",
     "METHOD",
     "METHODS",
     "NORMS",
+    "PUBLISHED_ARCHITECTURE_LR",
     "PUBLISHED_REGULARIZATION",
     "SALIENCY",
     "SEARCH_SPACE",

@@ -27,6 +27,7 @@ __all__ = [
     "Names",
     "Share",
     "Steps",
+    "StepsOrNone",
     "choice",
     "describe",
     "describe_field",
@@ -38,8 +39,10 @@ AUTO = "auto"
 """Value determined when the run starts, by the rule in the help of the field."""
 Auto = Literal["auto"]
 
-Steps = Annotated[int, Field(ge=1, le=10**9)] | Annotated[float, Field(gt=0, lt=1)]
+Steps = Annotated[int, Field(ge=1, le=10**9)] | Annotated[float, Field(gt=0, le=1)]
 """Number of optimizer steps (int), or fraction of all steps of the run (float)."""
+StepsOrNone = Annotated[int, Field(ge=0, le=10**9)] | Annotated[float, Field(gt=0, le=1)]
+"""The same, where a phase may also be left out."""
 Share = Annotated[int, Field(ge=0, le=10**6)] | Annotated[float, Field(ge=0, lt=1)]
 """Count (int), or fraction in [0, 1) (float)."""
 Names = Annotated[
@@ -151,7 +154,7 @@ def describe_field(name: str, field: FieldInfo) -> Setting:
         name,
         kind,
         field.default,
-        minimum=_limit(low) if is_number else None,
+        minimum=_limit(low) if is_number or kind == "steps" else None,
         maximum=_limit(high) if is_number else None,
         above=isinstance(low, Gt),
         below=isinstance(high, Lt) and is_number,
@@ -182,7 +185,7 @@ def _kind(parts: list[Any], names: tuple[Any, ...]) -> Kind:
     if names:
         return "choice"
     if int in plain and float in plain:
-        return "steps" if parts[: len(get_args(Steps))] == list(get_args(Steps)) else "share"
+        return "steps" if parts in (list(get_args(Steps)), list(get_args(StepsOrNone))) else "share"
     kinds: tuple[tuple[type, Kind], ...] = ((bool, "bool"), (int, "int"), (float, "float"), (str, "text"))
     for kind, name in kinds:
         if kind in plain:

@@ -92,6 +92,8 @@ class MethodSettings(Settings):
     """Kinds of data that it can search on: "images", "text"."""
     projection_share: ClassVar[float] = 0.0
     """Share of all steps that counts as projection, for methods without the setting `projection_steps`."""
+    lr_schedule: ClassVar[str] = "cosine"
+    """Learning-rate schedule of runs that leave it at "auto"."""
     stages: ClassVar[tuple[tuple[str, str], ...]] = (
         ("warm-up", "of warm-up"),
         ("projection", "of projection"),
@@ -124,9 +126,13 @@ class MethodSettings(Settings):
         """Return those of its settings that are not at their defaults."""
         return {name: value for name, value in self.values.items() if value != self.fields()[name].default}
 
-    def resolved(self) -> dict[str, Any]:
-        """Return its settings, "auto" worked out as far as the settings alone determine it."""
+    def resolved(self, schedule: Schedule | None = None) -> dict[str, Any]:
+        """Return its settings, with "auto" worked out as far as settings and schedule determine it."""
         return self.values
+
+    def notes(self, schedule: Schedule) -> dict[str, str]:
+        """Return by name of a setting what it comes to in a run of this length, with numbers."""
+        return {}
 
     def in_short(self) -> list[str]:
         """Return the settings that matter most as short texts, for titles of runs."""

@@ -8,17 +8,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from nasviz.catalog import step_saliencies
+from nasviz.catalog import SALIENCIES, step_saliencies
 from nasviz.settings.base import refuse
-from nasviz.settings.fields import AUTO, Auto, Choices, Names, Share, Steps, choice, number, setting
-from nasviz.settings.method import COSINES, NORMS, RATE, MethodSettings, Vector, register_method
+from nasviz.settings.fields import (
+    AUTO,
+    Auto,
+    Choices,
+    Names,
+    Share,
+    Steps,
+    StepsOrNone,
+    choice,
+    number,
+    setting,
+)
+from nasviz.settings.method import COSINES, NORMS, RATE, MethodSettings, Phase, Vector, register_method
 from nasviz.settings.schedule import Schedule
 
 __all__ = [
+    "DECISIVE",
+    "PUBLISHED_ARCHITECTURE_LR",
     "PUBLISHED_REGULARIZATION",
     "WEIGHTS",
     "DARTSSettings",
@@ -37,8 +50,15 @@ __all__ = [
 WEIGHTS = "Weights"
 """Group of the settings that control how the weights are trained."""
 _ANY_AMOUNT = 1e6
-_DECISIVE = 1.25
-"""Ratio of two shares of a softmax below which a search has decided nothing."""
+DECISIVE = 1.25
+"""Ratio of the two largest shares of a softmax below which a search has not decided between them."""
+PUBLISHED_ARCHITECTURE_LR = 3e-4
+"""Architecture learning rate of DARTS, MiLeNAS and RARTS, for `_PUBLISHED_STEPS` steps of search."""
+_PUBLISHED_STEPS = 19_500
+"""50 epochs of 390 batches of 64: one half of CIFAR-10."""
+_LARGEST_RATE = 0.1
+_REACHED_LAMBDA = 0.15
+"""Lambda that silences half of the operations of a small NAS-Bench-201 network on digits."""
 _XUE = "Xue, Relaxation and Optimization for Automated Learning of Neural Network Architectures, 2022"
 _ESCHOLARSHIP = "escholarship.org/uc/item/3wt239sm"
 
@@ -82,10 +102,26 @@ class _WithTarget(_WithBase):
     group_divisible: int = number(
         1, 1, 10**6, "Widths as multiples of", "Remaining widths are multiples of this number."
     )
-    saliency: Annotated[str, Choices(step_saliencies)] = setting(
+    saliency: Annotated[str, Choices(lambda: tuple(SALIENCIES))] = setting(
         "snip",
         "Saliency",
-        "Score that ranks the structures; those with the lowest scores are redundant.",
+        "Score that ranks the structures; those with the lowest scores are redundant. Zero-shot proxies, such"
+        " as zen, score the network as it is before the first step.",
+    )
+    score_momentum: float = setting(
+        0.9,
+        "Omega: score momentum",
+        "Weight of the past in the running average of the scores over the warm-up.",
+        ge=0,
+        lt=1,
+        source="OTOv3, Algorithm 3, line 7; value not published",
+    )
+    switches: bool = setting(
+        default=False,
+        label="Switches",
+        text="Give a switch, a trained factor that starts at 1, to operations without variables, such as"
+        " pooling and skip connections, so that they may be removed too.",
+        source="ASGNAS, A.1, future work",
     )
     warmup_steps: Steps = setting(
         0.1,
@@ -110,6 +146,12 @@ class _WithTarget(_WithBase):
         source="not published",
     )
 
+    def model_post_init(self, context: Any, /) -> None:
+        """Check that the saliency can score channels where channels go."""
+        if self.slim and self.saliency not in step_saliencies():
+            expected = f"one of {', '.join(step_saliencies())} with slim: a proxy scores no channels"
+            raise refuse("saliency", self.saliency, expected, "snip")
+
     def in_short(self) -> list[str]:
         """Return K, and the share of the channels that goes."""
         k, slim = self.target_sparsity, self.slim
@@ -119,9 +161,19 @@ class _WithTarget(_WithBase):
         return parts
 
 
-class _WithEpsilon(MethodSettings):
-    """Methods with a half-space step."""
+class _WithHierarchy(MethodSettings):
+    """Methods that keep the network connected."""
 
+    lookahead: bool = setting(
+        default=True,
+        label="Lookahead",
+        text="Pass over a structure whose removal would leave fewer than K removable, so that K is always"
+        " reached; off: the pass as printed, which may end below K.",
+        source="ASGNAS, Algorithm 3, lines 6-10",
+    )
+
+
+class _WithEpsilon(MethodSettings):
     """Methods with a half-space step."""
 
     epsilon: float = setting(
@@ -167,7 +219,15 @@ class _WithRegularization(_WithEpsilon, _WithTarget):
         source="public code of DHSPG",
     )
 
-    def resolved(self) -> dict[str, Any]:
+    forced: bool = setting(
+        default=True,
+        label="Zero at the end",
+        text="Set what is not yet zero at the end of the projection to zero; off, as printed: the regularizer"
+        " works on to the end of the run, and K may not be reached.",
+        source="OTOv3, Algorithm 3",
+    )
+
+    def resolved(self, schedule: Schedule | None = None) -> dict[str, Any]:
         """Return the settings by name, with "auto" replaced by the published value for the base optimizer."""
         names = ("regularization", "amplify", "cap")
         published = dict(zip(names, PUBLISHED_REGULARIZATION[self.base], strict=True))
@@ -176,7 +236,7 @@ class _WithRegularization(_WithEpsilon, _WithTarget):
 
 
 @register_method
-class H2SPGSettings(_WithEpsilon, _WithTarget):
+class H2SPGSettings(_WithHierarchy, _WithEpsilon, _WithTarget):
     """Hierarchical half-space projected gradient (ASGNAS, Algorithm 3)."""
 
     title = "H2SPG"
@@ -206,7 +266,7 @@ class H2SPGSettings(_WithEpsilon, _WithTarget):
 
 
 @register_method
-class H2SPGOTOv3Settings(_WithRegularization):
+class H2SPGOTOv3Settings(_WithHierarchy, _WithRegularization):
     """H2SPG with a regularizer in addition to the half-space step (OTOv3, Algorithm 3)."""
 
     title = "H2SPG of OTOv3"
@@ -294,9 +354,10 @@ class GSparsitySettings(MethodSettings):
     )
     caution = (
         "Has no target sparsity and ignores the hierarchy: a mu that is too large disconnects input and"
-        " output. A dead structure needs ln(1e6) / lr steps to fall to the threshold."
+        " output."
     )
     implementation = "nasviz.optim.gsparsity"
+    lr_schedule = "constant"
     stages = (
         ("projection", "of search with the penalty"),
         ("training", "of training without it"),
@@ -329,6 +390,22 @@ class GSparsitySettings(MethodSettings):
         label="Adaptive",
         text="Adapt the step sizes of each group to its gradients (published for filters); otherwise tau is"
         " constant at 1.",
+    )
+    beta: float = setting(
+        0.999,
+        "Beta",
+        "Weight of the old average of squared gradients in tau; GSparsity searches ImageNet with 0.1.",
+        needs={"adaptive": (True,)},
+        ge=0,
+        lt=1,
+        source="GSparsity, appendices B and F",
+    )
+    pruning: Literal["proximal", "threshold"] = choice(
+        "proximal",
+        "Pruning",
+        "Groups that are pruned at the end of the search: proximal: also those whose proximal point is zero,"
+        " which only lack the steps to get there; threshold: only those that the threshold finds, as"
+        " published.",
     )
     threshold: float = number(
         1e-6,
@@ -375,17 +452,42 @@ class GSparsitySettings(MethodSettings):
         """Return the lengths, which decide what goes, and cosines."""
         return (Vector("scores", "Length", zero_at=self.threshold), COSINES)
 
+    @property
+    def num_steps_to_threshold(self) -> float:
+        """Number of steps in which a dead group of norm 1 shrinks to the threshold; infinite for 0."""
+        if self.threshold >= 1:
+            return 0
+        # The group is multiplied by 1 - lr in each step.
+        rest = math.log1p(-self.lr) if self.lr < 1 else -math.inf
+        return math.ceil(math.log(self.threshold) / rest) if self.threshold else math.inf
+
+    def notes(self, schedule: Schedule) -> dict[str, str]:
+        """Return how many steps the threshold needs, beside the number of steps that there are."""
+        needed, there = self.num_steps_to_threshold, schedule.projection_steps
+        left = (1 - self.lr) ** there
+        text = (
+            f"{needed:,} steps bring a dead group from 1 down to {self.threshold:g}; the search has"
+            f" {there:,}, which leave {left:.2g}"
+        )
+        if there < needed and self.pruning == "proximal":
+            text += ": groups whose proximal point is zero are set to zero at its end"
+        return {"threshold": text}
+
     def check(self, schedule: Schedule) -> list[str]:
-        """Return whether a dead structure can come down to the threshold during the search."""
+        """Return whether a dead group can reach zero by the end of the search."""
+        if self.pruning == "proximal":
+            return []
         if not self.threshold:
-            return ["threshold=0 is never reached: a dead structure only shrinks; choose 1e-6"]
-        # x <- (1 - lr) x where the proximal point is 0, so ln(1 / threshold) / lr steps at a constant rate.
-        needed = math.ceil(math.log(1 / self.threshold) / self.lr) if self.threshold < 1 else 0
+            return [
+                "threshold=0 is never reached: a dead group only shrinks; choose 1e-6, or pruning=proximal"
+            ]
+        needed = self.num_steps_to_threshold
         if schedule.projection_steps >= needed:
             return []
         return [
-            f"the search takes {schedule.projection_steps} steps, and a dead structure needs {needed} to come"
-            f" down to threshold={self.threshold:g} at lr={self.lr:g}; raise lr, the threshold or the epochs"
+            f"the search takes {schedule.projection_steps} steps, and a dead group needs {needed} to come"
+            f" down to threshold={self.threshold:g} at lr={self.lr:g}; raise lr, the threshold or the epochs,"
+            " or choose pruning=proximal"
         ]
 
     @property
@@ -417,21 +519,39 @@ class _WithCopies(_WithClip):
     """Variants of RARTS: two copies of the weights, coupled by a quadratic penalty."""
 
     auxiliary_weight: float = number(
-        1.0,
+        10.0,
         0,
         _ANY_AMOUNT,
         "Lambda: weight of the auxiliary copy",
-        "Weight of the loss of the auxiliary copy of the weights.",
-        source="not published for networks",
+        "Weight of the loss of the auxiliary copy of the weights; above 1/2 in the analysis.",
+        source="RARTS, figure 2.1; not published for networks",
     )
     coupling: float = number(
-        1.0,
+        10.0,
         0,
         _ANY_AMOUNT,
         "Beta: coupling strength",
-        "Weight of the quadratic penalty that couples the two copies of the weights.",
-        source="not published for networks",
+        "Weight of the quadratic penalty that couples the two copies of the weights; above 3/2 in the"
+        " analysis.",
+        source="RARTS, figure 2.1; not published for networks",
     )
+
+    def check(self, schedule: Schedule) -> list[str]:
+        """Return the conditions of the document that these settings violate."""
+        reasons = super().check(schedule)
+        if self.auxiliary_weight <= 0.5 or self.coupling <= 1.5:
+            reasons.append(
+                f"auxiliary_weight={self.auxiliary_weight:g} and coupling={self.coupling:g} are outside of"
+                " lambda > 1/2 and beta > 3/2, the conditions under which the document shows that RARTS"
+                " converges (examples 2.4 and 2.7); figure 2.1 has 10 and 10"
+            )
+        # Theorem 2.2 bounds both rates by 1/2 (beta/2 + a multiple of L)^-1, which is below 1 / beta.
+        if self.base == "sgd" and self.coupling * self.lr >= 1:
+            reasons.append(
+                f"lr={self.lr:g} is not below 1 / coupling = {1 / self.coupling:g}: the Lagrangian may rise"
+                " at any smoothness of the loss (theorem 2.2)"
+            )
+        return reasons
 
 
 class _WithArchitecture(_WithClip):
@@ -441,12 +561,13 @@ class _WithArchitecture(_WithClip):
     is_distributed = False
     data_kinds = ("images", "text")
     implementation = "nasviz.nas.create"
-    stages = (("warm-up", "of warm-up"), ("search", "of search"))
+    stages: ClassVar[tuple[tuple[str, str], ...]] = (("warm-up", "of warm-up"), ("search", "of search"))
 
-    warmup_steps: Steps = setting(
+    warmup_steps: StepsOrNone = setting(
         0.1,
         "Warm-up steps",
-        "Number of initial steps that train only the weights; below 1: a fraction of all steps.",
+        "Number of initial steps that train only the weights; below 1: a fraction of all steps; 0: none, as"
+        " published.",
         unit="steps",
     )
 
@@ -459,11 +580,12 @@ class _WithSoftmax(_WithArchitecture):
         " has learned: retrain it before you evaluate it."
     )
 
-    architecture_lr: float = setting(
-        3e-4,
+    architecture_lr: Annotated[float, Field(gt=0, le=1000)] | Auto = setting(
+        AUTO,
         "Architecture learning rate",
-        "Learning rate of Adam for the architecture parameters; small data sets need larger values.",
-        **RATE,
+        "Learning rate of Adam for the architecture parameters; auto:"
+        f" {PUBLISHED_ARCHITECTURE_LR:g}, as published for {_PUBLISHED_STEPS:,} steps of search, and for"
+        f" fewer steps as much more, at most {_LARGEST_RATE:g}.",
         source="DARTS, section 3.1",
     )
     architecture_weight_decay: float = number(
@@ -491,23 +613,56 @@ class _WithSoftmax(_WithArchitecture):
         """Return the shares of the softmax; each node keeps the strongest operations."""
         return (Vector("scores", "Weight", zero_at=0.0, weighs=True, num_kept=kept_edges),)
 
+    def rate(self, schedule: Schedule) -> float:
+        """Return the architecture learning rate of a run.
+
+        Examples:
+            >>> (
+            ...     DARTSSettings().rate(Schedule(390, 19_500, 0, 0)),
+            ...     DARTSSettings().rate(Schedule(11, 110, 10, 0)),
+            ... )
+            (0.0003, 0.0585)
+        """
+        if self.architecture_lr != AUTO:
+            return float(self.architecture_lr)
+        scaled = PUBLISHED_ARCHITECTURE_LR * _PUBLISHED_STEPS / max(1, _search_steps(schedule))
+        return min(max(scaled, PUBLISHED_ARCHITECTURE_LR), _LARGEST_RATE)
+
+    def resolved(self, schedule: Schedule | None = None) -> dict[str, Any]:
+        """Return the settings by name, with the architecture learning rate for this number of steps."""
+        if schedule is None:
+            return self.values
+        return self.values | {"architecture_lr": self.rate(schedule)}
+
+    def notes(self, schedule: Schedule) -> dict[str, str]:
+        """Return the architecture learning rate, and how far it can carry a parameter."""
+        steps, rate = _search_steps(schedule), self.rate(schedule)
+        return {
+            "architecture_lr": f"{rate:.3g} over {steps:,} steps of search: a parameter can move by"
+            f" {rate * steps:.2g} (published: {PUBLISHED_ARCHITECTURE_LR * _PUBLISHED_STEPS:.2g})"
+        }
+
     def check(self, schedule: Schedule) -> list[str]:
         """Return whether the architecture parameters can move far enough to prefer an operation."""
-        num_steps = schedule.total_steps - schedule.warmup_steps
+        num_steps, rate = _search_steps(schedule), self.rate(schedule)
         # Adam moves a parameter by about its rate, so two of them drift apart by twice that in a step.
-        ratio = math.exp(min(2 * self.architecture_lr * num_steps, 700))
-        if ratio >= _DECISIVE:
-            return []
-        needed = math.log(_DECISIVE) / (2 * max(1, num_steps))
-        return [
-            f"at architecture_lr={self.architecture_lr:g} no operation gets more than {ratio:.2f} times the"
-            f" share of another in {num_steps} search steps; choose at least {needed:.1g}, or more epochs"
-        ]
+        ratio = math.exp(min(2 * rate * num_steps, 700))
+        reasons = super().check(schedule)
+        if ratio < DECISIVE:
+            needed = math.log(DECISIVE) / (2 * max(1, num_steps))
+            reasons.append(
+                f"at architecture_lr={rate:g} no operation gets more than {ratio:.2f} times the share of"
+                f" another in {num_steps} search steps; choose at least {needed:.1g}, or more epochs"
+            )
+        return reasons
+
+
+def _search_steps(schedule: Schedule) -> int:
+    """Return the number of steps in which a relaxed method moves the architecture."""
+    return schedule.total_steps - schedule.warmup_steps
 
 
 class _WithOrder(_WithArchitecture):
-    """Methods with a first-order and a second-order approximation."""
-
     """Methods with a first-order and a second-order approximation."""
 
     order: Literal["first", "second"] = choice(
@@ -585,10 +740,8 @@ class SparseNASSettings(_WithOrder):
         " of operations may remain at each node."
     )
     citation = "Wu et al., Neural Architecture Search as Sparse Supernet, AAAI 2021, arXiv:2101.06658"
-    caution = (
-        "Sparsity depends on the penalty and the number of epochs. The momentum of HAPG is capped at 0.9: as"
-        " published it tends to 1 and diverges."
-    )
+    caution = "The penalty acts per epoch: with few steps no operation reaches zero."
+    stages = (("warm-up", "of warm-up"), ("search", "of search"), ("training", "of training without penalty"))
 
     name: Literal["sparsenas"] = "sparsenas"
     architecture_lr: float = setting(
@@ -609,31 +762,115 @@ class SparseNASSettings(_WithOrder):
         "With 1 single operations become zero, with 0 whole nodes; published: 0.5.",
         source="SparseNAS, table 4",
     )
-    penalty_step: float = number(
-        0.01,
-        0,
-        _ANY_AMOUNT,
+    penalty_step: Annotated[float, Field(ge=0, le=_ANY_AMOUNT)] | Auto = setting(
+        AUTO,
         "Lambda per epoch",
-        "Increase of lambda, the weight of the penalty, per epoch; published: 0.01.",
-        source="SparseNAS",
+        "Increase of lambda, the weight of the penalty, per epoch; auto: the published 0.01, or as much more"
+        f" as takes lambda to {_REACHED_LAMBDA:g} in the last epoch of the search.",
+        source="SparseNAS, effect of lambda",
     )
     penalty_cap: float = number(
         1.0, 0, _ANY_AMOUNT, "Maximum lambda", "Upper bound of lambda.", source="not published"
+    )
+    inertia_cap: float = number(
+        0.9,
+        0,
+        1,
+        "Maximum inertia",
+        "Upper bound of the momentum u_t = (t - 2) / (t + 1) of HAPG; 1: none, as published, which diverges"
+        " with the noise of batches.",
+        source="SparseNAS, equation (8)",
+    )
+    target_zeros: float = setting(
+        0.5,
+        "Target share of zeros",
+        "Share of the operations that the search silences: once it is reached, or the search steps are done,"
+        " zeros are held, and training continues without the penalty; what lambda has not silenced by then is"
+        " completed by the smallest weights; 0: no target, lambda rises to the end of the run, as published.",
+        ge=0,
+        lt=1,
+        source="not published",
+    )
+    search_steps: Steps = setting(
+        0.75,
+        "Maximum search steps",
+        "Number of steps in which lambda rises at most, if there is a target share; training without the"
+        " penalty takes the rest; below 1: a fraction of all steps.",
+        unit="steps",
+        source="not published",
     )
 
     def vectors(self, kept_edges: int = 0) -> tuple[Vector, ...]:
         """Return the weights of the operations; those at 0 are silenced."""
         return (Vector("scores", "Weight", zero_at=0.0, weighs=True),)
 
+    def num_search_steps(self, schedule: Schedule) -> int:
+        """Return the number of steps in which lambda may rise: without a target all after the warm-up."""
+        rest = _search_steps(schedule)
+        if not self.target_zeros:
+            return rest
+        asked = self.search_steps
+        wanted = max(1, round(schedule.total_steps * asked)) if isinstance(asked, float) else asked
+        return min(wanted, rest)
+
+    def step_of_lambda(self, schedule: Schedule) -> float:
+        """Return the increase of lambda per epoch.
+
+        Examples:
+            >>> SparseNASSettings().step_of_lambda(Schedule(11, 440, 44, 0))
+            0.01
+        """
+        if self.penalty_step != AUTO:
+            return float(self.penalty_step)
+        last = (self.num_search_steps(schedule) - 1) // schedule.steps_per_epoch
+        return max(0.01, _REACHED_LAMBDA / max(1, last))
+
+    def resolved(self, schedule: Schedule | None = None) -> dict[str, Any]:
+        """Return the settings by name, with steps of lambda and of the search for this number of steps."""
+        if schedule is None:
+            return self.values
+        found = {
+            "penalty_step": self.step_of_lambda(schedule),
+            "search_steps": self.num_search_steps(schedule),
+        }
+        return self.values | found
+
+    def phases(self, schedule: Schedule) -> tuple[Phase, ...]:
+        """Return the phases of a run whose search takes as long as it may."""
+        search = self.num_search_steps(schedule)
+        lengths = (schedule.warmup_steps, search, _search_steps(schedule) - search)
+        stages = zip(self.stages, lengths, strict=True)
+        return tuple(Phase(name, steps, purpose) for (name, purpose), steps in stages if steps)
+
+    def notes(self, schedule: Schedule) -> dict[str, str]:
+        """Return how far lambda can rise."""
+        step, last = self.step_of_lambda(schedule), self._last_epoch(schedule)
+        reached = min(step * last, self.penalty_cap)
+        return {
+            "penalty_step": f"{step:.3g} per epoch: lambda rises to at most {reached:.3g} in"
+            f" {last + 1} epochs of search (published: 0.5 in 50 epochs)"
+        }
+
     def check(self, schedule: Schedule) -> list[str]:
-        """Return whether the penalty, which is 0 in the first epoch, ever rises."""
-        last = (schedule.total_steps - schedule.warmup_steps - 1) // schedule.steps_per_epoch
-        if min(last * self.penalty_step, self.penalty_cap) > 0:
-            return []
-        return [
-            f"lambda rises with each epoch from 0, and stays there: penalty_step={self.penalty_step:g},"
-            f" penalty_cap={self.penalty_cap:g} and {max(0, last) + 1} epochs of search"
-        ]
+        """Return whether lambda, which is 0 in the first epoch, rises, and whether the steps suffice."""
+        step, last = self.step_of_lambda(schedule), self._last_epoch(schedule)
+        if min(last * step, self.penalty_cap) <= 0:
+            return [
+                f"lambda rises with each epoch from 0, and stays there: penalty_step={step:g},"
+                f" penalty_cap={self.penalty_cap:g} and {max(0, last) + 1} epochs of search"
+            ]
+        # A weight starts at 1, and Adam moves it by about the rate in a step.
+        needed = math.ceil(1 / self.architecture_lr)
+        if (steps := self.num_search_steps(schedule)) < needed:
+            epochs = math.ceil(needed / steps * schedule.total_steps / schedule.steps_per_epoch)
+            return [
+                f"operations start at weight 1, and need about {needed} steps to reach 0 at architecture_lr="
+                f"{self.architecture_lr:g}; the search has {steps}: train about {epochs} epochs"
+            ]
+        return []
+
+    def _last_epoch(self, schedule: Schedule) -> int:
+        return max(0, (self.num_search_steps(schedule) - 1) // schedule.steps_per_epoch)
 
 
 class _WidthSettings(_WithCopies):
@@ -674,7 +911,15 @@ class _WidthSettings(_WithCopies):
         0,
         _ANY_AMOUNT,
         "Distillation weight",
-        "Weight of distillation (temperature 4) from the network before pruning; 0: none.",
+        "Weight of distillation from the network before pruning; 0: none.",
+    )
+    temperature: float = setting(
+        4.0,
+        "Distillation temperature T",
+        "Divisor of the logits of both networks in the distillation.",
+        gt=0,
+        le=1000,
+        source="RARTS, section 4.2",
     )
     projection_steps: Steps = setting(
         0.6,

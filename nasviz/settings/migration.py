@@ -16,8 +16,18 @@ from nasviz.settings.method import MethodSettings, find_method, methods_with
 
 __all__ = ["is_flat", "migrated", "migrated_axes"]
 
-_SPARSENAS_RATE = 3e-4
-"""Default architecture learning rate of SparseNAS in 0.1, although its documentation said 0.01."""
+_RATE = {"architecture_lr": 3e-4}
+_COPIES = {"auxiliary_weight": 1.0, "coupling": 1.0}
+_BEFORE: Mapping[str, Mapping[str, Any]] = {
+    "gsparsity": {"pruning": "threshold"},
+    "darts": _RATE,
+    "milenas": _RATE,
+    "rarts": {**_RATE, **_COPIES},
+    "sparsenas": {**_RATE, "penalty_step": 0.01, "target_zeros": 0.0},
+    "rarts_width": _COPIES,
+    "sidt": _COPIES,
+}
+"""What the methods of 0.1 did where its settings said nothing, and defaults differ now."""
 
 
 def is_flat(data: Mapping[str, Any]) -> bool:
@@ -38,6 +48,9 @@ def migrated(data: Mapping[str, Any], common: Container[str]) -> dict[str, Any]:
     if not isinstance(data, Mapping):
         raise InvalidSettingError(f"settings must be an object with 'network'; got {str(data)[:80]!r}")
     if not is_flat(data):
+        method = data.get("method")
+        if "trained_epochs" in data and isinstance(method, Mapping):  # recorded, so with all settings of then
+            return dict(data) | {"method": {**_BEFORE.get(str(method.get("name")), {}), **method}}
         return dict(data)
     kind = find_method(data.get("optimizer", "h2spg"))
     own = {name: value for name, value in data.items() if name not in common and kind.has(name)}
@@ -72,15 +85,16 @@ def _without_ignored(point: Mapping[str, Any], method: str) -> dict[str, Any]:
 
 
 def _migrated_point(point: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    if point.get("optimizer") == "sparsenas" and base.get("architecture_lr") is None:
-        point = {"architecture_lr": _SPARSENAS_RATE} | dict(point)
+    before = _BEFORE.get(point.get("optimizer", ""), {})
+    point = {name: value for name, value in before.items() if base.get(name) is None} | dict(point)
     found = {}
     for name, value in point.items():
         holders = methods_with(name)
         if value is None and holders:  # None meant the default of the optimizer
             asked = point.get("optimizer", base.get("optimizer", "h2spg"))
             kind = find_method(asked if asked in holders else holders[0])
-            value = kind.fields()[name].default
+            method = str(kind.model_fields["name"].default)
+            value = _BEFORE.get(method, {}).get(name, kind.fields()[name].default)
         found["method" if name == "optimizer" else name] = value
     return found
 
@@ -90,6 +104,4 @@ def _as_used(kind: type[MethodSettings], own: Mapping[str, Any]) -> dict[str, An
     found = {name: value for name, value in own.items() if value is not None}
     if found.get("base", "sgd") != "sgd":
         found.pop("momentum", None)  # recorded but ignored
-    if kind.model_fields["name"].default == "sparsenas":
-        found = {"architecture_lr": _SPARSENAS_RATE} | found
-    return found
+    return {**_BEFORE.get(str(kind.model_fields["name"].default), {}), **found}

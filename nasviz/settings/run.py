@@ -113,11 +113,11 @@ class RunSettings(Settings):
         metavar="NAME",
         expected=f"{CROSS_ENTROPY}, or a callable, written package.module:callable",
     )
-    lr_schedule: Literal["cosine", "constant", "step"] = choice(
-        "cosine",
+    lr_schedule: Literal["auto", "cosine", "constant", "step"] = choice(
+        AUTO,
         "Learning-rate schedule",
-        "Learning-rate schedule: cosine annealing to 0; constant; or step: multiplied by a factor every few"
-        " epochs.",
+        "Learning-rate schedule: cosine annealing to 0; constant; step: times a factor every few epochs;"
+        " auto: constant for GSparsity, whose rate is the speed at which dead groups vanish, else cosine.",
         group=RECIPE,
         source="ASGNAS, A.2",
     )
@@ -149,7 +149,7 @@ class RunSettings(Settings):
         "Cosine restarts",
         "Number of cosine cycles, each from `lr` to 0; ASGNAS uses 2 for DARTS.",
         group=RECIPE,
-        needs={"lr_schedule": ("cosine",)},
+        needs={"lr_schedule": (AUTO, "cosine")},
         source="ASGNAS, A.2",
     )
     augmentation: Literal["none", "shift", "shift_flip", "cutout", "resized_crop"] = choice(
@@ -344,6 +344,11 @@ class RunSettings(Settings):
         return {"network": values.pop("network"), "method": own.pop("name"), **values, **own}
 
     @property
+    def rate_schedule(self) -> str:
+        """Learning-rate schedule of the run: "auto" is that of the method."""
+        return self.method.lr_schedule if self.lr_schedule == AUTO else self.lr_schedule
+
+    @property
     def is_user_code(self) -> bool:
         """Whether network, data or loss are Python of the user."""
         return self.network.is_callable or ":" in self.loss + self.data
@@ -372,7 +377,7 @@ class RunSettings(Settings):
 
     def planned(self, schedule: Schedule) -> MethodSettings:
         """Return the settings of the method with numbers in place of shares of steps and of "auto"."""
-        found = self.method.resolved()
+        found = self.method.resolved(schedule)
         for name in ("warmup_steps", "projection_steps"):
             if name in found:
                 found[name] = getattr(schedule, name)
@@ -410,6 +415,9 @@ class RunSettings(Settings):
                     f"{name}={value!r} is user code, but no folder is trusted; name its folder:"
                     " --trust DIR on the command line, trust=(DIR,) in Python"
                 )
+        if self.lr_periods != 1 and self.rate_schedule != "cosine":
+            expected = "1, unless lr_schedule is 'cosine', or 'auto' for a method whose schedule is that"
+            raise self._refuse("lr_periods", expected)
         if self.loss != CROSS_ENTROPY and self.label_smoothing:
             raise self._refuse("label_smoothing", "0 with a loss of your own, which may smooth labels itself")
         if not 0 <= self.trained_epochs < self.epochs:

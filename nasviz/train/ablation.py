@@ -8,6 +8,7 @@ penalty, HAPG and AdamHAPG its proximal map.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -15,7 +16,8 @@ from torch.nn import functional
 from torch.optim import SGD, Adam, Optimizer
 
 from nasviz import data
-from nasviz.data import epoch_order
+from nasviz.data import DataSplit, epoch_order
+from nasviz.data.images import ImageSet
 from nasviz.errors import UnknownNameError
 from nasviz.models.mlp_digits import MlpDigits
 from nasviz.optim import HAPG, AdamHAPG, Slices
@@ -89,7 +91,7 @@ def train_sparse(
     for name, known in ((optimizer, OPTIMIZERS), (regulariser, REGULARISERS)):
         if name not in known:
             raise UnknownNameError(f"no {name!r} in this comparison; choose one of {', '.join(known)}")
-    images = data.load("digits", image_shape=(1, 8, 8)).train
+    images = _images().train
     torch.manual_seed(seed)
     model, alpha = MlpDigits(), REGULARISERS[regulariser]
     updates = _optimizer(optimizer, model, strength, alpha)
@@ -105,6 +107,20 @@ def train_sparse(
     if isinstance(updates, HAPG):
         updates.settle_()
     return model
+
+
+def _images() -> DataSplit:
+    """Return digits whose black pixels are 0, as the document feeds them: 64 features as they are.
+
+    Centred by their mean, black pixels would be -0.81, and the constant ones at the margin would act as
+    biases, which keep their gradient.
+    """
+    split = data.load("digits", image_shape=(1, 8, 8))
+    assert isinstance(split.train, ImageSet), "digits are stored images"
+    assert isinstance(split.validation, ImageSet), "digits are stored images"
+    return replace(
+        split, train=replace(split.train, mean=0.0), validation=replace(split.validation, mean=0.0)
+    )
 
 
 def _weights(model: MlpDigits) -> list[Tensor]:
@@ -138,7 +154,7 @@ def _penalty(model: MlpDigits, strength: float, alpha: float) -> Tensor:
 @torch.no_grad()
 def _judge(model: MlpDigits, threshold: float) -> tuple[float, int, int, float]:
     """Accuracy, features, neurons and zeros with small weights at zero; the network is left as it was."""
-    images = data.load("digits", image_shape=(1, 8, 8)).validation
+    images = _images().validation
     before = [weight.clone() for weight in _weights(model)]
     for weight in _weights(model):
         weight[weight.abs() <= threshold] = 0

@@ -160,7 +160,10 @@ def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | Non
         aim = session.optimizer.aim(session.target_sparsity)
         words = f"start on {device}{together}: {schedule.total_steps} steps, {aim}"
         writer.event(0, "start", words)
-        for reason in run.settings.method.check(schedule):
+        method = run.settings.method
+        for name, text in method.notes(schedule).items():
+            writer.event(0, "start", f"{method.fields()[name].title}: {text}")
+        for reason in method.check(schedule):
             writer.event(0, "warning", reason)
         for change in session.traced.parity.changed_training:
             writer.event(0, "changed training", f"this is not training the network as written: {change}")
@@ -231,6 +234,7 @@ class _Execution:
             recorder = None if writer is None else Recorder(session, writer)
             self.gauge.restart()
             for record in train(session, self.gauge):
+                self._record_news(record.step)
                 if session.optimizer.phase == "training" != record.phase:
                     session.optimizer.end_search(Judgement(session, writer))
                     self.gauge.restart()
@@ -284,6 +288,15 @@ class _Execution:
             keep_best(session, self.folder)
         self.gauge.restart()
         self._handle_requests()
+
+    def _record_news(self, step: int) -> None:
+        """Record what the step has changed in the search."""
+        news = self.session.optimizer.news()
+        if self.writer is not None:
+            for event in news.events:
+                self.writer.event(step, *event)
+            for name, value in news.facts.items():
+                self.writer.fact(name, value)
 
     def _check(self, losses: Iterable[tuple[int, float]]) -> None:
         """Stop at the first loss that is no finite number; report the last one to the listener."""

@@ -197,7 +197,13 @@ def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session
         chosen = torch.arange(min(settings.batch_size, len(split.train)))
         return first_step(network, split.train.batch(chosen)[0].to(device))
 
-    optimizer = method.build(network, space, replace(training, inputs=inputs))
+    def batches() -> list[tuple[Any, Any]]:
+        chosen = torch.arange(min(2 * settings.batch_size, len(split.train)))
+        found = [split.train.batch(part) for part in chosen.chunk(2)]
+        return [(x.to(device), labels.to(device)) for x, labels in found]
+
+    training = replace(training, inputs=inputs, batches=batches, loss=loss)
+    optimizer = method.build(network, space, training)
     # What building and tracing drew must not decide what training draws.
     seed_everything(_seed_of(settings.seed, processes.rank))
     return Session(
@@ -269,9 +275,9 @@ def _split(
 def make_scheduler(optimizer: Optimizer, settings: RunSettings, schedule: Schedule) -> LRScheduler:
     """Return the scheduler of the learning rate, stepped once after every step (ASGNAS, A.2)."""
     total_steps = schedule.total_steps - settings.trained_epochs * schedule.steps_per_epoch
-    if settings.lr_schedule == "constant":
+    if settings.rate_schedule == "constant":
         return LambdaLR(optimizer, lambda step: 1.0)
-    if settings.lr_schedule == "step":
+    if settings.rate_schedule == "step":
         interval, factor = settings.lr_decay_epochs * schedule.steps_per_epoch, settings.lr_decay
         return LambdaLR(optimizer, lambda step: factor ** (step // interval))
     if settings.lr_periods == 1:

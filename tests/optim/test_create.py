@@ -217,10 +217,12 @@ def test_every_choice_of_the_catalog_can_be_created(space, net, name):
     steps = {"warmup_steps": 3, "projection_steps": 2}
     steps = {key: value for key, value in steps.items() if key in fields}
     generator = {"generator": torch.Generator()} if "saliency" in fields else {}
+    choices |= {"saliency": catalog.step_saliencies()} if "saliency" in fields else {}
+    of_runs = {"score_every", "switches", "forced"}  # what builds the optimizer of a run acts on these
     for setting, values in choices.items():
         for value in values:
             chosen = METHODS[name](**steps | {setting: value}).resolved()
-            chosen = {key: value for key, value in chosen.items() if key != "score_every"}
+            chosen = {key: value for key, value in chosen.items() if key not in of_runs}
             optimizer = create(name, net, space, **chosen, **generator)
             assert type(optimizer) is OPTIMIZERS[name]
 

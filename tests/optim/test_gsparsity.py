@@ -186,3 +186,58 @@ def test_a_network_without_structures_is_refused() -> None:
     net = nasviz.trace(torch.nn.Sequential(torch.nn.Linear(2, 2)), torch.zeros(2, 2))
     with pytest.raises(InvalidSettingError, match="no removal structure"):
         search(net, nasviz.search_space(net))
+
+
+def test_what_lacks_only_steps_is_pruned_exactly_unless_the_threshold_alone_decides() -> None:
+    (net, space, _), weak = weakened("demonet")
+    found = {}
+    for rule in ("proximal", "threshold"):
+        trial = copy.deepcopy(net)
+        optimizer = create_gsparsity(
+            trial, space, projection_steps=3, lr=1e-3, mu=0.01, pruning=rule, threshold=1e-9
+        )
+        for _ in range(4):
+            for parameter in trial.parameters():
+                parameter.grad = torch.zeros_like(parameter)
+            optimizer.step()
+        found[rule] = optimizer.selected
+        parameters = dict(trial.named_parameters())
+        names = [n for i in optimizer.selected for n in space.structure(i).parameter_names]
+        assert not any(parameters[n].any() for n in names)
+    assert set(found["proximal"]) == set(weak)  # 0.999^3 of their length was left, and 1e-9 asked for
+    assert found["threshold"] == ()
+    with pytest.raises(InvalidSettingError, match="proximal, threshold"):
+        create_gsparsity(net, space, projection_steps=3, pruning="all")
+
+
+def test_only_operations_of_cells_are_penalised_where_cells_are_named() -> None:
+    from nasviz.models.nas_bench_201 import NasBench201
+
+    net = nasviz.trace(NasBench201(in_channels=1, channels=2, cells=1), torch.randn(2, 1, 8, 8))
+    net, space = nasviz.add_switches(net, nasviz.search_space(net), where="switchable", initial=0.8)
+    tied = create_gsparsity(net, space, projection_steps=1, cells=["NasBench201Cell"])
+    assert len(tied.inner.grouping) == 24  # 6 edges of 4 operations, in all cells together (GSparsity, G)
+    alone = create_gsparsity(net, space, projection_steps=1)
+    outside = set(alone.structure_ids) - set(tied.structure_ids)
+    assert outside
+    assert not any("edges" in space.structure(i).name for i in outside)
+    with pytest.raises(InvalidSettingError, match="lies inside"):
+        create_gsparsity(net, space, projection_steps=1, cells=["BatchNorm2d"])
+
+
+def test_python_settings_and_forms_have_one_set_of_defaults() -> None:
+    import inspect
+
+    from nasviz.nas.width_search import create_width
+    from nasviz.settings import METHODS
+
+    for function, method in ((create_gsparsity, "gsparsity"), (create_width, "rarts_width")):
+        fields = METHODS[method].fields()
+        defaults = {n: p.default for n, p in inspect.signature(function).parameters.items() if n in fields}
+        own = {
+            n: v
+            for n, v in defaults.items()
+            if v is not inspect.Parameter.empty and n not in ("cells", "emphasis")
+        }
+        assert own == {name: fields[name].default for name in own}
+        assert len(own) >= 8

@@ -233,3 +233,30 @@ def test_groups_are_of_its_own_parameters_and_disjoint() -> None:
         ProxSGD([w], {0: [other]})
     with pytest.raises(InvalidSettingError, match="slice by slice"):
         ProxSGD([w], {0: [w]}, filters=[w])
+
+
+def test_a_group_is_dead_when_its_proximal_point_is_zero() -> None:
+    """w^ = (1 - (mu / tau) / |w~|)_+ w~ is zero iff |w - v / tau| <= mu / tau."""
+    weak, edge, strong, idle = (torch.tensor([x, 0.0], requires_grad=True) for x in (0.29, 0.31, 2.0, 0.1))
+    optimizer = ProxSGD(
+        [weak, edge, strong, idle], {5: [weak], 6: [edge], 7: [strong], 8: [idle]}, lr=1e-3, mu=0.3
+    )
+    assert optimizer.dead() == ()  # before the first step
+    for tensor in (weak, edge, strong):
+        tensor.grad = torch.zeros(2)
+    optimizer.step()
+    assert optimizer.dead() == (5,)  # 8 is shorter, but no gradient has reached it: steps leave it alone
+    edge.grad = torch.tensor([0.1, 0.0])  # v = 0.8 * 0.1, so |w~| = 0.31 - 0.08
+    optimizer.step()
+    assert optimizer.dead() == (5, 6)
+    before = [t.clone() for t in (weak, edge, strong)]
+    assert optimizer.dead() == (5, 6)  # looking moves nothing
+    assert all(torch.equal(a, b) for a, b in zip(before, (weak, edge, strong), strict=True))
+
+
+def test_a_switch_at_its_bound_is_dead_too() -> None:
+    switch = torch.tensor([0.4], requires_grad=True)
+    optimizer = ProxSGD([switch], {0: [switch]}, lr=0.1, mu=0.1, rho=1.0, bounds={switch: (0.0, 1.0)})
+    switch.grad = torch.tensor([2.0])  # w~ = -1.6, mapped to -1.5, clipped to 0
+    optimizer.step()
+    assert optimizer.dead() == (0,)

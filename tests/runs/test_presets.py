@@ -9,7 +9,16 @@ import nasviz
 from nasviz.catalog import NETWORKS, PRESETS, NetworkSource, find_preset
 from nasviz.catalog.stages import SECOND_STAGES
 from nasviz.errors import InvalidSettingError, UnknownNameError
-from nasviz.runs import SweepStore, axis, cells, is_stand_in, preset_sweep, row_of, what_differs
+from nasviz.runs import (
+    SweepStore,
+    axis,
+    cells,
+    is_stand_in,
+    not_printed,
+    preset_sweep,
+    row_of,
+    what_differs,
+)
 from nasviz.runs.sweep import FIRST_TRAINING, STAGE
 
 
@@ -85,15 +94,69 @@ def test_a_network_that_would_take_minutes_an_epoch_is_smaller_on_digits_alone()
     assert {run.network for run in on_digits.runs if run.network.name == "darts_8"} == {small}
     assert NetworkSource("darts_8") in {run.network for run in published.runs}
     assert what_differs(preset, on_digits) == (
-        "Different here: DARTS, 8 cells with images of 16 x 16; epochs 4 instead of 50."
+        "Different here: epochs 4 instead of 300; DARTS, 8 cells with images of 16 x 16; epochs 4 instead of"
+        " 50."
     )
     assert what_differs(preset, published) == ""
 
 
-def test_what_differs_is_told_as_it_was_run() -> None:
+def test_what_differs_is_computed_from_every_printed_setting() -> None:
     preset = find_preset("gsparsity_filters")
-    settings = preset_sweep(preset, changes={"epochs": 3})
-    assert what_differs(preset, settings) == (
-        "Different here: ResNet-18 in place of ResNet-50; learning rate 0.1 instead of 0.001; epochs 3"
-        " instead of 150; batch size 64 instead of 256; augmentation none instead of resized_crop."
-    )
+    words = what_differs(preset, preset_sweep(preset, changes={"epochs": 3}))
+    for text in (
+        "ResNet-18 in place of ResNet-50",
+        "learning rate 0.1 instead of 0.001",
+        "epochs 3 instead of 90",
+        "pruning proximal instead of threshold",
+        "no training of the found network afterwards (published: epochs 90, learning rate 0.1",
+    ):
+        assert text in words
+    assert "augmentation" not in words  # not printed
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
+def test_on_its_own_data_a_preset_differs_by_nothing_that_is_printed(preset) -> None:
+    published = preset_sweep(preset, data="published", data_folder="/data")
+    words = what_differs(preset, published)
+    if not preset.retraining:
+        assert words == ""
+    else:  # the search is the published one, and what follows it is named
+        assert words.startswith("Different here: no training of the found network afterwards (published: ")
+        assert ";" not in words
+    unsaid = not_printed(preset, published)
+    assert unsaid.startswith("Not printed: ours: ")
+    assert unsaid.count(";") <= len(preset.ours)
+    for name in set(preset.base) - set(preset.ours) - {"network", "method", "collapse", "cells", "emphasis"}:
+        wanted = preset.base[name]
+        if isinstance(wanted, float) and all(name not in row.changes for row in preset.rows):
+            changed = preset_sweep(
+                preset, data="published", data_folder="/data", changes={name: wanted / 2 or 0.25}
+            )
+            assert " instead of " in what_differs(preset, changed), name
+
+
+PRINTED = {
+    "super_networks": {"saliency": "documents", "batch_size": 64, "lr_schedule": "cosine"},
+    "sparsenas": {"order": "second", "warmup_steps": 0, "penalty_step": 0.01, "target_zeros": 0.0},
+    "rarts": {"warmup_steps": 0, "architecture_lr": 3e-4, "lr": 0.025, "weight_decay": 3e-4, "epochs": 50},
+    "gsparsity_darts": {
+        "epochs": 50,
+        "lr": 1e-3,
+        "rho": 0.8,
+        "normalisation": "div",
+        "projection_steps": 1.0,
+    },
+    "gsparsity_darts_v2": {"normalisation": "none", "pruning": "threshold"},
+    "gsparsity_filters": {"epochs": 90, "lr_schedule": "step", "lr_decay_epochs": 30, "adaptive": True},
+    "rarts_width": {"sparsity": 1e-4, "temperature": 4.0, "lr": 0.1, "weight_decay": 1e-4},
+}
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_a_published_run_has_the_settings_that_its_document_prints(name: str) -> None:
+    for run in preset_sweep(find_preset(name), data="published", data_folder="/data").runs:
+        assert {key: run.value(key) for key in PRINTED[name]} == PRINTED[name]
+    runs = preset_sweep(find_preset("super_networks"), data="published", data_folder="/data").runs
+    assert [run.epochs for run in runs[::3]] == [300, 300, 300, 300, 50, 50]  # as the recipes of the catalog
+    runs = preset_sweep(find_preset("rarts"), data="published", data_folder="/data").runs
+    assert [run.value("latency_weight") for run in runs[::3]] == [None, None, None, 0.002]

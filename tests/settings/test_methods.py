@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from nasviz.errors import InvalidSettingError
 from nasviz.settings import METHODS, RunSettings
 
 
@@ -37,11 +38,17 @@ def test_vectors_are_tables_of_the_store_with_labels_of_their_own(method: str) -
 @pytest.mark.parametrize(
     ("method", "low", "high"),
     [
-        ("gsparsity", {"lr": 0.05}, {"lr": 0.9}),
-        ("gsparsity", {"threshold": 0.0}, {"lr": 0.9}),
-        ("darts", {}, {"architecture_lr": 0.05}),
-        ("sparsenas", {"penalty_step": 0.0}, {"penalty_step": 0.1}),
-        ("sparsenas", {"epochs": 1}, {"epochs": 10}),
+        ("gsparsity", {"lr": 0.05, "pruning": "threshold"}, {"lr": 0.05}),
+        ("gsparsity", {"lr": 0.05, "pruning": "threshold"}, {"lr": 0.9, "pruning": "threshold"}),
+        ("gsparsity", {"threshold": 0.0, "pruning": "threshold"}, {"lr": 0.9}),
+        ("darts", {"architecture_lr": 3e-4}, {}),
+        ("milenas", {"architecture_lr": 3e-4}, {}),
+        ("rarts", {"auxiliary_weight": 1.0, "coupling": 1.0}, {}),
+        ("rarts", {"coupling": 25.0}, {"coupling": 1.6, "auxiliary_weight": 0.6}),
+        ("rarts_width", {"coupling": 1.5}, {}),
+        ("sparsenas", {"epochs": 30, "penalty_step": 0.0}, {"epochs": 30, "penalty_step": 0.1}),
+        ("sparsenas", {"epochs": 1}, {"epochs": 30}),
+        ("sparsenas", {"epochs": 16}, {"epochs": 20}),
     ],
 )
 def test_settings_that_cannot_reach_their_goal_are_named(method: str, low: dict, high: dict) -> None:
@@ -52,8 +59,48 @@ def test_settings_that_cannot_reach_their_goal_are_named(method: str, low: dict,
 
 
 def test_the_number_of_steps_that_is_named_is_enough() -> None:
-    settings = run_of("gsparsity", lr=0.5)
+    settings = run_of("gsparsity", lr=0.5, pruning="threshold")
     schedule = settings.schedule(1000)
-    (reason,) = settings.method.check(replace(schedule, projection_steps=27))
-    assert "28" in reason  # (1 - 0.5)^28 < 1e-6 by ln(1e6) / 0.5 = 27.6
-    assert settings.method.check(replace(schedule, projection_steps=28)) == []
+    (reason,) = settings.method.check(replace(schedule, projection_steps=19))
+    assert 0.5**20 < 1e-6 < 0.5**19
+    assert "needs 20 " in reason
+    assert settings.method.check(replace(schedule, projection_steps=20)) == []
+
+
+def test_a_note_beside_the_threshold_says_how_many_steps_it_needs() -> None:
+    settings = run_of("gsparsity", epochs=4)
+    schedule = settings.schedule(1438)  # the digits
+    assert (schedule.projection_steps, settings.method.num_steps_to_threshold) == (53, 270)
+    note = settings.method.notes(schedule)["threshold"]
+    assert all(word in note for word in ("270 steps", "53", "0.066", "set to zero"))
+
+
+@pytest.mark.parametrize(("epochs", "rate"), [(1, 0.1), (4, 0.1), (16, 3e-4 * 19_500 / 158), (5000, 3e-4)])
+@pytest.mark.parametrize("method", ["darts", "milenas", "rarts"])
+def test_the_architecture_rate_goes_by_the_steps_that_there_are(
+    method: str, epochs: int, rate: float
+) -> None:
+    settings = run_of(method, epochs=epochs)
+    schedule = settings.schedule(1438)
+    assert settings.planned(schedule).values["architecture_lr"] == pytest.approx(rate)
+    assert f"{rate:.3g} over" in settings.method.notes(schedule)["architecture_lr"]
+    assert run_of(method, epochs=epochs, architecture_lr=0.02).method.rate(schedule) == 0.02
+
+
+def test_lambda_rises_as_published_where_there_are_enough_epochs() -> None:
+    for epochs, step in ((4, 0.15 / 2), (16, 0.15 / 11), (50, 0.01)):
+        settings = run_of("sparsenas", epochs=epochs)
+        schedule = settings.schedule(1438)
+        planned = settings.planned(schedule)
+        assert planned.values["penalty_step"] == pytest.approx(step)
+        assert sum(phase.num_steps for phase in planned.phases(schedule)) == schedule.total_steps
+    literal = run_of("sparsenas", epochs=16, target_zeros=0.0, warmup_steps=0)
+    assert [p.name for p in literal.method.phases(literal.schedule(1438))] == ["search"]
+
+
+def test_the_rate_schedule_is_that_of_the_method_unless_one_is_chosen() -> None:
+    assert [run_of(name).rate_schedule for name in ("gsparsity", "h2spg")] == ["constant", "cosine"]
+    assert run_of("gsparsity", lr_schedule="cosine").rate_schedule == "cosine"
+    with pytest.raises(InvalidSettingError, match="lr_periods"):
+        run_of("gsparsity", lr_periods=2)
+    assert run_of("h2spg", lr_periods=2).changed(lr_schedule="cosine").lr_periods == 2

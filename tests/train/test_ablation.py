@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+import nasviz
 from nasviz.draw.run_charts import ablation_chart
 from nasviz.errors import UnknownNameError
 from nasviz.runs.ablation import MEASURES, AblationPoint, curve, points_to_csv, read_points
@@ -18,6 +19,27 @@ PAIRS = (("sgd", "sgl"), ("hapg", "sgl"), ("adamhapg", "lasso"))
 @pytest.fixture(scope="module")
 def points() -> list[AblationPoint]:
     return list(digits_ablation(seeds=[0], strengths=[1e-3, 1e-2], compared=PAIRS, epochs=3))
+
+
+def test_black_is_zero_as_in_the_data_of_the_document() -> None:
+    for images in (ablation._images().train, ablation._images().validation):
+        x, _ = images.batch(torch.arange(len(images)))
+        assert images.black() == 0
+        assert x.min() == 0
+        constant = x.flatten(1).std(0) == 0
+        assert not x.flatten(1)[:, constant].any()
+    ours = nasviz.data.load("digits", image_shape=(1, 8, 8)).train  # of runs: standardised
+    assert ours.black() == pytest.approx(-0.81, abs=0.01)
+
+
+def test_features_that_are_constant_go_first(points: list[AblationPoint]) -> None:
+    """Of the 64 pixels 4 are black in nearly all images: the penalty removes them, and SGD nothing."""
+    used = {p.series: p.features for p in points if p.threshold == 0 and p.strength == 1e-2}
+    assert used["sgd, sgl"] == 64
+    assert used["hapg, sgl"] < 60
+    model = train_sparse("hapg", "sgl", 1e-2, epochs=3)
+    pixels = ablation._images().train.batch(torch.arange(1437))[0].flatten(1)
+    assert not model.linear1.weight[:, pixels.std(0) == 0].any()
 
 
 def test_proximal_methods_have_exact_zeros_and_subgradients_have_none(points: list[AblationPoint]) -> None:

@@ -77,7 +77,8 @@ def _form() -> None:
     left, right = st.columns([1, 1.15], gap="large")
     with left:
         above = st.container()
-        values, chosen = _values(source)
+        notes: dict[str, Any] = {}
+        values, chosen = _values(source, notes)
         start = st.container()
         with above:
             method = METHODS[values["method"]]
@@ -90,7 +91,7 @@ def _form() -> None:
             # The field allows 0: browsers do not send a value out of bounds, so the old value would be used.
             st.info("0 epochs given: choose at least 1.", icon=":material/info:")
         elif chosen.problem is None:
-            _start(source, space, values | amount)
+            _start(source, space, values | amount, notes)
         else:
             st.info(f"Before training: {chosen.problem}.", icon=":material/info:")
 
@@ -169,7 +170,7 @@ def _fitted(source: NetworkSource, space: SearchSpace, way: str) -> int:
     return fit.k
 
 
-def _values(source: NetworkSource) -> tuple[dict[str, Any], ChosenData]:
+def _values(source: NetworkSource, notes: dict[str, Any]) -> tuple[dict[str, Any], ChosenData]:
     """Ask for all settings but K; return them with the chosen data."""
     st.markdown("##### Training")
     kind = kind_of(source)
@@ -193,7 +194,7 @@ def _values(source: NetworkSource) -> tuple[dict[str, Any], ChosenData]:
         )
         run_form.explain_device(device)
     data = ask_data(place, kind)
-    own = _method_settings(method)
+    own = _method_settings(method, notes)
     own |= _cells(source, own) | run_form.ask_recipe(method)
     run_form.offer_published(source.entry, method)
     values = {
@@ -227,15 +228,20 @@ def _cells(source: NetworkSource, own: Mapping[str, Any]) -> dict[str, Any]:
     return {"cells": cells if is_tied else ()}
 
 
-def _method_settings(method: type[MethodSettings]) -> dict[str, Any]:
-    """Ask for the settings of a method other than the target sparsity."""
+def _method_settings(method: type[MethodSettings], notes: dict[str, Any]) -> dict[str, Any]:
+    """Ask for the settings of a method other than the target sparsity.
+
+    Args:
+        method: The method.
+        notes: Receives by name a place below each field, for what its value comes to.
+    """
     prefix = str(method.model_fields["name"].default)
     known = {name: field for name, field in method.fields().items() if name not in AMOUNT}
     first = [known[name] for name in FIRST if name in known]
-    values = controls.ask_all(first, prefix, columns=len(first))
+    values = controls.ask_all(first, prefix, columns=len(first), notes=notes)
     with st.expander("Advanced optimizer settings", icon=":material/tune:"):
         rest = [field for name, field in known.items() if name not in FIRST]
-        values |= controls.ask_all(rest, prefix)
+        values |= controls.ask_all(rest, prefix, notes=notes)
         if "saliency" in values:
             score = SALIENCIES[values["saliency"]]
             st.caption(f"**{score.title}.** {score.summary} {score.caution}")
@@ -271,10 +277,12 @@ def _preview(
         )
 
 
-def _start(source: NetworkSource, space: SearchSpace, values: Mapping[str, Any]) -> None:
+def _start(
+    source: NetworkSource, space: SearchSpace, values: Mapping[str, Any], notes: Mapping[str, Any]
+) -> None:
     try:
         settings = RunSettings.of(network=source, **session.space_settings(space), **values)
-        _show_steps(settings, space)
+        _show_steps(settings, space, notes)
     except InvalidSettingError as error:
         st.error(inert(str(error)), icon=":material/error:")
         return
@@ -290,8 +298,8 @@ def _start(source: NetworkSource, space: SearchSpace, values: Mapping[str, Any])
         st.rerun()
 
 
-def _show_steps(settings: RunSettings, space: SearchSpace) -> None:
-    """Show the number of steps of each phase, and goals that these settings cannot reach."""
+def _show_steps(settings: RunSettings, space: SearchSpace, notes: Mapping[str, Any]) -> None:
+    """Show the steps of each phase, what settings come to, and goals that they cannot reach."""
     facts = FACTS.get(settings.data)
     if facts is None or not facts.num_train:
         st.caption("The number of steps is shown once the data are loaded.")
@@ -307,5 +315,8 @@ def _show_steps(settings: RunSettings, space: SearchSpace) -> None:
         f"{schedule.total_steps} steps: {', '.join(parts)}{halves}."
         f" {what} {count(space.trace.macs)} MACs each."
     )
+    for name, text in planned.notes(schedule).items():
+        if name in notes:
+            notes[name].caption(inert(text))
     for reason in planned.check(schedule):
         st.warning(inert(reason), icon=":material/warning:")

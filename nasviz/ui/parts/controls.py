@@ -95,8 +95,17 @@ def ask(setting: Setting, key: str) -> Any:
     return value
 
 
-def ask_all(settings: Iterable[Setting], prefix: str, *, columns: int = 2) -> dict[str, Any]:
-    """Show a widget for each setting that has an effect, in columns, and return the values by name."""
+def ask_all(
+    settings: Iterable[Setting], prefix: str, *, columns: int = 2, notes: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Show a widget for each setting that has an effect, in columns, and return the values by name.
+
+    Args:
+        settings: Settings to ask for.
+        prefix: Beginning of the keys of the widgets.
+        columns: Number of columns.
+        notes: Receives by name an empty place below each widget, for what its value comes to.
+    """
     places = st.columns(columns)
     values: dict[str, Any] = {}
     shown = 0
@@ -105,6 +114,8 @@ def ask_all(settings: Iterable[Setting], prefix: str, *, columns: int = 2) -> di
             continue
         with places[shown % columns]:
             values[setting.name] = ask(setting, f"{prefix}.{setting.name}")
+            if notes is not None:
+                notes[setting.name] = st.empty()
         shown += 1
     return values
 
@@ -126,8 +137,9 @@ def _names(setting: Setting, value: Sequence[str], key: str) -> tuple[str, ...]:
 
 def _steps(setting: Setting, value: int | float, key: str) -> int | float:
     """Show a field for a number of steps; values below 1 are a fraction of all steps."""
-    found = st.number_input(setting.title, 0.001, 1e9, float(value), format="%g", help=setting.help, key=key)
-    return float(found) if found < 1 else round(found)
+    low = 0.001 if setting.minimum else 0.0
+    found = st.number_input(setting.title, low, 1e9, float(value), format="%g", help=setting.help, key=key)
+    return float(found) if 0 < found < 1 else round(found)
 
 
 def _number(setting: Setting, value: Any, key: str) -> Any:

@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 import streamlit as st
 
+from nasviz import jobs
 from nasviz.draw.genotype import genotype_dot, summary
 from nasviz.draw.labels import clean
 from nasviz.draw.run_figures import cells_at_end, remaining_figure, run_figures
 from nasviz.draw.search_charts import axes_of, penalty_chart
 from nasviz.runs import Cell, Run, RunSummary
+from nasviz.runs.records import could_go
 from nasviz.settings import RunSettings
-from nasviz.ui import session
+from nasviz.ui import address, session
 from nasviz.ui.parts import genotypes, run_facts
 
 __all__ = ["of_run", "of_runs", "of_sweep", "pruning_table"]
@@ -81,6 +83,15 @@ def pruning_table(run: Run) -> None:
         }
         for row in found["thresholds"]
     ]
+    if chosen := found.get("chosen"):
+        rows.append(
+            {
+                "threshold": f"as chosen ({chosen['rule']})",
+                "pruned groups": chosen["pruned"],
+                "accuracy": chosen["accuracy"],
+                "change": (chosen["accuracy"] - found["accuracy"]) * 100,
+            }
+        )
     st.dataframe(
         rows,
         hide_index=True,
@@ -98,6 +109,22 @@ def pruning_table(run: Run) -> None:
             " and 0.5 are the thresholds of GSparsity, table 2."
         )
     st.caption(f"Validation accuracy, {words}")
+    if better := could_go(found):
+        label = f"Prune {better['pruned']} groups at {better['threshold']:g}, with the same accuracy"
+        words = "Repeats the run, which is the same up to the end of its search, with this threshold."
+        if st.button(label, icon=":material/content_cut:", key="prune.more", help=words):
+            _repeat(run, better["threshold"])
+
+
+def _repeat(run: Run, threshold: float) -> None:
+    """Start a run like `run` that prunes at another threshold, and show it."""
+    settings = run.settings.changed(pruning="threshold", threshold=threshold)
+    jobs.require_trusted(settings)  # before the run is created
+    repeated = session.store().create(settings, taken_from=run)
+    jobs.start_run(repeated)
+    session.adopt(repeated.settings)
+    session.open_run(repeated)
+    st.switch_page(address.script_of("Search and train"), query_params=address.link())
 
 
 def _tabs(figures: Mapping[str, go.Figure], key: str) -> None:

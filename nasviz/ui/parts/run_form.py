@@ -19,7 +19,11 @@ from nasviz.ui.parts.escaping import inert
 
 __all__ = ["BASES", "ask_recipe", "explain_device", "explain_method", "offer_published", "size_forecast"]
 
-RECIPE = ("lr_schedule", "lr_periods", "augmentation", "mixup", "label_smoothing")
+INTERVALS = ("checkpoint_steps", "eval_every_epochs")
+RECIPE = (
+    *("lr_schedule", "lr_periods", "lr_decay", "lr_decay_epochs"),
+    *("augmentation", "mixup", "label_smoothing", "change_over", "result"),
+)
 
 
 def ask_recipe(method: type[MethodSettings]) -> dict[str, Any]:
@@ -29,9 +33,9 @@ def ask_recipe(method: type[MethodSettings]) -> dict[str, Any]:
         method: Chosen method; some train in a single process.
     """
     fields = RunSettings.fields()
-    title = "Schedule, augmentation, MixUp, label smoothing, processes"
+    title = "Schedule, augmentation, MixUp, label smoothing, intervals, processes"
     with st.expander(title, icon=":material/more_horiz:"):
-        values = controls.ask_all((fields[name] for name in RECIPE), "recipe")
+        values = controls.ask_all((fields[name] for name in (*RECIPE, *INTERVALS)), "recipe")
         if method.is_distributed:
             processes = fields["processes"]
             values["processes"] = controls.whole(

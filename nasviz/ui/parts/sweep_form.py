@@ -18,6 +18,7 @@ from nasviz.runs import (
     SweepSettings,
     axis,
     expand,
+    not_printed,
     parse_axis,
     preset_sweep,
     what_differs,
@@ -66,19 +67,18 @@ def _preset() -> SweepSettings | None:
     if stand_in == "published":
         folder, problem = _published_folder(preset)
     first, second, third = st.columns(3)
-    shared = preset.base if stand_in == "published" else dict(preset.base) | dict(preset.stand_in)
-    epochs = int(
-        first.number_input("Epochs", 1, 10**6, int(shared["epochs"]), key=f"form.epochs.{name}.{stand_in}")
+    epochs = first.number_input(
+        "Epochs", 1, 10**6, None, placeholder="as in the preset", key=f"form.epochs.{name}.{stand_in}"
     )
     seeds = int(second.number_input("Seeds", 1, 100, len(preset.seeds), key=f"form.seeds.{name}"))
     device = third.selectbox("Device", ("auto", "cpu"), key="form.device")
-    changes = {"epochs": epochs, "device": device}
+    changes = {"device": device} | ({} if epochs is None else {"epochs": int(epochs)})
     settings = None
     if problem is None:
         settings = preset_sweep(
             preset, data=stand_in, data_folder=folder, changes=changes, axes=(axis("seed", range(seeds)),)
         )
-        st.caption(what_differs(preset, settings))
+        st.caption(f"{what_differs(preset, settings)} {not_printed(preset, settings)}")
     else:
         st.info(f"Before training: {problem}.", icon=":material/info:")
     rows = [{"row": row.label, "published accuracy": printed_accuracy(row.printed)} for row in preset.rows]

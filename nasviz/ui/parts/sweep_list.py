@@ -23,6 +23,7 @@ from nasviz.runs import (
     SweepSummary,
     cells,
     is_stand_in,
+    not_printed,
     row_of,
     what_differs,
 )
@@ -174,7 +175,11 @@ def _show_preset(preset: Preset, sweep: Sweep) -> None:
     words = [f"Published results: {preset.document}, {preset.table}, on {preset.data}."]
     if is_stand_in(preset, sweep.settings):
         words.insert(0, f"**Digits instead of {preset.data}**: compare the trend, not the numbers.")
-    st.caption(" ".join([*words, what_differs(preset, sweep.settings), *preset.notes]))
+    st.caption(
+        " ".join(
+            [*words, what_differs(preset, sweep.settings), not_printed(preset, sweep.settings), *preset.notes]
+        )
+    )
     if preset.others:
         with st.expander("Published results of other methods"):
             rows = [
