@@ -124,14 +124,15 @@ def what_differs(preset: Preset, settings: SweepSettings) -> str:
             if actual != (tuple(wanted) if isinstance(wanted, list) else wanted):
                 words[f"{_title(run, name)} {_format(actual)} instead of {_format(wanted)}"] = None
     for place, stage in enumerate(SECOND_STAGES.get(preset.name, ())):
-        actual = settings.then[place] if place < len(settings.then) else {}
+        where = f"in stage {place + 2}"
+        if place >= len(settings.then):
+            words[f"nothing {where}"] = None
+            continue
         for name, wanted in stage.items():
-            if actual.get(name) != wanted:
-                title = _title(settings.base, name.removeprefix(NETWORK_PREFIX))
-                text = (
-                    f"{title} {_format(actual.get(name))} instead of {_format(wanted)} in stage {place + 2}"
-                )
-                words[text] = None
+            if (actual := settings.then[place].get(name)) != wanted:
+                own = name.startswith(NETWORK_PREFIX)
+                title = name.removeprefix(NETWORK_PREFIX) if own else _title(settings.base, name)
+                words[f"{title} {_format(actual)} instead of {_format(wanted)} {where}"] = None
     if preset.retraining:
         found = (f"{_title(settings.base, n)} {_format(v)}" for n, v in preset.retraining.items())
         words[f"no training of the found network afterwards (published: {', '.join(found)})"] = None
