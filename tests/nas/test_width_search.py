@@ -161,9 +161,8 @@ def test_without_coupling_or_penalty_a_step_is_the_step_of_rarts() -> None:
         lambda: functional.cross_entropy(net(x[:4]), labels[:4]),
         lambda: functional.cross_entropy(net(x[4:]), labels[4:]),
     ]
-    optimizer = search(
-        net, lr=0.1, momentum=0.0, scores_lr=0.5, sparsity=0.0, clip=1e9, groups="filters", coupling=0.0
-    )
+    own = {"groups": "filters", "auxiliary_weight": 1.0, "coupling": 0.0}
+    optimizer = search(net, lr=0.1, momentum=0.0, scores_lr=0.5, sparsity=0.0, clip=1e9, **own)
     assert optimizer.relaxation == Relaxation(1.0, 0.0)
     values = optimizer.channel_scores.values
     start = {name: p.detach().clone() for name, p in net.named_parameters()}
