@@ -101,8 +101,8 @@ GROUPS = {
     "components": ("ui/component/",),
 }
 """Tests that share what is expensive to set up, longest first: one app and its warm workers; one server with
-torch loaded that workers are forked from (fixtures `context` and `live`); traced networks; one page of components.
-Every other file is a group of its own."""
+torch loaded that workers are forked from (fixtures `context` and `live`); traced networks; one page of
+components. Every other file is a group of its own."""
 
 
 def group_of(nodeid: str) -> str:
