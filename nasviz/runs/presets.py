@@ -130,8 +130,8 @@ def what_differs(preset: Preset, settings: SweepSettings) -> str:
             continue
         for name, wanted in stage.items():
             if (actual := settings.then[place].get(name)) != wanted:
-                own = name.startswith(NETWORK_PREFIX)
-                title = name.removeprefix(NETWORK_PREFIX) if own else _title(settings.base, name)
+                is_own = name.startswith(NETWORK_PREFIX)
+                title = name.removeprefix(NETWORK_PREFIX) if is_own else _title(settings.base, name)
                 words[f"{title} {_format(actual)} instead of {_format(wanted)} {where}"] = None
     if preset.retraining:
         found = (f"{_title(settings.base, n)} {_format(v)}" for n, v in preset.retraining.items())
