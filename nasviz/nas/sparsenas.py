@@ -288,7 +288,8 @@ class SparseNAS(DARTS):
         zero = {id(t) for t, v in zip(self.sparse.grouping.tensors, values, strict=True) if not bool(v.any())}
         switches = self.space.switches
         alive = {s.structure for s in switches if id(self._net.get_parameter(s.parameter)) not in zero}
-        return self.space.is_valid(tuple(sorted({s.structure for s in switches} - alive)))
+        # Only a path counts here: what cannot be erased for another reason may still be zero.
+        return self.space.connectivity.is_valid({s.structure for s in switches} - alive)
 
     def step(self, train: Any, validation: Any, on_move: Any = lambda move: None) -> Tensor:  # type: ignore[override]
         """Take one iteration; after a step of the search, see what has become zero."""
