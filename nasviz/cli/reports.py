@@ -209,7 +209,7 @@ def decided_words(result: Mapping[str, Any]) -> str:
 def _found_lines(run: Run, space: SearchSpace, result: Mapping[str, Any]) -> Iterator[str]:
     """Yield the genotype of a derived network, how decided it is, and what a search would lose further on."""
     cells = chosen_cells(space, run.settings, run.tail(), result)
-    for line in genotype_text(cells).splitlines() if cells else ():
+    for line in genotype_text(cells).splitlines() if cells and "genotype" not in result else ():
         yield f"  genotype    {line}"
     if words := decided_words(result):
         yield f"  decided     {words}"
