@@ -19,6 +19,7 @@ from nasviz.runs import (
     RunSummary,
     Spread,
     Sweep,
+    SweepSettings,
     SweepState,
     SweepSummary,
     cells,
@@ -143,7 +144,8 @@ def sweep_lines(sweep: Sweep, summaries: Sequence[RunSummary | None] | None = No
         preset = PRESETS[sweep.settings.preset]
         header = (*header[:-1], f"printed in {preset.table}", header[-1])
         lines = [
-            (*line[:-1], _printed(preset, cell), line[-1]) for line, cell in zip(lines, rows, strict=True)
+            (*line[:-1], _printed(preset, sweep.settings, cell), line[-1])
+            for line, cell in zip(lines, rows, strict=True)
         ]
     yield from table(header, lines)
     if sweep.settings.preset in PRESETS and is_stand_in(preset, sweep.settings):
@@ -233,9 +235,9 @@ def _value(point: Mapping[str, Any], name: str) -> object:
     return value["name"] if isinstance(value, Mapping) else value
 
 
-def _printed(preset: Preset, cell: Cell) -> str:
+def _printed(preset: Preset, settings: SweepSettings, cell: Cell) -> str:
     """Return the published accuracy and parameters of this line; a cross where no network was left."""
-    row = row_of(preset, cell)
+    row = row_of(preset, settings, cell)
     if row is None:
         return ""
     found = row.printed

@@ -82,9 +82,9 @@ def preset_sweep(
     )
 
 
-def row_of(preset: Preset, cell: Cell) -> Row | None:
+def row_of(preset: Preset, settings: SweepSettings, cell: Cell) -> Row | None:
     """Return the row of the published table that a result belongs to, or None if that is ambiguous."""
-    if preset.name in SECOND_STAGES and cell.point.get(STAGE) != FIRST_TRAINING:
+    if settings.then and cell.point.get(STAGE) != FIRST_TRAINING:
         return None  # the figures are printed for the network that is trained
     fitting = []
     for row in preset.rows:

@@ -20,8 +20,9 @@ def test_every_line_of_a_preset_trains_to_its_end(
     assert main(["sweep", "--preset", name, *short]) == 0
     preset = PRESETS[name]
     (summary,) = SweepStore(tmp_path).list()
-    found = cells(SweepStore(tmp_path).open(summary.id))
-    assert [row_of(preset, cell) for cell in found] == list(preset.rows)
+    sweep = SweepStore(tmp_path).open(summary.id)
+    found = cells(sweep)
+    assert [row_of(preset, sweep.settings, cell) for cell in found] == list(preset.rows)
     for cell in found:
         assert cell.counts["done"] == cell.num_runs == 1
         assert cell.num_invalid or cell.metrics["params_after"].mean > 0

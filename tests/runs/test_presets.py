@@ -31,9 +31,11 @@ def test_every_preset_makes_a_sweep_on_digits_whose_cells_find_their_line(preset
     assert "digits stand in" in settings.title
     found = cells(SweepStore(tmp_path).create(settings))
     if preset.name in SECOND_STAGES:
-        assert not any(row_of(preset, cell) for cell in found), "the figures are those of trained networks"
+        assert not any(row_of(preset, settings, cell) for cell in found), (
+            "the figures are those of trained networks"
+        )
         found = tuple(replace(cell, point={**cell.point, STAGE: FIRST_TRAINING}) for cell in found)
-    assert [row_of(preset, cell) for cell in found] == list(preset.rows)
+    assert [row_of(preset, settings, cell) for cell in found] == list(preset.rows)
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda preset: preset.name)
@@ -82,9 +84,10 @@ def test_every_preset_can_be_run_on_the_data_of_its_document(preset) -> None:
 
 def test_what_tells_the_lines_apart_being_set_a_result_belongs_to_none(tmp_path) -> None:
     preset = find_preset("darts_imagenet")
-    (found,) = cells(SweepStore(tmp_path).create(preset_sweep(preset, changes={"target_sparsity": 2})))
+    settings = preset_sweep(preset, changes={"target_sparsity": 2})
+    (found,) = cells(SweepStore(tmp_path).create(settings))
     assert found.num_runs == 3
-    assert row_of(preset, found) is None
+    assert row_of(preset, settings, found) is None
 
 
 def test_a_network_that_would_take_minutes_an_epoch_is_smaller_on_digits_alone() -> None:

@@ -101,7 +101,7 @@ def test_a_sweep_over_methods_runs_what_it_ran(store: Store) -> None:
 def test_a_sweep_of_a_table_keeps_its_lines(store: Store) -> None:
     sweep = SweepStore(store.folder).open("table")
     preset = PRESETS["sparsenas"]
-    found = [row_of(preset, cell) for cell in cells(sweep, [None] * len(sweep.points))]
+    found = [row_of(preset, sweep.settings, cell) for cell in cells(sweep, [None] * len(sweep.points))]
     assert [row.label for row in found if row] == [row.label for row in preset.rows]
 
 

@@ -20,6 +20,7 @@ from nasviz.runs import (
     RunSummary,
     Spread,
     Sweep,
+    SweepSettings,
     SweepSummary,
     cells,
     is_stand_in,
@@ -142,7 +143,7 @@ def _watch(sweep_id: str, was_busy: bool) -> None:
     _curve(sweep)
     preset = PRESETS.get(sweep.settings.preset or "")
     found = cells(sweep, runs)
-    rows = [_row(cell, runs, preset) for cell in found]
+    rows = [_row(cell, runs, preset, sweep.settings) for cell in found]
     label, note = st.column_config.TextColumn(width=160), st.column_config.TextColumn(width="large")
     st.dataframe(rows, hide_index=True, key="sweep.table", column_config={"": label, "note": note})
     figures.of_sweep(found, runs, f"sweep.figure.{sweep.id}", is_busy=is_busy)
@@ -189,10 +190,12 @@ def _show_preset(preset: Preset, sweep: Sweep) -> None:
             st.dataframe(rows, hide_index=True)
 
 
-def _row(cell: Cell, runs: Sequence[RunSummary | None], preset: Preset | None) -> dict[str, Any]:
+def _row(
+    cell: Cell, runs: Sequence[RunSummary | None], preset: Preset | None, settings: SweepSettings
+) -> dict[str, Any]:
     found, is_crossed = cell.metrics, cell.num_invalid > 0 and cell.num_valid == 0
     row: dict[str, Any] = {TITLES.get(n, n): _plain(value) for n, value in cell.point.items()}
-    printed = row_of(preset, cell) if preset else None
+    printed = row_of(preset, settings, cell) if preset else None
     if printed is not None:
         row = {"": printed.label}
     is_printed = preset is not None
