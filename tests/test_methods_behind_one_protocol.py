@@ -14,7 +14,8 @@ from nasviz.settings import METHODS
 
 ROOT = Path(__file__).parents[1] / "nasviz"
 ROOMS = ("train", "ui", "draw")
-LESSONS = {"ui/geometry.py": "three of the methods on a toy problem, as the lesson names them"}
+LESSONS = ("ui/parts/geometry.py", "draw/geometry.py", "train/lessons.py")
+"""Lessons on methods that they name: three of them on a problem of two variables."""
 CLASSES = {
     name
     for room in (optim, nas)
