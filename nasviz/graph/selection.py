@@ -92,6 +92,7 @@ def dominators(segments: SegmentGraph) -> dict[int, int]:
     Segments that no input reaches are left out.
     """
     graph = nx.DiGraph((_SOURCE, s.id) for s in segments if s.starts)
+    graph.add_node(_SOURCE)
     graph.add_edges_from((s.id, follower) for s in segments for follower in s.successors)
     found = nx.immediate_dominators(graph, _SOURCE)
     return {s: _SOURCE if before is None else before for s, before in found.items()}

@@ -192,10 +192,14 @@ class Discovery:
 
     @cached_property
     def _silent(self) -> tuple[bool, ...]:
-        """For each segment whether it is zero once all that it reads is zero, with its own parameters."""
+        """For each segment whether it is zero once all that it reads is zero, with its own parameters.
+
+        A product goes only with a factor that is zero.
+        """
         trace = self.segments.trace
         return tuple(
-            zero_breaker((trace[v] for v in s.vertices), self.shared, from_zero=True) is None
+            s.id in self.segments.annihilators
+            or zero_breaker((trace[v] for v in s.vertices), self.shared, from_zero=True) is None
             for s in self.segments
         )
 
@@ -265,9 +269,11 @@ class Discovery:
             if why is None and here != s.id and later[here] is None:
                 part = self.segments[here]
                 if structure_reason(self.segments, part, self.shared) is None:
-                    why = f"{part.name}, which can go by itself, would go with it"
+                    why = f"{part.name}, a structure of its own, would go with it"
             if why is not None:
                 hopeless[s.id] = why
+                if len(s.successors) == 1 and here != s.id:
+                    hopeless[s.successors[0]] = why  # spreads as far: walks through a chain stay short
                 return why
         trace = self.segments.trace
         for here in zero:
@@ -280,7 +286,12 @@ class Discovery:
                     follower.id in self.segments.annihilators
                     and source not in trace[reader].annihilating_inputs
                 ):
-                    return f"{trace[reader].name} is divided by it"
+                    is_divisor = trace[reader].operator == "div"
+                    return (
+                        f"{trace[reader].name} is divided by it"
+                        if is_divisor
+                        else self.objections.get((source, reader), f"{trace[reader].name} reads it")
+                    )
                 if follower.id in zero:
                     continue
                 if why := self.objections.get((source, reader)):
@@ -329,9 +340,12 @@ class Discovery:
         """Return what a segment makes of zero, its parameters at zero; `None` where that is not known."""
         number: float | None = 0.0
         for vertex in (self.segments.trace[v] for v in s.vertices):
+            # Zero weights make no number of infinity; the vertices of a collapsed module are no chain.
+            if number is None or vertex.is_joint or vertex.attributes.get("undefined_at_zero"):
+                return None
             if vertex.annihilates or (number == 0 and (vertex.keeps_zero or vertex.closes)):
                 number = 0.0
-            elif number is not None:
+            else:
                 number = number_after(vertex, number)
         return number
 

@@ -109,6 +109,10 @@ class Vertex:
         rule = self.rule
         if self.role is not Role.MULTIPLICATIVE or not isinstance(rule.zero, str):
             return ()
+        if self.attributes.get("computed"):
+            return ()  # an argument is computed of parameters: which operand is which is not known
+        if "/" in rule.zero and len(set(self.inputs)) < len(self.inputs):
+            return ()  # zero by zero
         names = [name for name in rule.arguments if name not in self.tensors]
         if len(names) < len(self.inputs):
             return ()

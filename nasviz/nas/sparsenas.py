@@ -184,6 +184,8 @@ class SparseNAS(DARTS):
         """End the search: the switches stay at the proximal point, and the penalty is gone; once."""
         if self.ended_at is None:
             self.ended_at, self._reached = self.num_steps, self.strength
+            if self.target_zeros and self._connected and not self._has_path(self.sparse.proximal_point()):
+                self._go_back()
             self.sparse.settle_()
             self._set_strength(0.0)
             self._complete()
@@ -278,10 +280,14 @@ class SparseNAS(DARTS):
                     f" all paths to an output ({found.zero_paths} of {found.num_paths} operations are zero);"
                     " lower penalty_step, set target_zeros, or raise lr so that the weights learn sooner"
                 )
-            self.is_cut_short = True
-            for tensor, last in zip(self.sparse.grouping.tensors, self._connected, strict=True):
-                self.sparse.state[tensor]["prox"].copy_(last)
+            self._go_back()
             self.hold()
+
+    def _go_back(self) -> None:
+        """Return to the last proximal point with a path to the outputs."""
+        self.is_cut_short = True
+        for tensor, last in zip(self.sparse.grouping.tensors, self._connected, strict=True):
+            self.sparse.state[tensor]["prox"].copy_(last)
 
     def _has_path(self, values: Sequence[Tensor]) -> bool:
         """Return whether outputs are reached without the operations whose switch is zero in `values`."""

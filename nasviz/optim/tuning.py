@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nasviz.errors import TrainingError
+from nasviz.graph.trace_graph import is_switch_parameter
 from nasviz.optim.group_optimizer import GroupOptimizer
 from nasviz.optim.proxsgd import ProxSGD
 from nasviz.optim.search_optimizer import Batch, SearchOptimizer
@@ -53,6 +54,7 @@ class Tuning(GroupOptimizer):
         self.num_steps, self._num_zero = search.num_steps, int(search.num_zero)
         self._net, self._clip = module, search.clip
         self._distilled = search.distilled if search.distils else None
+        self._by_batch = search.tunes_by_batch
 
     @property
     def phase(self) -> str:
@@ -65,8 +67,16 @@ class Tuning(GroupOptimizer):
         return self._num_zero
 
     def train_step(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
-        """Take one step on all batches together; return loss and accuracy before it."""
+        """Take one step on all batches together, or one on each as the search did.
+
+        Returns:
+            The last loss, and the accuracy on the first batch before its step.
+        """
         first, *others = batches
+        if self._by_batch and others:
+            made = [self.train_step([batch]) for batch in batches]
+            self.num_steps -= len(others)  # a step of the run is one of the search
+            return made[-1][0], made[0][1]
         self._net.zero_grad(set_to_none=True)  # also of switches, which stay as they are
         if self._distilled is not None:
             examples, judge = first.joined(others)
@@ -128,8 +138,12 @@ def carried_over(
         own = [names[id(p)] for p in group["params"] if names.get(id(p)) in live]
         held.update(own)
         groups.append({**group, "params": [live[name] for name in own]})
-    # A bias that construction has added, to hold what met a constant.
-    groups[0]["params"] += [p for name, p in live.items() if name not in names.values() and p.requires_grad]
+    # A bias that construction has added, to hold what met a constant. Switches stay as the search left them.
+    groups[0]["params"] += [
+        p
+        for name, p in live.items()
+        if name not in names.values() and p.requires_grad and not is_switch_parameter(name)
+    ]
     if isinstance(base, ProxSGD):
         made: Optimizer = base.like(groups, {number: live[n] for number, n in names.items() if n in live})
     else:

@@ -18,6 +18,7 @@ from contextlib import closing
 from typing import Any
 
 from nasviz.errors import CheckpointError, RunStateError
+from nasviz.runs.checking import BEST
 from nasviz.runs.database import open_reader, open_writer
 from nasviz.runs.files import (
     CHANGE,
@@ -67,6 +68,12 @@ def continue_run(
     old = run.settings
     # As numbers of steps: a fraction would now refer to more epochs.
     phases = {name: int(facts[name]) for name in ("warmup_steps", "projection_steps") if old.method.has(name)}
+    # What was worked out for the old run holds on: the search is over, and its optimizer has that rate.
+    used = facts.get("settings") or {}
+    values = old.method.values
+    phases |= {n: used[n] for n, v in values.items() if v == "auto" and used.get(n, "auto") != "auto"}
+    if used.get("search_steps"):
+        phases["search_steps"] = int(used["search_steps"])
     settings = old.changed(
         epochs=old.epochs + epochs,
         trained_epochs=old.epochs,
@@ -77,7 +84,7 @@ def continue_run(
     continued = store.create(settings, continues=run.id, taken_from=None if is_confirmed else run)
     write_json(continued.folder / START_SUM, {"sha256": hashlib.sha256(content).hexdigest()})
     write_bytes(continued.folder / START, content)
-    for name in (CHANGE_SUM, CHANGE):  # of a run that trains its sub-network already
+    for name in (CHANGE_SUM, CHANGE, BEST):  # of a run that trains its sub-network; and its best iterate
         if (kept := read_bytes(run.folder / name)) is not None:
             write_bytes(continued.folder / name, kept)
     _copy_record(run, continued, settings, facts)

@@ -50,7 +50,8 @@ def migrated(data: Mapping[str, Any], common: Container[str]) -> dict[str, Any]:
     if not is_flat(data):
         method = data.get("method")
         if "trained_epochs" in data and isinstance(method, Mapping):  # recorded, so with all settings of then
-            return dict(data) | {"method": {**_BEFORE.get(str(method.get("name")), {}), **method}}
+            before = {"change_over": "off"}
+            return before | dict(data) | {"method": {**_BEFORE.get(str(method.get("name")), {}), **method}}
         return dict(data)
     kind = find_method(data.get("optimizer", "h2spg"))
     own = {name: value for name, value in data.items() if name not in common and kind.has(name)}

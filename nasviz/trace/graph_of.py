@@ -19,6 +19,7 @@ from nasviz.graph.operators.rules import (
     PARAMETER,
     ZERO,
     Behaviour,
+    Role,
     product_at_zero,
     sum_at_zero,
 )
@@ -349,7 +350,9 @@ class _Reader:
         tensors = self._arguments(node)
         attributes = attributes_of(node)
         is_direct = all(operand in self.dependent or operand.op == "get_attr" for operand in operands)
-        if call is None and not is_direct and rule(operator_name(node)).axes is not None:
+        known = rule(operator_name(node))
+        is_product = known.role is Role.MULTIPLICATIVE  # also as a module: attention with dropout
+        if not is_direct and known.axes is not None and (call is None or is_product):
             attributes["computed"] = True
         if weight is not None and weight.op != "get_attr":
             attributes["computed_weight"] = True

@@ -25,7 +25,7 @@ from nasviz.runs import (
 )
 from nasviz.runs.files import SPACE, write_json
 from nasviz.runs.requests import Request
-from nasviz.train.change_over import change_over, is_change_due
+from nasviz.train.change_over import Change, change_over, is_change_due
 from nasviz.train.checkpoint import keep_best, keep_change, restore, save, settle
 from nasviz.train.conclusion import NO_PATH_LEFT, Judgement, conclude
 from nasviz.train.divergence import why_diverged
@@ -226,6 +226,8 @@ class _Execution:
         session, settings, writer = self.session, self.session.settings, self.writer
         if self.folder is not None:
             keep_best(session, self.folder)
+        if (change := session.change) is not None and session.step == change.step:
+            self._tell_change(change)  # resumed at the change-over, whose events were rewound
         self._handle_requests()
         self._report()
         self._change_over()
@@ -235,6 +237,9 @@ class _Execution:
             self.gauge.restart()
             for record in train(session, self.gauge):
                 self._record_news(record.step)
+                if record.phase == "projection" and settings.change_over != "off":
+                    # A GPU tells late what is zero; all processes, and a resumed run, must see one phase.
+                    _ = session.optimizer.zeroed_by
                 if session.optimizer.phase == "training" != record.phase:
                     session.optimizer.end_search(Judgement(session, writer))
                     self.gauge.restart()
@@ -257,7 +262,7 @@ class _Execution:
 
     def _change_over(self) -> None:
         """Train the sub-network from here on, where its time has come."""
-        session, writer = self.session, self.writer
+        session = self.session
         if not is_change_due(session):
             return
         session.is_evaluation_due = self._is_changing = True
@@ -271,23 +276,31 @@ class _Execution:
             keep_change(self.folder)
         change = change_over(session, found.loss, found.accuracy)
         session.best_step, session.best = session.step - 1, found
-        if writer is not None:
-            # Of the step to come: a worker that is killed now repeats all of this, and records it again.
-            for kind, text, structure in change.events:
-                writer.event(session.step, kind, text, structure)
-            report = change.sub.report
-            words = (
-                "change-over: from here on the sub-network is trained, with"
-                f" {report.params_after / max(1, report.params_before):.1%} of the parameters; its outputs"
-                f" differ by at most {report.max_relative_error:.1g} of the largest"
-            )
-            writer.event(session.step, "phase", words)
-            writer.fact("changed_at", session.step)
+        self._tell_change(change)
         self._save()
         if self.folder is not None:
             keep_best(session, self.folder)
         self.gauge.restart()
         self._handle_requests()
+
+    def _tell_change(self, change: Change) -> None:
+        """Record the change-over as events of the step to come.
+
+        A worker that is killed before the next checkpoint rewinds to before that step, and records it again.
+        """
+        step, writer = self.session.step, self.writer
+        if writer is None:
+            return
+        for kind, text, structure in change.events:
+            writer.event(step, kind, text, structure)
+        report = change.sub.report
+        words = (
+            "change-over: from here on the sub-network is trained, with"
+            f" {report.params_after / max(1, report.params_before):.1%} of the parameters; its outputs"
+            f" differ by at most {report.max_relative_error:.1g} of the largest"
+        )
+        writer.event(step, "phase", words)
+        writer.fact("changed_at", step)
 
     def _record_news(self, step: int) -> None:
         """Record what the step has changed in the search."""

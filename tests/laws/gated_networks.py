@@ -118,6 +118,18 @@ class Excited(nn.Module):
         return x + h * self.squeeze(h.mean(1, keepdim=True)).sigmoid()
 
 
+class Normalised(nn.Module):
+    """A branch of length one, and one that shares with a gate by division."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right, self.gate = _mlp(), _mlp(), nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        shared = self.right(x) / (1 + self.gate(x).abs())
+        return x + functional.normalize(self.left(x), dim=-1) + shared
+
+
 class Embedded(nn.Module):
     """A vector per image, added at every place (diffusion networks)."""
 
@@ -153,6 +165,7 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "fused": (lambda: Stacked(Fused), 4),
     "excited": (lambda: Stacked(Excited), 2),
     "embedded": (lambda: Stacked(Embedded), 4),
+    "normalised": (lambda: Stacked(Normalised), 4),
 }
 """A network of each kind, and how many of its branches can go."""
 
@@ -181,6 +194,47 @@ class Divided(nn.Module):
         return x + h / h.pow(2).sum(-1, keepdim=True).sqrt()
 
 
+class Ratio(nn.Module):
+    """A branch over itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.branch = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.branch(x)
+        return x + h / h
+
+
+class Unscaled(Excited):
+    """A gate whose weight is not defined at zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.squeeze = nn.utils.parametrizations.weight_norm(self.squeeze)
+
+
+class Logarithmic(Excited):
+    """A gate that is infinite at zero before its weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.branch(x)
+        return x + h * self.squeeze(h.pow(2).mean(1, keepdim=True).log()).sigmoid()
+
+
+class Attending(nn.Module):
+    """Attention to keys of its own, with a mask from the input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.keys = nn.Parameter(torch.randn(1, 5, WIDTH))
+        self.query, self.value, self.mask = (nn.Linear(WIDTH, n) for n in (WIDTH, WIDTH, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        keys = self.keys.expand(len(x), -1, -1)
+        return x + functional.scaled_dot_product_attention(self.query(x), keys, self.value(x), self.mask(x))
+
+
 class Squared(nn.Module):
     """A gate whose other operand is all that the head reads."""
 
@@ -195,6 +249,10 @@ class Squared(nn.Module):
 NOT_REMOVABLE: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "observed": (lambda: Stacked(Observed), "blocks.0.branch"),
     "divided": (lambda: Stacked(Divided), "blocks.0.branch"),
+    "divided by itself": (lambda: Stacked(Ratio), "blocks.0.branch"),
+    "weight norm": (lambda: Stacked(Unscaled), "blocks.0.branch.2"),
+    "logarithm": (lambda: Stacked(Logarithmic), "blocks.0.branch.2"),
+    "mask": (lambda: Stacked(Attending), "blocks.0.mask"),
     "squared": (lambda: Stacked(Squared), "blocks.1.branch"),
     "inside a gated MLP": (lambda: Stacked(Sandwich), "blocks.0.up"),
 }

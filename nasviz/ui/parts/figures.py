@@ -9,7 +9,6 @@ import streamlit as st
 
 from nasviz import jobs
 from nasviz.draw.genotype import genotype_dot, summary
-from nasviz.draw.labels import clean
 from nasviz.draw.run_figures import cells_at_end, remaining_figure, run_figures
 from nasviz.draw.search_charts import axes_of, penalty_chart
 from nasviz.runs import Cell, Run, RunSummary
@@ -17,6 +16,7 @@ from nasviz.runs.records import could_go
 from nasviz.settings import RunSettings
 from nasviz.ui import address, session
 from nasviz.ui.parts import genotypes, run_facts
+from nasviz.ui.parts.escaping import inert
 
 __all__ = ["of_run", "of_runs", "of_sweep", "pruning_table"]
 
@@ -129,7 +129,7 @@ def _repeat(run: Run, threshold: float) -> None:
 
 def _tabs(figures: Mapping[str, go.Figure], key: str) -> None:
     for tab, (title, figure) in zip(
-        st.tabs([clean(title) for title in figures]), figures.items(), strict=True
+        st.tabs([inert(title) for title in figures]), figures.items(), strict=True
     ):
         tab.plotly_chart(figure, key=f"{key}.{title}")
 
@@ -145,7 +145,7 @@ def _gallery(runs: Mapping[str, Run]) -> None:
         for start in range(0, len(pictures), 2):
             for column, (name, cell) in zip(st.columns(2), pictures[start : start + 2], strict=False):
                 with column:
-                    st.markdown(f"**{clean(name)}** · :small[{clean(summary([cell]))}]")
+                    st.markdown(f"**{inert(name)}** · :small[{inert(summary([cell]))}]")
                     genotypes.picture(genotype_dot(cell, has_weights=False))
 
 

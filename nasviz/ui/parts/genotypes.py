@@ -36,7 +36,7 @@ def of_run(run: Run, space: SearchSpace) -> None:
     st.markdown("##### Cells")
     st.caption(inert(summary(cells)))
     is_whole = st.toggle("Show removed operations", key=f"genotype.whole.{run.id}")
-    for tab, cell in zip(st.tabs([cell.name for cell in cells]), cells, strict=True):
+    for tab, cell in zip(st.tabs([inert(cell.name) for cell in cells]), cells, strict=True):
         with tab:
             picture(genotype_dot(cell, is_whole=is_whole))
             st.caption(MEANINGS[cell.paths])
