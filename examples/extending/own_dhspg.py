@@ -24,11 +24,11 @@ class ConnectedDHSPGSettings(DHSPGSettings):
 
     def build(self, net: Any, space: Any, training: Any) -> Any:
         """Return the optimizer; torch is imported here, in the worker."""
-        from nasviz.optim import DHSPG, create
+        from nasviz.optim import DHSPG, build
 
         class ConnectedDHSPG(DHSPG):
             """DHSPG with a hierarchy."""
 
             is_hierarchical = True
 
-        return create(ConnectedDHSPG, net, space, generator=training.generator(), **self.values)
+        return build(net, space, self, training, kind=ConnectedDHSPG)

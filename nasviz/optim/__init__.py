@@ -4,7 +4,7 @@
 holds the base classes; `halfspace` and `prox` hold the two maps that zero groups.
 """
 
-from nasviz.optim.create import OPTIMIZERS, create
+from nasviz.optim.create import OPTIMIZERS, build, create
 from nasviz.optim.group_optimizer import GroupOptimizer
 from nasviz.optim.groups import Rows, Selection, SpaceBinding, TensorGroup, count_of
 from nasviz.optim.gsparsity import SWITCH_START, FilterSparsity, GSparsity, PenaltySearch, create_gsparsity
@@ -38,6 +38,7 @@ __all__ = [
     "SpaceBinding",
     "TensorGroup",
     "Training",
+    "build",
     "count_of",
     "create",
     "create_gsparsity",

@@ -180,9 +180,13 @@ def create(
 
 
 def build(
-    net: nn.Module, space: SearchSpace, settings: MethodSettings, training: Training
+    net: nn.Module,
+    space: SearchSpace,
+    settings: MethodSettings,
+    training: Training,
+    kind: type[Optimizer] | None = None,
 ) -> SearchOptimizer:
-    """Return the optimizer of one of the `OPTIMIZERS` for a run."""
+    """Return the optimizer of one of the `OPTIMIZERS` for a run, or of a subclass of its class."""
     chosen = settings.values
     chosen.pop("switches", None)
     if not chosen.pop("forced", True):
@@ -194,7 +198,7 @@ def build(
             draws, loss = training.generator(), training.loss
             name, batches = chosen["saliency"], training.batches()
             chosen["saliency"] = score(name, net, trained, batches, draws, loss=loss)
-    return create(settings.name, net, space, **chosen)
+    return create(kind or settings.name, net, space, **chosen)
 
 
 def prepare(net: Any, space: SearchSpace, settings: Any, training: Training) -> tuple[Any, SearchSpace]:

@@ -30,7 +30,7 @@ def test_a_grid_is_trained_from_the_page_and_a_point_of_its_front_opens_the_sub_
     expect(page.get_by_text("Click a point to open its sub-network")).to_be_visible()
     settle(page)
     picture(page, "sweep")
-    point = page.locator(".js-plotly-plot .scatterlayer .points path").first
+    point = page.locator("[class*='st-key-front'] .js-plotly-plot .scatterlayer .points path").first
     point.hover(force=True)  # a click picks what the pointer has found
     expect(page.locator(".js-plotly-plot .hoverlayer .hovertext")).to_be_visible()
     point.click(force=True)

@@ -23,10 +23,11 @@ def test_a_search_of_cells_is_shown_in_the_form_of_its_paper(nasviz: Command, tm
     assert nasviz("train", "--model", *CELLS, *options, *SHORT).code == 0
     name = only_run(tmp_path)
     said = nasviz("genotype", name, "--runs", "@runs", "--dot", tmp_path / "dot", "--svg", tmp_path / "svg")
-    text, words = said.out.splitlines()
+    text, words, decided = said.out.splitlines()
     operation = r"(skip_connect|nor_conv_1x1|nor_conv_3x3|avg_pool_3x3)"
     nodes = ["".join(rf"{operation}~{s}\|" for s in range(node + 1)) for node in range(3)]
     assert re.fullmatch(r"\+".join(rf"\|{node}" for node in nodes), text), text
+    assert re.search(r"\d of \d choices; the largest share is 0\.\d+", decided)
     assert words == "(cell: 6 of 24 operations, single-path, the same in 3 cells)"
     assert (tmp_path / "svg" / "cell-cell.svg").read_text().count("<svg") == 1
     dot = (tmp_path / "dot" / "cell-cell.dot").read_text()

@@ -124,7 +124,7 @@ def test_the_form_asks_for_the_settings_of_a_method_of_ones_own() -> None:
     def script() -> None:
         from nasviz.ui.pages import search_and_train
 
-        search_and_train._method_settings(search_and_train._method("images"))
+        search_and_train._method_settings(search_and_train._method("images"), {})
 
     app = AppTest.from_function(script).run(timeout=60)
     (choice,) = [box for box in app.selectbox if box.label == "Optimizer"]

@@ -67,7 +67,7 @@ def assert_ends_alike(expected: Run, found: Run) -> None:
     np.testing.assert_array_equal(one.cosines.values, other.cosines.values)
     assert one.evaluations == other.evaluations
     events = [[(e.step, e.kind, e.text) for e in t.events if e.kind != "resume"] for t in (one, other)]
-    assert events[0] == events[1]
+    assert events[0] == events[1], f"{set(events[0]) ^ set(events[1])}"
     assert left_over(found.folder) == []
 
 

@@ -27,7 +27,7 @@ REPOSITORY = Path(__file__).parents[2]
 def test_a_clock_that_jumps_back_and_forth_by_a_day_changes_nothing(
     store: Store, live: Live, straight: Run
 ) -> None:
-    run = store.create(short_settings())
+    run = store.create(short_settings(result="best"))
     assert live(run, Kill("step", count=12), jump_s=86_400.0) == -signal.SIGKILL
     assert run.state == "crashed"
     assert live(run, jump_s=-86_400.0) == 0
@@ -43,7 +43,7 @@ def test_a_clock_that_jumps_back_and_forth_by_a_day_changes_nothing(
 def test_a_folder_copied_to_another_place_opens_there_and_goes_on(
     store: Store, live: Live, straight: Run, tmp_path: Path
 ) -> None:
-    run = store.create(short_settings())
+    run = store.create(short_settings(result="best"))
     assert live(run, Kill("step", count=12)) == -signal.SIGKILL
     elsewhere = tmp_path / "another machine's disk #1 %20 ?x=y" / "runs"
     shutil.copytree(run.folder, elsewhere / run.id)

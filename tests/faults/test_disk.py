@@ -98,7 +98,7 @@ def leave_free(disk: Path, num_bytes: int) -> None:
 def test_a_disk_that_fills_up_anywhere_loses_nothing(
     live: Live, straight: Run, small_disk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = short_settings()
+    settings = short_settings(result="best")
     disk = Store(small_disk / "runs")
     run, chance = disk.create(settings), random.Random(0)
     lines = []
@@ -132,7 +132,7 @@ def test_a_full_disk_makes_no_half_run(tmp_path: Path, limited: None) -> None:
 def test_a_right_that_is_lost_stops_the_run_with_a_sentence_until_it_is_given_back(
     store: Store, live: Live, straight: Run
 ) -> None:
-    run = store.create(short_settings())
+    run = store.create(short_settings(result="best"))
     assert live(run, Kill("step", count=7, action="forbid"), is_humble=True) == 1
     assert run.state == "crashed"
     assert live(run, is_humble=True) == 1, "it must not start where it cannot write"

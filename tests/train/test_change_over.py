@@ -25,8 +25,15 @@ METHODS: dict[str, dict[str, Any]] = {
     "adamw": {"target_sparsity": 3, "base": "adamw", "lr": 0.001},
     "channels": {"target_sparsity": 2, "slim": 0.3},
     "otov3": {"optimizer": "h2spg_otov3", "target_sparsity": 2},
-    "operations": {"optimizer": "gsparsity", "mu": 2.0, "lr": 0.5, "threshold": 0.42},
-    "filters": {"optimizer": "gsparsity", "groups": "filters", "mu": 0.5, "lr": 0.5, "threshold": 0.2},
+    "operations": {"optimizer": "gsparsity", "mu": 2.0, "lr": 0.5, "threshold": 0.42, "pruning": "threshold"},
+    "filters": {
+        "optimizer": "gsparsity",
+        "groups": "filters",
+        "mu": 0.5,
+        "lr": 0.5,
+        "threshold": 0.2,
+        "pruning": "threshold",
+    },
     "width": {"optimizer": "rarts_width", "distillation": 0.0, "fraction": 0.3},
     "distillation": {"optimizer": "rarts_width", "fraction": 0.3},
 }
