@@ -199,7 +199,8 @@ class SparseNAS(DARTS):
         for place in sorted(range(len(tensors)), key=sizes.__getitem__):
             if self.by_weight >= missing:
                 return
-            if sizes[place] and self._has_path([t * (i != place) for i, t in enumerate(tensors)]):
+            silenced = self._silenced([t * (i != place) for i, t in enumerate(tensors)])
+            if sizes[place] and self.space.connectivity.is_valid(silenced):
                 tensors[place].zero_()
                 self.sparse.state[tensors[place]]["prox"] = torch.zeros_like(tensors[place])
                 self.by_weight += 1
@@ -290,12 +291,17 @@ class SparseNAS(DARTS):
             self.sparse.state[tensor]["prox"].copy_(last)
 
     def _has_path(self, values: Sequence[Tensor]) -> bool:
-        """Return whether outputs are reached without the operations whose switch is zero in `values`."""
+        """Return whether all outputs are reached without the operations whose switch is zero in `values`."""
+        space = self.space
+        outputs = {space.segments.of(o.source).id for o in space.trace.outputs if o.is_required}
+        return outputs.isdisjoint(space.connectivity.closure(self._silenced(values)))
+
+    def _silenced(self, values: Sequence[Tensor]) -> set[int]:
+        """Return the operations all of whose switches are zero in `values`."""
         zero = {id(t) for t, v in zip(self.sparse.grouping.tensors, values, strict=True) if not bool(v.any())}
         switches = self.space.switches
         alive = {s.structure for s in switches if id(self._net.get_parameter(s.parameter)) not in zero}
-        # Only a path counts here: what cannot be erased for another reason may still be zero.
-        return self.space.connectivity.is_valid({s.structure for s in switches} - alive)
+        return {s.structure for s in switches} - alive
 
     def step(self, train: Any, validation: Any, on_move: Any = lambda move: None) -> Tensor:  # type: ignore[override]
         """Take one iteration; after a step of the search, see what has become zero."""

@@ -113,7 +113,9 @@ def test_survivors_never_rise_with_mu(settings: dict[str, object]) -> None:
 def test_pruned_filters_are_cut_exactly() -> None:
     net = copy.deepcopy(traced())
     space = nasviz.search_space(net)
-    optimizer = create_gsparsity(net, space, projection_steps=60, lr=0.5, mu=0.05, groups="filters")
+    optimizer = create_gsparsity(
+        net, space, projection_steps=60, lr=0.5, mu=0.05, groups="filters", pruning="threshold"
+    )
     images, labels = problem()
     for _ in range(60):
         optimizer.zero_grad()
