@@ -184,7 +184,7 @@ def build(
     space: SearchSpace,
     settings: MethodSettings,
     training: Training,
-    kind: type[Optimizer] | None = None,
+    kind: type[H2SPG] | type[H2SPGOTOv3] | type[HSPG] | None = None,
 ) -> SearchOptimizer:
     """Return the optimizer of one of the `OPTIMIZERS` for a run, or of a subclass of its class."""
     chosen = settings.values

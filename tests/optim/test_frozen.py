@@ -120,7 +120,7 @@ METHODS = {
     "darts": _relaxed("darts"),
     "milenas": _relaxed("milenas"),
     "rarts": _relaxed("rarts"),
-    # The norm behind `left` and `right` hides their scale: AdamHAPG would divide by a gradient of nearly zero.
+    # The norm behind `left` and `right` hides their scale: AdamHAPG would divide by a tiny gradient.
     "sparsenas": _relaxed("sparsenas", adaptive=False),
 }
 SUBSETS = [("stem", "blocks.0", "blocks.1.3"), ("blocks.1.1", "blocks.2", "norm", "head.bias")]
