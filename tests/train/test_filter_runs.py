@@ -45,7 +45,7 @@ def test_it_resumes_to_the_bit(tmp_path, pause: int) -> None:
 
 def test_more_penalty_on_some_modules_kills_more_of_their_filters() -> None:
     def dead(**changes: Any) -> int:
-        session = open_session(settings(mu=0.1, **changes))
+        session = open_session(settings(mu=0.1, pruning="threshold", **changes))
         for _ in train(session):
             pass
         narrowed = session.space.channels.narrowed(session.optimizer.channels)
