@@ -617,11 +617,10 @@ class _WithSoftmax(_WithArchitecture):
         """Return the architecture learning rate of a run.
 
         Examples:
-            >>> (
-            ...     DARTSSettings().rate(Schedule(390, 19_500, 0, 0)),
-            ...     DARTSSettings().rate(Schedule(11, 110, 10, 0)),
-            ... )
-            (0.0003, 0.0585)
+            >>> DARTSSettings().rate(Schedule(390, 19_500, 0, 0))
+            0.0003
+            >>> round(DARTSSettings().rate(Schedule(11, 110, 10, 0)), 4)
+            0.0585
         """
         if self.architecture_lr != AUTO:
             return float(self.architecture_lr)
