@@ -46,8 +46,8 @@ def test_outermost_modules_of_a_class_count_and_single_vertices_are_no_offer() -
 def test_files_that_hold_many_modules_are_looked_through_in_time() -> None:
     """A stranger's file may name a class for each of its 20,000 operators, and put all into one module."""
     trace = nested(8, 5000)
-    start = time.perf_counter()
+    start = time.process_time()
     collapsible(trace)
     space = search_space(trace, collapse=["Block"])
     assert space.segments.collapsed == {"a": tuple(v.id for v in trace)}
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
