@@ -43,7 +43,7 @@ class LatencyTable:
         return self.vertex_ms.get(vertex_id, 0.0) * (self.whole_ms / total if total else 0.0)
 
     def after(self, plan: ConstructionPlan) -> float:
-        """What one forward pass of the sub-network takes, estimated."""
+        """Return what one forward pass of the sub-network takes, estimated."""
         total = sum(self.vertex_ms.values())
         gone = {*plan.erased, *plan.bypassed}
         saved = sum(self.vertex_ms.get(vertex, 0.0) for vertex in gone)

@@ -262,7 +262,7 @@ class Missing:
                 wake(vertex.id)
 
     def fills(self) -> tuple[Fill, ...]:
-        """What is written back, one entry for each value."""
+        """Return what is written back, one entry for each value."""
         return tuple(
             Fill(source, z.axis, z.rows, z.size, tuple(dict.fromkeys(readers)), z.values)
             for source, readers in self.filled.items()
@@ -339,7 +339,7 @@ class Missing:
         return meet(vertex, [self.zeros.get(source) for source in vertex.inputs], self.trace, gone)
 
     def _concatenation(self, vertex: Vertex, kept: Sequence[str], axis: int) -> Zeros | None:
-        """What is missing along its axis shifts; what is missing along another one is filled."""
+        """Shift what is missing along its axis; fill what is missing along another one."""
         found = {source: self.zeros[source] for source in kept if source in self.zeros}
         along = {source: z for source, z in found.items() if z.axis == axis}
         self._fill(vertex.id, [source for source in kept if source not in along])

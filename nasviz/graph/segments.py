@@ -79,7 +79,7 @@ class Blocks:
         }
 
     def is_joint(self, block: str) -> bool:
-        """Whether two or more values from outside meet in it."""
+        """Return whether two or more values from outside meet in it."""
         return len(self.operands[block]) >= 2
 
     def name(self, block: str) -> str:
@@ -292,7 +292,7 @@ def growth(units: Blocks) -> Iterator[GrowthStep]:
 
 
 def _end(units: Blocks, unit: str) -> str | None:
-    """Why a segment ends with this vertex; None where its only reader continues it."""
+    """Return why a segment ends with this vertex; None where its only reader continues it."""
     consumers = units.consumers[unit]
     if units.is_joint(unit):
         return "it is a joint, and a joint stands alone"
@@ -397,7 +397,7 @@ def collapsible(trace: TraceGraph) -> tuple[Collapsible, ...]:
 
 
 def _outermost(trace: TraceGraph, vertex: Vertex) -> Iterator[tuple[str, str]]:
-    """For each class around a vertex its outermost module there: path and class."""
+    """Return for each class around a vertex its outermost module there: path and class."""
     seen = set()
     for path in (*vertex.scope, vertex.module):
         kind = trace.modules.get(path, "") if path else ""
@@ -407,7 +407,7 @@ def _outermost(trace: TraceGraph, vertex: Vertex) -> Iterator[tuple[str, str]]:
 
 
 def _reason(paths: dict[str, None], exits: dict[str, int]) -> str | None:
-    """Why one of these modules cannot be one vertex."""
+    """Return why one of these modules cannot be one vertex."""
     return next(
         (f"{exits[path]} values of {path} are read outside it" for path in paths if exits[path] != 1), None
     )

@@ -87,7 +87,7 @@ def essential_sinks(
 
 
 def dominators(segments: SegmentGraph) -> dict[int, int]:
-    """For each segment the last other one that every way from an input to it passes; -1 where there is none.
+    """Return for each segment the last other one that every way from an input to it passes, or -1.
 
     Segments that no input reaches are left out.
     """
@@ -173,7 +173,7 @@ class Detours:
     def _crossing(
         self, order: Sequence[int], priced: Collection[int]
     ) -> Mapping[int, tuple[tuple[int, int], ...]]:
-        """For each priced segment the edges that start before its place and end behind it."""
+        """Return for each priced segment the edges that start before its place and end behind it."""
         running: dict[tuple[int, int], None] = {(_SOURCE, s.id): None for s in self.segments if s.starts}
         found = {}
         for segment in order:
@@ -220,7 +220,7 @@ class Connectivity:
         return frozenset(gone)
 
     def is_valid(self, erased: Iterable[int]) -> bool:
-        """Whether all that must stay connected does, once `erased` are gone."""
+        """Return whether all that must stay connected does, once `erased` are gone."""
         gone = self.closure(erased)
         return gone.isdisjoint(self.sinks) and (not self.protected or self.protected <= self.alive(gone))
 
@@ -535,7 +535,7 @@ def is_frozen_reason(reason: str | None) -> bool:
 
 
 def frozen_segments(segments: SegmentGraph, frozen: Collection[str]) -> dict[int, str]:
-    """For each segment that could only go with zeros in a frozen parameter: the reason why it stays.
+    """Return for each segment that could only go with zeros in a frozen parameter: the reason why it stays.
 
     Segments that reach no output anyway are left out: nothing could keep them connected.
     """

@@ -68,8 +68,8 @@ __all__ = [
 _ID = re.compile(r"id:(\d{1,9})", re.ASCII)
 
 
-def protection(wish: int | str) -> int | str:
-    """Return the id of a structure, or the name, that `wish` means.
+def protection(entry: int | str) -> int | str:
+    """Return the id of a structure, or the name, that `entry` means.
 
     Raises:
         ArgumentError: It is neither an int nor text.
@@ -78,33 +78,35 @@ def protection(wish: int | str) -> int | str:
         >>> protection("id:5"), protection("5"), protection(5)
         (5, '5', 5)
     """
-    if isinstance(wish, bool) or not isinstance(wish, int | str):
+    if isinstance(entry, bool) or not isinstance(entry, int | str):
         raise ArgumentError(
-            f"protect holds {wish!r:.80}; give ids of structures as int, and names of structures, vertices or"
-            " modules as text"
+            f"protect holds {entry!r:.80}; give ids of structures as int, and names of structures, vertices"
+            " or modules as text"
         )
-    found = _ID.fullmatch(wish) if isinstance(wish, str) else None
-    return int(found[1]) if found else wish
+    found = _ID.fullmatch(entry) if isinstance(entry, str) else None
+    return int(found[1]) if found else entry
 
 
-def protection_text(wish: int | str) -> str:
+def protection_text(entry: int | str) -> str:
     """Return the same as text.
 
     Examples:
         >>> protection_text(5), protection_text("layer1")
         ('id:5', 'layer1')
     """
-    return f"id:{wish}" if isinstance(wish, int) else wish
+    return f"id:{entry}" if isinstance(entry, int) else entry
 
 
-def from_first_version(wish: int | str) -> int | str:
-    """Return what a wish means that nasviz 0.1 wrote, where digits alone were an id.
+def from_first_version(entry: int | str) -> int | str:
+    """Return what an entry means that nasviz 0.1 wrote, where digits alone were an id.
 
     Examples:
         >>> from_first_version("5"), from_first_version("layer1")
         ('id:5', 'layer1')
     """
-    return f"id:{int(wish)}" if isinstance(wish, str) and re.fullmatch(r"\d{1,9}", wish, re.ASCII) else wish
+    return (
+        f"id:{int(entry)}" if isinstance(entry, str) and re.fullmatch(r"\d{1,9}", entry, re.ASCII) else entry
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +158,12 @@ def search_space(
 
     Raises:
         InvalidSettingError: `frozen` is neither of the two.
-        UnknownVertexError: A wish names something that the network does not have.
+        UnknownVertexError: An entry names something that the network does not have.
         GraphError: A module to collapse hands out more than one value, or no output is required.
     """
-    for name, wishes in (("protect", protect), ("collapse", collapse), ("optional", optional)):
-        if isinstance(wishes, str) or not isinstance(wishes, Iterable):
-            raise ArgumentError(f"{name}={wishes!r:.80} is no list; write {name}=[{wishes!r:.80}]")
+    for name, entries in (("protect", protect), ("collapse", collapse), ("optional", optional)):
+        if isinstance(entries, str) or not isinstance(entries, Iterable):
+            raise ArgumentError(f"{name}={entries!r:.80} is no list; write {name}=[{entries!r:.80}]")
     found = network if isinstance(network, TraceGraph) else getattr(network, "trace_graph", None)
     remedy = "trace the model first: net = nasviz.trace(model, example_inputs)"
     require_type("network", network if found is None else found, TraceGraph, "a traced network", remedy)
@@ -206,7 +208,7 @@ class SearchSpace:
         """What can be cut inside operators: channel groups (OTOv2)."""
         return ChannelSpace(
             self.trace,
-            frozenset(self.segments.vertices_of(self._wished)),
+            frozenset(self.segments.vertices_of(self._named)),
             self.untouchable,
         )
 
@@ -249,7 +251,7 @@ class SearchSpace:
         return find_switches(self.segments)
 
     def tied(self, cells: Iterable[str]) -> dict[int, int]:
-        """For each removable structure the first one at its place in cells of one type; itself where alone.
+        """Return for each removable structure the first one at its place in cells of one type, or itself.
 
         Args:
             cells: Classes of the cells, or patterns of their paths.
@@ -301,7 +303,7 @@ class SearchSpace:
         )
 
     def why_not(self, vertex_id: str) -> str | None:
-        """Why a vertex cannot be erased, in words; `None` where it can."""
+        """Return why a vertex cannot be erased, in words; `None` where it can."""
         s = self.segments.of(vertex_id)
         reason = self._discovery.why_not(s) or self._by_id[s.id].reason
         gate = self._gate_by_id.get(s.id)
@@ -324,11 +326,11 @@ class SearchSpace:
 
     def on(self, trace: TraceGraph, protect: Iterable[int | str] | None = None) -> SearchSpace:
         """Return the search space of another trace graph with the same options, or another `protect`."""
-        wishes = self.protect if protect is None else protect
-        return search_space(trace, wishes, self.collapse, frozen=self.frozen)
+        entries = self.protect if protect is None else protect
+        return search_space(trace, entries, self.collapse, frozen=self.frozen)
 
     def is_valid(self, erased: Iterable[int]) -> bool:
-        """Whether the network stays connected, and equal to the zeroed one, without these structures."""
+        """Return whether the network stays connected and equals the zeroed one without these structures."""
         ids = {self.structure(i).id for i in erased}
         return (
             all(self._by_id[i].is_removable for i in ids)
@@ -429,7 +431,7 @@ class SearchSpace:
     def plan(
         self, erased: Iterable[int], gates: Iterable[int] = (), channels: Iterable[int] = ()
     ) -> ConstructionPlan:
-        """What construction does when these structures and channel groups go; predicts parameters and MACs.
+        """Plan the construction without these structures and channel groups; predict parameters and MACs.
 
         Raises:
             InvalidSparsityError: They may not go together.
@@ -447,7 +449,7 @@ class SearchSpace:
         )
 
     def group(self, erased: Iterable[int], gates: Iterable[int] = (), channels: Iterable[int] = ()) -> Group:
-        """What must be zero in the full network when these go: the groups of the structures' closure too."""
+        """Return what must be zero in the full network when these go, the structures' closure included."""
         ids = self.check_erased(erased)
         gone = self.closure(ids) | {self.gate(i).id for i in gates}
         inside = set(self.segments.vertices_of(gone))
@@ -472,15 +474,15 @@ class SearchSpace:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, ready for `json.dumps`; everything else follows from it."""
-        wishes = {"protect": list(self.protect), "collapse": list(self.collapse), "frozen": self.frozen}
-        return {"version": 2, "trace": self.trace.to_json()} | wishes
+        entries = {"protect": list(self.protect), "collapse": list(self.collapse), "frozen": self.frozen}
+        return {"version": 2, "trace": self.trace.to_json()} | entries
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SearchSpace:
         """The space that `to_json` wrote."""
         protect = data["protect"]
         if "version" not in data:
-            protect = [from_first_version(wish) for wish in protect]
+            protect = [from_first_version(entry) for entry in protect]
         trace, frozen = TraceGraph.from_json(data["trace"]), data.get("frozen", PROTECTED)
         return search_space(trace, protect, data["collapse"], frozen=frozen)
 
@@ -499,7 +501,7 @@ class SearchSpace:
     def _structure(self, s: Segment, shared: dict[str, tuple[str, ...]]) -> RemovalStructure:
         reason = structure_reason(self.segments, s, shared)
         breaker = zero_breaker((self.trace[v] for v in s.vertices), (), from_zero=False)
-        if s.id in self._wished:
+        if s.id in self._named:
             reason = "you protected it"
         elif reason is None:
             reason = self._frozen.get(s.id)
@@ -521,7 +523,7 @@ class SearchSpace:
     @cached_property
     def protected(self) -> frozenset[int]:
         """Ids of the segments that `protect` names, and of those that hold a frozen parameter."""
-        return self._wished | self._frozen.keys()
+        return self._named | self._frozen.keys()
 
     @cached_property
     def frozen_structures(self) -> tuple[RemovalStructure, ...]:
@@ -547,27 +549,27 @@ class SearchSpace:
         )
 
     @cached_property
-    def _wished(self) -> frozenset[int]:
+    def _named(self) -> frozenset[int]:
         """Ids of the segments that `protect` names."""
         found: set[int] = set()
-        for wish in self.protect:
-            meant = protection(wish)
+        for entry in self.protect:
+            meant = protection(entry)
             hits = {s.id for s in self.segments if self._names(s, meant)}
             if not hits:
                 what = "no structure has this id"
                 if isinstance(meant, str):
                     what = "no structure, vertex or module has this name"
-                if str(wish).isdecimal():
+                if str(entry).isdecimal():
                     what += "; the id of a structure is an int, or id:N in text"
-                raise UnknownVertexError(f"cannot protect {wish!r}: {what}")
+                raise UnknownVertexError(f"cannot protect {entry!r}: {what}")
             found |= hits
         return frozenset(found)
 
-    def _names(self, s: Segment, wish: int | str) -> bool:
-        if isinstance(wish, int):
-            return s.id == wish
-        return s.name == wish or any(
-            wish in (v.id, v.name, v.module) or wish in v.scope for v in (self.trace[i] for i in s.vertices)
+    def _names(self, s: Segment, entry: int | str) -> bool:
+        if isinstance(entry, int):
+            return s.id == entry
+        return s.name == entry or any(
+            entry in (v.id, v.name, v.module) or entry in v.scope for v in (self.trace[i] for i in s.vertices)
         )
 
 

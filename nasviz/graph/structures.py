@@ -113,7 +113,7 @@ class RemovalStructure:
 
 
 def shared_parameters(segments: SegmentGraph) -> dict[str, tuple[str, ...]]:
-    """For each parameter that vertices of several segments read: those vertices."""
+    """Return for each parameter that vertices of several segments read: those vertices."""
     return {
         name: vertices
         for name, vertices in segments.trace.parameter_readers.items()
@@ -406,7 +406,7 @@ def _objection(vertex: Vertex, source: str, axes: dict[str, int | None], trace: 
 
 
 def structure_reason(segments: SegmentGraph, s: Segment, shared: dict[str, tuple[str, ...]]) -> str | None:
-    """Why a removal structure cannot be erased exactly after all; `None` where it can."""
+    """Return why a removal structure cannot be erased exactly after all; `None` where it can."""
     trace = segments.trace
     common = [name for name in s.parameters if name in shared]
     if common and zero_breaker((trace[v] for v in s.vertices), common, from_zero=False) is not None:

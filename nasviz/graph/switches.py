@@ -34,7 +34,7 @@ __all__ = [
 
 
 def sums(trace: TraceGraph) -> dict[str, str]:
-    """For each addition of a sum: the last one, which holds all of it; O(V).
+    """Return for each addition of a sum: the last one, which holds all of it; O(V).
 
     Examples:
         >>> from nasviz.graph.trace_graph import Input, Output, Vertex
@@ -175,7 +175,7 @@ _GEOMETRY = ("kernel_size", "stride", "dilation")
 
 
 def tie(segments: SegmentGraph, branches: Sequence[Branch], cells: Iterable[str]) -> dict[str, str]:
-    """For each branch the first one at its place, by their vertices; itself where it is tied to none.
+    """Return for each branch the first one at its place, by their vertices; itself where it is tied to none.
 
     Args:
         segments: Of the network.
@@ -201,7 +201,7 @@ def tie(segments: SegmentGraph, branches: Sequence[Branch], cells: Iterable[str]
 
 
 def _layout(segments: SegmentGraph, inside: Sequence[Branch]) -> tuple[object, ...]:
-    """What the operations of one cell are, and between which of its values."""
+    """Return what the operations of one cell are, and between which of its values."""
     origins = _numbers(branch.origin for branch in inside)
     nodes = _numbers(branch.edge[1] for branch in inside)
     return tuple(

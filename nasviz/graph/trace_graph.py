@@ -262,34 +262,34 @@ class TraceGraph:
         """Multiply-accumulates of convolutions and linears at batch 1."""
         return sum(vertex.macs for vertex in self.vertices)
 
-    def with_optional(self, wishes: Iterable[str]) -> TraceGraph:
+    def with_optional(self, entries: Iterable[str]) -> TraceGraph:
         """This graph with outputs whose loss is accepted.
 
         Args:
-            wishes: Ids of outputs, their places in what the network returns, or vertices or modules that
+            entries: Ids of outputs, their places in what the network returns, or vertices or modules that
                 they come from.
 
         Raises:
-            UnknownVertexError: A wish names no output.
+            UnknownVertexError: An entry names no output.
             GraphError: No output would be required any more.
         """
         found: set[str] = set()
-        for wish in wishes:
-            hits = {o.id for o in self.outputs if self._comes_from(o, wish)}
+        for entry in entries:
+            hits = {o.id for o in self.outputs if self._comes_from(o, entry)}
             if not hits:
                 known = ", ".join(f"{o.id} ({o.name or self._source_name(o)})" for o in self.outputs)
-                raise UnknownVertexError(f"{wish!r} is no output of this network; it has {known}")
+                raise UnknownVertexError(f"{entry!r} is no output of this network; it has {known}")
             found |= hits
         outputs = tuple(replace(o, is_required=o.is_required and o.id not in found) for o in self.outputs)
         if found and not any(o.is_required for o in outputs):
             raise GraphError("every output would be optional; leave at least one of them required")
         return replace(self, outputs=outputs) if found else self
 
-    def _comes_from(self, output: Output, wish: str) -> bool:
+    def _comes_from(self, output: Output, entry: str) -> bool:
         place = f"{output.name}."
         vertex = self._by_id.get(output.source)
         origins = (vertex.id, vertex.name, vertex.module, *vertex.scope) if vertex else (output.source,)
-        return wish == output.id or place.startswith(f"{wish}.") or wish in origins
+        return entry == output.id or place.startswith(f"{entry}.") or entry in origins
 
     def _source_name(self, output: Output) -> str:
         vertex = self._by_id.get(output.source)

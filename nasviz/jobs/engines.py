@@ -24,7 +24,7 @@ def scheduler_of(
     listener: Listener = lambda: None,
     trust: Iterable[str | Path] | None = None,
 ) -> Scheduler:
-    """What sees to a sweep, to be used in a `with`.
+    """Return what schedules a sweep, to be used in a `with`.
 
     Args:
         sweep: The sweep.

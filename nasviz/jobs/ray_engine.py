@@ -151,7 +151,7 @@ class RayScheduler(Scheduler):
         return self._is_tried_again(run) or run.is_active
 
     def _is_tried_again(self, run: Run) -> bool:
-        """Whether a run waits for its next task, which begins once it is time."""
+        """Return whether a run waits for its next task, which begins once it is time."""
         due = self._again.get(run.id)
         if due is None:
             return False
@@ -166,7 +166,7 @@ class RayScheduler(Scheduler):
         return True
 
     def _has_lost(self, run: Run, task: Any) -> bool:
-        """Whether Ray has lost a task that ended: before it began, or for want of memory on its machine."""
+        """Return whether Ray has lost a task: it ended before it began, or its machine lacked memory."""
         is_lost = False
         errors = self._ray.exceptions
         try:

@@ -124,7 +124,7 @@ class Scheduler:
         return "done" if self.sweep.is_complete(runs) else "stopped"
 
     def _take_stock(self) -> None:
-        """Which runs are at work already, and which ones are left to do."""
+        """Return which runs are at work already, and which ones are left to do."""
         points = self.sweep.points
         for index in range(self._num_known, len(points)):
             run = self.sweep.run(index)
@@ -137,7 +137,7 @@ class Scheduler:
         self._num_known = len(points)
 
     def _slot_of(self, run: Run) -> str:
-        """Where a run that an earlier scheduler has started works; a name of its own where that is gone."""
+        """Return the slot of a run that an earlier scheduler started; a name of its own if that is gone."""
         name = str((read_table(run.folder / SLOT) or {}).get("slot"))
         return name if name in self._slots and name not in self._at_work.values() else f"found {run.id}"
 

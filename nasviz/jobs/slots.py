@@ -138,7 +138,7 @@ def _gpus() -> tuple[str, ...]:
 
 
 def _processor() -> str:
-    """What the processor calls itself."""
+    """Return what the processor calls itself."""
     try:
         lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

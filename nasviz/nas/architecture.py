@@ -98,7 +98,7 @@ def _in_cells(space: SearchSpace, cells: Iterable[str]) -> list[str]:
 
 
 def _is_cellular(space: SearchSpace) -> bool:
-    """Whether some node is fed by several edges of several candidates each."""
+    """Return whether some node is fed by several edges of several candidates each."""
     crowded = {edge for edge, members in by_edge(space.switches).items() if len(members) > 1}
     return any(
         len({switch.edge for switch in members} & crowded) > 1 for members in by_node(space.switches).values()
@@ -134,7 +134,7 @@ class Architecture:
 
     @torch.no_grad()
     def weights(self) -> Tensor:
-        """What each switch is worth now, in the order of `space.switches`; on the device."""
+        """Return what each switch is worth now, in the order of `space.switches`; on the device."""
         flat = [p.detach().reshape(-1) for p in self.parameters]
         padded = pad_sequence(flat, batch_first=True, padding_value=float("-inf"))
         rows, columns = (torch.tensor(x, device=padded.device) for x in (self._rows, self._columns))

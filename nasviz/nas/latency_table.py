@@ -80,7 +80,7 @@ class _Stopwatch(fx.Interpreter):
         return super().run_node(n)
 
     def _kind(self, node: fx.Node, values: Any) -> Any:
-        """What two operators must have in common to take equally long."""
+        """Return what two operators must have in common to take equally long."""
         what = repr(self.fetch_attr(str(node.target))) if node.op == "call_module" else str(node.target)
         leaves = [
             (tuple(v.shape), v.stride(), v.dtype) if isinstance(v, Tensor) else repr(v)

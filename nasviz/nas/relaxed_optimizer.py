@@ -260,7 +260,7 @@ class RelaxedOptimizer(SearchOptimizer):
         self._share()
 
     def _evaluator(self, net: nn.Module) -> FunctionalWeights:
-        """What evaluates the network at other weights and architecture parameters."""
+        """Return what evaluates the network at other weights and architecture parameters."""
         return FunctionalWeights(net, self.weights, self.alphas)
 
     @abstractmethod

@@ -368,7 +368,7 @@ class SparseNAS(DARTS):
 
 
 def derived_sparse(net: TracedNetwork, space: SearchSpace, search: SparseNAS) -> Derived:
-    """What a search has left: all operations whose switch is not zero, at the values of their switches.
+    """Return what a search has left: the operations whose switch is not zero, at its value.
 
     The switches of `net` are set to the proximal point, where the exact zeros are. An operation that would
     have to go, but without which an output is cut off, comes back with a switch of 1.

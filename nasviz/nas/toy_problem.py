@@ -64,7 +64,7 @@ def limit(
     lookahead: float = 0.0,
     relaxation: Relaxation = Relaxation(),  # noqa: B008 (frozen)
 ) -> Point:
-    """Where a method ends, in closed form.
+    """Return where a method ends, in closed form.
 
     Args:
         method: One of `METHODS`.

@@ -49,7 +49,7 @@ def plain(text: str, longest: int = LONGEST_NAME) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """What a library says of a file that may hold anything, in one plain line."""
+    """Return what a library says of a file that may hold anything, in one plain line."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     return plain(lines[0] if lines else type(error).__name__, 200)
 
@@ -64,7 +64,7 @@ def unique(name: str, taken: Iterable[str]) -> str:
 
 
 def place_of(weight: str, node: str, namespace: str) -> Place:
-    """Where a node stands, by the name of its weight, its own name and its property `namespace`.
+    """Return where a node stands, by the name of its weight, its own name and its property `namespace`.
 
     Examples:
         >>> place_of("layer1.0.conv1.weight", "", "").scope

@@ -69,7 +69,7 @@ _ONLY_FIRST = frozenset(
 
 
 def describe(call: Call, values: Values) -> Description:
-    """What one call is."""
+    """Return what one call is."""
     if call.domain:
         return Description(_own_name(call))
     found = _described(call, values)
@@ -106,7 +106,7 @@ def _own_name(call: Call) -> str:
 
 
 def _has_sizes(call: Call, values: Values) -> bool:
-    """Whether all sizes of operands and result are known, so that they can be compared."""
+    """Return whether all sizes of operands and result are known, so that they can be compared."""
     names = (*call.inputs, *call.outputs)
     return all(values.sizes(name) and -1 not in (values.sizes(name) or ()) for name in names if name)
 

@@ -117,7 +117,7 @@ def shape_of(value: onnx.ValueInfoProto) -> tuple[int, ...] | None:
 
 
 def _is_repeated(tensor: onnx.TensorProto) -> bool:
-    """Whether a vector holds one number over and over; only the usual form, bytes, is looked at."""
+    """Return whether a vector holds one number over and over; only the usual form, bytes, is looked at."""
     length, size = prod(tensor.dims), len(tensor.raw_data)
     if length < 2 or length != max(tensor.dims) or not 2 <= size <= 2**20 or size % length:
         return False

@@ -126,7 +126,7 @@ class Values:
         return self._dtypes.get(name, "")
 
     def numbers_per_example(self, name: str) -> int:
-        """How many numbers it holds for a batch of one; 0 where that is not known."""
+        """Return how many numbers it holds for a batch of one; 0 where that is not known."""
         sizes = self._shapes.get(name, (0,))
         if -1 in sizes:
             return 0
@@ -149,7 +149,7 @@ class Values:
         return numbers
 
     def is_parameter(self, name: str, *, is_weight: bool = False) -> bool:
-        """Whether a tensor of the file is trainable; ONNX does not say, so it is told by form and place.
+        """Return whether a tensor of the file is trainable, by its form and place: ONNX does not say.
 
         Args:
             name: Of an initialiser or of the result of a `Constant`.
@@ -195,7 +195,7 @@ class Values:
     def factor(
         self, name: str, *, is_weight: bool = False, missing: Behaviour | None = OTHER
     ) -> Behaviour | None:
-        """How an operand is zero (see `behaviour`); `missing` where it is left out."""
+        """Return how an operand is zero (see `behaviour`); `missing` where it is left out."""
         if not name:
             return missing
         if name in self.dependent:
@@ -221,7 +221,7 @@ class Values:
         return tensor
 
     def _factor_of(self, call: Call) -> Behaviour | None:
-        """How the result of a call without input is zero."""
+        """Return how the result of a call without input is zero."""
         if call.domain:
             return OTHER
         if call.op in _MOVING:
@@ -254,7 +254,7 @@ class Values:
         return sizes.index(self.batch) if self.is_batch_open and self.batch in sizes else None
 
     def _moved(self, call: Call, axis: int, rank: int) -> int:
-        """Where an axis of the first operand is afterwards, if the call moves axes."""
+        """Return where an axis of the first operand is afterwards, if the call moves axes."""
         before = self.rank(call.operand(0))
         if call.op == "Transpose":
             perm: list[int] = call.attributes.get("perm", list(range(before))[::-1])

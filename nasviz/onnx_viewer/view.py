@@ -213,7 +213,7 @@ class _Reader:
         return found
 
     def _source(self, name: str) -> str:
-        """What a value is a copy of."""
+        """Return what a value is a copy of."""
         return self.alias.get(name, name)
 
     def _without_copies(self, calls: list[Call]) -> list[Call]:

@@ -108,7 +108,7 @@ class GroupOptimizer(SearchOptimizer):
         return super().state_dict() | {OWN_STATE: self.own_state()}
 
     def own_state(self) -> dict[str, Any]:
-        """What is saved besides the inner optimizer's state."""
+        """Return what is saved besides the inner optimizer's state."""
         held = self._pack(self.held)
         own = {
             "class": type(self).__name__,
@@ -165,11 +165,11 @@ class GroupOptimizer(SearchOptimizer):
         """Change the variables; `num_steps` still counts the steps before this one."""
 
     def _after_step(self) -> None:
-        """What happens between this step and the next."""
+        """Do what happens between this step and the next."""
 
     @abstractmethod
     def _own_state(self) -> dict[str, Any]:
-        """What must be saved besides the inner optimizer's state; plain types and tensors."""
+        """Return what must be saved besides the inner optimizer's state; plain types and tensors."""
 
     @abstractmethod
     def _check_own_state(self, own: dict[str, Any]) -> None:
@@ -352,7 +352,7 @@ class ProjectingOptimizer(GroupOptimizer):
 
     @abstractmethod
     def _wanted(self) -> tuple[Mapping[int, TensorGroup], TensorGroup]:
-        """For each redundant structure what goes to zero with it, and what goes with the last of them."""
+        """Return what goes to zero with each redundant structure, and what goes with the last one."""
 
     def _own_state(self) -> dict[str, Any]:
         return {
@@ -461,7 +461,7 @@ class WarmUpScores:
         self.average = sample
 
     def state(self) -> dict[str, Any]:
-        """What a later process needs to go on; plain types and tensors."""
+        """Return what a later process needs to go on; plain types and tensors."""
         return {
             "saliency": self.saliency.name,
             "every": self.every,

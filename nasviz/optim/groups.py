@@ -139,7 +139,7 @@ def zero_(group: TensorGroup, state: dict[Tensor, dict[str, object]]) -> None:
 
 
 def _buffers(tensor: Tensor, state: dict[Tensor, dict[str, object]]) -> list[Tensor]:
-    """What an optimizer keeps for each variable of a tensor, such as momentum; not its count of steps."""
+    """Return what an optimizer keeps for each variable of a tensor, such as momentum; no step counts."""
     kept = state[tensor].items() if tensor in state else ()
     return [b for name, b in kept if isinstance(b, Tensor) and b.shape == tensor.shape and name != "step"]
 
@@ -215,7 +215,7 @@ class SpaceBinding:
         """What each removable structure owns."""
 
     def members(self) -> dict[int, TensorGroup]:
-        """What each removable structure owns and entails."""
+        """Return what each removable structure owns and entails."""
         return {s.id: self._group(s.parameter_names, s.entailed) for s in self.space.removable}
 
     def whole_group(self, erased: Iterable[int]) -> TensorGroup:

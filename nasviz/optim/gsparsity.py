@@ -217,7 +217,7 @@ class PenaltySearch(GroupOptimizer):
 
     @abstractmethod
     def _in(self, groups: frozenset[int]) -> tuple[int, ...]:
-        """What goes when these groups of the penalty are short."""
+        """Return what goes when these groups of the penalty are short."""
 
     def _update(self) -> None:
         if self.phase == "training":

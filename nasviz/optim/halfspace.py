@@ -47,7 +47,7 @@ __all__ = [
 
 
 def has_left_halfspace(dot: Tensor, square: Tensor, epsilon: float = 0.0) -> Tensor:
-    """Whether <trial, x> < epsilon ||x||^2, or x is zero already; for any number of groups at once.
+    """Return whether <trial, x> < epsilon ||x||^2, or x is zero already; for any number of groups at once.
 
     Args:
         dot: <trial, x> of each group.
@@ -95,7 +95,7 @@ def progressive_factor(step: int, num_steps: int) -> float:
 
 
 def place_in_periods(step: int, num_steps: int, periods: int) -> tuple[int, int, int]:
-    """Which period a step belongs to, its place there, and how many steps that period has.
+    """Return which period a step belongs to, its place there, and how many steps that period has.
 
     Examples:
         >>> [place_in_periods(step, 7, 3) for step in range(7)]
@@ -107,7 +107,7 @@ def place_in_periods(step: int, num_steps: int, periods: int) -> tuple[int, int,
 
 
 def shares(k: int, periods: int) -> tuple[int, ...]:
-    """How many of `k` structures are to be zero at the end of each period; the last one takes the rest.
+    """Return how many of `k` structures are zero at the end of each period; the last takes the rest.
 
     Examples:
         >>> shares(7, 3)
@@ -200,7 +200,7 @@ class Momenta:
         return cls(inner, index) if are_alike else None
 
     def tell_steps(self, groups: list[dict[str, Any]]) -> bool:
-        """Whether steps by these parameter groups are still lr times the buffers that were moved."""
+        """Return whether steps by these parameter groups are still lr times the buffers that were moved."""
         state: Mapping[str, Any] = self._inner.state.get(self._index.tensors[0], {})
         is_ours = state.get("momentum_buffer") is self._flat.views[0]
         # A fused step may leave everything as it is, where a scaler has found an overflow.
@@ -212,7 +212,7 @@ class Momenta:
 
     @torch.no_grad()
     def origins(self) -> list[Tensor]:
-        """Where the step that was just made began, up to rounding: x + lr buffer, if it had a gradient."""
+        """Return where the last step began, up to rounding: x + lr buffer, if it had a gradient."""
         tensors = self._index.tensors
         rates = learning_rates(tensors, self._inner.param_groups)
         moved = [rate * (tensor.grad is not None) for rate, tensor in zip(rates, tensors, strict=True)]
@@ -268,7 +268,7 @@ class StepBound:
 
     @torch.no_grad()
     def is_short(self, epsilon: float) -> bool:
-        """Whether the step that is about to be made leaves every structure in its half-space, for certain."""
+        """Return whether the next step surely leaves every structure in its half-space."""
         if not self._is_known or self._has_hooks():
             return False
         if self._pause:
@@ -292,7 +292,7 @@ class StepBound:
 
     @torch.no_grad()
     def was_short(self, epsilon: float) -> bool:
-        """Whether the step that was just made left every structure in its half-space, for certain."""
+        """Return whether the step that was just made left every structure in its half-space, for certain."""
         assert self._momenta is not None
         self._buffer = self._momenta.norm() * (1 + MARGIN)
         step = self._largest("lr") * self._buffer
@@ -307,7 +307,7 @@ class StepBound:
         return is_short
 
     def origins(self) -> list[Tensor]:
-        """Where the step began that was just made and was not short, tensor by tensor."""
+        """Return where the step began that was just made and was not short, tensor by tensor."""
         assert self._momenta is not None
         return self._momenta.origins()
 
@@ -317,7 +317,7 @@ class StepBound:
             self._shortest, self._longest = self._shortest * factor, self._longest * factor
 
     def _holds(self, epsilon: float, gradient: Tensor | None) -> bool:
-        """Whether the bounds exclude that a structure leaves; they are carried on past the step."""
+        """Return whether the bounds exclude that a structure leaves; they are carried on past the step."""
         step = (self._step_of_adam() if gradient is None else self._step_of_sgd(gradient)) * (1 + MARGIN)
         is_short = self._is_within(step, epsilon)
         self._carry_on(step)
@@ -348,7 +348,7 @@ class StepBound:
         return self._index.norm(grads)
 
     def _step_of_sgd(self, gradient: Tensor) -> Tensor:
-        """For each structure a length that its step does not exceed."""
+        """Return for each structure a length that its step does not exceed."""
         momentum, nesterov = self._largest("momentum"), self._largest("nesterov")
         pull = gradient + self._largest("weight_decay") * self._longest
         # A tensor without gradient is passed over, and keeps its buffer.

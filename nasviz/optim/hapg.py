@@ -168,7 +168,7 @@ class HAPG(Optimizer):
             points[id(tensor)] = mapped
 
     def _thresholds(self, l1: Tensor) -> tuple[list[Tensor], Tensor]:
-        """How far the entries of each tensor come closer to zero, and the step size of each group."""
+        """Return how far the entries of each tensor come closer to zero, and the step size of each group."""
         home = {id(p): group["lr"] for group in self.param_groups for p in group["params"]}
         lr = [home[id(t)] for t in self.grouping.owners]
         rates = torch.tensor(lr, dtype=torch.float64).to(self.grouping.device)

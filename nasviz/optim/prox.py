@@ -45,7 +45,7 @@ def soft_threshold(x: Tensor, threshold: float | Tensor) -> Tensor:
 
 
 def group_factor(norm: Tensor, threshold: float | Tensor) -> Tensor:
-    """What the map of threshold ||y|| multiplies a group by: (1 - threshold / norm)_+, 0 for an empty norm.
+    """Return the factor of a group in the proximal map: (1 - threshold / norm)_+, 0 for an empty norm.
 
     Args:
         norm: Of each group.
@@ -208,7 +208,7 @@ class Grouping:
         return values[:split], list(zip(self._slices, values[split:], strict=True))
 
     def _numbers(self) -> list[int]:
-        """For each tensor of a whole group the place of that group."""
+        """Return for each tensor of a whole group the place of that group."""
         places = torch.arange(len(self.ids), device=self._index.device)
         numbers: list[int] = self._index.per_tensor(places).tolist() if self.ids else []
         return numbers

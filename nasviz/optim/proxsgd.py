@@ -194,7 +194,7 @@ class ProxSGD(Optimizer):
         return kept
 
     def _descend(self, group: dict[str, Any], alone: Sequence[Tensor]) -> None:
-        """What is in no group: w = w - (lr / tau) v."""
+        """Move what is in no group: w = w - (lr / tau) v."""
         if not alone:
             return
         momentum = [self._kept(p, "exp_avg") for p in alone]

@@ -324,7 +324,7 @@ def _take(session: Session, state: Mapping[str, Any]) -> None:
 
 
 def _own(state: Mapping[str, Any], processes: Processes) -> Mapping[str, Any]:
-    """What this process drew its numbers from."""
+    """Return what this process drew its numbers from."""
     every = [state["random"], *state.get("random of further ranks", [])]
     if len(every) != processes.count:
         raise CheckpointError(

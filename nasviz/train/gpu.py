@@ -48,7 +48,7 @@ class GpuGauge:
 
 
 def _refusals() -> tuple[type[Exception], ...]:
-    """What torch raises, or lets through, where the share cannot be told: NVML has errors of its own."""
+    """Return what torch raises where the share cannot be read: NVML has errors of its own."""
     try:
         from pynvml import NVMLError
     except ImportError:

@@ -178,7 +178,7 @@ def _tell(run: Run, listener: Listener | None) -> None:
 
 
 def _in_words(failure: _Failure) -> str:
-    """Which process died last, how, and its last words."""
+    """Return which process died last, how, and its last words."""
     is_killed = failure.exit_code < 0
     how = f"was killed by signal {-failure.exit_code}" if is_killed else "failed"
     words = f": {failure.message}" if failure.message and not is_killed else ""

@@ -53,7 +53,7 @@ def halfspace_lesson(x: list[float], gradient: list[float], lr: float, epsilon: 
 
 
 def batch_norm_lesson(scales: list[float], seed: int = 0) -> dict[str, Any]:
-    """What scaling a convolution in front of a BatchNorm changes: not the output, only the gradient.
+    """Return what scaling a convolution in front of a BatchNorm changes: not the output, only the gradient.
 
     Returns:
         For each scale the change of the output, the length of the gradient, and the cosine between weights
@@ -85,7 +85,7 @@ def batch_norm_lesson(scales: list[float], seed: int = 0) -> dict[str, Any]:
 
 
 def prox_lesson(z: list[float], threshold: float, alpha: float, side: int = 81) -> dict[str, Any]:
-    """Where the three proximal maps bring a point of the plane, and which points they bring to zero.
+    """Return where the three proximal maps bring a point of the plane, and which points they bring to zero.
 
     Args:
         z: The point.
@@ -228,7 +228,7 @@ def _thinned(total: int) -> NDArray[np.int64]:
 
 
 def unit_balls_lesson(alpha: float, side: int = 33) -> dict[str, Any]:
-    """Where three penalties of three weights equal 1; the first two weights are a group (SparseNAS, eq. 3).
+    """Return where three penalties of three weights equal 1; two are a group (SparseNAS, eq. 3).
 
     Every penalty grows in proportion along a ray, so its unit ball is found ray by ray.
 

@@ -84,7 +84,7 @@ def train(session: Session, gauge: Gauge | None = None) -> Iterator[StepRecord]:
 
 
 def _batches(session: Session, epoch: int, start: int) -> Iterator[tuple[Batch, ...]]:
-    """What each step of an epoch takes: a batch, or one of each half of the images."""
+    """Return what each step of an epoch takes: a batch, or one of each half of the images."""
     settings, images = session.settings, session.split.train
     options: dict[str, Any] = {
         "seed": settings.seed,

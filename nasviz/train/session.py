@@ -324,7 +324,7 @@ def _averaging(session: Session) -> nn.Module:
 
 
 def _choose_algorithms(*, is_deterministic: bool) -> None:
-    """Which algorithms CUDA may take, in this process from here on."""
+    """Choose which algorithms CUDA may take, in this process from here on."""
     # Cheap, and two runs with the same seed then differ by the order of atomic sums alone.
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     # cuBLAS reads this when it is first used, and refuses to be deterministic without it.

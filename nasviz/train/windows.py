@@ -15,14 +15,14 @@ __all__ = ["answer", "first_step", "is_text", "perplexity"]
 
 
 def is_text(batch: Tensor, labels: Tensor) -> bool:
-    """Whether a batch holds windows of symbols, each with a label of its own."""
+    """Return whether a batch holds windows of symbols, each with a label of its own."""
     return labels.dim() == 2 and not batch.is_floating_point()
 
 
 def answer(
     network: nn.Module, batch: Tensor, labels: Tensor, traced: nn.Module | None = None
 ) -> tuple[Any, Tensor]:
-    """What a network returns for a batch, and the labels to judge it by.
+    """Return what a network returns for a batch, and the labels to judge it by.
 
     A window is read symbol by symbol, from a state of zeros on, by the same network; then the scores of all
     places stand one below the other, `(B * length, classes)`, beside as many labels.

@@ -82,7 +82,7 @@ class CellGraph:
         return (self.type, self.num_inputs, self.num_nodes, self.outputs, edges)
 
     def state(self, number: int) -> str:
-        """What the papers call a state: c_{k-2} and c_{k-1}, or x; then the nodes by their numbers."""
+        """Return what the papers call a state: c_{k-2} and c_{k-1}, or x; then the nodes by their numbers."""
         if number >= self.num_inputs:
             return str(number - self.num_inputs)
         return f"c_{{k-{self.num_inputs - number}}}" if self.num_inputs > 1 else "x"
@@ -130,7 +130,7 @@ def cells_by_type(cells: Sequence[CellGraph]) -> dict[str, tuple[CellGraph, ...]
 
 
 def _operands(trace: TraceGraph, paths: set[str]) -> dict[str, dict[str, list[str]]]:
-    """For each cell its nodes, by the last addition of their sums, with what they add up."""
+    """Return for each cell its nodes, by the last addition of their sums, with what they add up."""
     last = sums(trace)
     found: dict[str, dict[str, list[str]]] = {}
     for vertex in trace:
@@ -289,7 +289,7 @@ def derive(
 
 
 def _choice(switch: Switch) -> str:
-    """What a switch competes in: its softmax at its edge; one without a softmax stands for itself."""
+    """Return what a switch competes in: its softmax at its edge; one without a softmax stands for itself."""
     return switch.vertex if switch.index is None else switch.parameter
 
 

@@ -30,7 +30,7 @@ __all__ = [
 
 
 def branches(space: SearchSpace) -> dict[str, tuple[str, ...]]:
-    """For each switch, by its vertex: the vertices of its operation, in the order in which they run.
+    """Return for each switch, by its vertex: the vertices of its operation, in the order in which they run.
 
     Empty on an identity edge. An operation may span several segments, such as a strided identity of DARTS.
     """
@@ -100,21 +100,21 @@ def choose(trace: TraceGraph, offered: Sequence[Place], where: str | Iterable[st
     elif where in ("structures", "switchable"):
         chosen = [place for place in offered if place.is_bare == (where == "switchable")]
     else:
-        wishes = (where,) if isinstance(where, str) else tuple(where)
-        chosen = [place for wish in wishes for place in _places_named(trace, offered, wish)]
+        entries = (where,) if isinstance(where, str) else tuple(where)
+        chosen = [place for entry in entries for place in _places_named(trace, offered, entry)]
         chosen = list({(place.source, place.readers): place for place in chosen}.values())
     if not chosen:
         raise GraphError(f"{trace.name} has no operation for a switch where={where!r}: none ends in a joint")
     return chosen
 
 
-def _places_named(trace: TraceGraph, offered: Sequence[Place], wish: str) -> list[Place]:
+def _places_named(trace: TraceGraph, offered: Sequence[Place], entry: str) -> list[Place]:
     """Places of this name, or behind the vertices of this name, wherever they stand."""
-    if named := [p for p in offered if wish in (p.name, p.key)]:
+    if named := [p for p in offered if entry in (p.name, p.key)]:
         return named
-    hits = [v for v in trace if wish in (v.id, v.name, v.module)]
+    hits = [v for v in trace if entry in (v.id, v.name, v.module)]
     if not hits:
-        raise UnknownVertexError(f"cannot switch {wish!r}: no operation, vertex or module has this name")
+        raise UnknownVertexError(f"cannot switch {entry!r}: no operation, vertex or module has this name")
     return [Place(v.id, trace.consumers[v.id], v.name, v.id, is_bare=not v.parameters) for v in hits]
 
 
@@ -283,16 +283,16 @@ def plan_switches(
 
     Raises:
         InvalidSettingError: A setting is none of those that there are, or two do not fit each other.
-        UnknownVertexError: A wish names nothing in the network.
+        UnknownVertexError: An entry names nothing in the network.
         GraphError: Nothing is left to be switched, or a value has no channel axis.
     """
     cells = tuple(cells)
     _check(kind, over, per_channel, cells)
-    trace, wishes = space.trace, _lasting(space)
+    trace, entries = space.trace, _lasting(space)
     chosen = choose(trace, places(space, frozenset(joints)), where)
     alone = insertions_at(trace, chosen, per_channel=per_channel)
     new = {i.vertex.id for i in alone}
-    first = space.on(with_insertions(trace, alone, _shapes(alone)), wishes)
+    first = space.on(with_insertions(trace, alone, _shapes(alone)), entries)
     switches = [switch for switch in first.switches if switch.vertex in new]
     twins = {s.vertex: s.vertex for s in switches} | (tie(first.segments, switches, cells) if cells else {})
     related = (
@@ -300,7 +300,7 @@ def plan_switches(
     )
     final = tuple(replace(i, vertex=related[i.vertex.id]) for i in alone)
     parameters = _shapes(final)
-    made = space.on(with_insertions(trace, final, parameters), wishes)
+    made = space.on(with_insertions(trace, final, parameters), entries)
     return SwitchPlan(made, final, parameters)
 
 
@@ -326,10 +326,10 @@ def _check(kind: str, over: str, per_channel: bool, cells: Sequence[str]) -> Non
 
 
 def _lasting(space: SearchSpace) -> list[int | str]:
-    """What is protected, by names that last: ids of segments count anew in every network."""
+    """Return what is protected, by names that last: ids of segments count anew in every network."""
     return [
-        space.segments[wish].vertices[-1] if isinstance(wish, int) else wish
-        for wish in map(protection, space.protect)
+        space.segments[entry].vertices[-1] if isinstance(entry, int) else entry
+        for entry in map(protection, space.protect)
     ]
 
 

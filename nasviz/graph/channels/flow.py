@@ -83,7 +83,7 @@ class Labels:
         return label
 
     def roots(self) -> list[int]:
-        """For each label the one that stands for it."""
+        """Return for each label the one that stands for it."""
         return [self.find(label) for label in range(len(self._parent))]
 
     def join(self, first: int, second: int) -> None:
@@ -107,7 +107,7 @@ class Labels:
             self._give(self.find(label), (weight, reason))
 
     def reason(self, label: int) -> str | None:
-        """Why a label must not be cut; `None` where it may."""
+        """Return why a label must not be cut; `None` where it may."""
         found = self._reasons.get(self.find(label))
         return found[1] if found else None
 

@@ -95,7 +95,7 @@ class ChannelStructure:
         return member.rows[place : place + count]
 
     def step(self, divisible: int) -> int:
-        """How many groups make a number of channels that `divisible` divides, in each operator."""
+        """Return how many groups make a number of channels that `divisible` divides, in each operator."""
         counts = (len(m.rows) // self.width for m in self.members if m.part == "stem")
         return min(lcm(*(divisible // gcd(divisible, count) for count in counts)), self.width)
 
@@ -291,7 +291,7 @@ def silent_labels(flow: ChannelFlow, zero_rows: ZeroRows) -> frozenset[int]:
 
 
 def max_groups(structures: Sequence[ChannelStructure], floors: Sequence[Floor], divisible: int) -> int:
-    """How many groups can surely go together; the most, where no axis has channels of several structures."""
+    """Return how many groups can surely go together: the most where no axis serves several structures."""
     kept = _witness(structures, floors)
     return sum(s.width - (s.step(divisible) if s.id in kept else 0) for s in structures)
 
@@ -400,7 +400,7 @@ class ChannelSpace:
     frozen: Collection[str] = ()
 
     def __len__(self) -> int:
-        """How many groups can go, each by itself."""
+        """Return how many groups can go, each by itself."""
         return sum(len(s.groups) for s in self.structures)
 
     @cached_property
@@ -431,11 +431,11 @@ class ChannelSpace:
         raise UnknownVertexError(f"no channel group {group}: there are {len(self)}, counted from 0")
 
     def why_not(self, vertex_id: str) -> str | None:
-        """Why channels of a vertex stay, in words that follow "because"; `None` where all of them can go."""
+        """Return why channels of a vertex stay, in words that follow "because"; `None` where all can go."""
         return self._flow.reason(self.trace[vertex_id].id) or self._frozen_at.get(vertex_id)
 
     def max_groups(self, divisible: int = 1, erased: Collection[str] = ()) -> int:
-        """How many groups can surely go together; `erased` are vertices that go anyway."""
+        """Return how many groups can surely go together; `erased` are vertices that go anyway."""
         return max_groups(self._alive(erased), self.floors, divisible)
 
     def select(
@@ -531,7 +531,7 @@ class ChannelSpace:
         )
 
     def narrowed(self, groups: Iterable[int]) -> dict[str, tuple[int, ...]]:
-        """For each operator that makes channels: those that it makes no more."""
+        """Return for each operator that makes channels: those that it makes no more."""
         found: dict[str, set[int]] = {}
         for structure, own in self._by_structure(groups):
             for member in structure.members:
