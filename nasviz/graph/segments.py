@@ -23,6 +23,7 @@ from nasviz.graph.operators.rules import Role
 from nasviz.graph.trace_graph import TraceGraph, Vertex
 
 __all__ = [
+    "SOURCE",
     "Blocks",
     "Collapsible",
     "DependencyGraph",
@@ -35,6 +36,9 @@ __all__ = [
     "modules_like",
     "segment",
 ]
+
+SOURCE = -1
+"""Stands before every segment that reads an input."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +202,18 @@ class SegmentGraph:
             UnknownVertexError: The trace graph has no such vertex.
         """
         return self.segments[self._home[self.trace[vertex_id].id]]
+
+    @cached_property
+    def dominators(self) -> dict[int, int]:
+        """For each segment the last other one that every path from an input to it passes, or `SOURCE`.
+
+        Segments that no input reaches are left out.
+        """
+        graph = nx.DiGraph((SOURCE, s.id) for s in self.segments if s.starts)
+        graph.add_node(SOURCE)
+        graph.add_edges_from((s.id, follower) for s in self.segments for follower in s.successors)
+        found = nx.immediate_dominators(graph, SOURCE)
+        return {s: SOURCE if before is None else before for s, before in found.items()}
 
     @cached_property
     def annihilators(self) -> Mapping[int, frozenset[int]]:

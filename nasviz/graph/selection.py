@@ -25,11 +25,9 @@ from heapq import heappop, heappush
 from math import inf, isinf
 from typing import Any
 
-import networkx as nx
-
 from nasviz.graph.construction import entailed_rows
 from nasviz.graph.operators.rules import Role
-from nasviz.graph.segments import SegmentGraph
+from nasviz.graph.segments import SOURCE, SegmentGraph
 
 __all__ = [
     "FROZEN",
@@ -47,9 +45,6 @@ __all__ = [
     "steps",
 ]
 
-_SOURCE = -1
-"""Stands before every segment that reads an input."""
-
 
 def places(segments: SegmentGraph) -> dict[int, int]:
     """A topological order of the segments: by the vertices that others read."""
@@ -66,7 +61,7 @@ def essential_sinks(
     that may break the way (`breakable`): one that may be erased, or a product. The gates of a chain of blocks
     are reached with its output.
     """
-    before = dominators(segments)
+    before = segments.dominators
     place = places(segments)
     reached: set[int] = set()
     kept = []
@@ -75,27 +70,15 @@ def essential_sinks(
             continue
         kept.append(sink)
         passed, step = [], sink
-        while step != _SOURCE and step not in reached:
+        while step != SOURCE and step not in reached:
             passed.append(step)
-            step = before.get(step, _SOURCE)
+            step = before.get(step, SOURCE)
         while passed:
             here = passed.pop()
             if here not in reached:
                 reached.add(here)
                 passed += [after for after in segments[here].successors if after not in breakable]
     return tuple(kept)
-
-
-def dominators(segments: SegmentGraph) -> dict[int, int]:
-    """Return for each segment the last other one that every way from an input to it passes, or -1.
-
-    Segments that no input reaches are left out.
-    """
-    graph = nx.DiGraph((_SOURCE, s.id) for s in segments if s.starts)
-    graph.add_node(_SOURCE)
-    graph.add_edges_from((s.id, follower) for s in segments for follower in s.successors)
-    found = nx.immediate_dominators(graph, _SOURCE)
-    return {s: _SOURCE if before is None else before for s, before in found.items()}
 
 
 class Detours:
@@ -112,7 +95,7 @@ class Detours:
         self.sink = sink
         self.place = places(segments)
         self.price: dict[int, float] = {s.id: float(s.id in priced) for s in segments}
-        self.before: dict[int, float] = {_SOURCE: 0.0}
+        self.before: dict[int, float] = {SOURCE: 0.0}
         """Cost of the cheapest way from an input to a segment, its own price included."""
         self.after: dict[int, float] = {}
         """Cost of the cheapest way from a segment to the sink, its own price included."""
@@ -174,11 +157,11 @@ class Detours:
         self, order: Sequence[int], priced: Collection[int]
     ) -> Mapping[int, tuple[tuple[int, int], ...]]:
         """Return for each priced segment the edges that start before its place and end behind it."""
-        running: dict[tuple[int, int], None] = {(_SOURCE, s.id): None for s in self.segments if s.starts}
+        running: dict[tuple[int, int], None] = {(SOURCE, s.id): None for s in self.segments if s.starts}
         found = {}
         for segment in order:
             s = self.segments[segment]
-            for edge in [(_SOURCE, segment), *((p, segment) for p in s.predecessors)]:
+            for edge in [(SOURCE, segment), *((p, segment) for p in s.predecessors)]:
                 running.pop(edge, None)
             if segment in priced:
                 found[segment] = tuple(running)
@@ -255,7 +238,7 @@ class Connectivity:
         products = self.segments.annihilators.keys() - self.required
         if not products:
             return frozenset()
-        before = dominators(self.segments)
+        before = self.segments.dominators
         return frozenset(p for p in products if p in before and self._is_priced_between(before[p], p))
 
     def _is_priced_between(self, start: int, end: int) -> bool:

@@ -160,10 +160,7 @@ def export_onnx(
         ExportError: The network cannot be exported, or the file does not compute the same.
         StorageError: The disk is full, or the folder is not writable; an old file is kept.
     """
-    module = net.module if isinstance(net, Subnetwork) else net
-    require_module("net", module)
-    require_type("path", path, (str, Path), "the path of a file", "pass a str or a pathlib.Path")
-    path = Path(path)
+    module, path = _module_and_path(net, path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with staging_folder(path.parent, ".export-") as folder, preserve_state(module), torch.no_grad():
@@ -175,6 +172,14 @@ def export_onnx(
             return _read_back(module, given, is_batched, written, path)
     except OSError as error:
         raise refusal(path, error) from error
+
+
+def _module_and_path(net: Any, path: str | Path) -> tuple[nn.Module, Path]:
+    """Return the module and the path of an export, after a check of both."""
+    module = net.module if isinstance(net, Subnetwork) else net
+    require_module("net", module)
+    require_type("path", path, (str, Path), "the path of a file", "pass a str or a pathlib.Path")
+    return module, Path(path)
 
 
 def _read_back(
@@ -358,10 +363,7 @@ def export_pt2(net: Subnetwork | nn.Module, path: str | Path, *, inputs: Any = N
         ExportError: The network cannot be exported, or the file does not compute the same.
         StorageError: The disk is full, or the folder is not writable; an old file is kept.
     """
-    module = net.module if isinstance(net, Subnetwork) else net
-    require_module("net", module)
-    require_type("path", path, (str, Path), "the path of a file", "pass a str or a pathlib.Path")
-    path = Path(path)
+    module, path = _module_and_path(net, path)
     if path.suffix != ".pt2":
         raise ExportError(f"{path.name} cannot be written: torch.export requires a name that ends in .pt2")
     with preserve_state(module), torch.no_grad(), warnings.catch_warnings():
