@@ -55,6 +55,14 @@ def own_main() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def own_policy() -> Iterator[None]:
+    """An app that a test runs restricts what its whole process may import: lift that after the test."""
+    yield
+    if (trust := sys.modules.get("nasviz.jobs.trust")) is not None:
+        trust.trust_only(None)
+
+
+@pytest.fixture(autouse=True)
 def switches_of_torch() -> Iterator[None]:
     """Fail the test that leaves a switch of torch turned, since it would change the tests after it."""
     before = _switches()

@@ -63,7 +63,6 @@ def test_the_child_that_refused_them_all_serves_the_next_one(
 ) -> None:
     monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")  # flips the default, where it is left to it
     canary = tmp_path / "canary"
-    jobs.trust_only(None)  # an app that ran in this process would ask for consent
     try:
         jobs.submit(jobs.Analyze(source=SOURCE)).require()
         pid = jobs.shared_client().pool.warm_pid

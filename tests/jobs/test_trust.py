@@ -31,7 +31,6 @@ def stranger(tmp_path: Path) -> Iterator[NetworkSource]:
     folder.mkdir()
     (folder / "strange_net.py").write_text(CODE)
     yield NetworkSource("strange_net:net", trust=(str(folder),))
-    jobs.trust_only(None)
     assert not (folder / "canary").exists()
 
 

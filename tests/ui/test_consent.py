@@ -33,7 +33,6 @@ def trusted(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     (folder / "own_nets.py").write_text(CODE)
     yield folder
-    jobs.trust_only(None)
     options.cache_clear()
     assert not (folder / "canary").exists()
 
