@@ -47,6 +47,7 @@ from nasviz.runs.exporting import summaries_to_csv
 from nasviz.runs.presets import STAND_IN
 from nasviz.runs.sweep import is_over
 from nasviz.runs.trackers import runs_to_parquet
+from nasviz.settings import laid_over
 
 __all__ = ["app"]
 
@@ -149,7 +150,7 @@ def sweep(
     if preset is not None:
         data, folder = "published" if published else STAND_IN, given.pop("data_folder", None)
         settings = preset_sweep(find_preset(preset), data=data, data_folder=folder, changes=given, axes=grid)
-        settings = replace(settings, then=tuple({**one, **_stage(then)} for one in settings.then))
+        settings = replace(settings, then=tuple(laid_over(one, _stage(then)) for one in settings.then))
     elif model is None and config is None:
         raise InvalidSettingError(
             "a sweep needs a network or a preset: --model demonet, or --preset h2spg_against_dhspg"

@@ -11,9 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from nasviz.catalog import DataFacts
+from nasviz.data.epochs import epoch_order
 from nasviz.errors import DataError
 
-__all__ = ["Box", "Crop", "DataSplit", "ImageSet", "Images", "check_image_shape", "resize"]
+__all__ = ["Box", "Crop", "DataSplit", "ImageSet", "Images", "Subset", "check_image_shape", "resize"]
 
 Box = tuple[int, int, int, int]
 """Top, left, height and width of a crop in pixels."""
@@ -124,6 +125,42 @@ def resize(images: Tensor, size: list[int]) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
+class Subset:
+    """Some examples of a set, by their indices in it."""
+
+    images: Images
+    indices: Tensor
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @property
+    def device(self) -> torch.device:
+        """Device of batches."""
+        return self.images.device
+
+    def to(self, device: torch.device | str) -> Subset:
+        """Return the subset on another device."""
+        return replace(self, images=self.images.to(device))
+
+    def in_epoch(self, seed: int, epoch: int) -> Subset:
+        """Return the subset in an epoch."""
+        return replace(self, images=self.images.in_epoch(seed, epoch))
+
+    def black(self) -> Tensor | float:
+        """Return the value of a black pixel in a batch."""
+        return self.images.black()
+
+    def batch(self, indices: Tensor, crop: Crop | None = None) -> tuple[Tensor, Tensor]:
+        """Return examples and labels, as the whole set does; indices are those in the subset."""
+        chosen = self.indices[indices.cpu()]
+        if crop is None:
+            return self.images.batch(chosen)
+        places = dict(zip(chosen.tolist(), indices.tolist(), strict=True))
+        return self.images.batch(chosen, lambda index, *size: crop(places[index], *size))
+
+
+@dataclass(frozen=True, eq=False)
 class DataSplit:
     """Training and validation examples; the same split for every run."""
 
@@ -134,6 +171,16 @@ class DataSplit:
     def to(self, device: torch.device | str) -> DataSplit:
         """Return the split on another device."""
         return replace(self, train=self.train.to(device), validation=self.validation.to(device))
+
+    def limited(self, num_train: int) -> DataSplit:
+        """Return the split with that many of the training examples, random but always the same; 0: all.
+
+        A smaller subset is part of a larger one.
+        """
+        if not 0 < num_train < len(self.train):
+            return self
+        chosen = epoch_order(len(self.train), 0, 0, part="subset")[:num_train]
+        return replace(self, facts=replace(self.facts, num_train=num_train), train=Subset(self.train, chosen))
 
 
 def check_image_shape(image_shape: tuple[int, ...], channels: int) -> tuple[int, int, int]:

@@ -74,9 +74,13 @@ def continue_run(
     phases |= {n: used[n] for n, v in values.items() if v == "auto" and used.get(n, "auto") != "auto"}
     if used.get("search_steps"):
         phases["search_steps"] = int(used["search_steps"])
+    if old.steps:
+        added = epochs * int(facts["steps_per_epoch"])
+        length = {"steps": old.steps + added, "trained_steps": old.steps}
+    else:
+        length = {"epochs": old.epochs + epochs, "trained_epochs": old.epochs}
     settings = old.changed(
-        epochs=old.epochs + epochs,
-        trained_epochs=old.epochs,
+        **length,
         lr=old.method.lr if lr is None else lr,
         **phases,
     )
@@ -109,7 +113,7 @@ def _copy_record(run: Run, continued: Run, settings: RunSettings, facts: Mapping
     reader = open_reader(run.folder)
     if reader is None:
         return
-    total = settings.epochs * int(facts["steps_per_epoch"])
+    total = settings.steps or settings.epochs * int(facts["steps_per_epoch"])
     with reader as source, closing(open_writer(continued.folder)) as target:
         target.execute("PRAGMA journal_mode = DELETE")
         source.backup(target)

@@ -121,9 +121,8 @@ def _axis_names() -> frozenset[str]:
     """Return the flat names that a point may change; lists can be changed by a program only."""
     tables = (RunSettings.fields(), *(kind.fields() for kind in METHODS.values()))
     varied = {name for fields in tables for name, field in fields.items() if field.is_axis}
-    return frozenset(
-        varied | {"network", "protect", "collapse", "cells", "emphasis", "trained_epochs", *METHOD}
-    )
+    lists = {"network", "protect", "collapse", "cells", "emphasis"}
+    return frozenset(varied | lists | {"trained_epochs", "trained_steps", *METHOD})
 
 
 def _values(text: str) -> list[Any]:

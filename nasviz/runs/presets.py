@@ -12,7 +12,7 @@ from nasviz.errors import InvalidSettingError
 from nasviz.runs.aggregating import Cell
 from nasviz.runs.grid import NETWORK_PREFIX, Axis, axis, settings_of
 from nasviz.runs.sweep import FIRST_TRAINING, STAGE, SweepSettings
-from nasviz.settings import METHODS, RunSettings
+from nasviz.settings import METHODS, RunSettings, laid_over
 
 __all__ = [
     "STAND_IN",
@@ -67,7 +67,7 @@ def preset_sweep(
     shared = dict(preset.base) | ({"data_folder": data_folder} if is_published else dict(preset.stand_in))
     if is_published and "," not in preset.data and " and " not in preset.data:
         shared["data"] = _readable(preset.data)
-    shared |= dict(changes or {})
+    shared = laid_over(shared, changes or {})
     network = shared.pop("network", {"name": preset.network})
     base = RunSettings.of(network=network, **shared)
     own = [_changes(row, preset, is_published, changes or {}) for row in preset.rows]
@@ -115,10 +115,15 @@ def what_differs(preset: Preset, settings: SweepSettings) -> str:
     for row, run in _runs_of_rows(preset, settings):
         printed = {"network": {"name": preset.network}} | dict(preset.base) | dict(row.changes)
         own = {n: v for n, v in row.changes.items() if n.startswith(NETWORK_PREFIX)}
+        if run.train_images:
+            words[f"{run.train_images:,} training images instead of all"] = None
         published = settings_of(RunSettings.of(network=printed["network"]), own).network
         words[_network_difference(run.network, published)] = None
         for name, wanted in printed.items():
             if name in preset.ours or name == "network" or name.startswith(NETWORK_PREFIX):
+                continue
+            if name == "epochs" and run.steps:
+                words[f"{run.length} instead of {wanted} epochs"] = None
                 continue
             actual = _value(run, name)
             if actual != (tuple(wanted) if isinstance(wanted, list) else wanted):
@@ -205,8 +210,10 @@ def _format(value: Any) -> str:
 
 
 def _changes(row: Row, preset: Preset, is_published: bool, changes: Mapping[str, Any]) -> dict[str, Any]:
-    over = changes if is_published else {**preset.stand_in, **changes}
+    over = changes if is_published else laid_over(preset.stand_in, changes)
     own = {name: value for name, value in row.changes.items() if name not in over or name == "network"}
+    if over.get("steps"):
+        own.pop("epochs", None)
     if is_published:
         return own | ({"data": _readable(row.data)} if row.data else {})
     return own | ({} if row.small is None else {"network": row.small})

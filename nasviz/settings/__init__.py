@@ -36,7 +36,7 @@ from nasviz.settings.methods import (
     SparseNASSettings,
 )
 from nasviz.settings.migration import is_flat, migrated_axes
-from nasviz.settings.run import CROSS_ENTROPY, METHOD, SEARCH_SPACE, RunSettings
+from nasviz.settings.run import CROSS_ENTROPY, METHOD, SEARCH_SPACE, RunSettings, laid_over
 from nasviz.settings.schedule import Schedule, plan_steps
 
 __all__ = [
@@ -76,6 +76,7 @@ __all__ = [
     "describe",
     "find_method",
     "is_flat",
+    "laid_over",
     "methods_with",
     "migrated_axes",
     "number",

@@ -20,7 +20,7 @@ __all__ = ["read_settings", "schema"]
 
 _CONFIG = "config.json"
 _MAX_BYTES = 1_000_000
-_IGNORED = ("trust", "trained_epochs")
+_IGNORED = ("trust", "trained_epochs", "trained_steps")
 """Never taken from a file: only the operator grants trust, and a new run does not continue another one."""
 _NUMBER = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+")
 

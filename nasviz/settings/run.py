@@ -16,7 +16,7 @@ from nasviz.settings.methods import H2SPGSettings
 from nasviz.settings.migration import migrated
 from nasviz.settings.schedule import Schedule, plan_steps, steps_between_scores
 
-__all__ = ["CROSS_ENTROPY", "METHOD", "SEARCH_SPACE", "RunSettings"]
+__all__ = ["CROSS_ENTROPY", "METHOD", "SEARCH_SPACE", "RunSettings", "laid_over"]
 
 CROSS_ENTROPY = "cross_entropy"
 """Loss of a run that names no function of its own; earlier versions recorded it as null."""
@@ -87,6 +87,8 @@ class RunSettings(Settings):
     """Folders from which the code of `data` and `loss` may be imported; the network has its own."""
     trained_epochs: int = 0
     """Number of `epochs` trained by the run that this one continues; see `nasviz.runs.continuing`."""
+    trained_steps: int = 0
+    """Number of `steps` trained by it, where the length is given in steps."""
 
     data: str = setting(
         "digits",
@@ -104,6 +106,15 @@ class RunSettings(Settings):
         metavar="DIR",
         expected="a path",
         pattern=r"^[^\x00]+$",
+    )
+    train_images: int = number(
+        0,
+        0,
+        _COUNT,
+        "Training images",
+        "Number of training images to use, the same random ones in every run of the data set; 0: all.",
+        group=DATA,
+        unit="images",
     )
     loss: Annotated[str, BeforeValidator(lambda value: CROSS_ENTROPY if value is None else value)] = setting(
         CROSS_ENTROPY,
@@ -205,8 +216,24 @@ class RunSettings(Settings):
         text="Reinitialize all weights, to train the architecture from scratch.",
         group=RECIPE,
     )
+    steps: int = number(
+        0,
+        0,
+        _COUNT,
+        "Steps",
+        "Length of the run in optimizer steps, in place of epochs; 0: as many as the epochs have.",
+        group=RECIPE,
+        unit="steps",
+    )
     epochs: int = number(
-        2, 1, 10**6, "Epochs", "Passes over the training images.", group=RECIPE, unit="epochs"
+        2,
+        1,
+        10**6,
+        "Epochs",
+        "Passes over the training images.",
+        group=RECIPE,
+        unit="epochs",
+        needs={"steps": (0,)},
     )
     batch_size: int = number(64, 1, 10**6, "Batch size", "Images per step.", group=RECIPE, unit="images")
     seed: int = number(
@@ -309,6 +336,7 @@ class RunSettings(Settings):
             kept = self.method.values if same else self.method.chosen()
             method, values = method.model_fields["name"].default, kept | values
         common = {name: getattr(self, name) for name in type(self).model_fields if name != "method"}
+        common = laid_over(common, values)
         return type(self).of(**(common | {"method": method} | values))
 
     @classmethod
@@ -362,18 +390,37 @@ class RunSettings(Settings):
         return published if asked == AUTO else int(asked)
 
     def schedule(self, num_train: int) -> Schedule:
-        """Return the phases of the run on `num_train` training images.
+        """Return the phases of the run on data with `num_train` training images.
 
         Raises:
-            InvalidSettingError: Warm-up and projection take more steps than the run has.
+            InvalidSettingError: Warm-up and projection take more steps than the run has, or there are fewer
+                images than `train_images`.
         """
+        if self.train_images > num_train:
+            raise self._refuse("train_images", f"at most {num_train}, the training images of {self.data}")
         return plan_steps(
-            num_train=num_train // self.method.num_batches,
+            num_train=(self.train_images or num_train) // self.method.num_batches,
             batch_size=self.batch_size,
             epochs=self.epochs,
             warmup_steps=self.value("warmup_steps", 0.0),
             projection_steps=self.value("projection_steps", self.method.projection_share),
+            steps=self.steps,
         )
+
+    def first_step(self, schedule: Schedule) -> int:
+        """Return the number of steps that were trained by the run that this one continues."""
+        return self.trained_steps or self.trained_epochs * schedule.steps_per_epoch
+
+    @property
+    def length(self) -> str:
+        """Length of the run in words.
+
+        Examples:
+            >>> RunSettings(network="demonet").length, RunSettings(network="demonet", steps=500).length
+            ('2 epochs', '500 steps')
+        """
+        count, unit = (self.steps, "step") if self.steps else (self.epochs, "epoch")
+        return f"{count:,} {unit}{'s' * (count > 1)}"
 
     def planned(self, schedule: Schedule) -> MethodSettings:
         """Return the settings of the method with numbers in place of shares of steps and of "auto"."""
@@ -427,6 +474,8 @@ class RunSettings(Settings):
                 f"at least 0 and less than epochs={self.epochs}, which includes them",
                 0,
             )
+        if not 0 <= self.trained_steps < max(1, self.steps):
+            raise self._refuse("trained_steps", f"at least 0 and less than steps={self.steps}")
         if self.processes > 1:
             self._check_processes()
         return self
@@ -444,5 +493,18 @@ class RunSettings(Settings):
             raise self._refuse("device", expected)
 
     def _refuse(self, name: str, expected: str = "") -> InvalidSettingError:
-        field = self.fields()[name]
-        return refuse(name, getattr(self, name), expected or field.describe(), field.default)
+        default = type(self).model_fields[name].default
+        return refuse(name, getattr(self, name), expected or self.fields()[name].describe(), default)
+
+
+def laid_over(values: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return flat settings with others laid over them: a length in steps replaces one in epochs, or reversed.
+
+    Examples:
+        >>> laid_over({"lr": 0.1, "epochs": 8}, {"steps": 500}), laid_over({"steps": 500}, {"epochs": 8})
+        ({'lr': 0.1, 'steps': 500}, {'epochs': 8})
+    """
+    replaced = {"epochs", "trained_epochs"} if over.get("steps") else set()
+    if "epochs" in over and not over.get("steps"):
+        replaced = {"steps", "trained_steps"}
+    return {name: value for name, value in values.items() if name not in replaced} | dict(over)

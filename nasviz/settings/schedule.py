@@ -32,6 +32,7 @@ def plan_steps(
     epochs: int,
     warmup_steps: int | float = 0.1,
     projection_steps: int | float = 0.2,
+    steps: int = 0,
 ) -> Schedule:
     """Return the schedule of a run; the last incomplete batch of an epoch is dropped.
 
@@ -41,6 +42,7 @@ def plan_steps(
         epochs: Number of epochs.
         warmup_steps: Length of the warm-up: an int in steps, or a float as a fraction of all steps.
         projection_steps: Length of the projection, in the same form.
+        steps: Number of steps, which may end within an epoch; 0: as many as the epochs have.
 
     Raises:
         InvalidSettingError: Warm-up and projection take more steps than the run has.
@@ -48,15 +50,17 @@ def plan_steps(
     Examples:
         >>> plan_steps(num_train=1000, batch_size=64, epochs=4)
         Schedule(steps_per_epoch=15, total_steps=60, warmup_steps=6, projection_steps=12)
+        >>> plan_steps(num_train=1000, batch_size=64, epochs=4, steps=50).total_steps
+        50
     """
     steps_per_epoch = max(1, num_train // batch_size)
-    total = steps_per_epoch * epochs
+    total = steps or steps_per_epoch * epochs
     warmup, projection = _steps(warmup_steps, total), _steps(projection_steps, total)
     if warmup + projection > total:
         raise InvalidSettingError(
             f"warmup_steps={warmup} and projection_steps={projection} take {warmup + projection} steps, but"
-            f" {epochs} epochs of {steps_per_epoch} steps have only {total}; shorten them to at most {total}"
-            f" in total, train more epochs, or use a smaller batch_size than {batch_size}"
+            f" the run has only {total}, in epochs of {steps_per_epoch}; shorten them to at most {total} in"
+            f" total, train for longer, or use a smaller batch_size than {batch_size}"
         )
     return Schedule(steps_per_epoch, total, warmup, projection)
 

@@ -170,12 +170,12 @@ def _find(settings: RunSettings, folder: Path) -> tuple[Path, bytes] | None:
         found.append(name)
         if hashlib.sha256(content).hexdigest() in sums:
             return folder / name, content
-    if not found and settings.trained_epochs:
+    if not found and (done := settings.trained_steps or settings.trained_epochs):
         path = folder / START
         if not is_file(path):
             raise CheckpointError(
-                f"trained_epochs={settings.trained_epochs} says that this run goes on from another, but"
-                f" {path} is missing: let nasviz.runs.continue_run make it, or set trained_epochs=0"
+                f"{done} trained steps or epochs say that this run goes on from another, but {path} is"
+                " missing: let nasviz.runs.continue_run make it, or set trained_epochs=0 and trained_steps=0"
             )
         return path, _whole(path, folder / START_SUM)
     if found:
@@ -342,10 +342,8 @@ def _begin_from(session: Session, state: Mapping[str, Any], path: Path, folder: 
         CheckpointError: That run's last checkpoint ends elsewhere, or is that of another number of processes.
     """
     settings = session.settings
-    if state["step"] != settings.trained_epochs * session.schedule.steps_per_epoch:
-        raise CheckpointError(
-            f"{path} ends after {state['step']} steps, not after {settings.trained_epochs=}"
-        )
+    if state["step"] != (start := settings.first_step(session.schedule)):
+        raise CheckpointError(f"{path} ends after {state['step']} steps, and this run goes on after {start}")
     first = [group["lr"] for group in session.optimizer.param_groups]
     if state.get("change") is not None:
         _changed(session, folder, state["change"])

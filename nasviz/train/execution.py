@@ -248,8 +248,8 @@ class _Execution:
                         writer.fact("gpu", busy)
                     self._check(recorder.observe(record))
                 epoch, left = divmod(session.step, session.schedule.steps_per_epoch)
-                is_asked = epoch % settings.eval_every_epochs == 0 or session.is_finished
-                session.is_evaluation_due = left == 0 and is_asked
+                is_asked = left == 0 and epoch % settings.eval_every_epochs == 0
+                session.is_evaluation_due = is_asked or session.is_finished
                 if record.phase != "training" and is_change_due(session):
                     break
                 self._evaluate()

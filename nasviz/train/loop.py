@@ -81,6 +81,8 @@ def train(session: Session, gauge: Gauge | None = None) -> Iterator[StepRecord]:
         epoch, start = divmod(session.step, schedule.steps_per_epoch)
         for batches in _batches(session, epoch, start):
             yield _explained_step(session, batches, gauge)
+            if session.is_finished:  # a length in steps may end within an epoch
+                return
 
 
 def _batches(session: Session, epoch: int, start: int) -> Iterator[tuple[Batch, ...]]:
@@ -155,13 +157,14 @@ def _step(session: Session, batches: tuple[Batch, ...], gauge: Gauge) -> StepRec
 def _schedule_drop_path(session: Session) -> None:
     """Let the probability of dropping an operation rise evenly with the epochs (ScheduledDropPath)."""
     limit = dict(session.settings.network.settings).get("drop_path")
-    epoch, place = divmod(session.step, session.schedule.steps_per_epoch)
+    schedule = session.schedule
+    epoch, place = divmod(session.step, schedule.steps_per_epoch)
     if not limit or (place and session.drop_path_epoch == epoch):
         return
     session.drop_path_epoch = epoch
     for module in session.network.modules():
         if isinstance(module, StochasticDepth):
-            module.p = float(limit) * epoch / session.settings.epochs
+            module.p = float(limit) * epoch / (schedule.total_steps / schedule.steps_per_epoch)
 
 
 @dataclass(frozen=True)

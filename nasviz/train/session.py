@@ -268,13 +268,13 @@ def _split(
     split = opened.split(example_shape)
     _require_classes(settings, opened)
     if loss is None and opened.facts.kind != "text" and (outputs := _num_outputs(network)) is not None:
-        return data.require_labels(split, outputs, settings.data)
-    return split
+        split = data.require_labels(split, outputs, settings.data)
+    return split.limited(settings.train_images)
 
 
 def make_scheduler(optimizer: Optimizer, settings: RunSettings, schedule: Schedule) -> LRScheduler:
     """Return the scheduler of the learning rate, stepped once after every step (ASGNAS, A.2)."""
-    total_steps = schedule.total_steps - settings.trained_epochs * schedule.steps_per_epoch
+    total_steps = schedule.total_steps - settings.first_step(schedule)
     if settings.rate_schedule == "constant":
         return LambdaLR(optimizer, lambda step: 1.0)
     if settings.rate_schedule == "step":

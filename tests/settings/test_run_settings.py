@@ -260,7 +260,7 @@ def test_fewer_images_than_a_batch_make_one_step_an_epoch() -> None:
 
 
 def test_phases_beyond_the_end_are_refused_before_the_start() -> None:
-    with pytest.raises(InvalidSettingError, match=r"take 401 steps.*have only 400; .*at most 400"):
+    with pytest.raises(InvalidSettingError, match=r"take 401 steps.* only 400.*at most 400"):
         plan_steps(num_train=6400, batch_size=64, epochs=4, warmup_steps=1, projection_steps=400)
 
 

@@ -18,7 +18,7 @@ from nasviz.draw.labels import count, plain_shape
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import LatencyTable, SearchSpace
 from nasviz.graph.budget import Measure, fit_budget
-from nasviz.settings import METHODS, MethodSettings, RunSettings
+from nasviz.settings import METHODS, MethodSettings, RunSettings, laid_over
 from nasviz.ui import frame, session
 from nasviz.ui.parts import controls, graphs, latency, live, notices, plans, run_facts, run_form, scores
 from nasviz.ui.parts.controls import keep, kept
@@ -87,7 +87,7 @@ def _form() -> None:
     with right:
         _preview(source, space, k, values, chosen)
     with start:
-        if values["epochs"] == 0:
+        if values.get("epochs") == 0:
             # The field allows 0: browsers do not send a value out of bounds, so the old value would be used.
             st.info("0 epochs given: choose at least 1.", icon=":material/info:")
         elif chosen.problem is None:
@@ -197,6 +197,8 @@ def _values(source: NetworkSource, notes: dict[str, Any]) -> tuple[dict[str, Any
     own = _method_settings(method, notes)
     own |= _cells(source, own) | run_form.ask_recipe(method)
     run_form.offer_published(source.entry, method)
+    if own["steps"]:
+        st.caption(f"{own['steps']:,} steps (set below) take the place of the epochs.")
     values = {
         "allow_changed_training": notices.confirm_changed_training(),
         "epochs": epochs,
@@ -206,7 +208,7 @@ def _values(source: NetworkSource, notes: dict[str, Any]) -> tuple[dict[str, Any
         "batch_size": batch_size,
         "method": method.model_fields["name"].default,
     }
-    return own | data.values | values, data
+    return laid_over(values, own | data.values), data
 
 
 def _method(kind: str) -> type[MethodSettings]:

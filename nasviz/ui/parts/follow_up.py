@@ -9,7 +9,7 @@ import streamlit as st
 from nasviz import jobs
 from nasviz.catalog import DATASETS
 from nasviz.errors import NasvizError
-from nasviz.settings import SEARCH_SPACE, WEIGHTS, RunSettings
+from nasviz.settings import SEARCH_SPACE, WEIGHTS, RunSettings, laid_over
 from nasviz.ui import address, session
 from nasviz.ui.parts import controls
 from nasviz.ui.parts.escaping import inert
@@ -75,7 +75,7 @@ def _fine_tune(subnet: Subnetwork) -> None:
     try:
         kept = {"data": data} if before is None else _kept(before)
         changes = {"epochs": epochs, "lr": lr, "from_scratch": is_fresh}
-        settings = RunSettings.of(network=subnet.as_network(), **kept | changes)
+        settings = RunSettings.of(network=subnet.as_network(), **laid_over(kept, changes))
     except NasvizError as error:
         st.error(inert(str(error)), icon=":material/error:")
         return

@@ -169,7 +169,7 @@ def _duplicate(origin: Run, settings: RunSettings) -> None:
     """Ask for changed settings, and start a new run with them."""
     left, right = st.columns(2)
     changes: dict[str, Any] = {
-        "epochs": right.number_input("Epochs", 0, 10**6, settings.epochs, key="dup.epochs"),
+        **_length(right, settings),
         "seed": left.number_input("Seed", 0, 2**32 - 1, settings.seed, key="dup.seed"),
         "lr": right.number_input("Learning rate", value=settings.method.lr, format="%g", key="dup.lr"),
     }
@@ -177,7 +177,7 @@ def _duplicate(origin: Run, settings: RunSettings) -> None:
         known = str(settings.value("target_sparsity"))
         changes["target_sparsity"] = _sparsity(left.text_input("K", known, key="dup.k"))
     more = st.text_input("Other settings", placeholder="epochs=8 batch_size=128", key="dup.more")
-    changes["trained_epochs"] = 0
+    changes |= {"trained_epochs": 0, "trained_steps": 0}
     if st.button("Start duplicate", type="primary", icon=":material/play_arrow:", key="dup.start"):
         try:
             for word in more.split():
@@ -191,6 +191,13 @@ def _duplicate(origin: Run, settings: RunSettings) -> None:
         jobs.start_run(session.store().create(copied, taken_from=origin))
         keep("runs.states", ())
         st.rerun()
+
+
+def _length(place: Any, settings: RunSettings) -> dict[str, Any]:
+    """Ask for the length of a run, in steps where it has them."""
+    if settings.steps:
+        return {"steps": place.number_input("Steps", 1, 10**9, settings.steps, key="dup.steps")}
+    return {"epochs": place.number_input("Epochs", 0, 10**6, settings.epochs, key="dup.epochs")}
 
 
 def _sparsity(text: str) -> int | float | str:

@@ -81,7 +81,8 @@ def describe(settings: RunSettings) -> str:
         *([f"{', '.join(settings.collapse)} collapsed"] if settings.collapse else []),
         method.title,
         data_title(settings.data),
-        f"{settings.epochs} epochs" if settings.epochs > 1 else "1 epoch",
+        *([f"{settings.train_images:,} training images"] if settings.train_images else []),
+        settings.length,
         f"seed {settings.seed}",
         *([f"{settings.processes} processes"] if settings.processes > 1 else []),
     ]

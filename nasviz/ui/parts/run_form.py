@@ -21,7 +21,7 @@ __all__ = ["BASES", "ask_recipe", "explain_device", "explain_method", "offer_pub
 
 INTERVALS = ("checkpoint_steps", "eval_every_epochs")
 RECIPE = (
-    *("lr_schedule", "lr_periods", "lr_decay", "lr_decay_epochs"),
+    *("steps", "train_images", "lr_schedule", "lr_periods", "lr_decay", "lr_decay_epochs"),
     *("augmentation", "mixup", "label_smoothing", "change_over", "result"),
 )
 
@@ -33,7 +33,7 @@ def ask_recipe(method: type[MethodSettings]) -> dict[str, Any]:
         method: Chosen method; some train in a single process.
     """
     fields = RunSettings.fields()
-    title = "Schedule, augmentation, MixUp, label smoothing, intervals, processes"
+    title = "Steps, subset, schedule, augmentation, MixUp, label smoothing, intervals, processes"
     with st.expander(title, icon=":material/more_horiz:"):
         values = controls.ask_all((fields[name] for name in (*RECIPE, *INTERVALS)), "recipe")
         if method.is_distributed:
