@@ -27,6 +27,8 @@ MAX_RUNS = 10_000
 NETWORK_PREFIX = "set."
 _RANGE = re.compile(r"(\d{1,9})\.\.(\d{1,9})")
 _WORDS: Mapping[str, Any] = {"true": True, "false": False}
+_LISTS = ("protect", "collapse", "cells", "emphasis")
+"""Settings that are lists of names."""
 
 
 def axis(name: str, values: Iterable[Any]) -> Axis:
@@ -42,6 +44,8 @@ def axis(name: str, values: Iterable[Any]) -> Axis:
 def parse_axis(text: str) -> Axis:
     """Parse an axis of the command line: comma-separated values, or a range of integers.
 
+    A value of a setting that takes several names joins them by `+`; `none` is the empty list.
+
     Raises:
         InvalidSettingError: The text is malformed, or names no setting.
 
@@ -50,13 +54,16 @@ def parse_axis(text: str) -> Axis:
         ({'target_sparsity': 1}, {'target_sparsity': 0.5})
         >>> parse_axis("seed=0..2")
         ({'seed': 0}, {'seed': 1}, {'seed': 2})
+        >>> parse_axis("emphasis=none,layer2=2+layer3=2")
+        ({'emphasis': []}, {'emphasis': ['layer2=2', 'layer3=2']})
     """
     name, sign, values = text.partition("=")
     if not sign or not values:
         raise InvalidSettingError(
             f"{text!r} is not an axis of a grid; write NAME=VALUE,VALUE,..., such as target_sparsity=1,2,3"
         )
-    return axis(_known(name.replace("-", "_")), _values(values))
+    name = _known(name.replace("-", "_"))
+    return axis(name, map(_names, values.split(",")) if name in _LISTS else _values(values))
 
 
 def expand(axes: Sequence[Axis]) -> tuple[Point, ...]:
@@ -118,11 +125,15 @@ def _known(name: str) -> str:
 
 
 def _axis_names() -> frozenset[str]:
-    """Return the flat names that a point may change; lists can be changed by a program only."""
+    """Return the flat names that a point may change."""
     tables = (RunSettings.fields(), *(kind.fields() for kind in METHODS.values()))
     varied = {name for fields in tables for name, field in fields.items() if field.is_axis}
-    lists = {"network", "protect", "collapse", "cells", "emphasis"}
-    return frozenset(varied | lists | {"trained_epochs", "trained_steps", *METHOD})
+    return frozenset(varied | {"network", "trained_epochs", "trained_steps", *_LISTS, *METHOD})
+
+
+def _names(word: str) -> list[str]:
+    """Return the names in one value of an axis."""
+    return [] if word.strip().lower() == "none" else [part.strip() for part in word.split("+")]
 
 
 def _values(text: str) -> list[Any]:

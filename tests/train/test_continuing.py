@@ -15,9 +15,18 @@ from tests.train.conftest import short_settings, timeless
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    run = Store(tmp_path_factory.mktemp("runs")).create(short_settings())
+    run = Store(tmp_path_factory.mktemp("runs")).create(
+        short_settings(augmentation="shift", label_smoothing=0.1, mixup=0.2)
+    )
     assert work(run) == "done"
     return run
+
+
+def test_a_continued_run_keeps_every_setting(done: Run, store: Store) -> None:
+    before, after = done.settings.flat(), continue_run(store, done, 2, lr=0.02).settings.flat()
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed <= {"epochs", "trained_epochs", "lr", "warmup_steps", "projection_steps", "score_every"}
+    assert (after["augmentation"], after["label_smoothing"], after["mixup"]) == ("shift", 0.1, 0.2)
 
 
 def test_a_continued_run_begins_where_the_first_one_ended(done: Run, store: Store) -> None:

@@ -133,6 +133,60 @@ def test_a_copy_starts_with_its_changes(runs: Path, monkeypatch: pytest.MonkeyPa
     assert len(started) == 1
 
 
+EVERYTHING = {
+    "base": "adamw",
+    "weight_decay": 0.01,
+    "data": "mine:data",
+    "data_folder": "/data",
+    "loss": "mine:loss",
+    "augmentation": "cutout",
+    "mixup": 0.2,
+    "lr_schedule": "step",
+    "lr_decay": 0.3,
+    "lr_decay_epochs": 5,
+    "batch_size": 32,
+    "seed": 3,
+    "device": "cpu",
+    "deterministic": True,
+    "num_workers": 2,
+    "checkpoint_steps": 7,
+    "eval_every_epochs": 2,
+    "change_over": "off",
+    "result": "best",
+    "allow_changed_training": True,
+}
+
+
+def test_fine_tuning_keeps_every_setting_of_the_run(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text("data = loss = None\n")
+    settings = RunSettings.of(
+        network=NetworkSource("demonet"), trust=(str(tmp_path),), target_sparsity=2, **EVERYTHING
+    )
+    started: list[Run] = []
+    monkeypatch.setattr(jobs, "start_run", started.append)
+    monkeypatch.setattr(jobs, "require_trusted", lambda settings: None)
+
+    def fine_tune(run: object) -> None:
+        from types import SimpleNamespace
+
+        from nasviz.catalog import NetworkSource
+        from nasviz.ui.parts import follow_up
+
+        network = NetworkSource("demonet", settings={"width": 0.25})
+        follow_up._fine_tune(SimpleNamespace(run=run, as_network=lambda: network))
+
+    run = Store(runs).create(settings)
+    app = AppTest.from_function(fine_tune, args=(run,)).run(timeout=60)
+    app.button(key="fine.start").click().run(timeout=60)  # then it goes to a page that this script lacks
+    (tuned,) = started
+    assert {name: tuned.settings.value(name) for name in EVERYTHING} == EVERYTHING
+    assert tuned.settings.trust == settings.trust
+    assert tuned.settings.value("target_sparsity") == 0
+    assert tuned.settings.method.lr == pytest.approx(settings.method.lr * 0.2)
+
+
 def test_labels_are_written(runs: Path) -> None:
     run = done(Store(runs))
     app = visit(**{"runs.chosen": (run.id,)})

@@ -195,7 +195,7 @@ def _values(source: NetworkSource, notes: dict[str, Any]) -> tuple[dict[str, Any
         run_form.explain_device(device)
     data = ask_data(place, kind)
     own = _method_settings(method, notes)
-    own |= _cells(source, own) | run_form.ask_recipe(method)
+    own |= controls.ask_cells(source, own, "is_tied") | run_form.ask_recipe(method)
     run_form.offer_published(source.entry, method)
     if own["steps"]:
         st.caption(f"{own['steps']:,} steps (set below) take the place of the epochs.")
@@ -215,19 +215,6 @@ def _method(kind: str) -> type[MethodSettings]:
     """Return the chosen method, of those that can search this kind of data."""
     table = {name: method for name, method in METHODS.items() if kind in method.data_kinds}
     return controls.choose_entry("Optimizer", table, "optimizer" if kind == "images" else f"optimizer.{kind}")
-
-
-def _cells(source: NetworkSource, own: Mapping[str, Any]) -> dict[str, Any]:
-    """Ask whether cells of one type share their structures, on networks of cells."""
-    cells = source.entry.cells if source.entry else ()
-    if not cells or own.get("cells") != ():
-        return {}
-    words = (
-        "The same operation in all cells of one type is one group: the search finds a cell, not a network."
-    )
-    is_tied = st.checkbox("Share one cell per type", kept("is_tied", True), key="is_tied", help=words)
-    keep("is_tied", is_tied)
-    return {"cells": cells if is_tied else ()}
 
 
 def _method_settings(method: type[MethodSettings], notes: dict[str, Any]) -> dict[str, Any]:

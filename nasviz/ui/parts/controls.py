@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 import streamlit as st
 
-from nasviz.catalog import Setting
+from nasviz.catalog import NetworkSource, Setting
 from nasviz.catalog.genotype import LONGEST_GENOTYPE
 from nasviz.settings import AUTO
 from nasviz.ui import session
@@ -15,6 +15,7 @@ from nasviz.ui import session
 __all__ = [
     "ask",
     "ask_all",
+    "ask_cells",
     "choice",
     "choose_entry",
     "has_effect",
@@ -118,6 +119,25 @@ def ask_all(
                 notes[setting.name] = st.empty()
         shown += 1
     return values
+
+
+def ask_cells(source: NetworkSource, own: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Ask whether cells of one type share their structures, on networks of cells.
+
+    Args:
+        source: The network.
+        own: Chosen settings of the method; without `cells`, or with cells named there, nothing is asked.
+        key: Key of the check box.
+    """
+    cells = source.entry.cells if source.entry else ()
+    if not cells or own.get("cells") != ():
+        return {}
+    words = (
+        "The same operation in all cells of one type is one group: the search finds a cell, not a network."
+    )
+    is_tied = st.checkbox("Share one cell per type", kept(key, True), key=key, help=words)
+    keep(key, is_tied)
+    return {"cells": cells if is_tied else ()}
 
 
 def has_effect(setting: Setting, values: Mapping[str, Any], prefix: str) -> bool:

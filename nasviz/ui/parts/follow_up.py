@@ -40,10 +40,11 @@ def next_steps(subnet: Subnetwork) -> None:
 
 
 def _kept(before: RunSettings) -> dict[str, Any]:
-    """Return the settings that fine-tuning inherits from the run."""
-    fields = {n: f for n, f in before.fields().items() if f.group != SEARCH_SPACE}
-    fields |= {n: f for n, f in before.method.fields().items() if f.group == WEIGHTS}
-    return {name: before.value(name) for name in ("trust", *fields)}
+    """Return the settings that fine-tuning inherits from the run: all but those of the search itself."""
+    common = [name for name, field in before.fields().items() if field.group != SEARCH_SPACE]
+    known = type(RunSettings.model_fields["method"].default)
+    own = [name for name, field in before.method.fields().items() if field.group == WEIGHTS]
+    return {name: before.value(name) for name in ("trust", *common, *filter(known.has, own))}
 
 
 def _fine_tune(subnet: Subnetwork) -> None:

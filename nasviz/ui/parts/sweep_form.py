@@ -27,7 +27,7 @@ from nasviz.runs.estimating import estimate
 from nasviz.runs.presets import STAND_IN, data_name
 from nasviz.settings import METHODS, RunSettings, methods_with
 from nasviz.ui import session
-from nasviz.ui.parts import notices
+from nasviz.ui.parts import controls, notices
 from nasviz.ui.parts.controls import keep, kept
 from nasviz.ui.parts.data import ask_data, ask_folder, kind_of
 from nasviz.ui.parts.escaping import inert
@@ -35,6 +35,8 @@ from nasviz.ui.parts.published import printed_accuracy
 
 __all__ = ["new_sweep"]
 
+MU_FIRST = ("groups", "lr", "normalisation", "rho", "adaptive", "beta")
+"""Settings of GSparsity that a search for mu always shows."""
 WAYS = ("Custom grid", "Published table", "Search for mu")
 
 
@@ -101,38 +103,44 @@ def _grid() -> SweepSettings | None:
     source = notices.trainable_network()
     if source is None:
         return None
-    space = session.space()
-    if not space.removable:
-        st.warning("This network has no removable structures: choose another one on the page Model.")
-        return None
-    name = session.title(source)
-    limit, total = space.max_sparsity, len(space.removable)
-    st.caption(f"Network: **{inert(name)}**, the current one. The maximum K is {limit} of {total}.")
-    ks = st.multiselect(
-        "K: structures to remove",
-        list(range(len(space.removable) + 1)),
-        sorted({1, max(1, space.max_sparsity // 2), max(1, space.max_sparsity)}),
-        key=f"form.k.{source}.{space.collapse}",
-    )
+    space, name, kind = session.space(), session.title(source), kind_of(source)
     optimizers = st.multiselect(
-        "Optimizers", list(METHODS), list(METHODS)[:1], format_func=lambda n: METHODS[n].title, key="form.opt"
+        "Optimizers",
+        [method for method in METHODS if kind in METHODS[method].data_kinds],
+        list(METHODS)[:1] if kind == "images" else None,
+        format_func=lambda n: METHODS[n].title,
+        key=f"form.opt.{kind}",
     )
-    saliencies = st.multiselect(
-        "Saliencies",
-        list(step_saliencies()),
-        ["snip"],
-        format_func=lambda n: SALIENCIES[n].title,
-        key="form.saliency",
-    )
+    chosen: dict[str, Sequence[Any]] = {}
+    if any(METHODS[method].has("target_sparsity") for method in optimizers):
+        limit, total = space.max_sparsity, len(space.removable)
+        st.caption(f"Network: **{inert(name)}**, the current one. The maximum K is {limit} of {total}.")
+        chosen["target_sparsity"] = st.multiselect(
+            "K: structures to remove",
+            list(range(total + 1)),
+            sorted({min(1, limit), max(min(1, limit), limit // 2), limit}),
+            key=f"form.k.{source}.{space.collapse}",
+        )
+    else:
+        st.caption(f"Network: **{inert(name)}**, the current one. No chosen optimizer has a target sparsity.")
+    if any(METHODS[method].has("saliency") for method in optimizers):
+        chosen["saliency"] = st.multiselect(
+            "Saliencies",
+            list(step_saliencies()),
+            ["snip"],
+            format_func=lambda n: SALIENCIES[n].title,
+            key="form.saliency",
+        )
     first, second, third = st.columns(3)
     seeds = int(first.number_input("Seeds", 1, 100, kept("form.seeds", 3), key="form.own.seeds"))
     epochs = int(second.number_input("Epochs", 1, 10**6, kept("epochs", 4), key="form.own.epochs"))
-    data = ask_data(third, kind_of(source))
+    data = ask_data(third, kind)
     more = st.text_area(
         "More axes, one per line",
         key="form.more",
-        placeholder="lr=0.05,0.1\nset.width=0.25,0.5",
-        help="Any setting of a run: NAME=VALUE,VALUE; integers also as a range, 0..4.",
+        placeholder="lr=0.05,0.1\nset.width=0.25,0.5\ncells=none,SearchCell",
+        help="Any setting of a run: NAME=VALUE,VALUE; integers also as a range, 0..4; several names in one"
+        " value joined by +, or none.",
         height=90,
     )
     keep("form.seeds", seeds)
@@ -141,19 +149,22 @@ def _grid() -> SweepSettings | None:
     if data.problem is not None:
         st.info(f"Before training: {data.problem}.", icon=":material/info:")
         return None
-    base = RunSettings.of(network=source, epochs=epochs, **data.values, **constraints)
     axes: list[Axis] = [parse_axis(line.strip()) for line in more.splitlines() if line.strip()]
-    chosen: dict[str, Sequence[Any]] = {"target_sparsity": ks, "saliency": saliencies}
-    needed = {"optimizers": optimizers} | {
-        n: values for n, values in chosen.items() if any(METHODS[method].has(n) for method in optimizers)
-    }
+    needed = {"optimizers": optimizers} | chosen
     if empty := [n for n, values in needed.items() if not values]:
         st.info(f"Choose at least one value of {', '.join(empty)}.", icon=":material/info:")
         return None
+    base = RunSettings.of(network=source, method=optimizers[0], epochs=epochs, **data.values, **constraints)
     own = tuple(point for method in optimizers for point in _points(method, chosen))
     return SweepSettings(
-        base, (own, *axes, axis("seed", range(seeds))), f"{name}: K, optimizer, saliency, seed"
+        base, (own, *axes, axis("seed", range(seeds))), f"{name}: {', '.join(_varied(own))}, seed"
     )
+
+
+def _varied(points: Sequence[Point]) -> list[str]:
+    """Return what the points vary, as words of a title."""
+    words = {"method": "optimizer", "target_sparsity": "K", "saliency": "saliency"}
+    return [word for name, word in words.items() if any(name in point for point in points)]
 
 
 def _points(method: str, chosen: Mapping[str, Sequence[Any]]) -> tuple[Point, ...]:
@@ -173,22 +184,21 @@ def _bisection() -> SweepSettings | None:
         " target number of groups remains, then bisects between the last two values. A larger mu keeps fewer"
         " groups."
     )
+    method = METHODS[methods_with("mu")[0]]
+    fields = method.fields()
+    values = controls.ask_all([fields[name] for name in MU_FIRST], "form.mu", columns=3)
     first, second, third = st.columns(3, vertical_alignment="bottom")
-    fields = METHODS[methods_with("mu")[0]].fields()
-    groups = first.selectbox(
-        "Groups", fields["groups"].choices, key="form.groups", help=fields["groups"].help
-    )
-    target = int(second.number_input("Remaining groups", 0, 10**6, 4, key="form.survivors"))
-    trials = int(third.number_input("Maximum runs", 1, 100, 10, key="form.trials"))
+    target = int(first.number_input("Remaining groups", 0, 10**6, 4, key="form.survivors"))
+    trials = int(second.number_input("Maximum runs", 1, 100, 10, key="form.trials"))
+    grid = third.text_input("Coarse grid of mu", "0.01, 0.1, 1, 10", key="form.mu.grid")
     first, second, third = st.columns(3)
     epochs = int(first.number_input("Epochs", 1, 10**6, kept("epochs", 4), key="form.own.epochs"))
-    lr = float(second.number_input("Learning rate", 1e-8, 1.0, 0.2, format="%g", key="form.mu.lr"))
-    normalisation = third.selectbox(
-        "Normalisation", fields["normalisation"].choices, key="form.normalisation"
-    )
-    first, second = st.columns(2)
-    grid = first.text_input("Coarse grid of mu", "0.01, 0.1, 1, 10", key="form.mu.grid")
-    data = ask_data(second, kind_of(source))
+    batch_size = int(second.number_input("Batch size", 1, 65_536, kept("batch_size", 64), key="form.batch"))
+    data = ask_data(third, kind_of(source))
+    with st.expander("Advanced optimizer settings", icon=":material/tune:"):
+        rest = [field for name, field in fields.items() if name not in (*MU_FIRST, "mu")]
+        values |= controls.ask_all(rest, "form.mu")
+    values |= controls.ask_cells(source, values, "form.mu.is_tied")
     space = session.space()
     constraints = session.space_settings(space)
     constraints["allow_changed_training"] = notices.confirm_changed_training()
@@ -198,11 +208,9 @@ def _bisection() -> SweepSettings | None:
     base = RunSettings.of(
         network=source,
         epochs=epochs,
-        method=methods_with("mu")[0],
-        groups=groups,
-        lr=lr,
-        lr_schedule="constant",
-        normalisation=normalisation,
+        batch_size=batch_size,
+        method=method.model_fields["name"].default,
+        **values,
         **data.values,
         **constraints,
     )
@@ -211,7 +219,7 @@ def _bisection() -> SweepSettings | None:
     except ValueError:
         st.error(f"Enter comma-separated numbers, e.g. 0.1, 1, 10; got {grid!r}", icon=":material/error:")
         return None
-    title = f"{name}: mu for {target} {groups}"
+    title = f"{name}: mu for {target} {values['groups']}"
     return SweepSettings(base, title=title, bisection=BisectionSettings(target, coarse, trials))
 
 
@@ -255,10 +263,15 @@ def _start_bisection(settings: SweepSettings, search: BisectionSettings) -> None
     steps = found.num_steps * search.most_trials
     known = f", at most {_duration(found.seconds * search.most_trials)}" if not found.num_unknown else ""
     st.markdown(f"At most {steps:,} steps in total{known}.")
-    st.caption(
-        "A group decays to the threshold of 1e-6 only after ln(1e6) / learning rate steps: 69 at a learning"
-        " rate of 0.2. The search can be stopped and resumed at any time."
-    )
+    facts, base = FACTS.get(settings.base.data), settings.base
+    if facts is not None and facts.num_train:
+        schedule = base.schedule(facts.num_train)
+        planned = base.planned(schedule)
+        for text in planned.notes(schedule).values():
+            st.caption(f"Each run: {inert(text)}.")
+        for reason in planned.check(schedule):
+            st.warning(inert(reason), icon=":material/warning:")
+    st.caption("The search can be stopped and resumed at any time.")
     if st.button("Start search", type="primary", icon=":material/play_arrow:", key="form.start"):
         _begin(settings, 1)
 

@@ -272,4 +272,6 @@ def _sized(number: float | None) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return value.get("name", str(value))
-    return str(value) if isinstance(value, list | float) else value
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return str(value) if isinstance(value, float) else value

@@ -1,0 +1,293 @@
+"""Do the defaults of every method lead somewhere? All methods on digits and on Fashion-MNIST, three seeds.
+
+    python -m tests.science.defaults [--fashion DIR] [--seeds 3] [--file FILE] [--write docs/science.md]
+
+First each method at its defaults, on a small network beside the same network in full: what went, or how
+decided the search is, and the accuracy. Then search, genotype, and a larger network of the genotype that is
+trained from scratch, beside one with as many convolutions at random places.
+
+DIR has the four files of Fashion-MNIST, as *.gz (Debian: dataset-fashion-mnist); without it, digits alone are
+used. Every result is one line of JSON; a second start goes on where the first was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import random
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import nasviz
+from nasviz.catalog import NetworkSource
+from nasviz.models.operations import NAS_BENCH_201_OPERATIONS
+from nasviz.runs import RunSettings, Store
+from nasviz.settings import METHODS
+from nasviz.train import work
+from tests.science.cell_search import TwoCells
+from tests.science.digits import read
+from tests.science.findings import markdown
+
+__all__ = ["LARGER", "SEARCHES", "STUDIES", "parsed", "random_genotype", "results", "written"]
+
+RESULTS = Path(__file__).with_name("defaults.jsonl")
+FASHION = "fashion_few"
+SIZES = {"digits": 8, FASHION: 14}
+EPOCHS = {"digits": 8, FASHION: 6}
+"""About 180 steps; twice as many epochs for methods that learn from two halves of the images."""
+K = 3
+"""Structures that leave DemoNet in ASGNAS; without a target, nothing has to go."""
+Network = tuple[str, dict[str, Any]]
+DEMONET: Network = ("demonet", {"width": 0.125})
+CELLS: Network = ("two_cells", {})
+TRANSFORMER: Network = ("small_transformer", {})
+LARGER = {"channels": 16, "cells": 1}
+"""Three cells of twice the channels and more."""
+STUDIES: dict[str, tuple[Network, dict[str, Any]]] = {
+    "h2spg": (DEMONET, {"target_sparsity": K}),
+    "h2spg_otov3": (DEMONET, {"target_sparsity": K}),
+    "dhspg": (DEMONET, {"target_sparsity": K}),
+    "hspg": (DEMONET, {}),
+    "gsparsity": (CELLS, {"cells": ("NasBench201Cell",)}),
+    "sparsenas": (CELLS, {}),
+    "darts": (CELLS, {}),
+    "milenas": (CELLS, {}),
+    "rarts": (CELLS, {}),
+    "rarts_width": (DEMONET, {}),
+    "sidt": (TRANSFORMER, {}),
+}
+"""Network and the settings that say what is asked for; everything else stays at its default."""
+SEARCHES = ("sparsenas", "gsparsity", "darts", "milenas", "rarts")
+
+
+@nasviz.register_network(input_shape=(1, 8, 8), num_classes=10, cells=("NasBench201Cell",))
+def two_cells(num_classes: int, in_channels: int) -> nn.Module:
+    """Two cells of NAS-Bench-201 with four operations on each edge."""
+    return TwoCells()
+
+
+class SmallTransformer(nn.Module):
+    """Two layers of a vision transformer."""
+
+    def __init__(self, num_classes: int, in_channels: int, size: int) -> None:
+        super().__init__()
+        from torchvision.models import VisionTransformer
+
+        self.net = VisionTransformer(size, 2, 2, 4, 32, 64, num_classes=num_classes)
+        self.net.conv_proj = nn.Conv2d(in_channels, 32, 2, 2)
+        nn.init.normal_(self.net.heads.head.weight, std=0.02)  # torchvision starts it at zero
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.net(x)
+        return scores
+
+
+@nasviz.register_network(input_shape=(1, 8, 8), num_classes=10)
+def small_transformer(num_classes: int, in_channels: int, size: tuple[int, int]) -> nn.Module:
+    """Two layers of a vision transformer, four heads each."""
+    return SmallTransformer(num_classes, in_channels, size[0])
+
+
+@nasviz.register_dataset(
+    name=FASHION,
+    title="Fashion-MNIST, 14 x 14, few",
+    channels=1,
+    size=SIZES[FASHION],
+    num_classes=10,
+    num_train=1920,
+    num_validation=1000,
+    layout="a folder with the four files of Fashion-MNIST as *.gz",
+)
+def fashion_few(folder: Path, seed: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """1,920 images of Fashion-MNIST to learn from and 1,000 to judge by, at half the size."""
+    generator = torch.Generator().manual_seed(seed)
+    train, test = (_part(Path(folder), name, n, generator) for name, n in (("train", 1920), ("t10k", 1000)))
+    return train, test
+
+
+def _part(folder: Path, name: str, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    labels = torch.from_numpy(_idx(folder / f"{name}-labels-idx1-ubyte.gz", 8).astype(np.int64))
+    images = torch.from_numpy(_idx(folder / f"{name}-images-idx3-ubyte.gz", 16).reshape(-1, 1, 28, 28))
+    chosen = torch.randperm(len(labels), generator=generator)[:count]
+    return functional.avg_pool2d(images[chosen].float(), 2).round().to(torch.uint8), labels[chosen]
+
+
+def _idx(path: Path, header: int) -> Any:
+    return np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=header).copy()
+
+
+def results(
+    data: str, seed: int, known: list[dict[str, Any]], folder: str | None
+) -> Iterator[dict[str, Any]]:
+    """Yield all results of a data set and a seed that are not among the known ones, which are of the same."""
+    rows = {(row["part"], row["method"]): row for row in known}
+    shared = {"data": data, "data_folder": folder, "seed": seed}
+    epochs = EPOCHS[data]
+    for (name, own), methods in _by_network().items():
+        source = NetworkSource(name, (1, SIZES[data], SIZES[data]), settings=dict(own))
+        if ("full", name) not in rows:
+            yield {"part": "full", "method": name} | trained(
+                source, target_sparsity=0, epochs=epochs, **shared
+            )
+        for method in methods:
+            if ("defaults", method) not in rows:
+                asked = STUDIES[method][1] | shared | {"epochs": epochs * METHODS[method].num_batches}
+                row = {"part": "defaults", "method": method, "network": name}
+                rows["defaults", method] = row | trained(source, method=method, **asked)
+                yield rows["defaults", method]
+    for method in SEARCHES:
+        found = rows["defaults", method].get("genotype")
+        if found is None:
+            continue
+        for part, genotype in (("found", found), ("random", random_genotype(found, seed))):
+            if (part, method) in rows:
+                continue
+            own = LARGER | {"genotype": genotype}
+            source = NetworkSource("cells", (1, SIZES[data], SIZES[data]), settings=own)
+            known_of = next((r for r in rows.values() if _same(r, part, genotype)), None)
+            row = known_of or trained(source, target_sparsity=0, epochs=epochs, **shared)
+            row = row | {"part": part, "method": method, "genotype": genotype}
+            rows[part, method] = row
+            yield row
+
+
+def _same(row: dict[str, Any], part: str, genotype: str) -> bool:
+    """Return whether a row is of the same larger network, trained in the same way."""
+    return row["part"] in ("found", "random") and row["genotype"] == genotype
+
+
+def _by_network() -> dict[tuple[str, tuple[tuple[str, Any], ...]], list[str]]:
+    found: dict[tuple[str, tuple[tuple[str, Any], ...]], list[str]] = {}
+    for method, ((name, own), _) in STUDIES.items():
+        found.setdefault((name, tuple(own.items())), []).append(method)
+    return found
+
+
+def trained(source: NetworkSource, **settings: Any) -> dict[str, Any]:
+    """Train a run to its end, and return the part of its report that the table needs."""
+    start = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        run = Store(folder).create(RunSettings.of(network=source, **settings))
+        state = work(run)
+        report = dict(run.end.result) if run.end else {}
+        error = "" if run.end is None else str(getattr(run.end, "error", "") or "")
+    kept = (
+        "genotype",
+        "decidedness",
+        "sparsity",
+        "num_structures",
+        "survivors",
+        "params_before",
+        "params_after",
+    )
+    row: dict[str, Any] = {name: report[name] for name in kept if name in report}
+    row["state"], row["outcome"] = state, report.get("outcome", error)
+    row["accuracy"] = report.get("accuracy_subnet")
+    row["num_selected"] = len(report.get("selected", ()))
+    row["num_channels"] = len(report.get("channels", ()))
+    row["seconds"] = round(time.process_time() - start, 1)
+    return row
+
+
+def parsed(genotype: str) -> list[list[tuple[set[str], int]]]:
+    """Return the edges of each node of a cell of NAS-Bench-201: operations, and the state they read.
+
+    Examples:
+        >>> parsed("|nor_conv_1x1+skip_connect~0|") == [[({"nor_conv_1x1", "skip_connect"}, 0)]]
+        True
+    """
+    nodes = []
+    for node in genotype.split("|+|"):
+        edges = [edge.split("~") for edge in node.strip("|").split("|")]
+        nodes.append([(set(names.split("+")) - {"none"}, int(state)) for names, state in edges])
+    return nodes
+
+
+def written(edges: list[set[str]]) -> str:
+    """Return the genotype with these operations on the six edges."""
+    names = ["+".join(sorted(edge)) or "none" for edge in edges]
+    places = ((0,), (0, 1), (0, 1, 2))
+    own = iter(names)
+    return "|" + "|+|".join("|".join(f"{next(own)}~{state}" for state in node) for node in places) + "|"
+
+
+def random_genotype(genotype: str, seed: int) -> str:
+    """Return a genotype of the same size: as many convolutions of each kind, at random places.
+
+    The operations without parameters are drawn as well; where every edge has one operation, it keeps one.
+    """
+    found: dict[int, set[str]] = {place: set() for place in range(6)}
+    for node_number, node in enumerate(parsed(genotype)):
+        for names, state in node:
+            found[node_number * (node_number + 1) // 2 + state] = names
+    counts = {name: sum(name in edge for edge in found.values()) for name in NAS_BENCH_201_OPERATIONS}
+    free = ("skip_connect", "avg_pool_3x3")
+    num_free = sum(counts[name] for name in free)
+    is_single = all(len(edge) == 1 for edge in found.values())
+    draw = random.Random(seed)
+    for _ in range(10_000):
+        edges: list[set[str]] = [set() for _ in range(6)]
+        if is_single:
+            order = [name for name in counts if name not in free for _ in range(counts[name])]
+            order += [draw.choice(free) for _ in range(num_free)]
+            draw.shuffle(order)
+            edges = [{name} for name in order]
+        else:
+            for name in set(counts) - set(free):
+                for place in draw.sample(range(6), counts[name]):
+                    edges[place].add(name)
+            for place, name in draw.sample([(p, n) for p in range(6) for n in free], num_free):
+                edges[place].add(name)
+        if is_connected(edges):
+            return written(edges)
+    raise AssertionError("no connected cell was drawn")
+
+
+def is_connected(edges: list[set[str]]) -> bool:
+    """Return whether the output of a cell depends on its input."""
+    alive = {0}
+    for node in (1, 2, 3):
+        start = node * (node - 1) // 2
+        if any(edges[start + state] for state in range(node) if state in alive):
+            alive.add(node)
+    return 3 in alive
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--fashion", type=Path, help="folder of Fashion-MNIST")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--file", type=Path, default=RESULTS)
+    parser.add_argument("--write", type=Path, help="write the table to this file")
+    parser.add_argument("--table", action="store_true", help="print what is known, and train nothing")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    path: Path = arguments.file
+    rows = read(path)
+    folders = {"digits": None} | ({FASHION: str(arguments.fashion)} if arguments.fashion else {})
+    for seed in range(0 if arguments.table else arguments.seeds):
+        for data, folder in folders.items():
+            known = [row for row in rows if (row["data"], row["seed"]) == (data, seed)]
+            for result in results(data, seed, known, folder):
+                row = result | {"data": data, "seed": seed}
+                rows.append(row)
+                with path.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                print(json.dumps(row), flush=True)
+    text = markdown(rows, {name: method.title for name, method in METHODS.items()})
+    if arguments.write:
+        arguments.write.write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

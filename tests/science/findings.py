@@ -1,0 +1,108 @@
+"""The table of what the defaults of every method do: means and deviations over the seeds, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import mean, stdev
+from typing import Any
+
+__all__ = ["MARGIN", "markdown", "outcome"]
+
+MARGIN = 3.0
+"""Points of accuracy that the defaults may cost without a reason."""
+DATA = {"digits": "Digits, 8 x 8", "fashion_few": "Fashion-MNIST, 14 x 14, 1,920 images"}
+Rows = Sequence[Mapping[str, Any]]
+
+
+def markdown(rows: Rows, titles: Mapping[str, str]) -> str:
+    """Return both tables of every data set."""
+    parts = []
+    for data, words in DATA.items():
+        own = [row for row in rows if row["data"] == data]
+        if own:
+            parts += [f"## {words}", "", *_defaults(own, titles), "", *_searches(own, titles), ""]
+    return "\n".join(parts)
+
+
+def outcome(rows: Rows) -> str:
+    """Return what went in the runs of a method, or how decided its search was."""
+    first = rows[0]
+    if "decidedness" in first:
+        counts = [row["decidedness"]["num_decided"] for row in rows]
+        return f"{_spread(counts, '{:.1f}')} of {first['decidedness']['num_choices']} choices decided"
+    if "sparsity" in first:
+        zeros = [row["sparsity"]["zero_paths"] for row in rows]
+        return f"{_spread(zeros, '{:.1f}')} of {first['sparsity']['num_paths']} operations at zero"
+    if any(row["num_channels"] for row in rows):
+        counts = [row["num_channels"] for row in rows]
+        total = first["survivors"] + first["num_channels"] if "survivors" in first else None
+        words = "" if total is None else f" of {total:.0f}"
+        return f"{_spread(counts, '{:.1f}')}{words} channel groups gone"
+    gone = [row["num_selected"] for row in rows]
+    return f"{_spread(gone, '{:.1f}')} of {first['num_structures']} structures gone"
+
+
+def _defaults(rows: Rows, titles: Mapping[str, str]) -> list[str]:
+    full = {r["method"]: [100 * x["accuracy"] for x in rows if _is(x, "full", r["method"])] for r in rows}
+    lines = [
+        "| method | network | what went | parameters | accuracy | full network |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for method in _methods(rows, "defaults"):
+        own = [row for row in rows if _is(row, "defaults", method)]
+        network = own[0]["network"]
+        lost = [row for row in own if row["accuracy"] is None]
+        kept = [row for row in own if row["accuracy"] is not None]
+        if not kept:
+            lines.append(f"| {titles[method]} | {network} | {lost[0]['outcome']} | | | |")
+            continue
+        share = _spread([100 * r["params_after"] / r["params_before"] for r in kept], "{:.0f}")
+        found = _spread([100 * row["accuracy"] for row in kept], "{:.1f}")
+        words = f"; {len(lost)} of {len(own)}: {lost[0]['outcome']}" if lost else ""
+        lines.append(
+            f"| {titles[method]} | `{network}` | {outcome(kept)}{words} | {share} % | {found} |"
+            f" {_spread(full[network], '{:.1f}')} |"
+        )
+    return lines
+
+
+def _searches(rows: Rows, titles: Mapping[str, str]) -> list[str]:
+    lines = [
+        "| search | parameters of the larger network | found | random, same size | better than random |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for method in _methods(rows, "found"):
+        pairs = [
+            tuple(
+                next((r for r in rows if _is(r, part, method) and r["seed"] == seed), None)
+                for part in ("found", "random")
+            )
+            for seed in sorted({row["seed"] for row in rows})
+        ]
+        both = [(a, b) for a, b in pairs if a is not None and b is not None]
+        if not both:
+            continue
+        other = [(a, b) for a, b in both if a["genotype"] != b["genotype"]]
+        wins = sum(a["accuracy"] > b["accuracy"] for a, b in other)
+        lines.append(
+            f"| {titles[method]} | {_spread([a['params_after'] for a, _ in both], '{:,.0f}')} |"
+            f" {_spread([100 * a['accuracy'] for a, _ in both], '{:.1f}')} |"
+            f" {_spread([100 * b['accuracy'] for _, b in other], '{:.1f}')} |"
+            f" {wins} of {len(other)} |"
+        )
+    return lines
+
+
+def _methods(rows: Rows, part: str) -> list[str]:
+    return list(dict.fromkeys(row["method"] for row in rows if row["part"] == part))
+
+
+def _is(row: Mapping[str, Any], part: str, method: str) -> bool:
+    return bool(row["part"] == part and row["method"] == method)
+
+
+def _spread(values: Sequence[float], form: str) -> str:
+    if not values:
+        return "-"
+    middle = form.format(mean(values))
+    return middle if len(values) < 2 or stdev(values) == 0 else f"{middle} ± {form.format(stdev(values))}"
