@@ -21,6 +21,10 @@ class Printed:
     macs: float | None = None
     num_valid: int | None = None
     """Number of published runs with a valid sub-network."""
+    top5: float | None = None
+    """Top-5 accuracy in percent."""
+    search_days: float | None = None
+    """Cost of the search in days of one GPU, of the kind that the document used."""
 
 
 @dataclass(frozen=True, slots=True)

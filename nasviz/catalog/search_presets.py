@@ -42,9 +42,11 @@ _SMALL_CELLS = small("darts_8", 16, channels=4, cells=3)
 _SMALL_NB201 = small("nas_bench_201", 16, channels=4, cells=1)
 
 
-def _of_error(error: float, std: float | None = None, params: float | None = None) -> Printed:
-    """Return the accuracy of a test error, both in percent."""
-    return Printed(round(100 - error, 2), std, None if params is None else params * 1e6)
+def _of_error(
+    error: float, std: float | None = None, params: float | None = None, days: float | None = None
+) -> Printed:
+    """Return the accuracy of a test error, both in percent, with millions of parameters and GPU days."""
+    return Printed(round(100 - error, 2), std, None if params is None else params * 1e6, search_days=days)
 
 
 _SPARSE_ON_DIGITS = _ON_DIGITS | {
@@ -56,9 +58,8 @@ _SPARSE_ON_DIGITS = _ON_DIGITS | {
     "target_zeros": 0.5,
 }
 _OTHERS_ON_CIFAR = (
-    ("P-DARTS", _of_error(2.50, None, 3.4)),
-    ("PC-DARTS", _of_error(2.57, 0.07, 3.6)),
-    ("FairDARTS", _of_error(2.54, 0.05, 3.3)),
+    ("P-DARTS", _of_error(2.50, None, 3.4, 0.3)),
+    ("PC-DARTS", _of_error(2.57, 0.07, 3.6, 0.1)),
 )
 _SPARSE = Preset(
     "sparsenas",
@@ -68,8 +69,8 @@ _SPARSE = Preset(
     "CIFAR-10",
     "darts_8",
     rows=(
-        Row("SparseNAS with HAPG", {"adaptive": False}, _of_error(2.73, 0.05, 3.8)),
-        Row("SparseNAS with AdamHAPG", {"adaptive": True}, _of_error(2.69, 0.03, 4.2)),
+        Row("SparseNAS with HAPG", {"adaptive": False}, _of_error(2.73, 0.05, 3.8, 1)),
+        Row("SparseNAS with AdamHAPG", {"adaptive": True}, _of_error(2.69, 0.03, 4.2, 1)),
     ),
     base=_HALVES
     | {
@@ -84,12 +85,13 @@ _SPARSE = Preset(
     stand_in=_SPARSE_ON_DIGITS,
     ours=(*_HALVES_OURS, "architecture_lr", "penalty_cap"),
     others=(
-        ("DARTS (first order)", _of_error(3.00, 0.14, 3.3)),
-        ("DARTS (second order)", _of_error(2.76, 0.09, 3.3)),
+        ("DARTS (first order)", _of_error(3.00, 0.14, 3.3, 1.5)),
+        ("DARTS (second order)", _of_error(2.76, 0.09, 3.3, 4)),
         *_OTHERS_ON_CIFAR,
-        ("CoNAS", _of_error(2.62, 0.06, 4.8)),
-        ("DSO-NAS", _of_error(2.84, 0.07, 3.0)),
-        ("BayesNAS", _of_error(2.81, 0.04, 3.4)),
+        ("FairDARTS", _of_error(2.54, 0.05, 3.3, 0.5)),
+        ("CoNAS", _of_error(2.62, 0.06, 4.8, 0.7)),
+        ("DSO-NAS", _of_error(2.84, 0.07, 3.0, 1)),
+        ("BayesNAS", _of_error(2.81, 0.04, 3.4, 0.2)),
     ),
     notes=(_RETRAINED, _UNCAPPED),
 )
@@ -182,7 +184,7 @@ def _found(name: str, data: str, mu: float, epochs: int, printed: Printed, other
         base=_gsparsity(mu, epochs, **_CELL, network=_SPACE),
         stand_in=_FAST | {"network": _SMALL_CELLS},
         ours=_GSPARSITY_OURS,
-        others=tuple((system, Printed(*figures)) for system, figures in others),
+        others=tuple((system, Printed(top1, std, search_days=days)) for system, (top1, std), days in others),
         notes=(_RETRAINED, _NOT_TUNED),
     )
 
@@ -192,15 +194,15 @@ _FOUND_10 = _found(
     "CIFAR-10",
     60.0,
     50,
-    Printed(97.17, 0.11),
+    Printed(97.17, 0.11, search_days=0.42),
     (
-        ("DARTS (2nd order)", (96.98, 0.13)),
-        ("P-DARTS", (97.05, 0.20)),
-        ("PC-DARTS", (97.13, 0.16)),
-        ("DrNAS", (96.95, 0.08)),
-        ("GDAS", (96.63, 0.12)),
-        ("ISTA-NAS", (96.64, 0.15)),
-        ("GAEA", (96.12, 0.29)),
+        ("DARTS (2nd order)", (96.98, 0.13), 1.46),
+        ("P-DARTS", (97.05, 0.20), 0.25),
+        ("PC-DARTS", (97.13, 0.16), 0.13),
+        ("DrNAS", (96.95, 0.08), 0.83),
+        ("GDAS", (96.63, 0.12), 0.18),
+        ("ISTA-NAS", (96.64, 0.15), 0.03),
+        ("GAEA", (96.12, 0.29), 0.22),
     ),
 )
 _FOUND_100 = _found(
@@ -208,15 +210,15 @@ _FOUND_100 = _found(
     "CIFAR-100",
     120.0,
     100,
-    Printed(83.56, 0.34),
+    Printed(83.56, 0.34, search_days=0.78),
     (
-        ("DARTS (2nd order)", (73.40, 7.79)),
-        ("P-DARTS", (83.46, 0.24)),
-        ("PC-DARTS", (82.57, 0.71)),
-        ("DrNAS", (83.15, 0.23)),
-        ("GDAS", (80.99, 0.34)),
-        ("ISTA-NAS", (82.25, 0.77)),
-        ("GAEA", (79.10, 0.89)),
+        ("DARTS (2nd order)", (73.40, 7.79), 1.33),
+        ("P-DARTS", (83.46, 0.24), 0.34),
+        ("PC-DARTS", (82.57, 0.71), 0.15),
+        ("DrNAS", (83.15, 0.23), 0.9),
+        ("GDAS", (80.99, 0.34), 0.36),
+        ("ISTA-NAS", (82.25, 0.77), 0.03),
+        ("GAEA", (79.10, 0.89), 0.22),
     ),
 )
 _SPACES = Preset(
@@ -358,10 +360,10 @@ _RELAXED = Preset(
     "CIFAR-10",
     "darts_8",
     rows=(
-        Row("DARTS, first order", _FIRST, _of_error(3.00, 0.14, 3.3)),
-        Row("DARTS, second order", _SECOND, _of_error(2.76, 0.09, 3.3)),
-        Row("MiLeNAS", {"method": "milenas"}, _of_error(2.80, 0.04, 2.9)),
-        Row("RARTS", {"method": "rarts", "latency_weight": 0.002}, _of_error(2.65, 0.07, 3.2)),
+        Row("DARTS, first order", _FIRST, _of_error(3.00, 0.14, 3.3, 1.5)),
+        Row("DARTS, second order", _SECOND, _of_error(2.76, 0.09, 3.3, 4)),
+        Row("MiLeNAS", {"method": "milenas"}, _of_error(2.80, 0.04, 2.9, 0.3)),
+        Row("RARTS", {"method": "rarts", "latency_weight": 0.002}, _of_error(2.65, 0.07, 3.2, 1.1)),
     ),
     base=_HALVES
     | {
@@ -371,7 +373,16 @@ _RELAXED = Preset(
         "network": {"name": "darts_8", "settings": {"channels": 16, "none": True}},
     },
     stand_in=_ON_DIGITS | {"network": small("darts_8", 16, channels=4, cells=3, none=True)},
-    others=(*_OTHERS_ON_CIFAR, ("Random", _of_error(3.29, 0.15, 3.2)), ("GDAS", _of_error(2.82, None, 2.5))),
+    others=(
+        *_OTHERS_ON_CIFAR,
+        ("FairDARTS", _of_error(2.54, 0.05, 3.3, 0.4)),
+        ("Random", _of_error(3.29, 0.15, 3.2, 4)),
+        ("GDAS", _of_error(2.82, None, 2.5, 0.2)),
+        ("AmoebaNet-B", _of_error(2.55, 0.05, 2.8, 3150)),
+        ("SNAS, mild", _of_error(2.98, None, 2.9, 1.5)),
+        ("SNAS, moderate", _of_error(2.85, 0.02, 2.8, 1.5)),
+        ("ProxylessNAS", _of_error(2.08, None, 5.7, 4.0)),
+    ),
     ours=_RARTS_OURS,
     notes=(_RETRAINED,),
 )

@@ -140,6 +140,13 @@ def sweep_lines(sweep: Sweep, summaries: Sequence[RunSummary | None] | None = No
             )
             for line, cell in zip(lines, rows, strict=True)
         ]
+    for name, title, show in _FURTHER:
+        if any(name in cell.metrics for cell in rows):
+            header = (*header[:-1], title, header[-1])
+            lines = [
+                (*line[:-1], spread_words(cell.metrics.get(name), show), line[-1])
+                for line, cell in zip(lines, rows, strict=True)
+            ]
     if sweep.settings.preset in PRESETS:
         preset = PRESETS[sweep.settings.preset]
         header = (*header[:-1], f"printed in {preset.table}", header[-1])
@@ -156,6 +163,17 @@ def sweep_lines(sweep: Sweep, summaries: Sequence[RunSummary | None] | None = No
         if run is not None and run.problem:
             yield f"{run.id} is damaged and counts as failed: {run.problem}"
     yield from bisection_lines(sweep)
+
+
+def _cost(seconds: float) -> str:
+    return f"{seconds:,.0f} s = {seconds / 86_400:.2g} days"
+
+
+_FURTHER: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+    ("top5_subnet", "top-5", "{:.1%}".format),
+    ("search_seconds", "search", _cost),
+)
+"""Measures that not every run has: name, title, and how a value is written."""
 
 
 def bisection_lines(sweep: Sweep) -> Iterator[str]:
@@ -236,7 +254,7 @@ def _value(point: Mapping[str, Any], name: str) -> object:
 
 
 def _printed(preset: Preset, settings: SweepSettings, cell: Cell) -> str:
-    """Return the published accuracy and parameters of this line; a cross where no network was left."""
+    """Return the published accuracies, parameters and search cost of this line; x for no network."""
     row = row_of(preset, settings, cell)
     if row is None:
         return ""
@@ -244,7 +262,9 @@ def _printed(preset: Preset, settings: SweepSettings, cell: Cell) -> str:
     if found.num_valid == 0:
         return "x"
     words = [] if found.top1 is None else [f"{found.top1:g}%"]
+    words += [] if found.top5 is None else [f"top-5 {found.top5:g}%"]
     words += [] if found.params is None else [f"{found.params / 1e6:g} M"]
+    words += [] if found.search_days is None else [f"{found.search_days:g} GPU days"]
     return ", ".join(words) + (f" ({found.num_valid} valid)" if found.num_valid is not None else "")
 
 

@@ -7,17 +7,20 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nasviz.runs.grid import Point
 from nasviz.runs.listing import RunSummary
-from nasviz.runs.sweep import Sweep
+from nasviz.runs.sweep import STAGE, Sweep
 from nasviz.settings import RunSettings
 
 __all__ = ["METRICS", "Cell", "Spread", "cells", "differing_settings", "pareto_front", "spread"]
 
-METRICS = ("accuracy_subnet", "accuracy_full", "params_after", "macs_after", "survivors")
+METRICS = (
+    *("accuracy_subnet", "accuracy_full", "top5_subnet", "params_after", "macs_after", "survivors"),
+    "search_seconds",
+)
 """Entries of a run's final report that are aggregated."""
 
 
@@ -95,7 +98,18 @@ def cells(sweep: Sweep, summaries: Sequence[RunSummary | None] | None = None) ->
     for index, point in enumerate(points):
         key = json.dumps({name: value for name, value in point.items() if name != "seed"}, sort_keys=True)
         members.setdefault(key, []).append(index)
-    return tuple(_cell(points[indices[0]], indices, runs) for indices in members.values())
+    found = [_cell(points[indices[0]], indices, runs) for indices in members.values()]
+    searches = [cell for cell in found if STAGE not in cell.point]
+    return tuple(_with_search(cell, searches) if STAGE in cell.point else cell for cell in found)
+
+
+def _with_search(cell: Cell, searches: Sequence[Cell]) -> Cell:
+    """Return the cell of a second stage with the cost of the search whose result it trains."""
+    point = {name: value for name, value in cell.point.items() if name != STAGE}
+    search = next((other for other in searches if other.point == point), None)
+    cost = search.metrics.get("search_seconds") if search else None
+    metrics = {name: value for name, value in cell.metrics.items() if name != "search_seconds"}
+    return replace(cell, metrics=metrics | ({} if cost is None else {"search_seconds": cost}))
 
 
 def _cell(point: Point, indices: Sequence[int], runs: Sequence[RunSummary | None]) -> Cell:

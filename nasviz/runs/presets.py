@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from nasviz.catalog import DATASETS, IMAGE_FOLDER, NetworkSource
@@ -13,6 +14,7 @@ from nasviz.runs.aggregating import Cell
 from nasviz.runs.grid import NETWORK_PREFIX, Axis, axis, settings_of
 from nasviz.runs.sweep import FIRST_TRAINING, STAGE, SweepSettings
 from nasviz.settings import METHODS, RunSettings, laid_over
+from nasviz.settings.run import RUN
 
 __all__ = [
     "STAND_IN",
@@ -24,6 +26,8 @@ __all__ = [
     "what_differs",
 ]
 
+PLACES = ("data", "data_folder")
+"""Settings that say where the data are."""
 STAND_IN = "digits"
 """Data set that is included with nasviz."""
 
@@ -91,6 +95,9 @@ def row_of(preset: Preset, settings: SweepSettings, cell: Cell) -> Row | None:
         shared = {name: value for name, value in row.changes.items() if name in cell.point}
         if shared and all(_same(cell.point[name], value) for name, value in shared.items()):
             fitting.append(row)
+    if len(fitting) > 1:  # rows with one network at several sizes
+        source = cell.point.get("network")
+        fitting = [row for row in fitting if source in (row.changes.get("network"), row.small)]
     # Several rows fit if `changes` override the settings that distinguish them.
     return fitting[0] if len(fitting) == 1 else None
 
@@ -103,7 +110,8 @@ def is_stand_in(preset: Preset, settings: SweepSettings) -> bool:
 def what_differs(preset: Preset, settings: SweepSettings) -> str:
     """Return a sentence on how a sweep differs from the document, apart from the data; empty if it does not.
 
-    Every setting that the document prints is compared with that of the run of its row.
+    Every setting of a run that can change its result is compared with that of its row, except for those that
+    the document does not print.
 
     Examples:
         >>> from nasviz.catalog import find_preset
@@ -112,36 +120,20 @@ def what_differs(preset: Preset, settings: SweepSettings) -> str:
         'Different here: epochs 4 instead of 50.'
     """
     words: dict[str, None] = {}
-    for row, run in _runs_of_rows(preset, settings):
-        printed = {"network": {"name": preset.network}} | dict(preset.base) | dict(row.changes)
-        own = {n: v for n, v in row.changes.items() if n.startswith(NETWORK_PREFIX)}
-        if run.train_images:
-            words[f"{run.train_images:,} training images instead of all"] = None
-        published = settings_of(RunSettings.of(network=printed["network"]), own).network
-        words[_network_difference(run.network, published)] = None
-        for name, wanted in printed.items():
-            if name in preset.ours or name == "network" or name.startswith(NETWORK_PREFIX):
-                continue
-            if name == "epochs" and run.steps:
-                words[f"{run.length} instead of {wanted} epochs"] = None
-                continue
-            actual = _value(run, name)
-            if actual != (tuple(wanted) if isinstance(wanted, list) else wanted):
-                words[f"{_title(run, name)} {_format(actual)} instead of {_format(wanted)}"] = None
-    for place, stage in enumerate(SECOND_STAGES.get(preset.name, ())):
+    for row, run in _runs_of_rows(preset, settings, every=True):
+        words |= dict.fromkeys(_differences(preset, run, _published(preset, row)))
+    stages = SECOND_STAGES.get(preset.name, ())
+    for place, (stage, own) in enumerate(itertools.zip_longest(stages, settings.then)):
         where = f"in stage {place + 2}"
-        if place >= len(settings.then):
+        if own is None:
             words[f"nothing {where}"] = None
-            continue
-        for name, wanted in stage.items():
-            if (actual := settings.then[place].get(name)) != wanted:
-                is_own = name.startswith(NETWORK_PREFIX)
-                title = name.removeprefix(NETWORK_PREFIX) if is_own else _title(settings.base, name)
-                words[f"{title} {_format(actual)} instead of {_format(wanted)} {where}"] = None
+        elif stage is None:
+            words[f"a stage {place + 2} that is not published"] = None
+        else:
+            words |= dict.fromkeys(f"{text} {where}" for text in _stage_differences(settings, stage, own))
     if preset.retraining:
         found = (f"{_title(settings.base, n)} {_format(v)}" for n, v in preset.retraining.items())
         words[f"no training of the found network afterwards (published: {', '.join(found)})"] = None
-    words.pop("", None)
     return f"Different here: {'; '.join(words)}." if words else ""
 
 
@@ -164,12 +156,64 @@ def not_printed(preset: Preset, settings: SweepSettings) -> str:
     return f"Not printed: ours: {'; '.join(words)}." if words else ""
 
 
-def _runs_of_rows(preset: Preset, settings: SweepSettings) -> list[tuple[Row, RunSettings]]:
-    """Return for each row the settings of its runs, apart from further axes."""
+def _runs_of_rows(
+    preset: Preset, settings: SweepSettings, *, every: bool = False
+) -> list[tuple[Row, RunSettings]]:
+    """Return for each row the settings of its runs.
+
+    Args:
+        preset: The table.
+        settings: The sweep.
+        every: Whether to add a run for each point of further axes, with its first row.
+    """
     lines: Axis = next(iter(settings.axes), ())
+    others = settings.axes[1:]
     if len(lines) != len(preset.rows) or all("seed" in point for point in lines):
         lines = ({},) * len(preset.rows)  # changes override all that tells the rows apart
-    return [(row, settings_of(settings.base, p)) for row, p in zip(preset.rows, lines, strict=True)]
+        others = settings.axes
+    points = [*zip(preset.rows, lines, strict=True)]
+    further = [point for points_ in others for point in points_ if set(point) - {"seed"}] if every else []
+    points += [(preset.rows[0], {**lines[0], **point}) for point in further]
+    return [(row, settings_of(settings.base, point)) for row, point in points]
+
+
+def _published(preset: Preset, row: Row) -> RunSettings:
+    """Return the settings of a row as the document has them, apart from the data."""
+    base = {"network": {"name": preset.network}} | dict(preset.base)
+    return settings_of(RunSettings.of(**base), row.changes)
+
+
+def _differences(preset: Preset, run: RunSettings, published: RunSettings) -> Iterator[str]:
+    """Yield how a run differs from the published one."""
+    if text := _network_difference(run.network, published.network):
+        yield text
+    fields = run.fields()
+    common = [name for name, field in fields.items() if field.group != RUN and name not in PLACES]
+    if run.method.name != published.method.name:
+        yield f"{run.method.title} instead of {published.method.title}"
+    own = [name for name in published.method.fields() if run.method.has(name)]
+    for name in (*own, *common):
+        actual, wanted = _value(run, name), _value(published, name)
+        if name in preset.ours or actual == wanted or name in ("steps", "train_images"):
+            continue
+        if name == "epochs" and run.steps:
+            continue
+        yield f"{_title(run, name)} {_format(actual)} instead of {_format(wanted)}"
+    if run.steps:
+        yield f"{run.length} instead of {published.length}"
+    if run.train_images:
+        yield f"{run.train_images:,} training images instead of all"
+
+
+def _stage_differences(
+    settings: SweepSettings, stage: Mapping[str, Any], own: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield how a second stage differs from the published one."""
+    for name in dict.fromkeys((*stage, *own)):
+        if (actual := own.get(name)) != (wanted := stage.get(name)):
+            short = name.removeprefix(NETWORK_PREFIX)
+            title = short if short != name else _title(settings.base, name)
+            yield f"{title} {_format(actual)} instead of {_format(wanted)}"
 
 
 def _value(run: RunSettings, name: str) -> Any:
@@ -184,7 +228,8 @@ def _network_difference(here: NetworkSource, published: NetworkSource) -> str:
     if here.entry is None:
         return ""
     ours, theirs = (here.entry.complete(dict(source.settings)) for source in (here, published))
-    words = [
+    words = [f"weights {here.weights}"] if here.weights != published.weights else []
+    words += [
         f"{name} {_format(ours[name])} instead of {_format(theirs[name])}"
         for name in ours
         if ours[name] != theirs[name]

@@ -163,3 +163,50 @@ def test_a_published_run_has_the_settings_that_its_document_prints(name: str) ->
     assert [run.epochs for run in runs[::3]] == [300, 300, 300, 300, 50, 50]  # as the recipes of the catalog
     runs = preset_sweep(find_preset("rarts"), data="published", data_folder="/data").runs
     assert [run.value("latency_weight") for run in runs[::3]] == [None, None, None, 0.002]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"mixup": 0.4}, "mixup 0.4 instead of 0"),
+        ({"label_smoothing": 0.1}, "label smoothing 0.1 instead of 0"),
+        ({"change_over": "off"}, "change-over off instead of auto"),
+        ({"from_scratch": True}, "from scratch True instead of False"),
+        ({"network": {"name": "regnet_800m", "settings": {"family": "y"}}}, "family y instead of x"),
+    ],
+)
+def test_what_a_person_changes_differs_although_it_is_not_printed(changes, words) -> None:
+    preset = find_preset("h2spg_against_dhspg")
+    assert words in what_differs(preset, preset_sweep(preset, data="published", changes=changes))
+
+
+def test_where_things_lie_and_what_is_ours_differs_by_nothing() -> None:
+    preset = find_preset("h2spg_against_dhspg")
+    changes = {"device": "cpu", "num_workers": 2, "checkpoint_steps": 7, "momentum": 0.5, "seed": 9}
+    assert what_differs(preset, preset_sweep(preset, data="published", changes=changes)) == ""
+
+
+def test_further_axes_and_stages_differ() -> None:
+    preset = find_preset("h2spg_against_dhspg")
+    grid = preset_sweep(preset, data="published", axes=(axis("mixup", (0.0, 0.4)),))
+    assert what_differs(preset, grid) == "Different here: mixup 0.4 instead of 0."
+    search = find_preset("gsparsity_darts")
+    published = preset_sweep(search, data="published", data_folder="/data")
+    (stage,) = published.then
+    further = replace(published, then=({**stage, "mixup": 0.2}, stage))
+    assert what_differs(search, further) == (
+        "Different here: mixup 0.2 instead of none in stage 2; a stage 3 that is not published."
+    )
+    assert what_differs(search, replace(published, then=())) == "Different here: nothing in stage 2."
+
+
+def test_full_networks_of_several_sizes_have_rows_of_their_own() -> None:
+    preset = find_preset("h2spg_against_dhspg")
+    rows = [row for row in preset.rows if row.label.endswith("full")]
+    assert [row.label for row in rows] == [
+        f"RegNet-{scale}, full" for scale in ("800M", "600M", "400M", "200M")
+    ]
+    assert [row.printed.top1 for row in rows] == [95.01, None, None, None]
+    for settings in (preset_sweep(preset), preset_sweep(preset, data="published")):
+        runs = [run for run in settings.runs if run.value("target_sparsity") == 0]
+        assert [dict(run.network.settings)["scale"] for run in runs[::3]] == ["800M", "600M", "400M", "200M"]

@@ -10,7 +10,7 @@ import pytest
 from nasviz.catalog import NetworkSource, find_preset
 from nasviz.catalog.stages import SECOND_STAGES
 from nasviz.errors import InvalidSettingError
-from nasviz.runs import RunSettings, Store, Sweep, SweepSettings, SweepStore, axis, preset_sweep
+from nasviz.runs import RunSettings, Store, Sweep, SweepSettings, SweepStore, axis, cells, preset_sweep
 from nasviz.runs.ending import write_end
 
 GENOTYPE = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|none~0|none~1|nor_conv_1x1~2|"
@@ -88,3 +88,17 @@ def test_tables_of_trained_networks_have_their_second_stage(name: str) -> None:
     else:
         assert trained[0].data == search.data
     assert len(preset_sweep(preset).then) == 1
+
+
+def test_what_is_trained_has_the_cost_of_its_search(tmp_path: Path) -> None:
+    sweep = SweepStore(tmp_path).create(
+        SweepSettings(SEARCH, (axis("seed", (3, 4)), axis("batch_size", (8, 16))), then=(STAGE,))
+    )
+    for index in range(4):
+        end(sweep, index, genotype=GENOTYPE, search_seconds=100.0 * (index + 1))
+    for index in range(4, 8):
+        end(sweep, index, search_seconds=7.0, top5_subnet=0.9)
+    found = {(cell.point["batch_size"], "stage" in cell.point): cell.metrics for cell in cells(sweep)}
+    assert [found[size, True]["search_seconds"].mean for size in (8, 16)] == [200.0, 300.0]
+    assert found[8, True]["search_seconds"] == found[8, False]["search_seconds"]
+    assert found[8, True]["top5_subnet"].mean == 0.9

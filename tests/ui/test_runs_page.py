@@ -207,13 +207,29 @@ def test_a_sweep_shows_mean_and_deviation_and_a_cross_beside_the_printed_figures
     finished_sweep(runs, preset_sweep(find_preset("h2spg_against_dhspg")), num_invalid=6)
     app = visit("Sweeps")
     rows = {row[""]: row for row in table(app)}
-    assert len(rows) == 10
+    assert len(rows) == 14
     assert rows["DHSPG, 0.3"]["accuracy"] == "✗ no path left"
     assert rows["DHSPG, 0.5"]["accuracy"] == "88.0% ±0.0%"
     assert rows["DHSPG, 0.5"]["published accuracy"] == "✗ no path left"
     assert (rows["H2SPG, 0.5"]["valid"], rows["H2SPG, 0.5"]["parameters"]) == ("3/3", "40k ±0")
     assert rows["H2SPG, 0.5"]["published accuracy"] == "94.61 ±0.19 % (3 valid)"
     assert any("Digits instead of CIFAR-10" in c.value for c in app.caption)
+    assert any("full network: 95.01 %" in c.value for c in app.caption)
+
+
+def test_top_5_and_the_cost_of_the_search_stand_beside_the_printed_ones(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(RESULT, "top5_subnet", 0.991)
+    monkeypatch.setitem(RESULT, "search_seconds", 8640.0)
+    finished_sweep(runs, preset_sweep(find_preset("super_resnet"), axes=(axis("seed", (0,)),)))
+    app = visit("Sweeps")
+    row = table(app)[0]
+    assert (row["top-5"], row["search"]) == ("99.1%", "8,640 s (0.1 days)")
+    assert row["published search"] == "0.1 GPU days"
+    others = {row["method"]: row for row in table(app, 1)}
+    assert others["TENAS"]["search, GPU days"] == 0.04
+    assert "top-5 %" not in others["TENAS"]  # not in this table
 
 
 def test_a_published_table_is_started_with_the_runs_that_were_announced(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -181,13 +181,19 @@ def _show_preset(preset: Preset, sweep: Sweep) -> None:
             [*words, what_differs(preset, sweep.settings), not_printed(preset, sweep.settings), *preset.notes]
         )
     )
+    if preset.baseline_top1 is not None:
+        st.caption(f"Published accuracy of the full network: {preset.baseline_top1:g} %.")
     if preset.others:
         with st.expander("Published results of other methods"):
-            rows = [
-                {"method": name, "accuracy %": p.top1, "parameters": _sized(p.params), "MACs": _sized(p.macs)}
-                for name, p in preset.others
-            ]
-            st.dataframe(rows, hide_index=True)
+            columns: dict[str, list[Any]] = {
+                "accuracy %": [p.top1 for _, p in preset.others],
+                "top-5 %": [p.top5 for _, p in preset.others],
+                "parameters": [p.params and count(p.params) for _, p in preset.others],
+                "MACs": [p.macs and count(p.macs) for _, p in preset.others],
+                "search, GPU days": [p.search_days for _, p in preset.others],
+            }
+            known = {title: values for title, values in columns.items() if any(values)}
+            st.dataframe({"method": [name for name, _ in preset.others], **known}, hide_index=True)
 
 
 def _row(
@@ -209,6 +215,8 @@ def _row(
         **({"published parameters": _sized(shown.params)} if is_printed else {}),
         "MACs": _counted(found.get("macs_after")),
         "full network": _percent(found.get("accuracy_full")),
+        **_measured("top-5", found.get("top5_subnet"), shown.top5, "{:.1%}".format, "{:g} %".format),
+        **_measured("search", found.get("search_seconds"), shown.search_days, _seconds, _days),
         "valid": f"{cell.num_valid}/{cell.counts['done']}" if cell.counts["done"] else "",
         "runs": f"{cell.counts['done']}/{cell.num_runs}",
     }
@@ -217,6 +225,26 @@ def _row(
     notes = errors[:1] + ([f"{cell.num_stopped} stopped early"] if cell.num_stopped else [])
     notes += [f"{cell.num_diverged} diverged"] if cell.num_diverged else []
     return row | ({"note": "; ".join(notes)} if notes else {})
+
+
+def _measured(
+    name: str,
+    found: Spread | None,
+    printed: float | None,
+    show: Callable[[float], str],
+    show_printed: Callable[[float], str],
+) -> dict[str, str]:
+    """Return the column of a measure, if there is one, and of its published value."""
+    ours = {} if found is None else {name: show(found.mean)}
+    return ours | ({} if printed is None else {f"published {name}": show_printed(printed)})
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:,.0f} s ({seconds / 86_400:.2g} days)"
+
+
+def _days(days: float) -> str:
+    return f"{days:g} GPU days"
 
 
 def _front(sweep: Sweep, runs: Sequence[RunSummary]) -> None:
