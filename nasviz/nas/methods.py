@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Optimizer
+from torch.optim import Optimizer
 
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import SearchSpace
-from nasviz.nas.bilevel import FIRST_ORDER, Lookahead, darts_steps, milenas_steps
+from nasviz.nas.bilevel import FIRST_ORDER, darts_steps, milenas_steps
 from nasviz.nas.functional_weights import Copy
 from nasviz.nas.latency import LatencyPenalty
 from nasviz.nas.rarts import Relaxation, rarts_steps
@@ -60,15 +60,6 @@ class DARTS(RelaxedOptimizer):
     def _iteration(self, train: Loss, validation: Loss) -> Iterator[Step]:
         lookahead = FIRST_ORDER if self.order == "first" else self._lookahead()
         return darts_steps(train, validation, self.weights, self.alphas, lookahead)
-
-    def _lookahead(self) -> Lookahead:
-        """The step that `inner` makes next."""
-        group = self.inner.param_groups[0]
-        if not isinstance(self.inner, SGD):
-            return Lookahead(group["lr"])
-        buffers = [self.inner.state[w].get("momentum_buffer") for w in self.weights]
-        velocity = None if any(b is None for b in buffers) else tuple(buffers)
-        return Lookahead(group["lr"], group["momentum"], group["weight_decay"], velocity)
 
 
 class MiLeNAS(RelaxedOptimizer):

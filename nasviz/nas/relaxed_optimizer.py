@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import SGD, Optimizer
 
 from nasviz.errors import CheckpointError, InvalidSettingError
 from nasviz.graph import SearchSpace
@@ -24,6 +24,7 @@ from nasviz.nas.architecture import (
     decidedness,
     derived_network,
 )
+from nasviz.nas.bilevel import Lookahead
 from nasviz.nas.functional_weights import Copy, FunctionalWeights
 from nasviz.nas.update_steps import Loss, Step, UpdateStep, gradient
 from nasviz.optim.groups import tensors_of
@@ -271,6 +272,15 @@ class RelaxedOptimizer(SearchOptimizer):
         """The same without moving the architecture."""
         loss = train(self.weights, self.alphas)
         yield UpdateStep("w", gradient(loss, self.weights), loss.detach())
+
+    def _lookahead(self) -> Lookahead:
+        """Return the step that `inner` makes next, if that is SGD, and its plain gradient step otherwise."""
+        group = self.inner.param_groups[0]
+        if not isinstance(self.inner, SGD):
+            return Lookahead(group["lr"])
+        buffers = [self.inner.state[w].get("momentum_buffer") for w in self.weights]
+        velocity = None if any(b is None for b in buffers) else tuple(buffers)
+        return Lookahead(group["lr"], group["momentum"], group["weight_decay"], velocity)
 
     def _copies(self) -> Sequence[Copy]:
         """Weights besides those of the network."""

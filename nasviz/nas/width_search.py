@@ -1,4 +1,4 @@
-"""RARTS's width search, and SiDT: scores of channels learn with the weights, the lowest of them go.
+"""RARTS's width search, SiDT, and what table 4.2 compares: channels of the lowest scores go.
 
 Dissertation, Algorithm 3 and section 4.2: two copies of the weights share the scores; the l1 norm of these is
 part of the Lagrangian. After N steps all |scores| are sorted, and the fraction m of lowest is pruned. What is
@@ -19,11 +19,12 @@ from torch.optim import SGD, Optimizer
 
 from nasviz.errors import CheckpointError, InvalidSettingError
 from nasviz.graph import ChannelStructure, SearchSpace
+from nasviz.nas.bilevel import FIRST_ORDER, darts_steps
 from nasviz.nas.channel_scores import ChannelScores, attention_pairs
 from nasviz.nas.functional_weights import Copy, FunctionalWeights
 from nasviz.nas.methods import RARTS
 from nasviz.nas.rarts import Relaxation
-from nasviz.nas.update_steps import Loss, Tensors, UpdateStep
+from nasviz.nas.update_steps import Loss, Step, Tensors, UpdateStep, gradient
 from nasviz.optim.create import inner_optimizer
 from nasviz.optim.groups import GroupScaler, SpaceBinding, TensorGroup, tensors_of, trained_space, zero_
 from nasviz.optim.prox import group_of_rows, soft_threshold
@@ -42,6 +43,7 @@ from nasviz.settings import RARTSWidthSettings
 __all__ = [
     "RANKINGS",
     "SCOPES",
+    "SEARCHES",
     "WidthSearch",
     "build",
     "create_width",
@@ -52,6 +54,8 @@ __all__ = [
 SCOPES = ("channels", "filters", "dimensions")
 """What is scored: all channels, those that one operator alone makes, or those of linear layers (SiDT)."""
 RANKINGS = ("global", "layer")
+SEARCHES = ("rarts", "darts_first", "darts_second", "random")
+"""What decides (RARTS dissertation, table 4.2)."""
 PRUNING_FRACTIONS = (0.2, 0.4, 0.6, 0.8)
 """Fractions at which a network is judged when its search ends, as RARTS and SiDT prune."""
 _DEFAULT = RARTSWidthSettings()
@@ -72,6 +76,8 @@ class WidthSearch(RARTS):
         scores_lr: Learning rate of the scores.
         distillation: Weight of the distillation loss in the tuning.
         temperature: T of the distillation.
+        search: One of `SEARCHES`: what moves weights and scores; `random` moves no score.
+        ranks: Random number of each group, which decides what goes in place of scores.
         **settings: Those of `RARTS`: `relaxation`, `clip`.
 
     References:
@@ -96,8 +102,15 @@ class WidthSearch(RARTS):
         scores_lr: float = _DEFAULT.scores_lr,
         distillation: float = _DEFAULT.distillation,
         temperature: float = _DEFAULT.temperature,
+        search: str = _DEFAULT.search,
+        ranks: Mapping[int, float] | None = None,
         **settings: Any,
     ) -> None:
+        if search not in SEARCHES or (search == "random") != (ranks is not None):
+            raise InvalidSettingError(
+                f"search={search!r}: choose one of {', '.join(SEARCHES)}; random needs ranks, others none"
+            )
+        self._search, self._ranks = search, ranks
         self._net, self.channel_scores = net, scores
         self.search_steps = positive_steps("search_steps", search_steps)
         self.fraction = below_one("fraction", fraction)
@@ -108,6 +121,8 @@ class WidthSearch(RARTS):
         self._pruned: tuple[int, ...] | None = None
         self._held = GroupScaler(TensorGroup())
         super().__init__(net, inner, SGD([scores.values], lr=scores_lr), **settings)
+        if search != "rarts":  # one copy of the weights; the other becomes the teacher when the search ends
+            self.reported, self._variables = "w", {"w": self.weights, "alpha": self.alphas}
 
     @property
     def phase(self) -> str:
@@ -138,14 +153,26 @@ class WidthSearch(RARTS):
 
     def selected_at(self, fraction: float) -> tuple[int, ...]:
         """Return the groups that this fraction would prune now. Synchronizes with the device."""
+        if self._ranks is not None:
+            return tuple(self._select(dict(self._ranks), fraction)) if fraction else ()
         sizes = self.channel_scores.sizes()
         if not fraction:
             sizes = {group: size for group, size in sizes.items() if size == 0}
             return tuple(self._select(sizes, 1.0)) if sizes else ()
         return tuple(self._select(sizes, fraction))
 
+    def _iteration(self, train: Loss, validation: Loss) -> Iterator[Step]:
+        if self._search == "rarts":
+            return super()._iteration(train, validation)
+        if self._search == "random":
+            return _joint_step(train, validation, self.weights, self.alphas)
+        lookahead = FIRST_ORDER if self._search == "darts_first" else self._lookahead()
+        return darts_steps(train, validation, self.weights, self.alphas, lookahead)
+
     def aim(self, num_selected: int) -> str:
         """Return how many channels have scores."""
+        if self._ranks is not None:
+            return f"{len(self.channel_scores)} channels in a random order"
         return f"{len(self.channel_scores)} channels to be scored"
 
     def train_step(self, batches: Sequence[Batch]) -> tuple[Tensor, Tensor]:
@@ -306,6 +333,8 @@ def create_width(
     coupling: float = _DEFAULT.coupling,
     distillation: float = _DEFAULT.distillation,
     temperature: float = _DEFAULT.temperature,
+    search: str = _DEFAULT.search,
+    generator: torch.Generator | None = None,
     clip: float = _DEFAULT.clip,
     **settings: Any,
 ) -> WidthSearch:
@@ -326,6 +355,9 @@ def create_width(
         coupling: beta of RARTS.
         distillation: Weight of the distillation from the network before pruning; 0 for none.
         temperature: T of the distillation.
+        search: `rarts`; `darts_first` or `darts_second`, weights learn from one half of the data and scores
+            from the other; or `random`, weights learn from all data and channels go at random.
+        generator: Source of the random order; seeded with 0 when left out.
         clip: Longest gradient of the weights.
         **settings: Those of the base (`lr`, `momentum`, `weight_decay`, ...).
 
@@ -350,7 +382,12 @@ def create_width(
     def select(sizes: Mapping[int, float], share: float) -> tuple[int, ...]:
         return _lowest(scores, sizes, share, ranking)
 
-    search = WidthSearch(
+    ranks = None
+    if search == "random":
+        draws = torch.rand(len(scores.ids), generator=generator or torch.Generator().manual_seed(0))
+        drawn = dict(zip(scores.ids, draws.tolist(), strict=True))
+        ranks = {group: drawn[home] for group, home in scores.home.items()}
+    made = WidthSearch(
         net,
         inner,
         scores,
@@ -362,16 +399,19 @@ def create_width(
         scores_lr=scores_lr,
         distillation=distillation,
         temperature=temperature,
+        search=search,
+        ranks=ranks,
         relaxation=Relaxation(auxiliary_weight, coupling),
         clip=clip,
     )
-    search.serve(asked_space, space, groups=groups, ranking=ranking)
-    return search
+    made.serve(asked_space, space, groups=groups, ranking=ranking, search=search)
+    return made
 
 
 def build(net: nn.Module, space: SearchSpace, settings: Any, training: Training) -> WidthSearch:
     """Return the optimizer of a run."""
-    return create_width(net, space, **{"groups": "dimensions"} | settings.values)
+    chosen = {"groups": "dimensions"} | settings.values
+    return create_width(net, space, generator=training.generator(), **chosen)
 
 
 def kept_dimensions(ratio: float, num_dimensions: int) -> int:
@@ -411,6 +451,12 @@ def _lowest(scores: ChannelScores, sizes: Mapping[int, float], share: float, ran
     everything = {group: float("inf") for s in channels.slimmable for group in s.groups} | dict(sizes)
     picked = [group for group in channels.select(everything, k) if group in known]
     return channels.leave_something(scores.together(picked))
+
+
+def _joint_step(train: Loss, validation: Loss, weights: Tensors, alphas: Tensors) -> Iterator[Step]:
+    """Move the weights by the mean of both losses."""
+    loss = (train(weights, alphas) + validation(weights, alphas)) / 2
+    yield UpdateStep("w", gradient(loss, weights), loss.detach())
 
 
 class _Scored(FunctionalWeights):

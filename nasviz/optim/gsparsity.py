@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -21,7 +22,7 @@ from nasviz.graph.segments import modules_like
 from nasviz.optim.group_optimizer import GroupOptimizer
 from nasviz.optim.groups import GroupScaler, SpaceBinding, TensorGroup, merge, trained_space
 from nasviz.optim.prox import RowGrouping, group_of_rows
-from nasviz.optim.proxsgd import ProxSGD
+from nasviz.optim.proxsgd import UPDATES, ProxSGD
 from nasviz.optim.search_optimizer import (
     Conclusion,
     Training,
@@ -259,6 +260,7 @@ class GSparsity(PenaltySearch):
             length together.
         pruning: `proximal`: structures whose proximal point is zero go too; `threshold`: they do not.
         tied: For each structure the id of its group in `inner`; itself when left out.
+        judged: For each structure the tensors whose length is recorded; what it owns when left out.
 
     Examples:
         >>> import torch
@@ -284,11 +286,13 @@ class GSparsity(PenaltySearch):
         threshold: float = _DEFAULT.threshold,
         pruning: str = _DEFAULT.pruning,
         tied: Mapping[int, int] | None = None,
+        judged: Mapping[int, Sequence[Tensor]] | None = None,
     ) -> None:
         self._groups, self._check, self._group_of = dict(groups), check, group_of
         self._tied = dict(tied) if tied else {i: i for i in groups}
-        index = StructureIndex({i: group.tensors for i, group in groups.items()})
-        rows = (row.tensor for group in groups.values() for row in group.rows)
+        index = StructureIndex(judged or {i: group.tensors for i, group in groups.items()})
+        owned = [tensor for group in groups.values() for tensor in group.tensors] if judged else []
+        rows = [*owned, *(row.tensor for group in groups.values() for row in group.rows)]
         super().__init__(
             inner, index, rows, projection_steps=projection_steps, threshold=threshold, pruning=pruning
         )
@@ -397,7 +401,7 @@ class FilterSparsity(PenaltySearch):
         return tuple(self._leave_something(sorted(groups)))
 
 
-GROUPS = ("operations", "filters", "channels")
+GROUPS = ("operations", "switches", "filters", "channels")
 """What may be a group."""
 
 SWITCH_START = 0.8
@@ -415,10 +419,13 @@ def create_gsparsity(
     normalisation: str = _DEFAULT.normalisation,
     adaptive: bool = _DEFAULT.adaptive,
     beta: float = _DEFAULT.beta,
+    update: str = _DEFAULT.update,
+    coupling: float = _DEFAULT.coupling,
     threshold: float = _DEFAULT.threshold,
     pruning: str = _DEFAULT.pruning,
     groups: str = _DEFAULT.groups,
     cells: Iterable[str] = (),
+    outside: bool = _DEFAULT.outside,
     emphasis: Mapping[str, float] | None = None,
 ) -> PenaltySearch:
     """Return GSparsity over the removal structures of a network, one group each; or over its filters.
@@ -436,12 +443,17 @@ def create_gsparsity(
         normalisation: `none`, `div` or `mul`, by the size of a group.
         adaptive: Whether tau follows the gradients of a group; 1 otherwise.
         beta: How slowly it follows them.
+        update: How groups become short: `proximal`, ProxSGD; `subgradient`, SGD on the same objective;
+            `soft_threshold` or `hard_threshold`, RVSM with these maps of groups.
+        coupling: beta of RVSM.
         threshold: Groups of at most this length are pruned.
         pruning: `proximal`: groups whose proximal point is zero go too; `threshold`: they do not.
-        groups: What makes a group: `operations`; `filters`, channels that one operator alone makes, as in the
-            first two convolutions of a bottleneck; or `channels`, also those that residual sums tie.
+        groups: What makes a group: `operations`; `switches`, the factors of operations alone, on a network
+            where each has one (`nasviz.add_switches`); `filters`, channels that one operator alone makes, as
+            in the first two convolutions of a bottleneck; or `channels`, also those that residual sums tie.
         cells: Classes, or patterns of paths, of cells: the same operation in cells of one type is one group,
             and what lies outside of cells is not penalised.
+        outside: Whether it is.
         emphasis: By how much the penalty is multiplied in modules of these classes or paths; filters and
             channels alone. GSparsity has 2 in the second and third stage of ResNet-50.
 
@@ -453,10 +465,15 @@ def create_gsparsity(
     names = tuple(cells)
     if groups not in GROUPS:
         raise InvalidSettingError(f"groups={groups!r}: choose one of {', '.join(GROUPS)}")
-    step = _Step(lr, rho, mu, normalisation, None if adaptive else 1.0, beta)
+    if update not in UPDATES:
+        raise InvalidSettingError(f"update={update!r}: choose one of {', '.join(UPDATES)}")
+    make = partial(UPDATES[update], **({"coupling": coupling} if "threshold" in update else {}))
+    step = partial(
+        make, lr=lr, rho=rho, mu=mu, normalisation=normalisation, tau=None if adaptive else 1.0, beta=beta
+    )
     asked_space = space
     space = trained_space(net, space, net.parameters())
-    if groups != "operations":
+    if groups not in ("operations", "switches"):
         if names:
             raise InvalidSettingError(
                 f"cells={names}: only operations are tied, so leave it empty for {groups}"
@@ -469,16 +486,22 @@ def create_gsparsity(
         raise InvalidSettingError("emphasis: for filters and channels alone, so leave it empty")
     if not space.removable:
         raise InvalidSettingError(f"{space.trace.name} has no removal structure, so no group for GSparsity")
-    tied = _tied_in_cells(space, names) if names else {s.id: s.id for s in space.removable}
+    tied = _tied_in_cells(space, names, outside=outside) if names else {s.id: s.id for s in space.removable}
     binding = SpaceBinding(net, space)
+    parameters = dict(net.named_parameters())
+    switches = {s.id: parameters[s.switch] for s in space.removable if s.switch is not None}
+    owned: dict[int, Sequence[Tensor]] = {i: binding.groups[i].tensors for i in tied}
+    if groups == "switches":
+        owned = {i: (switches[i],) for i in tied if i in switches}
+        tied = {i: twin for i, twin in tied.items() if i in owned}
+        if not owned:
+            raise InvalidSettingError(
+                f"{space.trace.name} has no switches: nasviz.add_switches gives one to every operation"
+            )
     whole: dict[int, list[Tensor]] = {}
     for structure, twin in tied.items():
-        whole.setdefault(twin, []).extend(binding.groups[structure].tensors)
-    parameters = dict(net.named_parameters())
-    switches: dict[Tensor, tuple[float, float]] = {
-        parameters[s.switch]: (0.0, 1.0) for s in space.removable if s.switch is not None
-    }
-    inner = ProxSGD(net.parameters(), whole, bounds=switches, **asdict(step))
+        whole.setdefault(twin, []).extend(owned[structure])
+    inner = step(net.parameters(), whole, bounds=dict.fromkeys(switches.values(), (0.0, 1.0)))
     search = GSparsity(
         inner,
         {i: group for i, group in binding.members().items() if i in tied},
@@ -488,13 +511,16 @@ def create_gsparsity(
         threshold=threshold,
         pruning=pruning,
         tied=tied,
+        judged=owned if groups == "switches" else None,
     )
     search.serve(asked_space, space, groups=groups)
     return search
 
 
 def prepare(net: Any, space: SearchSpace, settings: Any, training: Training) -> tuple[Any, SearchSpace]:
-    """Return the network with switches for operations that own no variables, where they take part."""
+    """Return the network with switches: on operations that own no variables, or on all."""
+    if settings.groups == "switches":
+        return add_switches(net, space, where="all", initial=SWITCH_START)
     if settings.groups != "operations" or not space.switchable:
         return net, space
     return add_switches(net, space, where="switchable", initial=SWITCH_START)
@@ -505,22 +531,10 @@ def build(net: nn.Module, space: SearchSpace, settings: Any, training: Training)
     return create_gsparsity(net, space, **settings.values | {"emphasis": settings.multipliers})
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """Settings of ProxSGD."""
-
-    lr: float
-    rho: float
-    mu: float
-    normalisation: str
-    tau: float | None
-    beta: float
-
-
 def _over_channels(
     net: nn.Module,
     space: SearchSpace,
-    step: _Step,
+    step: Callable[..., ProxSGD],
     groups: str,
     emphasis: Mapping[str, float],
     end: Mapping[str, Any],
@@ -534,12 +548,16 @@ def _over_channels(
         )
     index = SpaceBinding(net, space).channel_index(chosen)
     grouping = RowGrouping(index, index.ids, _multipliers(space, chosen, emphasis))
-    inner = ProxSGD(net.parameters(), grouping, **asdict(step))
+    inner = step(net.parameters(), grouping)
     return FilterSparsity(inner, index, channels.leave_something, **end)
 
 
-def _tied_in_cells(space: SearchSpace, cells: Iterable[str]) -> dict[int, int]:
-    """Return for each structure inside of cells the one that stands for it in all cells of its type."""
+def _tied_in_cells(space: SearchSpace, cells: Iterable[str], *, outside: bool) -> dict[int, int]:
+    """Return for each structure, of those inside of cells or of all, the one that stands for it in its type.
+
+    Raises:
+        InvalidSettingError: No structure lies inside of cells.
+    """
     names = tuple(cells)
     paths = modules_like(space.trace, names, "tie")
     inside = {
@@ -549,7 +567,8 @@ def _tied_in_cells(space: SearchSpace, cells: Iterable[str]) -> dict[int, int]:
     }
     if not inside:
         raise InvalidSettingError(f"cells={names}: no removal structure lies inside of these modules")
-    return {structure: twin for structure, twin in space.tied(names).items() if structure in inside}
+    tied = space.tied(names)
+    return tied if outside else {structure: tied[structure] for structure in tied if structure in inside}
 
 
 def _multipliers(

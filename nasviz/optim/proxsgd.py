@@ -1,12 +1,14 @@
-"""ProxSGD: proximal stochastic gradient descent with momentum, for group sparsity.
+"""ProxSGD: proximal stochastic gradient descent with momentum, for group sparsity; and its rivals.
 
 References:
-    Chatzimichailidis et al., GSparsity (2022), Algorithm 1. Yang et al., ProxSGD (ICLR 2020).
+    Chatzimichailidis et al., GSparsity (2022), Algorithm 1 and appendix G. Yang et al., ProxSGD (ICLR 2020).
+    Xue, Relaxation and Optimization for Automated Learning of Neural Network Architectures (2022), (2.6).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, overload
 
 import torch
@@ -17,7 +19,7 @@ from nasviz.errors import InvalidSettingError
 from nasviz.optim.prox import Grouping, RowGrouping, Slices, group_factor
 from nasviz.optim.search_optimizer import below_one, not_negative
 
-__all__ = ["NORMALISATIONS", "ProxSGD", "gains"]
+__all__ = ["NORMALISATIONS", "UPDATES", "ProxSGD", "SplittingSGD", "SubgradientSGD", "gains"]
 
 NORMALISATIONS = ("none", "div", "mul")
 AnyGrouping = Grouping | RowGrouping
@@ -136,9 +138,14 @@ class ProxSGD(Optimizer):
 
     @torch.no_grad()
     def penalty(self) -> Tensor:
-        """Sum of mu_k ||w_k||, what is added to f."""
+        """Return the sum of mu_k ||w_k||, what is added to f, on the device."""
         grouping = self.grouping
         return (self._gains(grouping, self._home()) * grouping.norm(grouping.tensors)).sum()
+
+    @property
+    def has_penalty(self) -> bool:
+        """Whether anything is added to f."""
+        return bool(self.grouping.tensors) and any(group["mu"] for group in self.param_groups)
 
     def like(self, params: Iterable[dict[str, Any]], tensors: Mapping[int, Tensor]) -> ProxSGD:
         """Return one for other tensors, without a penalty: bounds stay, groups go; tau adapts by tensor.
@@ -165,8 +172,12 @@ class ProxSGD(Optimizer):
         if not any(moved):
             return ()
         grouping = self.grouping if all(moved) else self.grouping.subset(moved)
-        norms: list[float] = grouping.norm(self._proximal_points(grouping, self._home())).tolist()
+        norms: list[float] = grouping.norm(self._fates(grouping, self._home())).tolist()
         return tuple(i for i, norm in zip(grouping.ids, norms, strict=False) if norm == 0)
+
+    def _fates(self, grouping: AnyGrouping, home: Mapping[int, dict[str, Any]]) -> list[Tensor]:
+        """Return the points that decide which groups are dead: those that are zero."""
+        return self._proximal_points(grouping, home)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -216,26 +227,38 @@ class ProxSGD(Optimizer):
         return self._subsets[live]
 
     def _shrink(self, grouping: AnyGrouping) -> None:
-        """Average the weights with their proximal points, in place (Algorithm 1, line 4)."""
+        """Average the weights with the points that they move towards, in place (Algorithm 1, line 4)."""
         tensors, home = grouping.tensors, self._home()
-        trial = self._proximal_points(grouping, home)
+        trial = self._targets(grouping, home)
+        self._clip(tensors, trial)
         torch._foreach_sub_(trial, tensors)
         rates = [float(home[id(tensor)]["lr"]) for tensor in tensors]
         torch._foreach_mul_(trial, rates)
         torch._foreach_add_(tensors, trial)
 
+    def _targets(self, grouping: AnyGrouping, home: Mapping[int, dict[str, Any]]) -> list[Tensor]:
+        """Return the point that each tensor moves towards, by the fraction lr."""
+        return self._proximal_points(grouping, home)
+
+    def _descended(self, grouping: AnyGrouping, tau: Tensor) -> list[Tensor]:
+        """Return w~ of each tensor: a whole step along the momentum."""
+        momentum = [self._kept(tensor, "exp_avg") for tensor in grouping.tensors]
+        return list(torch._foreach_sub(grouping.tensors, torch._foreach_div(momentum, grouping.spread(tau))))
+
     def _proximal_points(self, grouping: AnyGrouping, home: Mapping[int, dict[str, Any]]) -> list[Tensor]:
         """Return w^ of each tensor: a step along the momentum, then the proximal map (line 3)."""
-        tensors = grouping.tensors
-        momentum = [self._kept(tensor, "exp_avg") for tensor in tensors]
         tau = self._tau(grouping, home)
-        trial = list(torch._foreach_sub(tensors, torch._foreach_div(momentum, grouping.spread(tau))))  # w~
+        trial = self._descended(grouping, tau)
         factor = group_factor(grouping.norm(trial), self._gains(grouping, home) / tau)
         torch._foreach_mul_(trial, grouping.spread(factor))  # w^
-        for tensor, mapped in zip(tensors, trial, strict=True):
-            if id(tensor) in self._bounds:
-                mapped.clamp_(*self._bounds[id(tensor)])
+        self._clip(grouping.tensors, trial)
         return trial
+
+    def _clip(self, tensors: Sequence[Tensor], points: Sequence[Tensor]) -> None:
+        """Bring the points of bounded tensors into their bounds, in place."""
+        for tensor, point in zip(tensors, points, strict=True):
+            if id(tensor) in self._bounds:
+                point.clamp_(*self._bounds[id(tensor)])
 
     def _home(self) -> dict[int, dict[str, Any]]:
         return {id(p): group for group in self.param_groups for p in group["params"]}
@@ -258,3 +281,117 @@ class ProxSGD(Optimizer):
         """A setting for each group: that of its first tensor."""
         values = torch.tensor([home[id(t)][name] for t in grouping.tensors], dtype=torch.float64)
         return values.to(grouping.device, non_blocking=True)[grouping.owner_places]
+
+
+class SubgradientSGD(ProxSGD):
+    r"""Stochastic subgradient descent with momentum on the objective of ProxSGD (GSparsity, appendix G).
+
+    w = w - lr / tau_k (v + mu_k w / ||w_k||), and w / ||w_k|| is 0 for a group that is zero. Groups become
+    short, but not zero, which is what the comparison shows. `dead` judges them as ProxSGD does, by the
+    proximal point: the condition of optimality at zero.
+
+    Args:
+        params: As for `ProxSGD`, and so are the other arguments.
+
+    Examples:
+        >>> w = torch.tensor([0.6, 0.8], dtype=torch.float64, requires_grad=True)
+        >>> optimizer = SubgradientSGD([w], {0: [w]}, lr=0.1, rho=1.0, mu=0.5)
+        >>> w.grad = torch.tensor([0.5, 0.0], dtype=torch.float64)
+        >>> optimizer.step()
+        >>> [round(x, 6) for x in w.tolist()]
+        [0.52, 0.76]
+    """
+
+    def _targets(self, grouping: AnyGrouping, home: Mapping[int, dict[str, Any]]) -> list[Tensor]:
+        tau = self._tau(grouping, home)
+        trial = self._descended(grouping, tau)
+        norms = grouping.norm(grouping.tensors)
+        share = self._gains(grouping, home) / tau / norms.masked_fill(norms == 0, 1.0)
+        torch._foreach_sub_(trial, torch._foreach_mul(grouping.tensors, grouping.spread(share)))
+        return trial
+
+
+class SplittingSGD(ProxSGD):
+    r"""Relaxed variable splitting, RVSM: f(w) + sum of mu_k P(u_k) + beta/2 ||w - u||^2 (Xue 2022, (2.6)).
+
+    w = w - lr (v / tau + beta (w - u)), and u is the map of the w before that step: for a group the soft
+    threshold (1 - (mu_k / beta) / ||w_k||)_+ w_k, where P is the norm, or the hard threshold, which leaves
+    w_k as it is if ||w_k|| > (2 mu_k / beta)^(1/2), where P counts the groups that are not zero. u starts as
+    w. A group is `dead` if u_k is zero.
+
+    Args:
+        params: As for `ProxSGD`, and so are all further arguments.
+        groups: As for `ProxSGD`.
+        is_hard: Whether groups are counted.
+        coupling: beta.
+
+    Raises:
+        InvalidSettingError: A setting is out of range.
+
+    Examples:
+        >>> w = torch.tensor([0.6, 0.8], dtype=torch.float64, requires_grad=True)
+        >>> optimizer = SplittingSGD([w], {0: [w]}, is_hard=True, coupling=2.0, lr=0.1, rho=1.0, mu=1.1)
+        >>> for _ in range(2):
+        ...     w.grad = torch.zeros_like(w)
+        ...     optimizer.step()
+        >>> [round(x, 6) for x in w.tolist()], optimizer.dead()
+        ([0.48, 0.64], (0,))
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        groups: Mapping[int, Sequence[Tensor]] | RowGrouping | None = None,
+        *,
+        is_hard: bool = False,
+        coupling: float = 1.0,
+        **settings: Any,
+    ) -> None:
+        if not 0 < coupling < float("inf"):
+            raise InvalidSettingError(f"coupling={coupling!r}: must be a number above 0")
+        self.is_hard, self.coupling = is_hard, coupling
+        super().__init__(params, groups, **settings)
+
+    @torch.no_grad()
+    def penalty(self) -> Tensor:
+        """Return what is added to f: the sum of mu_k P(u_k), and the coupling of w and u, on the device."""
+        grouping = self.grouping
+        u = self._split(grouping.tensors)
+        gains, norms = self._gains(grouping, self._home()), grouping.norm(u)
+        apart = grouping.norm(torch._foreach_sub(grouping.tensors, u)).square()
+        sizes = (norms > 0).double() if self.is_hard else norms
+        return (gains * sizes + (gains > 0) * self.coupling / 2 * apart).sum()
+
+    def _targets(self, grouping: AnyGrouping, home: Mapping[int, dict[str, Any]]) -> list[Tensor]:
+        trial = self._descended(grouping, self._tau(grouping, home))
+        if not self.has_penalty:
+            return trial
+        u, mapped = self._split(grouping.tensors), self._fates(grouping, home)  # both of w^t
+        # What has no penalty has no u either: it must not be drawn back to where it was.
+        strength = torch.where(self._gains(grouping, home) > 0, self.coupling, 0.0)
+        apart = torch._foreach_mul(torch._foreach_sub(grouping.tensors, u), grouping.spread(strength))
+        torch._foreach_sub_(trial, apart)
+        torch._foreach_copy_(u, mapped)
+        return trial
+
+    def _fates(self, grouping: AnyGrouping, home: Mapping[int, dict[str, Any]]) -> list[Tensor]:
+        """Return the map of w: what u becomes."""
+        norms, gamma = grouping.norm(grouping.tensors), self._gains(grouping, home) / self.coupling
+        factor = (norms > (2 * gamma).sqrt()).double() if self.is_hard else group_factor(norms, gamma)
+        return list(torch._foreach_mul(grouping.tensors, grouping.spread(factor)))
+
+    def _split(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Return u of each tensor."""
+        for tensor in tensors:
+            if "split" not in self.state[tensor]:
+                self.state[tensor]["split"] = tensor.detach().clone()
+        return [self.state[tensor]["split"] for tensor in tensors]
+
+
+UPDATES: Mapping[str, Callable[..., ProxSGD]] = {
+    "proximal": ProxSGD,
+    "subgradient": SubgradientSGD,
+    "soft_threshold": partial(SplittingSGD, is_hard=False),
+    "hard_threshold": partial(SplittingSGD, is_hard=True),
+}
+"""By the names of the setting `update`."""

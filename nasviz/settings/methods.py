@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -50,6 +51,8 @@ __all__ = [
 WEIGHTS = "Weights"
 """Group of the settings that control how the weights are trained."""
 _ANY_AMOUNT = 1e6
+_LEARNED = ("rarts", "darts_first", "darts_second")
+"""Searches that learn scores of channels."""
 DECISIVE = 1.25
 """Ratio of the two largest shares of a softmax below which a search has not decided between them."""
 PUBLISHED_ARCHITECTURE_LR = 3e-4
@@ -371,10 +374,11 @@ class GSparsitySettings(MethodSettings):
         gt=0,
         le=1,
     )
-    groups: Literal["operations", "filters", "channels"] = choice(
+    groups: Literal["operations", "switches", "filters", "channels"] = choice(
         "operations",
         "Groups",
-        "Unit of pruning: whole operations; filters (channels produced by a single operator); or all"
+        "Unit of pruning: whole operations; switches, a factor on every operation, with the penalty on it"
+        " alone (appendix E); filters (channels produced by a single operator); or all"
         " channels, including those tied by residual additions.",
     )
     mu: float = number(1.0, 0, _ANY_AMOUNT, "Mu", "Weight of the penalty; larger values remove more.")
@@ -399,6 +403,23 @@ class GSparsitySettings(MethodSettings):
         ge=0,
         lt=1,
         source="GSparsity, appendices B and F",
+    )
+    update: Literal["proximal", "subgradient", "soft_threshold", "hard_threshold"] = choice(
+        "proximal",
+        "Update",
+        "How groups become short: by the proximal map of ProxSGD; by the subgradient of the same objective"
+        " (SGD, appendix G); or by relaxed variable splitting (RVSM) with soft or hard thresholds of groups.",
+        source="GSparsity, Algorithm 1, appendix G; RARTS, equation (2.6)",
+    )
+    coupling: float = setting(
+        1.0,
+        "Beta of RVSM",
+        "Weight of the quadratic penalty between the weights and their thresholded copy; the threshold is mu"
+        " over beta, and the square root of twice that if hard.",
+        needs={"update": ("soft_threshold", "hard_threshold")},
+        gt=0,
+        le=_ANY_AMOUNT,
+        source="RARTS, equation (2.6)",
     )
     pruning: Literal["proximal", "threshold"] = choice(
         "proximal",
@@ -426,9 +447,15 @@ class GSparsitySettings(MethodSettings):
         (),
         "Tied cells",
         "Classes or path patterns of cells: the same operation in all cells of a class forms one group.",
-        needs={"groups": ("operations",)},
+        needs={"groups": ("operations", "switches")},
         metavar="NAME",
         is_axis=False,
+    )
+    outside: bool = setting(
+        default=False,
+        label="Penalty outside of cells",
+        text="Penalise operations outside of the tied cells too; without tied cells all are penalised.",
+        needs={"groups": ("operations", "switches")},
     )
     emphasis: Names = setting(
         (),
@@ -446,7 +473,9 @@ class GSparsitySettings(MethodSettings):
 
     def in_short(self) -> list[str]:
         """Return what the groups are, and mu."""
-        return [*([self.groups] if self.groups != "operations" else []), f"mu = {self.mu:g}"]
+        names = [self.groups] if self.groups != "operations" else []
+        names += [self.update.replace("_", " ")] if self.update != "proximal" else []
+        return [*names, f"mu = {self.mu:g}"]
 
     def vectors(self, kept_edges: int = 0) -> tuple[Vector, ...]:
         """Return the lengths, which decide what goes, and cosines."""
@@ -463,6 +492,13 @@ class GSparsitySettings(MethodSettings):
 
     def notes(self, schedule: Schedule) -> dict[str, str]:
         """Return how many steps the threshold needs, beside the number of steps that there are."""
+        if self.update == "subgradient":
+            swing = f"a group that should be zero swings at a length of about lr mu = {self.lr * self.mu:.2g}"
+            return {"threshold": swing}
+        if self.update != "proximal":
+            gamma = self.mu / self.coupling
+            limit = (2 * gamma) ** 0.5 if self.update == "hard_threshold" else gamma
+            return {"coupling": f"a group goes if its length is at most {limit:.3g}, without normalization"}
         needed, there = self.num_steps_to_threshold, schedule.projection_steps
         left = (1 - self.lr) ** there
         text = (
@@ -477,6 +513,11 @@ class GSparsitySettings(MethodSettings):
         """Return whether a dead group can reach zero by the end of the search."""
         if self.pruning == "proximal":
             return []
+        if self.update != "proximal":
+            words = "the subgradient brings no group to it, steps have a length of their own"
+            if self.update != "subgradient":
+                words = "weights stay where gradient and coupling balance, only their copy becomes zero"
+            return [f"threshold={self.threshold:g}: {words}; choose pruning=proximal"]
         if not self.threshold:
             return [
                 "threshold=0 is never reached: a dead group only shrinks; choose 1e-6, or pruning=proximal"
@@ -515,26 +556,29 @@ class _WithClip(_WithBase):
     clip: float = number(5.0, 1e-6, 1e9, "Gradient clipping", "Maximum norm of the gradient of the weights.")
 
 
+def _copies_setting(label: str, text: str, **more: Any) -> Any:
+    """Declare lambda or beta of RARTS."""
+    source = "RARTS, figure 2.1; not published for networks"
+    return number(10.0, 0, _ANY_AMOUNT, label, text, source=source, **more)
+
+
+_auxiliary_weight = partial(
+    _copies_setting,
+    "Lambda: weight of the auxiliary copy",
+    "Weight of the loss of the auxiliary copy of the weights; above 1/2 in the analysis.",
+)
+_coupling = partial(
+    _copies_setting,
+    "Beta: coupling strength",
+    "Weight of the quadratic penalty that couples the two copies of the weights; above 3/2 in the analysis.",
+)
+
+
 class _WithCopies(_WithClip):
     """Variants of RARTS: two copies of the weights, coupled by a quadratic penalty."""
 
-    auxiliary_weight: float = number(
-        10.0,
-        0,
-        _ANY_AMOUNT,
-        "Lambda: weight of the auxiliary copy",
-        "Weight of the loss of the auxiliary copy of the weights; above 1/2 in the analysis.",
-        source="RARTS, figure 2.1; not published for networks",
-    )
-    coupling: float = number(
-        10.0,
-        0,
-        _ANY_AMOUNT,
-        "Beta: coupling strength",
-        "Weight of the quadratic penalty that couples the two copies of the weights; above 3/2 in the"
-        " analysis.",
-        source="RARTS, figure 2.1; not published for networks",
-    )
+    auxiliary_weight: float = _auxiliary_weight()
+    coupling: float = _coupling()
 
     def check(self, schedule: Schedule) -> list[str]:
         """Return the conditions of the document that these settings violate."""
@@ -880,6 +924,15 @@ class _WidthSettings(_WithCopies):
     implementation = "nasviz.nas.width_search"
     stages = (("projection", "of scoring"), ("training", "of tuning"))
 
+    search: Literal["rarts", "darts_first", "darts_second", "random"] = choice(
+        "rarts",
+        "Search",
+        "What moves the scores: RARTS with two copies of the weights; DARTS of first or second order, weights"
+        " on one half of the images and scores on the other; random: nothing, channels go at random.",
+        source="RARTS, table 4.2",
+    )
+    auxiliary_weight: float = _auxiliary_weight(needs={"search": ("rarts",)})
+    coupling: float = _coupling(needs={"search": ("rarts",)})
     fraction: float = setting(
         0.4,
         "Fraction to prune",
@@ -896,6 +949,7 @@ class _WidthSettings(_WithCopies):
         _ANY_AMOUNT,
         "Gamma: L1 weight",
         "Weight of the L1 norm of the scores; published: 0.0001.",
+        needs={"search": _LEARNED},
         source="RARTS, section 4.1",
     )
     scores_lr: float = setting(
@@ -903,6 +957,7 @@ class _WidthSettings(_WithCopies):
         "Learning rate of scores",
         "Learning rate of the channel scores.",
         **RATE,
+        needs={"search": _LEARNED},
         source="not published",
     )
     distillation: float = number(
@@ -928,8 +983,19 @@ class _WidthSettings(_WithCopies):
     )
 
     def in_short(self) -> list[str]:
-        """Return the share that is pruned."""
-        return [f"{self.fraction:.0%} of the {getattr(self, 'groups', 'channels')}"] if self.fraction else []
+        """Return the share that is pruned, and how it is searched for where that is not RARTS."""
+        share = f"{self.fraction:.0%} of the {getattr(self, 'groups', 'channels')}"
+        names = [] if self.search == "rarts" else [self.search.replace("_", " ")]
+        return [*([share] if self.fraction else []), *names]
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Check that random channels are asked for by their share."""
+        if self.search == "random" and not self.fraction:
+            raise refuse("fraction", self.fraction, "above 0 with search='random': no score becomes 0", 0.4)
+
+    def check(self, schedule: Schedule) -> list[str]:
+        """Return the conditions of RARTS that these settings violate."""
+        return super().check(schedule) if self.search == "rarts" else []
 
     def vectors(self, kept_edges: int = 0) -> tuple[Vector, ...]:
         """Return nothing: scores are those of channels, not of structures."""

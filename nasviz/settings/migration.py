@@ -51,7 +51,7 @@ def migrated(data: Mapping[str, Any], common: Container[str]) -> dict[str, Any]:
         method = data.get("method")
         if "trained_epochs" in data and isinstance(method, Mapping):  # recorded, so with all settings of then
             before = {"change_over": "off"}
-            return before | dict(data) | {"method": {**_BEFORE.get(str(method.get("name")), {}), **method}}
+            return before | dict(data) | {"method": {**_before(str(method.get("name")), method), **method}}
         return dict(data)
     kind = find_method(data.get("optimizer", "h2spg"))
     own = {name: value for name, value in data.items() if name not in common and kind.has(name)}
@@ -105,4 +105,13 @@ def _as_used(kind: type[MethodSettings], own: Mapping[str, Any]) -> dict[str, An
     found = {name: value for name, value in own.items() if value is not None}
     if found.get("base", "sgd") != "sgd":
         found.pop("momentum", None)  # recorded but ignored
-    return {**_BEFORE.get(str(kind.model_fields["name"].default), {}), **found}
+    return {**_before(str(kind.model_fields["name"].default), found), **found}
+
+
+def _before(method: str, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a method did before where its recorded settings say nothing."""
+    found = dict(_BEFORE.get(method, {}))
+    # Only operations of cells are penalised since the rule of pruning is a setting.
+    if method == "gsparsity" and own.get("cells") and "pruning" not in own:
+        found["outside"] = True
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from functools import cache
+from math import prod
 
 import pytest
 import torch
@@ -175,6 +176,69 @@ def test_without_coupling_or_penalty_a_step_is_the_step_of_rarts() -> None:
     for name, p in twin.named_parameters():
         torch.testing.assert_close(moved[name], (p - 0.1 * p.grad).detach(), rtol=1e-10, atol=1e-12)
     assert not torch.equal(values.detach(), torch.ones_like(values))
+
+
+def test_darts_moves_scores_by_one_half_and_weights_by_the_other() -> None:
+    """Table 4.2: one copy of the weights; scores by the second half, then w by the first."""
+    optimizer = search(plain(), search="darts_first", scores_lr=0.2, sparsity=0.0, clip=1e9)
+    train, validation = losses(optimizer._net)
+    values, weights = optimizer.channel_scores.values, optimizer.weights
+    before = [w.detach().clone() for w in weights]
+    (score_gradient,) = torch.autograd.grad(optimizer._scored.loss(validation)(weights, [values]), [values])
+    moved = (values - 0.2 * score_gradient).detach()
+    gradients = torch.autograd.grad(
+        optimizer._scored.loss(train)(weights, [moved]), weights, allow_unused=True, materialize_grads=True
+    )
+    optimizer.step(train, validation)
+    torch.testing.assert_close(values.detach(), moved)
+    for w, start, grad in zip(weights, before, gradients, strict=True):
+        torch.testing.assert_close(w.detach(), start - 0.05 * grad, rtol=1e-4, atol=1e-6)
+    second = search(plain(), search="darts_second", scores_lr=0.2, sparsity=0.0, clip=1e9)
+    second.step(*losses(second._net))
+    assert not torch.allclose(second.channel_scores.values, moved), "it differentiates through the step of w"
+
+
+def test_random_channels_go_in_the_order_of_the_seed_and_learn_no_score() -> None:
+    def made(seed: int) -> WidthSearch:
+        return search(plain(), search="random", generator=torch.Generator().manual_seed(seed))
+
+    first, same, other = made(0), made(0), made(1)
+    first.step(*losses(first._net))
+    assert set(first.channel_scores.sizes().values()) == {1.0}
+    assert first.selected_at(0.4) == same.selected_at(0.4) != other.selected_at(0.4)
+    assert len(first.selected_at(0.4)) == 4
+    assert set(first.selected_at(0.2)) < set(first.selected_at(0.4))
+    with pytest.raises(InvalidSettingError, match="search='luck'"):
+        search(plain(), search="luck")
+
+
+def test_a_pruned_transformer_has_the_counts_of_table_4_3() -> None:
+    """MSA keeps 4 rho d^2 weights and 4 rho n d^2 + 2 rho n^2 d MACs, the MLP 2 rho d d_m and n times that.
+
+    The products of queries, keys and values have no weights: their cost follows from shapes.
+    """
+    d, heads, hidden, n, rho = 16, 2, 32, 5, 0.5
+    torch.manual_seed(0)
+    sizes = {"image_size": 16, "patch_size": 8, "num_layers": 1, "hidden_dim": d, "mlp_dim": hidden}
+    x = torch.randn(2, 3, 16, 16)
+    net = nasviz.trace(VisionTransformer(num_heads=heads, num_classes=4, **sizes), x)
+    space = nasviz.search_space(net)
+    chosen = {"groups": "dimensions", "fraction": rho, "ranking": "layer", "lr": 0.05}
+    optimizer = create_width(net, space, projection_steps=1, **chosen)
+    optimizer.prune()
+    sub = nasviz.construct(net.eval(), space, erased=(), channels=optimizer.channels)
+    gone = 1 - rho
+    weights = 4 * gone * d * d + 2 * gone * d * hidden
+    biases = 3 * gone * d + gone * hidden
+    assert sub.report.params_before - sub.report.params_after == weights + biases
+    assert sub.report.macs_before - sub.report.macs_after == n * weights
+    products = []
+    for module in (net, sub.module):
+        graph = nasviz.trace(module, x).trace_graph
+        (attention,) = (v for v in graph.vertices if v.operator == "scaled_dot_product_attention")
+        assert attention.shape[1:3] == (heads, n)
+        products.append(2 * n * prod(attention.shape[1:]))
+    assert products == [2 * n * n * d, rho * 2 * n * n * d]
 
 
 def test_a_head_dimension_is_one_score_of_queries_keys_values_and_heads() -> None:

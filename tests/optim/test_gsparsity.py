@@ -221,8 +221,33 @@ def test_only_operations_of_cells_are_penalised_where_cells_are_named() -> None:
     outside = set(alone.structure_ids) - set(tied.structure_ids)
     assert outside
     assert not any("edges" in space.structure(i).name for i in outside)
+    whole = create_gsparsity(net, space, projection_steps=1, cells=["NasBench201Cell"], outside=True)
+    assert whole.structure_ids == alone.structure_ids, "as version 0.1 had it"
+    assert len(whole.inner.grouping) == 24 + len(outside)
     with pytest.raises(InvalidSettingError, match="lies inside"):
         create_gsparsity(net, space, projection_steps=1, cells=["BatchNorm2d"])
+
+
+def test_the_penalty_may_lie_on_switches_alone() -> None:
+    """GSparsity, appendix E: every operation has a factor, and nothing but factors is under the penalty."""
+    net, space = copy.deepcopy(traced())
+    with pytest.raises(InvalidSettingError, match="no switches"):
+        create_gsparsity(net, space, projection_steps=1, groups="switches")
+    net, space = nasviz.add_switches(net, space, where="all", initial=0.8)
+    search = create_gsparsity(net, space, projection_steps=2, groups="switches", lr=0.5, mu=5.0)
+    switches = {s.switch for s in space.removable if s.switch}
+    parameters = dict(net.named_parameters())
+    assert {id(t) for t in search.inner.grouping.tensors} == {id(parameters[name]) for name in switches}
+    assert search.norm_vector().tolist() == pytest.approx([0.8] * len(search.structure_ids))
+    weights = [p for name, p in parameters.items() if name not in switches]
+    before = [p.detach().clone() for p in weights]
+    search.zero_grad()
+    for parameter in parameters.values():
+        parameter.grad = torch.zeros_like(parameter)
+    search.step()
+    assert all(torch.equal(p, q) for p, q in zip(weights, before, strict=True))
+    assert search.norm_vector().tolist() == pytest.approx([0.4] * len(search.structure_ids))
+    assert search.to_prune() == search.structure_ids
 
 
 def test_python_settings_and_forms_have_one_set_of_defaults() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nasviz.errors import InvalidSettingError
 from nasviz.optim import ProxSGD
-from nasviz.optim.proxsgd import gains
+from nasviz.optim.proxsgd import UPDATES, SplittingSGD, SubgradientSGD, gains
 
 DOUBLE = torch.float64
 
@@ -187,8 +187,10 @@ def test_what_no_gradient_reaches_stays_and_the_rest_of_its_group_shrinks() -> N
     assert (idle.item(), half.item(), live.item()) == pytest.approx((1.0, 2.4, 3.2))
 
 
-@pytest.mark.parametrize("tau", [1.0, None])
-def test_the_state_comes_back_to_the_bit(tau: float | None) -> None:
+@pytest.mark.parametrize(
+    ("update", "tau"), [("proximal", None), *((update, 1.0) for update in UPDATES)], ids=str
+)
+def test_the_state_comes_back_to_the_bit(update: str, tau: float | None) -> None:
     generator = torch.Generator().manual_seed(0)
     grads = [torch.randn(2, 4, generator=generator) for _ in range(8)]
 
@@ -199,7 +201,7 @@ def test_the_state_comes_back_to_the_bit(tau: float | None) -> None:
 
     def make() -> tuple[Tensor, ProxSGD]:
         w = torch.ones(2, 4, requires_grad=True)
-        return w, ProxSGD([w], filters=[w], lr=0.1, mu=0.3, tau=tau)
+        return w, UPDATES[update]([w], filters=[w], lr=0.1, mu=0.3, tau=tau)
 
     straight, optimizer = make()
     run(straight, optimizer, grads)
@@ -260,3 +262,78 @@ def test_a_switch_at_its_bound_is_dead_too() -> None:
     switch.grad = torch.tensor([2.0])  # w~ = -1.6, mapped to -1.5, clipped to 0
     optimizer.step()
     assert optimizer.dead() == (0,)
+
+
+def noisy(num_steps: int) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(4, generator=generator, dtype=DOUBLE) for _ in range(num_steps)]
+
+
+def test_the_subgradient_method_is_the_printed_objective_by_autograd() -> None:
+    """Its direction is the average of gradients of f, and the gradient of the penalty as it is now."""
+    w, v = leaf(0.6, -0.8, 1.5, 0.1), torch.zeros(4, dtype=DOUBLE)
+    optimizer = SubgradientSGD([w], {0: [w]}, lr=0.05, rho=0.3, mu=0.7, tau=2.0)
+    literal = w.detach().clone()
+    for grad in noisy(20):
+        w.grad = grad.clone()
+        optimizer.step()
+        point = literal.clone().requires_grad_()
+        (0.7 * point.norm()).backward()
+        v = 0.7 * v + 0.3 * grad
+        literal = literal - 0.05 / 2.0 * (v + point.grad)
+    assert w.tolist() == pytest.approx(literal.tolist(), abs=1e-12)
+
+
+def test_on_one_objective_the_proximal_map_reaches_zero_and_the_subgradient_does_not() -> None:
+    """GSparsity, appendix G. The minimum of ||w - a||^2 / 2 + mu ||w|| is 0 for mu above ||a||."""
+    target, lengths, dead = torch.tensor([0.3, 0.4], dtype=DOUBLE), {}, {}
+    for kind in (ProxSGD, SubgradientSGD):
+        w = leaf(1.0, 2.0)
+        optimizer = kind([w], {0: [w]}, lr=0.1, mu=0.8)
+        for _ in range(400):
+            w.grad = w.detach() - target
+            optimizer.step()
+        lengths[kind], dead[kind] = w.detach().norm().item(), optimizer.dead()
+    assert lengths[ProxSGD] < 1e-12
+    assert 1e-3 < lengths[SubgradientSGD] < 0.1
+    assert set(dead.values()) == {(0,)}
+
+
+@pytest.mark.parametrize("is_hard", [True, False])
+def test_variable_splitting_follows_equation_2_6(is_hard: bool) -> None:
+    mu, beta, rate = 0.9, 1.5, 0.2
+    w, free = leaf(0.6, -0.8, 1.5, 0.1), leaf(1.0, 1.0, 1.0, 1.0)
+    optimizer = SplittingSGD([w, free], {3: [w]}, is_hard=is_hard, coupling=beta, lr=rate, rho=1.0, mu=mu)
+    literal = u = w.detach().clone()
+    alone = free.detach().clone()
+    for grad in noisy(15):
+        w.grad, free.grad = grad.clone(), grad.clone()
+        optimizer.step()
+        norm = literal.norm()
+        small = norm <= (2 * mu / beta) ** 0.5 if is_hard else norm <= mu / beta
+        mapped = torch.zeros_like(literal) if small else literal * (1 if is_hard else 1 - mu / beta / norm)
+        literal, u = literal - rate * grad - rate * beta * (literal - u), mapped
+        alone = alone - rate * grad
+        value = (
+            mu * float(u.norm() > 0 if is_hard else u.norm()) + beta / 2 * float((literal - u).norm()) ** 2
+        )
+        assert optimizer.penalty().item() == pytest.approx(value, abs=1e-12)
+    assert w.tolist() == pytest.approx(literal.tolist(), abs=1e-12)
+    assert free.tolist() == pytest.approx(alone.tolist(), abs=1e-12), "no penalty, so no copy to follow"
+    norm = literal.norm()
+    is_dead = norm <= (2 * mu / beta) ** 0.5 if is_hard else norm <= mu / beta
+    assert optimizer.dead() == ((3,) if is_dead else ())
+
+
+def test_the_thresholds_differ_as_printed() -> None:
+    """A group of length 1 at gamma = 0.6: S leaves 0.4 of it, H nothing, for 1 is below 1.2^(1/2)."""
+    found = {}
+    for is_hard in (True, False):
+        w = leaf(0.6, 0.8)
+        optimizer = SplittingSGD([w], {0: [w]}, is_hard=is_hard, lr=0.5, mu=0.6)
+        w.grad = torch.zeros(2, dtype=DOUBLE)
+        optimizer.step()
+        found[is_hard] = optimizer.state[w]["split"].norm().item()
+    assert found == pytest.approx({True: 0.0, False: 0.4})
+    with pytest.raises(InvalidSettingError, match="coupling=0"):
+        SplittingSGD([w], {0: [w]}, coupling=0.0)

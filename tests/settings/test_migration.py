@@ -67,6 +67,8 @@ def test_hidden_defaults_are_those_that_the_run_was_trained_with(store: Store) -
     assert flat("sparsenas")["architecture_lr"] is None
     assert store.open("sparsenas").settings.value("architecture_lr") == 3e-4
     assert store.open("rarts").settings.value("coupling") == 1.0
+    assert store.open("cells").settings.value("outside"), "0.1 penalised what lies outside of cells too"
+    assert not store.open("filters").settings.value("outside")
     assert store.open("sparsenas").settings.value("target_zeros") == 0
     assert store.open("hspg").settings.schedule(1000).projection_steps == 6
     assert store.open("rarts").settings.schedule(1000).projection_steps == 0

@@ -48,6 +48,23 @@ def test_it_resumes_to_the_bit(tmp_path, pause: int) -> None:
     assert resumed.optimizer.selected == straight.optimizer.selected
 
 
+RIVALS = (
+    {"update": "subgradient", "mu": 3.0},
+    {"update": "hard_threshold", "mu": 20.0},
+    {"groups": "switches"},
+)
+
+
+@pytest.mark.parametrize("changes", RIVALS, ids=lambda changes: next(iter(changes.values())))
+def test_its_rivals_run_prune_change_over_and_resume_to_the_bit(tmp_path, changes: dict[str, Any]) -> None:
+    chosen = settings(**{"lr": 0.5, "mu": 1.0, "epochs": 1, "projection_steps": 6} | changes)
+    _, resumed = ended_straight_and_resumed(chosen, 4, tmp_path)
+    assert resumed.optimizer.pruned, "something goes"
+    run = Store(tmp_path).create(chosen.changed(change_over="auto"))
+    assert work(run) == "done"
+    assert run.end.result["pruning"]["chosen"]["pruned"] == len(run.end.result["selected"]) > 0
+
+
 def test_cells_are_for_optimizers_that_tie() -> None:
     with pytest.raises(
         InvalidSettingError, match=r"H2SPG has no setting 'cells' \(available for: gsparsity\)"

@@ -41,6 +41,18 @@ def test_it_resumes_to_the_bit(tmp_path, pause: int) -> None:
     assert resumed.optimizer.channels == straight.optimizer.channels
 
 
+@pytest.mark.parametrize("search", ["darts_second", "random"])
+def test_the_rivals_of_table_4_2_run_and_resume_to_the_bit(tmp_path, search: str) -> None:
+    chosen = settings(search=search, epochs=1, projection_steps=3, distillation=0.5)
+    straight, resumed = ended_straight_and_resumed(chosen, 2, tmp_path)
+    assert resumed.optimizer.channels == straight.optimizer.channels
+    assert len(straight.optimizer.channels) == len(straight.optimizer.channel_scores.home) // 2
+    with pytest.raises(InvalidSettingError, match="coupling"):
+        settings(search=search, coupling=2.0)
+    with pytest.raises(InvalidSettingError, match="fraction"):
+        settings(search="random", fraction=0.0)
+
+
 def test_tuning_adds_the_distillation_from_the_network_before_pruning() -> None:
     found = {}
     for weight in (0.0, 1.0, 2.0):
