@@ -473,8 +473,8 @@ class GSparsitySettings(MethodSettings):
 
     def in_short(self) -> list[str]:
         """Return what the groups are, and mu."""
-        names = [self.groups] if self.groups != "operations" else []
-        names += [self.update.replace("_", " ")] if self.update != "proximal" else []
+        usual = ("operations", "proximal")
+        names = [name.replace("_", " ") for name in (self.groups, self.update) if name not in usual]
         return [*names, f"mu = {self.mu:g}"]
 
     def vectors(self, kept_edges: int = 0) -> tuple[Vector, ...]:
