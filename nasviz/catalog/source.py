@@ -12,6 +12,7 @@ from nasviz.catalog.entry import Configuration, Entry, Value
 from nasviz.catalog.genotype import read_genotype
 from nasviz.catalog.inputs import InputSpec
 from nasviz.catalog.networks import NETWORKS, find
+from nasviz.catalog.weights import is_published, network_of
 from nasviz.errors import InvalidSettingError
 
 __all__ = ["CALLABLE", "NetworkSource", "is_modest"]
@@ -40,12 +41,12 @@ class NetworkSource:
     """
 
     name: str
-    """Name in the catalog, "timm." with a name of timm, or "package.module:callable"."""
+    """Name in the catalog, "timm." with a name of timm, "package.module:callable", or published weights."""
     input_shape: tuple[int, ...] | None = None
     """Shape (C, H, W) of one image; None for the default of the network."""
     num_classes: int | None = None
     weights: str | None = None
-    """Path of the weights: safetensors, or .pt and .pth with tensors only."""
+    """Path of trained weights, or a name under which they are published, such as "timm:resnet18.a1_in1k"."""
     trust: tuple[str, ...] = ()
     """Trusted folders from which a callable may be imported."""
     settings: Mapping[str, Value] | tuple[tuple[str, Value], ...] = field(default=())
@@ -54,11 +55,20 @@ class NetworkSource:
     """Folder of a saved sub-network; `name` is then its label."""
     inputs: tuple[InputSpec, ...] = ()
     """Inputs of a callable that are not a single image; empty to use `input_shape`."""
+    ema: bool = False
+    """Whether the averaged weights of a file that holds both are loaded; otherwise the trained ones."""
+    skip_head: bool = False
+    """Whether the head keeps its random weights, as for another number of classes."""
 
     def __post_init__(self) -> None:
         if self.subnet is not None:
             self._check_subnet()
             return
+        if isinstance(self.name, str) and is_published(self.name):
+            if self.weights not in (None, self.name):
+                raise InvalidSettingError(f"{self.name} has weights already; leave out {self.weights}")
+            object.__setattr__(self, "weights", self.name)
+            object.__setattr__(self, "name", network_of(self.name))
         self._check_name()
         if self.input_shape is not None:
             object.__setattr__(self, "input_shape", _checked_shape(self.input_shape))
@@ -70,12 +80,28 @@ class NetworkSource:
             )
         if self.weights is not None and not _is_path(self.weights):
             raise InvalidSettingError(f"weights must be the path of a file; got {self.weights!r} instead")
+        if self.weights is not None and is_published(self.weights) and network_of(self.weights) != self.name:
+            raise InvalidSettingError(f"{self.weights} are the weights of another network than {self.name}")
+        for choice in ("ema", "skip_head"):
+            if not isinstance(given := getattr(self, choice), bool) or (given and self.weights is None):
+                raise InvalidSettingError(f"{choice} is True or False, and needs weights; got {given!r}")
         object.__setattr__(self, "settings", self._checked_settings())
 
     @property
     def is_callable(self) -> bool:
         """Whether the source is user code; a saved sub-network is data."""
-        return self.subnet is None and ":" in self.name
+        return self.subnet is None and ":" in self.name and not self.is_published
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the weights are published by timm, torchvision or on Hugging Face.
+
+        Examples:
+            >>> source = NetworkSource("torchvision:resnet18:IMAGENET1K_V1")
+            >>> source.is_published, source.name
+            (True, 'resnet18')
+        """
+        return self.weights is not None and is_published(self.weights)
 
     @property
     def timm_name(self) -> str | None:
@@ -90,8 +116,8 @@ class NetworkSource:
 
     @property
     def entry(self) -> Entry | None:
-        """Entry of the catalog; None for callables, networks of timm and saved sub-networks."""
-        is_listed = self.subnet is None and not self.is_callable and self.timm_name is None
+        """Entry of the catalog; None for callables, networks of timm or the hub, and saved sub-networks."""
+        is_listed = self.subnet is None and ":" not in self.name and self.timm_name is None
         return find("network", self.name) if is_listed else None
 
     @property
@@ -168,7 +194,7 @@ class NetworkSource:
                 f" {str(self.subnet)[:120]!r} and {str(self.name)[:60]!r}"
             )
         given = self.input_shape, self.inputs, self.num_classes, self.weights, self.trust, dict(self.settings)
-        if any(given):
+        if any((*given, self.ema, self.skip_head)):
             raise InvalidSettingError(
                 f"{self.name} is a saved sub-network with fixed input, classes, weights and settings; leave"
                 " them out"
@@ -183,7 +209,7 @@ class NetworkSource:
             raise InvalidSettingError(
                 f"got both the inputs {words} and the image shape {self.input_shape}; leave one out"
             )
-        if not self.is_callable:
+        if ":" not in self.name:
             raise InvalidSettingError(
                 f"{self.name} takes one image; got the input {words}, write C,H,W, e.g. 3,32,32"
             )
@@ -198,7 +224,10 @@ class NetworkSource:
                 f"trust must be a tuple of folders; got {self.trust!r} instead, write ('/path/to/folder',)"
             )
         object.__setattr__(self, "trust", tuple(self.trust))
-        if CALLABLE.fullmatch(self.name):
+        if self.name.startswith("hf:") and is_published(self.name):
+            if dict(self.settings):
+                raise InvalidSettingError(f"{self.name} takes inputs and a number of classes only")
+        elif CALLABLE.fullmatch(self.name):
             if not self.trust:
                 raise InvalidSettingError(
                     f"{self.name!r} is Python code, but there is no trusted folder; give its folder by"
@@ -245,8 +274,9 @@ class NetworkSource:
 
     def _rare(self) -> dict[str, Any]:
         """Return the JSON of the fields that most networks do not have."""
-        subnet = {} if self.subnet is None else {"subnet": self.subnet}
-        return subnet | ({"inputs": [str(spec) for spec in self.inputs]} if self.inputs else {})
+        rare: dict[str, Any] = {} if self.subnet is None else {"subnet": self.subnet}
+        rare |= {name: True for name in ("ema", "skip_head") if getattr(self, name)}
+        return rare | ({"inputs": [str(spec) for spec in self.inputs]} if self.inputs else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> NetworkSource:
@@ -311,7 +341,7 @@ def is_modest(source: NetworkSource) -> bool:
     There must be a configuration (default or published) with the same choices, in which no numeric setting is
     smaller, the input has at least as many elements (3x32x32 is always allowed), and there are at least as
     many classes (1,000 are always allowed). Networks of timm are allowed with inputs up to 3x224x224, saved
-    sub-networks always, user code never.
+    sub-networks always, user code and networks of the Hugging Face hub never.
 
     Examples:
         >>> is_modest(NetworkSource("demonet", (3, 32, 32), settings={"width": 0.5}))
@@ -324,7 +354,7 @@ def is_modest(source: NetworkSource) -> bool:
     """
     if source.subnet is not None:
         return True
-    if source.is_callable:
+    if ":" in source.name:  # user code, or a network of the hub of unknown size
         return False
     entry = source.entry
     classes = source.num_classes or 0

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from nasviz.errors import InvalidSettingError
 
-__all__ = ["UserModule", "find_module", "is_own_file", "resolved"]
+__all__ = ["UserModule", "callable_name", "find_module", "is_own_file", "resolved"]
 
 _INSTALLED = {"site-packages", "dist-packages"}
 _LIBRARIES = ("lib", "lib64")
+_FILE = re.compile(r"(.+)\.py:([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)", re.ASCII)
 _VERSION = re.compile(r"python\d+(\.\d+)?t?")
 
 
@@ -71,6 +72,33 @@ def is_own_file(file: str | Path, folder: Path) -> bool:
         return False
     library = resolved(sysconfig.get_path("stdlib"))
     return not (library.is_relative_to(folder) and path.is_relative_to(library))
+
+
+def callable_name(text: str, folders: Sequence[str | Path]) -> str:
+    """Return the name `package.module:callable` of `./file.py:callable`; other text is returned as it is.
+
+    Args:
+        text: A path is relative to the current folder, or to a trusted one.
+        folders: Trusted folders.
+
+    Raises:
+        InvalidSettingError: No trusted folder holds the file.
+
+    Examples:
+        >>> callable_name("./models/nets.py:Tiny", (Path.cwd(),)), callable_name("resnet18", ())
+        ('models.nets:Tiny', 'resnet18')
+    """
+    named = _FILE.fullmatch(text)
+    if named is None:
+        return text
+    for folder in map(resolved, folders):
+        for start in (Path.cwd(), folder):
+            file = resolved(start / f"{named[1]}.py")
+            if file.is_relative_to(folder) and (file.is_file() or start == folder):
+                return f"{'.'.join(file.relative_to(folder).with_suffix('').parts)}:{named[2]}"
+    raise InvalidSettingError(
+        f"{text} is Python code outside the trusted folders; add --trust {Path(named[1]).parent}"
+    )
 
 
 def find_module(module_name: str, folders: Sequence[str | Path]) -> UserModule:

@@ -11,8 +11,16 @@ from cyclopts import Parameter
 
 from nasviz import jobs
 from nasviz.catalog import NetworkSource
-from nasviz.cli.options import ANY_NETWORK, AsJson, NetworkName, NetworkOptions, source_of, with_settings
-from nasviz.cli.text import answer, plain, table
+from nasviz.cli.options import (
+    ANY_NETWORK,
+    AsJson,
+    Download,
+    NetworkName,
+    NetworkOptions,
+    source_of,
+    with_settings,
+)
+from nasviz.cli.text import answer, plain, progress, table
 from nasviz.draw import dependency_view, partition_view, segment_view, trace_view
 from nasviz.draw.labels import axes_text
 from nasviz.draw.pictures import checked_svg
@@ -58,6 +66,7 @@ def analyze_command(
             help="Draw trace graph, segment graph, dependency graph and variable partition, as DOT and SVG.",
         ),
     ] = None,
+    download: Download = False,
     json: AsJson = False,
     **space: Any,
 ) -> int:
@@ -72,7 +81,12 @@ def analyze_command(
         document = viewed(plain(network), found, switchable=switchable)
         drawn = found.space
     else:
-        document, drawn = _analyzed(source_of(network, options), latency, switchable=switchable, **space)
+        source = source_of(network, options)
+        if download:
+            from nasviz.cli.working import download_weights
+
+            download_weights(source, progress(json=json))
+        document, drawn = _analyzed(source, latency, switchable=switchable, **space)
     if drawings is not None:
         _draw(drawn, drawings)
     answer(json=json, document=document, lines=analysis_lines(document))

@@ -10,8 +10,16 @@ from cyclopts import Parameter
 
 from nasviz.catalog import NetworkSource
 from nasviz.cli.analysis import SPACE
-from nasviz.cli.options import ANY_NETWORK, AsJson, NetworkName, NetworkOptions, source_of, with_settings
-from nasviz.cli.text import answer
+from nasviz.cli.options import (
+    ANY_NETWORK,
+    AsJson,
+    Download,
+    NetworkName,
+    NetworkOptions,
+    source_of,
+    with_settings,
+)
+from nasviz.cli.text import answer, progress
 from nasviz.errors import ExportError, InvalidSettingError
 
 __all__ = ["construct", "construct_command", "constructed_lines"]
@@ -36,11 +44,17 @@ def construct_command(
         Parameter(metavar="ID", show_default=False, help="Gate to replace by its value at zero. Repeatable."),
     ] = (),
     folder: Annotated[Path, Parameter(metavar="DIR", help="New folder of the result.")],
+    download: Download = False,
     json: AsJson = False,
     **space: Any,
 ) -> int:
     """Cut structures out of a network without training."""
-    result = construct(source_of(network, options), folder, erase, gate, **space)
+    source = source_of(network, options)
+    if download:
+        from nasviz.cli.working import download_weights
+
+        download_weights(source, progress(json=json))
+    result = construct(source, folder, erase, gate, **space)
     answer(json=json, document=result, lines=constructed_lines(result))
     return 0
 

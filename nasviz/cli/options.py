@@ -18,6 +18,7 @@ from cyclopts import Group, Parameter, Token
 
 from nasviz.catalog import HOW_TO_WRITE, NETWORKS, InputSpec, NetworkSource, Setting, Value, image_and_others
 from nasviz.catalog.genotype import LONGEST_GENOTYPE
+from nasviz.catalog.user_modules import callable_name
 from nasviz.cli.text import typed
 from nasviz.errors import InvalidSettingError
 from nasviz.guarded_files import read_regular
@@ -46,8 +47,9 @@ RUNS = Path("runs")
 _LONGEST_PATH = 4096
 _NETWORKS = ", ".join(key for key, entry in NETWORKS.items() if entry.builder)
 _NETWORK_HELP = (
-    f"{_NETWORKS}, a classifier of torchvision, timm.NAME, your own PACKAGE.MODULE:CALLABLE, or the folder of"
-    " a saved sub-network."
+    f"{_NETWORKS}, a classifier of torchvision, timm.NAME, your own PACKAGE.MODULE:CALLABLE or"
+    " ./FILE.py:CALLABLE, the folder of a saved sub-network, or published weights: timm:NAME,"
+    " torchvision:NAME:WEIGHTS, hf:ORG/NAME."
 )
 
 RunsFolder = Annotated[
@@ -80,7 +82,7 @@ Download = Annotated[
     Parameter(
         "--download",
         show_default=False,
-        help="Download missing data into --data-folder first; checksums are verified.",
+        help="Download missing data into --data-folder, and published weights, and verify checksums.",
     ),
 ]
 
@@ -113,8 +115,25 @@ class NetworkOptions:
     ] = None
     weights: Annotated[
         str | None,
-        Parameter("--weights", metavar="FILE", show_default=False, help="Weights: .safetensors or .pt."),
+        Parameter(
+            "--weights",
+            metavar="FILE",
+            show_default=False,
+            help="Trained weights: safetensors, a file of torch.save, a checkpoint, or a folder of shards.",
+        ),
     ] = None
+    ema: Annotated[
+        bool,
+        Parameter("--ema", show_default=False, help="Load the averaged weights (EMA) of --weights."),
+    ] = False
+    skip_head: Annotated[
+        bool,
+        Parameter(
+            "--skip-head",
+            show_default=False,
+            help="Load all of --weights but the head, for another number of classes.",
+        ),
+    ] = False
     trust: Trust = ()
     settings: Annotated[
         tuple[Any, ...],
@@ -175,6 +194,7 @@ def source_of(name: str, options: NetworkOptions) -> NetworkSource:
     folder = Path(name).expanduser().resolve()
     shape, inputs = image_and_others(options.input)
     words = (shape, options.classes, options.weights)
+    choices: dict[str, Any] = {"ema": options.ema, "skip_head": options.skip_head}
     settings = dict(options.settings)
     if "genotype" in settings:
         settings["genotype"] = _genotype(str(settings["genotype"]))
@@ -183,8 +203,9 @@ def source_of(name: str, options: NetworkOptions) -> NetworkSource:
             name = Run(folder.parent).settings.network.name_of_subnet
         else:
             name = re.sub(r"\W+", "_", folder.name, flags=re.ASCII)[:64] or "subnet"
-        return NetworkSource(name, *words, settings=settings, subnet=str(folder), inputs=inputs)
-    return NetworkSource(name, *words, options.folders, settings, inputs=inputs)
+        return NetworkSource(name, *words, settings=settings, subnet=str(folder), inputs=inputs, **choices)
+    name = callable_name(name, options.folders)
+    return NetworkSource(name, *words, options.folders, settings, inputs=inputs, **choices)
 
 
 def _network_of_file(options: NetworkOptions, network: Any) -> NetworkSource:

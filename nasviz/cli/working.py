@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import TextIO
 
-from nasviz.catalog import FACTS, data_title
+from nasviz.catalog import FACTS, NetworkSource, data_title
 from nasviz.cli.reports import Watch, document_of, result_lines
 from nasviz.cli.text import Steady, answer, plain, progress, say
 from nasviz.errors import InvalidSettingError, NasvizError, RunStateError
@@ -18,7 +18,7 @@ from nasviz.runs.requests import read_request
 from nasviz.runs.stopping import stop_on_signals
 from nasviz.settings import RunSettings
 
-__all__ = ["check_steps", "download_data", "start_detached", "train_here", "work"]
+__all__ = ["check_steps", "download_data", "download_weights", "start_detached", "train_here", "work"]
 
 _START_PATIENCE_S = 30.0
 _DOWNLOAD_LINE_EVERY_S = 0.5
@@ -124,8 +124,26 @@ def start_detached(run: Run, trust: Iterable[str] | None = None) -> None:
 # ---- data ----
 
 
+def download_weights(network: NetworkSource, out: TextIO | None) -> None:
+    """Download the published weights of a network into the caches of torch and Hugging Face.
+
+    Args:
+        network: Network; one without published weights needs nothing.
+        out: Where progress is printed; None for nowhere.
+
+    Raises:
+        WeightsError: They cannot be downloaded, or their checksum differs from the published one.
+    """
+    from nasviz.models.published import download
+
+    if network.weights is not None and network.is_published:
+        download(network.weights, _Line(out))
+        if out is not None:
+            out.write("\n")
+
+
 def download_data(runs: Iterable[RunSettings], out: TextIO | None) -> None:
-    """Download the data sets of runs into the folders that they name, where files are missing.
+    """Download the data sets of runs into the folders that they name, and weights, where files are missing.
 
     Args:
         runs: Their settings.
@@ -137,6 +155,9 @@ def download_data(runs: Iterable[RunSettings], out: TextIO | None) -> None:
     """
     from nasviz.data import download
 
+    runs = list(runs)
+    for network in dict.fromkeys(run.network for run in runs):
+        download_weights(network, out)
     wanted = {(run.data, run.data_folder) for run in runs if run.data != "digits"}
     for name, folder in sorted(wanted, key=str):
         if name not in FACTS:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nasviz.catalog import DataFacts, NetworkSource
+from nasviz.catalog.weights import weight_files
 from nasviz.errors import WeightsError
 from nasviz.guarded_files import exists, require_real_folder, require_regular
 
@@ -83,15 +84,16 @@ def files_of(source: NetworkSource) -> list[str]:
     """
     if source.subnet is not None:
         return saved_files(source.subnet)
-    if source.weights is None:
+    if source.weights is None or source.is_published:
         return []
-    if not Path(source.weights).is_file():
-        raise WeightsError(f"no file of weights at {source.weights}; choose one again")
-    if (size := Path(source.weights).stat().st_size) > LARGEST_WEIGHTS:
-        # Checked here, because the cache key hashes the whole file.
-        name = ascii(Path(source.weights).name)[1:-1][:80]
-        raise WeightsError(f"{name} is {size:,} bytes; at most {LARGEST_WEIGHTS:,} are read")
-    return [source.weights]
+    files = weight_files(source.weights)
+    for file in files:
+        if (size := file.stat().st_size) > LARGEST_WEIGHTS:
+            # Checked here, because the cache key hashes the whole file.
+            raise WeightsError(
+                f"{ascii(file.name)[1:-1][:80]} is {size:,} bytes; at most {LARGEST_WEIGHTS:,} are read"
+            )
+    return [str(file) for file in files]
 
 
 def key_of_network(source: NetworkSource, facts: DataFacts | None = None) -> str:

@@ -31,6 +31,7 @@ __all__ = [
     "Construct",
     "Constructed",
     "Download",
+    "DownloadWeights",
     "Downloaded",
     "Export",
     "ExportFormat",
@@ -346,7 +347,7 @@ class TimeSubnet(Request[Comparison]):
 
 
 class Downloaded(_Plain):
-    """The folder of a data set."""
+    """The folder of a data set, or the place of weights."""
 
     folder: Path
 
@@ -359,6 +360,15 @@ class Download(Request[Downloaded]):
 
     data: str
     folder: Path
+
+
+class DownloadWeights(Request[Downloaded]):
+    """Download published weights into the caches of torch and Hugging Face."""
+
+    limits: ClassVar[Limits] = Limits(time_s=6 * 3600)
+    is_isolated: ClassVar[bool] = True
+
+    weights: str
 
 
 class Names(_Plain):

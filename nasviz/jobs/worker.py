@@ -53,6 +53,7 @@ __all__ = [
     "analyze",
     "construct",
     "download",
+    "download_weights",
     "export",
     "lesson",
     "perform",
@@ -309,6 +310,14 @@ def download(request: tasks.Download, report: Report) -> tasks.Downloaded:
     report(0.0, "asking for the files")
     root = nasviz.data.download(request.data, request.folder, _Throttled(report))
     return tasks.Downloaded(folder=root)
+
+
+@task
+def download_weights(request: tasks.DownloadWeights, report: Report) -> tasks.Downloaded:
+    """Download published weights into the caches of torch and Hugging Face."""
+    from nasviz.models.published import download as fetch
+
+    return tasks.Downloaded(folder=fetch(request.weights, _Throttled(report)))
 
 
 def _full_network(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from nasviz.catalog import HOW_TO_WRITE, NETWORKS, REGISTERED, DataFacts, Entry, NetworkSource, Value, resolve
 from nasviz.errors import InvalidSettingError
 from nasviz.models.example_inputs import EXAMPLE_BATCH, positional_inputs, random_inputs
+from nasviz.models.published import build_published
 from nasviz.models.recurrent import RecurrentStep
 from nasviz.models.torchvision_networks import build_timm, build_torchvision
 from nasviz.models.user_code import build_from_user_code, call_with, takes
@@ -87,7 +88,9 @@ def _build(source: NetworkSource, facts: DataFacts | None) -> tuple[nn.Module, t
             " choose recurrent_cell with python_docs or penn_treebank, or an image network with images"
         )
     shape: tuple[int, ...] | None
-    if source.timm_name is not None:
+    if source.is_published:
+        model, shape, inputs = build_published(source, num_classes)
+    elif source.timm_name is not None:
         model, shape = build_timm(source.timm_name, source.input_shape, num_classes)
     elif entry is None:
         is_image = facts is not None and facts.channels > 0
@@ -97,8 +100,8 @@ def _build(source: NetworkSource, facts: DataFacts | None) -> tuple[nn.Module, t
     else:
         shape = source.input_shape or entry.input_shape
         model = from_catalog(entry, source, shape, num_classes or entry.num_classes)
-    if source.weights is not None:
-        load_weights(model, source.weights)
+    if source.weights is not None and not source.is_published:
+        load_weights(model, source.weights, ema=source.ema, skip_head=source.skip_head)
     if source.inputs:
         inputs = random_inputs(model, source.inputs)
     elif isinstance(model, RecurrentStep):

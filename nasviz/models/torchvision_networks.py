@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -10,7 +12,13 @@ from torch import nn
 from nasviz.catalog import Entry
 from nasviz.errors import InvalidSettingError, UnknownNameError
 
-__all__ = ["build_timm", "build_torchvision", "replace_first_convolution", "timm_names"]
+__all__ = [
+    "build_timm",
+    "build_torchvision",
+    "replace_first_convolution",
+    "require_timm",
+    "timm_names",
+]
 
 _VIT_PATCHES = {"vit_b_16": 16, "vit_b_32": 32, "vit_h_14": 14, "vit_l_16": 16, "vit_l_32": 32}
 _MAXVIT_STEP = 224
@@ -85,11 +93,16 @@ def timm_names() -> tuple[str, ...]:
     Raises:
         InvalidSettingError: timm is not installed.
     """
-    return tuple(sorted(_timm().list_models()))
+    return tuple(sorted(require_timm().list_models()))
 
 
 def build_timm(
-    name: str, input_shape: tuple[int, ...] | None, num_classes: int | None
+    name: str,
+    input_shape: tuple[int, ...] | None,
+    num_classes: int | None,
+    *,
+    weights: Path | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> tuple[nn.Module, tuple[int, ...]]:
     """Return the network, and the shape of one image. Nothing is downloaded.
 
@@ -97,35 +110,44 @@ def build_timm(
         name: Name in timm.
         input_shape: Shape (C, H, W), or `None` for the network's default.
         num_classes: Number of classes, or `None` for the network's default.
+        weights: File of pretrained weights, or `None` for random ones.
+        options: Further arguments of the network.
 
     Raises:
         UnknownNameError: timm has no such network; the message lists the nearest.
         InvalidSettingError: timm is not installed, or cannot build it for such an input.
     """
-    timm = _timm()
+    timm = require_timm()
     if not timm.is_model(name):
         nearest = get_close_matches(name, timm.list_models(), n=3, cutoff=0.5)
         more = f"; nearest: {', '.join(nearest)}" if nearest else ""
         raise UnknownNameError(f"timm {timm.__version__} has no network {name!r}{more}")
-    options: dict[str, Any] = {} if num_classes is None else {"num_classes": num_classes}
+    given = dict(options or {}) | ({} if num_classes is None else {"num_classes": num_classes})
     own = timm.get_pretrained_cfg(name)
     shape = input_shape or tuple(own.input_size if own is not None else (3, 224, 224))
-    options["in_chans"] = shape[0]
+    given |= {"in_chans": shape[0], "pretrained": weights is not None}
+    if weights is not None:
+        given["pretrained_cfg_overlay"] = {"file": str(weights), "source": "", "custom_load": False}
     try:
         if input_shape is not None:
             try:
-                model = timm.create_model(name, pretrained=False, img_size=shape[1:], **options)
+                model = timm.create_model(name, **given | {"img_size": shape[1:]})
             except TypeError:  # convolutional networks take any size, and have no such argument
-                model = timm.create_model(name, pretrained=False, **options)
+                model = timm.create_model(name, **given)
         else:
-            model = timm.create_model(name, pretrained=False, **options)
+            model = timm.create_model(name, **given)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         words = "×".join(map(str, shape))
         raise InvalidSettingError(f"timm cannot build {name} for images of {words}: {error}") from error
     return model, shape
 
 
-def _timm() -> Any:
+def require_timm() -> Any:
+    """Return the module timm.
+
+    Raises:
+        InvalidSettingError: timm is not installed.
+    """
     try:
         import timm
     except ImportError as error:

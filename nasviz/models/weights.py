@@ -1,19 +1,25 @@
-"""Loading of trained weights from a file: tensors only, never code.
+"""Loading of trained weights from files as people have them: tensors only, never code.
 
 safetensors files hold only tensors. Files of `torch.save` are read with an explicit `weights_only=True`,
 because an environment variable can change the default, and their zip directory is checked before they are
-opened: torch stores members uncompressed, so compressed ones are rejected.
+opened: torch stores members uncompressed, so compressed ones are rejected. Arguments and NumPy values beside
+the weights are replaced by an inert object: nothing that a file names is created or called, except tensors.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import pickle
+import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +29,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from nasviz.catalog import NetworkSource
+from nasviz.catalog.weights import is_published, weight_files
 from nasviz.errors import WeightsError
 
 __all__ = ["describe_origin", "load_weights"]
 
 _LARGEST_FILE = 16 * 2**30
 _MOST_MEMBERS = 200_000
-_PICKLED = (".pt", ".pth", ".bin", ".ckpt")
-_WRAPPERS = ("state_dict", "model_state_dict", "model", "module")
 # Raised by torch's reader for a file that is damaged or holds more than tensors.
 _UNREADABLE = (
     pickle.UnpicklingError,
@@ -43,57 +48,145 @@ _UNREADABLE = (
     TypeError,
     ValueError,
 )
+_WRAPPERS = (
+    *("state_dict", "model_state_dict", "model", "module", "net", "network", "params", "weights"),
+    *("model_state", "current_model_state", "student"),
+)
+"""Keys of a checkpoint below which the trained weights are stored, in order of preference."""
+_AVERAGED = (
+    *("state_dict_ema", "model_ema", "ema_state_dict", "model_ema_state_dict", "ema", "ema_model"),
+    *("params_ema", "averaged_model", "averaged", "teacher"),
+)
+"""Keys of a checkpoint, or prefixes of its names, of weights averaged over the steps (EMA or SWA)."""
+_TRANSPARENT = ("module", "_orig_mod")
+"""Parts of names that DataParallel, DistributedDataParallel, AveragedModel and torch.compile add."""
+_COUNTER = "num_batches_tracked"
+_AVERAGING = "n_averaged"  # counter of an AveragedModel
 
 
-def load_weights(model: nn.Module, path: str | Path) -> None:
-    """Set every parameter and buffer of `model` from a file: safetensors, or .pt, .pth with tensors only.
+class _Inert:
+    """Stand-in for an object beside the weights: takes any arguments and state, and keeps nothing."""
 
-    State dicts wrapped as `{"state_dict": ...}` are unwrapped, and the prefix `module.` of DataParallel is
-    removed. The model is unchanged if the file does not fit.
+    def __init__(self, *args: object) -> None: ...
+
+    def __setstate__(self, state: object) -> None: ...
+
+
+_NUMPY = [
+    f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")
+]
+_NUMPY += ["numpy.dtype", "numpy.ndarray"]
+_NUMPY += [f"numpy.dtypes.{kind}{bits}DType" for kind in ("Float", "Int", "UInt") for bits in (8, 16, 32, 64)]
+_BESIDE = [
+    *("argparse.Namespace", "numpy.dtypes.BoolDType", "numpy.dtypes.StrDType", "collections.defaultdict"),
+    *(
+        f"pathlib.{part}{kind}Path"
+        for part in ("", "_local.")
+        for kind in ("Posix", "Windows", "PurePosix", "PureWindows", "")
+    ),
+    *("lightning.fabric.utilities.data.AttributeDict", "lightning_fabric.utilities.data.AttributeDict"),
+    *("types.SimpleNamespace", "datetime.datetime", "datetime.date", "datetime.timedelta"),
+    *_NUMPY,
+]
+
+
+def load_weights(
+    model: nn.Module,
+    path: str | Path,
+    *,
+    ema: bool = False,
+    skip_head: bool = False,
+    rename: Callable[[str], str] = str,
+) -> tuple[str, ...]:
+    """Set every parameter and buffer of `model` from a file; return the names that keep their values.
+
+    Reads safetensors, one file or shards with an index, and files of `torch.save` that hold only tensors,
+    whatever their suffix. State dicts inside a checkpoint are found; prefixes of Lightning, torch.compile,
+    DataParallel and averaged models are removed. Counters of batch norms may be missing. The model is
+    unchanged if the file does not fit.
+
+    Args:
+        model: Network of the architecture that was trained.
+        path: File, index or folder.
+        ema: Load the averaged weights of a checkpoint that holds both; otherwise the trained ones.
+        skip_head: Load all but the head, whose shape depends on the number of classes.
+        rename: Function from a name in the file to the network's.
 
     Raises:
         WeightsError: The file cannot be read safely, or its names or shapes differ from the network's.
     """
-    file = Path(path).expanduser()
-    state = _without_prefix(_read(file))
-    own = dict(model.state_dict(keep_vars=True))
-    if problems := _differences(own, state):
+    files = weight_files(path)
+    own = model.state_dict(keep_vars=True)
+    fits = _choose(_Fit.all_of(own, _read_all(files), rename), ema, files[0])
+    best = max(fits, key=lambda fit: fit.rank(skip_head))
+    if not best.is_whole(skip_head):
         raise WeightsError(
-            f"{_shown(file.name)} does not fit this {type(model).__name__}: {'; '.join(problems)}. Check the"
-            " network's name, number of classes and settings."
+            f"{_shown(files[0].name)} does not fit this {type(model).__name__}: {best.explain()}"
         )
+    rivals = [fit for fit in fits if fit.is_whole(skip_head) and fit.level == best.level and fit != best]
+    if rivals := [fit for fit in rivals if not fit.has_tensors_of(best)]:
+        places = " and ".join(sorted(fit.place for fit in (best, *rivals)))
+        raise WeightsError(
+            f"{_shown(files[0].name)} holds several sets of weights that fit: {places}; save the one to load"
+        )
+    skipped = best.head if skip_head else set()
     try:
-        # Shared tensors may be stored under one of their names only, as `_differences` allows.
-        model.load_state_dict({name: state[name] for name in own if name in state}, strict=False)
+        # Shared tensors may be stored under one of their names only, as `missing` allows.
+        wanted = OrderedDict((n, best.state[n]) for n in own if n in best.state and n not in skipped)
+        # Some modules load by the version in this attribute, and the names are those of today's modules.
+        wanted._metadata = own._metadata  # type: ignore[attr-defined]
+        model.load_state_dict(wanted, strict=False)
     except RuntimeError as error:
-        raise WeightsError(f"{_shown(file.name)} cannot be copied: {_first_line(error)}") from error
+        raise WeightsError(f"{_shown(files[0].name)} cannot be copied: {_first_line(error)}") from error
+    return tuple(name for name in own if name in skipped)
 
 
-def _read(file: Path) -> dict[str, Tensor]:
-    if not file.is_file():
-        raise WeightsError(f"there is no file of weights at {_shown(str(file))}")
+# ---- files ----
+
+
+def _read_all(files: list[Path]) -> Any:
+    """Return the content of a file, or the tensors of all shards behind an index."""
+    if len(files) == 1:
+        return _read(files[0])
+    tensors: dict[str, Any] = {}
+    for shard in files[1:]:
+        content = _read(shard)
+        if not isinstance(content, Mapping):
+            raise WeightsError(f"the shard {_shown(shard.name)} holds no tensors by name")
+        tensors |= content
+    return tensors
+
+
+def _read(file: Path) -> Any:
     if (size := file.stat().st_size) > _LARGEST_FILE:
         raise WeightsError(f"{_shown(file.name)} has {size:,} bytes; the limit is {_LARGEST_FILE:,}")
-    if file.suffix == ".safetensors":
+    with file.open("rb") as content:
+        start = content.read(9)
+    if file.suffix == ".safetensors" or (start[8:] == b"{" and int.from_bytes(start[:8], "little") < size):
         try:
             return load_file(file)
         except (SafetensorError, OSError, ValueError) as error:
             raise WeightsError(f"{_shown(file.name)} is no safetensors file: {_first_line(error)}") from error
-    if file.suffix not in _PICKLED:
-        raise WeightsError(
-            f"weights are read from .safetensors, {', '.join(_PICKLED)}; got {_shown(file.name)}."
-            " Save them with safetensors.torch.save_file(model.state_dict(), ...)."
-        )
     if zipfile.is_zipfile(file):
         _check_archive(file)
     try:
-        loaded = torch.load(file, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals([(_Inert, name) for name in _BESIDE]):
+            return torch.load(file, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
-        raise WeightsError(
-            f"{_shown(file.name)} cannot be read as tensors only ({type(error).__name__}). Save only the"
-            " weights: torch.save(model.state_dict(), ...), or as safetensors."
-        ) from error
-    return _state_of(loaded, file)
+        raise WeightsError(_describe_unreadable(file, error)) from error
+
+
+def _describe_unreadable(file: Path, error: Exception) -> str:
+    shown = _shown(file.name)
+    remedy = "save only the weights: torch.save(model.state_dict(), ...), or as safetensors"
+    named = re.search(r"GLOBAL (\S+)", str(error))
+    if named is None:
+        return f"{shown} cannot be read as tensors only ({type(error).__name__}); {remedy}"
+    name = _shown(named[1].rstrip("."))
+    return (
+        f"{shown} cannot be read as tensors only: it holds an object of {name}, and creating objects that a"
+        f" file names may run code. Where you trust the file, {remedy}"
+    )
 
 
 def _check_archive(file: Path) -> None:
@@ -102,6 +195,14 @@ def _check_archive(file: Path) -> None:
             members = archive.infolist()
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
         raise WeightsError(f"{_shown(file.name)} is a damaged archive: {_first_line(error)}") from error
+    inner = {member.filename.partition("/")[2] for member in members}
+    is_script = any(name.startswith("code/") for name in inner)
+    if is_script or any(name.startswith("models/") or name == "archive_format" for name in inner):
+        kind = "a TorchScript program" if is_script else "a program of torch.export"
+        raise WeightsError(
+            f"{_shown(file.name)} is {kind}: code with weights, which is not run. Save the weights alone:"
+            " torch.save(model.state_dict(), ...)"
+        )
     total = sum(member.file_size for member in members)
     packed = [member for member in members if member.compress_type != zipfile.ZIP_STORED]
     if len(members) > _MOST_MEMBERS or packed or total > file.stat().st_size:
@@ -112,41 +213,171 @@ def _check_archive(file: Path) -> None:
         )
 
 
-def _state_of(loaded: Any, file: Path) -> dict[str, Tensor]:
-    for wrapper in _WRAPPERS:
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(wrapper), Mapping):
-            loaded = loaded[wrapper]
-            break
-    if isinstance(loaded, Mapping) and loaded:
-        state = {name: value for name, value in loaded.items() if isinstance(value, Tensor)}
-        if len(state) == len(loaded) and all(isinstance(name, str) for name in state):
-            return state
-    raise WeightsError(
-        f"{_shown(file.name)} holds no state dict (a mapping of names to tensors); save model.state_dict()"
-    )
+# ---- names ----
 
 
-def _without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    if state and all(name.startswith("module.") for name in state):
-        return {name.removeprefix("module."): value for name, value in state.items()}
-    return state
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """A set of tensors in a file, renamed to the names of a network, and how well it fits."""
+
+    own: Mapping[str, Tensor]
+    state: Mapping[str, Tensor]
+    """Tensors by the network's names."""
+    key: str
+    """Keys below which the set is stored, joined by dots; empty for the top of the file."""
+    level: int
+    """Place of the key in the order of preference."""
+    prefix: str
+    """Prefix that was removed; "+" with a prefix that was added."""
+    common: str
+    """Longest prefix that all names of the set share."""
+    is_averaged: bool
+
+    @classmethod
+    def all_of(cls, own: Mapping[str, Tensor], loaded: Any, rename: Callable[[str], str]) -> list[_Fit]:
+        """Return every set of tensors of a file under every prefix that makes a name of the network."""
+        fits = []
+        for key, level, tensors in _sets(loaded, ""):
+            cleaned = {rename(_without_transparent(name, own)): value for name, value in tensors.items()}
+            common = _common_prefix(tensors)
+            # Lightning's WeightAveraging swaps the two: state_dict is the average.
+            is_swapped = key == "state_dict" and "current_model_state" in loaded
+            for prefix in _prefixes(own, cleaned):
+                if prefix.startswith("+"):
+                    state = {prefix[1:] + name: value for name, value in cleaned.items()}
+                else:
+                    # Names outside the prefix belong to other modules: a loss, a metric, a counter of steps.
+                    state = {n.removeprefix(prefix): v for n, v in cleaned.items() if n.startswith(prefix)}
+                parts = {*key.split("."), *prefix.split(".")}
+                is_averaged = is_swapped or _AVERAGING in tensors or not parts.isdisjoint(_AVERAGED)
+                fits.append(cls(own, state, key, level, prefix, common, is_averaged))
+        return fits
+
+    @cached_property
+    def missing(self) -> list[str]:
+        given = {id(self.own[name]) for name in self.own.keys() & self.state.keys()}
+        return [
+            name
+            for name, tensor in self.own.items()
+            if name not in self.state and id(tensor) not in given and not name.endswith(_COUNTER)
+        ]
+
+    @cached_property
+    def unexpected(self) -> list[str]:
+        return [name for name in self.state if name not in self.own and name != _AVERAGING]
+
+    @cached_property
+    def mismatched(self) -> list[str]:
+        both = self.own.keys() & self.state.keys()
+        return [name for name in self.own if name in both and self.state[name].shape != self.own[name].shape]
+
+    @cached_property
+    def head(self) -> set[str]:
+        """Names of the last module, and of others, such as auxiliary heads, that differ in the same way."""
+        last = next(reversed(list(self.own)), "").rpartition(".")[0]
+        final = {name for name in self.own if name.rpartition(".")[0] == last}
+        shapes = {name: (self.state[name].shape, self.own[name].shape) for name in self.mismatched}
+        classes = {(one[:1], two[:1]) for one, two in shapes.values()}
+        is_alike = len(classes) == 1 and all(one[1:] == two[1:] for one, two in shapes.values())
+        return final | set(shapes) if is_alike and not final.isdisjoint(shapes) else final
+
+    @property
+    def num_fitting(self) -> int:
+        return len(self.own.keys() & self.state.keys()) - len(self.mismatched)
+
+    @property
+    def place(self) -> str:
+        return _shown(".".join(filter(None, (self.key, self.prefix.rstrip("."))))) or "the top of the file"
+
+    def is_whole(self, skip_head: bool) -> bool:
+        """Return whether all names and shapes agree, or all but those of the head."""
+        if not skip_head:
+            return not (self.missing or self.unexpected or self.mismatched)
+        extra = {name.rpartition(".")[0] for name in self.unexpected}
+        is_headless = bool(self.num_fitting) and len(extra) <= 1
+        return is_headless and set(self.missing) <= self.head and set(self.mismatched) <= self.head
+
+    def rank(self, skip_head: bool) -> tuple[bool, int, int, int]:
+        return self.is_whole(skip_head), self.num_fitting, -self.level, -len(self.unexpected)
+
+    def has_tensors_of(self, other: _Fit) -> bool:
+        """Return whether two fits hold the same tensors, found by two ways."""
+        return {id(v) for v in self.state.values()} >= {
+            id(v) for n, v in other.state.items() if n in self.own
+        }
+
+    def explain(self) -> str:
+        """Return what fits, what does not, and what would help."""
+        shapes = [
+            f"{_shown(name)} {tuple(self.state[name].shape)} for {tuple(self.own[name].shape)}"
+            for name in self.mismatched
+        ]
+        missing, unexpected = list(map(_shown, self.missing)), list(map(_shown, self.unexpected))
+        groups = {"missing": missing, "unexpected": unexpected, "of another shape": shapes}
+        found = [f"{_first_few(names)} {word}" for word, names in groups.items() if names]
+        place = f"of those under {_shown(self.key)}, " if self.key else ""
+        removed = f" without the prefix {_shown(self.prefix)}" if self.prefix.strip("+") else ""
+        shared = f"; all names start with {_shown(self.common)}" if self.common else ""
+        fitting = f"{self.num_fitting:,} of {len(self.own):,} tensors fit"
+        words = f"{place}{fitting}{removed}{shared}; {'; '.join(found)}"
+        if self.is_whole(skip_head=True):
+            return f"{words}. Only the head differs: load all but the head (--skip-head)"
+        return f"{words}. Check the network's name, number of classes and settings"
 
 
-def _differences(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
-    given = {id(own[name]) for name in own.keys() & state.keys()}
-    missing = [name for name, tensor in own.items() if name not in state and id(tensor) not in given]
-    unexpected = [name for name in state if name not in own]
-    mismatched = [
-        f"{_shown(name)} {tuple(state[name].shape)} for {tuple(tensor.shape)}"
-        for name, tensor in own.items()
-        if name in state and state[name].shape != tensor.shape
-    ]
-    groups = {
-        "missing": map(_shown, missing),
-        "unexpected": map(_shown, unexpected),
-        "of another shape": mismatched,
-    }
-    return [f"{_first_few(found)} {word}" for word, names in groups.items() if (found := list(names))]
+def _choose(fits: list[_Fit], ema: bool, file: Path) -> list[_Fit]:
+    """Return the fits of the averaged or of the trained weights."""
+    if not fits:
+        raise WeightsError(
+            f"{_shown(file.name)} holds no state dict, a mapping of names to tensors; save model.state_dict()"
+        )
+    chosen = [fit for fit in fits if fit.is_averaged == ema]
+    if ema and not chosen:
+        raise WeightsError(
+            f"{_shown(file.name)} holds no averaged weights, such as {_AVERAGED[0]}; leave out --ema"
+        )
+    # A file that holds averaged weights only, such as the state of an AveragedModel, leaves no choice.
+    return chosen or fits
+
+
+def _sets(loaded: Any, key: str, depth: int = 0) -> Iterator[tuple[str, int, dict[str, Tensor]]]:
+    """Yield key, place in the order of preference and tensors of each set of weights in a file."""
+    if not isinstance(loaded, Mapping):
+        return
+    tensors = {name: v for name, v in loaded.items() if isinstance(name, str) and isinstance(v, Tensor)}
+    last = key.rpartition(".")[2]
+    order = [*_WRAPPERS, *_AVERAGED]
+    if tensors:
+        yield key, order.index(last) if last in order else -1 if not key else len(order), tensors
+    if depth < 2:
+        for name, inner in loaded.items():
+            if isinstance(name, str) and isinstance(inner, Mapping) and "optimizer" not in name:
+                yield from _sets(inner, f"{key}.{name}" if key else name, depth + 1)
+
+
+def _without_transparent(name: str, own: Mapping[str, Tensor]) -> str:
+    """Return a name without the parts that wrappers add, unless the network has such parts itself."""
+    parts = name.split(".")
+    for added in _TRANSPARENT:
+        if added in parts and not any(added in mine.split(".") for mine in own):
+            parts = [part for part in parts if part != added]
+    return ".".join(parts)
+
+
+def _prefixes(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+    """Return the prefixes whose removal (or, with a "+", addition) makes a name of the network."""
+    found = {"": None}
+    for mine in list(own)[:1] + list(own)[len(own) // 2 :][:1] + list(own)[-1:]:
+        found |= {name.removesuffix(mine): None for name in state if name.endswith(f".{mine}")}
+    for theirs in [*list(state)[:1], *list(state)[-1:]]:
+        found |= {f"+{name.removesuffix(theirs)}": None for name in own if name.endswith(f".{theirs}")}
+    return list(found)
+
+
+def _common_prefix(names: Iterable[str]) -> str:
+    paths = [name.split(".")[:-1] for name in names]
+    shared = itertools.takewhile(lambda parts: len(set(parts)) == 1, zip(*paths, strict=False))
+    return "".join(f"{parts[0]}." for parts in shared)
 
 
 def _first_few(names: Iterable[str]) -> str:
@@ -186,9 +417,17 @@ def describe_origin(source: NetworkSource, model: nn.Module) -> dict[str, Any]:
     own = files.get(source.name.partition(":")[0])
     return {
         "sources": {name: _sum(file) for name, file in files.items()},
-        "weights": None if source.weights is None else _sum(Path(source.weights).expanduser()),
+        "weights": _sum_of_weights(source.weights),
         "git": _git_revision(own.parent) if source.is_callable and own is not None else None,
     }
+
+
+def _sum_of_weights(weights: str | None) -> str | dict[str, str] | None:
+    """Return the sum of a file, or those of an index and its shards; published weights keep their name."""
+    if weights is None or is_published(weights):
+        return weights
+    sums = {file.name: _sum(file) for file in weight_files(weights)}
+    return sums if len(sums) > 1 else next(iter(sums.values()))
 
 
 def _file_of(module: str) -> Path | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import streamlit as st
 
 from nasviz.catalog import NetworkSource, image_and_others, read_inputs
+from nasviz.catalog.weights import is_published
 from nasviz.errors import InvalidSettingError, NasvizError, OnnxError
 from nasviz.runs import find_subnet
 from nasviz.ui import session
@@ -62,6 +63,8 @@ def _source_link(source: session.Source) -> dict[str, str]:
     if source.subnet is not None:
         return {"subnet": Path(source.subnet).name}
     found = {"model": source.name}
+    if source.weights is not None and source.is_published:
+        found["model"] = source.weights
     if source.input_shape:
         found["input"] = "x".join(map(str, source.input_shape))
     elif source.inputs:
@@ -116,7 +119,7 @@ def _uploaded(key: str) -> OnnxFile:
 
 
 def _source(asked: Mapping[str, str]) -> NetworkSource:
-    is_code = ":" in asked["model"]
+    is_code = ":" in asked["model"] and not is_published(asked["model"])
     settings = [name for name in asked if name.startswith(_SETTINGS)]
     if is_code and settings:
         raise InvalidSettingError(

@@ -1,11 +1,17 @@
 """Weights are read as tensors only, and a file that does not fit changes nothing."""
 
+import argparse
 import io
+import json
 import os
+import pickle
 import struct
 import zipfile
-from pathlib import Path
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -33,23 +39,174 @@ def same(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(a, b) for a, b in pairs)
 
 
-@pytest.mark.parametrize("kind", ["safetensors", "pt", "legacy", "wrapped", "parallel", "source"])
-def test_weights_come_back(kind: str, trained: nn.Module, fresh: nn.Module, tmp_path: Path) -> None:
-    path = tmp_path / ("weights.safetensors" if kind == "safetensors" else "weights.pt")
-    state = trained.state_dict()
-    if kind == "safetensors":
+State = dict[str, torch.Tensor]
+
+
+def prefixed(prefix: str, state: State) -> State:
+    return {prefix + name: value for name, value in state.items()}
+
+
+def half(state: State) -> State:
+    """Weights that differ from those of the state."""
+    return {name: value * 0.5 for name, value in state.items()}
+
+
+def compiled_inside(state: State) -> State:
+    return {name.replace("bn1.", "bn1._orig_mod."): value for name, value in state.items()}
+
+
+def averaged(state: State) -> State:
+    return {"n_averaged": torch.tensor(3)} | prefixed("module.", state)
+
+
+def sharded(state: State, folder: Path, outside: str = "") -> Path:
+    names = list(state)
+    save_file({name: state[name] for name in names[::2]}, folder / "one.safetensors")
+    save_file({name: state[name] for name in names[1::2]}, folder / "two.safetensors")
+    files = {name: ("one", "two")[n % 2] + ".safetensors" for n, name in enumerate(names)}
+    files |= {names[0]: outside} if outside else {}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": files}))
+    return folder / "model.safetensors.index.json"
+
+
+def distributed(state: State, folder: Path) -> Path:
+    (folder / "checkpoint").mkdir()
+    (folder / "checkpoint" / ".metadata").write_bytes(pickle.dumps(state))
+    return folder / "checkpoint"
+
+
+def scripted(state: State, folder: Path) -> Path:
+    torch.jit.save(torch.jit.script(nn.Linear(2, 2)), folder / "program.pt")
+    return folder / "program.pt"
+
+
+def exported(state: State, folder: Path) -> Path:
+    torch.export.save(torch.export.export(nn.Linear(2, 2), (torch.zeros(1, 2),)), folder / "program.pt2")
+    return folder / "program.pt2"
+
+
+def trained_and_averaged(one: str, other: str, *, averaged_is: str) -> Callable[[State], dict[str, State]]:
+    """Return a checkpoint of both, of which the test wants the one under `averaged_is`."""
+    return lambda state: {key: state if key == averaged_is else half(state) for key in (one, other)}
+
+
+def head(state: State) -> State:
+    return {name: value for name, value in state.items() if name.startswith("linear9.")}
+
+
+def other_classes(state: State) -> State:
+    return state | {name: torch.zeros(7, *value.shape[1:]) for name, value in head(state).items()}
+
+
+class Form(NamedTuple):
+    """What `torch.save` gets, or a function that writes the file itself, and what is chosen."""
+
+    make: Callable[..., Any]
+    file: str = "w.pt"
+    ema: bool = False
+    skip_head: bool = False
+    refused: str = ""
+
+
+NAMESPACE = argparse.Namespace(lr=0.1, out=PurePosixPath("runs"), names=["a"])
+NUMPY = {
+    "best": np.float64(0.9),
+    "seen": np.int64(3),
+    "curve": np.arange(3),
+    "random": ("MT19937", np.zeros(4, np.uint32), np.bool_(True)),
+}
+FORMS = {
+    "state dict": Form(dict),
+    "without zip": Form(dict, "w.pth"),
+    "bin": Form(dict, "w.bin"),
+    "safetensors": Form(save_file, "w.safetensors"),
+    "safetensors without suffix": Form(save_file, "w"),
+    "no suffix": Form(dict, "w"),
+    "timm": Form(trained_and_averaged("state_dict", "state_dict_ema", averaged_is="state_dict"), "w.pth.tar"),
+    "timm, averaged": Form(
+        trained_and_averaged("state_dict", "state_dict_ema", averaged_is="state_dict_ema"),
+        "w.pth.tar",
+        ema=True,
+    ),
+    "half precision": Form(lambda s: {name: value.half() for name, value in s.items()}),
+    "state_dict": Form(lambda s: {"state_dict": s, "epoch": 3, "optimizer": {"state": {0: {"m": s}}}}),
+    "model_state_dict": Form(lambda s: {"model_state_dict": s}),
+    "net": Form(lambda s: {"net": s, "acc": 0.9}),
+    "params": Form(trained_and_averaged("params", "params_ema", averaged_is="params")),
+    "two levels": Form(lambda s: {"model": {"state_dict": s}}),
+    "DataParallel": Form(lambda s: prefixed("module.", s)),
+    "torch.compile": Form(lambda s: prefixed("_orig_mod.", s)),
+    "DDP, a part compiled": Form(lambda s: prefixed("module.", compiled_inside(s))),
+    "Lightning": Form(
+        lambda s: {
+            "state_dict": prefixed("model.", s) | {"criterion.weight": torch.ones(4)},
+            "hyper_parameters": {"args": NAMESPACE},
+        },
+        "w.ckpt",
+    ),
+    "Lightning, compiled": Form(lambda s: {"state_dict": prefixed("net._orig_mod.", s)}, "w.ckpt"),
+    "Lightning, averaged": Form(
+        lambda s: {"state_dict": prefixed("model.", s), "current_model_state": prefixed("model.", half(s))},
+        "w.ckpt",
+        ema=True,
+    ),
+    "AveragedModel": Form(averaged),
+    "torchvision's references": Form(lambda s: {"model": half(s), "model_ema": averaged(s)}, ema=True),
+    "student and teacher": Form(lambda s: prefixed("student.", s) | prefixed("teacher.", half(s))),
+    "no counters": Form(lambda s: {n: v for n, v in s.items() if "num_batches" not in n}),
+    "Namespace": Form(lambda s: {"model": s, "args": NAMESPACE}),
+    "NumPy": Form(lambda s: {"model": s} | NUMPY),
+    "shards": Form(lambda s, path: sharded(s, path), ""),
+    "folder of shards": Form(lambda s, path: sharded(s, path).parent, ""),
+    "other classes": Form(other_classes, skip_head=True),
+    "no head": Form(lambda s: {n: v for n, v in s.items() if n not in head(s)}, skip_head=True),
+    "other classes, all": Form(other_classes, refused="--skip-head"),
+    "whole module": Form(lambda s: build(SOURCE, seed=1)[0], refused="DemoNet"),
+    "TorchScript": Form(scripted, "", refused="TorchScript"),
+    "torch.export": Form(exported, "", refused="torch.export"),
+    "torch.distributed": Form(distributed, "", refused="pickle"),
+    "shard elsewhere": Form(lambda s, path: sharded(s, path, "../w"), "", refused="not a file beside it"),
+    "two networks": Form(
+        lambda s: prefixed("one.", s) | prefixed("two.", half(s)), refused="several .*one and two"
+    ),
+    "unknown weight": Form(
+        lambda s: prefixed("model.", s | {"more.weight": torch.ones(2)}),
+        refused=r"without the prefix model\.; all names start with model\..*more\.weight unexpected",
+    ),
+    "no average": Form(lambda s: {"state_dict": s}, ema=True, refused="no averaged weights"),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_form_of_weights_loads_or_is_refused_with_the_reason(
+    name: str, trained: nn.Module, fresh: nn.Module, tmp_path: Path
+) -> None:
+    form, state = FORMS[name], trained.state_dict()
+    path = tmp_path / form.file
+    if form.make is save_file:
         save_file(state, path)
-    elif kind == "parallel":
-        torch.save({f"module.{name}": value for name, value in state.items()}, path)
+    elif form.file:
+        torch.save(form.make(state), path, _use_new_zipfile_serialization=name != "without zip")
     else:
-        content = {"state_dict": state, "epoch": 3} if kind == "wrapped" else state
-        torch.save(content, path, _use_new_zipfile_serialization=kind != "legacy")
-    assert not same(trained, fresh)
-    if kind == "source":
-        fresh, _ = build(NetworkSource("demonet", weights=str(path), settings={"width": 0.1}))
-    else:
-        load_weights(fresh, path)
-    assert same(trained, fresh)
+        path = form.make(state, tmp_path)
+    before = {key: value.clone() for key, value in fresh.state_dict().items()}
+    if form.refused:
+        with pytest.raises(WeightsError, match=form.refused):
+            load_weights(fresh, path, ema=form.ema, skip_head=form.skip_head)
+        assert all(torch.equal(before[key], value) for key, value in fresh.state_dict().items())
+        return
+    kept = load_weights(fresh, path, ema=form.ema, skip_head=form.skip_head)
+    assert set(kept) == (set(head(state)) if form.skip_head else set())
+    for key, value in fresh.state_dict().items():
+        expected = state[key].half().to(value.dtype) if name == "half precision" else state[key]
+        assert torch.equal(value, before[key] if key in kept else expected), key
+
+
+def test_a_source_loads_its_weights(trained: nn.Module, tmp_path: Path) -> None:
+    torch.save({"model": half(trained.state_dict()), "ema": trained.state_dict()}, tmp_path / "w.pt")
+    source = NetworkSource("demonet", weights=str(tmp_path / "w.pt"), settings={"width": 0.1}, ema=True)
+    assert NetworkSource.from_json(source.to_json()) == source
+    assert same(build(source)[0], trained)
 
 
 def test_differences_are_named_briefly_and_nothing_changes(
@@ -105,7 +262,7 @@ FILES = {
     "bomb.pt": (archive(zipfile.ZIP_DEFLATED), "rejected unopened"),
     "strange.pt": (archive(zipfile.ZIP_STORED), "cannot be read as tensors only"),
     "cut.pt": (archive(zipfile.ZIP_STORED)[:-30], "cannot be read as tensors only"),
-    "program.pt2": (b"PK", "weights are read from .safetensors"),
+    "program.pt2": (b"PK", "cannot be read as tensors only"),
     "empty.safetensors": (b"", "no safetensors file"),
     "header.safetensors": (struct.pack("<Q", 2**60) + b"{}", "no safetensors file"),
 }

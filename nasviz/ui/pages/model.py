@@ -6,12 +6,14 @@ import hashlib
 import re
 from collections.abc import Mapping
 from importlib.util import find_spec
-from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
 from nasviz import jobs
 from nasviz.catalog import CALLABLE, NETWORKS, Entry, NetworkSource, Value, image_and_others, read_inputs
+from nasviz.catalog.user_modules import callable_name
+from nasviz.catalog.weights import is_published
 from nasviz.draw.labels import axes_text, count, plain_shape, power_of_ten
 from nasviz.errors import InvalidSettingError, NasvizError
 from nasviz.graph import SearchSpace
@@ -27,6 +29,7 @@ from nasviz.ui.session import Analysis
 __all__ = ["choose", "facts", "model"]
 
 _UPLOAD = "onnx.file"
+_ONLY_ON_A_CLICK = "Nothing is downloaded before this click. Weights are kept in the cache of the library."
 
 _INPUTS = (
     "`3,32,32` is one image. Other inputs start with the batch axis: `N,1,16000`, or `int64:N,16<1000` for"
@@ -35,7 +38,7 @@ _INPUTS = (
 )
 FIELDS_IN_A_ROW = 3
 ZOO, TORCHVISION, TIMM = "Zoo", "torchvision", "timm"
-OWN, ONNX = "Your Python code", "ONNX (view only)"
+HUB, OWN, ONNX = "Hugging Face", "Your Python code", "ONNX (view only)"
 
 
 @frame.Page(
@@ -61,7 +64,7 @@ def choose() -> None:
     """Let the user choose a network from one of the sources."""
     choices = session.current().choices
     recent.offer()
-    places = [ZOO, TORCHVISION, TIMM, OWN, ONNX]
+    places = [ZOO, TORCHVISION, TIMM, HUB, OWN, ONNX]
     place = st.segmented_control(
         "Source", places, default=choices.get("place", ZOO), required=True, label_visibility="collapsed"
     )
@@ -72,6 +75,8 @@ def choose() -> None:
         _torchvision()
     elif place == TIMM:
         _timm()
+    elif place == HUB:
+        _hub()
     elif place == ONNX:
         _onnx()
     else:
@@ -177,7 +182,7 @@ def _torchvision() -> None:
     )
     choices["torchvision"] = name
     st.caption(
-        "Type to filter. Networks have random weights and nothing is downloaded; upload your own weights"
+        "Type to filter. Networks have random weights, unless you upload your own or download published ones"
         " below."
     )
     _details(NETWORKS[name], "torchvision")
@@ -199,14 +204,52 @@ def _timm() -> None:
     index = names.index(known) if known in names else 0
     name = st.selectbox(f"Search {len(names):,} timm networks", names, index=index, key="timm.name")
     choices["timm"] = name
-    st.caption("Type to filter. Networks have random weights; nothing is downloaded.")
+    st.caption("Type to filter. Networks have random weights, unless you download published ones below.")
     shape = st.text_input("Input shape (C,H,W)", placeholder="default", key="timm.shape")
     classes = st.number_input("Classes", 1, 1_000_000, None, placeholder="1000", key="timm.classes")
     weights = _weights("timm")
     if st.button(f"Open {name}", type="primary", key="timm.open"):
-        source = NetworkSource(f"timm.{name}", _shape(shape), classes, weights=weights)
+        source = NetworkSource(f"timm.{name}", _shape(shape), classes, **weights)
         session.open_network(source, is_chosen=True)
         st.rerun()
+    _offer_published(f"timm:{name}", shape, classes)
+
+
+def _hub() -> None:
+    st.write(
+        "A network of timm or transformers with its weights, from huggingface.co. Only its configuration and"
+        " safetensors are read; code of the repository is never run."
+    )
+    name = st.text_input("Repository", placeholder="microsoft/resnet-18", key="hub.name").strip()
+    text = st.text_input(
+        "Input", placeholder="3,224,224 · empty for that of the configuration", key="hub.shape"
+    )
+    st.caption(_INPUTS)
+    classes = st.number_input("Classes", 1, 1_000_000, None, placeholder="as trained", key="hub.classes")
+    _offer_published(f"hf:{name}", text, classes)
+
+
+def _offer_published(weights: str, text: str, classes: int | None) -> None:
+    """Offer the download of published weights, which starts on a click, and open the network then."""
+    kind = weights.partition(":")[0]
+    known, job = session.current().jobs, f"download {weights}"
+    label = "Download its weights and open" if kind != "hf" else "Download and open"
+    if st.button(label, icon=":material/download:", key=f"{kind}.download", help=_ONLY_ON_A_CLICK):
+        known[job] = jobs.submit(
+            jobs.DownloadWeights(weights=_published(weights, text, classes).weights or "")
+        )
+    if job in known and work.shown(job, f"Downloading {inert(weights)}", cache=known) is not None:
+        source = _published(weights, text, classes)
+        del known[job]
+        session.open_network(source, is_chosen=True)
+        st.rerun()
+
+
+def _published(weights: str, text: str, classes: int | None) -> NetworkSource:
+    shape, inputs = image_and_others(read_inputs(text))
+    if not is_published(weights):
+        raise InvalidSettingError(f"{weights.partition(':')[2][:80]!r} is not a repository: write ORG/NAME")
+    return NetworkSource(weights, shape, classes, inputs=inputs)
 
 
 def _own() -> None:
@@ -229,7 +272,7 @@ def _own() -> None:
             st.button(listed, key=f"own.{listed}", on_click=session.open_network, args=(listed_source,))
     name = st.text_input(
         "Callable",
-        placeholder="my_model:MyNet, for MyNet in my_model.py",
+        placeholder="my_model:MyNet, or ./my_model.py:MyNet",
         key="own.name",
     )
     text = st.text_input(
@@ -240,18 +283,17 @@ def _own() -> None:
         "Classes", 1, 1_000_000, None, placeholder="from the callable", key="own.classes"
     )
     weights = _weights("own")
+    name = callable_name(name.strip(), options().trust)
     # Never disabled: a text field only submits its value on blur, which the click on the button causes.
     if not st.button("Open", type="primary", key="own.open"):
         return
-    if not CALLABLE.fullmatch(name.strip()):
+    if not CALLABLE.fullmatch(name):
         st.error(
             "Enter module and callable, e.g. `my_model:MyNet` for the class or function MyNet in my_model.py."
         )
     else:
         shape, inputs = image_and_others(read_inputs(text))
-        source = NetworkSource(
-            name.strip(), shape, classes, weights=weights, trust=options().trust, inputs=inputs
-        )
+        source = NetworkSource(name, shape, classes, trust=options().trust, inputs=inputs, **weights)
         session.open_network(source)
         st.rerun()
 
@@ -293,9 +335,11 @@ def _details(entry: Entry, key: str) -> None:
             settings[setting.name] = value
     weights = _weights(key)
     if st.button(f"Open {entry.title}", type="primary", key=f"{key}.open"):
-        source = NetworkSource(entry.name, _shape(shape), classes, weights=weights, settings=settings)
+        source = NetworkSource(entry.name, _shape(shape), classes, settings=settings, **weights)
         session.open_network(source, is_chosen=True)
         st.rerun()
+    if entry.family == "torchvision":
+        _offer_published(f"torchvision:{entry.name}:DEFAULT", shape, classes)
 
 
 def _shape(text: str) -> tuple[int, ...] | None:
@@ -310,24 +354,26 @@ def _shape(text: str) -> tuple[int, ...] | None:
     return tuple(int(part) for part in parts)
 
 
-def _weights(key: str) -> str | None:
-    """Return the path of the uploaded weights, stored with the runs so that they can be resumed."""
+def _weights(key: str) -> dict[str, Any]:
+    """Return the uploaded weights and what to load of them; they are stored with the runs for resuming."""
     file = st.file_uploader(
         "Trained weights (optional)",
-        type=["safetensors", "pt", "pth"],
         key=f"{key}.weights",
-        help="safetensors, or a .pt or .pth file of tensors only; no code in the file is executed.",
+        help="safetensors, or a file of torch.save: a state dict or a checkpoint. No code in it is executed.",
     )
     if file is None:
-        return None
+        return {}
+    ema = st.checkbox("Load the averaged weights (EMA)", key=f"{key}.ema")
+    skip_head = st.checkbox("Load all but the head, for another number of classes", key=f"{key}.skip_head")
     content = file.getvalue()
     folder = options().uploads
-    path = folder / f"{hashlib.sha256(content).hexdigest()[:32]}{Path(file.name).suffix.lower()}"
+    suffix = ".safetensors" if file.name.lower().endswith(".safetensors") else ".pt"
+    path = folder / f"{hashlib.sha256(content).hexdigest()[:32]}{suffix}"
     with translate_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         write_bytes(path, content)
-    return str(path)
+    return {"weights": str(path), "ema": ema, "skip_head": skip_head}
 
 
 def summary(analysis: Analysis) -> str:

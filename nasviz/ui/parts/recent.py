@@ -56,5 +56,5 @@ def name(source: Source) -> str:
         words += ["×".join(map(str, source.input_shape))] if source.input_shape else []
         words += map(str, source.inputs)
         words += [f"{source.num_classes} classes"] if source.num_classes else []
-        words += ["custom weights"] if source.weights else []
+        words += [source.weights if source.is_published else "custom weights"] if source.weights else []
     return ", ".join(words)
