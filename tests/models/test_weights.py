@@ -177,6 +177,7 @@ FORMS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
 @pytest.mark.parametrize("name", FORMS)
 def test_a_form_of_weights_loads_or_is_refused_with_the_reason(
     name: str, trained: nn.Module, fresh: nn.Module, tmp_path: Path
