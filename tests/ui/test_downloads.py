@@ -29,7 +29,9 @@ def choose(place: str) -> AppTest:
 
 
 @pytest.mark.slow
-def test_a_click_fetches_weights_and_opens_the_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_click_fetches_weights_and_opens_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # workers inherit it
     url = torchvision.models.get_weight("ShuffleNet_V2_X0_5_Weights.DEFAULT").url
     file = tmp_path / "hub" / "checkpoints" / Path(url).name
