@@ -18,7 +18,7 @@ from nasviz.draw.labels import clean, count, shorten
 from nasviz.draw.packing import pack_bins, pack_floats, pack_ints
 from nasviz.draw.palette import BINS
 from nasviz.runs import Tail
-from nasviz.runs.records import Vectors
+from nasviz.runs.records import Vectors, column, has_penalty
 from nasviz.settings import SALIENCY, Vector
 
 __all__ = [
@@ -31,14 +31,17 @@ __all__ = [
 ]
 
 POINTS = 320
-"""Maximum number of points of a curve, about one per pixel."""
+"""Maximum number of points of each of four curves, about one per pixel; with more curves fewer."""
 COLUMNS = 160
 CELLS = 14_000
 """Maximum number of cells of a heat map; with many structures it has fewer columns."""
 EVENTS = 40
 NOT_MEASURED = 255
 CURVES = ("loss", "accuracy", "lr", "zero_groups")
+PENALISED = ("objective", "penalty")
+"""Further curves of methods that add a penalty to the loss."""
 TITLES = {"loss": "Loss", "accuracy": "Accuracy", "lr": "Learning rate", "zero_groups": "Zero structures"}
+TITLES |= {"objective": "Loss with penalty", "penalty": "Penalty"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,8 @@ def live_frame(
     steps = tail.steps
     last = steps[-1] if len(steps) else None
     heat_steps, heat = _heat(tail.scores)
+    names_of_curves = (*CURVES, *PENALISED) if has_penalty(tail) else CURVES
+    most = POINTS * len(CURVES) // len(names_of_curves)  # as many points in all
     return LiveFrame(
         state=state,
         phase=str(last["phase"]) if last is not None else "",
@@ -129,7 +134,7 @@ def live_frame(
         total_steps=tail.total_steps or 0,
         facts=(*_facts(tail), *_remaining_time(tail, state), *more),
         phases=_phases(tail),
-        curves=tuple(_curve(tail, name) for name in CURVES),
+        curves=tuple(_curve(tail, name, most) for name in names_of_curves),
         structures=structure_states(tail, names or {}, vector),
         heat_steps=heat_steps,
         heat=heat,
@@ -243,10 +248,10 @@ def _phases(tail: Tail) -> tuple[tuple[str, int, int], ...]:
     return tuple((str(phases[a]), int(steps[a]), int(steps[b])) for a, b in zip(starts, ends, strict=True))
 
 
-def _curve(tail: Tail, name: str) -> dict[str, Any]:
-    """Return one column as a curve of at most `POINTS` means, which also reduces noise."""
-    steps, values = tail.steps["step"], tail.steps[name].astype(float)
-    size = -(-len(steps) // POINTS) or 1
+def _curve(tail: Tail, name: str, most: int) -> dict[str, Any]:
+    """Return one column as a curve of at most so many means, which also reduces noise."""
+    steps, values = tail.steps["step"], column(tail.steps, name)
+    size = -(-len(steps) // most) or 1
     groups = np.arange(0, len(steps), size)
     finite = np.isfinite(values)
     sums = np.add.reduceat(np.where(finite, values, 0.0), groups) if len(groups) else np.empty(0)

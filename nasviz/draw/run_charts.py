@@ -12,11 +12,13 @@ from plotly.subplots import make_subplots
 from nasviz.draw.charts import DASHES, SERIES, SYMBOLS, Point, escape_tags, padded_range, panels, pareto_chart
 from nasviz.runs import Tail
 from nasviz.runs.ablation import MEASURES, AblationPoint, curve
+from nasviz.runs.records import column as column_of
 
 __all__ = ["ablation_chart", "comparison_chart", "sweep_chart"]
 
 MAX_POINTS = 800
 TITLES = {"loss": "loss", "accuracy": "accuracy", "zero_groups": "structures at zero", "lr": "learning rate"}
+TITLES |= {"objective": "loss with penalty", "penalty": "penalty"}
 
 
 def comparison_chart(runs: Mapping[str, Tail], columns: Sequence[str] = ("loss", "accuracy")) -> go.Figure:
@@ -72,7 +74,7 @@ def _draw(figure: go.Figure, number: int, name: str, tail: Tail, column: str, pl
     colour, stride = SERIES[number % len(SERIES)], max(1, len(tail.steps) // MAX_POINTS)
     figure.add_scatter(
         x=tail.steps["step"][::stride].tolist(),
-        y=tail.steps[column][::stride].tolist(),
+        y=column_of(tail.steps, column)[::stride].tolist(),
         mode="lines",
         name=name,
         legendgroup=name,

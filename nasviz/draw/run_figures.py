@@ -14,6 +14,7 @@ from nasviz.draw.search_charts import pruning_chart, remaining_chart, sparsity_c
 from nasviz.graph.cells.genotypes import ChosenCell
 from nasviz.runs import Run, Tail
 from nasviz.runs.files import SEARCHED, SPACE, is_file
+from nasviz.runs.records import has_penalty
 from nasviz.settings import SALIENCY
 
 __all__ = ["cells_at_end", "remaining_figure", "run_figures", "widths_of"]
@@ -32,6 +33,8 @@ def run_figures(run: Run, tail: Tail | None = None) -> dict[str, go.Figure]:
     figures: dict[str, go.Figure] = {}
     if len(tail.steps):
         figures["Curves"] = comparison_chart({"run": tail})
+    if has_penalty(tail):
+        figures["Objective and penalty"] = comparison_chart({"run": tail}, ("objective", "penalty"))
     if len(tail.scores.steps) > 1:
         declared = run.settings.method.vectors(run.settings.kept_edges)
         label = next((vector for vector in declared if vector.table == "scores"), SALIENCY).label

@@ -233,6 +233,13 @@ class SparseNAS(DARTS):
         events.append(("penalty", f"{words} nodes are zero", None))
         return News(tuple(events), {"penalty": [list(entry) for entry in self.history]})
 
+    def penalty(self) -> Tensor | None:
+        """Return the sparse group lasso of the switches at the lambda of this step of the search."""
+        if self.phase != "search":
+            return None
+        self._raise_strength()
+        return self.sparse.penalty()
+
     @property
     def strength(self) -> float:
         """Lambda as it is now."""
@@ -354,11 +361,15 @@ class SparseNAS(DARTS):
     def _iteration(self, train: Loss, validation: Loss) -> Iterator[Step]:
         if self.ended_at is not None:
             return self._train_on(train, validation)
+        self._raise_strength()
+        return super()._iteration(train, validation)
+
+    def _raise_strength(self) -> None:
+        """Set lambda where an epoch of the search begins."""
         since = self.num_steps - self.warmup_steps
         if since % self.steps_per_epoch == 0:
             epoch = since // self.steps_per_epoch
             self._set_strength(pathwise(epoch, self.penalty_step, self.penalty_cap))
-        return super()._iteration(train, validation)
 
     def _train_on(self, *losses: Loss) -> Iterator[Step]:
         """Move the weights by one half of the data after the other: the architecture needs none of them."""

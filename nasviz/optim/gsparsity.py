@@ -127,6 +127,10 @@ class PenaltySearch(GroupOptimizer):
         """||x_g|| of all that may go as it is now, on the device."""
         return self._index.norm(self._index.tensors)
 
+    def penalty(self) -> Tensor | None:
+        """Return the penalty of the groups while the search lasts."""
+        return self._proximal.penalty() if self.phase == "projection" else None
+
     @torch.no_grad()
     def cosine_vector(self) -> Tensor:
         """cos(x_g, grad f_g) of all that may go before a step, on the device; without the penalty's part."""

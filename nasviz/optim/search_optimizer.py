@@ -306,6 +306,10 @@ class SearchOptimizer(Optimizer, ABC):
         self.step()
         return loss.detach(), accuracy
 
+    def penalty(self) -> Tensor | None:
+        """Return what the method adds to the loss at the weights of now, on the device; None for nothing."""
+        return None
+
     def distilled(self, batch: Batch, examples: Tensor, output: Any) -> Tensor:
         """Return what training after the search adds to the loss of `output`; asked where it `distils`."""
         raise NotImplementedError

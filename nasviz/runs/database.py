@@ -31,7 +31,7 @@ SCHEMA = f"""
 CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE steps (
     step INTEGER PRIMARY KEY, epoch INTEGER, phase TEXT, loss REAL, accuracy REAL, lr REAL,
-    seconds REAL, examples_per_second REAL, memory_mb REAL, zero_groups INTEGER
+    seconds REAL, examples_per_second REAL, memory_mb REAL, zero_groups INTEGER, penalty REAL
 );
 CREATE TABLE scores (step INTEGER PRIMARY KEY, vector BLOB NOT NULL);
 CREATE TABLE norms (step INTEGER PRIMARY KEY, vector BLOB NOT NULL);
@@ -44,6 +44,8 @@ PRAGMA user_version = {VERSION};
 """
 ADDED = "CREATE TABLE IF NOT EXISTS cosines (step INTEGER PRIMARY KEY, vector BLOB NOT NULL)"
 """Table missing from runs of earlier versions; readers work without it."""
+ADDED_COLUMN = "ALTER TABLE steps ADD COLUMN penalty REAL"
+"""Likewise: the last column of `steps`."""
 TABLES = frozenset({"facts", "steps", "scores", "norms", "cosines", "evaluations", "events"})
 SIDECAR_SUFFIXES = ("-wal", "-shm", "-journal")
 """Suffixes of the files that SQLite opens next to the database."""
@@ -77,6 +79,8 @@ def open_writer(folder: Path) -> sqlite3.Connection:
             if _version(connection, folder) == 0:
                 connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
             connection.execute(ADDED)
+            if "penalty" not in step_columns(connection):
+                connection.execute(ADDED_COLUMN)
     except NasvizError:
         connection.close()
         raise
@@ -113,6 +117,11 @@ def open_reader(folder: Path) -> closing[sqlite3.Connection] | None:
         connection.close()
         return None
     return closing(connection)
+
+
+def step_columns(connection: sqlite3.Connection) -> set[str]:
+    """Return the names of the columns of the table of steps."""
+    return {str(row[1]) for row in connection.execute("PRAGMA table_info(steps)")}
 
 
 def stamp(folder: Path) -> tuple[int, ...] | None:

@@ -9,7 +9,18 @@ from typing import Any, NamedTuple, SupportsFloat
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["NO_VECTORS", "STEP_TYPE", "Evaluation", "Event", "StepRecord", "Tail", "Vectors", "could_go"]
+__all__ = [
+    "NO_VECTORS",
+    "STEP_TYPE",
+    "Evaluation",
+    "Event",
+    "StepRecord",
+    "Tail",
+    "Vectors",
+    "column",
+    "could_go",
+    "has_penalty",
+]
 
 STEP_TYPE = np.dtype(
     [
@@ -23,6 +34,7 @@ STEP_TYPE = np.dtype(
         ("examples_per_second", np.float64),
         ("memory_mb", np.float64),
         ("zero_groups", np.int32),
+        ("penalty", np.float64),
     ]
 )
 """Row of a step, in the order of the columns of the database."""
@@ -32,7 +44,8 @@ STEP_TYPE = np.dtype(
 class StepRecord:
     """Record of one optimizer step.
 
-    `loss`, `accuracy` and `zero_groups` may be device tensors: the writer reads them back once per flush.
+    `loss`, `accuracy`, `zero_groups` and `penalty` may be device tensors: the writer reads them back once
+    per flush.
     """
 
     step: int
@@ -51,6 +64,8 @@ class StepRecord:
     """Peak memory in MiB, of the accelerator if there is one, else of the process."""
     zero_groups: SupportsFloat = 0
     """Number of removal structures that are entirely zero after the step."""
+    penalty: SupportsFloat = float("nan")
+    """What the method adds to the loss, before the step; NaN if it adds nothing."""
 
 
 def could_go(pruning: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
@@ -100,6 +115,19 @@ class Event:
     """Id of the removal structure concerned."""
 
 
+def column(steps: np.recarray[Any, Any], name: str) -> NDArray[np.float64]:
+    """Return a column of the rows of steps as numbers; "objective" is loss and penalty together.
+
+    Examples:
+        >>> rows = np.zeros(1, STEP_TYPE).view(np.recarray)
+        >>> rows.loss, rows.penalty = 0.5, 2.0
+        >>> column(rows, "objective").tolist()
+        [2.5]
+    """
+    found = steps["loss"] + steps["penalty"] if name == "objective" else steps[name]
+    return np.asarray(found, np.float64)
+
+
 class Vectors(NamedTuple):
     """One number per removal structure, at a subset of the steps."""
 
@@ -134,3 +162,8 @@ class Tail:
     """Facts about the whole run: lengths of the phases, K, number of structures."""
     cosines: Vectors = NO_VECTORS
     """Cosine between weights and gradient of each structure; empty for runs of earlier versions."""
+
+
+def has_penalty(tail: Tail) -> bool:
+    """Return whether the method of a run has added a penalty to the loss in any step."""
+    return bool(np.isfinite(tail.steps["penalty"]).any())

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nasviz.errors import DataError
-from nasviz.runs.database import open_reader, stamp
+from nasviz.runs.database import open_reader, stamp, step_columns
 from nasviz.runs.files import DATABASE, is_file, require_folder
 from nasviz.runs.records import NO_VECTORS, STEP_TYPE, Evaluation, Event, Tail, Vectors
 
@@ -21,7 +21,6 @@ __all__ = ["Follower", "read_evaluations", "read_position", "read_tail"]
 
 # SQLite can open files that nasviz did not write, with values of any type.
 _UNREADABLE = (sqlite3.Error, TypeError, ValueError, OverflowError, RecursionError)
-_COLUMNS = ", ".join(STEP_TYPE.names or ())
 EVALUATIONS = (
     "SELECT step, epoch, network, loss, accuracy, num_examples FROM evaluations ORDER BY step, network"
 )
@@ -88,7 +87,9 @@ def _read(connection: sqlite3.Connection, after_step: int, every: int) -> Tail:
     last_step = after_step if last is None else max(int(last), after_step)
     chosen = "WHERE step > ? AND (step % ? = 0 OR step = ?) ORDER BY step"
     arguments = (after_step, every, last_step)
-    rows = connection.execute(f"SELECT {_COLUMNS} FROM steps {chosen}", arguments).fetchall()
+    known = step_columns(connection)  # earlier versions record no penalty
+    columns = ", ".join(name if name in known else "NULL" for name in STEP_TYPE.names or ())
+    rows = connection.execute(f"SELECT {columns} FROM steps {chosen}", arguments).fetchall()
     facts = {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM facts")}
     evaluations = connection.execute(EVALUATIONS)
     events = connection.execute("SELECT step, kind, text, structure FROM events ORDER BY step, id")
@@ -119,9 +120,7 @@ def _vectors(connection: sqlite3.Connection, table: str, after_step: int) -> Vec
 
 
 def _table(rows: list[tuple[Any, ...]]) -> np.recarray[tuple[int], np.dtype[np.void]]:
-    if any(None in row for row in rows):
-        rows = [_without_null(row) for row in rows]
-    return np.array(rows, dtype=STEP_TYPE).view(np.recarray)
+    return np.array(rows, dtype=STEP_TYPE).view(np.recarray)  # None, as SQLite stores NaN, becomes NaN again
 
 
 def _without_null(row: tuple[Any, ...]) -> tuple[Any, ...]:

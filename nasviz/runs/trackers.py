@@ -21,7 +21,7 @@ from nasviz.runs.run import Run
 
 __all__ = ["runs_to_parquet", "steps_to_parquet", "to_mlflow", "to_tensorboard"]
 
-_CURVES = ("loss", "accuracy", "lr", "examples_per_second", "memory_mb", "zero_groups")
+_CURVES = ("loss", "accuracy", "lr", "examples_per_second", "memory_mb", "zero_groups", "penalty")
 _BATCH = 1000
 """Maximum number of metrics that MLflow accepts per request."""
 

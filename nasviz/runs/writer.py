@@ -212,7 +212,7 @@ class Writer:
         vectors, self._vectors = self._vectors, []
         rows, self._rows = self._rows, []
         # One read-back for all numbers and vectors: each would synchronize with the device otherwise.
-        values = [value for r in steps for value in (r.loss, r.accuracy, r.zero_groups)]
+        values = [value for r in steps for value in (r.loss, r.accuracy, r.zero_groups, r.penalty)]
         arrays = self._read_back([*values, *(values for _, _, values in vectors)])
         numbers = [float(array[0]) for array in arrays[: len(values)]]
         with self._transaction() as connection:
@@ -221,9 +221,9 @@ class Writer:
             for (table, step, _), array in zip(vectors, arrays[len(values) :], strict=True):
                 blob = array.astype("<f4").tobytes()
                 connection.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (step, blob))
-            read = zip(steps, numbers[0::3], numbers[1::3], numbers[2::3], strict=True)
+            read = zip(steps, *(numbers[place::4] for place in range(4)), strict=True)
             connection.executemany(_INSERT_STEP, [_row(*columns) for columns in read])
-        return [(record.step, loss) for record, loss in zip(steps, numbers[0::3], strict=True)]
+        return [(record.step, loss) for record, loss in zip(steps, numbers[0::4], strict=True)]
 
     @property
     def request(self) -> Request | None:
@@ -292,10 +292,12 @@ class Writer:
         return _Transaction(self._connection, self.folder / DATABASE)
 
 
-def _row(record: StepRecord, loss: float, accuracy: float, zero_groups: float) -> tuple[Any, ...]:
+def _row(
+    record: StepRecord, loss: float, accuracy: float, zero_groups: float, penalty: float
+) -> tuple[Any, ...]:
     return (
         *(record.step, record.epoch, record.phase, loss, accuracy, record.lr),
-        *(record.seconds, record.examples_per_second, record.memory_mb, int(zero_groups)),
+        *(record.seconds, record.examples_per_second, record.memory_mb, int(zero_groups), penalty),
     )
 
 

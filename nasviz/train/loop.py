@@ -134,6 +134,7 @@ def _step(session: Session, batches: tuple[Batch, ...], gauge: Gauge) -> StepRec
         _Examples(session, x.to(device, non_blocking=True), y.to(device, non_blocking=True))
         for x, y in batches
     ]
+    penalty = optimizer.penalty()  # before the step, as loss and accuracy are
     loss, accuracy = optimizer.train_step(examples)
     session.processes.average_([loss, accuracy, *session.running])
     session.scheduler.step()
@@ -151,6 +152,7 @@ def _step(session: Session, batches: tuple[Batch, ...], gauge: Gauge) -> StepRec
         examples_per_second=examples_per_second,
         memory_mb=gauge.memory_mb,
         zero_groups=optimizer.num_zero,
+        penalty=float("nan") if penalty is None else penalty,
     )
 
 

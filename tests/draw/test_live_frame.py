@@ -13,7 +13,7 @@ from nasviz.runs.records import STEP_TYPE, Vectors
 from nasviz.settings import COSINES, NORMS, SALIENCY
 
 
-def run(num_steps: int, num_structures: int = 6, scored: int | None = None) -> Tail:
+def run(num_steps: int, num_structures: int = 6, scored: int | None = None, penalty: float = np.nan) -> Tail:
     """A run of three phases; structure 0 is selected at a tenth and zero from a fifth on."""
     steps = np.zeros(num_steps, STEP_TYPE)
     at = np.arange(num_steps)
@@ -27,6 +27,7 @@ def run(num_steps: int, num_structures: int = 6, scored: int | None = None) -> T
     steps["examples_per_second"] = np.nan
     steps["memory_mb"] = 100
     steps["zero_groups"] = at >= num_steps // 5
+    steps["penalty"] = penalty
     ids = tuple(range(num_structures))
     scored = num_steps // 10 if scored is None else scored
     scores = np.random.default_rng(0).normal(size=(scored, num_structures)).astype("f4")
@@ -44,11 +45,11 @@ def run(num_steps: int, num_structures: int = 6, scored: int | None = None) -> T
     )
 
 
-@pytest.mark.parametrize("num_structures", [100, 838])
+@pytest.mark.parametrize(("num_structures", "penalty"), [(100, np.nan), (838, np.nan), (838, 0.5)])
 def test_a_frame_of_any_run_and_the_colours_of_its_graph_are_below_fifty_kilobytes(
-    num_structures: int,
+    num_structures: int, penalty: float
 ) -> None:
-    tail = run(50_000, num_structures, scored=5_000)
+    tail = run(50_000, num_structures, scored=5_000, penalty=penalty)
     tail.norms.values[-1] = 0  # every row has its mark
     frame = live_frame(tail)
     ids = [f"n{i}" for i in range(3 * num_structures)]

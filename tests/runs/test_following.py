@@ -10,13 +10,15 @@ import pytest
 
 from nasviz.errors import RunNotFoundError
 from nasviz.runs import Evaluation, Run, Tail, Writer
+from nasviz.runs.records import STEP_TYPE
 from nasviz.runs.tail import Follower
 from tests.runs.conftest import wait_until
 from tests.runs.run_writing import write
 
 
 def assert_same(one: Tail, other: Tail) -> None:
-    np.testing.assert_array_equal(one.steps, other.steps)
+    for name in STEP_TYPE.names:
+        np.testing.assert_array_equal(one.steps[name], other.steps[name], name)
     for name in ("scores", "norms", "cosines"):
         found, expected = getattr(one, name), getattr(other, name)
         np.testing.assert_array_equal(found.steps, expected.steps)

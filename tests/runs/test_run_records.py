@@ -42,20 +42,23 @@ def test_rows_come_back_as_they_were_written(run: Run) -> None:
         assert tail.facts["warmup_steps"] == 10
 
 
-def test_a_run_of_a_version_without_cosines_is_read_and_goes_on(run: Run) -> None:
+def test_a_run_of_a_version_without_cosines_and_penalties_is_read_and_goes_on(run: Run) -> None:
     with Writer(run) as writer:
         write(writer, 0)
     with closing(sqlite3.connect(run.folder / "run.db")) as connection:
         connection.execute("DROP TABLE cosines")
+        connection.execute("ALTER TABLE steps DROP COLUMN penalty")
     tail = run.tail()
+    assert np.isnan(tail.steps.penalty).all()
     assert (len(tail.scores.steps), len(tail.cosines.steps), tail.cosines.structures) == (1, 0, ())
     assert to_document(run)["cosines"] == {"steps": [], "structures": [], "values": []}
 
     with Writer(run) as writer:
         writer.rewind(0)
         writer.cosines(1, (7, 3), [0.5, -1.0])
-        write(writer, 1)
+        writer.step(StepRecord(1, 0, "projection", 0.5, 0.5, 0.1, penalty=2.5))
     tail = run.tail(0)
+    assert tail.steps.penalty.tolist() == [2.5]
     assert (tail.cosines.steps.tolist(), tail.cosines.structures) == ([1], (7, 3))
     assert tail.cosines.values.tolist() == [[0.5, -1.0]]
 
@@ -122,8 +125,8 @@ def test_the_numbers_of_all_steps_are_read_back_once_a_flush(run: Run) -> None:
         for step in range(2 * FLUSH_ROWS):
             writer.step(record(step))
 
-    # Loss, accuracy and zero groups of each step.
-    assert calls == [3 * FLUSH_ROWS] * 2
+    # Loss, accuracy, zero groups and penalty of each step.
+    assert calls == [4 * FLUSH_ROWS] * 2
 
 
 def test_not_a_number_comes_back_as_such(run: Run) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from nasviz.draw.live_frame import live_frame
+from nasviz.draw.run_figures import run_figures
 from nasviz.errors import InvalidSettingError
 from nasviz.runs import RunSettings, Store
-from nasviz.train import work
+from nasviz.runs.records import column
+from nasviz.train import open_session, train, work
 from tests.train.conftest import short_settings
 from tests.train.resuming import ended_straight_and_resumed
 
@@ -63,6 +67,26 @@ def test_its_rivals_run_prune_change_over_and_resume_to_the_bit(tmp_path, change
     run = Store(tmp_path).create(chosen.changed(change_over="auto"))
     assert work(run) == "done"
     assert run.end.result["pruning"]["chosen"]["pruned"] == len(run.end.result["selected"]) > 0
+
+
+def test_the_penalty_is_on_record_as_it_was_before_each_step(tmp_path) -> None:
+    chosen = settings(lr=0.5, mu=0.3, epochs=1, projection_steps=4)
+    session, wanted = open_session(chosen), []
+    steps = train(session)
+    for _ in range(4):
+        lengths = session.optimizer.norm_vector()
+        wanted.append(0.3 * float(lengths.sum()))
+        next(steps)
+    steps.close()
+    run = Store(tmp_path).create(chosen)
+    assert work(run) == "done"
+    found = run.tail().steps
+    assert found.penalty[:4].tolist() == pytest.approx(wanted, rel=1e-6)
+    assert np.isnan(found.penalty[4:]).all(), "nothing is added after the search"
+    assert column(found, "objective")[:4].tolist() == pytest.approx((found.loss[:4] + wanted).tolist())
+    assert "Objective and penalty" in run_figures(run)
+    curves = {curve["name"]: curve["points"] for curve in live_frame(run.tail()).curves}
+    assert [value for _, value in curves["penalty"]] == pytest.approx(wanted, rel=1e-4)
 
 
 def test_cells_are_for_optimizers_that_tie() -> None:

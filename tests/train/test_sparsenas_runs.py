@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -47,9 +48,19 @@ def test_what_became_zero_goes_and_nothing_is_lost_by_it(store: Store) -> None:
 
 
 def test_lambda_rises_with_the_epochs_up_to_its_cap() -> None:
+    records = list(train(open_session(settings())))
     session = open_session(settings())
     group = session.optimizer.sparse.param_groups[0]
-    seen = [(record.phase, group["strength"]) for record in train(session)]
+    switches = session.optimizer.sparse.grouping.tensors
+    seen, sizes = [], []
+    steps = train(session)
+    for record in records:
+        sizes.append(float(sum(tensor.detach().abs().sum() for tensor in switches)))  # balance = 1: the lasso
+        assert float(next(steps).loss) == float(record.loss)
+        seen.append((record.phase, group["strength"]))
+    penalties = [float(record.penalty) for record in records]
+    assert penalties[2:] == pytest.approx([s * size for (_, s), size in zip(seen, sizes, strict=True)][2:])
+    assert all(map(math.isnan, penalties[:2])), "warm-up"
     rises = [strength for phase, strength in seen if phase == "search"]
     assert seen[:2] == [("warm-up", 0.0)] * 2
     assert rises == sorted(rises)

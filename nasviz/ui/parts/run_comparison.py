@@ -11,6 +11,7 @@ from nasviz.draw.charts import Point, pareto_chart
 from nasviz.draw.run_charts import comparison_chart
 from nasviz.errors import DataError
 from nasviz.runs import RunSummary, Tail, differing_settings
+from nasviz.runs.records import has_penalty
 from nasviz.runs.tail import read_position
 from nasviz.ui import session
 from nasviz.ui.parts import figures, run_actions, run_facts
@@ -24,6 +25,7 @@ ROWS = 800
 """Maximum number of steps read of each run."""
 COSTS = {"Parameters": "params_after", "MACs": "macs_after"}
 COLUMNS = {"Loss and accuracy": ("loss", "accuracy"), "Zero groups and learning rate": ("zero_groups", "lr")}
+PENALISED = {"Objective and penalty": ("objective", "penalty")}
 
 
 def curves(summaries: Sequence[RunSummary]) -> None:
@@ -35,10 +37,11 @@ def curves(summaries: Sequence[RunSummary]) -> None:
     tails = {name: tail for name, tail in tails.items() if len(tail.steps)}
     if not tails:
         return
+    known = {**COLUMNS, **(PENALISED if any(map(has_penalty, tails.values())) else {})}
     what = st.segmented_control(
-        "Curves", tuple(COLUMNS), default="Loss and accuracy", required=True, key="runs.curves"
+        "Curves", tuple(known), default="Loss and accuracy", required=True, key="runs.curves"
     )
-    st.plotly_chart(comparison_chart(tails, COLUMNS[what]), key=f"curves.{what}")
+    st.plotly_chart(comparison_chart(tails, known[what]), key=f"curves.{what}")
     if len(shown) > 1:
         _differences(shown)
         figures.of_runs({name_of(s, shown): session.store().open(s.id) for s in shown if s.result})
