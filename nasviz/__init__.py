@@ -30,6 +30,7 @@ __all__ = [
     "splice",
     "trace",
     "trace_submodule",
+    "view",
     "zoo",
 ]
 
@@ -60,6 +61,7 @@ _HOMES = {
     "optim": ("nasviz.optim", None),
     "nas": ("nasviz.nas", None),
     "zoo": ("nasviz.models", None),
+    "view": ("nasviz.notebook", "view"),
 }
 
 

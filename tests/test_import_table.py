@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "settings": {"errors", "catalog"},
     "runs": {"errors", "catalog", "settings"},
     "draw": {"errors", "graph", "runs", "catalog", "settings"},
+    "notebook": {"errors", "graph", "runs", "draw", "settings"},
     "trace": {"errors", "graph"},
     "onnx_viewer": {"errors", "graph"},
     "subnet": {"errors", "graph", "trace"},

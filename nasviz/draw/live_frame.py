@@ -9,14 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nasviz.draw.labels import clean, count, shorten
+from nasviz.draw.overlay import Overlay, state_overlay
 from nasviz.draw.packing import pack_bins, pack_floats, pack_ints
 from nasviz.draw.palette import BINS
+from nasviz.draw.view import GraphView
+from nasviz.graph import SearchSpace
+from nasviz.graph.switches import strongest
 from nasviz.runs import Tail
 from nasviz.runs.records import Vectors, column, has_penalty
 from nasviz.settings import SALIENCY, Vector
@@ -26,6 +31,7 @@ __all__ = [
     "StructureState",
     "last_scores",
     "live_frame",
+    "states_overlay",
     "structure_states",
     "until",
 ]
@@ -40,6 +46,8 @@ NOT_MEASURED = 255
 CURVES = ("loss", "accuracy", "lr", "zero_groups")
 PENALISED = ("objective", "penalty")
 """Further curves of methods that add a penalty to the loss."""
+_MARKS = {"selected": "selected", "orphaned": "selected", "zero": "zero"}
+"""State of a structure during training, and the state in which it is drawn."""
 TITLES = {"loss": "Loss", "accuracy": "Accuracy", "lr": "Learning rate", "zero_groups": "Zero structures"}
 TITLES |= {"objective": "Loss with penalty", "penalty": "Penalty"}
 
@@ -316,3 +324,20 @@ def _heat(scores: Vectors) -> tuple[tuple[int, ...], bytes]:
     bins = np.searchsorted(limits, values, side="right")
     bins = np.where(finite, bins, NOT_MEASURED).astype(np.uint8)
     return tuple(int(step) for step in scores.steps[rows]), bins.T.tobytes()
+
+
+def states_overlay(view: GraphView, space: SearchSpace, tail: Tail, vector: Vector = SALIENCY) -> Overlay:
+    """Return the overlay of selected and zero structures of a run.
+
+    If the scores are weights of operations, the strongest operation of each edge is marked as well.
+    """
+    layers = [
+        state_overlay(view, space.segments[structure.id].vertices, _MARKS[structure.state])
+        for structure in structure_states(tail, {}, vector)
+        if structure.state in _MARKS
+    ]
+    if vector.weighs:
+        leading = strongest(space.switches, last_scores(tail))
+        vertices = space.segments.vertices_of(leading)
+        layers.append(state_overlay(view, vertices, "leading"))
+    return reduce(Overlay.__or__, layers, Overlay())

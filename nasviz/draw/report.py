@@ -24,7 +24,7 @@ from nasviz.draw.viewer import script, style_sheet
 from nasviz.graph import ConstructionPlan, SearchSpace
 from nasviz.settings import RunSettings
 
-__all__ = ["Section", "html_report", "subnetwork_report"]
+__all__ = ["Section", "html_report", "html_table", "subnetwork_report"]
 
 Cell = str | int | float
 
@@ -199,7 +199,7 @@ def _section(number: int, section: Section) -> str:
         pairs = "".join(f"<div><dt>{_text(k)}</dt><dd>{_text(v)}</dd></div>" for k, v in section.facts)
         parts.append(f"<dl>{pairs}</dl>")
     if section.table:
-        parts.append(_table(section.table))
+        parts.append(html_table(section.table))
     if section.chart is not None:
         parts.append(f"<figure>{static_svg(section.chart)}</figure>")
     if section.view is not None:
@@ -207,7 +207,9 @@ def _section(number: int, section: Section) -> str:
     return "\n".join([*parts, "</section>"])
 
 
-def _table(rows: Sequence[Mapping[str, Cell]]) -> str:
+def html_table(rows: Sequence[Mapping[str, Cell]]) -> str:
+    """Return rows with the same columns as an HTML table."""
+
     def cell(tag: str, value: Cell, sample: Cell) -> str:
         number = ' class="number"' if isinstance(sample, int | float) else ""
         text = f"{value:,}" if isinstance(value, int) else str(value)
@@ -220,7 +222,7 @@ def _table(rows: Sequence[Mapping[str, Cell]]) -> str:
 
 def _graph(name: str, view: GraphView, overlay: Overlay | None) -> str:
     if not view.svg:
-        return f"<p>{_text(view.note)}</p>{_table(view.table())}"
+        return f"<p>{_text(view.note)}</p>{html_table(view.table())}"
     painted = {"graph": name, "view": name, "overlay": overlay.payload() if overlay else None}
     states = [(m.name, m.meaning) for m in STATES.values() if m.name not in ("ancestor", "descendant")]
     data: dict[str, Any] = view.payload() | {"graph": name, "view": name, "height": 620, "states": states}

@@ -396,6 +396,12 @@ class ConstructionPlan:
     macs_before: int
     macs_after: int
 
+    def __repr__(self) -> str:
+        return (
+            f"ConstructionPlan({len(self.selected)} selected, {len(self.orphaned)} orphaned,"
+            f" {len(self.slices)} slices, {self.params_before:,} to {self.params_after:,} parameters)"
+        )
+
     @property
     def materialised(self) -> tuple[str, ...]:
         """Vertices and outputs that get zeros written back, for want of a slicing rule."""

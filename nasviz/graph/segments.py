@@ -175,6 +175,9 @@ class SegmentGraph:
     collapsed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """For each module that counts as one vertex: its vertices, by the module's path."""
 
+    def __repr__(self) -> str:
+        return f"SegmentGraph({self.trace.name}: {len(self)} segments)"
+
     def __len__(self) -> int:
         return len(self.segments)
 
@@ -441,6 +444,9 @@ class DependencyGraph:
     """
 
     trace: TraceGraph
+
+    def __repr__(self) -> str:
+        return f"DependencyGraph({self.trace.name}: {len(self)} vertices)"
 
     def __len__(self) -> int:
         return len(self.trace)

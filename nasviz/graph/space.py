@@ -9,8 +9,9 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from importlib import import_module
 from math import prod
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakValueDictionary
 
 from nasviz.errors import (
@@ -51,6 +52,9 @@ from nasviz.graph.structures import (
 )
 from nasviz.graph.switches import Switch, find_branches, find_switches, tie
 from nasviz.graph.trace_graph import Slice, TraceGraph
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 __all__ = [
     "Group",
@@ -187,6 +191,36 @@ class SearchSpace:
     collapse: tuple[str, ...] = ()
     frozen: str = PROTECTED
     """Whether what has a frozen parameter stays (`protected`) or may go (`removable`)."""
+
+    def __repr__(self) -> str:
+        most = f", at most {self.max_sparsity} at once" if self.removable else ""
+        return (
+            f"SearchSpace({self.trace.name}: {len(self.segments)} segments, {len(self.removable)} of"
+            f" {len(self.structures)} structures removable{most})"
+        )
+
+    def _repr_html_(self) -> str:
+        html: str = import_module("nasviz.notebook").html(self)  # the drawing side is loaded when it is used
+        return html
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the table of the structures as plain data."""
+        return [
+            {
+                "id": s.id,
+                "structure": s.name,
+                "parameters": s.num_parameters,
+                "MACs": s.macs,
+                "removable": s.is_removable,
+                "why not": s.reason or "",
+            }
+            for s in self.structures
+        ]
+
+    def table(self) -> DataFrame:
+        """Return the structures as a pandas data frame: sizes, and why some cannot be removed."""
+        frame: DataFrame = import_module("nasviz.notebook").data_frame(self.rows())
+        return frame.set_index("id")
 
     def __post_init__(self) -> None:
         # Unknown names are refused here, and all that selection and training ask for is found here: both then

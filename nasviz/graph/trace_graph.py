@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
+from importlib import import_module
 from math import prod
 from typing import Any
 
@@ -185,6 +186,17 @@ class TraceGraph:
     """Class name of every module, by path."""
     frozen: tuple[str, ...] = ()
     """Parameters that nothing trains: nothing may write to them either."""
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(str(entry.shape) for entry in self.inputs)
+        return (
+            f"TraceGraph({self.name}: {len(self)} vertices, {self.num_parameters:,} parameters, {self.macs:,}"
+            f" MACs, inputs {shapes})"
+        )
+
+    def _repr_html_(self) -> str:
+        html: str = import_module("nasviz.notebook").html(self)  # the drawing side is loaded when it is used
+        return html
 
     def __len__(self) -> int:
         return len(self.vertices)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from nasviz.catalog.genotype import Genotype, read_genotype
 from nasviz.errors import DataError, RunBusyError, RunStateError
@@ -33,6 +34,9 @@ from nasviz.runs.storage import as_damage
 from nasviz.runs.subnets import located
 from nasviz.runs.tail import read_position, read_tail
 from nasviz.settings import RunSettings
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 __all__ = ["Run", "State"]
 
@@ -63,6 +67,15 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
+
+    def _repr_html_(self) -> str:
+        html: str = import_module("nasviz.notebook").html(self)  # the drawing side is loaded when it is used
+        return html
+
+    def table(self) -> DataFrame:
+        """Return the recorded steps as a pandas data frame, one row per step."""
+        frame: DataFrame = import_module("nasviz.notebook").data_frame(self.tail().steps)
+        return frame.set_index("step")
 
     @cached_property
     def config(self) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -51,6 +52,9 @@ from nasviz.subnet.zero import (
     zero_tensors,
 )
 from nasviz.trace.network import require_traced
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 __all__ = [
     "Report",
@@ -112,9 +116,33 @@ class Report:
     notes: tuple[str, ...] = ()
     """Notes for the caller: nothing was zero, or the removed parameters were not."""
 
+    def __repr__(self) -> str:
+        return (
+            f"Report({len(self.selected) + len(self.orphaned)} structures and {len(self.channels)} channel"
+            f" groups removed: {self.params_before:,} to {self.params_after:,} parameters,"
+            f" {self.macs_before:,} to {self.macs_after:,} MACs, error {self.max_relative_error:.1e})"
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return plain data, ready for `json.dumps`."""
         return asdict(self)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return parameters, MACs and bytes, before and after."""
+        sizes = {
+            "parameters": (self.params_before, self.params_after),
+            "MACs": (self.macs_before, self.macs_after),
+            "bytes": (self.bytes_before, self.bytes_after),
+        }
+        return [
+            {"size": name, "before": before, "after": after, "saved": 1 - after / before if before else 0.0}
+            for name, (before, after) in sizes.items()
+        ]
+
+    def table(self) -> DataFrame:
+        """Return parameters, MACs and bytes, before and after, as a pandas data frame."""
+        frame: DataFrame = import_module("nasviz.notebook").data_frame(self.rows())
+        return frame
 
 
 def size_of(net: nn.Module) -> int:
@@ -238,6 +266,15 @@ class Subnetwork:
     """Network that trains, saves and exports, and can be traced and searched again."""
     report: Report
     plan: ConstructionPlan
+    space: SearchSpace
+    """Search space of the full network."""
+
+    def __repr__(self) -> str:
+        return f"Subnetwork({self.report!r})"
+
+    def _repr_html_(self) -> str:
+        html: str = import_module("nasviz.notebook").html(self)  # the drawing side is loaded when it is used
+        return html
 
     def sliced(self, name: str, tensor: Tensor) -> Tensor:
         """Return `tensor` without the rows that were cut from the parameter called `name`."""
@@ -304,7 +341,7 @@ def construct(
     unshare_tensors_(small, net)
     found = report(plan, checks, net, small)
     notes = (doubt, nonzero_removal_note(net, group, found.effect) if randomized is net else None)
-    return Subnetwork(small, replace(found, notes=tuple(note for note in notes if note)), plan)
+    return Subnetwork(small, replace(found, notes=tuple(note for note in notes if note)), plan, space)
 
 
 def _plan(

@@ -19,6 +19,7 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -466,6 +467,13 @@ class TracedNetwork(fx.GraphModule):
     """Vertices and edges as data."""
     parity: Parity
     """Agreement with the network it was traced from."""
+
+    def __repr__(self) -> str:
+        return f"TracedNetwork({self.trace_graph!r})"
+
+    def _repr_html_(self) -> str:
+        html: str = import_module("nasviz.notebook").html(self)  # the drawing side is loaded when it is used
+        return html
 
     @classmethod
     def of(cls, root: nn.Module, graph: fx.Graph, name: str) -> TracedNetwork:

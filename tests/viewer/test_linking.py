@@ -11,7 +11,7 @@ from nasviz.draw.viewer import link_modules, script
 from nasviz.errors import ViewerError
 
 FOLDER = Path(viewer.__file__).parent
-COMPONENTS = ["graph.js", "live.js", "plane.js", "overlay.js", "feed.js"]
+COMPONENTS = ["graph.js", "live.js", "plane.js", "overlay.js", "feed.js", "widget.js"]
 IMPORT = (
     "async text => (await import(URL.createObjectURL(new Blob([text], {type: 'text/javascript'})))).default"
 )

@@ -399,6 +399,9 @@ class ChannelSpace:
     protected: Collection[str] = ()
     frozen: Collection[str] = ()
 
+    def __repr__(self) -> str:
+        return f"ChannelSpace({self.trace.name}: {len(self)} channel groups)"
+
     def __len__(self) -> int:
         """Return how many groups can go, each by itself."""
         return sum(len(s.groups) for s in self.structures)

@@ -8,24 +8,21 @@ import streamlit as st
 
 from nasviz.catalog import NetworkSource
 from nasviz.draw import GraphView, Overlay, cost_overlay, plan_overlay, saliency_overlay, state_overlay
-from nasviz.draw.live_frame import last_scores, structure_states
+from nasviz.draw.live_frame import last_scores, states_overlay
 from nasviz.graph import ConstructionPlan, SearchSpace
-from nasviz.graph.switches import strongest
-from nasviz.runs import Run, Tail
-from nasviz.settings import COSINES, NORMS, Vector
+from nasviz.runs import Run
+from nasviz.settings import COSINES, NORMS
 from nasviz.settings import SALIENCY as SCORES
 from nasviz.ui import session
 from nasviz.ui.parts import run_facts, scores
 from nasviz.ui.parts.controls import keep, kept
 
-__all__ = ["choose", "painted", "states"]
+__all__ = ["choose", "painted"]
 
 PLAIN, REMOVABLE, SALIENCY = "Type", "Removable", SCORES.label
 COSINE, NORM = COSINES.label, NORMS.label
 MACS, PARAMETERS = "MACs", "Parameters"
 SCORED = (SALIENCY, COSINE, NORM)
-MARKS = {"selected": "selected", "orphaned": "selected", "zero": "zero"}
-"""State of a structure during training, and the state in which it is drawn."""
 
 
 def choose() -> str:
@@ -63,7 +60,9 @@ def painted(
     if plan is not None:
         layers.append(plan_overlay(view, plan))
     elif run is not None:
-        layers.append(states(view, space, run_facts.read(run), run_facts.default_vector(run.settings)))
+        layers.append(
+            states_overlay(view, space, run_facts.read(run), run_facts.default_vector(run.settings))
+        )
     protected = space.segments.vertices_of(space.protected)
     layers.append(state_overlay(view, protected, "protected"))
     return reduce(Overlay.__or__, layers)
@@ -101,20 +100,3 @@ def _values(space: SearchSpace, colour: str, run: Run | None) -> dict[int, float
         return {i: -score for i, score in found.items()}
     sizes = {s.id: s.num_parameters for s in space.structures}  # the score is the norm divided by the size
     return {i: score * sizes[i] for i, score in found.items()}
-
-
-def states(view: GraphView, space: SearchSpace, tail: Tail, vector: Vector = SCORES) -> Overlay:
-    """Return the overlay of selected and zero structures of a run.
-
-    If the scores are weights of operations, the strongest operation of each edge is marked as well.
-    """
-    layers = [
-        state_overlay(view, space.segments[structure.id].vertices, MARKS[structure.state])
-        for structure in structure_states(tail, {}, vector)
-        if structure.state in MARKS
-    ]
-    if vector.weighs:
-        leading = strongest(space.switches, last_scores(tail))
-        vertices = space.segments.vertices_of(leading)
-        layers.append(state_overlay(view, vertices, "leading"))
-    return reduce(Overlay.__or__, layers, Overlay())

@@ -9,13 +9,13 @@ import streamlit as st
 
 from nasviz.draw import GraphView, Overlay, saliency_overlay
 from nasviz.draw.about import About
-from nasviz.draw.live_frame import LiveFrame, last_scores, live_frame
+from nasviz.draw.live_frame import LiveFrame, last_scores, live_frame, states_overlay
 from nasviz.graph import SearchSpace
 from nasviz.graph.switches import count_paths, strongest
 from nasviz.runs import Run, Tail
 from nasviz.settings import SALIENCY, Vector
 from nasviz.ui.component import chosen_in, live_view, paint_message
-from nasviz.ui.parts import colours, graphs
+from nasviz.ui.parts import graphs
 from nasviz.ui.parts.controls import keep, kept
 
 __all__ = ["GRAPH", "Scene"]
@@ -96,7 +96,7 @@ class Scene:
         assert self.space is not None
         shown, vector = self.shown(tail)
         found = saliency_overlay(self.view, self.space, last_scores(shown), vector.label)
-        return found | colours.states(self.view, self.space, shown, vector)
+        return found | states_overlay(self.view, self.space, shown, vector)
 
     def _paths(self, tail: Tail) -> tuple[tuple[str, str], ...]:
         """Summarize the operations per edge that differentiable search would keep now."""
