@@ -144,6 +144,10 @@ class ConstructionError(NasvizError, RuntimeError):
     """A sub-network could not be constructed from a network and a set of structures."""
 
 
+class MissingPackageError(NasvizError, ModuleNotFoundError):
+    """A package that this part of nasviz needs is not installed; the message says which extra installs it."""
+
+
 class ExportError(NasvizError, RuntimeError):
     """An export failed, or does not reproduce the network when read back."""
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from nasviz.errors import NasvizError
+from nasviz.extras import explain
 
 __all__ = ["main"]
 
@@ -42,6 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of a pipe, such as `head`, has seen enough: what is still buffered goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except ModuleNotFoundError as error:
+        if (missing := explain(error, "this command")) is None:
+            raise
+        print(f"nasviz: {missing}", file=sys.stderr)
+        return 2
     except (NasvizError, OSError) as error:
         print(f"nasviz: {plain(str(error))}", file=sys.stderr)
         return 2

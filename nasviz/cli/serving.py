@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.util import find_spec
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from nasviz.cli.options import with_settings
-from nasviz.errors import InvalidSettingError
+from nasviz.extras import locate_package
 from nasviz.settings.server import SERVER
 
 __all__ = ["serve"]
@@ -32,8 +31,7 @@ def serve(
     **given: Any,
 ) -> int:
     """Open the app in a browser."""
-    if find_spec("streamlit") is None:
-        raise InvalidSettingError("the app needs Streamlit: pip install 'nasviz[app]'")
+    locate_package("streamlit", "the app")
     command = ["-m", "nasviz.ui", "--server.port", str(port), "--server.address", address]
     options = [word for name, value in given.items() for word in _words(name, value)]
     sys.stdout.flush()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from nasviz.data.own import OwnData, OwnSet, check_labels, open_own, open_regist
 from nasviz.data.published import load_published
 from nasviz.data.text import load_penn_treebank, load_python_docs
 from nasviz.errors import DataError
+from nasviz.extras import locate_package
 
 __all__ = ["Opened", "facts", "load", "load_digits_split", "open_data", "require_labels"]
 
@@ -145,10 +145,8 @@ def load_digits_split(image_shape: tuple[int, ...]) -> DataSplit:
 
 
 def _read_table() -> np.ndarray:
-    package = find_spec("sklearn")
-    if package is None or package.origin is None:
-        raise DataError("The digits data set is read from scikit-learn, which is not installed.")
-    with gzip.open(Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz", "rt") as file:
+    place = locate_package("sklearn", "the data set digits")
+    with gzip.open(place / "datasets" / "data" / "digits.csv.gz", "rt") as file:
         return np.loadtxt(file, delimiter=",")
 
 

@@ -22,7 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from nasviz.errors import InvalidSettingError, JobError
+from nasviz.errors import JobError
+from nasviz.extras import require_package
 from nasviz.guarded_files import append_to
 from nasviz.jobs import launch
 from nasviz.jobs.scheduling import Listener, Scheduler
@@ -195,11 +196,4 @@ def be_worker(module: str, folder: str, options: Sequence[str] = ()) -> None:
 
 
 def _import_ray() -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise InvalidSettingError(
-            "engine='ray' was asked for, and Ray is not installed: pip install 'nasviz[ray]', or leave the"
-            " engine out to use the slots of this machine"
-        ) from error
-    return ray
+    return require_package("ray", "engine='ray'")

@@ -11,6 +11,7 @@ from torch import nn
 
 from nasviz.catalog import Entry
 from nasviz.errors import InvalidSettingError, UnknownNameError
+from nasviz.extras import require_package
 
 __all__ = [
     "build_timm",
@@ -33,8 +34,7 @@ def build_torchvision(entry: Entry, input_shape: tuple[int, ...], num_classes: i
     Raises:
         InvalidSettingError: The network does not support such an image; the message gives the smallest size.
     """
-    import torchvision
-
+    torchvision = require_package("torchvision", entry.name)
     _check_size(entry, input_shape)
     channels, height, width = input_shape
     options: dict[str, Any] = {}
@@ -84,14 +84,11 @@ def replace_first_convolution(model: nn.Module, channels: int) -> None:
     setattr(model.get_submodule(parent), name, replacement)
 
 
-MISSING = "timm is not installed: pip install timm"
-
-
 def timm_names() -> tuple[str, ...]:
     """Return all architectures of the installed timm, sorted.
 
     Raises:
-        InvalidSettingError: timm is not installed.
+        MissingPackageError: timm is not installed.
     """
     return tuple(sorted(require_timm().list_models()))
 
@@ -146,10 +143,6 @@ def require_timm() -> Any:
     """Return the module timm.
 
     Raises:
-        InvalidSettingError: timm is not installed.
+        MissingPackageError: timm is not installed.
     """
-    try:
-        import timm
-    except ImportError as error:
-        raise InvalidSettingError(MISSING) from error
-    return timm
+    return require_package("timm", "this network")

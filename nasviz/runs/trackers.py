@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nasviz.errors import ExportError
+from nasviz.extras import require_package
 from nasviz.guarded_files import refusal, replace_file, staging_folder
 from nasviz.runs.exporting import summaries_to_rows
 from nasviz.runs.listing import RunSummary, summarize
@@ -30,9 +31,10 @@ def steps_to_parquet(run: Run, path: Path) -> int:
     """Write the steps of a run to a Parquet file, and return their number.
 
     Raises:
-        ExportError: pyarrow is not installed.
+        MissingPackageError: pyarrow is not installed.
     """
-    arrow, parquet = _require("pyarrow", "nasviz"), _require("pyarrow.parquet", "nasviz")
+    arrow = require_package("pyarrow", "this export")
+    parquet = require_package("pyarrow.parquet", "this export")
     steps = run.tail().steps
     columns = {name: arrow.array(steps[name].tolist()) for name in STEP_TYPE.names or ()}
     content = io.BytesIO()
@@ -45,9 +47,10 @@ def runs_to_parquet(summaries: Iterable[RunSummary | None], path: Path) -> int:
     """Write one row per run (settings, state, result) to a Parquet file, and return their number.
 
     Raises:
-        ExportError: pyarrow is not installed.
+        MissingPackageError: pyarrow is not installed.
     """
-    arrow, parquet = _require("pyarrow", "nasviz"), _require("pyarrow.parquet", "nasviz")
+    arrow = require_package("pyarrow", "this export")
+    parquet = require_package("pyarrow.parquet", "this export")
     rows = summaries_to_rows(summaries)
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: arrow.array(_with_one_type([row.get(name) for row in rows])) for name in names}
@@ -61,9 +64,9 @@ def to_tensorboard(run: Run, folder: Path) -> int:
     """Write the curves and evaluations of a run as TensorBoard events, and return the number of values.
 
     Raises:
-        ExportError: tensorboard is not installed.
+        MissingPackageError: tensorboard is not installed.
     """
-    home = _require("tensorboard.summary.writer.event_file_writer", "nasviz[tensorboard]")
+    home = require_package("tensorboard.summary.writer.event_file_writer", "this export")
     events = import_module("tensorboard.compat.proto.event_pb2")
     summary = import_module("tensorboard.compat.proto.summary_pb2")
     count, began = 0, float(run.config.get("created") or 0.0)
@@ -94,9 +97,10 @@ def to_mlflow(run: Run, uri: str, *, experiment: str = "nasviz") -> str:
         experiment: Name of the experiment; created if missing.
 
     Raises:
-        ExportError: mlflow is not installed, or the store refuses the run.
+        MissingPackageError: mlflow is not installed.
+        ExportError: The store refuses the run.
     """
-    tracking, entities = _require("mlflow.tracking", "nasviz[mlflow]"), import_module("mlflow.entities")
+    tracking, entities = require_package("mlflow.tracking", "this export"), import_module("mlflow.entities")
     errors = import_module("mlflow.exceptions")
     try:
         client = tracking.MlflowClient(tracking_uri=uri)
@@ -136,15 +140,3 @@ def _with_one_type(values: list[Any]) -> list[Any]:
     if len(kinds) <= 1 or kinds <= {int, float}:
         return [float(v) if float in kinds and isinstance(v, int) else v for v in values]
     return [None if value is None else str(value) for value in values]
-
-
-def _require(module: str, extra: str) -> Any:
-    try:
-        return import_module(module)
-    except ImportError as error:
-        package = module.partition(".")[0]
-        raise ExportError(
-            f"this export needs {package}, which is not installed: pip install '{extra}'"
-            if "[" in extra
-            else f"this export needs {package}, which comes with streamlit: pip install {package}"
-        ) from error

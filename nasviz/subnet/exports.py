@@ -23,6 +23,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from nasviz.errors import ExportError, require_type
+from nasviz.extras import require_package
 from nasviz.graph.operators.table import registered
 from nasviz.guarded_files import (
     current_umask,
@@ -238,6 +239,7 @@ def _write(
     simplify: bool,
 ) -> None:
     axes = batch_axes(given, is_batched=is_batched)
+    require_package("onnxscript", "the export to ONNX")
     names = [f"input_{i}" for i in range(len(tensors(given)))] if len(tensors(given)) > 1 else ["input"]
     num_bytes = sum(p.numel() * p.element_size() for p in module.parameters())
     try:
@@ -308,8 +310,7 @@ def _quiet() -> Iterator[None]:
 
 def _checked(path: Path) -> tuple[int, tuple[str, ...], int]:
     """Validate a file, and return its opset, names of inputs and number of nodes."""
-    import onnx
-
+    onnx = require_package("onnx", "an ONNX file")
     try:
         onnx.checker.check_model(path, full_check=True)
         onnx.shape_inference.infer_shapes_path(
@@ -325,8 +326,7 @@ def _checked(path: Path) -> tuple[int, tuple[str, ...], int]:
 
 def _difference(module: nn.Module, given: tuple[Any, ...], path: Path) -> float:
     """Return the difference of onnxruntime from torch over the largest value of each output."""
-    import onnxruntime
-
+    onnxruntime = require_package("onnxruntime", "the comparison with an ONNX file")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:

@@ -207,6 +207,8 @@ def look(runs: Path) -> dict[str, Any]:
 def test_no_hostile_run_hides_another_and_each_is_told_in_one_sentence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from nasviz.ui.pages.runs import _row
+
     store = Store(tmp_path)
     good = finished(store, "good")
     names = {f"h{i:03}": case for i, case in enumerate(CASES)}
@@ -236,18 +238,9 @@ def test_no_hostile_run_hides_another_and_each_is_told_in_one_sentence(
     with capsys.disabled():
         print(f"\n{len(names)} hostile runs, {len(names) - len(quiet)} told; harmless: {', '.join(quiet)}")
     assert len(quiet) <= HARMLESS
-
-
-def test_the_rows_of_the_app_hold_for_every_hostile_run(tmp_path: Path) -> None:
-    from nasviz.ui.pages.runs import _row
-
-    good = finished(Store(tmp_path), "good")
-    for number, case in enumerate(CASES.values()):
-        shutil.copytree(good.folder, tmp_path / f"h{number:03}")
-        case(tmp_path / f"h{number:03}")
-    rows = [_row(summary) for summary in Store(tmp_path).list()]
-    assert len(rows) == 1 + len(CASES)
-    json.dumps(rows)
+    rows = [_row(summary) for summary in store.list()]
+    assert len(rows) == 1 + len(names)
+    json.dumps(rows)  # as the page of runs sends them
 
 
 @pytest.fixture

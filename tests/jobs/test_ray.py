@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from nasviz.catalog import NetworkSource
-from nasviz.errors import InvalidSettingError
+from nasviz.errors import InvalidSettingError, MissingPackageError
 from nasviz.jobs import Scheduler, Slot, launch, ray_engine, scheduler_of
 from nasviz.runs import RunSettings, Sweep, SweepSettings, SweepStore, axis
 from nasviz.runs.files import PID, read_json
@@ -29,7 +29,7 @@ def sweeps(tmp_path: Path) -> SweepStore:
 def test_without_ray_it_says_what_to_install(sweeps: SweepStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     sweep = six(sweeps, RunSettings.of(network=NetworkSource("demonet")))
-    with pytest.raises(InvalidSettingError, match=r"pip install 'nasviz\[ray\]'"):
+    with pytest.raises(MissingPackageError, match=r"pip install 'nasviz\[ray\]'"):
         scheduler_of(sweep, "ray")
     with pytest.raises(InvalidSettingError, match="choose one of local, ray"):
         scheduler_of(sweep, "slurm")

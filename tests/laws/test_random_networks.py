@@ -18,7 +18,7 @@ from tests.laws.cases import enliven_
 from tests.laws.random_dags import EVERYTHING, KINDS, Dag, Step, dags
 from tests.laws.series_parallel import Network, plans
 
-FEW = settings(max_examples=20, derandomize=True, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=12, derandomize=True, suppress_health_check=list(HealthCheck))
 MANY = settings(max_examples=1000, suppress_health_check=list(HealthCheck))
 
 
@@ -55,7 +55,7 @@ def test_a_random_subgraph_equals_its_zeroed_network() -> None:
     cuts = 0
     seen: Counter[str] = Counter()
 
-    @settings(FEW, max_examples=20)
+    @FEW
     @given(dags(), st.integers(0, 1000))
     @example(EVERYTHING, 0)
     def every(steps: tuple[Step, ...], seed: int) -> None:
@@ -64,7 +64,7 @@ def test_a_random_subgraph_equals_its_zeroed_network() -> None:
         seen.update({step.kind for step in steps})
 
     every()
-    assert cuts > 15, "little was cut: agreement would say little"
+    assert cuts > 9, "little was cut: agreement would say little"
     assert not [kind for kind in KINDS if not seen[kind]], seen
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nasviz.errors import ExportError
+from nasviz.errors import MissingPackageError
 from nasviz.runs import Evaluation, Labels, Run, RunSettings, Store, Writer
 from nasviz.runs.exporting import summaries_to_csv
 from nasviz.runs.trackers import runs_to_parquet, steps_to_parquet, to_mlflow, to_tensorboard
@@ -68,7 +68,7 @@ def test_curves_come_back_from_tensorboard(written: Run, tmp_path: Path) -> None
     [
         ("tensorboard", r"nasviz\[tensorboard\]"),
         ("mlflow", r"nasviz\[mlflow\]"),
-        ("pyarrow", "comes with streamlit"),
+        ("pyarrow", r"nasviz\[app\]"),
     ],
 )
 def test_a_package_that_is_missing_is_named_with_its_extra(
@@ -82,5 +82,5 @@ def test_a_package_that_is_missing_is_named_with_its_extra(
         "mlflow": lambda: to_mlflow(written, f"sqlite:///{tmp_path}/m.db"),
         "pyarrow": lambda: steps_to_parquet(written, tmp_path / "steps.parquet"),
     }
-    with pytest.raises(ExportError, match=words):
+    with pytest.raises(MissingPackageError, match=words):
         exports[package]()

@@ -191,7 +191,7 @@ def _torchvision() -> None:
 def _timm() -> None:
     if find_spec("timm") is None:
         st.info(
-            "timm is not installed. `pip install timm` adds its networks here.",
+            "timm is not installed. `pip install 'nasviz[timm]'` adds its networks here.",
             icon=":material/info:",
         )
         return

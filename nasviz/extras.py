@@ -1,0 +1,86 @@
+"""Optional packages: imported where they are used; the error for a missing one names the extra to install."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
+from nasviz.errors import MissingPackageError
+
+__all__ = ["explain", "locate_package", "require_package"]
+
+EXTRAS = {
+    "anywidget": "notebook",
+    "mlflow": "mlflow",
+    "onnx": "onnx",
+    "onnx_ir": "onnx",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
+    "pandas": "notebook",
+    "plotly": "app",
+    "pyarrow": "app",
+    "pygraphviz": "app",
+    "ray": "ray",
+    "sklearn": "app",
+    "streamlit": "app",
+    "tensorboard": "tensorboard",
+    "timm": "timm",
+    "torchvision": "app",
+}
+"""The extra of nasviz that installs a package, by the name that is imported."""
+
+
+def require_package(module: str, purpose: str) -> ModuleType:
+    """Import a module of an optional package.
+
+    Args:
+        module: Name of the module.
+        purpose: What needs it, as the subject of a sentence.
+
+    Raises:
+        MissingPackageError: The package is not installed.
+
+    Examples:
+        >>> require_package("json", "this example").loads("1")
+        1
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if (found := explain(error, purpose)) is None:
+            raise
+        raise found from error
+
+
+def locate_package(package: str, purpose: str) -> Path:
+    """Return the folder of an optional package without importing it; for the arguments see `require_package`.
+
+    Raises:
+        MissingPackageError: The package is not installed.
+
+    Examples:
+        >>> locate_package("json", "this example").name
+        'json'
+    """
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise explain(ModuleNotFoundError(name=package), purpose) or MissingPackageError(name=package)
+    return Path(spec.origin).parent
+
+
+def explain(error: ModuleNotFoundError, purpose: str = "this") -> MissingPackageError | None:
+    """Return what to install, or None if the module belongs to no extra.
+
+    Examples:
+        >>> print(explain(ModuleNotFoundError("No module named 'timm'", name="timm.models"), "timm:vit"))
+        timm:vit needs the package timm, which is not installed: pip install 'nasviz[timm]'
+    """
+    package = (error.name or "").partition(".")[0]
+    if package not in EXTRAS:
+        return None
+    install = f"pip install 'nasviz[{EXTRAS[package]}]'"
+    return MissingPackageError(
+        f"{purpose} needs the package {package}, which is not installed: {install}", name=package
+    )
