@@ -1,0 +1,31 @@
+"""The examples that are scripts run as they stand, and write what they promise."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "words"),
+    [
+        ("lecture", ["lecture-trace.svg", "lecture-segments.svg", "lecture.html"], ["training", "saved"]),
+        ("deploy", ["small.onnx", "small-int8.onnx", "small.pt2", "hub/model.py"], ["int8", "nasviz.load"]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning:onnxruntime")
+def test_a_script_runs(
+    name: str,
+    files: list[str],
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", [f"{name}.py", str(tmp_path)])
+    runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
+    said = capsys.readouterr().out
+    assert [word for word in words if word not in said] == []
+    assert [file for file in files if not (tmp_path / file).stat().st_size] == []
