@@ -22,7 +22,15 @@ from nasviz.nas.architecture import Derived
 from nasviz.nas.methods import DARTS
 from nasviz.nas.update_steps import Loss, Step, UpdateStep, gradient
 from nasviz.optim.hapg import HAPG, AdamHAPG, pathwise
-from nasviz.optim.search_optimizer import Conclusion, News, Trial, below_one, not_negative, positive_steps
+from nasviz.optim.search_optimizer import (
+    Conclusion,
+    News,
+    Trial,
+    below_one,
+    looks_at,
+    not_negative,
+    positive_steps,
+)
 from nasviz.settings import SparseNASSettings
 from nasviz.switches import set_switches_, settle_switches, switch_values
 from nasviz.trace import TracedNetwork
@@ -208,7 +216,8 @@ class SparseNAS(DARTS):
     def news(self) -> News:
         """Return lambda and its zeros as often as they change, and which nodes have died."""
         is_over = self.ended_at is not None and self.num_steps > self.ended_at + 1
-        if is_over or self.num_steps <= self.warmup_steps:
+        is_unseen = self.ended_at is None and not self._looks
+        if is_over or is_unseen or self.num_steps <= self.warmup_steps:
             return News()
         found = self.sparsity
         strength = self._reached if self.ended_at == self.num_steps else self.strength
@@ -267,6 +276,11 @@ class SparseNAS(DARTS):
             if any(id(net.get_parameter(name)) in moved for name in names)
         ]
 
+    @property
+    def _looks(self) -> bool:
+        """Whether zeros are read after this step."""
+        return looks_at(self.num_steps, self.sparse.grouping.device)
+
     @torch.no_grad()
     def _look(self) -> None:
         """End the search where the target is reached, or with a target where nothing more can go.
@@ -315,7 +329,7 @@ class SparseNAS(DARTS):
         if self.phase == "training":
             self.hold()
         loss = super().step(train, validation, on_move)
-        if self.ended_at is None and self.num_steps > self.warmup_steps:
+        if self.ended_at is None and self.num_steps > self.warmup_steps and self._looks:
             self._look()
         return loss
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from nasviz.errors import InvalidSettingError, NonFiniteLossError
+from nasviz.optim.search_optimizer import looks_at
 from nasviz.runs import (
     EndState,
     Evaluation,
@@ -190,6 +191,8 @@ class _Execution:
         self.gpu = GpuGauge(session.device)
         self.loss: float | None = None
         self.accuracy: float | None = None
+        self._is_judged_search = False
+        """Whether a change-over was decided on when the search had ended."""
         self._is_changing = False
         """Whether what is evaluated is the full network, whose place the sub-network takes next."""
 
@@ -230,14 +233,16 @@ class _Execution:
             self._tell_change(change)  # resumed at the change-over, whose events were rewound
         self._handle_requests()
         self._report()
-        self._change_over()
+        if self._looks:
+            self._change_over()
         self._evaluate()
         while not session.is_finished:
             recorder = None if writer is None else Recorder(session, writer)
             self.gauge.restart()
             for record in train(session, self.gauge):
                 self._record_news(record.step)
-                if record.phase == "projection" and settings.change_over != "off":
+                looks = self._looks
+                if looks and record.phase == "projection" and settings.change_over != "off":
                     # A GPU tells late what is zero; all processes, and a resumed run, must see one phase.
                     _ = session.optimizer.zeroed_by
                 if session.optimizer.phase == "training" != record.phase:
@@ -250,8 +255,10 @@ class _Execution:
                 epoch, left = divmod(session.step, session.schedule.steps_per_epoch)
                 is_asked = left == 0 and epoch % settings.eval_every_epochs == 0
                 session.is_evaluation_due = is_asked or session.is_finished
-                if record.phase != "training" and is_change_due(session):
-                    break
+                if looks and session.optimizer.phase == "training" and not self._is_judged_search:
+                    self._is_judged_search = True
+                    if is_change_due(session):
+                        break
                 self._evaluate()
                 if session.step % settings.checkpoint_steps == 0 or session.is_finished:
                     self._save()
@@ -259,6 +266,13 @@ class _Execution:
             if recorder is not None:
                 recorder.tell_zero()
             self._change_over()
+
+    @property
+    def _looks(self) -> bool:
+        """Whether what is zero is read after this step, at the latest where the projection ends."""
+        step, schedule = self.session.step, self.session.schedule
+        is_end = step == schedule.warmup_steps + schedule.projection_steps or self.session.is_finished
+        return is_end or looks_at(step, self.session.device)
 
     def _change_over(self) -> None:
         """Train the sub-network from here on, where its time has come."""

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from nasviz.nas import sparsenas
+from nasviz.optim import halfspace
 from nasviz.optim.halfspace import RedundantGroups
+from nasviz.optim.search_optimizer import LOOK_STEPS
 from nasviz.runs import Run, Store, Writer
-from nasviz.train import open_session, train, work
+from nasviz.train import execution, open_session, train, work
 from nasviz.train.recorder import Recorder, read_back
 from tests.train.conftest import short_settings
 
@@ -73,3 +76,53 @@ def test_what_becomes_zero_on_a_device_is_told_with_its_step(tmp_path: Path, mon
     assert results[0]["zeroed_at"] == results[1]["zeroed_at"]
     first = min(results[0]["zeroed_at"].values())
     assert columns[0].zero_groups[first - 1 : first + 1].tolist() == [0, 1]
+
+
+def few_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the CPU be looked at as a GPU is."""
+    for module in (execution, sparsenas):
+        monkeypatch.setattr(module, "looks_at", lambda step, device: step % LOOK_STEPS == 0)
+
+
+def test_a_device_is_asked_at_few_steps_and_a_stopped_run_changes_over_at_the_same_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lazily: None
+) -> None:
+    few_looks(monkeypatch)
+    # All that is redundant leaves its half-space in the first step of the projection, the third of the run.
+    monkeypatch.setattr(halfspace, "has_left_halfspace", lambda dot, square, epsilon: dot == dot)
+    lengths = {"warmup_steps": 2, "projection_steps": 17, "checkpoint_steps": 1}
+    settings = short_settings(projection="halfspace", epsilon=0.9999, change_over="auto", **lengths)
+    straight, stopped = (Store(tmp_path / name).create(settings) for name in ("a", "b"))
+    assert work(straight) == "done"
+
+    def interrupted(session, gauge):
+        for record in train(session, gauge):
+            if record.step == 4:  # everything is zero, and the host does not know
+                stopped.request("cancel")
+            yield record
+
+    with monkeypatch.context() as patch:
+        patch.setattr(execution, "train", interrupted)
+        assert work(stopped) == "cancelled"
+    assert work(stopped) == "done"
+    ends = [run.end.result for run in (straight, stopped)]
+    assert [end["changed_at"] for end in ends] == [LOOK_STEPS] * 2
+    assert ends[0]["zeroed_at"] == ends[1]["zeroed_at"] == dict.fromkeys(ends[0]["zeroed_at"], 2)
+    weights = [(run.folder / "subnet" / "weights.safetensors").read_bytes() for run in (straight, stopped)]
+    assert weights[0] == weights[1]
+
+
+def test_switches_are_looked_at_in_few_steps_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    few_looks(monkeypatch)
+    looks = []
+    original = sparsenas.SparseNAS._look
+    monkeypatch.setattr(
+        sparsenas.SparseNAS, "_look", lambda self: (looks.append(self.num_steps), original(self))
+    )
+    own = {"warmup_steps": 1, "architecture_lr": 0.2, "penalty_step": 0.3, "search_steps": 15}
+    session = open_session(short_settings(optimizer="sparsenas", epochs=4, target_zeros=0.3, **own))
+    news = [session.optimizer.news().facts for _ in train(session)]
+    assert looks
+    assert all(step % LOOK_STEPS == 0 for step in looks)
+    assert session.optimizer.ended_at in (looks[-1], 16)
+    assert next(step for step, found in enumerate(news, 1) if found) == LOOK_STEPS
