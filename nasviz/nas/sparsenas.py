@@ -107,6 +107,8 @@ class SparseNAS(DARTS):
         DeadNetworkError: In `step`, without a target: all paths to an output of the network are zero.
     """
 
+    tunes_by_batch = True
+
     def __init__(
         self,
         net: nn.Module,

@@ -33,7 +33,11 @@ def short_settings(**changes: Any) -> RunSettings:
 
 @pytest.fixture(autouse=True, scope="package")
 def traced_once() -> Iterator[None]:
-    """Trace each network of the catalog once for all sessions of this process; each gets a copy."""
+    """Trace each network of the catalog once for all sessions of this process; each gets its own.
+
+    Of the search space a shallow copy is its own: optimizers are found by the object, and what it holds is
+    never changed.
+    """
     made: dict[str, tuple[Any, ...]] = {}
     original = session._trace_network
 
@@ -45,8 +49,8 @@ def traced_once() -> Iterator[None]:
         key = repr((source, options, opened.facts))
         if key not in made:
             made[key] = original(settings, opened)
-        network, *others = made[key]
-        return copy.deepcopy(network), *others
+        network, space, *others = made[key]
+        return copy.deepcopy(network), copy.copy(space), *others
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "_trace_network", trace)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from nasviz.catalog import NetworkSource
+from nasviz.graph.trace_graph import is_switch_parameter
 from nasviz.runs import Run, RunSettings, Store, Sweep, SweepSettings, SweepStore, continue_run
 from nasviz.subnet import load
 from nasviz.subnet.surgery import cut
@@ -99,21 +100,28 @@ def test_momentum_is_carried_over(monkeypatch: pytest.MonkeyPatch) -> None:
         test_the_subnetwork_trains_on_as_the_full_network_would("momentum")
 
 
-DURING_SEARCH, AFTER_CHANGE = 5, 18
+DURING_SEARCH, AT_CHANGE, AFTER_CHANGE = 5, 16, 18
+"""At the change-over: in the first step of the sub-network, so that the checkpoint is that of the change."""
 
 
 @pytest.mark.parametrize(
-    "changes",
-    [{"result": "best"}, {"optimizer": "rarts_width", "fraction": 0.3, "network": NARROW, "epochs": 4}],
+    ("changes", "kills"),
+    [
+        ({"result": "best"}, (DURING_SEARCH, AT_CHANGE)),
+        (
+            {"optimizer": "rarts_width", "fraction": 0.3, "network": NARROW, "epochs": 4},
+            (DURING_SEARCH, AFTER_CHANGE),
+        ),
+    ],
     ids=["h2spg", "width"],
 )
 def test_killed_on_both_sides_of_the_change_over_it_ends_equal(
-    context: Any, store: Store, changes: dict[str, Any]
+    context: Any, store: Store, changes: dict[str, Any], kills: tuple[int, int]
 ) -> None:
     settings = short_settings(lr=0.05, change_over="auto", **changes)
     straight, killed = store.create(settings), store.create(settings)
     assert work(straight) == "done"
-    for last_step in (DURING_SEARCH, AFTER_CHANGE):
+    for last_step in kills:
         assert in_a_process(context, killed, last_step) == -signal.SIGKILL
     assert in_a_process(context, killed) == 0
 
@@ -197,6 +205,54 @@ def test_the_best_iterate_is_the_result_where_it_is_asked_for(tmp_path: Path) ->
     with torch.no_grad():
         found = (network(images).argmax(dim=1) == labels).float().mean().item()
     assert found == pytest.approx(best.accuracy, abs=1e-6)
+
+    continued = continue_run(Store(tmp_path), run, 1)
+    assert work(continued) == "done"
+    assert continued.end is not None
+    later = continued.end.result
+    added = [e for e in continued.tail().evaluations if e.step >= 44]
+    assert added
+    best = max((best, *added), key=lambda e: (e.accuracy, -e.step))
+    assert later["result"] == "best"
+    assert (later["result_step"], later["accuracy_subnet"]) == (best.step, best.accuracy)
+    network = load(continued.folder / "subnet").eval()
+    with torch.no_grad():
+        found = (network(images).argmax(dim=1) == labels).float().mean().item()
+    assert found == pytest.approx(best.accuracy, abs=1e-6), "the file of the best iterate came along"
+
+
+def test_after_a_search_of_switches_only_weights_train_on_the_batches_in_turn() -> None:
+    own = {"warmup_steps": 1, "architecture_lr": 0.2, "penalty_step": 0.3, "search_steps": 4}
+    settings = short_settings(
+        optimizer="sparsenas", network=NARROW, change_over="auto", target_zeros=0.5, **own
+    )
+    session = at_the_end_of_the_search(settings)
+    change_over(session, 1.0, 0.5)
+    names = {id(p): name for name, p in session.network.named_parameters()}
+    trained = [names[id(p)] for g in session.optimizer.param_groups for p in g["params"] if id(p) in names]
+    assert trained
+    assert not any(is_switch_parameter(name) for name in trained)
+    before = {name: p.detach().clone() for name, p in session.network.named_parameters()}
+    asked: list[tuple[str, int]] = []
+
+    class Batch:
+        def __init__(self, name: str, start: int) -> None:
+            self.name = name
+            self.images, self.labels = session.split.train.batch(torch.arange(start, start + 8))
+
+        def loss(self, others: Any = ()) -> tuple[torch.Tensor, torch.Tensor]:
+            asked.append((self.name, len(others)))
+            value = torch.nn.functional.cross_entropy(session.network(self.images), self.labels)
+            return value, torch.tensor(float(len(asked)))
+
+    steps = session.optimizer.num_steps
+    _, accuracy = session.optimizer.train_step([Batch("first half", 0), Batch("second half", 8)])
+    assert asked == [("first half", 0), ("second half", 0)], "one step on each, in the order of the search"
+    assert session.optimizer.num_steps == steps + 1
+    assert accuracy == 1, "that of the first"
+    after = dict(session.network.named_parameters())
+    assert all(torch.equal(after[n], before[n]) for n in before if is_switch_parameter(n))
+    assert any(not torch.equal(after[n], before[n]) for n in trained)
 
 
 def search_and_train(context: Any, folder: Path, kill_at: int | None) -> Sweep:

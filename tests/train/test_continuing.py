@@ -51,6 +51,15 @@ def test_a_continued_run_begins_where_the_first_one_ended(done: Run, store: Stor
     assert done.tail().steps.step.tolist() == list(range(22)), "the first run stays as it was"
 
 
+def test_what_was_worked_out_for_a_run_is_kept_by_the_one_that_continues_it(done: Run, store: Store) -> None:
+    assert done.settings.value("score_every") == "auto"
+    continued = continue_run(store, done, 4).settings
+    used = done.tail().facts["settings"]
+    assert continued.value("score_every") == used["score_every"] == 1
+    assert (continued.value("warmup_steps"), continued.value("projection_steps")) == (8, 8)
+    assert continued.planned(continued.schedule(1437)).values == used, "and not that of more epochs"
+
+
 def test_a_continued_run_that_was_killed_ends_as_if_it_had_not_been(done: Run, store: Store) -> None:
     undisturbed, killed = continue_run(store, done, 1), continue_run(store, done, 1)
     work(undisturbed)
