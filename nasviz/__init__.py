@@ -31,6 +31,7 @@ __all__ = [
     "trace",
     "trace_submodule",
     "view",
+    "watch",
     "zoo",
 ]
 
@@ -60,6 +61,7 @@ _HOMES = {
     "register_operator": ("nasviz.graph.operators.table", "register_operator"),
     "optim": ("nasviz.optim", None),
     "nas": ("nasviz.nas", None),
+    "watch": ("nasviz.train.watching", "watch"),
     "zoo": ("nasviz.models", None),
     "view": ("nasviz.notebook", "view"),
 }

@@ -59,10 +59,12 @@ class NetworkSource:
     """Whether the averaged weights of a file that holds both are loaded; otherwise the trained ones."""
     skip_head: bool = False
     """Whether the head keeps its random weights, as for another number of classes."""
+    graph: str | None = None
+    """Folder of a watched run, which holds the network as a graph only; `name` is then its label."""
 
     def __post_init__(self) -> None:
-        if self.subnet is not None:
-            self._check_subnet()
+        if self.subnet is not None or self.graph is not None:
+            self._check_stored()
             return
         if isinstance(self.name, str) and is_published(self.name):
             if self.weights not in (None, self.name):
@@ -90,7 +92,12 @@ class NetworkSource:
     @property
     def is_callable(self) -> bool:
         """Whether the source is user code; a saved sub-network is data."""
-        return self.subnet is None and ":" in self.name and not self.is_published
+        return not self.is_stored and ":" in self.name and not self.is_published
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the source is a folder: a saved sub-network, or the graph of a watched run."""
+        return self.subnet is not None or self.graph is not None
 
     @property
     def is_published(self) -> bool:
@@ -111,13 +118,13 @@ class NetworkSource:
             >>> NetworkSource("timm.resnet18").timm_name
             'resnet18'
         """
-        is_timm = self.subnet is None and _TIMM.fullmatch(self.name)
+        is_timm = not self.is_stored and _TIMM.fullmatch(self.name)
         return self.name.partition(".")[2] if is_timm else None
 
     @property
     def entry(self) -> Entry | None:
-        """Entry of the catalog; None for callables, networks of timm or the hub, and saved sub-networks."""
-        is_listed = self.subnet is None and ":" not in self.name and self.timm_name is None
+        """Entry of the catalog; None for callables, networks of timm or the hub, and stored networks."""
+        is_listed = not self.is_stored and ":" not in self.name and self.timm_name is None
         return find("network", self.name) if is_listed else None
 
     @property
@@ -187,17 +194,19 @@ class NetworkSource:
             and (self.num_classes or entry.num_classes) == (form.num_classes or entry.num_classes)
         )
 
-    def _check_subnet(self) -> None:
-        if not _is_path(self.subnet) or not (isinstance(self.name, str) and _NAME.fullmatch(self.name)):
+    def _check_stored(self) -> None:
+        folder = self.graph if self.subnet is None else self.subnet
+        kind = "the graph of a watched run" if self.subnet is None else "a saved sub-network"
+        if not _is_path(folder) or not (isinstance(self.name, str) and _NAME.fullmatch(self.name)):
             raise InvalidSettingError(
-                f"a saved sub-network needs its folder and a name of letters, digits and underscores; got"
-                f" {str(self.subnet)[:120]!r} and {str(self.name)[:60]!r}"
+                f"{kind} needs its folder and a name of letters, digits and underscores; got"
+                f" {str(folder)[:120]!r} and {str(self.name)[:60]!r}"
             )
         given = self.input_shape, self.inputs, self.num_classes, self.weights, self.trust, dict(self.settings)
-        if any((*given, self.ema, self.skip_head)):
+        both = self.subnet is not None and self.graph is not None
+        if any((*given, self.ema, self.skip_head, both)):
             raise InvalidSettingError(
-                f"{self.name} is a saved sub-network with fixed input, classes, weights and settings; leave"
-                " them out"
+                f"{self.name} is {kind} with fixed input, classes, weights and settings; leave them out"
             )
         object.__setattr__(self, "settings", ())
 
@@ -274,7 +283,8 @@ class NetworkSource:
 
     def _rare(self) -> dict[str, Any]:
         """Return the JSON of the fields that most networks do not have."""
-        rare: dict[str, Any] = {} if self.subnet is None else {"subnet": self.subnet}
+        places = {"subnet": self.subnet, "graph": self.graph}
+        rare: dict[str, Any] = {name: place for name, place in places.items() if place is not None}
         rare |= {name: True for name in ("ema", "skip_head") if getattr(self, name)}
         return rare | ({"inputs": [str(spec) for spec in self.inputs]} if self.inputs else {})
 
@@ -352,7 +362,7 @@ def is_modest(source: NetworkSource) -> bool:
         ... )
         (False, False)
     """
-    if source.subnet is not None:
+    if source.is_stored:
         return True
     if ":" in source.name:  # user code, or a network of the hub of unknown size
         return False

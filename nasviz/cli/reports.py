@@ -104,7 +104,9 @@ def _run_lines(run: Run) -> Iterator[str]:
     if run.cut_from is not None:
         yield f"  cut from    run {run.cut_from}"
     defaults = RunSettings(network=settings.network, method=type(settings.method)()).flat()
-    changed = [f"{name}={value}" for name, value in settings.flat().items() if value != defaults[name]]
+    if settings.is_watched:
+        defaults = {"network": settings.flat()["network"]}
+    changed = [f"{name}={value}" for name, value in settings.flat().items() if value != defaults.get(name)]
     if settings.method.name != "h2spg":
         changed = [f"method={settings.method.name}", *changed]
     yield f"  settings    {', '.join(changed) or 'all at their defaults'}"
@@ -119,6 +121,9 @@ def _run_lines(run: Run) -> Iterator[str]:
     if run.end is not None and run.end.error:
         yield f"  error       {run.end.error}"
     if run.state in ("crashed", "failed", "cancelled"):
+        if settings.is_watched:
+            yield f"  go on with  nasviz.watch(run={run.id!r}) in the loop that it records"
+            return
         yield f"  go on with  nasviz runs resume {shlex.join([run.id, '--runs', str(run.folder.parent)])}"
     yield from result_lines(run)
 
@@ -134,6 +139,8 @@ def _network_words(source: NetworkSource) -> str:
         words.append(f"weights {source.weights}")
     if source.subnet is not None:
         words.append(f"kept in {source.subnet}")
+    if source.graph is not None:
+        words.append("the graph of a watched loop")
     return ", ".join([source.name, *words])
 
 
@@ -312,10 +319,11 @@ def _in_short(events: Sequence[Event]) -> Iterator[tuple[int, str]]:
 
 def progress_line(tail: Tail) -> str:
     """Return the last step of a tail as one line."""
-    row, total = tail.steps[-1], tail.total_steps or 1
-    filled = min(_BAR_WIDTH, round(_BAR_WIDTH * (row.step + 1) / total))
+    row, total = tail.steps[-1], tail.total_steps
+    filled = min(_BAR_WIDTH, round(_BAR_WIDTH * (row.step + 1) / total)) if total else 0
+    place = f"{row.step + 1}/{total}" if total else f"step {row.step + 1}"
     return (
-        f"[{'#' * filled:.<{_BAR_WIDTH}}] {row.step + 1}/{total} {row.phase}  loss {row.loss:.3f}"
+        f"[{'#' * filled:.<{_BAR_WIDTH}}] {place} {row.phase}  loss {row.loss:.3f}"
         f"  accuracy {row.accuracy:.1%}  {row.examples_per_second:,.0f} examples/s  zero {row.zero_groups}"
     )
 

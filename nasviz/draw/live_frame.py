@@ -197,7 +197,8 @@ def _facts(tail: Tail) -> tuple[tuple[str, str], ...]:
     speed = float(np.mean(recent[np.isfinite(recent)])) if np.isfinite(recent).any() else float("nan")
     facts = [("epoch", str(int(last["epoch"]) + 1))]
     for name, value in (("loss", last["loss"]), ("accuracy", last["accuracy"])):
-        facts.append((name, f"{value:.4g}" if name == "loss" else f"{value:.1%}"))
+        if not (np.isnan(value) and np.isnan(tail.steps[name]).all()):
+            facts.append((name, f"{value:.4g}" if name == "loss" else f"{value:.1%}"))
     validated = [e for e in tail.evaluations if e.network == "full"]
     if validated:
         facts.append(("validation accuracy", f"{validated[-1].accuracy:.1%}"))

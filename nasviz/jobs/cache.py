@@ -84,6 +84,8 @@ def files_of(source: NetworkSource) -> list[str]:
     """
     if source.subnet is not None:
         return saved_files(source.subnet)
+    if source.graph is not None:
+        return [str(Path(source.graph) / "space.json")]
     if source.weights is None or source.is_published:
         return []
     files = weight_files(source.weights)

@@ -70,6 +70,8 @@ __all__ = [
 def analyze(request: tasks.Analyze, report: Report) -> tasks.Analysis:
     """Build a network, trace it and generate its search space."""
     start = time.perf_counter()
+    if request.source.graph is not None:
+        return _stored_graph(Path(request.source.graph), start)
     network, space = _cached_trace(request.source, None, request, report)
     return tasks.Analysis(
         space=space,
@@ -80,6 +82,25 @@ def analyze(request: tasks.Analyze, report: Report) -> tasks.Analysis:
         free_axes={name: tuple(axes) for name, axes in network.parity.free_axes.items()},
         seconds=time.perf_counter() - start,
     )
+
+
+def _stored_graph(folder: Path, start: float) -> tasks.Analysis:
+    """Return the graph of a watched run, without constraints."""
+    from nasviz.draw.run_space import read_space
+
+    stored = read_space(folder / "space.json")
+    space = search_space(stored.trace, frozen=stored.frozen)
+    _compute_all(space)
+    rung = "a training loop of its own, whose graph its run has stored"
+    return tasks.Analysis(space=space, rung=rung, seconds=time.perf_counter() - start)
+
+
+def _compute_all(space: SearchSpace) -> None:
+    """Compute what the server will ask for.
+
+    What takes too much time or memory for a hostile graph ends this process, not the server.
+    """
+    _ = space.structures, space.gates, space.switchable, space.max_sparsity, space.channels.structures
 
 
 @task
@@ -258,8 +279,7 @@ def view_onnx(request: tasks.ViewOnnx, report: Report) -> tasks.Analysis:
     view = read_file(request.path, name=request.name or request.path.name)
     report(0.5, "finding removable structures")
     space = search_space(view.trace_graph, request.protect, request.collapse)
-    # What takes too much time or memory for a hostile graph ends this process, not the server.
-    _ = space.structures, space.gates, space.switchable, space.max_sparsity, space.channels.structures
+    _compute_all(space)
     writer = f", written by {view.producer}" if view.producer else ""
     return tasks.Analysis(
         space=space,

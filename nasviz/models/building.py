@@ -79,6 +79,11 @@ def _build(source: NetworkSource, facts: DataFacts | None) -> tuple[nn.Module, t
     num_classes = source.num_classes or (facts.num_classes or None if facts else None)
     if source.subnet is not None:
         return _saved(source.subnet)
+    if source.graph is not None:
+        raise InvalidSettingError(
+            f"{source.name} was trained by a loop of its own, and only its graph is stored: it can be viewed;"
+            " train it in that loop, or open its sub-network"
+        )
     entry = source.entry
     inputs: Any = None
     is_text = source.data_kind == TEXT

@@ -43,6 +43,8 @@ class DARTS(RelaxedOptimizer):
         Liu et al., DARTS (2019), algorithm 1. https://arxiv.org/abs/1806.09055
     """
 
+    method = "darts"
+
     def __init__(
         self,
         net: nn.Module,
@@ -75,6 +77,8 @@ class MiLeNAS(RelaxedOptimizer):
     References:
         He et al., MiLeNAS (2020). https://arxiv.org/abs/2003.12238
     """
+
+    method = "milenas"
 
     def __init__(
         self,
@@ -111,6 +115,8 @@ class RARTS(RelaxedOptimizer):
         Xue, Relaxation and Optimization for Automated Learning of Neural Network Architectures (2022),
         algorithm 2. https://escholarship.org/uc/item/3wt239sm
     """
+
+    method = "rarts"
 
     reported = "u"
 

@@ -107,6 +107,7 @@ class SparseNAS(DARTS):
         DeadNetworkError: In `step`, without a target: all paths to an output of the network are zero.
     """
 
+    method = "sparsenas"
     tunes_by_batch = True
 
     def __init__(

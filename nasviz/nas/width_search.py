@@ -85,6 +85,8 @@ class WidthSearch(RARTS):
         algorithm 3. https://escholarship.org/uc/item/3wt239sm
     """
 
+    method = "rarts_width"
+
     cuts_channels = True
     derives = False
 

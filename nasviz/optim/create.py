@@ -165,6 +165,7 @@ def create(
     binding = SpaceBinding(net, space)
     if issubclass(kind, HSPG):
         hspg = kind(inner, binding.members(), space.is_valid, **own)
+        hspg.method = "hspg"
         hspg.serve(asked_space, space)
         return hspg
     select = partial(binding.select, k=k, hierarchical=kind.is_hierarchical, lookahead=lookahead)
@@ -175,6 +176,8 @@ def create(
     else:
         optimizer = kind(inner, binding.groups, select, **own)
     found = slimming(optimizer, binding, slim, group_divisible, own) if slim else optimizer
+    known = (method for method, cls in OPTIMIZERS.items() if kind is cls or issubclass(kind, cls))
+    found.method = name if isinstance(name, str) else next(known, "")
     found.serve(asked_space, space, target_sparsity=k, slim=slim, group_divisible=group_divisible)
     return found
 
@@ -228,6 +231,7 @@ def _registered(settings: MethodSettings, net: nn.Module, space: SearchSpace) ->
             " nasviz.optim.create_gsparsity"
         )
     optimizer: SearchOptimizer = settings.build(net, space, training)
+    optimizer.method = settings.name
     return optimizer
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from math import isfinite
 from typing import Any, ClassVar, overload
 
@@ -582,6 +583,18 @@ class SelectingOptimizer(ProjectingOptimizer):
     def is_valid(self) -> bool | None:
         """Whether the network stays connected without what is selected; `None` before the selection."""
         return self._selection.is_valid if self._selection else None
+
+    def retarget(self, target_sparsity: int) -> None:
+        """Remove another number of structures, as long as the warm-up lasts."""
+        if self._selection is not None:
+            raise InvalidSettingError("the warm-up has ended: the structures to remove are selected already")
+        if not isinstance(self._select, partial) or getattr(self, "periods", 1) > 1:
+            raise InvalidSettingError("only an optimizer of `create` with one period can change its target")
+        space = self._trained
+        space.check_sparsity(target_sparsity, limit=None if self.is_hierarchical else len(space.removable))
+        counted = {"count": target_sparsity} if "count" in self._select.keywords else {}
+        self._select = partial(self._select, k=target_sparsity, **counted)
+        self.asked = {**self.asked, "target_sparsity": target_sparsity}
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Hand further parameters to the inner optimizer; they belong to no structure.

@@ -68,6 +68,8 @@ class PenaltySearch(GroupOptimizer):
         pruning: One of `PRUNING`.
     """
 
+    method = "gsparsity"
+
     unit_name: ClassVar[str] = "structures"
 
     def __init__(

@@ -193,6 +193,8 @@ class SearchOptimizer(Optimizer, ABC):
 
     space: SearchSpace
     """The search space it works for, where it was created for one."""
+    method: str = ""
+    """Name of its method in `nasviz.settings.METHODS`; empty if it is none of them."""
     num_steps: int = 0
     num_selections: int = 0
     """How many times structures were selected so far in this process."""
@@ -284,6 +286,15 @@ class SearchOptimizer(Optimizer, ABC):
         """The step (0-based) at which each of them became zero."""
         return {}
 
+    def retarget(self, target_sparsity: int) -> None:
+        """Remove another number of structures than was asked for, as long as the selection is not made.
+
+        Raises:
+            InvalidSettingError: The method has no such target, or has selected already.
+            InvalidSparsityError: More than can go.
+        """
+        raise InvalidSettingError(f"{type(self).__name__} has no target sparsity that can be changed")
+
     # ---- training ----
 
     def serve(self, space: SearchSpace, trained: SearchSpace | None = None, **asked: Any) -> None:
@@ -294,7 +305,7 @@ class SearchOptimizer(Optimizer, ABC):
             trained: The same with all that is not trained frozen.
             **asked: Further settings that a saved state must agree with.
         """
-        known = trained or space
+        known = self._trained = trained or space
         self.asked = {
             "network": known.trace.name,
             "parameters": known.trace.num_parameters,

@@ -21,6 +21,7 @@ from nasviz.runs.store import open_run as open  # noqa: A004 (read as nasviz.run
 from nasviz.runs.subnets import find_subnet, is_subnet, keep_subnet, origin_of
 from nasviz.runs.sweep import Sweep, SweepSettings, SweepState
 from nasviz.runs.sweep_store import SweepStore, SweepSummary
+from nasviz.runs.trackers import Mirror, MLflow, TensorBoard, Trackio, WandB
 from nasviz.runs.trust import UserImport, admit, admit_sweep, imports_of, own_folders, require_trusted
 from nasviz.runs.writer import Writer
 from nasviz.settings import RunSettings, Schedule, plan_steps
@@ -36,6 +37,8 @@ __all__ = [
     "Evaluation",
     "Event",
     "Labels",
+    "MLflow",
+    "Mirror",
     "Point",
     "Request",
     "Run",
@@ -52,9 +55,12 @@ __all__ = [
     "SweepStore",
     "SweepSummary",
     "Tail",
+    "TensorBoard",
+    "Trackio",
     "Trial",
     "UserImport",
     "Vectors",
+    "WandB",
     "Writer",
     "admit",
     "admit_sweep",

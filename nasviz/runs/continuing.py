@@ -66,6 +66,8 @@ def continue_run(
         )
     facts = run.tail(10**12).facts
     old = run.settings
+    if old.is_watched:
+        raise RunStateError(f"run {run.id} records a training loop of the user: train on in that loop")
     # As numbers of steps: a fraction would now refer to more epochs.
     phases = {name: int(facts[name]) for name in ("warmup_steps", "projection_steps") if old.method.has(name)}
     # What was worked out for the old run holds on: the search is over, and its optimizer has that rate.

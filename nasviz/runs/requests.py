@@ -9,9 +9,18 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from nasviz.errors import InvalidSettingError
+from nasviz.runs.documents import is_count
 from nasviz.runs.files import PAUSED, REQUEST, read_table, write_json
 
-__all__ = ["Request", "forget_request", "read_request", "wait_while_paused", "write_request"]
+__all__ = [
+    "Request",
+    "forget_request",
+    "read_request",
+    "read_target",
+    "wait_while_paused",
+    "write_request",
+    "write_target",
+]
 
 Request = Literal["cancel", "pause", "resume"]
 
@@ -39,7 +48,21 @@ def read_request(folder: Path) -> Request | None:
     return next((request for request in get_args(Request) if request == asked), None)
 
 
-def forget_request(folder: Path, *, before: float | None = None, only: Request | None = None) -> None:
+def write_target(folder: Path, target_sparsity: int) -> None:
+    """Ask the loop that is recorded in `folder` to remove another number of structures."""
+    document = {"request": "target", "target_sparsity": int(target_sparsity), "time": time.time()}
+    write_json(folder / REQUEST, document)
+
+
+def read_target(folder: Path) -> int | None:
+    """Return the number of structures that `write_target` asked for, or None."""
+    path = folder / REQUEST
+    document = (read_table(path) or {}) if path.exists() else {}
+    found = document.get("target_sparsity") if document.get("request") == "target" else None
+    return found if is_count(found) else None
+
+
+def forget_request(folder: Path, *, before: float | None = None, only: str | None = None) -> None:
     """Delete the pending request in `folder`, if any.
 
     Args:

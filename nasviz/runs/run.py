@@ -29,7 +29,7 @@ from nasviz.runs.labels import Labels, read_labels, write_labels
 from nasviz.runs.marks import is_marked
 from nasviz.runs.median_rule import clear_verdict
 from nasviz.runs.records import Tail
-from nasviz.runs.requests import Request, forget_request, write_request
+from nasviz.runs.requests import Request, forget_request, write_request, write_target
 from nasviz.runs.storage import as_damage
 from nasviz.runs.subnets import located
 from nasviz.runs.tail import read_position, read_tail
@@ -101,7 +101,7 @@ class Run:
             InvalidSettingError: The settings were written by a later version, or edited by hand.
         """
         with as_damage(self.folder / CONFIG):
-            return located(self.folder.parent, self.config["settings"])
+            return located(self.folder.parent, self.config["settings"], self.folder)
 
     @property
     def is_own(self) -> bool:
@@ -207,11 +207,9 @@ class Run:
             RunStateError: There is no worker.
             RunNotFoundError: The folder does not exist.
         """
-        state = self.state
-        if state not in ("running", "paused") and (request != "cancel" or self.end is not None):
-            raise RunStateError(f"cannot {request} run {self.id}: it is {state} and has no running worker")
+        self._require_worker(request)
         write_request(self.folder, request)
-        if state not in ("created", "crashed"):
+        if self.state not in ("created", "crashed"):
             return
         try:
             held = lock.acquire(self.folder)
@@ -220,6 +218,22 @@ class Run:
         with held:
             if self.end is None:
                 write_end(self.folder, "cancelled")
+
+    def request_target(self, target_sparsity: int) -> None:
+        """Ask a watched loop to remove another number of structures; it does so while its warm-up lasts.
+
+        Raises:
+            RunStateError: The loop has ended, or the run is not a watched one.
+        """
+        self._require_worker("change the target of")
+        if not self.settings.is_watched:
+            raise RunStateError(f"cannot change the target of run {self.id}: start a new run with another K")
+        write_target(self.folder, target_sparsity)
+
+    def _require_worker(self, request: str) -> None:
+        state = self.state
+        if state not in ("running", "paused") and (request != "cancel" or self.end is not None):
+            raise RunStateError(f"cannot {request} run {self.id}: it is {state} and has no running worker")
 
     def make_ready(self) -> lock.FolderLock:
         """Take the lock for a worker that is about to start, and clear the state of an earlier one.

@@ -101,8 +101,12 @@ def portable(place: Path, settings: RunSettings) -> dict[str, Any]:
     if subnet is not None and Path(subnet).parent == place / SUBNETS:
         settings = _with_subnet(settings, f"{SUBNETS}/{Path(subnet).name}")
     network = settings.network
+    if network.graph is not None:
+        network = replace(network, graph=".")
     if network.trust:
         network = replace(network, trust=_absolute(network.trust))
+    if settings.is_watched:
+        return settings.model_copy(update={"network": network}).to_json()
     return settings.changed(network=network, trust=_absolute(settings.trust)).to_json()
 
 
@@ -110,7 +114,7 @@ def _absolute(folders: Iterable[str]) -> tuple[str, ...]:
     return tuple(str(resolved(folder)) for folder in folders)
 
 
-def located(place: Path, settings: Mapping[str, Any]) -> RunSettings:
+def located(place: Path, settings: Mapping[str, Any], own: Path | None = None) -> RunSettings:
     """Return the settings that `portable` wrote, with the current path of a stored sub-network.
 
     Earlier versions wrote absolute paths. They are used if they exist; otherwise the copy in `place` is.
@@ -118,12 +122,15 @@ def located(place: Path, settings: Mapping[str, Any]) -> RunSettings:
     Args:
         place: Runs folder, or its trash.
         settings: JSON data.
+        own: Folder of the run: that of the graph of a watched one, whatever is written.
 
     Raises:
         InvalidSettingError: A setting is unknown or out of range.
     """
     found = RunSettings.from_json(settings)
     subnet = found.network.subnet
+    if own is not None and found.is_watched:
+        return found.model_copy(update={"network": replace(found.network, graph=str(own))})
     if subnet is None or (written := Path(subnet)).parent.name != SUBNETS:
         return found
     if written.is_absolute() and is_subnet(written):

@@ -1,4 +1,4 @@
-"""Export of runs to Parquet, TensorBoard and MLflow.
+"""Trackers: runs in Parquet, TensorBoard, MLflow, Weights & Biases and Trackio, live or afterwards.
 
 Each needs an optional package, which is imported on use.
 """
@@ -7,20 +7,32 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from nasviz.errors import ExportError
 from nasviz.extras import require_package
 from nasviz.guarded_files import refusal, replace_file, staging_folder
 from nasviz.runs.exporting import summaries_to_rows
 from nasviz.runs.listing import RunSummary, summarize
-from nasviz.runs.records import STEP_TYPE
+from nasviz.runs.records import STEP_TYPE, Evaluation
 from nasviz.runs.run import Run
 
-__all__ = ["runs_to_parquet", "steps_to_parquet", "to_mlflow", "to_tensorboard"]
+__all__ = [
+    "MLflow",
+    "Mirror",
+    "Number",
+    "TensorBoard",
+    "Trackio",
+    "WandB",
+    "numbers_of",
+    "runs_to_parquet",
+    "steps_to_parquet",
+    "to_mlflow",
+    "to_tensorboard",
+]
 
 _CURVES = ("loss", "accuracy", "lr", "examples_per_second", "memory_mb", "zero_groups", "penalty")
 _BATCH = 1000
@@ -60,32 +72,197 @@ def runs_to_parquet(summaries: Iterable[RunSummary | None], path: Path) -> int:
     return len(rows)
 
 
+Number = tuple[str, int, float]
+"""Name, step and value."""
+
+
+class Mirror(Protocol):
+    """A tracker that receives the numbers of a run while it is recorded."""
+
+    def open(self, run: Run) -> None:
+        """Begin to track a run."""
+
+    def log(self, numbers: Sequence[Number]) -> None:
+        """Receive finite numbers, in the order in which they were recorded."""
+
+    def close(self, state: str) -> None:
+        """End with the state of the run: "done", "cancelled", "failed" or "crashed"."""
+
+
+def numbers_of(rows: Iterable[Sequence[Any]], evaluations: Iterable[Evaluation]) -> list[Number]:
+    """Return all finite numbers of rows of steps, and of evaluations.
+
+    Examples:
+        >>> numbers_of([], [Evaluation(7, 0, "full", float("nan"), 0.5, 10)])
+        [('full/accuracy', 7, 0.5)]
+    """
+    columns = [(name, (STEP_TYPE.names or ()).index(name)) for name in _CURVES]
+    found = [(f"train/{name}", int(row[0]), float(row[i])) for row in rows for name, i in columns]
+    for item in evaluations:
+        values = {"loss": item.loss, "accuracy": item.accuracy}
+        found += [(f"{item.network}/{name}", item.step, value) for name, value in values.items()]
+    return [number for number in found if math.isfinite(number[2])]
+
+
+class TensorBoard:
+    """TensorBoard events in a folder.
+
+    Args:
+        folder: Folder of the event file; created if missing.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def __repr__(self) -> str:
+        return f"TensorBoard({str(self.folder)!r})"
+
+    def open(self, run: Run) -> None:
+        """Begin an event file."""
+        home = require_package("tensorboard.summary.writer.event_file_writer", "this export")
+        self._events = import_module("tensorboard.compat.proto.event_pb2")
+        self._summary = import_module("tensorboard.compat.proto.summary_pb2")
+        self._began = float(run.config.get("created") or 0.0)
+        self._writer = home.EventFileWriter(str(self.folder))
+
+    def log(self, numbers: Sequence[Number]) -> None:
+        """Write one event per number; it takes place as many seconds after the start as its step."""
+        for name, step, value in numbers:
+            item = self._summary.Summary(value=[self._summary.Summary.Value(tag=name, simple_value=value)])
+            event = self._events.Event(wall_time=self._began + step, step=step, summary=item)
+            self._writer.add_event(event)
+        self._writer.flush()
+
+    def close(self, state: str) -> None:
+        """Close the event file."""
+        self._writer.close()
+
+
+class MLflow:
+    """An MLflow store.
+
+    Args:
+        uri: Tracking URI: `sqlite:///mlflow.db`, `file:///a/folder`, or the address of a server.
+        experiment: Name of the experiment; created if missing.
+    """
+
+    def __init__(self, uri: str, experiment: str = "nasviz") -> None:
+        self.uri, self.experiment = uri, experiment
+        self.run_id = ""
+        """Id of the MLflow run."""
+
+    def __repr__(self) -> str:
+        return f"MLflow({self.uri!r})"
+
+    def open(self, run: Run) -> None:
+        """Create an MLflow run with the settings of the run."""
+        tracking = require_package("mlflow.tracking", "this export")
+        self._entities, self._run = import_module("mlflow.entities"), run
+        self._client = client = tracking.MlflowClient(tracking_uri=self.uri)
+        known = client.get_experiment_by_name(self.experiment)
+        home = known.experiment_id if known is not None else client.create_experiment(self.experiment)
+        self._began = int(float(run.config.get("created") or 0.0) * 1000)
+        created = client.create_run(home, start_time=self._began, run_name=run.labels.name or run.id)
+        self.run_id = str(created.info.run_id)
+        row = summaries_to_rows([summarize(run)])[0]
+        settings = [self._entities.Param(n, str(v)[:500]) for n, v in row.items() if n.startswith("setting.")]
+        client.log_batch(self.run_id, params=settings)
+
+    def log(self, numbers: Sequence[Number]) -> None:
+        """Log metrics in as few requests as possible."""
+        metrics = [
+            self._entities.Metric(name.replace("/", "."), value, self._began + step, step)
+            for name, step, value in numbers
+        ]
+        for start in range(0, len(metrics), _BATCH):
+            self._client.log_batch(self.run_id, metrics=metrics[start : start + _BATCH])
+
+    def close(self, state: str) -> None:
+        """End the MLflow run, with tags for id, state, network and tags of the run."""
+        row = summaries_to_rows([summarize(self._run)])[0] | {"state": state}
+        tags = [self._entities.RunTag(f"nasviz.{n}", str(row[n])) for n in ("id", "state", "network", "tags")]
+        self._client.log_batch(self.run_id, tags=tags)
+        self._client.set_terminated(self.run_id, "FINISHED" if state == "done" else "KILLED")
+
+
+class _ByStep:
+    """Trackers whose module has `init`, and whose runs log a dictionary per step."""
+
+    module = ""
+
+    def __init__(self, project: str = "nasviz", **options: Any) -> None:
+        self.project, self.options = project, options
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.project!r})"
+
+    def open(self, run: Run) -> None:
+        """Begin a run of the tracker with the settings of the run."""
+        home = require_package(self.module, "this mirror")
+        config = run.settings.flat() | {"nasviz": run.id}
+        chosen = {"name": run.labels.name or run.id} | self.options
+        self._run = home.init(project=self.project, config=config, **chosen)
+
+    def log(self, numbers: Sequence[Number]) -> None:
+        """Log the numbers of each step together."""
+        by_step: dict[int, dict[str, float]] = {}
+        for name, step, value in numbers:
+            by_step.setdefault(step, {})[name] = value
+        for step in sorted(by_step):
+            self._run.log(by_step[step], step=step)
+
+    def close(self, state: str) -> None:
+        """End the run of the tracker."""
+        self._run.finish()
+
+
+class WandB(_ByStep):
+    """Weights & Biases.
+
+    Args:
+        project: Name of the project.
+        **options: Further arguments of `wandb.init`, such as `mode="offline"` and `dir`.
+    """
+
+    module = "wandb"
+
+    def close(self, state: str) -> None:
+        """End the run, which counts as failed unless it is done."""
+        self._run.finish(exit_code=0 if state == "done" else 1)
+
+
+class Trackio(_ByStep):
+    """Trackio, which stores on this machine unless `space_id` names a Space.
+
+    Args:
+        project: Name of the project.
+        **options: Further arguments of `trackio.init`.
+    """
+
+    module = "trackio"
+
+
 def to_tensorboard(run: Run, folder: Path) -> int:
     """Write the curves and evaluations of a run as TensorBoard events, and return the number of values.
 
     Raises:
         MissingPackageError: tensorboard is not installed.
     """
-    home = require_package("tensorboard.summary.writer.event_file_writer", "this export")
-    events = import_module("tensorboard.compat.proto.event_pb2")
-    summary = import_module("tensorboard.compat.proto.summary_pb2")
-    count, began = 0, float(run.config.get("created") or 0.0)
+    numbers = _numbers(run)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with staging_folder(folder, ".export-") as staged:
-            writer = home.EventFileWriter(str(staged))
+            mirror = TensorBoard(staged)
+            mirror.open(run)
             try:
-                for name, step, value in _numbers(run):
-                    item = summary.Summary(value=[summary.Summary.Value(tag=name, simple_value=value)])
-                    writer.add_event(events.Event(wall_time=began + step, step=step, summary=item))
-                    count += 1
+                mirror.log(numbers)
             finally:
-                writer.close()
+                mirror.close(run.state)
             for file in sorted(staged.iterdir()):
                 file.replace(folder / file.name)
     except OSError as error:
         raise refusal(folder, error) from error
-    return count
+    return len(numbers)
 
 
 def to_mlflow(run: Run, uri: str, *, experiment: str = "nasviz") -> str:
@@ -100,38 +277,21 @@ def to_mlflow(run: Run, uri: str, *, experiment: str = "nasviz") -> str:
         MissingPackageError: mlflow is not installed.
         ExportError: The store refuses the run.
     """
-    tracking, entities = require_package("mlflow.tracking", "this export"), import_module("mlflow.entities")
-    errors = import_module("mlflow.exceptions")
+    require_package("mlflow.tracking", "this export")
+    errors, mirror = import_module("mlflow.exceptions"), MLflow(uri, experiment)
     try:
-        client = tracking.MlflowClient(tracking_uri=uri)
-        known = client.get_experiment_by_name(experiment)
-        home = known.experiment_id if known is not None else client.create_experiment(experiment)
-        began = int(float(run.config.get("created", 0.0)) * 1000)
-        logged = client.create_run(home, start_time=began, run_name=run.labels.name or run.id)
-        run_id = str(logged.info.run_id)
-        metrics = [entities.Metric(n.replace("/", "."), v, began + s, s) for n, s, v in _numbers(run)]
-        row = summaries_to_rows([summarize(run)])[0]
-        settings = [entities.Param(n, str(v)[:500]) for n, v in row.items() if n.startswith("setting.")]
-        tags = [entities.RunTag(f"nasviz.{n}", str(row[n])) for n in ("id", "state", "network", "tags")]
-        for start in range(0, len(metrics), _BATCH):
-            client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
-        client.log_batch(run_id, params=settings, tags=tags)
-        client.set_terminated(run_id, "FINISHED" if row["state"] == "done" else "KILLED")
+        mirror.open(run)
+        mirror.log(_numbers(run))
+        mirror.close(run.state)
     except errors.MlflowException as error:
         raise ExportError(f"MLflow at {uri} refused run {run.id}: {error}") from error
-    return run_id
+    return mirror.run_id
 
 
-def _numbers(run: Run) -> Iterator[tuple[str, int, float]]:
-    """Yield (name, step, value) of all finite numbers."""
+def _numbers(run: Run) -> list[Number]:
+    """Return all finite numbers of a run."""
     tail = run.tail()
-    for name in _CURVES:
-        values = tail.steps[name].tolist()
-        pairs = zip(tail.steps["step"].tolist(), values, strict=True)
-        yield from ((f"train/{name}", step, float(v)) for step, v in pairs if math.isfinite(v))
-    for item in tail.evaluations:
-        yield f"{item.network}/loss", item.step, item.loss
-        yield f"{item.network}/accuracy", item.step, item.accuracy
+    return numbers_of((row.tolist() for row in tail.steps), tail.evaluations)
 
 
 def _with_one_type(values: list[Any]) -> list[Any]:

@@ -149,8 +149,14 @@ def admit(run: Run, trust: Iterable[str | Path] | None = None) -> tuple[str, ...
 
     Raises:
         UntrustedCodeError: The run would import code from an untrusted folder.
-        RunStateError: The run belongs to a sweep whose grid asks for other settings.
+        RunStateError: The run belongs to a sweep whose grid asks for other settings, or records a loop of
+            the user.
     """
+    if run.settings.is_watched:
+        raise RunStateError(
+            f"run {run.id} records a training loop of the user: resume that loop, with"
+            f" nasviz.watch(run={run.id!r})"
+        )
     require_grid_point(run)
     folders = own_folders(run) if trust is None else tuple(map(str, trust))
     require_trusted(run.settings, folders, runs=runs_folder_of(run.folder))

@@ -9,7 +9,8 @@ import contextlib
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from types import TracebackType
@@ -18,16 +19,17 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from nasviz.errors import DataError, LostProcessError, NasvizError, RunStateError
+from nasviz.errors import DataError, LostProcessError, NasvizError, NasvizWarning, RunStateError
 from nasviz.runs import lock
 from nasviz.runs.checking import sums_of_run
 from nasviz.runs.database import VECTOR_TABLES, open_writer
 from nasviz.runs.ending import EndState, read_end, write_end
-from nasviz.runs.files import CONFIG, DATABASE, END, PAUSED, remove_leftovers, require_folder
+from nasviz.runs.files import CONFIG, DATABASE, END, PAUSED, remove_leftovers, require_folder, write_json
 from nasviz.runs.records import STEP_TYPE, Evaluation, Event, StepRecord
 from nasviz.runs.requests import Request, forget_request, read_request, wait_while_paused
 from nasviz.runs.run import Run
 from nasviz.runs.storage import storage_error
+from nasviz.runs.trackers import Mirror, Number, numbers_of
 
 __all__ = ["FLUSH_ROWS", "FLUSH_SECONDS", "Writer"]
 
@@ -58,6 +60,7 @@ class Writer:
             once.
         clock: Clock in seconds, for the time between flushes.
         is_locked: Whether the launcher of this process holds the lock on its behalf.
+        mirrors: Trackers that receive the numbers of each flush.
 
     Raises:
         RunBusyError: On entering: the run already has a worker.
@@ -71,12 +74,16 @@ class Writer:
         read_back: ReadBack = _read_one_by_one,
         clock: Callable[[], float] = time.monotonic,
         is_locked: bool = False,
+        mirrors: Iterable[Mirror] = (),
     ) -> None:
         self.run = run
         self.folder = run.folder
         self._read_back = read_back
         self._clock = clock
         self._is_locked = is_locked
+        self._mirrors = list(mirrors)
+        self._measured: list[Number] = []
+        """Evaluations that mirrors have not received yet."""
         self._lock: lock.FolderLock | None = None
         self._connection: sqlite3.Connection | None = None
         self._is_finished = False
@@ -94,6 +101,8 @@ class Writer:
             remove_leftovers(self.folder)
             (self.folder / PAUSED).unlink(missing_ok=True)
             self._connection = open_writer(self.folder)
+            for mirror in self._mirrors:
+                mirror.open(self.run)
         except BaseException:
             self._release()
             raise
@@ -112,6 +121,7 @@ class Writer:
             if self._connection is not None:
                 self._connection.close()
             self._release()
+            self._close_mirrors("crashed")
 
     def _register(self) -> None:
         end = read_end(self.folder)
@@ -126,8 +136,8 @@ class Writer:
         if self._lock is not None:
             self._lock.release()
 
-    def describe(self, *, total_steps: int, **facts: Any) -> None:
-        """Record facts about the whole run, as JSON; progress is measured against `total_steps`."""
+    def describe(self, *, total_steps: int | None, **facts: Any) -> None:
+        """Record facts about the whole run, as JSON; progress is measured against `total_steps`, if known."""
         for name, value in {"total_steps": total_steps, **facts}.items():
             self.fact(name, value)
         self.flush()
@@ -191,6 +201,7 @@ class Writer:
         columns = ("step", "epoch", "network", "loss", "accuracy", "num_examples")
         statement = f"INSERT OR REPLACE INTO evaluations ({', '.join(columns)}) VALUES (?, ?, ?, ?, ?, ?)"
         self._rows.append((statement, astuple(evaluation)))
+        self._measured += numbers_of([], [evaluation])
         self.flush()
 
     def event(self, step: int, kind: str, text: str, structure: int | None = None) -> None:
@@ -222,7 +233,10 @@ class Writer:
                 blob = array.astype("<f4").tobytes()
                 connection.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (step, blob))
             read = zip(steps, *(numbers[place::4] for place in range(4)), strict=True)
-            connection.executemany(_INSERT_STEP, [_row(*columns) for columns in read])
+            written = [_row(*columns) for columns in read]
+            connection.executemany(_INSERT_STEP, written)
+        if self._mirrors:
+            self._mirror(written)
         return [(record.step, loss) for record, loss in zip(steps, numbers[0::4], strict=True)]
 
     @property
@@ -230,7 +244,7 @@ class Writer:
         """Pending request to the worker."""
         return read_request(self.folder)
 
-    def forget_request(self, request: Request | None = None) -> None:
+    def forget_request(self, request: str | None = None) -> None:
         """Delete the pending request, or only if it is still `request`."""
         forget_request(self.folder, only=request)
 
@@ -238,6 +252,13 @@ class Writer:
         """Flush, then wait for a request to resume or cancel, and return it."""
         self.flush()
         return wait_while_paused(self.folder, step)
+
+    def mark_paused(self, step: int | None) -> None:
+        """Show the run as paused after `step` steps; None: as running again."""
+        if step is None:
+            (self.folder / PAUSED).unlink(missing_ok=True)
+        else:
+            write_json(self.folder / PAUSED, {"step": step, "time": time.time()})
 
     def finish(
         self, state: EndState, *, error: str | None = None, result: Mapping[str, Any] | None = None
@@ -251,6 +272,26 @@ class Writer:
             files = sums_of_run(self.folder, self._connection)
         write_end(self.folder, state, error=error, result=result, files=files)
         self._is_finished = True
+        self._close_mirrors(state)
+
+    def _mirror(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Pass on what was written; a tracker that fails receives nothing more, and training goes on."""
+        numbers, self._measured = [*numbers_of(rows, []), *self._measured], []
+        for mirror in [*self._mirrors]:
+            try:
+                mirror.log(numbers)
+            except Exception as error:
+                self._mirrors.remove(mirror)
+                words = f"{mirror!r} receives nothing more: {type(error).__name__}: {str(error)[:200]}"
+                self.event(max((step for _, step, _ in numbers), default=0), "warning", words)
+
+    def _close_mirrors(self, state: str) -> None:
+        mirrors, self._mirrors = self._mirrors, []
+        for mirror in mirrors:
+            try:
+                mirror.close(state)
+            except Exception as error:
+                warnings.warn(f"{mirror!r} could not be closed: {error}", NasvizWarning, stacklevel=3)
 
     def _end_on(self, error: BaseException) -> None:
         """Record that the block was left on `error`, even if the last rows cannot be written.

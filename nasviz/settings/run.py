@@ -377,6 +377,11 @@ class RunSettings(Settings):
         return self.method.lr_schedule if self.lr_schedule == AUTO else self.lr_schedule
 
     @property
+    def is_watched(self) -> bool:
+        """Whether the run records a loop that is not ours: then only what was given is known of it."""
+        return self.network.graph is not None
+
+    @property
     def is_user_code(self) -> bool:
         """Whether network, data or loss are Python of the user."""
         return self.network.is_callable or ":" in self.loss + self.data
@@ -436,7 +441,10 @@ class RunSettings(Settings):
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data, ready for `json.dumps`."""
-        return self.model_dump(mode="json")
+        if not self.is_watched:
+            return self.model_dump(mode="json")
+        values = self.model_dump(mode="json", exclude_unset=True)
+        return values | {"method": {"name": self.method.name, **values["method"]}}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

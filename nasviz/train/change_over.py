@@ -86,7 +86,7 @@ def change_over(session: Session, loss: float, accuracy: float) -> Change:
         loss=loss,
         accuracy=accuracy,
         space=found.space,
-        report=report_of_search(session, found),
+        report=report_of_search(session.optimizer, session.space, session.target_sparsity, found),
         events=found.events,
         sub=sub,
     )
@@ -109,12 +109,13 @@ def construct_found(search: SearchOptimizer, found: Conclusion) -> Subnetwork:
     return subnet.construct(found.network, found.space, found.erased, channels=channels, thorough=True)
 
 
-def report_of_search(session: Session, found: Conclusion) -> dict[str, Any]:
-    """Return what a search has decided, plain data for the final report of the run."""
-    optimizer = session.optimizer
+def report_of_search(
+    optimizer: SearchOptimizer, space: SearchSpace, target_sparsity: int, found: Conclusion
+) -> dict[str, Any]:
+    """Return what a search in `space` has decided, plain data for the final report of the run."""
     report: dict[str, Any] = {
-        "target_sparsity": session.target_sparsity,
-        "num_structures": len(session.space.removable),
+        "target_sparsity": target_sparsity,
+        "num_structures": len(space.removable),
         "selected": list(found.erased),
         "zeroed_by": {str(i): how for i, how in optimizer.zeroed_by.items()},
         "zeroed_at": {str(i): when for i, when in optimizer.zeroed_at.items()},

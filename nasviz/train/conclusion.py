@@ -24,7 +24,7 @@ from nasviz.train.windows import perplexity
 if TYPE_CHECKING:
     from nasviz.graph import SearchSpace
 
-__all__ = ["NO_PATH_LEFT", "VALID", "Judgement", "conclude"]
+__all__ = ["NO_PATH_LEFT", "VALID", "Judgement", "conclude", "numbers", "save_subnet", "write_spaces"]
 
 VALID = "valid"
 NO_PATH_LEFT = "invalid: no path left"
@@ -74,16 +74,19 @@ def conclude(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
         "best_accuracy": None if session.best is None else session.best.accuracy,
     }
     if change is not None:
-        _write_spaces(session, folder, change.space)
+        write_spaces(session.space, folder, change.space)
         full = Measured(change.loss, change.accuracy)
         sub = replace(change.sub, module=session.network.to("cpu"))
-        result |= dict(change.report) | {"outcome": VALID, "changed_at": change.step} | _numbers("full", full)
-        return _reported(result | _save(session, sub, folder / SUBNET, measured), session, writer)
+        result |= dict(change.report) | {"outcome": VALID, "changed_at": change.step} | numbers("full", full)
+        return _reported(
+            result | save_subnet(sub, folder / SUBNET) | numbers("subnet", measured), session, writer
+        )
     found = session.optimizer.conclude(session.network.to("cpu"), session.space)
-    _write_spaces(session, folder, found.space)
+    write_spaces(session.space, folder, found.space)
     for event in found.events:
         trial.tell(*event)
-    result |= report_of_search(session, found) | _numbers("full", measured)
+    result |= report_of_search(session.optimizer, session.space, session.target_sparsity, found)
+    result |= numbers("full", measured)
     result["outcome"] = VALID if result["is_valid"] else NO_PATH_LEFT
     if not result["is_valid"]:
         words = f"{NO_PATH_LEFT}: the {len(found.erased)} structures that became zero cut the network apart"
@@ -94,7 +97,7 @@ def conclude(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
         trial.tell("phase", "the search ended; train what was derived from it before you judge it")
     small = _judge(session, sub.module)
     _record(session, writer, "subnet", small)
-    return _reported(result | _save(session, sub, folder / SUBNET, small), session, writer)
+    return _reported(result | save_subnet(sub, folder / SUBNET) | numbers("subnet", small), session, writer)
 
 
 def _choose_result(
@@ -115,14 +118,15 @@ def _choose_result(
     return session.best, {"result": "best", "result_step": session.best_step}
 
 
-def _write_spaces(session: Session, folder: Path, space: SearchSpace) -> None:
+def write_spaces(searched: SearchSpace, folder: Path, space: SearchSpace) -> None:
     """Write the search space that the result refers to, and the searched one where that is another."""
-    if space is not session.space:
-        write_json(folder / SEARCHED, session.space.to_json())
+    if space is not searched:
+        write_json(folder / SEARCHED, searched.to_json())
         write_json(folder / SPACE, space.to_json())
 
 
-def _numbers(name: str, measured: Measured) -> dict[str, Any]:
+def numbers(name: str, measured: Measured) -> dict[str, Any]:
+    """Return an evaluation of the network `name` as entries of the report."""
     found = {f"loss_{name}": measured.loss, f"accuracy_{name}": measured.accuracy}
     return found if measured.top5 is None else found | {f"top5_{name}": measured.top5}
 
@@ -148,7 +152,7 @@ def _search_seconds(folder: Path) -> float:
     return float(np.nansum(steps.seconds[steps.phase != "training"]))
 
 
-def _save(session: Session, sub: Subnetwork, target: Path, measured: Measured) -> dict[str, Any]:
+def save_subnet(sub: Subnetwork, target: Path) -> dict[str, Any]:
     """Save the sub-network; return its part of the report."""
     require_folder(target.parent)  # not made again where it was deleted meanwhile
     make_folder(target)
@@ -156,7 +160,7 @@ def _save(session: Session, sub: Subnetwork, target: Path, measured: Measured) -
     # Which vertex went and which tensor was cut is in report.json; lists of runs need not read that.
     left_out = ("erased", "sliced", "widths")
     report = {name: value for name, value in sub.report.to_json().items() if name not in left_out}
-    return report | {"imports": list(imports_of(sub.module))} | _numbers("subnet", measured)
+    return report | {"imports": list(imports_of(sub.module))}
 
 
 def _judge(session: Session, module: nn.Module) -> Measured:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ from nasviz.train.windows import answer
 if TYPE_CHECKING:
     from nasviz.data import Images
 
-__all__ = ["Measured", "evaluate"]
+__all__ = ["Measured", "evaluate", "measure"]
 
 TOP = 5
 
@@ -31,7 +31,6 @@ class Measured(NamedTuple):
     """Share of images whose class is among the five highest scores; None for at most five classes."""
 
 
-@torch.no_grad()
 def evaluate(
     network: nn.Module,
     images: Images,
@@ -42,18 +41,33 @@ def evaluate(
     loss: Loss | None = None,
     before_batch: Callable[[], None] = lambda: None,
 ) -> Measured:
-    """Evaluate a network; its mode is as before afterwards.
-
-    A loss of the user's may bring another score than the share of right answers.
+    """Evaluate a network on images in their stored order; its mode is as before afterwards.
 
     Args:
         network: Lies on `device`.
-        images: Judged in their stored order.
+        images: The images.
         device: Where it is computed.
         batch_size: As large as memory allows; it changes nothing but the time taken.
         num_workers: Processes that load images.
         loss: Of the user; None for cross-entropy.
         before_batch: Called before each batch; raises to stop.
+    """
+    batches = in_order(images, batch_size, num_workers)
+    return measure(network, batches, device=device, loss=loss, before_batch=before_batch)
+
+
+@torch.no_grad()
+def measure(
+    network: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    *,
+    device: torch.device,
+    loss: Loss | None = None,
+    before_batch: Callable[[], None] = lambda: None,
+) -> Measured:
+    """Evaluate a network on pairs of inputs and labels; its mode is as before afterwards.
+
+    A loss of the user's may bring another score than the share of right answers.
     """
     was_training = network.training
     network.eval()
@@ -62,7 +76,7 @@ def evaluate(
     among_top: Tensor | None = None
     places = 0  # one for each image, one for each symbol of a text
     try:
-        for batch, labels in in_order(images, batch_size, num_workers):
+        for batch, labels in batches:
             before_batch()
             output, labels = answer(network, batch.to(device), labels.to(device))
             sums = judge(output, labels, loss)

@@ -237,10 +237,16 @@ class _Execution:
             self._change_over()
         self._evaluate()
         while not session.is_finished:
-            recorder = None if writer is None else Recorder(session, writer)
+            phases = settings.method.phases(session.schedule)
+            recorder = None
+            if writer is not None:
+                recorder = Recorder(session.optimizer, session.space, writer, phases, session.step)
             self.gauge.restart()
             for record in train(session, self.gauge):
-                self._record_news(record.step)
+                if recorder is None:
+                    session.optimizer.news()
+                else:
+                    recorder.tell_news(record.step)
                 looks = self._looks
                 if looks and record.phase == "projection" and settings.change_over != "off":
                     # A GPU tells late what is zero; all processes, and a resumed run, must see one phase.
@@ -251,7 +257,7 @@ class _Execution:
                 if recorder is not None and writer is not None:
                     if (busy := self.gpu.read()) is not None:
                         writer.fact("gpu", busy)
-                    self._check(recorder.observe(record))
+                    self._check(recorder.observe(record, is_last=session.is_finished))
                 epoch, left = divmod(session.step, session.schedule.steps_per_epoch)
                 is_asked = left == 0 and epoch % settings.eval_every_epochs == 0
                 session.is_evaluation_due = is_asked or session.is_finished
@@ -315,15 +321,6 @@ class _Execution:
         )
         writer.event(step, "phase", words)
         writer.fact("changed_at", step)
-
-    def _record_news(self, step: int) -> None:
-        """Record what the step has changed in the search."""
-        news = self.session.optimizer.news()
-        if self.writer is not None:
-            for event in news.events:
-                self.writer.event(step, *event)
-            for name, value in news.facts.items():
-                self.writer.fact(name, value)
 
     def _check(self, losses: Iterable[tuple[int, float]]) -> None:
         """Stop at the first loss that is no finite number; report the last one to the listener."""

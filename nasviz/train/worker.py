@@ -161,7 +161,7 @@ def read_back(values: Sequence[Any]) -> Sequence[Any]:
     """The numbers of a flush, in one transfer; torch is loaded by then."""
     from nasviz.train import recorder
 
-    return recorder.read_back(list(values))
+    return recorder.read_back(values)
 
 
 class _Watch(threading.Thread):

@@ -62,6 +62,8 @@ def _source_link(source: session.Source) -> dict[str, str]:
         return {"onnx": source.key}
     if source.subnet is not None:
         return {"subnet": Path(source.subnet).name}
+    if source.graph is not None:
+        return {"graph": Path(source.graph).name}
     found = {"model": source.name}
     if source.weights is not None and source.is_published:
         found["model"] = source.weights
@@ -93,6 +95,8 @@ def read_link() -> None:
             state.source = _uploaded(asked["onnx"])
         elif "subnet" in asked:
             state.source = find_subnet(options().runs, asked["subnet"])
+        elif "graph" in asked:
+            state.source = _watched(asked["graph"])
         elif "model" in asked:
             state.source = _source(asked)
         elif "run" in asked:
@@ -116,6 +120,13 @@ def _uploaded(key: str) -> OnnxFile:
     if file is None:
         raise OnnxError("its ONNX file is no longer stored; upload it again on the Model page")
     return file
+
+
+def _watched(run_id: str) -> NetworkSource:
+    source = session.store().open(run_id).settings.network
+    if source.graph is None:
+        raise InvalidSettingError(f"run {run_id} is not a watched loop; open it on the Runs page")
+    return source
 
 
 def _source(asked: Mapping[str, str]) -> NetworkSource:

@@ -62,7 +62,7 @@ def cost_in_training(store: Store) -> None:
     session = open_session(settings)
     watched, lengths = [], []
     with Writer(store.create(settings), read_back=read_back) as writer:
-        recorder = Recorder(session, writer)
+        recorder = Recorder(session.optimizer, session.space, writer)
         start = time.perf_counter()
         for line in train(session):
             stepped = time.perf_counter()

@@ -102,7 +102,7 @@ def test_cosines_on_record_are_those_of_weights_and_gradient_before_each_step(
 
     session.optimizer.register_step_pre_hook(look)
     with Writer(run, read_back=read_back) as writer:
-        recorder = Recorder(session, writer)
+        recorder = Recorder(session.optimizer, session.space, writer)
         for record in itertools.islice(train(session), 5):
             recorder.observe(record)
     found = run.tail().cosines

@@ -34,7 +34,7 @@ def test_no_step_and_no_record_waits_for_a_value(store: Store, optimizer: str) -
     session.optimizer._prepare()
     run = store.create(session.settings)
     with contextlib.suppress(RuntimeError), Writer(run, read_back=read_back, clock=lambda: 0.0) as writer:
-        recorder = Recorder(session, writer)
+        recorder = Recorder(session.optimizer, session.space, writer)
         for record in islice(train(session), 12):
             assert recorder.observe(record) == []
         assert session.optimizer.phase == "projection"

@@ -56,7 +56,7 @@ def _fine_tune(subnet: Subnetwork) -> None:
         )
         == WAYS[1]
     )
-    before = subnet.run.settings if subnet.run else None
+    before = subnet.run.settings if subnet.run and not subnet.run.settings.is_watched else None
     data = before.data if before else controls.choose_entry("Data", DATASETS, "fine.data").name
     epochs = int(st.number_input("Epochs", 0, 10**6, before.epochs if before else 4, key="fine.epochs"))
     share = 1.0 if is_fresh else GENTLE

@@ -19,6 +19,8 @@ BATCH_SIZES = (1, 8, 32, 256)
 
 def before_and_after(subnet: Subnetwork) -> None:
     """Time both networks on demand, and show the estimate of the additive model."""
+    if subnet.source.graph is not None:  # the full network cannot be built
+        return
     st.markdown("##### Latency")
     state, batch_size = session.current(), _batch_size("subnet")
     key = f"latency {subnet.folder} {subnet.plan.selected} {batch_size}"

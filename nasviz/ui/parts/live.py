@@ -88,6 +88,8 @@ def _header(run: Run, state: str) -> None:
     end = run.end
     if state == "failed" and end is not None and end.error:
         st.error(f"The run failed. {inert(end.error)}", icon=":material/error:")
+    elif state == "done" and end is not None and end.result.get("outcome") == "not constructed":
+        st.info("The loop has ended without constructing a sub-network.", icon=":material/info:")
     elif state == "done" and not run_facts.has_subnet(run):
         st.warning(
             "Invalid: the selected structures disconnect the outputs (no path left), so there"
@@ -97,6 +99,13 @@ def _header(run: Run, state: str) -> None:
     elif state == "done" and end is not None and end.result.get("diverged"):
         st.warning(inert(str(end.result["diverged"])), icon=":material/trending_up:")
     elif state == "crashed":
+        if run.settings.is_watched:
+            st.warning(
+                "The loop ended without `rec.finish()`. Resume it from its own checkpoint with"
+                f" `nasviz.watch(run={run.id!r})`.",
+                icon=":material/warning:",
+            )
+            return
         reason = inert(_storage_error(run))
         reason = reason or "The worker stopped unexpectedly (killed, or the machine shut down)."
         st.warning(f"{reason} Resume continues from the last checkpoint.", icon=":material/warning:")
@@ -105,20 +114,42 @@ def _header(run: Run, state: str) -> None:
 
 
 def _buttons(run: Run, state: str) -> None:
-    if state == "running" and st.button("Pause", icon=":material/pause:", key="pause"):
+    is_watched = run.settings.is_watched
+    if is_watched and state == "running":
+        _offer_target(run)
+    obeys = run_facts.obeys(run)
+    if state == "running" and obeys and st.button("Pause", icon=":material/pause:", key="pause"):
         run.request("pause")
         st.rerun()
     if state == "paused" and st.button("Resume", icon=":material/play_arrow:", key="go-on"):
         run.request("resume")
         st.rerun()
-    if state in AT_WORK and st.button("Cancel", icon=":material/stop:", key="cancel"):
+    if state in AT_WORK and obeys and st.button("Cancel", icon=":material/stop:", key="cancel"):
         with st.spinner("Cancelling …"):
             jobs.cancel_run(run, wait_s=5)
         st.rerun()
     word = "Start" if state == "created" else "Resume"
-    if state in run_facts.RESUMABLE and st.button(word, icon=":material/play_arrow:", key="again"):
+    if (
+        state in run_facts.RESUMABLE
+        and not is_watched
+        and st.button(word, icon=":material/play_arrow:", key="again")
+    ):
         jobs.start_run(run)
         st.rerun()
+
+
+def _offer_target(run: Run) -> None:
+    """Offer another K for a watched loop that asks for requests, as long as its warm-up lasts."""
+    tail = run_facts.read(run)
+    known, limit = tail.facts.get("target_sparsity"), tail.facts.get("max_sparsity")
+    is_open = not any(event.kind == "selected" for event in tail.events)
+    if not (run_facts.obeys(run) and is_open and isinstance(known, int) and isinstance(limit, int) and limit):
+        return
+    with st.popover("Change K", icon=":material/tune:"):
+        st.caption("The loop takes the new K at its next step. After the warm-up, the selection is made.")
+        k = st.number_input("K: structures to remove", 0, limit, min(known, limit), key="new-k")
+        if st.button("Apply", key="apply-k"):
+            run.request_target(int(k))
 
 
 def _explain_start(run: Run) -> None:

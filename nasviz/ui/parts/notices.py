@@ -16,14 +16,22 @@ __all__ = ["changed_training", "confirm_changed_training", "explain_view_only", 
 def trainable_network() -> NetworkSource | None:
     """Return the source of the current network, or None, after a message, if it is view-only."""
     source = session.current().source
-    if isinstance(source, OnnxFile):
+    if isinstance(source, OnnxFile) or source.graph is not None:
         explain_view_only(source)
         return None
     return source
 
 
-def explain_view_only(source: OnnxFile) -> None:
-    """Explain that ONNX files are view-only, and the alternative."""
+def explain_view_only(source: session.Source) -> None:
+    """Explain that ONNX files and graphs of watched loops are view-only, and the alternative."""
+    if not isinstance(source, OnnxFile):
+        st.info(
+            f"**{inert(source.name)}** was trained by a loop of its own, and only its graph is stored: it"
+            " can be viewed. Train it in that loop, or open a sub-network of it.",
+            icon=":material/visibility:",
+        )
+        frame.next_steps("Segment graph", "Sub-network")
+        return
     st.info(
         f"**{inert(source.name)}** is an ONNX file: it can be viewed, but not trained or pruned. Its weights"
         " were not loaded, and the exporter may have folded operators that training needs.\n\n"

@@ -32,17 +32,26 @@ def actions(summary: RunSummary, title: str) -> None:
         has_subnet = state == "done" and not summary.is_invalid
         if has_subnet and st.button("Sub-network", icon=":material/content_cut:"):
             open_run(summary, "Sub-network")
-        if state in run_facts.AT_WORK and st.button("Cancel", icon=":material/stop:"):
+        is_watched = summary.settings is not None and summary.settings.is_watched
+        if (
+            state in run_facts.AT_WORK
+            and run_facts.obeys(run)
+            and st.button("Cancel", icon=":material/stop:")
+        ):
             with st.spinner("Cancelling …"):
                 jobs.cancel_run(run, wait_s=5)
             st.rerun()
-        if state in run_facts.RESUMABLE and st.button("Resume", icon=":material/play_arrow:"):
+        if (
+            state in run_facts.RESUMABLE
+            and not is_watched
+            and st.button("Resume", icon=":material/play_arrow:")
+        ):
             jobs.start_run(run)
             st.rerun()
-        if state == "done" and summary.settings is not None:
+        if state == "done" and summary.settings is not None and not is_watched:
             with st.popover("Continue", icon=":material/forward:"):
                 _continue(run, summary.settings)
-        if summary.settings is not None:
+        if summary.settings is not None and not is_watched:
             with st.popover("Duplicate", icon=":material/content_copy:"):
                 _duplicate(run, summary.settings)
         with st.popover("Label", icon=":material/label:"):

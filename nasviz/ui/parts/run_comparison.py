@@ -105,7 +105,8 @@ def name_of(summary: RunSummary, among: Sequence[RunSummary]) -> str:
         return summary.id
     settings = summary.settings
     k = settings.value("target_sparsity", "-")
-    words = f"{settings.network.name}, {settings.method.name}, K {k}, seed {settings.seed}"
+    words = f"{settings.network.name}, {settings.method.name}, K {k}"
+    words += ", own loop" if settings.is_watched else f", seed {settings.seed}"
     twins = [
         s
         for s in among

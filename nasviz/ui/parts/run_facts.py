@@ -32,6 +32,7 @@ __all__ = [
     "has_subnet",
     "have_same_label",
     "line",
+    "obeys",
     "read",
     "require_intact",
     "scores_on",
@@ -68,6 +69,11 @@ def state_of(run: Run) -> str:
     return "starting" if jobs.is_starting(run) else run.state
 
 
+def obeys(run: Run) -> bool:
+    """Return whether a run hears requests: a watched loop does once it has asked for them."""
+    return not run.settings.is_watched or read(run).facts.get("obeys") is True
+
+
 def badge(state: str) -> str:
     """Return a state as a coloured Markdown badge."""
     return f":{COLOURS.get(state, 'gray')}-badge[{state}]"
@@ -76,6 +82,8 @@ def badge(state: str) -> str:
 def describe(settings: RunSettings) -> str:
     """Return the main settings in one line of plain text."""
     method = settings.method
+    if settings.is_watched:
+        return " · ".join([*method.in_short(), method.title, "own training loop"])
     parts = [
         *method.in_short(),
         *([f"{', '.join(settings.collapse)} collapsed"] if settings.collapse else []),

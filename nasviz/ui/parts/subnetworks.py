@@ -52,7 +52,7 @@ class Subnetwork:
     @property
     def data(self) -> str | None:
         """Name of the data set of the run; None for an untrained network."""
-        return self.run.settings.data if self.run else None
+        return self.run.settings.data if self.run and not self.run.settings.is_watched else None
 
     @property
     def sizes(self) -> tuple[int, int] | None:
@@ -159,9 +159,12 @@ def _from_run(key: str) -> Subnetwork | None:
 
 def _by_hand(key: str) -> Subnetwork | None:
     """Construct a sub-network from manually selected structures of the current network or of a run."""
-    runs = [s for s in session.store().list() if s.state in ("done", "cancelled", "failed", "crashed")]
+    ended = [s for s in session.store().list() if s.state in ("done", "cancelled", "failed", "crashed")]
+    runs = [
+        s for s in ended if s.settings is None or not s.settings.is_watched
+    ]  # these store no full network
     source = session.current().source
-    if isinstance(source, OnnxFile):
+    if isinstance(source, OnnxFile) or source.graph is not None:
         notices.explain_view_only(source)
         if not runs:
             return None
@@ -191,7 +194,7 @@ def _weights_of(runs: list[RunSummary], key: str) -> Run | None:
     """Let the user choose the run whose weights are used; None for the weights of the current network."""
     source = session.current().source
     labels: dict[str | None, str] = {}
-    if not isinstance(source, OnnxFile):
+    if not isinstance(source, OnnxFile) and source.graph is None:
         labels[None] = f"{session.title(source)}, {'saved' if source.subnet else 'initial'} weights"
     labels |= {s.id: f"trained: {run_facts.line(s)}" for s in runs}
     chosen = st.selectbox("Weights", list(labels), format_func=labels.__getitem__, key=f"{key}.weights")
