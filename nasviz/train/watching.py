@@ -38,7 +38,7 @@ from nasviz.runs import (
     Writer,
     record_environment,
 )
-from nasviz.runs.files import SPACE, SUBNET, write_json
+from nasviz.runs.files import REQUEST, SPACE, SUBNET, write_json
 from nasviz.runs.requests import read_target
 from nasviz.settings import METHODS, MethodSettings
 from nasviz.settings.schedule import Schedule
@@ -208,6 +208,7 @@ class LoopRecorder:
         if writer is None:
             return
         self._gauge, self._gpu = Gauge(self._device), GpuGauge(self._device)
+        self._requests = writer.folder / REQUEST
         method = METHODS[optimizer.method]()
         self._recorder = Recorder(optimizer, space, writer, method.phases(schedule), optimizer.num_steps)
         self._hooks = [
@@ -576,7 +577,7 @@ class LoopRecorder:
 
     def _read_request(self) -> int:
         """Return what a person asked for, as a number that processes can share."""
-        if self._writer is None:
+        if self._writer is None or not self._requests.exists():
             return 0
         request = self._writer.request
         if request is not None:

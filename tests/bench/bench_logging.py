@@ -6,6 +6,7 @@ Budgets: recording under 2 % of a 5 ms step, a poll under 20 ms (95th percentile
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import sys
 import tempfile
@@ -17,6 +18,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import nasviz
 from nasviz.catalog import NetworkSource
 from nasviz.runs import Run, RunSettings, StepRecord, Store, Writer
 from nasviz.train import open_session, train
@@ -78,6 +80,38 @@ def cost_in_training(store: Store) -> None:
     )
 
 
+def cost_of_watching(store: Store) -> None:
+    """A loop of the user's with steps of about 5 ms, watched and not, in turn: processor time of each."""
+    net = nasviz.trace(*nasviz.zoo.create("demonet", input_shape=(1, 8, 8), width=0.25))
+    space = nasviz.search_space(net)
+    loops = []
+    for _ in range(2):
+        own = copy.deepcopy(net)
+        phases = {"warmup_steps": NUM_STEPS, "projection_steps": 100}
+        loops.append((own, nasviz.optim.create("h2spg", own, space, lr=0.01, target_sparsity=3, **phases)))
+    recorder = nasviz.watch(loops[1][0], space, loops[1][1], runs=store.folder)
+    x, labels = torch.randn(64, 1, 8, 8), torch.arange(64) % 10
+    spent: tuple[list[float], list[float]] = ([], [])
+    for _ in range(NUM_STEPS):
+        for number, (network, optimizer) in enumerate(loops):
+            start = time.process_time()
+            optimizer.zero_grad()
+            loss = torch.nn.functional.cross_entropy(network(x), labels)
+            loss.backward()
+            optimizer.step()
+            if number:
+                recorder.log(loss=loss, examples=64)
+                _ = recorder.wants_stop
+            spent[number].append(time.process_time() - start)
+    recorder.stop()
+    plain, watched = (float(np.mean(times)) for times in spent)
+    cost = watched - plain
+    print(
+        f"watching a loop: {cost * 1e3:.3f} ms of processor time per step of {plain * 1e3:.2f} ms,"
+        f" {cost / plain:.1%}; of a {STEP_S * 1e3:g} ms step {cost / STEP_S:.1%}"
+    )
+
+
 def write_steadily(folder: str) -> None:
     """A worker that makes a step every 5 ms and keeps the time of each in its row."""
     ids = tuple(range(NUM_STRUCTURES))
@@ -126,6 +160,7 @@ def main() -> None:
         settings = RunSettings.of(network=NetworkSource("demonet"))
         cost_of_recording(store.create(settings))
         cost_in_training(store)
+        cost_of_watching(store)
         cost_of_polling(store.create(settings))
 
 

@@ -80,7 +80,11 @@ def _graph_placeholder(run: Run) -> None:
 
 def _header(run: Run, state: str) -> None:
     words, buttons = st.columns([2, 1], vertical_alignment="center")
-    words.markdown(f"**{inert(run_facts.title(run))}** · {inert(run_facts.describe(run.settings))}")
+    name = run.labels.name if run.settings.is_watched else ""
+    words.markdown(f"**{inert(name or run_facts.title(run))}** · {inert(run_facts.describe(run.settings))}")
+    now = run_facts.read(run).facts.get("target_sparsity") if run.settings.is_watched else None
+    if now is not None and now != run.settings.value("target_sparsity", now):
+        words.caption(f"K was changed while the loop was running; it is {inert(str(now))}.")
     if run.cut_from is not None:
         words.caption(f"The network is the sub-network of run `{run.cut_from}`, with its weights.")
     with buttons.container(horizontal=True, horizontal_alignment="right"):
