@@ -50,6 +50,7 @@ MAY_IMPORT = {
     "models": {"errors", "catalog", "subnet"},
     "data": {"errors", "catalog", "models"},
     "train": TORCH_WING,
+    "integrations": {"errors", "graph", "runs", "subnet", "train"},
     "jobs": {"errors", "graph", "runs", "catalog", "settings"},
     "ui": LIGHT,
     "cli": TORCH_WING | {"jobs", "draw"},  # `nasviz app` starts ui as a process
@@ -59,7 +60,10 @@ HEAVY = {"torch", "torchvision", "onnx", "onnx_ir", "onnxruntime", "streamlit", 
 OUTSIDE = {  # heavy packages a room may import; everything else is refused to it
     "ui": {"streamlit"},
     "onnx_viewer": {"onnx_ir"},
-    **{room: {"torch"} for room in ["trace", "subnet", "switches", "saliency", "optim", "nas", "train"]},
+    **{
+        room: {"torch"}
+        for room in ["trace", "subnet", "switches", "saliency", "optim", "nas", "train", "integrations"]
+    },
     "models": {"torch", "torchvision"},
     "data": {"torch", "torchvision"},
 }

@@ -222,6 +222,16 @@ class LoopRecorder:
         return f"LoopRecorder({where}, step={self._last_step}, phase={self.optimizer.phase!r})"
 
     @property
+    def run_id(self) -> str | None:
+        """Id of the run; None where another process records."""
+        return None if self._writer is None else self._writer.run.id
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether `wants_stop` has told the loop to stop."""
+        return self._is_stopped
+
+    @property
     def run(self) -> Run:
         """The run; its folder can be read at any time.
 
