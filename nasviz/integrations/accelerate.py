@@ -20,7 +20,7 @@ class NasvizTracker(GeneralTracker):  # type: ignore[misc]
 
     `accelerator.init_trackers` begins the run. Register the tracker by
     `accelerator.register_for_checkpointing` and call `load_state` before `init_trackers`, and a resumed loop
-    goes on with its run. Of the values of `accelerator.log`, those that `LoopRecorder.log` takes are recorded.
+    goes on with its run. The values of `accelerator.log` that `LoopRecorder.log` takes are recorded.
 
     Args:
         net: The traced network.

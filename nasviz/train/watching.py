@@ -195,6 +195,7 @@ class LoopRecorder:
         self._next: dict[str, Any] = {}
         """What was logged for the step to come."""
         self._num_examples = 0
+        self._penalty: Tensor | float | None = None
         self._is_paused = self._is_stopped = False
         self._has_polled = self._has_diverged = False
         self._logged: set[int] = set()
@@ -463,6 +464,7 @@ class LoopRecorder:
 
     def _before_step(self, *_: object) -> None:
         self._write_row()
+        self._penalty = self.optimizer.penalty()
 
     def _after_step(self, *_: object) -> None:
         """Record what the step has decided; its row is written once the loop can have logged its loss."""
@@ -480,6 +482,7 @@ class LoopRecorder:
             "examples_per_second": speed if self._num_examples else _NAN,
             "memory_mb": self._gauge.memory_mb,
             "zero_groups": optimizer.num_zero,
+            "penalty": _NAN if self._penalty is None else self._penalty,
             "given": self._next,
         }
         self._next = {}
