@@ -28,6 +28,8 @@ EXTRAS = {
     "tensorboard": "tensorboard",
     "timm": "timm",
     "torchvision": "app",
+    "trackio": "trackio",
+    "wandb": "wandb",
 }
 """The extra of nasviz that installs a package, by the name that is imported."""
 
