@@ -21,6 +21,7 @@ from nasviz.draw.report import html_table
 from nasviz.draw.run_space import read_space
 from nasviz.draw.viewer import script, style_sheet
 from nasviz.errors import ArgumentError, NasvizError
+from nasviz.extras import require_package
 from nasviz.graph import SearchSpace, TraceGraph
 from nasviz.runs import Run, Tail
 from nasviz.runs.files import SPACE, is_file
@@ -51,13 +52,9 @@ def data_frame(rows: Any) -> DataFrame:
     """Return rows as a data frame.
 
     Raises:
-        ArgumentError: pandas is not installed.
+        MissingPackageError: pandas is not installed.
     """
-    try:
-        pandas = import_module("pandas")
-    except ImportError as error:
-        raise ArgumentError("tables are pandas data frames: pip install 'nasviz[notebook]'") from error
-    frame: DataFrame = pandas.DataFrame(rows)
+    frame: DataFrame = require_package("pandas", "a table").DataFrame(rows)
     return frame
 
 
@@ -141,7 +138,8 @@ def view(thing: Any, *, height: int = 560) -> Any:
         height: Height of the graph in pixels.
 
     Raises:
-        ArgumentError: anywidget is not installed, or nothing can be drawn of the object.
+        MissingPackageError: anywidget is not installed.
+        ArgumentError: Nothing can be drawn of the object.
 
     Examples:
         >>> import nasviz, torch
@@ -230,10 +228,8 @@ def _widget_class() -> Any:
     """Return the class of the widget, which needs anywidget and is made on first use."""
     if _made:
         return _made[0]
-    try:
-        anywidget, traitlets = import_module("anywidget"), import_module("traitlets")
-    except ImportError as error:
-        raise ArgumentError("nasviz.view needs anywidget: pip install 'nasviz[notebook]'") from error
+    anywidget = require_package("anywidget", "nasviz.view")
+    traitlets = import_module("traitlets")  # which anywidget depends on
 
     class Viewer(anywidget.AnyWidget):  # type: ignore[misc, name-defined]
         """Graph view and live view of one object."""

@@ -11,18 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from types import MappingProxyType
-from typing import Any
-
-import plotly.graph_objects as go
+from typing import TYPE_CHECKING, Any
 
 from nasviz.draw.labels import clean, count, plain_shape, power_of_ten, ranges
 from nasviz.draw.overlay import Overlay, plan_overlay, saliency_overlay
 from nasviz.draw.palette import STATES
-from nasviz.draw.static_chart import static_svg
 from nasviz.draw.view import GraphView, segment_view, trace_view
 from nasviz.draw.viewer import script, style_sheet
 from nasviz.graph import ConstructionPlan, SearchSpace
 from nasviz.settings import RunSettings
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 __all__ = ["Section", "html_report", "html_table", "subnetwork_report"]
 
@@ -201,6 +201,10 @@ def _section(number: int, section: Section) -> str:
     if section.table:
         parts.append(html_table(section.table))
     if section.chart is not None:
+        from nasviz.draw.static_chart import (
+            static_svg,  # with plotly, which reports without charts do not need
+        )
+
         parts.append(f"<figure>{static_svg(section.chart)}</figure>")
     if section.view is not None:
         parts.append(_graph(f"graph-{number}", section.view, section.overlay))
