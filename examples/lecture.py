@@ -19,7 +19,7 @@ from nasviz.draw import plan_overlay, saliency_overlay, segment_view, trace_view
 from nasviz.draw.report import Section, html_report
 
 torch.manual_seed(0)
-model, example_inputs = nasviz.zoo.create("demonet", width=0.25, input_shape=(1, 16, 16))
+model, example_inputs = nasviz.zoo.create("demonet", width=0.1, input_shape=(1, 12, 12))
 net = nasviz.trace(model, example_inputs)
 print(net.trace_graph)
 
@@ -37,7 +37,7 @@ print(f"{len(space.removable)} structures are removable, at most {most} of them 
 # %% Train with H2SPG (Algorithm 3): warm-up, then K redundant structures are projected to zero
 digits = load_digits()
 images = torch.tensor(digits.images, dtype=torch.float32)[:, None] / 8 - 1
-images = torch.nn.functional.interpolate(images, (16, 16))
+images = torch.nn.functional.interpolate(images, (12, 12))
 labels = torch.tensor(digits.target)
 train, test = slice(0, 1500), slice(1500, None)
 
@@ -51,15 +51,15 @@ optimizer = nasviz.optim.create(
     warmup_steps=20,
     projection_steps=30,
 )
-schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 150)
-for step in range(150):
+schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 100)
+for step in range(100):
     batch = torch.randint(0, 1500, (64,))
     loss = cross_entropy(net(images[batch]), labels[batch])
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
     schedule.step()
-    if step % 30 == 29:
+    if step % 25 == 24:
         print(f"step {step + 1:3}  {optimizer.phase:10}  loss {loss.item():.3f}")
 print("redundant structures:", [space.segments[i].id for i in optimizer.selected])
 
