@@ -4,6 +4,8 @@
 # make science  compare selections and searches of cells on digits (resumable, an hour)
 # make docs   build the documentation into build/site     make diagrams  draw its pictures again (needs dot)
 # make bench  print the benchmarks               make pictures / snapshots  rewrite README pictures / DOT files
+# make wheel  build the wheel, and open its app from an empty environment
+# make upgrade  renew .ci/constraints.txt, the versions that all tests passed with
 # make settings  rewrite docs/settings.md from the declarations
 # make documents  rewrite docs/documents.md, the table of what the five documents contain
 # make networks  try the networks of torchvision, timm and transformers (hours), rewrite the README's table
@@ -12,21 +14,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+PIP := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt
 # tests/conftest.py groups the tests that share what they set up, and orders the groups: the longest first.
 SPREAD := -n logical --maxprocesses 4 --no-loadscope-reorder
 
-.PHONY: run test check check-viewer lint types doctests docs diagrams slow bench science settings snapshots
+.PHONY: run test wheel upgrade check check-viewer lint types doctests docs diagrams slow bench science settings snapshots
 .PHONY: pictures thumbnails documents networks clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.base: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --editable ".[app]"
+$(VENV)/.base: pyproject.toml .ci/constraints.txt | $(BIN)/python
+	$(PIP) --editable ".[app]"
 	touch $@
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --no-compile --editable ".[dev]"
+$(VENV)/.dev: pyproject.toml .ci/constraints.txt | $(BIN)/python
+	$(PIP) --no-compile --editable ".[dev]"
 	touch $(VENV)/.base $@
 
 run: $(VENV)/.base
@@ -67,6 +70,14 @@ docs: $(VENV)/.dev
 
 diagrams:
 	for name in docs/pictures/*.dot; do dot -Tsvg $$name -o $${name%.dot}.svg || exit 1; done
+
+wheel: $(VENV)/.dev
+	$(BIN)/python -m tests.wheel
+
+upgrade:
+	rm -rf build/upgrade && $(PYTHON) -m venv build/upgrade
+	build/upgrade/bin/python -m pip install --quiet --no-compile --editable ".[dev]"
+	build/upgrade/bin/python -m pip freeze --exclude-editable > .ci/constraints.txt
 
 slow: $(VENV)/.dev
 	$(PYTEST) -m slow $(ARGS)
