@@ -12,6 +12,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
     ("name", "files", "words"),
     [
         ("lecture", ["lecture-trace.svg", "lecture-segments.svg", "lecture.html"], ["training", "saved"]),
+        ("your_own_loop", ["smaller/model.py"], ["of the MACs", "done"]),
         ("deploy", ["small.onnx", "small-int8.onnx", "small.pt2", "hub/model.py"], ["int8", "nasviz.load"]),
     ],
 )
