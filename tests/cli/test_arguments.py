@@ -45,7 +45,7 @@ def test_the_commands_are_those_that_are_documented() -> None:
 @pytest.mark.parametrize("command", ["train", "sweep"])
 def test_every_setting_of_a_run_and_of_each_method_has_an_option(command: str) -> None:
     own = {name for method in METHODS.values() for name in method.fields()}
-    shared = set(RunSettings.model_fields) - {"network", "trust", "trained_epochs"}
+    shared = set(RunSettings.model_fields) - {"network", "trust", "trained_epochs", "trained_steps"}
     assert {f"--{name.replace('_', '-')}" for name in own | shared} <= options(command)
 
 
