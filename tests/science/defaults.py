@@ -18,7 +18,7 @@ import json
 import random
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ FASHION = "fashion_few"
 SIZES = {"digits": 8, FASHION: 14}
 EPOCHS = {"digits": 8, FASHION: 6}
 """About 180 steps; twice as many epochs for methods that learn from two halves of the images."""
+LONGER = {"gsparsity": 4, "sidt": 3}
+"""Times as many epochs for GSparsity, whose steps have no momentum to speed them up, and for transformers."""
 K = 3
 """Structures that leave DemoNet in ASGNAS; without a target, nothing has to go."""
 Network = tuple[str, dict[str, Any]]
@@ -126,25 +128,33 @@ def _idx(path: Path, header: int) -> Any:
 
 
 def results(
-    data: str, seed: int, known: list[dict[str, Any]], folder: str | None
+    data: str,
+    seed: int,
+    known: list[dict[str, Any]],
+    folder: str | None,
+    methods: Sequence[str] = tuple(STUDIES),
 ) -> Iterator[dict[str, Any]]:
     """Yield all results of a data set and a seed that are not among the known ones, which are of the same."""
     rows = {(row["part"], row["method"]): row for row in known}
     shared = {"data": data, "data_folder": folder, "seed": seed}
     epochs = EPOCHS[data]
-    for (name, own), methods in _by_network().items():
-        source = NetworkSource(name, (1, SIZES[data], SIZES[data]), settings=dict(own))
-        if ("full", name) not in rows:
-            yield {"part": "full", "method": name} | trained(
-                source, target_sparsity=0, epochs=epochs, **shared
-            )
-        for method in methods:
-            if ("defaults", method) not in rows:
-                asked = STUDIES[method][1] | shared | {"epochs": epochs * METHODS[method].num_batches}
-                row = {"part": "defaults", "method": method, "network": name}
-                rows["defaults", method] = row | trained(source, method=method, **asked)
-                yield rows["defaults", method]
-    for method in SEARCHES:
+    for method in methods:
+        (name, own), asked = STUDIES[method]
+        source = NetworkSource(name, (1, SIZES[data], SIZES[data]), settings=own)
+        length = epochs * LONGER.get(method, 1)
+        if ("full", f"{name}, {length} epochs") not in rows:
+            row = trained(source, target_sparsity=0, epochs=length, **shared)
+            rows["full", f"{name}, {length} epochs"] = row | {
+                "part": "full",
+                "method": f"{name}, {length} epochs",
+            }
+            yield rows["full", f"{name}, {length} epochs"]
+        if ("defaults", method) not in rows:
+            given = asked | shared | {"epochs": length * METHODS[method].num_batches}
+            row = {"part": "defaults", "method": method, "network": name, "full": f"{name}, {length} epochs"}
+            rows["defaults", method] = row | trained(source, method=method, **given)
+            yield rows["defaults", method]
+    for method in [name for name in SEARCHES if name in methods]:
         found = rows["defaults", method].get("genotype")
         if found is None:
             continue
@@ -154,7 +164,7 @@ def results(
             own = LARGER | {"genotype": genotype}
             source = NetworkSource("cells", (1, SIZES[data], SIZES[data]), settings=own)
             known_of = next((r for r in rows.values() if _same(r, part, genotype)), None)
-            row = known_of or trained(source, target_sparsity=0, epochs=epochs, **shared)
+            row = known_of or trained(source, target_sparsity=0, epochs=epochs // 2, **shared)
             row = row | {"part": part, "method": method, "genotype": genotype}
             rows[part, method] = row
             yield row
@@ -163,13 +173,6 @@ def results(
 def _same(row: dict[str, Any], part: str, genotype: str) -> bool:
     """Return whether a row is of the same larger network, trained in the same way."""
     return row["part"] in ("found", "random") and row["genotype"] == genotype
-
-
-def _by_network() -> dict[tuple[str, tuple[tuple[str, Any], ...]], list[str]]:
-    found: dict[tuple[str, tuple[tuple[str, Any], ...]], list[str]] = {}
-    for method, ((name, own), _) in STUDIES.items():
-        found.setdefault((name, tuple(own.items())), []).append(method)
-    return found
 
 
 def trained(source: NetworkSource, **settings: Any) -> dict[str, Any]:
@@ -268,16 +271,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--file", type=Path, default=RESULTS)
     parser.add_argument("--write", type=Path, help="write the table to this file")
+    parser.add_argument("--methods", default=",".join(STUDIES), help="names, separated by commas")
+    parser.add_argument("--only", choices=SIZES, help="one of the data sets")
     parser.add_argument("--table", action="store_true", help="print what is known, and train nothing")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     path: Path = arguments.file
     rows = read(path)
     folders = {"digits": None} | ({FASHION: str(arguments.fashion)} if arguments.fashion else {})
+    folders = {data: folder for data, folder in folders.items() if arguments.only in (None, data)}
     for seed in range(0 if arguments.table else arguments.seeds):
         for data, folder in folders.items():
             known = [row for row in rows if (row["data"], row["seed"]) == (data, seed)]
-            for result in results(data, seed, known, folder):
+            for result in results(data, seed, known, folder, arguments.methods.split(",")):
                 row = result | {"data": data, "seed": seed}
                 rows.append(row)
                 with path.open("a") as file:

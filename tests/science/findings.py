@@ -50,7 +50,7 @@ def _defaults(rows: Rows, titles: Mapping[str, str]) -> list[str]:
     ]
     for method in _methods(rows, "defaults"):
         own = [row for row in rows if _is(row, "defaults", method)]
-        network = own[0]["network"]
+        network, beside = own[0]["network"], own[0]["full"]
         lost = [row for row in own if row["accuracy"] is None]
         kept = [row for row in own if row["accuracy"] is not None]
         if not kept:
@@ -61,7 +61,7 @@ def _defaults(rows: Rows, titles: Mapping[str, str]) -> list[str]:
         words = f"; {len(lost)} of {len(own)}: {lost[0]['outcome']}" if lost else ""
         lines.append(
             f"| {titles[method]} | `{network}` | {outcome(kept)}{words} | {share} % | {found} |"
-            f" {_spread(full[network], '{:.1f}')} |"
+            f" {_spread(full[beside], '{:.1f}')} |"
         )
     return lines
 
