@@ -202,10 +202,18 @@ class PenaltySearch(GroupOptimizer):
         tensors = [*group.tensors, *(rows.tensor for rows in group.rows)]
         kept = [tensor.clone() for tensor in tensors]
         GroupScaler(group).zero_()
-        row = {"pruned": len(ids), "accuracy": trial.accuracy()}
+        row = {
+            "pruned": len(ids),
+            "accuracy": trial.accuracy(),
+            "is_valid": self.is_valid_without(ids),
+        }
         for tensor, value in zip(tensors, kept, strict=True):
             tensor.copy_(value)
         return row
+
+    def is_valid_without(self, ids: Sequence[int]) -> bool:
+        """Return whether the network stays connected without these; without channels it always does."""
+        return True
 
     def tell_pruned(self, trial: Trial) -> None:
         """Record what was pruned."""
@@ -317,6 +325,10 @@ class GSparsity(PenaltySearch):
     def is_valid(self) -> bool:
         """Whether the network stays connected without what was pruned."""
         return self._check(self.selected)
+
+    def is_valid_without(self, ids: Sequence[int]) -> bool:
+        """Return whether the network stays connected without these structures."""
+        return self._check(tuple(ids))
 
     def group_of(self, structures: Sequence[int]) -> TensorGroup:
         """All that must be zero when these structures go; what they own where they cut the network apart."""

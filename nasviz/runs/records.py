@@ -71,6 +71,8 @@ class StepRecord:
 def could_go(pruning: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """Return the row of the largest threshold at which more would have gone at no loss of accuracy, or None.
 
+    A threshold that disconnects the network does not count.
+
     Args:
         pruning: What a search by a penalty reported of its end.
 
@@ -83,7 +85,13 @@ def could_go(pruning: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         return None
     rows = pruning["thresholds"]
     chosen = pruning.get("chosen", rows[0])
-    better = [r for r in rows if r["pruned"] > chosen["pruned"] and r["accuracy"] >= chosen["accuracy"]]
+    better = [
+        row
+        for row in rows
+        if row["pruned"] > chosen["pruned"]
+        and row["accuracy"] >= chosen["accuracy"]
+        and row.get("is_valid", True)
+    ]
     return better[-1] if better else None
 
 

@@ -60,6 +60,10 @@ PUBLISHED_ARCHITECTURE_LR = 3e-4
 _PUBLISHED_STEPS = 19_500
 """50 epochs of 390 batches of 64: one half of CIFAR-10."""
 _LARGEST_RATE = 0.1
+_SHORTENED = 25.0
+"""Length by which HSPG must be able to shorten structures of length 4 to 5, whose gradients prolong them:
+half of those of a small DemoNet on digits become zero."""
+_LEAST_STRENGTH = 1e-3
 _REACHED_LAMBDA = 0.15
 """Lambda that silences half of the operations of a small NAS-Bench-201 network on digits."""
 _XUE = "Xue, Relaxation and Optimization for Automated Learning of Neural Network Architectures, 2022"
@@ -329,13 +333,52 @@ class HSPGSettings(_WithEpsilon, _WithBase):
         "Number of steps before half-space projection begins; below 1: a fraction of all steps.",
         unit="steps",
     )
-    regularization: float = number(
-        1e-3,
-        0,
-        _ANY_AMOUNT,
+    regularization: Annotated[float, Field(ge=0, le=_ANY_AMOUNT)] | Auto = setting(
+        AUTO,
         "Regularization",
-        "Weight of the norms of all structures in the loss; larger values remove more.",
+        "Weight of the norms of all structures in the loss; larger values remove more; auto: 0.001, or for"
+        f" short runs as much more as may shorten a structure by {_SHORTENED:g} in all steps.",
     )
+
+    def strength(self, schedule: Schedule) -> float:
+        """Return the weight of the norms in a run.
+
+        Examples:
+            >>> round(HSPGSettings(lr=0.05).strength(Schedule(22, 200, 20, 40)), 3)
+            2.5
+            >>> HSPGSettings(lr=0.1).strength(Schedule(391, 1_000_000, 100_000, 0))
+            0.001
+        """
+        if self.regularization != AUTO:
+            return float(self.regularization)
+        return max(_LEAST_STRENGTH, _SHORTENED / (self.lr * schedule.total_steps))
+
+    def resolved(self, schedule: Schedule | None = None) -> dict[str, Any]:
+        """Return the settings by name, with the regularization for this number of steps."""
+        values = self.values
+        if schedule is not None:
+            return values | {"regularization": self.strength(schedule)}
+        return values | ({"regularization": _LEAST_STRENGTH} if self.regularization == AUTO else {})
+
+    def notes(self, schedule: Schedule) -> dict[str, str]:
+        """Return by how much the regularization can shorten a structure."""
+        strength, steps = self.strength(schedule), schedule.total_steps
+        reach = strength * self.lr * steps
+        return {
+            "regularization": f"{strength:.3g} shortens a structure by at most {reach:.3g} in {steps:,} steps"
+            f" at a learning rate of {self.lr:g}"
+        }
+
+    def check(self, schedule: Schedule) -> list[str]:
+        """Return whether the regularization can bring a structure to zero."""
+        strength, steps = self.strength(schedule), schedule.total_steps
+        if (reach := strength * self.lr * steps) >= 1:
+            return []
+        return [
+            f"regularization={strength:g} shortens a structure by at most {reach:.2g} in {steps:,} steps at"
+            f" lr={self.lr:g}, so none becomes zero; choose about {_SHORTENED / (self.lr * steps):.2g}, or"
+            " more epochs"
+        ]
 
     def vectors(self, kept_edges: int = 0) -> tuple[Vector, ...]:
         """Return lengths and cosines: nothing is ranked."""
@@ -577,6 +620,13 @@ _coupling = partial(
 class _WithCopies(_WithClip):
     """Variants of RARTS: two copies of the weights, coupled by a quadratic penalty."""
 
+    lr: float = setting(
+        0.01,
+        "Learning rate",
+        "Learning rate at the first step; lower than for other methods, because the auxiliary copy learns at"
+        " lambda times this rate.",
+        **RATE,
+    )
     auxiliary_weight: float = _auxiliary_weight()
     coupling: float = _coupling()
 
@@ -809,7 +859,8 @@ class SparseNASSettings(_WithOrder):
         AUTO,
         "Lambda per epoch",
         "Increase of lambda, the weight of the penalty, per epoch; auto: the published 0.01, or as much more"
-        f" as takes lambda to {_REACHED_LAMBDA:g} in the last epoch of the search.",
+        " as takes lambda to its maximum in the last epoch of a search that ends at a target share, and to"
+        f" {_REACHED_LAMBDA:g} in one without.",
         source="SparseNAS, effect of lambda",
     )
     penalty_cap: float = number(
@@ -860,13 +911,16 @@ class SparseNASSettings(_WithOrder):
         """Return the increase of lambda per epoch.
 
         Examples:
-            >>> SparseNASSettings().step_of_lambda(Schedule(11, 440, 44, 0))
+            >>> SparseNASSettings(target_zeros=0.0).step_of_lambda(Schedule(11, 440, 44, 0))
             0.01
+            >>> round(SparseNASSettings().step_of_lambda(Schedule(11, 440, 44, 0)), 4)
+            0.0345
         """
         if self.penalty_step != AUTO:
             return float(self.penalty_step)
         last = (self.num_search_steps(schedule) - 1) // schedule.steps_per_epoch
-        return max(0.01, _REACHED_LAMBDA / max(1, last))
+        reached = self.penalty_cap if self.target_zeros else _REACHED_LAMBDA
+        return max(0.01, reached / max(1, last))
 
     def resolved(self, schedule: Schedule | None = None) -> dict[str, Any]:
         """Return the settings by name, with steps of lambda and of the search for this number of steps."""

@@ -29,25 +29,27 @@ def finished(server: Server, network: str, own: dict[str, Any], **settings: Any)
     return run
 
 
+@pytest.mark.slow
 def test_the_full_network_of_a_search_is_built_with_one_click(server: Server, small_page: Page) -> None:
     page, own = small_page, {"channels": 2, "cells": 1}
     run = finished(server, "nas_bench_201", own, method="darts", batch_size=256)
-    show(page, server, f"Search_and_train?run={run.id}")
+    show(page, server, f"Sub-network?run={run.id}")
     settle(page)
     button = page.get_by_role("button", name="Build the full network")
     button.scroll_into_view_if_needed()
     picture(page, "genotype-before")
     button.click()
     on_page(page, "Search and train")
-    expect(page.get_by_role("button", name="Start training")).to_be_visible()
     expect(page.get_by_test_id("stSidebarUserContent")).to_contain_text("Network of a genotype")
+    ready = page.get_by_role("button", name="Start training")
+    expect(ready).to_be_visible(timeout=300_000)  # once the 15 cells have been traced
     settle(page)
     picture(page, "genotype-after")
 
 
 def test_more_groups_are_pruned_with_one_click(server: Server, small_page: Page) -> None:
     page, own = small_page, {"width": 0.1}
-    search = {"method": "gsparsity", "pruning": "threshold", "threshold": 1e-12, "mu": 1.0, "lr": 0.3}
+    search = {"method": "gsparsity", "pruning": "threshold", "threshold": 1e-12, "mu": 0.8, "lr": 0.3}
     run = finished(server, "demonet", own, **search)
     show(page, server, f"Search_and_train?run={run.id}")
     settle(page)
@@ -61,6 +63,7 @@ def test_more_groups_are_pruned_with_one_click(server: Server, small_page: Page)
     assert wait_for(lambda: repeated.end is not None, 120)
     assert repeated.settings == run.settings.changed(threshold=0.5)
     assert repeated.end.result["pruning"]["chosen"]["pruned"] > 0
+    assert repeated.end.result["is_valid"]
     expect(page.locator(".nasviz-live")).to_contain_text("done")
     settle(page)
     picture(page, "prune-after")

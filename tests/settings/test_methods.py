@@ -44,8 +44,9 @@ def test_vectors_are_tables_of_the_store_with_labels_of_their_own(method: str) -
         ("darts", {"architecture_lr": 3e-4}, {}),
         ("milenas", {"architecture_lr": 3e-4}, {}),
         ("rarts", {"auxiliary_weight": 1.0, "coupling": 1.0}, {}),
-        ("rarts", {"coupling": 25.0}, {"coupling": 1.6, "auxiliary_weight": 0.6}),
+        ("rarts", {"coupling": 25.0, "lr": 0.05}, {"coupling": 1.6, "auxiliary_weight": 0.6}),
         ("rarts_width", {"coupling": 1.5}, {}),
+        ("hspg", {"regularization": 1e-3}, {}),
         ("sparsenas", {"epochs": 30, "penalty_step": 0.0}, {"epochs": 30, "penalty_step": 0.1}),
         ("sparsenas", {"epochs": 1}, {"epochs": 30}),
         ("sparsenas", {"epochs": 16}, {"epochs": 20}),
@@ -88,7 +89,7 @@ def test_the_architecture_rate_goes_by_the_steps_that_there_are(
 
 
 def test_lambda_rises_as_published_where_there_are_enough_epochs() -> None:
-    for epochs, step in ((4, 0.15 / 2), (16, 0.15 / 11), (50, 0.01)):
+    for epochs, step in ((4, 1 / 2), (16, 1 / 11), (150, 0.01)):
         settings = run_of("sparsenas", epochs=epochs)
         schedule = settings.schedule(1438)
         planned = settings.planned(schedule)

@@ -1,0 +1,61 @@
+"""The trial of all defaults: random genotypes of one size, connected cells, and the table."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from nasviz.catalog.genotype import read_genotype
+from nasviz.settings import METHODS
+from tests.science import defaults
+from tests.science.findings import markdown
+
+MIXED = "|nor_conv_3x3~0|+|nor_conv_1x1+nor_conv_3x3~0|avg_pool_3x3~1|+|none~0|skip_connect~1|nor_conv_1x1~2|"
+SINGLE = "|nor_conv_3x3~0|+|avg_pool_3x3~0|nor_conv_1x1~1|+|skip_connect~0|avg_pool_3x3~1|nor_conv_3x3~2|"
+
+
+def operations(text: str) -> list[str]:
+    return sorted(name for node in read_genotype(text).cells[0].nodes for name, _ in node if name != "none")
+
+
+def test_a_random_genotype_has_as_many_convolutions_at_other_places() -> None:
+    drawn = {defaults.random_genotype(MIXED, seed) for seed in range(8)}
+    assert len(drawn) > 4
+    for text in drawn:
+        assert [n for n in operations(text) if "conv" in n] == [n for n in operations(MIXED) if "conv" in n]
+        assert len(operations(text)) == len(operations(MIXED))
+    for seed in range(4):  # one operation on each edge stays one
+        assert all(text.count("+") == 0 for text in defaults.random_genotype(SINGLE, seed).split("|+|"))
+        assert len(operations(defaults.random_genotype(SINGLE, seed))) == 6
+
+
+def test_a_genotype_is_read_and_written() -> None:
+    edges = [names for node in defaults.parsed(MIXED) for names, _ in node]
+    assert read_genotype(defaults.written(edges)) == read_genotype(MIXED)
+
+
+def test_a_cell_whose_output_hears_nothing_of_its_input_is_not_drawn() -> None:
+    empty, skip = set[str](), {"skip_connect"}
+    assert not defaults.is_connected([skip, skip, skip, empty, empty, empty])
+    assert not defaults.is_connected([empty, empty, empty, empty, skip, skip])
+    assert defaults.is_connected([skip, empty, skip, empty, empty, skip])
+
+
+def test_every_method_is_tried_and_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(defaults.STUDIES) == set(METHODS)
+    trained = []
+
+    def fake(source, **settings):
+        trained.append((source, json.dumps(settings, sort_keys=True, default=list)))
+        own = {"params_before": 10, "params_after": 5, "accuracy": 0.9, "num_selected": 3, "num_channels": 0}
+        return own | {"num_structures": 6, "outcome": "valid", "genotype": SINGLE}
+
+    monkeypatch.setattr(defaults, "trained", fake)
+    rows = [row | {"data": "digits", "seed": 0} for row in defaults.results("digits", 0, [], None)]
+    assert len(trained) == len(set(trained))
+    count = len(trained)
+    assert list(defaults.results("digits", 0, rows, None)) == []
+    assert len(trained) == count
+    table = markdown(rows, {name: method.title for name, method in METHODS.items()})
+    assert "| DHSPG | `demonet` | 3.0 of 6 structures gone | 50 % | 90.0 | 90.0 |" in table
