@@ -1,7 +1,8 @@
 # make run    set up and open the app            make test   set up and pass all tests
 # make check  lint, format, types, doctests, viewer   make slow   tests that take minutes each
 # make check-viewer  lint, types and unit tests of the viewer's JavaScript (needs node and npm)
-# make science  compare selections and searches of cells on digits (resumable, an hour)
+# make science  compare selections, searches of cells and all defaults (resumable, hours; FASHION=DIR adds
+#               Fashion-MNIST, whose files as *.gz lie there: Debian's package dataset-fashion-mnist)
 # make docs   build the documentation into build/site     make diagrams  draw its pictures again (needs dot)
 # make bench  print the benchmarks               make pictures / snapshots  rewrite README pictures / DOT files
 # make wheel  build the wheel, and open its app from an empty environment
@@ -88,6 +89,7 @@ bench: $(VENV)/.dev
 science: $(VENV)/.dev
 	PYTHONPATH=. $(BIN)/python -m tests.science.digits $(ARGS)
 	PYTHONPATH=. $(BIN)/python -m tests.science.cells $(ARGS)
+	PYTHONPATH=. $(BIN)/python -m tests.science.defaults --write docs/science.md $(if $(FASHION),--fashion $(FASHION))
 
 documents: $(VENV)/.dev
 	$(BIN)/python docs/documents.py

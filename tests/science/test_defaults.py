@@ -58,4 +58,4 @@ def test_every_method_is_tried_and_nothing_twice(monkeypatch: pytest.MonkeyPatch
     assert list(defaults.results("digits", 0, rows, None)) == []
     assert len(trained) == count
     table = markdown(rows, {name: method.title for name, method in METHODS.items()})
-    assert "| DHSPG | `demonet` | 3.0 of 6 structures gone | 50 % | 90.0 | 90.0 |" in table
+    assert "| DHSPG | 1 | `demonet` | 3.0 of 6 structures gone | 50 % | 90.0 | 90.0 |" in table
