@@ -78,7 +78,8 @@ def _train_at_full_size(run: Run) -> None:
             shape,
             run.settings.network.num_classes,
             settings=own,
-        )
+        ),
+        is_chosen=True,
     )
     st.switch_page(address.script_of("Search and train"), query_params=address.link())
 
