@@ -13,6 +13,7 @@ __all__ = ["explain", "locate_package", "require_package"]
 
 EXTRAS = {
     "anywidget": "notebook",
+    "huggingface_hub": "transformers",
     "mlflow": "mlflow",
     "onnx": "onnx",
     "onnx_ir": "onnx",
@@ -28,6 +29,7 @@ EXTRAS = {
     "tensorboard": "tensorboard",
     "timm": "timm",
     "torchvision": "app",
+    "transformers": "transformers",
     "trackio": "trackio",
     "wandb": "wandb",
 }

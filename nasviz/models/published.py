@@ -12,7 +12,6 @@ import json
 import logging
 import re
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +20,8 @@ import torch
 from torch import nn
 
 from nasviz.catalog import InputSpec, NetworkSource, find
-from nasviz.errors import InvalidSettingError, UnknownNameError, WeightsError
+from nasviz.errors import UnknownNameError, WeightsError
+from nasviz.extras import require_package
 from nasviz.models.example_inputs import random_inputs
 from nasviz.models.torchvision_networks import build_timm, build_torchvision, require_timm
 from nasviz.models.weights import load_weights
@@ -46,7 +46,7 @@ def build_published(source: NetworkSource, num_classes: int | None) -> _Built:
     Raises:
         WeightsError: The files are not on this machine, or do not fit.
         UnknownNameError: No such weights are published.
-        InvalidSettingError: A library that builds the network is not installed.
+        MissingPackageError: A library that builds the network is not installed.
     """
     kind, _, name = (source.weights or "").partition(":")
     return {"timm": _build_timm, "torchvision": _build_torchvision, "hf": _build_from_hub}[kind](
@@ -170,13 +170,7 @@ def _build_timm(source: NetworkSource, name: str, num_classes: int | None) -> _B
 
 
 def _hub() -> Any:
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise InvalidSettingError(
-            "huggingface_hub is not installed: pip install timm, or transformers"
-        ) from error
-    return huggingface_hub
+    return require_package("huggingface_hub", "a network of Hugging Face")
 
 
 def _cached_file(repository: str, name: str) -> Path | None:
@@ -215,10 +209,7 @@ def _build_timm_of_hub(
 def _build_transformer(
     source: NetworkSource, config: dict[str, Any], folder: Path, num_classes: int | None
 ) -> _Built:
-    try:
-        transformers: Any = import_module("transformers")
-    except ImportError as error:
-        raise InvalidSettingError(f"{source.name} needs transformers: pip install transformers") from error
+    transformers: Any = require_package("transformers", source.name)
     named = (config.get("architectures") or ["nothing"])[0]
     kind: Any = getattr(transformers, str(named), None)
     is_known = isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)
