@@ -30,6 +30,14 @@ def test_links_and_make_targets_exist(page: Path) -> None:
     assert set(re.findall(r"make ([\w-]+)`", text)) <= targets
 
 
+def test_every_row_of_the_comparison_is_shown_by_a_test() -> None:
+    rows = [r for r in (ROOT / "docs" / "comparison.md").read_text().splitlines() if r.startswith("| ")][2:]
+    assert len({row.count("|") for row in rows}) == 1
+    for row in rows:
+        path, _, name = row.split("|")[-2].strip(" `").partition("::")
+        assert f"def {name or 'test_'}" in (ROOT / path).read_text(), row
+
+
 @pytest.mark.parametrize("name", ["rooms", "dataflow"])
 def test_pictures_are_drawn_from_their_sources(name: str) -> None:
     """`make diagrams` was run after the last change of a label."""
