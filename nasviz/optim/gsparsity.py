@@ -465,13 +465,14 @@ def create_gsparsity(
             `soft_threshold` or `hard_threshold`, RVSM with these maps of groups.
         coupling: beta of RVSM.
         threshold: Groups of at most this length are pruned.
-        pruning: `proximal`: groups whose proximal point is zero go too; `threshold`: they do not.
+        pruning: `proximal`: groups whose proximal point is zero go too; `threshold`: they do not, which is
+            the only rule of `subgradient`.
         groups: What makes a group: `operations`; `switches`, the factors of operations alone, on a network
             where each has one (`nasviz.add_switches`); `filters`, channels that one operator alone makes, as
             in the first two convolutions of a bottleneck; or `channels`, also those that residual sums tie.
         cells: Classes, or patterns of paths, of cells: the same operation in cells of one type is one group,
-            and what lies outside of cells is not penalised.
-        outside: Whether it is.
+            and what lies outside of cells is not penalized.
+        outside: Whether operations outside of `cells` are penalized too.
         emphasis: By how much the penalty is multiplied in modules of these classes or paths; filters and
             channels alone. GSparsity has 2 in the second and third stage of ResNet-50.
 
@@ -489,6 +490,8 @@ def create_gsparsity(
     step = partial(
         make, lr=lr, rho=rho, mu=mu, normalisation=normalisation, tau=None if adaptive else 1.0, beta=beta
     )
+    if update == "subgradient":
+        pruning = "threshold"  # SGD has no proximal point
     asked_space = space
     space = trained_space(net, space, net.parameters())
     if groups not in ("operations", "switches"):

@@ -126,9 +126,10 @@ class ProxSGD(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            self._average(group)
         grouped = self._grouped()
+        pulls = self._pulls(grouped) if grouped.tensors and self.has_penalty else {}
+        for group in self.param_groups:
+            self._average(group, pulls)
         inside = {id(tensor) for tensor in grouped.tensors}
         for group in self.param_groups:
             self._descend(group, [p for p in group["params"] if p.grad is not None and id(p) not in inside])
@@ -184,13 +185,17 @@ class ProxSGD(Optimizer):
         for group in self.param_groups:
             group.setdefault("num_steps", 0)
 
-    def _average(self, group: dict[str, Any]) -> None:
+    def _pulls(self, grouping: AnyGrouping) -> Mapping[int, Tensor]:
+        """Return what the penalty adds to the gradient of each tensor, by its `id`."""
+        return {}
+
+    def _average(self, group: dict[str, Any], pulls: Mapping[int, Tensor]) -> None:
         """v, and r where tau adapts, take in the gradients."""
         group["num_steps"] += 1
         live = [p for p in group["params"] if p.grad is not None]
         if not live:
             return
-        grads = [p.grad for p in live]
+        grads = [p.grad + pulls[id(p)] if id(p) in pulls else p.grad for p in live]
         torch._foreach_lerp_([self._kept(p, "exp_avg") for p in live], grads, group["rho"])
         if group["tau"] is None:
             squares = [self._kept(p, "exp_avg_sq") for p in live]
@@ -230,11 +235,12 @@ class ProxSGD(Optimizer):
         """Average the weights with the points that they move towards, in place (Algorithm 1, line 4)."""
         tensors, home = grouping.tensors, self._home()
         trial = self._targets(grouping, home)
-        self._clip(tensors, trial)
         torch._foreach_sub_(trial, tensors)
         rates = [float(home[id(tensor)]["lr"]) for tensor in tensors]
         torch._foreach_mul_(trial, rates)
         torch._foreach_add_(tensors, trial)
+        # A proximal point is within the bounds, and so are averages with it; a step of SGD has to be cut.
+        self._clip(tensors, tensors)
 
     def _targets(self, grouping: AnyGrouping, home: Mapping[int, dict[str, Any]]) -> list[Tensor]:
         """Return the point that each tensor moves towards, by the fraction lr."""
@@ -286,9 +292,9 @@ class ProxSGD(Optimizer):
 class SubgradientSGD(ProxSGD):
     r"""Stochastic subgradient descent with momentum on the objective of ProxSGD (GSparsity, appendix G).
 
-    w = w - lr / tau_k (v + mu_k w / ||w_k||), and w / ||w_k|| is 0 for a group that is zero. Groups become
-    short, but not zero, which is what the comparison shows. `dead` judges them as ProxSGD does, by the
-    proximal point: the condition of optimality at zero.
+    w = w - lr / tau_k v, where v averages the gradient of f plus mu_k w / ||w_k||, which is 0 for a group
+    that is zero. Groups become short, but not zero, which is what the comparison shows. No group is `dead`:
+    a threshold has to decide.
 
     Args:
         params: As for `ProxSGD`, and so are the other arguments.
@@ -302,13 +308,18 @@ class SubgradientSGD(ProxSGD):
         [0.52, 0.76]
     """
 
-    def _targets(self, grouping: AnyGrouping, home: Mapping[int, dict[str, Any]]) -> list[Tensor]:
-        tau = self._tau(grouping, home)
-        trial = self._descended(grouping, tau)
+    def dead(self) -> tuple[int, ...]:
+        """Return nothing: SGD has no rule for what is zero."""
+        return ()
+
+    def _pulls(self, grouping: AnyGrouping) -> Mapping[int, Tensor]:
         norms = grouping.norm(grouping.tensors)
-        share = self._gains(grouping, home) / tau / norms.masked_fill(norms == 0, 1.0)
-        torch._foreach_sub_(trial, torch._foreach_mul(grouping.tensors, grouping.spread(share)))
-        return trial
+        share = self._gains(grouping, self._home()) / norms.masked_fill(norms == 0, 1.0)
+        pulls = torch._foreach_mul(grouping.tensors, grouping.spread(share))
+        return dict(zip(map(id, grouping.tensors), pulls, strict=True))
+
+    def _targets(self, grouping: AnyGrouping, home: Mapping[int, dict[str, Any]]) -> list[Tensor]:
+        return self._descended(grouping, self._tau(grouping, home))
 
 
 class SplittingSGD(ProxSGD):
@@ -317,7 +328,7 @@ class SplittingSGD(ProxSGD):
     w = w - lr (v / tau + beta (w - u)), and u is the map of the w before that step: for a group the soft
     threshold (1 - (mu_k / beta) / ||w_k||)_+ w_k, where P is the norm, or the hard threshold, which leaves
     w_k as it is if ||w_k|| > (2 mu_k / beta)^(1/2), where P counts the groups that are not zero. u starts as
-    w. A group is `dead` if u_k is zero.
+    w. A group is `dead` if the map of w_k is zero.
 
     Args:
         params: As for `ProxSGD`, and so are all further arguments.

@@ -469,7 +469,7 @@ class GSparsitySettings(MethodSettings):
         "Pruning",
         "Groups that are pruned at the end of the search: proximal: also those whose proximal point is zero,"
         " which only lack the steps to get there; threshold: only those that the threshold finds, as"
-        " published.",
+        " published. The subgradient has no proximal point, so there the threshold decides.",
     )
     threshold: float = number(
         1e-6,
@@ -497,7 +497,7 @@ class GSparsitySettings(MethodSettings):
     outside: bool = setting(
         default=False,
         label="Penalty outside of cells",
-        text="Penalise operations outside of the tied cells too; without tied cells all are penalised.",
+        text="Penalize operations outside of the tied cells too; without tied cells all are penalized.",
         needs={"groups": ("operations", "switches")},
     )
     emphasis: Names = setting(
@@ -533,15 +533,27 @@ class GSparsitySettings(MethodSettings):
         rest = math.log1p(-self.lr) if self.lr < 1 else -math.inf
         return math.ceil(math.log(self.threshold) / rest) if self.threshold else math.inf
 
+    @property
+    def swing(self) -> float:
+        """Length at which the subgradient leaves a group that should be zero; without normalization."""
+        return self.lr * self.mu
+
+    @property
+    def reach(self) -> float:
+        """Length up to which RVSM sets the copy of a group to zero; without normalization."""
+        gamma = self.mu / self.coupling
+        return (2 * gamma) ** 0.5 if self.update == "hard_threshold" else gamma
+
     def notes(self, schedule: Schedule) -> dict[str, str]:
-        """Return how many steps the threshold needs, beside the number of steps that there are."""
+        """Return how many steps the threshold needs, and how many steps there are."""
         if self.update == "subgradient":
-            swing = f"a group that should be zero swings at a length of about lr mu = {self.lr * self.mu:.2g}"
-            return {"threshold": swing}
+            swing = f"a group that should be zero swings at a length of about lr mu = {self.swing:.2g}"
+            return {"threshold": f"{swing}, without normalization or emphasis"}
         if self.update != "proximal":
-            gamma = self.mu / self.coupling
-            limit = (2 * gamma) ** 0.5 if self.update == "hard_threshold" else gamma
-            return {"coupling": f"a group goes if its length is at most {limit:.3g}, without normalization"}
+            words = (
+                f"a group goes if its length is at most {self.reach:.3g}, without normalization or emphasis"
+            )
+            return {"coupling": words}
         needed, there = self.num_steps_to_threshold, schedule.projection_steps
         left = (1 - self.lr) ** there
         text = (
@@ -553,14 +565,26 @@ class GSparsitySettings(MethodSettings):
         return {"threshold": text}
 
     def check(self, schedule: Schedule) -> list[str]:
-        """Return whether a dead group can reach zero by the end of the search."""
+        """Return whether groups can get to zero in the search, and whether its steps are stable."""
+        if self.update == "subgradient":
+            if not self.mu or self.threshold >= self.swing:
+                return []
+            return [
+                f"threshold={self.threshold:g}: the subgradient brings no group to it, steps have a length of"
+                f" their own; raise it above lr mu = {self.swing:.2g}, where groups that should be zero swing"
+            ]
+        found = []
+        if self.update != "proximal" and self.lr * self.coupling >= 2:
+            found.append(
+                f"lr={self.lr:g} times coupling={self.coupling:g} is {self.lr * self.coupling:g}: from 2 on"
+                " each step overshoots the copy by more than it was away, and the weights diverge; lower one"
+                " of them"
+            )
         if self.pruning == "proximal":
-            return []
+            return found
         if self.update != "proximal":
-            words = "the subgradient brings no group to it, steps have a length of their own"
-            if self.update != "subgradient":
-                words = "weights stay where gradient and coupling balance, only their copy becomes zero"
-            return [f"threshold={self.threshold:g}: {words}; choose pruning=proximal"]
+            words = "weights stay where gradient and coupling balance, only their copy becomes zero"
+            return [*found, f"threshold={self.threshold:g}: {words}; choose pruning=proximal"]
         if not self.threshold:
             return [
                 "threshold=0 is never reached: a dead group only shrinks; choose 1e-6, or pruning=proximal"

@@ -19,6 +19,7 @@ __all__ = ["is_flat", "migrated", "migrated_axes"]
 _RATE = {"architecture_lr": 3e-4}
 _COPIES = {"auxiliary_weight": 1.0, "coupling": 1.0}
 _BEFORE: Mapping[str, Mapping[str, Any]] = {
+    "hspg": {"regularization": 1e-3},
     "gsparsity": {"pruning": "threshold"},
     "darts": _RATE,
     "milenas": _RATE,
@@ -111,7 +112,7 @@ def _as_used(kind: type[MethodSettings], own: Mapping[str, Any]) -> dict[str, An
 def _before(method: str, own: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a method did before where its recorded settings say nothing."""
     found = dict(_BEFORE.get(method, {}))
-    # Only operations of cells are penalised since the rule of pruning is a setting.
+    # Only operations of cells are penalized since the rule of pruning is a setting.
     if method == "gsparsity" and own.get("cells") and "pruning" not in own:
         found["outside"] = True
     return found

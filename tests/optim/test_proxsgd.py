@@ -187,6 +187,24 @@ def test_what_no_gradient_reaches_stays_and_the_rest_of_its_group_shrinks() -> N
     assert (idle.item(), half.item(), live.item()) == pytest.approx((1.0, 2.4, 3.2))
 
 
+@pytest.mark.parametrize("update", UPDATES)
+def test_bounds_change_only_what_would_leave_them(update: str) -> None:
+    grad = torch.tensor([30.0], dtype=DOUBLE)
+    found = []
+    for bounds, rate in ((None, 1e-3), ((0.0, 1.0), 1e-3), ((0.0, 1.0), 1.0)):
+        switch = leaf(0.8)
+        optimizer = UPDATES[update](
+            [switch], {0: [switch]}, lr=rate, rho=1.0, mu=50.0, bounds=bounds and {switch: bounds}
+        )
+        switch.grad = grad.clone()
+        optimizer.step()
+        found.append(switch.item())
+    free, bounded, whole = found
+    assert free == pytest.approx({"proximal": 0.7992, "subgradient": 0.72}.get(update, 0.77))
+    assert bounded == pytest.approx(free)
+    assert whole == 0
+
+
 @pytest.mark.parametrize(
     ("update", "tau"), [("proximal", None), *((update, 1.0) for update in UPDATES)], ids=str
 )
@@ -269,18 +287,18 @@ def noisy(num_steps: int) -> list[Tensor]:
     return [torch.randn(4, generator=generator, dtype=DOUBLE) for _ in range(num_steps)]
 
 
-def test_the_subgradient_method_is_the_printed_objective_by_autograd() -> None:
-    """Its direction is the average of gradients of f, and the gradient of the penalty as it is now."""
+def test_the_subgradient_method_is_sgd_with_momentum_on_the_printed_objective() -> None:
+    """Its momentum averages what autograd gives for f plus the penalty."""
     w, v = leaf(0.6, -0.8, 1.5, 0.1), torch.zeros(4, dtype=DOUBLE)
     optimizer = SubgradientSGD([w], {0: [w]}, lr=0.05, rho=0.3, mu=0.7, tau=2.0)
     literal = w.detach().clone()
-    for grad in noisy(20):
-        w.grad = grad.clone()
+    for slope in noisy(20):
+        w.grad = slope.clone()
         optimizer.step()
         point = literal.clone().requires_grad_()
-        (0.7 * point.norm()).backward()
-        v = 0.7 * v + 0.3 * grad
-        literal = literal - 0.05 / 2.0 * (v + point.grad)
+        (point @ slope + 0.7 * point.norm()).backward()
+        v = 0.7 * v + 0.3 * point.grad
+        literal = literal - 0.05 / 2.0 * v
     assert w.tolist() == pytest.approx(literal.tolist(), abs=1e-12)
 
 
@@ -296,7 +314,7 @@ def test_on_one_objective_the_proximal_map_reaches_zero_and_the_subgradient_does
         lengths[kind], dead[kind] = w.detach().norm().item(), optimizer.dead()
     assert lengths[ProxSGD] < 1e-12
     assert 1e-3 < lengths[SubgradientSGD] < 0.1
-    assert set(dead.values()) == {(0,)}
+    assert dead == {ProxSGD: (0,), SubgradientSGD: ()}
 
 
 @pytest.mark.parametrize("is_hard", [True, False])

@@ -41,6 +41,13 @@ def test_vectors_are_tables_of_the_store_with_labels_of_their_own(method: str) -
         ("gsparsity", {"lr": 0.05, "pruning": "threshold"}, {"lr": 0.05}),
         ("gsparsity", {"lr": 0.05, "pruning": "threshold"}, {"lr": 0.9, "pruning": "threshold"}),
         ("gsparsity", {"threshold": 0.0, "pruning": "threshold"}, {"lr": 0.9}),
+        ("gsparsity", {"update": "subgradient"}, {"update": "subgradient", "threshold": 0.1}),
+        (
+            "gsparsity",
+            {"update": "hard_threshold", "coupling": 40.0},
+            {"coupling": 39.0, "update": "hard_threshold"},
+        ),
+        ("gsparsity", {"update": "soft_threshold", "coupling": 40.0}, {"update": "soft_threshold"}),
         ("darts", {"architecture_lr": 3e-4}, {}),
         ("milenas", {"architecture_lr": 3e-4}, {}),
         ("rarts", {"auxiliary_weight": 1.0, "coupling": 1.0}, {}),

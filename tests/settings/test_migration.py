@@ -71,6 +71,8 @@ def test_hidden_defaults_are_those_that_the_run_was_trained_with(store: Store) -
     assert not store.open("filters").settings.value("outside")
     assert store.open("sparsenas").settings.value("target_zeros") == 0
     assert store.open("hspg").settings.schedule(1000).projection_steps == 6
+    unset = RunSettings.from_json(flat("hspg") | {"regularization": None})
+    assert unset.value("regularization") == 1e-3, "auto since"
     assert store.open("rarts").settings.schedule(1000).projection_steps == 0
     assert store.open("sidt").settings.schedule(1000).projection_steps == 8
 

@@ -53,13 +53,17 @@ def test_it_resumes_to_the_bit(tmp_path, pause: int) -> None:
 
 
 RIVALS = (
-    {"update": "subgradient", "mu": 3.0},
+    {"update": "subgradient", "mu": 3.0, "threshold": 2.0},
     {"update": "hard_threshold", "mu": 20.0},
+    {"groups": "switches", "update": "soft_threshold", "mu": 20.0},
+    {"groups": "switches", "update": "subgradient", "threshold": 0.6},
     {"groups": "switches"},
 )
 
 
-@pytest.mark.parametrize("changes", RIVALS, ids=lambda changes: next(iter(changes.values())))
+@pytest.mark.parametrize(
+    "changes", RIVALS, ids=lambda one: "-".join(v for v in one.values() if isinstance(v, str))
+)
 def test_its_rivals_run_prune_change_over_and_resume_to_the_bit(tmp_path, changes: dict[str, Any]) -> None:
     chosen = settings(**{"lr": 0.5, "mu": 1.0, "epochs": 1, "projection_steps": 6} | changes)
     _, resumed = ended_straight_and_resumed(chosen, 4, tmp_path)
