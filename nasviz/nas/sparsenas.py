@@ -282,7 +282,9 @@ class SparseNAS(DARTS):
     @property
     def _looks(self) -> bool:
         """Whether zeros are read after this step."""
-        return looks_at(self.num_steps, self.sparse.grouping.device)
+        return self.num_steps == self._last_search_step or looks_at(
+            self.num_steps, self.sparse.grouping.device
+        )
 
     @torch.no_grad()
     def _look(self) -> None:
@@ -332,6 +334,8 @@ class SparseNAS(DARTS):
         if self.phase == "training":
             self.hold()
         loss = super().step(train, validation, on_move)
+        if self.num_steps == self.warmup_steps + 1:  # lambda is 0, so all paths are there, seen or not
+            self._connected = [tensor.clone() for tensor in self.sparse.proximal_point()]
         if self.ended_at is None and self.num_steps > self.warmup_steps and self._looks:
             self._look()
         return loss

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -275,10 +276,11 @@ class _Execution:
 
     @property
     def _looks(self) -> bool:
-        """Whether what is zero is read after this step, at the latest where the projection ends."""
-        step, schedule = self.session.step, self.session.schedule
-        is_end = step == schedule.warmup_steps + schedule.projection_steps or self.session.is_finished
-        return is_end or looks_at(step, self.session.device)
+        """Whether what is zero is read after this step, at the latest where a phase ends."""
+        session = self.session
+        lengths = (phase.num_steps for phase in session.settings.method.phases(session.schedule))
+        is_end = session.is_finished or session.step in accumulate(lengths)
+        return is_end or looks_at(session.step, session.device)
 
     def _change_over(self) -> None:
         """Train the sub-network from here on, where its time has come."""

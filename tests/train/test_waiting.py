@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 
+from nasviz.catalog import NetworkSource
+from nasviz.errors import DeadNetworkError
 from nasviz.nas import sparsenas
 from nasviz.optim import halfspace
 from nasviz.optim.halfspace import RedundantGroups
 from nasviz.optim.search_optimizer import LOOK_STEPS
-from nasviz.runs import Run, Store, Writer
+from nasviz.runs import Run, RunSettings, Store, Writer
 from nasviz.train import execution, open_session, train, work
 from nasviz.train.recorder import Recorder, read_back
 from tests.train.conftest import short_settings
@@ -126,3 +128,32 @@ def test_switches_are_looked_at_in_few_steps_too(monkeypatch: pytest.MonkeyPatch
     assert all(step % LOOK_STEPS == 0 for step in looks)
     assert session.optimizer.ended_at in (looks[-1], 16)
     assert next(step for step, found in enumerate(news, 1) if found) == LOOK_STEPS
+
+
+def sparse_settings(**changes) -> RunSettings:
+    network = NetworkSource("demonet", input_shape=(1, 8, 8), settings={"width": 0.125})
+    own = {
+        "optimizer": "sparsenas",
+        "network": network,
+        "batch_size": 64,
+        "train_images": 128,
+        "eval_every_epochs": 9,
+    }
+    return short_settings(**own | changes)
+
+
+def test_a_network_that_dies_between_two_looks_is_found_dead_at_the_last_step(monkeypatch) -> None:
+    few_looks(monkeypatch)
+    own = {"steps": 15, "warmup_steps": 8, "penalty_step": 0.9, "architecture_lr": 0.3, "target_zeros": 0}
+    session = open_session(sparse_settings(**own))
+    with pytest.raises(DeadNetworkError, match="at step 14"):
+        [session.optimizer.news() for _ in train(session)]
+
+
+def test_a_search_that_ends_between_two_looks_changes_over_there(store: Store, monkeypatch) -> None:
+    few_looks(monkeypatch)
+    own = {"warmup_steps": 1, "search_steps": 11, "penalty_step": 0.1, "target_zeros": 0.5}
+    run = store.create(sparse_settings(**own, steps=15, change_over="auto"))
+    assert work(run) == "done"
+    assert run.end.result["changed_at"] == 12
+    assert run.end.result["sparsity"]["ended_at"] == 12
