@@ -65,12 +65,13 @@ with nasviz.watch(net, space, optimizer, runs=runs, name="My loop", total_steps=
             rec.log(loss=loss, accuracy=accuracy, epoch=epoch, examples=len(y))
             if rec.wants_stop:  # Pause and Cancel in the app
                 break
-        if rec.wants_stop:
+        if rec.is_stopped:
             break
         print(f"epoch {epoch}: {rec.evaluate(test).accuracy:.1%}, {optimizer.phase}")
-    sub = rec.finish()
+    sub = rec.finish()  # None after Cancel
 
 # %% The sub-network: an ordinary module, saved in the folder of the run
-report = sub.report
-print(f"{report.macs_after / report.macs_before:.0%} of the MACs, run {rec.run.id} {rec.run.state}")
-nasviz.save(sub, f"{runs}/smaller")
+print(f"run {rec.run.id} {rec.run.state}")
+if sub is not None:
+    print(f"{sub.report.macs_after / sub.report.macs_before:.0%} of the MACs")
+    nasviz.save(sub, f"{runs}/smaller")

@@ -150,6 +150,9 @@ def result_lines(run: Run) -> Iterator[str]:
     if not result or "is_valid" not in result:
         return
     yield from _pruning_lines(result.get("pruning"))
+    if "selected" not in result:  # a watched loop that constructed nothing
+        yield f"  result      {result.get('outcome', 'no sub-network')}"
+        return
     space = read_space(run.folder / SPACE)
     erased = shortened([space.structure(i).name for i in result["selected"]])
     if "latencies" in result:
@@ -161,7 +164,8 @@ def result_lines(run: Run) -> Iterator[str]:
     if not result["is_valid"]:
         yield f"  result      {result.get('outcome', 'no sub-network')}"
         yield f"  zero        {erased}"
-        yield f"  accuracy    {result['accuracy_full']:.1%} with these at zero, and no sub-network"
+        if "accuracy_full" in result:
+            yield f"  accuracy    {result['accuracy_full']:.1%} with these at zero, and no sub-network"
         return
     orphaned = shortened([space.segments[i].name for i in result["orphaned"]])
     num_channels = sum(map(len, result.get("channels_zeroed_by", {}).values()))
@@ -174,7 +178,8 @@ def result_lines(run: Run) -> Iterator[str]:
     for title, key in (("parameters", "params"), ("MACs", "macs")):
         before, after = result[f"{key}_before"], result[f"{key}_after"]
         yield f"  {title:<10}  {before:,} -> {after:,} ({after / max(1, before):.1%})"
-    yield f"  accuracy    {result['accuracy_full']:.1%} -> {result['accuracy_subnet']:.1%}"
+    if "accuracy_full" in result and "accuracy_subnet" in result:
+        yield f"  accuracy    {result['accuracy_full']:.1%} -> {result['accuracy_subnet']:.1%}"
     if "top5_subnet" in result:
         yield f"  top-5       {result['top5_subnet']:.1%}"
     if "changed_at" in result:

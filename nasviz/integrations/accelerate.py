@@ -47,7 +47,7 @@ class NasvizTracker(GeneralTracker):  # type: ignore[misc]
         self.recording.begin(self.optimizer)
 
     def store_init_configuration(self, values: dict[str, Any]) -> None:
-        """Begin to record; the settings on record are those of the optimizer."""
+        """Do nothing: the settings on record are those of the optimizer."""
 
     def log(self, values: dict[str, Any], step: int | None = None, **kwargs: Any) -> None:
         """Record the values that the recorder knows."""

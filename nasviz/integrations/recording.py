@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 from torch.optim import Optimizer
 
-from nasviz.errors import NasvizError
+from nasviz.errors import NasvizError, NasvizWarning
 from nasviz.graph import SearchSpace
 from nasviz.runs import Store
 from nasviz.subnet import Subnetwork
@@ -24,7 +25,7 @@ class Recording:
         net: The traced network, which shares its parameters with the model in training.
         space: Its search space.
         construct: Whether a sub-network is constructed at the end.
-        **options: Further arguments of `nasviz.watch`, such as `runs`, `name` and `mirrors`.
+        **options: Further arguments of `nasviz.watch`, such as `runs`, `name`, `mirrors` and `validation`.
     """
 
     def __init__(self, net: nn.Module, space: SearchSpace, *, construct: bool = True, **options: Any) -> None:
@@ -47,13 +48,10 @@ class Recording:
 
     def end(self) -> None:
         """End the run: as cancelled after a request, else with its sub-network."""
-        recorder, self.recorder = self.recorder, None
-        if recorder is None:
+        if (recorder := self.recorder) is None:
             return
-        if recorder.is_stopped:
-            recorder.stop()
-        else:
-            self.subnetwork = recorder.finish(construct=self.construct)
+        self.subnetwork = recorder.finish(construct=self.construct)
+        self.recorder = None
 
     def _is_open(self, run_id: str | None) -> bool:
         if run_id is None:
@@ -61,5 +59,6 @@ class Recording:
         try:
             run = Store(Path(self.options.get("runs", "runs"))).open(run_id)
             return run.settings.is_watched and run.state != "done"
-        except NasvizError:
+        except NasvizError as error:
+            warnings.warn(f"run {run_id} is not gone on with: {error}", NasvizWarning, stacklevel=3)
             return False

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from nasviz.errors import InvalidSettingError
 from nasviz.graph import SearchSpace
 from nasviz.integrations.recording import Recording
 
@@ -39,6 +41,11 @@ class NasvizCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Begin to record, once a checkpoint has been restored."""
+        if args.load_best_model_at_end and self.recording.construct:
+            raise InvalidSettingError(
+                "load_best_model_at_end replaces the weights after the last step, so that what became zero is"
+                " not zero any more; set it to False, or give construct=False to the callback"
+            )
         history: list[dict[str, Any]] = state.log_history
         self.recording.run_id = next((entry[_KEY] for entry in history if _KEY in entry), None)
         recorder = self.recording.begin(kwargs["optimizer"], total_steps=state.max_steps or None)
@@ -49,8 +56,12 @@ class NasvizCallback(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Stop the training where a person asked for it."""
-        if self.recording.recorder is not None and self.recording.recorder.wants_stop:
+        """Record the epoch, and stop the training where a person asked for it."""
+        recorder = self.recording.recorder
+        if recorder is None:
+            return
+        recorder.log(epoch=max(0, math.ceil(state.epoch or 0) - 1))  # 1.0 after the last step of the first
+        if recorder.wants_stop:
             control.should_training_stop = True
 
     def on_log(
@@ -63,7 +74,7 @@ class NasvizCallback(TrainerCallback):
     ) -> None:
         """Record the loss that the Trainer reports."""
         if self.recording.recorder is not None and logs is not None and "loss" in logs:
-            self.recording.recorder.log(loss=logs["loss"], epoch=int(logs.get("epoch", 0)))
+            self.recording.recorder.log(loss=logs["loss"])
 
     def on_evaluate(
         self,

@@ -176,8 +176,9 @@ def create(
     else:
         optimizer = kind(inner, binding.groups, select, **own)
     found = slimming(optimizer, binding, slim, group_divisible, own) if slim else optimizer
-    known = (method for method, cls in OPTIMIZERS.items() if kind is cls or issubclass(kind, cls))
-    found.method = name if isinstance(name, str) else next(known, "")
+    exact = [method for method, cls in OPTIMIZERS.items() if kind is cls]
+    known = [*exact, *(method for method, cls in OPTIMIZERS.items() if issubclass(kind, cls)), ""]
+    found.method = name if isinstance(name, str) else known[0]
     found.serve(asked_space, space, target_sparsity=k, slim=slim, group_divisible=group_divisible)
     return found
 

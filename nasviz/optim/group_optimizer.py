@@ -141,8 +141,13 @@ class GroupOptimizer(SearchOptimizer):
                 f"this state was saved by {own.get('class')!r} and cannot be loaded into"
                 f" {type(self).__name__}"
             )
-        check_asked(own.get("asked", {}), self.asked)
+        free = ("target_sparsity",) if self._takes_target_of(own) else ()
+        check_asked(own.get("asked", {}), {name: v for name, v in self.asked.items() if name not in free})
         self._check_own_state(own)
+
+    def _takes_target_of(self, own: Mapping[str, Any]) -> bool:
+        """Return whether the target sparsity of a saved state replaces that of this optimizer."""
+        return False
 
     def load_own_state(self, own: dict[str, Any]) -> None:
         """Take over what `own_state` returned, after the inner optimizer's state."""
@@ -544,6 +549,7 @@ class SelectingOptimizer(ProjectingOptimizer):
         )
         self._select = select
         self._selection: Selection | None = None
+        self._is_retargeted = False
         super().__init__(inner, self._scores.index, epsilon=epsilon)
 
     @property
@@ -592,9 +598,17 @@ class SelectingOptimizer(ProjectingOptimizer):
             raise InvalidSettingError("only an optimizer of `create` with one period can change its target")
         space = self._trained
         space.check_sparsity(target_sparsity, limit=None if self.is_hierarchical else len(space.removable))
+        self._aim_at(target_sparsity)
+        self._is_retargeted = True
+
+    def _aim_at(self, target_sparsity: int) -> None:
+        assert isinstance(self._select, partial)
         counted = {"count": target_sparsity} if "count" in self._select.keywords else {}
         self._select = partial(self._select, k=target_sparsity, **counted)
         self.asked = {**self.asked, "target_sparsity": target_sparsity}
+
+    def _takes_target_of(self, own: Mapping[str, Any]) -> bool:
+        return isinstance(self._select, partial) and bool(own.get("is_retargeted") or self._is_retargeted)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Hand further parameters to the inner optimizer; they belong to no structure.
@@ -658,6 +672,7 @@ class SelectingOptimizer(ProjectingOptimizer):
     def _own_state(self) -> dict[str, Any]:
         chosen = self._selection
         return super()._own_state() | {
+            "is_retargeted": self._is_retargeted,
             "scores": self._scores.state(),
             "selection": chosen
             and {
@@ -674,6 +689,9 @@ class SelectingOptimizer(ProjectingOptimizer):
         self._scores.check(own["scores"])
 
     def _load_own_state(self, own: dict[str, Any]) -> None:
+        if self._takes_target_of(own):
+            self._aim_at(own["asked"]["target_sparsity"])
+            self._is_retargeted = bool(own.get("is_retargeted"))
         self._scores.load(own["scores"])
         chosen = own["selection"]
         self._selection = chosen and Selection(

@@ -41,6 +41,7 @@ __all__ = [
     "START_SUM",
     "SUBNET",
     "SUMS",
+    "TARGET",
     "TRASH",
     "has_config",
     "is_file",
@@ -87,6 +88,8 @@ PID = "pid.json"
 LOCK = "run.lock"
 """Lock that the worker holds as long as it lives."""
 REQUEST = "request.json"
+TARGET = "target.json"
+"""Another K that a watched loop is asked for; a request of its own, which replaces no cancel or pause."""
 """Pending request to the worker."""
 PAUSED = "paused.json"
 """Present while the worker is paused."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from nasviz.errors import InvalidSettingError
 from nasviz.runs.documents import is_count
-from nasviz.runs.files import PAUSED, REQUEST, read_table, write_json
+from nasviz.runs.files import PAUSED, REQUEST, TARGET, read_table, write_json
 
 __all__ = [
     "Request",
@@ -50,31 +51,41 @@ def read_request(folder: Path) -> Request | None:
 
 def write_target(folder: Path, target_sparsity: int) -> None:
     """Ask the loop that is recorded in `folder` to remove another number of structures."""
-    document = {"request": "target", "target_sparsity": int(target_sparsity), "time": time.time()}
-    write_json(folder / REQUEST, document)
+    write_json(folder / TARGET, {"target_sparsity": int(target_sparsity), "time": time.time()})
 
 
-def read_target(folder: Path) -> int | None:
-    """Return the number of structures that `write_target` asked for, or None."""
-    path = folder / REQUEST
-    document = (read_table(path) or {}) if path.exists() else {}
-    found = document.get("target_sparsity") if document.get("request") == "target" else None
-    return found if is_count(found) else None
+def read_target(folder: Path) -> dict[str, Any] | None:
+    """Return the document that `write_target` wrote, with `target_sparsity` and `time`, or None."""
+    path = folder / TARGET
+    document = read_table(path) if path.exists() else None
+    return document if document is not None and is_count(document.get("target_sparsity")) else None
 
 
-def forget_request(folder: Path, *, before: float | None = None, only: str | None = None) -> None:
-    """Delete the pending request in `folder`, if any.
+def forget_request(
+    folder: Path, *, before: float | None = None, only: str | Mapping[str, Any] | None = None
+) -> None:
+    """Delete the pending requests in `folder`, if any.
 
     Args:
         folder: Folder of a run, a sweep or an ablation.
-        before: Delete it only if it was made before this time, in seconds since 1970.
-        only: Delete it only if it is this request. A request may be replaced at any moment, and one that has
-            not been answered yet must not be lost.
+        before: Delete them only if they were made before this time, in seconds since 1970.
+        only: Delete only this request, or this document of `read_target`. A request may be replaced at any
+            moment, and one that has not been answered yet must not be lost.
     """
-    path = folder / REQUEST
-    if before is None and only is None:
-        path.unlink(missing_ok=True)
-        return
+    if not isinstance(only, Mapping):
+        _forget(
+            folder / REQUEST,
+            lambda found: (only is None or found.get("request") == only) and _is_before(found, before),
+        )
+    if not isinstance(only, str):
+        _forget(folder / TARGET, lambda found: (only is None or found == only) and _is_before(found, before))
+
+
+def _is_before(document: Mapping[str, Any], before: float | None) -> bool:
+    return before is None or float(document.get("time", 0.0)) < before
+
+
+def _forget(path: Path, is_meant: Callable[[Mapping[str, Any]], bool]) -> None:
     # Rename it before reading: a request written from here on is another file.
     taken = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -82,9 +93,7 @@ def forget_request(folder: Path, *, before: float | None = None, only: str | Non
     except FileNotFoundError:
         return
     try:
-        document = read_table(taken) or {}
-        is_other = only is not None and document.get("request") != only
-        if is_other or (before is not None and float(document.get("time", 0.0)) >= before):
+        if not is_meant(read_table(taken) or {}):
             with contextlib.suppress(FileExistsError):  # a newer request takes precedence
                 os.link(taken, path)
     finally:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import math
+import re
+import time
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -32,6 +34,7 @@ __all__ = [
     "steps_to_parquet",
     "to_mlflow",
     "to_tensorboard",
+    "without_credentials",
 ]
 
 _CURVES = ("loss", "accuracy", "lr", "examples_per_second", "memory_mb", "zero_groups", "penalty")
@@ -104,15 +107,27 @@ def numbers_of(rows: Iterable[Sequence[Any]], evaluations: Iterable[Evaluation])
     return [number for number in found if math.isfinite(number[2])]
 
 
+def without_credentials(text: str) -> str:
+    """Return a text without the user names and passwords of the addresses in it.
+
+    Examples:
+        >>> without_credentials("no answer of https://me:secret@example.org/a")
+        'no answer of https://example.org/a'
+    """
+    return re.sub(r"//[^/\s]*@", "//", text)
+
+
 class TensorBoard:
     """TensorBoard events in a folder.
 
     Args:
         folder: Folder of the event file; created if missing.
+        is_live: Whether numbers are passed on as they are measured. If not, they take place as many seconds
+            after the start as their step.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, *, is_live: bool = True) -> None:
+        self.folder, self.is_live = Path(folder), is_live
 
     def __repr__(self) -> str:
         return f"TensorBoard({str(self.folder)!r})"
@@ -126,10 +141,12 @@ class TensorBoard:
         self._writer = home.EventFileWriter(str(self.folder))
 
     def log(self, numbers: Sequence[Number]) -> None:
-        """Write one event per number; it takes place as many seconds after the start as its step."""
+        """Write one event per number."""
+        now = time.time()
         for name, step, value in numbers:
             item = self._summary.Summary(value=[self._summary.Summary.Value(tag=name, simple_value=value)])
-            event = self._events.Event(wall_time=self._began + step, step=step, summary=item)
+            at = now if self.is_live else self._began + step
+            event = self._events.Event(wall_time=at, step=step, summary=item)
             self._writer.add_event(event)
         self._writer.flush()
 
@@ -144,15 +161,17 @@ class MLflow:
     Args:
         uri: Tracking URI: `sqlite:///mlflow.db`, `file:///a/folder`, or the address of a server.
         experiment: Name of the experiment; created if missing.
+        is_live: Whether numbers are passed on as they are measured. If not, they take place as many
+            milliseconds after the start as their step.
     """
 
-    def __init__(self, uri: str, experiment: str = "nasviz") -> None:
-        self.uri, self.experiment = uri, experiment
+    def __init__(self, uri: str, experiment: str = "nasviz", *, is_live: bool = True) -> None:
+        self.uri, self.experiment, self.is_live = uri, experiment, is_live
         self.run_id = ""
         """Id of the MLflow run."""
 
     def __repr__(self) -> str:
-        return f"MLflow({self.uri!r})"
+        return f"MLflow({without_credentials(self.uri)!r})"
 
     def open(self, run: Run) -> None:
         """Create an MLflow run with the settings of the run."""
@@ -170,8 +189,11 @@ class MLflow:
 
     def log(self, numbers: Sequence[Number]) -> None:
         """Log metrics in as few requests as possible."""
+        now = int(time.time() * 1000)
         metrics = [
-            self._entities.Metric(name.replace("/", "."), value, self._began + step, step)
+            self._entities.Metric(
+                name.replace("/", "."), value, now if self.is_live else self._began + step, step
+            )
             for name, step, value in numbers
         ]
         for start in range(0, len(metrics), _BATCH):
@@ -182,7 +204,8 @@ class MLflow:
         row = summaries_to_rows([summarize(self._run)])[0] | {"state": state}
         tags = [self._entities.RunTag(f"nasviz.{n}", str(row[n])) for n in ("id", "state", "network", "tags")]
         self._client.log_batch(self.run_id, tags=tags)
-        self._client.set_terminated(self.run_id, "FINISHED" if state == "done" else "KILLED")
+        ends = {"done": "FINISHED", "failed": "FAILED", "crashed": "FAILED"}
+        self._client.set_terminated(self.run_id, ends.get(state, "KILLED"))
 
 
 class _ByStep:
@@ -252,7 +275,7 @@ def to_tensorboard(run: Run, folder: Path) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with staging_folder(folder, ".export-") as staged:
-            mirror = TensorBoard(staged)
+            mirror = TensorBoard(staged, is_live=False)
             mirror.open(run)
             try:
                 mirror.log(numbers)
@@ -278,13 +301,14 @@ def to_mlflow(run: Run, uri: str, *, experiment: str = "nasviz") -> str:
         ExportError: The store refuses the run.
     """
     require_package("mlflow.tracking", "this export")
-    errors, mirror = import_module("mlflow.exceptions"), MLflow(uri, experiment)
+    errors, mirror = import_module("mlflow.exceptions"), MLflow(uri, experiment, is_live=False)
     try:
         mirror.open(run)
         mirror.log(_numbers(run))
         mirror.close(run.state)
     except errors.MlflowException as error:
-        raise ExportError(f"MLflow at {uri} refused run {run.id}: {error}") from error
+        words = without_credentials(f"MLflow at {uri} refused run {run.id}: {error}")
+        raise ExportError(words) from error
     return mirror.run_id
 
 

@@ -29,7 +29,7 @@ from nasviz.runs.records import STEP_TYPE, Evaluation, Event, StepRecord
 from nasviz.runs.requests import Request, forget_request, read_request, wait_while_paused
 from nasviz.runs.run import Run
 from nasviz.runs.storage import storage_error
-from nasviz.runs.trackers import Mirror, Number, numbers_of
+from nasviz.runs.trackers import Mirror, Number, numbers_of, without_credentials
 
 __all__ = ["FLUSH_ROWS", "FLUSH_SECONDS", "Writer"]
 
@@ -101,9 +101,10 @@ class Writer:
             remove_leftovers(self.folder)
             (self.folder / PAUSED).unlink(missing_ok=True)
             self._connection = open_writer(self.folder)
-            for mirror in self._mirrors:
-                mirror.open(self.run)
+            self._open_mirrors()
         except BaseException:
+            if self._connection is not None:
+                self._connection.close()
             self._release()
             raise
         self._last_flush = self._clock()
@@ -112,16 +113,28 @@ class Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        state: str = "crashed"
         try:
             if not self._is_finished and error is not None and (self.folder / CONFIG).exists():
-                self._end_on(error)
+                state = self._end_on(error)
             elif error is None and not self._is_finished:
                 self.flush()
         finally:
             if self._connection is not None:
                 self._connection.close()
             self._release()
-            self._close_mirrors("crashed")
+            self._close_mirrors(state)
+
+    def _open_mirrors(self) -> None:
+        """Open all mirrors; if one fails, the run has failed, and those before are closed."""
+        mirrors, self._mirrors = self._mirrors, []
+        for mirror in mirrors:
+            try:
+                mirror.open(self.run)
+            except BaseException as error:
+                self._close_mirrors(self._end_on(error))
+                raise
+            self._mirrors.append(mirror)
 
     def _register(self) -> None:
         end = read_end(self.folder)
@@ -201,7 +214,8 @@ class Writer:
         columns = ("step", "epoch", "network", "loss", "accuracy", "num_examples")
         statement = f"INSERT OR REPLACE INTO evaluations ({', '.join(columns)}) VALUES (?, ?, ?, ?, ?, ?)"
         self._rows.append((statement, astuple(evaluation)))
-        self._measured += numbers_of([], [evaluation])
+        if self._mirrors:
+            self._measured += numbers_of([], [evaluation])
         self.flush()
 
     def event(self, step: int, kind: str, text: str, structure: int | None = None) -> None:
@@ -283,6 +297,7 @@ class Writer:
             except Exception as error:
                 self._mirrors.remove(mirror)
                 words = f"{mirror!r} receives nothing more: {type(error).__name__}: {str(error)[:200]}"
+                words = without_credentials(words)
                 self.event(max((step for _, step, _ in numbers), default=0), "warning", words)
 
     def _close_mirrors(self, state: str) -> None:
@@ -291,10 +306,13 @@ class Writer:
             try:
                 mirror.close(state)
             except Exception as error:
-                warnings.warn(f"{mirror!r} could not be closed: {error}", NasvizWarning, stacklevel=3)
+                words = without_credentials(f"{mirror!r} could not be closed: {error}")
+                warnings.warn(words, NasvizWarning, stacklevel=3)
 
-    def _end_on(self, error: BaseException) -> None:
+    def _end_on(self, error: BaseException) -> str:
         """Record that the block was left on `error`, even if the last rows cannot be written.
+
+        Returns the state of the run then.
 
         If the disk refuses even this, the state of the run is "crashed". So it is if another process of the
         run has died: that process records the reason, and the launcher restarts all of them.
@@ -303,7 +321,7 @@ class Writer:
         with contextlib.suppress(NasvizError, sqlite3.Error, ArithmeticError):
             self.flush()
         if isinstance(error, LostProcessError):
-            return
+            return "crashed"
         if isinstance(error, NasvizError):
             message: str | None = str(error)
         else:
@@ -313,6 +331,8 @@ class Writer:
             write_end(self.folder, state, error=message)
         except OSError as reason:
             error.add_note(f"the end of the run could not be recorded: {reason}")
+            return "crashed"
+        return state
 
     def _vector(self, table: str, step: int, structures: Sequence[int], values: Any) -> None:
         known = self._structures.get(table)

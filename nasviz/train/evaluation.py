@@ -15,7 +15,7 @@ from nasviz.train.windows import answer
 if TYPE_CHECKING:
     from nasviz.data import Images
 
-__all__ = ["Measured", "evaluate", "measure"]
+__all__ = ["Measured", "evaluate", "measure", "modes_of", "restore_modes"]
 
 TOP = 5
 
@@ -56,6 +56,17 @@ def evaluate(
     return measure(network, batches, device=device, loss=loss, before_batch=before_batch)
 
 
+def modes_of(network: nn.Module) -> list[tuple[nn.Module, bool]]:
+    """Return each module with its mode: normalization that is frozen stays in evaluation."""
+    return [(module, module.training) for module in network.modules()]
+
+
+def restore_modes(modes: Iterable[tuple[nn.Module, bool]]) -> None:
+    """Set each module to the mode that `modes_of` returned."""
+    for module, is_training in modes:
+        module.training = is_training
+
+
 @torch.no_grad()
 def measure(
     network: nn.Module,
@@ -69,7 +80,7 @@ def measure(
 
     A loss of the user's may bring another score than the share of right answers.
     """
-    was_training = network.training
+    modes = modes_of(network)
     network.eval()
     lost = torch.zeros((), dtype=torch.float32, device=device)
     right = torch.zeros((), dtype=torch.float32, device=device)
@@ -87,6 +98,6 @@ def measure(
                 found = (scores.topk(TOP, dim=1).indices == labels[:, None]).sum()
                 among_top = found if among_top is None else among_top + found
     finally:
-        network.train(was_training)
+        restore_modes(modes)
     top5 = None if among_top is None else among_top.item() / places
     return Measured(lost.item() / places, right.item() / places, top5)

@@ -52,9 +52,14 @@ class Gauge:
         """Seconds since the step before, and examples per second over the last steps."""
         now = time.perf_counter()
         seconds, self._last = now - self._last, now
-        self._window.append((seconds, num_examples))
+        self._window.append((seconds, 0))
+        return seconds, self.count(num_examples)
+
+    def count(self, num_examples: int) -> float:
+        """Examples per second over the last steps, with so many in the latest."""
+        self._window[-1] = self._window[-1][0], num_examples
         total = sum(length for length, _ in self._window)
-        return seconds, sum(count for _, count in self._window) / max(total, 1e-9)
+        return sum(count for _, count in self._window) / max(total, 1e-9)
 
     @property
     def memory_mb(self) -> float:

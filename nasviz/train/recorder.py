@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nasviz.graph import SearchSpace
 from nasviz.optim.search_optimizer import SearchOptimizer, most_narrowed
-from nasviz.runs import StepRecord, Writer
+from nasviz.runs import Event, StepRecord, Writer
 from nasviz.settings.method import Phase
 
 __all__ = ["MAX_VECTORS", "Recorder", "read_back"]
@@ -22,19 +22,23 @@ MAX_VECTORS = 256
 
 
 def read_back(values: Sequence[Any]) -> list[NDArray[np.floating[Any]]]:
-    """Return numbers and vectors as flat arrays; all that lie on a device come in one transfer."""
-    tensors = [value.detach().reshape(-1) for value in values if isinstance(value, Tensor)]
-    fetched: NDArray[np.floating[Any]] = np.empty(0)
-    if tensors:
-        joined = torch.cat(tensors)
-        # NumPy has no bfloat16.
-        fetched = joined.to(torch.promote_types(joined.dtype, torch.float32)).cpu().numpy()
-    arrays: list[NDArray[np.floating[Any]]] = []
-    start = 0
+    """Return numbers and vectors as flat arrays; all that lie on one device come in one transfer."""
+    tensors: dict[torch.device, list[Tensor]] = {}
     for value in values:
         if isinstance(value, Tensor):
-            arrays.append(fetched[start : start + value.numel()])
-            start += value.numel()
+            tensors.setdefault(value.device, []).append(value.detach().reshape(-1))
+    fetched: dict[torch.device, NDArray[np.floating[Any]]] = {}
+    for device, parts in tensors.items():
+        joined = torch.cat(parts)
+        # NumPy has no bfloat16.
+        fetched[device] = joined.to(torch.promote_types(joined.dtype, torch.float32)).cpu().numpy()
+    arrays: list[NDArray[np.floating[Any]]] = []
+    starts = dict.fromkeys(tensors, 0)
+    for value in values:
+        if isinstance(value, Tensor):
+            start = starts[value.device]
+            starts[value.device] = end = start + value.numel()
+            arrays.append(fetched[value.device][start:end])
         else:
             arrays.append(np.asarray(value, np.float64).reshape(-1))
     return arrays
@@ -159,10 +163,34 @@ class Recorder:
             self.writer.event(max(steps[group] for group in groups), "zero", words)
         self._zeroed_channels.update(new)
 
-    def _look_ahead(self, *_: object) -> None:
-        """Record cosines where it is time: weights and gradient belong together only before a step."""
+    def recall(self, events: Iterable[Event]) -> None:
+        """Take what became zero from the events on record, so that a resumed run adds what is missing."""
+        told = {event.structure for event in events if event.kind == "zero"}
+        self._zeroed = {i for i in self._zeroed if i in told}
+
+    def _look_ahead(
+        self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        """Record cosines where it is time: weights and gradient belong together only before a step.
+
+        The gradient is that of a closure, if the step is given one: then its caller gets one that looks.
+        """
+        self.phase = self.optimizer.phase
+        given = [*args[1:], *kwargs.values()]  # torch passes the optimizer itself too
+        if len(given) != 1 or not callable(given[0]) or kwargs.keys() - {"closure"}:
+            self._record_cosines()
+            return None
+        closure = given[0]
+
+        def look() -> Any:
+            loss = closure()
+            self._record_cosines()
+            return loss
+
+        return (args[0], look), {}
+
+    def _record_cosines(self) -> None:
         optimizer = self.optimizer
-        self.phase = optimizer.phase
         if not optimizer.structure_ids or not self._is_due(self.step, self.phase):
             return
         if (cosines := optimizer.cosine_vector()) is not None:

@@ -7,8 +7,11 @@ needed to look at it. Hooks on the optimizer record what a step decides; the loo
 from __future__ import annotations
 
 import atexit
+import json
 import re
+import sqlite3
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,12 +20,19 @@ from types import TracebackType
 from typing import Any, Self
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed, fx, nn
 from torch.optim import Optimizer
 
 from nasviz import subnet
 from nasviz.catalog import NetworkSource
-from nasviz.errors import InvalidSettingError, NasvizError, RunStateError, TrainingError
+from nasviz.errors import (
+    ConstructionError,
+    InvalidSettingError,
+    NasvizError,
+    NasvizWarning,
+    RunStateError,
+    TrainingError,
+)
 from nasviz.graph import SearchSpace
 from nasviz.graph.space import protection_text, require_space
 from nasviz.optim.create import INNER_OPTIMIZERS
@@ -38,14 +48,14 @@ from nasviz.runs import (
     Writer,
     record_environment,
 )
-from nasviz.runs.files import REQUEST, SPACE, SUBNET, write_json
-from nasviz.runs.requests import read_target
+from nasviz.runs.files import REQUEST, SPACE, SUBNET, TARGET, read_table, write_json
+from nasviz.runs.requests import forget_request, read_target
 from nasviz.settings import METHODS, MethodSettings
 from nasviz.settings.schedule import Schedule
 from nasviz.subnet import Subnetwork
 from nasviz.train.change_over import construct_found, report_of_search
 from nasviz.train.conclusion import NO_PATH_LEFT, VALID, numbers, save_subnet, write_spaces
-from nasviz.train.evaluation import Measured, measure
+from nasviz.train.evaluation import Measured, measure, modes_of, restore_modes
 from nasviz.train.gpu import GpuGauge
 from nasviz.train.loop import Gauge
 from nasviz.train.objective import Loss
@@ -58,6 +68,8 @@ _UNCUT = {"outcome": "not constructed", "is_valid": False}
 """Result of a watched run that ended without a sub-network because none was asked for."""
 _CANCEL, _PAUSE, _RESUME, _TARGET = 1, 2, 3, 4
 _POLL_S = 0.1
+_POLL_STEPS = 8
+"""Steps between two looks for requests where several processes have to agree, which costs a broadcast."""
 _NAN = float("nan")
 
 
@@ -72,6 +84,7 @@ def watch(
     steps_per_epoch: int | None = None,
     run: str | None = None,
     mirrors: Sequence[Mirror] = (),
+    validation: Iterable[tuple[Tensor, Tensor]] | None = None,
 ) -> LoopRecorder:
     """Record a training loop as a run, which the app, the command line and exports show like any other.
 
@@ -90,11 +103,13 @@ def watch(
             state of the optimizer first: what was recorded after its last step is replaced.
         mirrors: Trackers that receive the same numbers live: `TensorBoard`, `MLflow`, `WandB` and `Trackio`
             of `nasviz.runs`.
+        validation: Batches that evaluate the sub-network in `finish`. Methods that prune by accuracy at their
+            end need them, unless `LoopRecorder.evaluate` is called with batches.
 
     Raises:
         InvalidSettingError: The optimizer searches nothing, or the network was not traced.
         RunNotFoundError: There is no run with this id.
-        RunStateError: That run is done, or was not made by `watch`.
+        RunStateError: That run is done, was not made by `watch`, or has another method or search space.
         RunBusyError: Another loop records it now.
 
     Examples:
@@ -125,7 +140,8 @@ def watch(
             ' nasviz.optim.create("h2spg", net, space, base=optimizer, target_sparsity=K, warmup_steps=...,'
             " projection_steps=...)"
         )
-    while not hasattr(net, "trace_graph") and isinstance(inner := _wrapped(net), nn.Module):
+    # What torch.compile wraps forwards all attributes, so that its class alone tells it apart.
+    while not isinstance(net, fx.GraphModule) and isinstance(inner := _wrapped(net), nn.Module):
         net = inner
     if not hasattr(net, "trace_graph"):
         raise InvalidSettingError(
@@ -139,7 +155,9 @@ def watch(
     is_first = not _is_distributed() or distributed.get_rank() == 0
     schedule = _schedule(found, total_steps, steps_per_epoch)
     if not is_first:
-        return LoopRecorder(net, space, found, None, schedule, steps_per_epoch)
+        silent = LoopRecorder(net, space, found, None, schedule, steps_per_epoch)
+        silent.validate_on(validation)
+        return silent
     store = Store(runs)
     if run is None:
         label = re.sub(r"[^A-Za-z0-9_]+", "_", str(getattr(net.trace_graph, "name", ""))).strip("_")
@@ -158,15 +176,38 @@ def watch(
         taken = store.open(run)
         if not taken.settings.is_watched:
             raise RunStateError(f"run {run} was not made by nasviz.watch; resume it by nasviz.jobs.start_run")
+        _require_same(taken, found, space)
+    begun = time.time()
     writer = Writer(taken, read_back=read_back, mirrors=mirrors)
     writer.__enter__()
-    recorder = LoopRecorder(net, space, found, writer, schedule, steps_per_epoch)
+    forget_request(taken.folder, before=begun)  # to an earlier loop
+    recorder: LoopRecorder | None = None
     try:
+        recorder = LoopRecorder(net, space, found, writer, schedule, steps_per_epoch)
+        recorder.validate_on(validation)
         recorder.introduce(total_steps, is_resumed=run is not None)
     except BaseException as error:
-        writer.__exit__(type(error), error, error.__traceback__)
+        if recorder is None:
+            writer.__exit__(type(error), error, error.__traceback__)
+        else:
+            recorder.close(error)
         raise
     return recorder
+
+
+def _require_same(run: Run, optimizer: SearchOptimizer, space: SearchSpace) -> None:
+    """Check that a run can go on with an optimizer and a search space.
+
+    Raises:
+        RunStateError: It was recorded with others.
+    """
+    if (method := run.settings.method.name) != optimizer.method:
+        raise RunStateError(f"run {run.id} was recorded with method {method}, not {optimizer.method}")
+    recorded = read_table(run.folder / SPACE)
+    if recorded is not None and recorded != json.loads(json.dumps(space.to_json())):
+        raise RunStateError(
+            f"run {run.id} was recorded with another network or search space; begin a new run without `run`"
+        )
 
 
 class LoopRecorder:
@@ -192,11 +233,18 @@ class LoopRecorder:
         self._device = next(net.parameters()).device
         self._row: dict[str, Any] | None = None
         """Row of the latest step, until the next one begins: the loop may still log its loss."""
+        self._is_changed = False
+        """Whether the row holds what was not written yet."""
         self._next: dict[str, Any] = {}
-        """What was logged for the step to come."""
+        """What was logged before the first step."""
         self._num_examples = 0
         self._penalty: Tensor | float | None = None
-        self._is_paused = self._is_stopped = False
+        self._is_paused = self._is_stopped = self._has_ended = False
+        self._failure: Exception | None = None
+        """Why recording stopped before the loop did."""
+        self._polled_at: int | None = None
+        self._target: dict[str, Any] | None = None
+        """Request for another K that is being answered."""
         self._has_polled = self._has_diverged = False
         self._logged: set[int] = set()
         self._batches: Iterable[tuple[Tensor, Tensor]] | None = None
@@ -209,12 +257,13 @@ class LoopRecorder:
         if writer is None:
             return
         self._gauge, self._gpu = Gauge(self._device), GpuGauge(self._device)
-        self._requests = writer.folder / REQUEST
+        self._requests = writer.folder / REQUEST, writer.folder / TARGET
         method = METHODS[optimizer.method]()
         self._recorder = Recorder(optimizer, space, writer, method.phases(schedule), optimizer.num_steps)
         self._hooks = [
             optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(self._after_step),
+            optimizer.register_state_dict_pre_hook(self._before_checkpoint),
         ]
         atexit.register(self.close)
 
@@ -251,18 +300,17 @@ class LoopRecorder:
     ) -> None:
         if error is not None:
             self.close(error)
-        elif self._is_stopped:
-            self.stop()
-        elif self._hooks:
+        elif not self._has_ended:
             self.finish()
 
     # ---- what the loop knows ----
 
     def log(self, **values: Any) -> None:
-        """Record what the loop knows of a step, before or after `optimizer.step()`.
+        """Record what the loop knows of the latest step; call it after `optimizer.step()`.
 
-        A value belongs to the latest step, or to the next one if the latest has such a value already. Tensors
-        stay on their device until the next flush.
+        The first value after a step counts. Others before the next step belong to no step: they come from
+        micro-batches, or from a step that a `GradScaler` skipped. What is logged before the first step counts
+        for it unless another value follows. Tensors stay on their device until the next flush.
 
         Args:
             **values: `loss`, `accuracy` in [0, 1], `lr` (by default that of the first parameter group),
@@ -270,7 +318,9 @@ class LoopRecorder:
 
         Raises:
             InvalidSettingError: A name is unknown, or a tensor is no single number.
+            RunStateError: The run has ended.
         """
+        self._require_open()
         if unknown := sorted(values.keys() - set(LOGGED)):
             raise InvalidSettingError(
                 f"log() does not record {', '.join(unknown)}; it takes {', '.join(LOGGED)}"
@@ -279,13 +329,12 @@ class LoopRecorder:
             if isinstance(value, Tensor):
                 if value.numel() != 1:
                     raise InvalidSettingError(f"{name} has shape {tuple(value.shape)}; log a single number")
-                value = value.detach()
-            if name == "examples":
-                self._num_examples = int(value)
-            elif self._row is not None and name not in self._row["given"]:
-                self._row["given"][name] = value
-            else:
+                value = value.detach().clone()  # the loop may go on to accumulate in it
+            if self._row is None:
                 self._next[name] = value
+            elif name not in self._row["given"]:
+                self._row["given"][name] = value
+                self._is_changed = True
 
     def evaluate(
         self,
@@ -305,11 +354,22 @@ class LoopRecorder:
                 cross-entropy.
             accuracy: The measured accuracy in [0, 1].
             num_examples: Number of examples of the measured evaluation.
-            network: "full" for the network in training, "subnet" for a sub-network made of it.
+            network: "full" for the network in training, "subnet" for a sub-network made of it, of which only
+                numbers are taken: `finish` measures it.
 
         Raises:
-            InvalidSettingError: Neither batches nor numbers are given, or both.
+            InvalidSettingError: Neither batches nor numbers are given, or both; the batches hold no example,
+                or the network is not one of these.
+            RunStateError: The run has ended.
         """
+        self._require_open()
+        if network not in ("full", "subnet"):
+            raise InvalidSettingError(f"network={network!r}: must be 'full' or 'subnet'")
+        if network == "subnet" and batches is not None:
+            raise InvalidSettingError(
+                "evaluate(batches) measures the network in training; give the loss and the accuracy of a"
+                " sub-network, or leave it to finish()"
+            )
         if (batches is None) == (accuracy is None and not isinstance(loss, int | float)):
             raise InvalidSettingError("evaluate() takes either batches, or a loss and an accuracy")
         if batches is None:
@@ -318,12 +378,21 @@ class LoopRecorder:
         else:
             own = loss if callable(loss) else None
             counted = _Counted(batches)
-            found = measure(self.net, counted, device=self._device, loss=own)
+            try:
+                found = measure(self.net, counted, device=self._device, loss=own)
+            except ZeroDivisionError:
+                if counted.num_examples:
+                    raise
+                raise InvalidSettingError("evaluate() was given batches without an example") from None
             num_examples = counted.num_examples
-            if iter(batches) is not batches:
-                self._batches, self._loss = batches, own
+            self.validate_on(batches, own)
         self._record_evaluation(network, found, num_examples)
         return found
+
+    def validate_on(self, batches: Iterable[tuple[Tensor, Tensor]] | None, loss: Loss | None = None) -> None:
+        """Evaluate on these batches in `finish`, if they can be read again."""
+        if batches is not None and iter(batches) is not batches:
+            self._batches, self._loss = batches, loss
 
     # ---- what a person asks for ----
 
@@ -332,27 +401,37 @@ class LoopRecorder:
         """Whether a person asked the loop to stop; waits here while the run is paused.
 
         Ask once per step. The app offers Pause, Cancel and another K only to loops that ask. Another K is
-        applied here, as long as the warm-up lasts. Where several processes train, all of them must ask.
+        applied here, as long as the warm-up lasts. Where several processes train, all of them must ask, and
+        they look every 8 steps.
+
+        Raises:
+            RunStateError: The run has ended.
         """
-        if not self._has_polled:
+        self._require_open()
+        steps = self.optimizer.num_steps
+        is_soon = self._polled_at is not None and steps - self._polled_at < _POLL_STEPS
+        if self._is_stopped or (is_soon and _is_distributed() and distributed.get_world_size() > 1):
+            return self._is_stopped
+        self._polled_at = steps
+        with self._recording():
+            if not self._has_polled and (writer := self._open) is not None:
+                writer.fact("obeys", True)
+                writer.flush()
             self._has_polled = True
-            if self._writer is not None:
-                self._writer.fact("obeys", True)
-                self._writer.flush()
         while True:
             asked = self._agree(self._read_request())
             if asked >= _TARGET:
                 self._retarget(asked - _TARGET)
-                return False
+                continue
             if asked == _PAUSE:
                 self._pause()
                 time.sleep(_POLL_S)
                 continue
             if self._is_paused:
                 self._go_on()
-            if self._writer is not None and asked == _RESUME:
-                self._writer.forget_request("resume")
-            self._is_stopped = self._is_stopped or asked == _CANCEL
+            if asked == _RESUME and (writer := self._open) is not None:
+                writer.forget_request("resume")
+            self._is_stopped = asked == _CANCEL
             return self._is_stopped
 
     @property
@@ -365,6 +444,8 @@ class LoopRecorder:
     def finish(self, *, construct: bool = True, network: nn.Module | None = None) -> Subnetwork | None:
         """End the run; construct, save and return the sub-network of what became zero.
 
+        After `wants_stop` has told the loop to stop, the run ends as cancelled and there is no sub-network.
+
         Args:
             construct: Whether there shall be a sub-network.
             network: Network whose weights it takes instead of those of `net`, such as its moving average. Its
@@ -374,22 +455,35 @@ class LoopRecorder:
             The sub-network on the CPU; None without one, and in all processes but the first.
 
         Raises:
-            ConstructionError: The sub-network would not compute what the network computes.
-            RunStateError: The run has ended.
+            ConstructionError: The sub-network would not compute what the network computes, or weights that
+                became zero were replaced.
+            RunStateError: The run has ended, or could not be recorded.
+            TrainingError: The method prunes by accuracy, and was given no validation data. The run goes on:
+                call `evaluate` with batches, and `finish` again.
         """
-        writer = self._writer
-        if writer is None:
+        if self._failure is not None:
+            raise RunStateError(
+                f"run {self.run.id} was not recorded to its end: {self._failure};"
+                " nasviz.construct(net, space) constructs the sub-network"
+            ) from self._failure
+        self._require_open()
+        if self._is_stopped:
+            self.stop()
             return None
-        if not self._hooks:
-            raise RunStateError(f"run {writer.run.id} has ended")
+        writer = self._open
+        if writer is None:
+            self._has_ended = True
+            return None
         try:
-            self._write_row(is_last=True)
+            self._write_row(keep=True, is_last=True)
             writer.flush()
             sub, result = (
                 self._conclude(network) if construct else (None, {**_UNCUT, **self._numbers("full")})
             )
             writer.event(max(0, self._last_step), "end", "the run is done")
             writer.finish("done", result=result)
+        except _NoValidationError:
+            raise
         except BaseException as error:
             self.close(error)
             raise
@@ -398,27 +492,37 @@ class LoopRecorder:
 
     def stop(self) -> None:
         """End the run as cancelled, without a sub-network."""
-        if self._writer is not None and self._hooks:
-            self._write_row(is_last=True)
-            self._writer.event(
-                max(0, self._last_step), "cancel", f"stopped after {self._last_step + 1} steps"
-            )
-            self._writer.finish("cancelled")
+        try:
+            if (writer := self._open) is not None:
+                self._write_row(is_last=True)
+                words = f"stopped after {self._last_step + 1} steps"
+                writer.event(max(0, self._last_step), "cancel", words)
+                writer.finish("cancelled")
+        except BaseException as error:
+            self.close(error)
+            raise
         self.close()
 
     def close(self, error: BaseException | None = None) -> None:
         """Stop recording. Without `finish` before, the run counts as crashed, or with an error as failed."""
-        if not self._hooks or self._writer is None:
+        writer, self._has_ended = self._open, True
+        if writer is None:
             return
-        for hook in self._hooks:
-            hook.remove()
-        self._hooks = []
-        if self._recorder is not None:
-            self._recorder.close()
-        atexit.unregister(self.close)
-        if error is None and self._row is not None:
+        try:
             self._write_row(is_last=True)
-        self._writer.__exit__(None if error is None else type(error), error, None)
+        except Exception as reason:
+            if error is None:
+                error = reason
+                raise
+            error.add_note(f"the last step could not be recorded: {reason}")
+        finally:
+            for hook in self._hooks:
+                hook.remove()
+            self._hooks = []
+            if self._recorder is not None:
+                self._recorder.close()
+            atexit.unregister(self.close)
+            writer.__exit__(None if error is None else type(error), error, None)
 
     # ---- inside ----
 
@@ -438,6 +542,8 @@ class LoopRecorder:
         )
         if is_resumed:
             writer.rewind(step - 1)
+            if self._recorder is not None:
+                self._recorder.recall(writer.run.tail().events)
         write_json(writer.folder / SPACE, space.to_json())
         writer.describe(
             total_steps=total_steps,
@@ -462,11 +568,43 @@ class LoopRecorder:
                 writer.event(step, "changed training", words)
         writer.flush()
 
+    @property
+    def _open(self) -> Writer | None:
+        """The writer, as long as this process records."""
+        return self._writer if self._hooks else None
+
+    def _require_open(self) -> None:
+        if self._has_ended and self._failure is None:
+            raise RunStateError(f"{self!r} has ended")
+
+    @contextmanager
+    def _recording(self) -> Iterator[None]:
+        """Stop recording where that fails, as on a full disk, and let the training go on."""
+        try:
+            yield
+        except (NasvizError, OSError, sqlite3.Error) as error:
+            self._failure = error
+            self.close(error)
+            warnings.warn(f"run {self.run.id} is not recorded any more: {error}", NasvizWarning, stacklevel=4)
+
     def _before_step(self, *_: object) -> None:
-        self._write_row()
-        self._penalty = self.optimizer.penalty()
+        with self._recording():
+            self._write_row()
+            self._penalty = self.optimizer.penalty()
+
+    def _before_checkpoint(self, *_: object) -> None:
+        """Write all that came before a checkpoint: a loop that goes on from it records what follows."""
+        with self._recording():
+            if (writer := self._open) is not None and self._recorder is not None:
+                self._write_row(keep=True, is_last=True)
+                self._recorder.tell_zero()
+                writer.flush()
 
     def _after_step(self, *_: object) -> None:
+        with self._recording():
+            self._take_step()
+
+    def _take_step(self) -> None:
         """Record what the step has decided; its row is written once the loop can have logged its loss."""
         optimizer, recorder = self.optimizer, self._recorder
         assert recorder is not None
@@ -483,29 +621,25 @@ class LoopRecorder:
             "memory_mb": self._gauge.memory_mb,
             "zero_groups": optimizer.num_zero,
             "penalty": _NAN if self._penalty is None else self._penalty,
-            "given": self._next,
+            "given": {},
+            "early": self._next,
         }
-        self._next = {}
+        self._next, self._is_changed = {}, True
 
-    def _write_row(self, *, is_last: bool = False) -> None:
-        """Write the row of the latest step, with what was logged for it."""
-        row, self._row = self._row, None
-        writer, recorder = self._writer, self._recorder
+    def _write_row(self, *, keep: bool = False, is_last: bool = False) -> None:
+        """Write the row of the latest step, with what was logged for it.
+
+        Args:
+            keep: Whether the loop may still log values of this step, which then replace the row.
+            is_last: Whether all is flushed at once.
+        """
+        row, writer, recorder = self._row, self._open, self._recorder
+        if not keep:
+            self._row = None
         if row is None or writer is None or recorder is None:
             return
-        given, step = row.pop("given"), row["step"]
-        if (busy := self._gpu.read()) is not None:
-            writer.fact("gpu", busy)
-        epoch = int(given.get("epoch", step // self._steps_per_epoch if self._steps_per_epoch else 0))
-        if "loss" in given:
-            self._logged.add(step)
-        record = StepRecord(
-            epoch=epoch,
-            loss=given.get("loss", _NAN),
-            accuracy=given.get("accuracy", _NAN),
-            **row | {name: float(given[name]) for name in ("lr",) if name in given},
-        )
-        read = recorder.write(record)
+        read = self._record_row(row, writer, recorder) if self._is_changed else []
+        self._is_changed = False
         if is_last:
             read = [*read, *writer.flush()]
             recorder.tell_zero()
@@ -518,39 +652,64 @@ class LoopRecorder:
         if read:
             self._logged.clear()
 
+    def _record_row(
+        self, row: Mapping[str, Any], writer: Writer, recorder: Recorder
+    ) -> list[tuple[int, float]]:
+        """Record a row with what was logged for it; return the losses that a flush read back."""
+        given, step = row["early"] | row["given"], row["step"]
+        measured = {name: value for name, value in row.items() if name not in ("early", "given")}
+        if "examples" in given:
+            self._num_examples = int(given["examples"])
+            measured["examples_per_second"] = self._gauge.count(self._num_examples)
+        if (busy := self._gpu.read()) is not None:
+            writer.fact("gpu", busy)
+        epoch = int(given.get("epoch", step // self._steps_per_epoch if self._steps_per_epoch else 0))
+        if "loss" in given:
+            self._logged.add(step)
+        record = StepRecord(
+            epoch=epoch,
+            loss=given.get("loss", _NAN),
+            accuracy=given.get("accuracy", _NAN),
+            **measured | {name: float(given[name]) for name in ("lr",) if name in given},
+        )
+        return recorder.write(record)
+
     def _record_evaluation(self, network: str, found: Measured, num_examples: int) -> None:
-        writer, step = self._writer, max(0, self._last_step)
+        writer, step = self._open, max(0, self._last_step)
         self._found[network] = self.optimizer.num_steps, found
         if writer is None:
             return
-        self._write_row()
-        epoch = step // self._steps_per_epoch if self._steps_per_epoch else 0
-        writer.evaluation(Evaluation(step, epoch, network, found.loss, found.accuracy, num_examples))
-        self._gauge.restart()
+        with self._recording():
+            self._write_row(keep=True)
+            epoch = step // self._steps_per_epoch if self._steps_per_epoch else 0
+            writer.evaluation(Evaluation(step, epoch, network, found.loss, found.accuracy, num_examples))
+            self._gauge.restart()
 
     def accuracy(self) -> float:
         """Return the accuracy of the network as it is now: asked for by methods that prune at their end.
 
         Raises:
-            TrainingError: `evaluate` was never called with batches that can be read again.
+            TrainingError: There is no validation data that can be read again.
         """
         if self._batches is None:
-            raise TrainingError(
-                f"{type(self.optimizer).__name__} prunes by accuracy at its end: call rec.evaluate(loader)"
-                " with validation data before"
+            raise _NoValidationError(
+                f"{type(self.optimizer).__name__} prunes by accuracy at its end: give `validation` to"
+                " nasviz.watch, or call rec.evaluate(loader) before"
             )
         return measure(self.net, self._batches, device=self._device, loss=self._loss).accuracy
 
     def tell(self, kind: str, text: str, structure: int | None = None) -> None:
         """Record an event at the latest step."""
-        if self._writer is not None:
-            self._writer.event(max(0, self._last_step), kind, text, structure)
+        if (writer := self._open) is not None:
+            writer.event(max(0, self._last_step), kind, text, structure)
 
     def _conclude(self, network: nn.Module | None) -> tuple[Subnetwork | None, dict[str, Any]]:
         """Construct and save the sub-network; return it with the report of the run."""
         writer, optimizer, space = self._writer, self.optimizer, self.space
         assert writer is not None, "another process records"
         optimizer.end_search(self)
+        if network is None:
+            _require_zero(optimizer)
         with _on_cpu(self.net), _on_cpu(network or self.net):
             found = optimizer.conclude(self.net, space)
             write_spaces(space, writer.folder, found.space)
@@ -558,7 +717,11 @@ class LoopRecorder:
                 self.tell(*event)
             result = report_of_search(optimizer, space, self.target_sparsity, found)
             result["outcome"] = VALID if result["is_valid"] else NO_PATH_LEFT
-            result |= self._numbers("full")
+            if network is None:
+                result |= self._numbers("full")
+            elif self._batches is not None:
+                cpu = torch.device("cpu")
+                result |= numbers("full", measure(network, self._batches, device=cpu, loss=self._loss))
             if not result["is_valid"]:
                 self.tell("warning", f"{NO_PATH_LEFT}: what became zero cuts the network apart")
                 return None, result
@@ -590,13 +753,14 @@ class LoopRecorder:
 
     def _read_request(self) -> int:
         """Return what a person asked for, as a number that processes can share."""
-        if self._writer is None or not self._requests.exists():
+        writer = self._open
+        if writer is None or not any(path.exists() for path in self._requests):
             return 0
-        request = self._writer.request
-        if request is not None:
-            return {"cancel": _CANCEL, "pause": _PAUSE, "resume": _RESUME}[request]
-        target = read_target(self._writer.folder)
-        return 0 if target is None else _TARGET + target
+        if (target := read_target(writer.folder)) is not None:
+            self._target = target
+            return _TARGET + int(target["target_sparsity"])
+        request = writer.request
+        return 0 if request is None else {"cancel": _CANCEL, "pause": _PAUSE, "resume": _RESUME}[request]
 
     def _agree(self, number: int) -> int:
         """Return the number of the first process, in all of them."""
@@ -607,17 +771,19 @@ class LoopRecorder:
         return int(shared.item())
 
     def _pause(self) -> None:
-        if not self._is_paused and self._writer is not None:
-            self._write_row()
-            self.tell("pause", f"paused after {self._last_step + 1} steps")
-            self._writer.flush()
-            self._writer.mark_paused(self._last_step + 1)
+        writer = self._open
+        if not self._is_paused and writer is not None:
+            with self._recording():
+                self._write_row(keep=True)
+                self.tell("pause", f"paused after {self._last_step + 1} steps")
+                writer.flush()
+                writer.mark_paused(self._last_step + 1)
         self._is_paused = True
 
     def _go_on(self) -> None:
         self._is_paused = False
-        if self._writer is not None:
-            self._writer.mark_paused(None)
+        if (writer := self._open) is not None:
+            writer.mark_paused(None)
             self.tell("resume", f"went on after {self._last_step + 1} steps")
             self._gauge.restart()
 
@@ -628,10 +794,36 @@ class LoopRecorder:
             self.tell("target", f"K was {before} and is {target_sparsity}, as asked for")
         except NasvizError as error:
             self.tell("warning", f"K stays {before}: {error}")
-        if self._writer is not None:
-            self._writer.forget_request("target")
-            self._writer.fact("target_sparsity", self.target_sparsity)
-            self._writer.flush()
+        if (writer := self._open) is not None:
+            with self._recording():
+                forget_request(writer.folder, only=self._target)
+                writer.fact("target_sparsity", self.target_sparsity)
+                writer.flush()
+
+
+class _NoValidationError(TrainingError):
+    """A method prunes by accuracy, and there is nothing to measure it on."""
+
+
+def _require_zero(optimizer: SearchOptimizer) -> None:
+    """Check that what an optimizer has set to zero is still zero.
+
+    Raises:
+        ConstructionError: The weights were replaced.
+    """
+    held: Any = getattr(optimizer, "held", None)
+    if held is None:
+        return
+    parts = [*held.tensors, *(r.tensor.index_select(r.dim, r.index.to(r.tensor.device)) for r in held.rows)]
+    # Statistics of normalization are no parameters: a forward pass after the last step changes them.
+    learned = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    owners = [*held.tensors, *(rows.tensor for rows in held.rows)]
+    if any(bool(part.any()) for part, owner in zip(parts, owners, strict=True) if id(owner) in learned):
+        raise ConstructionError(
+            "weights that became zero are not zero any more: they were replaced after the last step, as by a"
+            " checkpoint of better accuracy. Construct from the trained weights, or give a network with other"
+            " weights as finish(network=...)"
+        )
 
 
 @dataclass
@@ -650,12 +842,13 @@ class _Counted:
 @contextmanager
 def _on_cpu(network: nn.Module) -> Iterator[None]:
     """Move a network to the CPU, and back with its mode."""
-    device, was_training = next(network.parameters()).device, network.training
+    device, modes = next(network.parameters()).device, modes_of(network)
     network.to("cpu")
     try:
         yield
     finally:
-        network.to(device).train(was_training)
+        network.to(device)
+        restore_modes(modes)
 
 
 def _wrapped(net: Any) -> Any:

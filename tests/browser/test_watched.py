@@ -1,4 +1,4 @@
-"""A training loop of the user, in a process of its own, watched in the app: live, then cut and exported."""
+"""A training loop of the user, in a thread of its own, watched in the app: live, then cut and exported."""
 
 from __future__ import annotations
 

@@ -46,26 +46,49 @@ def test_tensorboard_shows_a_run_while_it_is_recorded(run: Run, tmp_path: Path) 
 
 
 class Fake:
-    """A tracker out of order."""
+    """A tracker that may be out of order; it notes how it was closed."""
 
-    def open(self, run: Run) -> None: ...
+    def __init__(self, *, opens: bool = True, logs: bool = True) -> None:
+        self.opens, self.logs, self.closed = opens, logs, list[str]()
+
+    def open(self, run: Run) -> None:
+        if not self.opens:
+            raise ConnectionError("no route")
 
     def log(self, numbers: Any) -> None:
-        raise ConnectionError("no route")
+        if not self.logs:
+            raise ConnectionError("no route to https://me:s@cret@example.org/a")
 
     def close(self, state: str) -> None:
-        raise AssertionError("it was dropped before")
+        self.closed.append(state)
 
     def __repr__(self) -> str:
         return "Fake()"
 
 
 def test_a_tracker_that_fails_is_dropped_and_the_run_goes_on(run: Run) -> None:
-    write(run, Fake())
+    fake = Fake(logs=False)
+    write(run, fake)
     tail = run.tail()
     told = [e.text for e in tail.events if e.kind == "warning"]
-    assert (len(tail.steps), run.state) == (3, "done")
-    assert told == ["Fake() receives nothing more: ConnectionError: no route"]
+    assert (len(tail.steps), run.state, fake.closed) == (3, "done", [])
+    assert told == ["Fake() receives nothing more: ConnectionError: no route to https://example.org/a"]
+    assert repr(MLflow("https://me:secret@example.org")) == "MLflow('https://example.org')"
+
+
+def test_a_tracker_is_told_how_the_run_ended(run: Run) -> None:
+    fake = Fake()
+    with pytest.raises(ZeroDivisionError), Writer(run, mirrors=[fake]):
+        raise ZeroDivisionError
+    assert (fake.closed, run.state) == (["failed"], "failed")
+
+
+def test_a_tracker_that_does_not_open_ends_the_run_in_words(run: Run) -> None:
+    first, second = Fake(), Fake(opens=False)
+    with pytest.raises(ConnectionError):
+        Writer(run, mirrors=[first, second]).__enter__()
+    assert (first.closed, second.closed) == (["failed"], [])
+    assert (run.state, run.is_active, run.end.error) == ("failed", False, "ConnectionError: no route")
 
 
 @pytest.mark.slow  # mlflow takes seconds to import
