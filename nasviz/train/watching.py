@@ -201,8 +201,11 @@ def _require_same(run: Run, optimizer: SearchOptimizer, space: SearchSpace) -> N
     Raises:
         RunStateError: It was recorded with others.
     """
-    if (method := run.settings.method.name) != optimizer.method:
-        raise RunStateError(f"run {run.id} was recorded with method {method}, not {optimizer.method}")
+    recorded_with = run.settings.method
+    if type(recorded_with) is not METHODS[optimizer.method]:
+        raise RunStateError(
+            f"run {run.id} was recorded with method {recorded_with.name}, not {optimizer.method}"
+        )
     recorded = read_table(run.folder / SPACE)
     if recorded is not None and recorded != json.loads(json.dumps(space.to_json())):
         raise RunStateError(
