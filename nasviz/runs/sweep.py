@@ -87,6 +87,11 @@ class SweepSettings:
     def __post_init__(self) -> None:
         plain = tuple(tuple(_plain(point) for point in points) for points in self.axes)
         object.__setattr__(self, "axes", plain)
+        if self.base.is_watched:
+            raise InvalidSettingError(
+                "the settings are those of a loop recorded by nasviz.watch, which only its own code can"
+                " train; choose a network of the catalog or of your own for a sweep"
+            )
         if self.bisection is not None and self.axes:
             raise InvalidSettingError("a bisection chooses the values of mu itself; remove the grid")
         object.__setattr__(self, "then", tuple(_plain(stage) for stage in self.then))

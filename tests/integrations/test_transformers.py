@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from nasviz.errors import InvalidSettingError
 from tests.integrations.conftest import BREAK, STEPS, BrokenError, Parts, require_equal
 
 transformers = pytest.importorskip("transformers")
@@ -78,3 +80,15 @@ def test_a_training_resumes_to_the_bit_in_one_run(traced: Any, expected: Parts, 
     assert (tail.total_steps, [e.step for e in tail.evaluations if e.network == "full"]) == (STEPS, [5, 11])
     assert 1 < float(tail.steps.loss[:-1].mean()) < 4
     assert callback.recording.subnetwork is not None
+    assert tail.steps.epoch.tolist() == [0] * BREAK + [1] * BREAK
+
+
+def test_weights_that_would_be_replaced_at_the_end_are_refused(traced: Any, tmp_path: Path) -> None:
+    from nasviz.integrations.transformers import NasvizCallback
+
+    parts = Parts(traced)
+    callback = NasvizCallback(parts.net, parts.space, runs=tmp_path)
+    args: Any = SimpleNamespace(load_best_model_at_end=True)
+    state: Any = SimpleNamespace(log_history=[], max_steps=STEPS, global_step=0)
+    with pytest.raises(InvalidSettingError, match="load_best_model_at_end"):
+        callback.on_train_begin(args, state, transformers.TrainerControl(), optimizer=parts.optimizer)

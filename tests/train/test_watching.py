@@ -29,10 +29,11 @@ from nasviz.errors import (
     StorageError,
     TrainingError,
 )
+from nasviz.integrations.recording import Recording
 from nasviz.jobs import start_run, worker
 from nasviz.jobs.tasks import Analyze
 from nasviz.optim.create import OPTIMIZERS
-from nasviz.runs import Run, Store, Writer, continue_run
+from nasviz.runs import Run, Store, SweepSettings, Writer, continue_run
 from nasviz.runs.requests import forget_request, read_target, write_target
 from nasviz.train import open_session, train
 from nasviz.train.recorder import Recorder, read_back
@@ -278,6 +279,38 @@ def test_another_k_is_answered_within_a_pause(parts: Any, tmp_path: Path) -> Non
         rec.finish(construct=False)
     kinds = [e.kind for e in rec.run.tail().events]
     assert [kind for kind in kinds if kind in ("target", "pause", "resume")] == ["pause", "target", "resume"]
+
+
+def test_several_processes_agree_on_requests_every_eighth_step(
+    parts: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net, space, optimizer, batch = parts
+    asked = []
+    monkeypatch.setattr("nasviz.train.watching._is_distributed", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 0)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "broadcast", lambda number, src: asked.append(optimizer.num_steps))
+    with nasviz.watch(net, space, optimizer, runs=tmp_path) as rec:
+        for step in steps(rec, batch):
+            if step == 3:
+                rec.run.request("cancel")
+            if rec.wants_stop:
+                break
+        assert rec.wants_stop
+    assert (asked, step, rec.run.state) == ([1, 9], 8, "cancelled")
+
+
+def test_a_callback_tells_why_it_begins_another_run(parts: Any, tmp_path: Path) -> None:
+    net, space, optimizer, _ = parts
+    recording = Recording(net, space, runs=tmp_path, construct=False)
+    recording.run_id = "gone"
+    with pytest.warns(NasvizWarning, match="gone"):
+        rec = recording.begin(optimizer)
+    recording.end()
+    assert (rec.run.state, recording.run_id == rec.run_id) == ("done", True)
+    settings = rec.run.settings
+    with pytest.raises(InvalidSettingError, match="only its own code"):
+        SweepSettings(settings)
 
 
 def test_only_the_answered_target_is_forgotten(tmp_path: Path) -> None:
