@@ -87,6 +87,11 @@ class NetworkSource:
         for choice in ("ema", "skip_head"):
             if not isinstance(given := getattr(self, choice), bool) or (given and self.weights is None):
                 raise InvalidSettingError(f"{choice} is True or False, and needs weights; got {given!r}")
+        if self.is_published and (self.ema or self.skip_head):
+            raise InvalidSettingError(
+                f"ema and skip_head are choices for a file; {self.weights} is one set, whose head is new for"
+                " another number of classes: leave them out"
+            )
         object.__setattr__(self, "settings", self._checked_settings())
 
     @property

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path, PurePath
+from typing import Any
 
 from nasviz.errors import WeightsError
 
-__all__ = ["is_published", "network_of", "weight_files"]
+__all__ = ["LARGEST_WEIGHTS", "is_published", "network_of", "read_object", "weight_files"]
 
 _PUBLISHED = {
     "timm": re.compile(r"timm:([A-Za-z0-9_]{1,100})(\.[A-Za-z0-9_]{1,100})?"),
     "torchvision": re.compile(r"torchvision:([a-z0-9_]{1,64}):([A-Za-z0-9_]{1,64})"),
     "hf": re.compile(r"hf:[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII),
 }
+LARGEST_WEIGHTS = 16 * 2**30
+"""Largest total size in bytes of the files of a set of weights."""
 _LARGEST_INDEX = 16 * 2**20
 _IN_A_FOLDER = (
     "model.safetensors",
@@ -57,7 +60,8 @@ def weight_files(path: str | Path) -> list[Path]:
     """Return the files of weights: the file itself; an index and its shards; or those in a folder.
 
     Raises:
-        WeightsError: There is none, the index is malformed, or it names a file outside its folder.
+        WeightsError: There is none, they are too large, or the index is malformed or names a file outside
+            its folder.
     """
     file = Path(path).expanduser()
     if file.is_dir():
@@ -73,18 +77,38 @@ def weight_files(path: str | Path) -> list[Path]:
         file = found
     if not file.is_file():
         raise WeightsError(f"there is no file of weights at {ascii(str(file))[1:-1]}; choose one again")
-    return [file, *_shards(file)] if file.name.endswith(".index.json") else [file]
+    files = [file, *_shards(file)] if file.name.endswith(".index.json") else [file]
+    if (size := sum(part.stat().st_size for part in files)) > LARGEST_WEIGHTS:
+        raise WeightsError(
+            f"{ascii(file.name)[1:-1][:80]} has {size:,} bytes; at most {LARGEST_WEIGHTS:,} are read"
+        )
+    return files
+
+
+def read_object(file: Path, largest: int) -> dict[str, Any]:
+    """Return the JSON object in a file of others.
+
+    Raises:
+        WeightsError: It holds something else, or more than `largest` bytes.
+    """
+    try:
+        if (size := file.stat().st_size) > largest:
+            raise WeightsError(f"{file.name} has {size:,} bytes; at most {largest:,} are read")
+        content = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:  # deep nesting exhausts the stack
+        raise WeightsError(f"{file.name} cannot be read as JSON ({type(error).__name__})") from error
+    if not isinstance(content, dict):
+        raise WeightsError(f"{file.name} must hold a JSON object; it holds a {type(content).__name__}")
+    return content
 
 
 def _shards(index: Path) -> list[Path]:
-    try:
-        if index.stat().st_size > _LARGEST_INDEX:
-            raise ValueError
-        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
-    except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise WeightsError(f"{index.name} is no index of sharded weights: it has no weight_map") from error
+    places = read_object(index, _LARGEST_INDEX).get("weight_map")
+    names = sorted(set(map(str, places.values()))) if isinstance(places, dict) else []
+    if not names:
+        raise WeightsError(f"{index.name} is no index of sharded weights: its weight_map names no file")
     for name in names:
-        is_plain = isinstance(name, str) and PurePath(name).name == name and "\\" not in name
+        is_plain = PurePath(name).name == name and "\\" not in name
         if not is_plain or not (index.parent / name).is_file():
             raise WeightsError(
                 f"{index.name} names the shard {ascii(name)[:80]}, which is not a file beside it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from nasviz.subnet.parity import example_inputs, recorded_inputs
 
 __all__ = ["build", "create", "from_catalog", "names", "reset_"]
 
+_LOGGER = logging.getLogger(__name__)
 TEXT = "text"
 """Family of networks that compute one time step of a text model."""
 
@@ -106,7 +108,12 @@ def _build(source: NetworkSource, facts: DataFacts | None) -> tuple[nn.Module, t
         shape = source.input_shape or entry.input_shape
         model = from_catalog(entry, source, shape, num_classes or entry.num_classes)
     if source.weights is not None and not source.is_published:
-        load_weights(model, source.weights, ema=source.ema, skip_head=source.skip_head)
+        classes = num_classes or (entry.num_classes if entry else None)
+        kept = load_weights(
+            model, source.weights, ema=source.ema, skip_head=source.skip_head, num_classes=classes
+        )
+        if kept:
+            _LOGGER.warning("The head keeps its random values: %s", ", ".join(kept))
     if source.inputs:
         inputs = random_inputs(model, source.inputs)
     elif isinstance(model, RecurrentStep):

@@ -8,10 +8,9 @@ is one of the installed timm or transformers.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +19,7 @@ import torch
 from torch import nn
 
 from nasviz.catalog import InputSpec, NetworkSource, find
+from nasviz.catalog.weights import read_object, weight_files
 from nasviz.errors import UnknownNameError, WeightsError
 from nasviz.extras import require_package
 from nasviz.models.example_inputs import random_inputs
@@ -33,6 +33,10 @@ _LARGEST_CONFIG = 2**20
 _OF_FILES = frozenset(
     {"pretrained", "checkpoint_path", "cache_dir", "pretrained_cfg", "pretrained_cfg_overlay"}
 )
+"""Arguments of timm that name files."""
+_PLAIN = (None, "eager", "sdpa", "grouped_mm", "batched_mm")
+"""Implementations of attention and experts that transformers has itself; others are kernels of the hub."""
+_LARGEST_SIDE = 4096
 
 
 _Built = tuple[nn.Module, tuple[int, ...] | None, Any]
@@ -89,7 +93,7 @@ def download(weights: str, report: Callable[[float, str], None] = lambda share, 
 def _not_here(weights: str | None, place: object) -> WeightsError:
     return WeightsError(
         f"the weights {weights} are not on this machine (looked in {place}); download them with --download,"
-        " or with the button Download of the page Model"
+        " or with the button for it on the page Model"
     )
 
 
@@ -97,10 +101,11 @@ def _not_here(weights: str | None, place: object) -> WeightsError:
 
 
 def _torchvision_weights(name: str) -> Any:
-    import torchvision
-
+    torchvision: Any = require_package("torchvision", f"torchvision:{name}")
     network, _, weights = name.partition(":")
-    known = torchvision.models.get_model_weights(find("network", network).name)
+    if (entry := find("network", network)).family != "torchvision":
+        raise UnknownNameError(f"torchvision has no network {network}, which is of the family {entry.family}")
+    known = torchvision.models.get_model_weights(entry.name)
     if weights not in known.__members__:
         raise UnknownNameError(
             f"torchvision has no weights {weights} of {network}; it has {', '.join(known.__members__)}"
@@ -120,8 +125,9 @@ def _build_torchvision(source: NetworkSource, name: str, num_classes: int | None
         raise _not_here(source.weights, file.parent)
     published = len(weights.meta["categories"])
     shape = source.input_shape or entry.input_shape
-    model = build_torchvision(entry, shape, num_classes or published)
-    load_weights(model, file, skip_head=num_classes not in (None, published), rename=_of_today)
+    classes = num_classes or published
+    model = build_torchvision(entry, shape, classes)
+    load_weights(model, file, skip_head=classes != published, rename=_of_today, num_classes=classes)
     return model, shape, None
 
 
@@ -182,27 +188,74 @@ def _build_from_hub(source: NetworkSource, name: str, num_classes: int | None) -
     file = _cached_file(name, _CONFIG)
     if file is None or not any((file.parent / part).is_file() for part in (_WEIGHTS, _INDEX)):
         raise _not_here(source.weights, _hub().constants.HF_HUB_CACHE)
-    if file.stat().st_size > _LARGEST_CONFIG:
-        raise WeightsError(f"the {_CONFIG} of {name} is larger than {_LARGEST_CONFIG:,} bytes")
-    config = json.loads(file.read_bytes())
-    if "architecture" in config:
-        return _build_timm_of_hub(source, config, file.parent, num_classes)
-    return _build_transformer(source, config, file.parent, num_classes)
+    config = read_object(file, _LARGEST_CONFIG)
+    _check_config(source.name, config)
+    weight_files(file.parent)  # the index must name files of its own folder, also where transformers reads it
+    with _offline():
+        build = _build_timm_of_hub if "architecture" in config else _build_transformer
+        return build(source, config, file.parent, num_classes)
+
+
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """Keep the hub's client from the network, whatever a configuration names."""
+    constants = _hub().constants
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _check_config(name: str, config: dict[str, Any]) -> None:
+    """Raise `WeightsError` where a configuration, at any depth, names code, other repositories or files."""
+    parts: list[Any] = [config]
+    for part in parts:  # grows by the parts inside
+        if isinstance(part, list):
+            parts += part
+        if not isinstance(part, dict):
+            continue
+        for key, value in part.items():
+            is_kernel = any(word in key for word in ("attn_impl", "experts_impl")) and value not in _PLAIN
+            is_loader = key in ("quantization_config", "compression_config") and value is not None
+            is_elsewhere = (
+                key in ("architecture", "backbone") and isinstance(value, str) and re.search("[:/]", value)
+            )
+            if is_kernel or is_loader or is_elsewhere:
+                raise WeightsError(f"{name} sets {key} to {ascii(value)[:60]}, which is not followed")
+            if key in ("model_args", "backbone_kwargs") and value is not None:
+                if not isinstance(value, dict):
+                    raise WeightsError(f"{name} sets {key} to {ascii(value)[:60]}, which is no JSON object")
+                if files := sorted(_OF_FILES & value.keys()):
+                    raise WeightsError(f"{name} sets {', '.join(files)}, which is not read")
+            parts.append(value)
+
+
+def _checked_sides(name: str, sides: Any) -> tuple[int, ...]:
+    """Return the shape of an image that a configuration gives."""
+    is_shape = isinstance(sides, list | tuple) and len(sides) == 3
+    if not is_shape or not all(isinstance(n, int) and 1 <= n <= _LARGEST_SIDE for n in sides):
+        raise WeightsError(f"{name} has images of {ascii(sides)[:60]}; give their shape by --input C,H,W")
+    return tuple(sides)
 
 
 def _build_timm_of_hub(
     source: NetworkSource, config: dict[str, Any], folder: Path, num_classes: int | None
 ) -> _Built:
-    options = config.get("model_args") or {}
-    if _OF_FILES & options.keys():  # they name files that timm would open
-        raise WeightsError(
-            f"{source.name} sets {', '.join(sorted(_OF_FILES & options.keys()))}, which is not read"
-        )
-    size = (config.get("pretrained_cfg") or {}).get("input_size")
-    shape = source.input_shape or tuple(size or (3, 224, 224))
+    own = config.get("pretrained_cfg")
+    size = (own.get("input_size") if isinstance(own, dict) else None) or (3, 224, 224)
+    shape = source.input_shape or _checked_sides(source.name, size)
     published = config.get("num_classes") or 1000
-    model, shape = build_timm(str(config["architecture"]), shape, num_classes or published, options=options)
-    load_weights(model, folder, skip_head=num_classes not in (None, published))
+    model, shape = build_timm(
+        str(config["architecture"]),
+        shape,
+        num_classes or published,
+        options=config.get("model_args"),
+    )
+    load_weights(
+        model, folder, skip_head=num_classes not in (None, published), num_classes=num_classes or published
+    )
     return model, shape, None
 
 
@@ -210,33 +263,64 @@ def _build_transformer(
     source: NetworkSource, config: dict[str, Any], folder: Path, num_classes: int | None
 ) -> _Built:
     transformers: Any = require_package("transformers", source.name)
-    named = (config.get("architectures") or ["nothing"])[0]
+    architectures = config.get("architectures")
+    named = architectures[0] if isinstance(architectures, list) and architectures else "nothing"
     kind: Any = getattr(transformers, str(named), None)
-    is_known = isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)
+    base = transformers.PreTrainedModel
+    is_known = isinstance(kind, type) and issubclass(kind, base)
     if not is_known:
         raise WeightsError(
             f"{source.name} is built by {ascii(str(named))[:60]}, which the installed transformers does not"
             " have; code of a repository is never run"
         )
-    classes = {} if num_classes is None else {"num_labels": num_classes, "ignore_mismatched_sizes": True}
+    if getattr(kind.from_pretrained, "__func__", None) is not base.from_pretrained.__func__:
+        raise WeightsError(f"{source.name} is built by {named}, which loads weights in a way of its own")
+    known = config.get("id2label")
+    published = len(known) if isinstance(known, dict) and known else config.get("num_labels", 2)
+    other = num_classes not in (None, published)
+    classes = {"num_labels": num_classes, "ignore_mismatched_sizes": True} if other else {}
     transformers.logging.set_verbosity_error()
     try:
-        model: Any = kind.from_pretrained(  # concrete class, so that `auto_map` of the config is not followed
-            folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, **classes
+        # Of the concrete class, so that `auto_map` of the configuration is not followed.
+        model, found = kind.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            dtype=torch.float32,
+            **classes,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+    except Exception as error:  # a configuration of others makes transformers raise anything
         raise WeightsError(
-            f"transformers cannot load {source.name}: {type(error).__name__}: {error}"
+            f"transformers cannot load {source.name}: {type(error).__name__}: {str(error)[:400]}"
         ) from error
+    _check_loaded(source.name, found, published, num_classes)
     if source.inputs or source.input_shape is not None:
         return model, source.input_shape, None
+    return _inputs_of_transformer(source.name, model)
+
+
+def _check_loaded(name: str, found: dict[str, Any], published: Any, num_classes: int | None) -> None:
+    """Raise `WeightsError` where tensors outside a new head keep random values."""
+    random = [key for key in found["missing_keys"] if not key.endswith("num_batches_tracked")]
+    for key, stored, own in found["mismatched_keys"]:
+        is_head = tuple(stored[:1]) == (published,) and tuple(own[:1]) == (num_classes,)
+        if not is_head or stored[1:] != own[1:]:
+            random.append(key)
+    if random:
+        listed = ascii(", ".join(sorted(random)[:3]))[1:-1][:200]
+        raise WeightsError(f"the weights of {name} do not fit: {len(random)} tensors are left out: {listed}")
+
+
+def _inputs_of_transformer(name: str, model: Any) -> _Built:
+    """Return the model, and the shape of an image or token ids, by its configuration."""
     known = model.config
-    if model.main_input_name == "input_ids":
-        return (
-            model,
-            None,
-            random_inputs(model, [InputSpec.parse(f"input_ids=int64:N,16<{known.vocab_size}")]),
-        )
+    words = getattr(known, "vocab_size", None)
+    if model.main_input_name == "input_ids" and isinstance(words, int) and words > 0:
+        return model, None, random_inputs(model, [InputSpec.parse(f"input_ids=int64:N,16<{words}")])
+    if model.main_input_name != "pixel_values":
+        raise WeightsError(f"{name} reads {model.main_input_name}; give its inputs by --input")
     size = getattr(known, "image_size", None) or 224
-    sides = tuple(size) if isinstance(size, list | tuple) else (size, size)
-    return model, (getattr(known, "num_channels", 3), *sides), None
+    sides = size if isinstance(size, list | tuple) else (size, size)
+    return model, _checked_sides(name, (getattr(known, "num_channels", 3), *sides)), None

@@ -23,6 +23,11 @@ __all__ = [
 
 _VIT_PATCHES = {"vit_b_16": 16, "vit_b_32": 32, "vit_h_14": 14, "vit_l_16": 16, "vit_l_32": 32}
 _MAXVIT_STEP = 224
+# Raised by timm for arguments that do not fit, which may come from a configuration of others.
+_REFUSALS = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError),
+    *(RuntimeError, TypeError, ValueError),
+)
 
 
 def build_torchvision(entry: Entry, input_shape: tuple[int, ...], num_classes: int) -> nn.Module:
@@ -112,7 +117,8 @@ def build_timm(
 
     Raises:
         UnknownNameError: timm has no such network; the message lists the nearest.
-        InvalidSettingError: timm is not installed, or cannot build it for such an input.
+        InvalidSettingError: timm cannot build it for such an input or such options.
+        MissingPackageError: timm is not installed.
     """
     timm = require_timm()
     if not timm.is_model(name):
@@ -133,7 +139,7 @@ def build_timm(
                 model = timm.create_model(name, **given)
         else:
             model = timm.create_model(name, **given)
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+    except _REFUSALS as error:
         words = "×".join(map(str, shape))
         raise InvalidSettingError(f"timm cannot build {name} for images of {words}: {error}") from error
     return model, shape

@@ -16,7 +16,7 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -34,8 +34,9 @@ from nasviz.errors import WeightsError
 
 __all__ = ["describe_origin", "load_weights"]
 
-_LARGEST_FILE = 16 * 2**30
 _MOST_MEMBERS = 200_000
+_MOST_NAMES = 2_000_000
+"""Largest number of names that are compared: a small file can hold one mapping in thousands of others."""
 # Raised by torch's reader for a file that is damaged or holds more than tensors.
 _UNREADABLE = (
     pickle.UnpicklingError,
@@ -72,21 +73,31 @@ class _Inert:
     def __setstate__(self, state: object) -> None: ...
 
 
+def _mapping(*args: object) -> OrderedDict[Any, Any]:
+    """Return a mapping for a file to fill, in place of a `defaultdict`, whose factory is left out."""
+    return OrderedDict()
+
+
 _NUMPY = [
     f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")
 ]
 _NUMPY += ["numpy.dtype", "numpy.ndarray"]
 _NUMPY += [f"numpy.dtypes.{kind}{bits}DType" for kind in ("Float", "Int", "UInt") for bits in (8, 16, 32, 64)]
 _BESIDE = [
-    *("argparse.Namespace", "numpy.dtypes.BoolDType", "numpy.dtypes.StrDType", "collections.defaultdict"),
+    *("argparse.Namespace", "numpy.dtypes.BoolDType", "numpy.dtypes.StrDType"),
+    *(f"{m}.{name}" for m in ("builtins", "__builtin__") for name in ("dict", "float", "int", "list")),
     *(
         f"pathlib.{part}{kind}Path"
         for part in ("", "_local.")
         for kind in ("Posix", "Windows", "PurePosix", "PureWindows", "")
     ),
-    *("lightning.fabric.utilities.data.AttributeDict", "lightning_fabric.utilities.data.AttributeDict"),
     *("types.SimpleNamespace", "datetime.datetime", "datetime.date", "datetime.timedelta"),
     *_NUMPY,
+]
+_MAPPINGS: list[tuple[Callable[..., Any], str]] = [
+    (_mapping, "collections.defaultdict"),
+    (OrderedDict, "lightning.fabric.utilities.data.AttributeDict"),
+    (OrderedDict, "lightning_fabric.utilities.data.AttributeDict"),
 ]
 
 
@@ -97,6 +108,7 @@ def load_weights(
     ema: bool = False,
     skip_head: bool = False,
     rename: Callable[[str], str] = str,
+    num_classes: int | None = None,
 ) -> tuple[str, ...]:
     """Set every parameter and buffer of `model` from a file; return the names that keep their values.
 
@@ -109,15 +121,19 @@ def load_weights(
         model: Network of the architecture that was trained.
         path: File, index or folder.
         ema: Load the averaged weights of a checkpoint that holds both; otherwise the trained ones.
-        skip_head: Load all but the head, whose shape depends on the number of classes.
+        skip_head: Load all but the head: the layers whose number of outputs differs from the file's, or the
+            last layer where none differs. Tensors that other layers share are loaded.
         rename: Function from a name in the file to the network's.
+        num_classes: Number of outputs of the head, where it is known.
 
     Raises:
-        WeightsError: The file cannot be read safely, or its names or shapes differ from the network's.
+        WeightsError: The file cannot be read safely, or its names, shapes or kinds of numbers differ from
+            the network's.
     """
     files = weight_files(path)
     own = model.state_dict(keep_vars=True)
-    fits = _choose(_Fit.all_of(own, _read_all(files), rename), ema, files[0])
+    heads = _heads(model, own, num_classes)
+    fits = _choose(_Fit.all_of(own, heads, _read_all(files), rename), ema, files[0])
     best = max(fits, key=lambda fit: fit.rank(skip_head))
     if not best.is_whole(skip_head):
         raise WeightsError(
@@ -130,15 +146,53 @@ def load_weights(
             f"{_shown(files[0].name)} holds several sets of weights that fit: {places}; save the one to load"
         )
     skipped = best.head if skip_head else set()
+    # Shared tensors may be stored under one of their names only, as `missing` allows.
+    wanted = OrderedDict((n, best.state[n]) for n in own if n in best.state and n not in skipped)
+    if problem := best.clash or _problem(own, wanted):
+        raise WeightsError(f"{_shown(files[0].name)} does not fit this {type(model).__name__}: {problem}")
     try:
-        # Shared tensors may be stored under one of their names only, as `missing` allows.
-        wanted = OrderedDict((n, best.state[n]) for n in own if n in best.state and n not in skipped)
         # Some modules load by the version in this attribute, and the names are those of today's modules.
         wanted._metadata = own._metadata  # type: ignore[attr-defined]
         model.load_state_dict(wanted, strict=False)
     except RuntimeError as error:
-        raise WeightsError(f"{_shown(files[0].name)} cannot be copied: {_first_line(error)}") from error
+        reason = _shown(str(error).partition("\n")[2].strip() or str(error))  # the first line is a heading
+        raise WeightsError(f"{_shown(files[0].name)} cannot be copied: {reason}") from error
     return tuple(name for name in own if name in skipped)
+
+
+def _heads(model: nn.Module, own: Mapping[str, Tensor], num_classes: int | None) -> list[str]:
+    """Return the names that may belong to a head, in order: untied, and of `num_classes` outputs if known."""
+    uses = Counter(map(id, own.values()))
+    embeddings = {path for path, module in model.named_modules() if isinstance(module, nn.Embedding)}
+    free = [n for n in own if uses[id(own[n])] == 1 and n.rpartition(".")[0] not in embeddings]
+    return [n for n in free if tuple(own[n].shape[:1]) == (num_classes,)] or free
+
+
+def _problem(own: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """Return why tensors cannot be copied, although names and shapes agree; empty if they can."""
+    first: dict[int, str] = {}
+    for name, value in wanted.items():
+        if value.layout != torch.strided or value.is_meta or value.is_quantized or value.is_nested:
+            return f"{_shown(name)} is sparse, quantised, nested or without data"
+        kinds = [(t.is_floating_point(), t.is_complex()) for t in (value, own[name])]
+        if kinds[0] != kinds[1] and not name.endswith(_COUNTER):  # `.half()` of all values includes counters
+            return f"{_shown(name)} holds numbers of {value.dtype} for {own[name].dtype}"
+        other = first.setdefault(id(own[name]), name)
+        if other != name and not _is_same(value, wanted[other]):
+            return f"{_shown(other)} and {_shown(name)} are one tensor of the network, but two in the file"
+    return ""
+
+
+def _is_same(one: Tensor, other: Tensor) -> bool:
+    """Return whether two tensors are the same, or hold the same values."""
+    if one.shape != other.shape or one.dtype != other.dtype or one.layout != other.layout:
+        return one is other
+    is_alias = one is other or (
+        one.layout == torch.strided
+        and (one.data_ptr(), one.stride()) == (other.data_ptr(), other.stride())
+        and not one.is_meta
+    )
+    return is_alias or (one.layout == torch.strided and not one.is_meta and torch.equal(one, other))
 
 
 # ---- files ----
@@ -158,8 +212,7 @@ def _read_all(files: list[Path]) -> Any:
 
 
 def _read(file: Path) -> Any:
-    if (size := file.stat().st_size) > _LARGEST_FILE:
-        raise WeightsError(f"{_shown(file.name)} has {size:,} bytes; the limit is {_LARGEST_FILE:,}")
+    size = file.stat().st_size
     with file.open("rb") as content:
         start = content.read(9)
     if file.suffix == ".safetensors" or (start[8:] == b"{" and int.from_bytes(start[:8], "little") < size):
@@ -170,7 +223,7 @@ def _read(file: Path) -> Any:
     if zipfile.is_zipfile(file):
         _check_archive(file)
     try:
-        with torch.serialization.safe_globals([(_Inert, name) for name in _BESIDE]):
+        with torch.serialization.safe_globals([*((_Inert, name) for name in _BESIDE), *_MAPPINGS]):
             return torch.load(file, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
         raise WeightsError(_describe_unreadable(file, error)) from error
@@ -232,17 +285,33 @@ class _Fit:
     common: str
     """Longest prefix that all names of the set share."""
     is_averaged: bool
+    heads: list[str]
+    """Names of the network that may belong to its head."""
+    clash: str
+    """Two names of the file that become one, with different values; empty if there are none."""
 
     @classmethod
-    def all_of(cls, own: Mapping[str, Tensor], loaded: Any, rename: Callable[[str], str]) -> list[_Fit]:
+    def all_of(
+        cls, own: Mapping[str, Tensor], heads: list[str], loaded: Any, rename: Callable[[str], str]
+    ) -> list[_Fit]:
         """Return every set of tensors of a file under every prefix that makes a name of the network."""
-        fits = []
-        for key, level, tensors in _sets(loaded, ""):
-            cleaned = {rename(_without_transparent(name, own)): value for name, value in tensors.items()}
+        fits, num_names, added = [], 0, _added_parts(own)
+        for key, level, tensors in _sets(loaded):
+            cleaned: dict[str, Tensor] = {}
+            first: dict[str, str] = {}
+            clash = ""
+            for name, value in tensors.items():
+                short = rename(".".join(part for part in name.split(".") if part not in added))
+                if short in cleaned and not _is_same(cleaned[short], value):
+                    clash = f"it holds both {_shown(first[short])} and {_shown(name)}; save the one to load"
+                cleaned[short] = value
+                first[short] = name
             common = _common_prefix(tensors)
             # Lightning's WeightAveraging swaps the two: state_dict is the average.
             is_swapped = key == "state_dict" and "current_model_state" in loaded
             for prefix in _prefixes(own, cleaned):
+                if (num_names := num_names + len(own) + len(cleaned)) > _MOST_NAMES:
+                    raise WeightsError("the file holds too many sets of tensors; save model.state_dict()")
                 if prefix.startswith("+"):
                     state = {prefix[1:] + name: value for name, value in cleaned.items()}
                 else:
@@ -250,8 +319,10 @@ class _Fit:
                     state = {n.removeprefix(prefix): v for n, v in cleaned.items() if n.startswith(prefix)}
                 parts = {*key.split("."), *prefix.split(".")}
                 is_averaged = is_swapped or _AVERAGING in tensors or not parts.isdisjoint(_AVERAGED)
-                fits.append(cls(own, state, key, level, prefix, common, is_averaged))
-        return fits
+                fits.append(cls(own, state, key, level, prefix, common, is_averaged, heads, clash))
+        # Momentum and the like have the names of the weights, so unknown keys count only without known ones.
+        known = [fit for fit in fits if fit.level < _UNKNOWN and (fit.key or own.keys() & fit.state.keys())]
+        return known or fits
 
     @cached_property
     def missing(self) -> list[str]:
@@ -273,13 +344,19 @@ class _Fit:
 
     @cached_property
     def head(self) -> set[str]:
-        """Names of the last module, and of others, such as auxiliary heads, that differ in the same way."""
-        last = next(reversed(list(self.own)), "").rpartition(".")[0]
-        final = {name for name in self.own if name.rpartition(".")[0] == last}
-        shapes = {name: (self.state[name].shape, self.own[name].shape) for name in self.mismatched}
-        classes = {(one[:1], two[:1]) for one, two in shapes.values()}
-        is_alike = len(classes) == 1 and all(one[1:] == two[1:] for one, two in shapes.values())
-        return final | set(shapes) if is_alike and not final.isdisjoint(shapes) else final
+        """Names of the head and of auxiliary ones: layers of other sizes, which all differ in the same way.
+
+        Where no size differs, the head is the last layer that may be one.
+        """
+        shapes = [(self.state[name].shape, self.own[name].shape) for name in self.mismatched]
+        is_alike = len({(one[:1], two[:1]) for one, two in shapes}) == 1
+        is_alike = is_alike and all(one[1:] == two[1:] for one, two in shapes)
+        layers = {name.rpartition(".")[0] for name in self.mismatched}
+        if not shapes:
+            layers = set([n.rpartition(".")[0] for n in self.heads if self.own[n].dim() > 1][-1:])
+        elif not is_alike:
+            return set()
+        return {name for name in self.heads if name.rpartition(".")[0] in layers}
 
     @property
     def num_fitting(self) -> int:
@@ -301,10 +378,11 @@ class _Fit:
         return self.is_whole(skip_head), self.num_fitting, -self.level, -len(self.unexpected)
 
     def has_tensors_of(self, other: _Fit) -> bool:
-        """Return whether two fits hold the same tensors, found by two ways."""
-        return {id(v) for v in self.state.values()} >= {
-            id(v) for n, v in other.state.items() if n in self.own
-        }
+        """Return whether two fits hold the same values, found by two ways."""
+        names = self.own.keys() & self.state.keys()
+        return names == self.own.keys() & other.state.keys() and all(
+            _is_same(self.state[name], other.state[name]) for name in names
+        )
 
     def explain(self) -> str:
         """Return what fits, what does not, and what would help."""
@@ -320,7 +398,7 @@ class _Fit:
         shared = f"; all names start with {_shown(self.common)}" if self.common else ""
         fitting = f"{self.num_fitting:,} of {len(self.own):,} tensors fit"
         words = f"{place}{fitting}{removed}{shared}; {'; '.join(found)}"
-        if self.is_whole(skip_head=True):
+        if (self.missing or self.mismatched) and self.is_whole(skip_head=True):
             return f"{words}. Only the head differs: load all but the head (--skip-head)"
         return f"{words}. Check the network's name, number of classes and settings"
 
@@ -340,28 +418,34 @@ def _choose(fits: list[_Fit], ema: bool, file: Path) -> list[_Fit]:
     return chosen or fits
 
 
-def _sets(loaded: Any, key: str, depth: int = 0) -> Iterator[tuple[str, int, dict[str, Tensor]]]:
+_ORDER = (*_WRAPPERS, *_AVERAGED)
+_UNKNOWN = len(_ORDER)
+
+
+def _sets(loaded: Any) -> Iterator[tuple[str, int, dict[str, Tensor]]]:
     """Yield key, place in the order of preference and tensors of each set of weights in a file."""
-    if not isinstance(loaded, Mapping):
-        return
-    tensors = {name: v for name, v in loaded.items() if isinstance(name, str) and isinstance(v, Tensor)}
-    last = key.rpartition(".")[2]
-    order = [*_WRAPPERS, *_AVERAGED]
-    if tensors:
-        yield key, order.index(last) if last in order else -1 if not key else len(order), tensors
-    if depth < 2:
-        for name, inner in loaded.items():
-            if isinstance(name, str) and isinstance(inner, Mapping) and "optimizer" not in name:
-                yield from _sets(inner, f"{key}.{name}" if key else name, depth + 1)
+    found: list[tuple[tuple[str, ...], Any]] = [((), loaded)]
+    num_names = 0
+    for keys, mapping in found:  # grows by the mappings inside
+        if not isinstance(mapping, Mapping):
+            continue
+        if (num_names := num_names + len(mapping)) > _MOST_NAMES:
+            raise WeightsError("the file holds too many mappings; save model.state_dict()")
+        tensors = {name: v for name, v in mapping.items() if isinstance(name, str) and isinstance(v, Tensor)}
+        if tensors:
+            is_known = all(key in _ORDER for key in keys)
+            yield ".".join(keys), (_ORDER.index(keys[-1]) if keys else -1) if is_known else _UNKNOWN, tensors
+        if len(keys) < 2:
+            found += [
+                ((*keys, name), inner)
+                for name, inner in mapping.items()
+                if isinstance(name, str) and isinstance(inner, Mapping) and "optimizer" not in name
+            ]
 
 
-def _without_transparent(name: str, own: Mapping[str, Tensor]) -> str:
-    """Return a name without the parts that wrappers add, unless the network has such parts itself."""
-    parts = name.split(".")
-    for added in _TRANSPARENT:
-        if added in parts and not any(added in mine.split(".") for mine in own):
-            parts = [part for part in parts if part != added]
-    return ".".join(parts)
+def _added_parts(own: Mapping[str, Tensor]) -> set[str]:
+    """Return the parts of names that wrappers add, but for those that the network has itself."""
+    return set(_TRANSPARENT) - {part for name in own for part in name.split(".")}
 
 
 def _prefixes(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from nasviz.catalog import NetworkSource
-from nasviz.errors import InvalidSettingError, UnknownNameError, WeightsError
+from nasviz.errors import InvalidSettingError, NasvizError, UnknownNameError, WeightsError
 from nasviz.models import build
 from nasviz.models.published import download
 
@@ -145,6 +145,136 @@ def test_code_of_a_repository_is_not_run(caches: Path) -> None:
     with pytest.raises(WeightsError, match="never run"):
         build(NetworkSource("hf:a/code"))
     assert not ran.exists()
+
+
+def tiny_bert(caches: Path, **changed: object) -> Path:
+    """Return the folder of a BERT in the cache, whose configuration is changed."""
+    folder = put(caches, "a/b")
+    bert().save_pretrained(folder)
+    config = json.loads((folder / "config.json").read_text()) | changed
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+REMOTE_BACKBONE = {"model_type": "timm_backbone", "backbone": "hf-hub:evil/repo"}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"attn_implementation": "kernels-community/flash-attn2"},
+        {"_attn_implementation": "evil/attn"},
+        {"_attn_implementation_internal": "flash_attention_2"},
+        {"text_config": {"attn_implementation": {"": "evil/attn"}}},
+        {"experts_implementation": "evil/experts"},
+        {"parts": [{"quantization_config": {"quant_method": "bitsandbytes"}}]},
+        {"backbone_config": REMOTE_BACKBONE},
+        {"vision_config": {"model_type": "timm_wrapper", "model_args": {"checkpoint_path": "/etc/x"}}},
+    ],
+    ids=str,
+)
+def test_a_configuration_that_names_code_or_other_places_is_refused(
+    changed: dict[str, object], caches: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_bert(caches, **changed)
+    monkeypatch.setattr(
+        transformers.BertForSequenceClassification, "__init__", lambda *a: pytest.fail("built")
+    )
+    with pytest.raises(WeightsError, match=r"not followed|not read"):
+        build(NetworkSource("hf:a/b"))
+
+
+def test_the_hub_is_offline_while_a_network_is_built(caches: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_bert(caches)
+    seen: list[bool] = []
+    init = transformers.BertForSequenceClassification.__init__
+
+    def spy(self: nn.Module, *args: object, **options: object) -> None:
+        seen.append(huggingface_hub.constants.HF_HUB_OFFLINE)
+        init(self, *args, **options)
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(transformers.BertForSequenceClassification, "__init__", spy)
+    build(NetworkSource("hf:a/b"))
+    assert seen == [True]
+    assert huggingface_hub.constants.HF_HUB_OFFLINE is False
+
+
+@pytest.mark.parametrize("classes", [None, 7])
+@pytest.mark.parametrize("fault", ["prefix", "layer", "size"])
+def test_weights_of_the_hub_are_whole(fault: str, classes: int | None, caches: Path) -> None:
+    folder = tiny_bert(caches, **({"vocab_size": 50} if fault == "size" else {}))
+    state = {name: value.clone() for name, value in bert().state_dict().items()}
+    if fault == "prefix":
+        state = {f"x.{name}": value for name, value in state.items()}
+    elif fault == "layer":
+        del state["bert.encoder.layer.0.output.dense.weight"]
+    save_file(state, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(WeightsError, match=r"a/b"):
+        build(NetworkSource("hf:a/b", num_classes=classes))
+
+
+def test_weights_of_the_hub_are_of_single_precision(caches: Path) -> None:
+    folder = tiny_bert(caches, dtype="float16")
+    bert().half().save_pretrained(folder)
+    model, _ = build(NetworkSource("hf:a/b"))
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_shards_of_the_hub_lie_in_their_folder(caches: Path) -> None:
+    folder = tiny_bert(caches)
+    outside = (folder / "model.safetensors").rename(folder.parent / "model.safetensors")
+    names = dict.fromkeys(bert().state_dict(), f"../{outside.name}")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": names}))
+    with pytest.raises(WeightsError, match="not a file beside it"):
+        build(NetworkSource("hf:a/b"))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "[1]",
+        "{",
+        "[" * 100_000,
+        '{"architectures": {}}',
+        '{"architectures": ["BertForSequenceClassification"], "hidden_size": "x"}',
+        '{"architectures": ["BertForSequenceClassification"], "id2label": [1]}',
+        '{"architectures": ["TimmBackbone"]}',
+        '{"architecture": "test_resnet", "model_args": []}',
+        '{"architecture": "test_resnet", "pretrained_cfg": [1], "num_classes": "x"}',
+        '{"architecture": "test_resnet", "pretrained_cfg": {"input_size": [1]}}',
+        '{"architecture": "test_resnet", "model_args": {"block": 3}}',
+        '{"architecture": "hf-hub:evil/repo"}',
+    ],
+)
+def test_a_configuration_of_something_else_is_refused(config: str, caches: Path) -> None:
+    folder = put(caches, "a/b")
+    (folder / "config.json").write_text(config)
+    (folder / "model.safetensors").write_bytes(b"junk")
+    with pytest.raises(NasvizError):
+        build(NetworkSource("hf:a/b"))
+
+
+def test_damaged_weights_of_the_hub_are_refused(caches: Path) -> None:
+    (tiny_bert(caches) / "model.safetensors").write_bytes(b"junk")
+    with pytest.raises(WeightsError, match="a/b"):
+        build(NetworkSource("hf:a/b"))
+
+
+def test_a_network_of_several_inputs_asks_for_them(caches: Path) -> None:
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    image = {"image_size": 16, "patch_size": 8}
+    config = transformers.CLIPConfig(
+        text_config=sizes | {"vocab_size": 40}, vision_config=sizes | image, projection_dim=16
+    )
+    transformers.CLIPModel(config).save_pretrained(put(caches, "a/b"))
+    with pytest.raises(WeightsError, match="--input"):
+        build(NetworkSource("hf:a/b"))
+
+
+def test_a_network_of_another_family_has_no_weights_of_torchvision() -> None:
+    with pytest.raises(UnknownNameError, match="demonet"):
+        build(NetworkSource("torchvision:demonet:DEFAULT"))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,10 @@ import json
 import os
 import pickle
 import struct
+import sys
+import types
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -18,7 +21,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from nasviz.catalog import NetworkSource
-from nasviz.errors import WeightsError
+from nasviz.errors import InvalidSettingError, WeightsError
 from nasviz.models import build, load_weights
 
 SOURCE = NetworkSource("demonet", settings={"width": 0.1})
@@ -98,6 +101,16 @@ def other_classes(state: State) -> State:
     return state | {name: torch.zeros(7, *value.shape[1:]) for name, value in head(state).items()}
 
 
+def dict_of_clones(state: State) -> State:
+    return {name: value.clone() for name, value in state.items()}
+
+
+def nested() -> dict[str, dict[str, dict[str, int]]]:
+    """Return a million mappings that take a few bytes each."""
+    inner: dict[str, dict[str, int]] = {str(number): {} for number in range(2000)}
+    return {str(number): inner for number in range(2000)}
+
+
 class Form(NamedTuple):
     """What `torch.save` gets, or a function that writes the file itself, and what is chosen."""
 
@@ -166,6 +179,24 @@ FORMS = {
     "torch.export": Form(exported, "", refused="torch.export"),
     "torch.distributed": Form(distributed, "", refused="pickle"),
     "shard elsewhere": Form(lambda s, path: sharded(s, path, "../w"), "", refused="not a file beside it"),
+    "an alias": Form(lambda s: {"state_dict": prefixed("net.", s) | prefixed("compiled._orig_mod.", s)}),
+    "an equal copy": Form(lambda s: prefixed("net.", s) | prefixed("ema_net.", dict_of_clones(s))),
+    "defaultdict": Form(lambda s: {"model": s, "log": defaultdict(list, loss=[1.0], kinds=[float, dict])}),
+    "momentum of another network": Form(
+        lambda s: {"model": other_classes(s), "momentum": s}, refused="of those under model"
+    ),
+    "wrapped twice": Form(
+        lambda s: prefixed("module.", half(s)) | s, refused=r"both module\.(\S+) and \1; save the one"
+    ),
+    "int8": Form(lambda s: s | {"conv1.weight": s["conv1.weight"].to(torch.int8)}, refused="torch.int8"),
+    "complex": Form(lambda s: s | {"conv1.bias": s["conv1.bias"] + 0j}, refused="complex"),
+    "sparse": Form(
+        lambda s: s | {"linear9.weight": s["linear9.weight"].to_sparse()},
+        refused=r"linear9\.weight is sparse",
+    ),
+    "meta": Form(lambda s: s | {"linear9.weight": s["linear9.weight"].to("meta")}, refused="without data"),
+    "a name more": Form(lambda s: s | {"more.weight": torch.ones(2)}, refused="Check the network's name"),
+    "many mappings": Form(lambda s: {"model": s, "log": nested()}, refused="too many mappings"),
     "two networks": Form(
         lambda s: prefixed("one.", s) | prefixed("two.", half(s)), refused="several .*one and two"
     ),
@@ -244,6 +275,93 @@ def test_shared_tensors_may_stand_under_one_name(tmp_path: Path) -> None:
     assert same(one, other)
 
 
+def test_values_of_one_tensor_that_differ_are_refused(tmp_path: Path) -> None:
+    tied = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    tied[1].weight = tied[0].weight
+    torch.save(nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3)).state_dict(), tmp_path / "untied.pt")
+    before = tied[0].weight.clone()
+    with pytest.raises(WeightsError, match=r"0\.weight and 1\.weight are one tensor"):
+        load_weights(tied, tmp_path / "untied.pt")
+    assert torch.equal(tied[0].weight, before)
+
+
+class HeadFirst(nn.Module):
+    """The head is registered first, and its weight may be shared."""
+
+    def __init__(self, num_classes: int = 3) -> None:
+        super().__init__()
+        self.head = nn.Linear(4, num_classes)
+        self.body = nn.Linear(4, 4)
+
+
+@pytest.mark.parametrize("num_classes", [3, 5])
+def test_a_head_is_found_by_the_number_of_classes(num_classes: int, tmp_path: Path) -> None:
+    one, other = HeadFirst(), HeadFirst(num_classes)
+    torch.save(one.state_dict(), tmp_path / "w.pt")
+    kept = load_weights(other, tmp_path / "w.pt", skip_head=True, num_classes=num_classes)
+    assert kept == ("head.weight", "head.bias")
+    assert torch.equal(one.body.weight, other.body.weight)
+
+
+def test_a_head_that_shares_an_embedding_is_loaded(tmp_path: Path) -> None:
+    def tied() -> nn.Module:
+        model = nn.Sequential(nn.Embedding(5, 4), nn.Linear(4, 4), nn.Linear(4, 5, bias=False))
+        model[2].weight = model[0].weight
+        return model
+
+    one, other = tied(), tied()
+    torch.save(one.state_dict(), tmp_path / "w.pt")
+    assert not any(n.startswith(("0", "2")) for n in load_weights(other, tmp_path / "w.pt", skip_head=True))
+    assert torch.equal(one[0].weight, other[0].weight)
+
+
+def test_hyper_parameters_of_lightning_may_stand_beside_the_weights(
+    trained: nn.Module, fresh: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = types.ModuleType("lightning.fabric.utilities.data")
+    module.AttributeDict = type("AttributeDict", (dict,), {"__module__": module.__name__})  # as Lightning's
+    parts = module.__name__.split(".")
+    for depth in range(1, len(parts)):
+        name = ".".join(parts[:depth])
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    content = {"state_dict": trained.state_dict(), "hyper_parameters": module.AttributeDict(lr=0.1, depth=2)}
+    torch.save(content, tmp_path / "w.ckpt")
+    load_weights(fresh, tmp_path / "w.ckpt")
+    assert same(trained, fresh)
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "[1]", "{", "{}", '{"weight_map": {}}', "\xff"])
+def test_an_index_that_names_no_shard_is_refused(content: str, fresh: nn.Module, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors.index.json").write_text(content, "latin-1")
+    with pytest.raises(WeightsError, match=r"index\.json"):
+        load_weights(fresh, tmp_path)
+
+
+def test_shards_are_limited_together(
+    trained: nn.Module, fresh: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = sharded(trained.state_dict(), tmp_path)
+    largest = max(file.stat().st_size for file in tmp_path.iterdir())
+    monkeypatch.setattr("nasviz.catalog.weights.LARGEST_WEIGHTS", largest)
+    with pytest.raises(WeightsError, match="at most"):
+        load_weights(fresh, index)
+
+
+def test_the_head_that_is_kept_is_told(
+    trained: nn.Module, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.save(trained.state_dict(), tmp_path / "w.pt")
+    build(NetworkSource("demonet", None, 7, str(tmp_path / "w.pt"), settings={"width": 0.1}, skip_head=True))
+    assert "linear9.weight, linear9.bias" in caplog.text
+
+
+@pytest.mark.parametrize("choice", ["ema", "skip_head"])
+def test_choices_for_a_file_are_refused_for_published_weights(choice: str) -> None:
+    with pytest.raises(InvalidSettingError, match="leave them out"):
+        NetworkSource("torchvision:resnet18:DEFAULT", **{choice: True})
+
+
 class Hostile:
     def __reduce__(self) -> object:
         return os.mkdir, ("code_of_the_file_ran",)
@@ -280,7 +398,7 @@ def test_a_file_that_holds_no_weights_is_refused(name: str, fresh: nn.Module, tm
 
 def test_code_in_a_file_is_not_run(fresh: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "0")
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
     torch.save({"conv1.weight": Hostile()}, tmp_path / "hostile.pt")
     with pytest.raises(WeightsError, match="cannot be read as tensors only"):
         load_weights(fresh, tmp_path / "hostile.pt")
