@@ -38,7 +38,9 @@ def work(run: Run, trust: Iterable[str], *, detach: bool, quiet: bool, json: boo
     state, code = train_here(run, out, trust)
     lines = [f"stopped, {run.progress or 0:.0%} done; go on with: nasviz runs resume {place}"]
     if state == "done":
-        code, lines = 0, [*result_lines(run), f"export it: nasviz export {place} --onnx model.onnx"]
+        code, lines = 0, [*result_lines(run)]
+        if run.end is not None and run.end.result.get("is_valid"):
+            lines.append(f"export it: nasviz export {place} --onnx model.onnx")
     answer(json=json, document=document_of(run) if json else None, lines=lines)
     return code
 

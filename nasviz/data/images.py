@@ -175,12 +175,24 @@ class DataSplit:
     def limited(self, num_train: int) -> DataSplit:
         """Return the split with that many of the training examples, random but always the same; 0: all.
 
-        A smaller subset is part of a larger one.
+        A smaller subset is part of a larger one. Images in memory keep the shares of their classes.
         """
         if not 0 < num_train < len(self.train):
             return self
-        chosen = epoch_order(len(self.train), 0, 0, part="subset")[:num_train]
+        order = epoch_order(len(self.train), 0, 0, part="subset")
+        if isinstance(self.train, ImageSet):
+            order = _evenly(order, self.train.labels.cpu())
+        chosen = order[:num_train]
         return replace(self, facts=replace(self.facts, num_train=num_train), train=Subset(self.train, chosen))
+
+
+def _evenly(order: Tensor, labels: Tensor) -> Tensor:
+    """Return an order in which every part from the start has the classes in their shares."""
+    places = torch.empty(len(order), dtype=torch.float64)
+    for label in labels.unique():
+        own = (labels[order] == label).nonzero()[:, 0]
+        places[own] = (torch.arange(len(own), dtype=torch.float64) + 0.5) / len(own)
+    return order[places.argsort(stable=True)]
 
 
 def check_image_shape(image_shape: tuple[int, ...], channels: int) -> tuple[int, int, int]:

@@ -6,6 +6,7 @@ the Cartesian product of its axes; the last axis varies fastest.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 
 from nasviz.catalog import NetworkSource
 from nasviz.errors import InvalidSettingError
-from nasviz.settings import METHOD, METHODS, RunSettings
+from nasviz.settings import METHOD, METHODS, RunSettings, laid_over
 from nasviz.settings.base import nearest
 
 __all__ = ["MAX_RUNS", "NETWORK_PREFIX", "Axis", "Point", "axis", "expand", "parse_axis", "settings_of"]
@@ -72,21 +73,21 @@ def expand(axes: Sequence[Axis]) -> tuple[Point, ...]:
     Raises:
         InvalidSettingError: There are too many runs, an axis is empty, or two axes change the same setting.
     """
-    count, seen = 1, set[str]()
-    for points in axes:
-        names = {name for point in points for name in point}
+    count, seen, changed = 1, set[str](), [{name for point in points for name in point} for points in axes]
+    for points, names in zip(axes, changed, strict=True):
         if not points or not names:
             raise InvalidSettingError("an axis of the grid has no values; add one, or remove the axis")
         if twice := sorted(names & seen):
             raise InvalidSettingError(f"two axes of the grid change {', '.join(twice)}; remove one of them")
         seen |= names
         count *= len(points)
+    if {"epochs"} in changed and {"steps"} in changed:
+        raise InvalidSettingError("axes of the grid change epochs and steps; give steps or epochs, not both")
     if count > MAX_RUNS:
         raise InvalidSettingError(
             f"the grid has {count:,} runs, but a sweep takes at most {MAX_RUNS:,}; use fewer values"
         )
-    choices = itertools.product(*axes)
-    return tuple({name: value for point in choice for name, value in point.items()} for choice in choices)
+    return tuple(functools.reduce(laid_over, choice, {}) for choice in itertools.product(*axes))
 
 
 def settings_of(base: RunSettings, point: Point) -> RunSettings:

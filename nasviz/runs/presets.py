@@ -90,13 +90,18 @@ def row_of(preset: Preset, settings: SweepSettings, cell: Cell) -> Row | None:
     """Return the row of the published table that a result belongs to, or None if that is ambiguous."""
     if settings.then and cell.point.get(STAGE) != FIRST_TRAINING:
         return None  # the figures are printed for the network that is trained
+    return _row_with(preset, cell.point)
+
+
+def _row_with(preset: Preset, point: Mapping[str, Any]) -> Row | None:
+    """Return the only row with these changes."""
     fitting = []
     for row in preset.rows:
-        shared = {name: value for name, value in row.changes.items() if name in cell.point}
-        if shared and all(_same(cell.point[name], value) for name, value in shared.items()):
+        shared = {name: value for name, value in row.changes.items() if name in point}
+        if shared and all(_same(point[name], value) for name, value in shared.items()):
             fitting.append(row)
     if len(fitting) > 1:  # rows with one network at several sizes
-        source = cell.point.get("network")
+        source = point.get("network")
         fitting = [row for row in fitting if source in (row.changes.get("network"), row.small)]
     # Several rows fit if `changes` override the settings that distinguish them.
     return fitting[0] if len(fitting) == 1 else None
@@ -168,12 +173,17 @@ def _runs_of_rows(
     """
     lines: Axis = next(iter(settings.axes), ())
     others = settings.axes[1:]
-    if len(lines) != len(preset.rows) or all("seed" in point for point in lines):
-        lines = ({},) * len(preset.rows)  # changes override all that tells the rows apart
-        others = settings.axes
-    points = [*zip(preset.rows, lines, strict=True)]
+    # A sweep may be of a version with fewer rows, or in another order; where some of what tells the rows
+    # apart is overridden, their order alone tells.
+    is_whole = len(lines) == len(preset.rows) and not all("seed" in point for point in lines)
+    places = preset.rows if is_whole else (None,) * len(lines)
+    found = ((_row_with(preset, line) or row, line) for row, line in zip(places, lines, strict=True))
+    points = [(row, line) for row, line in found if row is not None]
+    if not points:  # all of it is overridden
+        points, others = [(row, {}) for row in preset.rows], settings.axes
     further = [point for points_ in others for point in points_ if set(point) - {"seed"}] if every else []
-    points += [(preset.rows[0], {**lines[0], **point}) for point in further]
+    first, line = points[0]
+    points += [(first, laid_over(line, point)) for point in further]
     return [(row, settings_of(settings.base, point)) for row, point in points]
 
 

@@ -112,7 +112,8 @@ class RunSettings(Settings):
         0,
         _COUNT,
         "Training images",
-        "Number of training images to use, the same random ones in every run of the data set; 0: all.",
+        "Number of training images to use, the same random ones in every run of the data set, by class where"
+        " they are in memory; 0: all.",
         group=DATA,
         unit="images",
     )
@@ -454,6 +455,13 @@ class RunSettings(Settings):
             InvalidSettingError: A setting is unknown or out of range.
         """
         return cls(**migrated(data, cls.model_fields))
+
+    @model_validator(mode="after")
+    def _check_fields(self) -> Self:
+        if self.steps and self.epochs != type(self).model_fields["epochs"].default:
+            given = f"steps={self.steps} and epochs={self.epochs}"
+            raise InvalidSettingError(f"{given} are both a length: give steps or epochs, not both")
+        return super()._check_fields()
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

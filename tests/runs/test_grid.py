@@ -67,6 +67,8 @@ def test_points_may_change_several_settings_and_the_network_itself(settings: Run
             "at method=dhspg, periods=2: DHSPG has no setting 'periods'",
         ),
         (((),), "has no values"),
+        ((axis("steps", (100, 200)), axis("epochs", (3, 4))), "steps or epochs, not both"),
+        ((({"steps": 100, "epochs": 3},),), "steps or epochs, not both"),
         ((axis("seed", range(101)), axis("epochs", range(1, 101))), "at most 10,000"),
         ((axis("network", ("no_such_net",)),), "no_such_net"),
     ],

@@ -15,6 +15,7 @@ from nasviz.runs import (
     cells,
     is_stand_in,
     not_printed,
+    parse_axis,
     preset_sweep,
     row_of,
     what_differs,
@@ -184,6 +185,21 @@ def test_where_things_lie_and_what_is_ours_differs_by_nothing() -> None:
     preset = find_preset("h2spg_against_dhspg")
     changes = {"device": "cpu", "num_workers": 2, "checkpoint_steps": 7, "momentum": 0.5, "seed": 9}
     assert what_differs(preset, preset_sweep(preset, data="published", changes=changes)) == ""
+
+
+def test_a_sweep_of_a_version_with_fewer_rows_is_compared_with_those() -> None:
+    preset = find_preset("h2spg_against_dhspg")
+    whole = preset_sweep(preset, data="published", changes={"epochs": 4})
+    lines, *others = whole.axes
+    for before in (lines[:10], lines[9::-1]):
+        assert what_differs(preset, replace(whole, axes=(before, *others))) == what_differs(preset, whole)
+
+
+def test_an_axis_over_steps_replaces_the_epochs_of_the_rows() -> None:
+    preset = find_preset("super_networks")
+    sweep = preset_sweep(preset, data="published", axes=(parse_axis("steps=100,200"),))
+    assert {run.steps for run in sweep.runs} == {100, 200}
+    assert "100 steps instead of" in what_differs(preset, sweep)
 
 
 def test_further_axes_and_stages_differ() -> None:

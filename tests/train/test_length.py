@@ -81,6 +81,9 @@ def test_a_part_of_the_images_is_the_same_in_every_run_and_grows() -> None:
     every = torch.arange(40)
     assert torch.equal(small.train.batch(every)[0], large.train.batch(every)[0])
     assert split.limited(0) is split
+    for num_images in (10, 20, 100):
+        labels = split.limited(num_images).train.batch(torch.arange(num_images))[1]
+        assert labels.bincount(minlength=10).tolist() == [num_images // 10] * 10
     settings = short_settings(**PART)
     assert open_session(settings.changed(seed=3)).split.train.indices.equal(
         open_session(settings).split.train.indices

@@ -116,7 +116,7 @@ def test_a_copy_starts_with_its_changes(runs: Path, monkeypatch: pytest.MonkeyPa
     app = visit(**{"runs.chosen": (run.id,)})
     app.text_input(key="dup.k").set_value("0.5")
     app.number_input(key="dup.seed").set_value(7)
-    app.text_input(key="dup.more").set_value("optimizer=dhspg batch_size=32")
+    app.text_input(key="dup.more").set_value("optimizer=dhspg batch_size=32 steps=50")
     press(app, "Start duplicate")
     (copy,) = started
     settings = copy.settings
@@ -126,6 +126,7 @@ def test_a_copy_starts_with_its_changes(runs: Path, monkeypatch: pytest.MonkeyPa
         "dhspg",
         32,
     )
+    assert settings.steps == 50, "in place of the epochs of the field"
 
     app.text_input(key="dup.more").set_value("colour=red")
     press(app, "Start duplicate")

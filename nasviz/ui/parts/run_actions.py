@@ -11,6 +11,7 @@ from nasviz import jobs
 from nasviz.errors import NasvizError
 from nasviz.runs import Labels, Run, RunSettings, RunSummary, continue_run, parse_axis
 from nasviz.runs.grid import settings_of
+from nasviz.settings import laid_over
 from nasviz.ui import address, session
 from nasviz.ui.parts import run_facts
 from nasviz.ui.parts.controls import keep, kept
@@ -191,7 +192,7 @@ def _duplicate(origin: Run, settings: RunSettings) -> None:
         try:
             for word in more.split():
                 (point,) = parse_axis(word)
-                changes |= point
+                changes = laid_over(changes, point)
             copied = settings_of(settings, changes)
         except (NasvizError, ValueError) as error:
             st.error(inert(str(error)))
