@@ -10,7 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,12 +137,24 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 @pytest.hookimpl(tryfirst=True)
+def require_listed(lines: Iterable[str], items: Sequence[pytest.Item]) -> None:
+    """Require that each line of slow.txt is the beginning of an id, where its whole file was collected."""
+    if not items or items[0].config.getoption("lf") or any("::" in name for name in items[0].config.args):
+        return
+    ids = [item.nodeid for item in items]
+    files = {name.partition("::")[0] for name in ids}
+    own = (line for line in lines if line.partition("::")[0] in files)
+    if lost := [line for line in own if not any(name.startswith(line) for name in ids)]:
+        raise pytest.UsageError(f"slow.txt names tests that do not exist: {', '.join(lost)}")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest groups, mark what slow.txt lists, and retry browser tests once.
 
     A browser test that fails is repeated and reported, because two cores carry server, children and Chromium.
     """
     slow = tuple(line for line in SLOW.read_text().splitlines() if line and not line.startswith("#"))
+    require_listed(slow, items)
     order = {group: place for place, group in enumerate(GROUPS)}
     items.sort(key=lambda item: order.get(group_of(item.nodeid), len(order)))
     for item in items:

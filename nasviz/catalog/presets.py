@@ -69,7 +69,6 @@ _REGNET = Preset(
     ),
     base=_SEARCH | {"augmentation": "shift_flip"},
     stand_in=_ON_DIGITS | {"network": small("regnet_800m", 16)},
-    baseline_top1=95.01,
     ours=_OURS,
     notes=(
         "Runs whose selection disconnects the network are marked by a cross, as published.",

@@ -189,7 +189,7 @@ class DataSplit:
 def _evenly(order: Tensor, labels: Tensor) -> Tensor:
     """Return an order in which every part from the start has the classes in their shares."""
     places = torch.empty(len(order), dtype=torch.float64)
-    for label in labels.unique():
+    for label in set(labels.tolist()):
         own = (labels[order] == label).nonzero()[:, 0]
         places[own] = (torch.arange(len(own), dtype=torch.float64) + 0.5) / len(own)
     return order[places.argsort(stable=True)]

@@ -68,9 +68,13 @@ class Settings(BaseModel):
         field = describe_field(name, cls.model_fields[name])
         return refuse(name, mistake["input"], field.describe(), field.default)
 
+    def _check_conflicts(self) -> None:
+        """Refuse values together for which the message about `needs` would not say what to do."""
+
     @model_validator(mode="after")
     def _check_fields(self) -> Self:
         """Check choices that are not in the type, and reject values of settings that would have no effect."""
+        self._check_conflicts()
         for field in describe(type(self)):
             value = getattr(self, field.name)
             # `setting(choices=...)` is not part of the annotation, so pydantic cannot check it.

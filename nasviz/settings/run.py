@@ -456,12 +456,10 @@ class RunSettings(Settings):
         """
         return cls(**migrated(data, cls.model_fields))
 
-    @model_validator(mode="after")
-    def _check_fields(self) -> Self:
+    def _check_conflicts(self) -> None:
         if self.steps and self.epochs != type(self).model_fields["epochs"].default:
             given = f"steps={self.steps} and epochs={self.epochs}"
             raise InvalidSettingError(f"{given} are both a length: give steps or epochs, not both")
-        return super()._check_fields()
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

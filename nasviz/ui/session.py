@@ -231,6 +231,10 @@ def _analyze(source: Source) -> jobs.Job[jobs.Analysis]:
 def space() -> SearchSpace:
     """Return the search space of the current network with the constraints of the session."""
     state, analysis = current(), require_analysis()
+    entry = None if isinstance(state.source, OnnxFile) else state.source.entry
+    if entry is not None and state.collapse == entry.collapse:
+        there = set(analysis.space.trace.modules.values())  # not all networks of an entry have such modules
+        state.collapse = tuple(name for name in state.collapse if name in there)
     try:
         return _constrained(state, analysis.space)
     except NasvizError as error:

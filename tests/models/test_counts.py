@@ -72,6 +72,7 @@ def test_every_printed_number_names_its_document_and_reads_as_its_value() -> Non
         ({"channels": 16, "norms": PLAIN, "space": "s4"}, CIFAR, S4),
         (FOR_IMAGENET | {"channels": 16}, IMAGENET, (3_590_032, 409_529_088)),
     ],
+    ids=["affine pools", "plain", "search", "s1", "s2", "s4", "ImageNet"],
 )
 def test_darts_has_the_counts_of_its_forms(
     arguments: dict, shape: tuple[int, ...], expected: tuple[int, int]

@@ -29,6 +29,7 @@ from torch.nn import functional
 
 import nasviz
 from nasviz.catalog import NetworkSource
+from nasviz.catalog.genotype import read_genotype
 from nasviz.models.operations import NAS_BENCH_201_OPERATIONS
 from nasviz.runs import RunSettings, Store
 from nasviz.settings import METHODS
@@ -37,7 +38,7 @@ from tests.science.cell_search import TwoCells
 from tests.science.digits import read
 from tests.science.findings import markdown
 
-__all__ = ["LARGER", "SEARCHES", "STUDIES", "parsed", "random_genotype", "results", "written"]
+__all__ = ["LARGER", "SEARCHES", "STUDIES", "random_genotype", "results", "written"]
 
 RESULTS = Path(__file__).with_name("defaults.jsonl")
 FASHION = "fashion_few"
@@ -201,20 +202,6 @@ def trained(source: NetworkSource, **settings: Any) -> dict[str, Any]:
     return row
 
 
-def parsed(genotype: str) -> list[list[tuple[set[str], int]]]:
-    """Return the edges of each node of a cell of NAS-Bench-201: operations, and the state they read.
-
-    Examples:
-        >>> parsed("|nor_conv_1x1+skip_connect~0|") == [[({"nor_conv_1x1", "skip_connect"}, 0)]]
-        True
-    """
-    nodes = []
-    for node in genotype.split("|+|"):
-        edges = [edge.split("~") for edge in node.strip("|").split("|")]
-        nodes.append([(set(names.split("+")) - {"none"}, int(state)) for names, state in edges])
-    return nodes
-
-
 def written(edges: list[set[str]]) -> str:
     """Return the genotype with these operations on the six edges."""
     names = ["+".join(sorted(edge)) or "none" for edge in edges]
@@ -229,9 +216,9 @@ def random_genotype(genotype: str, seed: int) -> str:
     The operations without parameters are drawn as well; where every edge has one operation, it keeps one.
     """
     found: dict[int, set[str]] = {place: set() for place in range(6)}
-    for node_number, node in enumerate(parsed(genotype)):
-        for names, state in node:
-            found[node_number * (node_number + 1) // 2 + state] = names
+    for number, node in enumerate(read_genotype(genotype).cells[0].nodes):
+        for name, state in node:
+            found[number * (number + 1) // 2 + state] |= {name} - {"none"}
     counts = {name: sum(name in edge for edge in found.values()) for name in NAS_BENCH_201_OPERATIONS}
     free = ("skip_connect", "avg_pool_3x3")
     num_free = sum(counts[name] for name in free)

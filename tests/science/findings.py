@@ -22,7 +22,8 @@ three times as many.
 
 The defaults of HSPG, SparseNAS, the width search and SiDT were chosen on digits with seed 0; the lengths of
 GSparsity and SiDT were raised after shorter runs had failed. Other seeds and Fashion-MNIST had no part in
-these choices. With one to three seeds, differences of a few points decide nothing.
+these choices. With so few seeds (one or two for each method so far, see the tables), differences of a few
+points decide nothing.
 
 What DARTS, MiLeNAS and RARTS derive keeps weights that were trained with all operations together, and is near
 chance until it is trained from scratch: that is the second table. It trains a network of three cells with 16
@@ -37,7 +38,8 @@ def markdown(rows: Rows, titles: Mapping[str, str]) -> str:
     for data, words in DATA.items():
         own = [row for row in rows if row["data"] == data]
         if own:
-            parts += [f"## {words}", "", *_defaults(own, titles), "", *_searches(own, titles), ""]
+            parts += [f"## {words}", ""]
+            parts += [line for table in (_defaults(own, titles), _searches(own, titles)) for line in table]
     return "\n".join(parts)
 
 
@@ -80,7 +82,7 @@ def _defaults(rows: Rows, titles: Mapping[str, str]) -> list[str]:
             f"| {titles[method]} | {len(own)} | `{network}` | {outcome(kept)}{words} | {share} % | {found} |"
             f" {_spread(full[beside], '{:.1f}')} |"
         )
-    return lines
+    return [*lines, ""] if len(lines) > 2 else []
 
 
 def _searches(rows: Rows, titles: Mapping[str, str]) -> list[str]:
@@ -97,17 +99,18 @@ def _searches(rows: Rows, titles: Mapping[str, str]) -> list[str]:
             for seed in sorted({row["seed"] for row in rows})
         ]
         both = [(a, b) for a, b in pairs if a is not None and b is not None]
-        if not both:
-            continue
         other = [(a, b) for a, b in both if a["genotype"] != b["genotype"]]
+        if not other:
+            continue
         wins = sum(a["accuracy"] > b["accuracy"] for a, b in other)
+        sizes = _spread([a["params_after"] for a, _ in other], "{:,.0f}")
         lines.append(
-            f"| {titles[method]} | {len(both)} | {_spread([a['params_after'] for a, _ in both], '{:,.0f}')} |"
-            f" {_spread([100 * a['accuracy'] for a, _ in both], '{:.1f}')} |"
+            f"| {titles[method]} | {len(other)} | {sizes} |"
+            f" {_spread([100 * a['accuracy'] for a, _ in other], '{:.1f}')} |"
             f" {_spread([100 * b['accuracy'] for _, b in other], '{:.1f}')} |"
             f" {wins} of {len(other)} |"
         )
-    return lines
+    return [*lines, ""] if len(lines) > 2 else []
 
 
 def _methods(rows: Rows, part: str) -> list[str]:

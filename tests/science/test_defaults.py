@@ -31,7 +31,8 @@ def test_a_random_genotype_has_as_many_convolutions_at_other_places() -> None:
 
 
 def test_a_genotype_is_read_and_written() -> None:
-    edges = [names for node in defaults.parsed(MIXED) for names, _ in node]
+    conv_1, conv_3 = "nor_conv_1x1", "nor_conv_3x3"
+    edges = [{conv_3}, {conv_1, conv_3}, {"avg_pool_3x3"}, set[str](), {"skip_connect"}, {conv_1}]
     assert read_genotype(defaults.written(edges)) == read_genotype(MIXED)
 
 
@@ -59,3 +60,20 @@ def test_every_method_is_tried_and_nothing_twice(monkeypatch: pytest.MonkeyPatch
     assert len(trained) == count
     table = markdown(rows, {name: method.title for name, method in METHODS.items()})
     assert "| DHSPG | 1 | `demonet` | 3.0 of 6 structures gone | 50 % | 90.0 | 90.0 |" in table
+
+
+def test_what_a_search_finds_is_compared_with_random_on_the_same_seeds() -> None:
+    shared = {"data": "digits", "method": "darts", "params_after": 10}
+    rows = [
+        {**shared, "part": part, "seed": seed, "genotype": genotype, "accuracy": accuracy}
+        for part, seed, genotype, accuracy in (
+            ("found", 0, SINGLE, 0.5),
+            ("random", 0, SINGLE, 0.5),
+            ("found", 1, SINGLE, 0.9),
+            ("random", 1, MIXED, 0.8),
+        )
+    ]
+    table = markdown(rows, {"darts": "DARTS"})
+    assert "| DARTS | 1 | 10 | 90.0 | 80.0 | 1 of 1 |" in table
+    assert "| method |" not in table, "no line, no table"
+    assert "| search |" not in markdown(rows[:2], {"darts": "DARTS"})

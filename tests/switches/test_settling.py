@@ -29,7 +29,11 @@ def outputs(net: torch.nn.Module, mode: bool = False) -> torch.Tensor:
     return net.train(mode)(IMAGES.double()).detach()
 
 
-@pytest.mark.parametrize("wishes", [{}, {"kind": "softmax"}, {"kind": "softmax", "cells": ["Cell"]}])
+@pytest.mark.parametrize(
+    "wishes",
+    [{}, {"kind": "softmax"}, {"kind": "softmax", "cells": ["Cell"]}],
+    ids=["sigmoid", "softmax", "cells"],
+)
 def test_settling_changes_no_output_and_unties(wishes: dict) -> None:
     net, space = switched(**wishes)
     alone, settled = nasviz.settle_switches(net, space)

@@ -69,7 +69,9 @@ def test_lambda_rises_with_the_epochs_up_to_its_cap() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"order": "second"}, {"adaptive": False, "penalty_step": 1.0, "penalty_cap": 2.0}]
+    "changes",
+    [{}, {"order": "second"}, {"adaptive": False, "penalty_step": 1.0, "penalty_cap": 2.0}],
+    ids=["first order", "second order", "constant rate"],
 )
 def test_it_goes_on_to_the_bit(store: Store, changes: dict[str, Any]) -> None:
     run = store.create(settings(**changes, epochs=3))

@@ -119,3 +119,19 @@ def test_the_address_of_a_run_alone_opens_its_network_as_the_run_collapses_and_p
     state = visit(run=run.id).session_state["nasviz"]
     assert (state.source, state.run_id) == (settings.network, run.id)
     assert (state.collapse, state.protect) == (("BasicBlock",), frozenset({3}))
+
+
+def test_what_is_collapsed_by_default_has_to_be_in_the_network() -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from nasviz.catalog import NetworkSource
+        from nasviz.ui import session
+        from tests.ui.analyses import mixed
+
+        session.open_network(NetworkSource("cells"))
+        session.current().analysis = mixed()  # without FactorizedReduce, as networks of NAS-Bench-201
+        st.text(f"collapse {session.space().collapse}")
+
+    app = AppTest.from_function(script).run(timeout=30)
+    assert ([t.value for t in app.text], len(app.warning)) == (["collapse ()"], 0)
