@@ -129,8 +129,8 @@ def test_what_is_collapsed_by_default_has_to_be_in_the_network() -> None:
         from nasviz.ui import session
         from tests.ui.analyses import mixed
 
-        session.open_network(NetworkSource("cells"))
-        session.current().analysis = mixed()  # without FactorizedReduce, as networks of NAS-Bench-201
+        session.open_network(NetworkSource("recurrent_cell"))
+        session.current().analysis = mixed()  # without such a module
         st.text(f"collapse {session.space().collapse}")
 
     app = AppTest.from_function(script).run(timeout=30)
