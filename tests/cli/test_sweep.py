@@ -106,6 +106,7 @@ def test_a_selection_that_cuts_the_network_apart_is_a_result(tmp_path: Path, nas
 
     assert said.code == 0
     assert "invalid: no path left" in said.out
+    assert "export it" not in said.out
     assert (summary.state, summary.is_invalid) == ("done", True)
     assert summary.result["outcome"] == "invalid: no path left"
     assert "accuracy_subnet" not in summary.result
