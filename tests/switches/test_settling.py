@@ -32,7 +32,7 @@ def outputs(net: torch.nn.Module, mode: bool = False) -> torch.Tensor:
 @pytest.mark.parametrize(
     "wishes",
     [{}, {"kind": "softmax"}, {"kind": "softmax", "cells": ["Cell"]}],
-    ids=["sigmoid", "softmax", "cells"],
+    ids=["plain", "softmax", "cells"],
 )
 def test_settling_changes_no_output_and_unties(wishes: dict) -> None:
     net, space = switched(**wishes)
