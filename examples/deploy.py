@@ -2,8 +2,8 @@
 
     python examples/deploy.py deployed
 
-Each result is read back and compared with the sub-network. A tool that is not installed is skipped, with the
-command that installs it.
+Each result is read back and compared with the sub-network. This needs `pip install 'nasviz[onnx]'`; OpenVINO
+is skipped where it is not installed, with the command that installs it.
 """
 
 # %% A sub-network; yours comes from `nasviz.construct` after training, or from `nasviz.load(folder)`
@@ -20,7 +20,8 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_
 import nasviz
 
 torch.manual_seed(0)
-folder = Path(sys.argv[1] if len(sys.argv) > 1 else "deployed")
+has_arguments = "ipykernel" not in sys.modules and len(sys.argv) > 1  # those of a kernel are its own
+folder = Path(sys.argv[1] if has_arguments else "deployed")
 folder.mkdir(exist_ok=True)
 model, example_inputs = nasviz.zoo.create("demonet", width=0.25)
 net = nasviz.trace(model, example_inputs)

@@ -75,7 +75,7 @@ print(f"accuracy: {(small.argmax(1) == labels[test]).float().mean():.1%}")
 assert torch.allclose(full, small, atol=1e-4)
 
 # %% The graphs as one HTML file, and as pictures. In a notebook, `nasviz.view(sub)` is interactive
-if len(sys.argv) > 1:
+if "ipykernel" not in sys.modules and len(sys.argv) > 1:  # the arguments of a kernel are its own
     folder = Path(sys.argv[1])
     folder.mkdir(exist_ok=True)
     segments = segment_view(space)

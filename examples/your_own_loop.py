@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader, TensorDataset
 import nasviz
 from nasviz.graph.budget import fit_budget
 
-runs = sys.argv[1] if len(sys.argv) > 1 else "runs"
+has_arguments = "ipykernel" not in sys.modules and len(sys.argv) > 1  # those of a kernel are its own
+runs = sys.argv[1] if has_arguments else "runs"
 torch.manual_seed(0)
 images, labels = load_digits(return_X_y=True)
 x = torch.tensor(images, dtype=torch.float32).view(-1, 1, 8, 8) / 16

@@ -186,8 +186,9 @@ class _RunFollower:
         """Refresh until the run has ended or the widget is closed; the last state stays."""
         while not self.widget.closing.wait(_REFRESH_S):
             try:
+                is_at_work = self.run.state in _AT_WORK  # before the records: the last are then read too
                 self.refresh()
-                if self.run.state not in _AT_WORK:
+                if not is_at_work:
                     return
             except NasvizError as error:  # the run was deleted or damaged: said in place of its state
                 self.widget.problem = clean(str(error))

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from playwright.sync_api import Browser, Page, expect
+from torch import nn
 
 import nasviz
 from nasviz.catalog import NetworkSource
 from nasviz.errors import ArgumentError
 from nasviz.graph import search_space
-from nasviz.notebook import html, view
+from nasviz.notebook import _RunFollower, html, view
 from nasviz.runs import Run, RunSettings, StepRecord, Store, Writer
 from nasviz.runs.files import SPACE, write_json
 from tests.graph.networks import demonet
@@ -90,9 +94,28 @@ def test_html_holds_the_graph_and_the_table(name: str) -> None:
     thing = made()[name]
     shown = thing._repr_html_()
     assert "<svg" in shown
-    assert "<script" not in shown
     if name != "graph" and name != "net":
         assert "<table" in shown
+
+
+class Hostile(nn.Module):
+    """Network whose module has markup as its name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleDict({MARKUP: nn.Linear(4, 4), "last": nn.Linear(4, 4)})
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers["last"](self.layers[MARKUP](x).relu())
+
+
+MARKUP = "<img src=x onerror=alert(1)>"
+
+
+def test_html_escapes_names_of_modules() -> None:
+    shown = html(nasviz.trace(Hostile(), torch.randn(2, 4)))
+    assert "<img" not in shown
+    assert "&lt;img" in shown
 
 
 def test_html_of_a_run_needs_no_network_yet(tmp_path: Path) -> None:
@@ -174,6 +197,33 @@ def test_a_widget_follows_a_run_that_trains_in_the_same_process(
     page.evaluate("state => window.receive(state)", {"frame": widget.frame, "painted": widget.painted})
     expect(page.locator(".nasviz-live")).to_contain_text(f"step {STEPS} of {STEPS}")
     widget.close()
+
+
+def test_widgets_of_one_page_keep_their_own_colours(show: Callable[[Any], Page]) -> None:
+    shown, other = view(made()["sub"]).get_state(), view(made()["space"]).get_state()
+    page = show(view(made()["sub"]))
+    expect(page.locator(".nasviz-graph .node.s-erased")).to_have_count(1)
+    for state in (other, shown):  # each imports the module anew, as anywidget does
+        page.evaluate(HOST, {"esm": state.pop("_esm"), "css": state.pop("_css"), "state": state})
+    expect(page.locator(".nasviz-graph .node.s-erased")).to_have_count(2)
+    page.evaluate("window.end()")
+
+
+def test_records_are_read_once_more_after_a_run_has_ended(
+    run: tuple[Run, Writer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nasviz.notebook._REFRESH_S", 0.0)
+    widget, followed = SimpleNamespace(closing=threading.Event()), SimpleNamespace(state="running")
+    follower, seen = _RunFollower(widget, run[0], 300), []
+    monkeypatch.setattr(follower, "run", followed)
+
+    def refresh() -> None:
+        seen.append(followed.state)
+        followed.state = "cancelled"  # ends while the records are read
+
+    monkeypatch.setattr(follower, "refresh", refresh)
+    follower.follow()
+    assert seen == ["running", "cancelled"]
 
 
 def test_a_widget_of_a_run_that_is_gone_says_so(run: tuple[Run, Writer], tmp_path: Path) -> None:

@@ -123,11 +123,12 @@ def _described(
 def _size(source: NetworkSource, *, is_titled: bool) -> None:
     if is_titled:
         st.subheader("Trace a network of this size?")
-    st.write(
-        "An address or a run requests a network that is larger than its catalog entry. Tracing it may take"
-        " several minutes and a lot of memory."
-    )
     entry, settings = source.entry, dict(source.settings)
+    known = "of unknown size" if entry is None else "that is larger than its catalog entry"
+    st.write(
+        f"An address or a run requests a network {known}. Tracing it may take several minutes and a lot of"
+        " memory."
+    )
     usual = {} if entry is None else entry.complete({})
     facts = [("Network", source.title)]
     if source.input_shape:

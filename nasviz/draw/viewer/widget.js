@@ -16,15 +16,12 @@ import { sendLive, sendPaint } from "./messages.js";
  * }} Model
  */
 
-/** Number of widgets on this page: each has a graph of its own name. */
-let count = 0;
-
 const ignore = () => {};
 
 /** @param {{ model: Model, el: HTMLElement }} widget */
 const render = ({ model, el }) => {
-  count += 1;
-  const name = `widget-${count}`;
+  // A counter would repeat: anywidget imports this module once for each widget, and messages reach the whole page.
+  const name = `widget-${Math.random().toString(36).slice(2)}`;
   const problem = makeElement("div", "nasviz-problem");
   const live = makeElement("div", "nasviz-live");
   const graph = makeElement("div", "nasviz-graph");
