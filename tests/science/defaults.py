@@ -72,7 +72,6 @@ STUDIES: dict[str, tuple[Network, dict[str, Any]]] = {
 SEARCHES = ("sparsenas", "gsparsity", "darts", "milenas", "rarts")
 
 
-@nasviz.register_network(input_shape=(1, 8, 8), num_classes=10, cells=("NasBench201Cell",))
 def two_cells(num_classes: int, in_channels: int) -> nn.Module:
     """Two cells of NAS-Bench-201 with four operations on each edge."""
     return TwoCells()
@@ -94,27 +93,32 @@ class SmallTransformer(nn.Module):
         return scores
 
 
-@nasviz.register_network(input_shape=(1, 8, 8), num_classes=10)
 def small_transformer(num_classes: int, in_channels: int, size: tuple[int, int]) -> nn.Module:
     """Two layers of a vision transformer, four heads each."""
     return SmallTransformer(num_classes, in_channels, size[0])
 
 
-@nasviz.register_dataset(
-    name=FASHION,
-    title="Fashion-MNIST, 14 x 14, few",
-    channels=1,
-    size=SIZES[FASHION],
-    num_classes=10,
-    num_train=1920,
-    num_validation=1000,
-    layout="a folder with the four files of Fashion-MNIST as *.gz",
-)
 def fashion_few(folder: Path, seed: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """1,920 images of Fashion-MNIST to learn from and 1,000 to judge by, at half the size."""
     generator = torch.Generator().manual_seed(seed)
     train, test = (_part(Path(folder), name, n, generator) for name, n in (("train", 1920), ("t10k", 1000)))
     return train, test
+
+
+def register() -> None:
+    """Register networks and data; not on import, since tests of this module share a process with others."""
+    nasviz.register_network(input_shape=(1, 8, 8), num_classes=10, cells=("NasBench201Cell",))(two_cells)
+    nasviz.register_network(input_shape=(1, 8, 8), num_classes=10)(small_transformer)
+    nasviz.register_dataset(
+        name=FASHION,
+        title="Fashion-MNIST, 14 x 14, few",
+        channels=1,
+        size=SIZES[FASHION],
+        num_classes=10,
+        num_train=1920,
+        num_validation=1000,
+        layout="a folder with the four files of Fashion-MNIST as *.gz",
+    )(fashion_few)
 
 
 def _part(folder: Path, name: str, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -263,6 +267,7 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print what is known, and train nothing")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    register()
     path: Path = arguments.file
     rows = read(path)
     folders = {"digits": None} | ({FASHION: str(arguments.fashion)} if arguments.fashion else {})

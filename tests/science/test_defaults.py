@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from nasviz.catalog import DATASETS, FACTS, NETWORKS
 from nasviz.catalog.genotype import read_genotype
 from nasviz.settings import METHODS
 from tests.science import defaults
@@ -43,6 +46,19 @@ def test_a_cell_whose_output_hears_nothing_of_its_input_is_not_drawn() -> None:
     assert defaults.is_connected([skip, empty, skip, empty, empty, skip])
 
 
+@pytest.fixture
+def registered() -> Iterator[None]:
+    """Networks and data of the trial, taken out of the catalog again for the tests that follow."""
+    tables: tuple[dict[str, Any], ...] = (NETWORKS, DATASETS, FACTS)
+    before = [dict(table) for table in tables]
+    defaults.register()
+    yield
+    for table, known in zip(tables, before, strict=True):
+        table.clear()
+        table.update(known)
+
+
+@pytest.mark.usefixtures("registered")
 def test_every_method_is_tried_and_nothing_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(defaults.STUDIES) == set(METHODS)
     trained = []
