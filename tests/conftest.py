@@ -136,10 +136,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Grouped(config, log)
 
 
-@pytest.hookimpl(tryfirst=True)
 def require_listed(lines: Iterable[str], items: Sequence[pytest.Item]) -> None:
     """Require that each line of slow.txt is the beginning of an id, where its whole file was collected."""
-    if not items or items[0].config.getoption("lf") or any("::" in name for name in items[0].config.args):
+    config = items[0].config if items else None
+    if config is None or config.getoption("lf", False) or any("::" in name for name in config.args):
         return
     ids = [item.nodeid for item in items]
     files = {name.partition("::")[0] for name in ids}
@@ -148,6 +148,7 @@ def require_listed(lines: Iterable[str], items: Sequence[pytest.Item]) -> None:
         raise pytest.UsageError(f"slow.txt names tests that do not exist: {', '.join(lost)}")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest groups, mark what slow.txt lists, and retry browser tests once.
 
