@@ -182,10 +182,14 @@ def test_a_run_that_is_done_is_not_done_again(done: Run) -> None:
         work(done)
 
 
+# By itself, HSPG scales its penalty until something goes, however short the run is.
+WEAK = {"hspg": {"regularization": 1e-3}}
 HALF_SPACE = [n for n, method in METHODS.items() if method.implementation == "nasviz.optim.create"][1:]
 
 
-@pytest.mark.parametrize("changes", [{"periods": 2}, *({"optimizer": name} for name in HALF_SPACE)])
+@pytest.mark.parametrize(
+    "changes", [{"periods": 2}, *({"optimizer": name, **WEAK.get(name, {})} for name in HALF_SPACE)]
+)
 def test_every_optimizer_runs_to_its_end(store: Store, changes: dict[str, Any]) -> None:
     has_target = METHODS[changes.get("optimizer", "h2spg")].has("target_sparsity")
     num_removed = 2 if has_target else 0
