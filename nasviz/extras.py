@@ -6,10 +6,14 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from nasviz.errors import MissingPackageError
 
-__all__ = ["explain", "locate_package", "require_package"]
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+__all__ = ["data_frame", "explain", "locate_package", "repr_html", "require_package"]
 
 EXTRAS = {
     "anywidget": "notebook",
@@ -88,3 +92,22 @@ def explain(error: ModuleNotFoundError, purpose: str = "this") -> MissingPackage
     return MissingPackageError(
         f"{purpose} needs the package {package}, which is not installed: {install}", name=package
     )
+
+
+def data_frame(rows: Any) -> DataFrame:
+    """Return rows as a pandas data frame.
+
+    Raises:
+        MissingPackageError: pandas is not installed.
+    """
+    frame: DataFrame = require_package("pandas", "a table").DataFrame(rows)
+    return frame
+
+
+def repr_html(shown: Any) -> str:
+    """Return what a notebook shows of an object, as the method `_repr_html_` of its class.
+
+    The rooms that draw are loaded on first use.
+    """
+    html: str = import_module("nasviz.notebook").html(shown)
+    return html

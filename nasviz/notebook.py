@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nasviz.draw import GraphView, Overlay, plan_overlay, saliency_overlay, segment_view, trace_view
 from nasviz.draw.labels import clean
@@ -28,10 +28,7 @@ from nasviz.runs.files import SPACE, is_file
 from nasviz.runs.tail import Follower
 from nasviz.settings import SALIENCY, Vector
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
-
-__all__ = ["data_frame", "html", "view"]
+__all__ = ["html", "view"]
 
 _ROWS = 20
 _REFRESH_S = 0.5
@@ -46,16 +43,6 @@ _THEME = """
   --st-border-color: var(--jp-border-color2, var(--vscode-widget-border, #d9dee5));
   --st-font: inherit; --st-primary-color: #2563eb; display: flex; flex-direction: column; gap: 12px; }
 """
-
-
-def data_frame(rows: Any) -> DataFrame:
-    """Return rows as a data frame.
-
-    Raises:
-        MissingPackageError: pandas is not installed.
-    """
-    frame: DataFrame = require_package("pandas", "a table").DataFrame(rows)
-    return frame
 
 
 # ---- what is shown of an object ----

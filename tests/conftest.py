@@ -8,8 +8,11 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,6 +92,22 @@ def _switches() -> dict[str, Any] | None:
         "threads": torch.get_num_threads(),
         "precision": torch.get_float32_matmul_precision(),
     }
+
+
+def wait_until_served(url: str, process: subprocess.Popen[bytes], limit_s: float = 60) -> None:
+    """Wait until the server of a process answers.
+
+    Raises:
+        TimeoutError: It ended, or did not answer in time.
+    """
+    end = time.monotonic() + limit_s
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=2):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise TimeoutError(f"{url} did not answer within {limit_s} s, or its server ended")
 
 
 GROUPS = {

@@ -11,15 +11,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 import venv
 from contextlib import closing
 from pathlib import Path
 
 from playwright.sync_api import expect, sync_playwright
 
-from tests.conftest import ARGUMENTS, CHROMIUM
+from tests.conftest import ARGUMENTS, CHROMIUM, wait_until_served
 
 ROOT = Path(__file__).parents[1]
 START_S, GRAPH_MS = 120, 120_000
@@ -69,7 +67,7 @@ def look(program: Path, folder: Path) -> None:
     command = [str(program), "app", "--port", str(port), "--", "--server.headless", "true"]
     with subprocess.Popen(command, cwd=folder, env=environment()) as server:
         try:
-            wait_for(f"http://127.0.0.1:{port}/_stcore/health", server)
+            wait_until_served(f"http://127.0.0.1:{port}", server, START_S)
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
                 page = browser.new_page()
@@ -79,17 +77,6 @@ def look(program: Path, folder: Path) -> None:
                 browser.close()
         finally:
             server.terminate()
-
-
-def wait_for(address: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urllib.request.urlopen(address, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError(f"the app of the wheel did not answer within {START_S} s")
 
 
 if __name__ == "__main__":

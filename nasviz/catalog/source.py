@@ -101,12 +101,12 @@ class NetworkSource:
 
     @property
     def is_stored(self) -> bool:
-        """Whether the source is a folder: a saved sub-network, or the graph of a watched run."""
+        """Return whether the source is a folder: a saved sub-network, or the graph of a watched run."""
         return self.subnet is not None or self.graph is not None
 
     @property
     def is_published(self) -> bool:
-        """Whether the weights are published by timm, torchvision or on Hugging Face.
+        """Return whether the weights are published by timm, torchvision or on Hugging Face.
 
         Examples:
             >>> source = NetworkSource("torchvision:resnet18:IMAGENET1K_V1")

@@ -9,7 +9,6 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from importlib import import_module
 from math import prod
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakValueDictionary
@@ -21,6 +20,7 @@ from nasviz.errors import (
     UnknownVertexError,
     require_type,
 )
+from nasviz.extras import data_frame, repr_html
 from nasviz.graph.channels.space import ChannelSpace
 from nasviz.graph.construction import ConstructionPlan, entailed_rows, plan
 from nasviz.graph.segments import DependencyGraph, Segment, SegmentGraph, segment
@@ -199,9 +199,7 @@ class SearchSpace:
             f" {len(self.structures)} structures removable{most})"
         )
 
-    def _repr_html_(self) -> str:
-        html: str = import_module("nasviz.notebook").html(self)  # the drawing side is loaded when it is used
-        return html
+    _repr_html_ = repr_html
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the table of the structures as plain data."""
@@ -219,8 +217,7 @@ class SearchSpace:
 
     def table(self) -> DataFrame:
         """Return the structures as a pandas data frame: sizes, and why some cannot be removed."""
-        frame: DataFrame = import_module("nasviz.notebook").data_frame(self.rows())
-        return frame.set_index("id")
+        return data_frame(self.rows()).set_index("id")
 
     def __post_init__(self) -> None:
         # Unknown names are refused here, and all that selection and training ask for is found here: both then

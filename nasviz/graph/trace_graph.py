@@ -11,13 +11,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from importlib import import_module
 from math import prod
 from typing import Any
 
 import networkx as nx
 
 from nasviz.errors import GraphError, UnknownVertexError
+from nasviz.extras import repr_html
 from nasviz.graph.operators.rules import OperatorRule, Role, terms
 from nasviz.graph.operators.table import declared, rule
 
@@ -194,9 +194,7 @@ class TraceGraph:
             f" MACs, inputs {shapes})"
         )
 
-    def _repr_html_(self) -> str:
-        html: str = import_module("nasviz.notebook").html(self)  # the drawing side is loaded when it is used
-        return html
+    _repr_html_ = repr_html
 
     def __len__(self) -> int:
         return len(self.vertices)

@@ -2,8 +2,9 @@
 
 safetensors files hold only tensors. Files of `torch.save` are read with an explicit `weights_only=True`,
 because an environment variable can change the default, and their zip directory is checked before they are
-opened: torch stores members uncompressed, so compressed ones are rejected. Arguments and NumPy values beside
-the weights are replaced by an inert object: nothing that a file names is created or called, except tensors.
+opened: torch stores members uncompressed, so compressed ones are rejected. Arguments and NumPy values stored
+with the weights are replaced by an inert object: nothing that a file names is created or called, except
+tensors.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ _AVERAGING = "n_averaged"  # counter of an AveragedModel
 
 
 class _Inert:
-    """Stand-in for an object beside the weights: takes any arguments and state, and keeps nothing."""
+    """Stand-in for an object stored with the weights: takes any arguments and state, and keeps nothing."""
 
     def __init__(self, *args: object) -> None: ...
 

@@ -281,7 +281,7 @@ class SparseNAS(DARTS):
 
     @property
     def _looks(self) -> bool:
-        """Whether zeros are read after this step."""
+        """Return whether zeros are read after this step."""
         return self.num_steps == self._last_search_step or looks_at(
             self.num_steps, self.sparse.grouping.device
         )

@@ -145,7 +145,7 @@ class ProxSGD(Optimizer):
 
     @property
     def has_penalty(self) -> bool:
-        """Whether anything is added to f."""
+        """Return whether anything is added to f."""
         return bool(self.grouping.tensors) and any(group["mu"] for group in self.param_groups)
 
     def like(self, params: Iterable[dict[str, Any]], tensors: Mapping[int, Tensor]) -> ProxSGD:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nasviz.catalog.genotype import Genotype, read_genotype
 from nasviz.errors import DataError, RunBusyError, RunStateError
+from nasviz.extras import data_frame, repr_html
 from nasviz.runs import lock
 from nasviz.runs.documents import first_invalid, is_table, is_text, is_time, or_none
 from nasviz.runs.ending import Ending, read_end, write_end
@@ -68,14 +68,11 @@ class Run:
     def __repr__(self) -> str:
         return f"Run({str(self.folder)!r})"
 
-    def _repr_html_(self) -> str:
-        html: str = import_module("nasviz.notebook").html(self)  # the drawing side is loaded when it is used
-        return html
+    _repr_html_ = repr_html
 
     def table(self) -> DataFrame:
         """Return the recorded steps as a pandas data frame, one row per step."""
-        frame: DataFrame = import_module("nasviz.notebook").data_frame(self.tail().steps)
-        return frame.set_index("step")
+        return data_frame(self.tail().steps).set_index("step")
 
     @cached_property
     def config(self) -> dict[str, Any]:

@@ -379,7 +379,7 @@ class RunSettings(Settings):
 
     @property
     def is_watched(self) -> bool:
-        """Whether the run records a loop that is not ours: then only what was given is known of it."""
+        """Return whether the run records a training loop of the user."""
         return self.network.graph is not None
 
     @property

@@ -10,13 +10,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from nasviz.errors import ConstructionError, NothingZeroWarning, require_type
+from nasviz.extras import data_frame, repr_html
 from nasviz.graph import ConstructionPlan, Group, SearchSpace, TraceGraph, optimizer_of
 from nasviz.graph.space import require_space
 from nasviz.subnet import parity
@@ -141,8 +141,7 @@ class Report:
 
     def table(self) -> DataFrame:
         """Return parameters, MACs and bytes, before and after, as a pandas data frame."""
-        frame: DataFrame = import_module("nasviz.notebook").data_frame(self.rows())
-        return frame
+        return data_frame(self.rows())
 
 
 def size_of(net: nn.Module) -> int:
@@ -272,9 +271,7 @@ class Subnetwork:
     def __repr__(self) -> str:
         return f"Subnetwork({self.report!r})"
 
-    def _repr_html_(self) -> str:
-        html: str = import_module("nasviz.notebook").html(self)  # the drawing side is loaded when it is used
-        return html
+    _repr_html_ = repr_html
 
     def sliced(self, name: str, tensor: Tensor) -> Tensor:
         """Return `tensor` without the rows that were cut from the parameter called `name`."""

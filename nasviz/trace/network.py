@@ -19,7 +19,6 @@ import math
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -28,6 +27,7 @@ from torch.fx.graph import CodeGen
 from torch.utils import _pytree as pytree
 
 from nasviz.errors import GraphError, InputError, ParityError, TraceError, require_type
+from nasviz.extras import repr_html
 from nasviz.graph.trace_graph import TraceGraph
 from nasviz.trace.export import Program, eliminate_dead_code, nodes_in, output_nodes
 from nasviz.trace.leaves import OutputForm, Position
@@ -471,9 +471,7 @@ class TracedNetwork(fx.GraphModule):
     def __repr__(self) -> str:
         return f"TracedNetwork({self.trace_graph!r})"
 
-    def _repr_html_(self) -> str:
-        html: str = import_module("nasviz.notebook").html(self)  # the drawing side is loaded when it is used
-        return html
+    _repr_html_ = repr_html
 
     @classmethod
     def of(cls, root: nn.Module, graph: fx.Graph, name: str) -> TracedNetwork:

@@ -193,7 +193,7 @@ class _Execution:
         self.loss: float | None = None
         self.accuracy: float | None = None
         self._is_judged_search = False
-        """Whether a change-over was decided on when the search had ended."""
+        """Return whether a change-over was decided on when the search had ended."""
         self._is_changing = False
         """Whether what is evaluated is the full network, whose place the sub-network takes next."""
 
@@ -276,7 +276,7 @@ class _Execution:
 
     @property
     def _looks(self) -> bool:
-        """Whether what is zero is read after this step, at the latest where a phase ends."""
+        """Return whether zeros are read after this step, at the latest where a phase ends."""
         session = self.session
         lengths = (phase.num_steps for phase in session.settings.method.phases(session.schedule))
         is_end = session.is_finished or session.step in accumulate(lengths)

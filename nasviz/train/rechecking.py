@@ -53,7 +53,7 @@ def compare_with_full(run: Run, small: fx.GraphModule) -> AgainstFull:
     settings = run.settings
     if settings.is_watched:
         return AgainstFull(
-            None, "a watched loop stores only the sub-network, compared when it was constructed"
+            None, "a watched loop stores the sub-network alone, which was compared when it was constructed"
         )
     if settings.is_user_code:
         return AgainstFull(None, "that would import Python code that the run names")

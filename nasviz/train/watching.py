@@ -237,9 +237,9 @@ class LoopRecorder:
         self._row: dict[str, Any] | None = None
         """Row of the latest step, until the next one begins: the loop may still log its loss."""
         self._is_changed = False
-        """Whether the row holds what was not written yet."""
+        """Return whether the row holds what was not written yet."""
         self._next: dict[str, Any] = {}
-        """What was logged before the first step."""
+        """Return what was logged before the first step."""
         self._num_examples = 0
         self._penalty: Tensor | float | None = None
         self._is_paused = self._is_stopped = self._has_ended = False
@@ -281,7 +281,7 @@ class LoopRecorder:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether `wants_stop` has told the loop to stop."""
+        """Return whether `wants_stop` has asked the loop to stop."""
         return self._is_stopped
 
     @property
@@ -401,7 +401,7 @@ class LoopRecorder:
 
     @property
     def wants_stop(self) -> bool:
-        """Whether a person asked the loop to stop; waits here while the run is paused.
+        """Return whether a person asked the loop to stop; wait here while the run is paused.
 
         Ask once per step. The app offers Pause, Cancel and another K only to loops that ask. Another K is
         applied here, as long as the warm-up lasts. Where several processes train, all of them must ask, and
@@ -447,7 +447,7 @@ class LoopRecorder:
     def finish(self, *, construct: bool = True, network: nn.Module | None = None) -> Subnetwork | None:
         """End the run; construct, save and return the sub-network of what became zero.
 
-        After `wants_stop` has told the loop to stop, the run ends as cancelled and there is no sub-network.
+        After `wants_stop` has asked the loop to stop, the run ends as cancelled and there is no sub-network.
 
         Args:
             construct: Whether there shall be a sub-network.

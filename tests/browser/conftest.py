@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from playwright.sync_api import Browser, Page, expect
 from nasviz.catalog import NetworkSource
 from nasviz.jobs import start_run
 from nasviz.runs import Run, RunSettings, Store
+from tests.conftest import wait_until_served
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_MS = 60_000
@@ -74,15 +74,12 @@ def start_server(folder: Path, *options: str, script: str = "app.py", address: s
             command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
         )
     server = Server(process, port, runs, trusted, log)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(server.url("_stcore/health"), timeout=2):
-                return server
-        except OSError:
-            time.sleep(0.1)
-    process.kill()
-    raise AssertionError(f"the server did not start: {log.read_text()[-2000:]}")
+    try:
+        wait_until_served(f"http://127.0.0.1:{port}", process)
+    except TimeoutError as error:
+        process.kill()
+        raise AssertionError(f"the server did not start: {log.read_text()[-2000:]}") from error
+    return server
 
 
 @pytest.fixture(scope="session")

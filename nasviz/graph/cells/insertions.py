@@ -326,7 +326,7 @@ def _check(kind: str, over: str, per_channel: bool, cells: Sequence[str]) -> Non
 
 
 def _lasting(space: SearchSpace) -> list[int | str]:
-    """Return what is protected, by names that last: ids of segments count anew in every network."""
+    """Return what is protected, by names that last: segments are numbered again in every network."""
     return [
         space.segments[entry].vertices[-1] if isinstance(entry, int) else entry
         for entry in map(protection, space.protect)

@@ -119,7 +119,7 @@ def _network_offers(subnet: Subnetwork) -> list[Offer]:
     result: jobs.Exported | None = work.shown(key, "Writing and verifying", cache=state.jobs)
     if result is None:
         return []
-    st.caption(inert(f"The sub-network: {result.full}."))
+    st.caption(inert(f"{result.full[0].upper()}{result.full[1:]}."))
     offers = []
     writers: tuple[tuple[jobs.ExportFormat, Callable[[Subnetwork, jobs.ExportedFile], Offer]], ...]
     writers = (onnx, _onnx), ("source", _source), ("pt2", _pt2)

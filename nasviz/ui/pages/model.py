@@ -33,8 +33,7 @@ _ONLY_ON_A_CLICK = "Nothing is downloaded before this click. Weights are kept in
 
 _INPUTS = (
     "`3,32,32` is one image. Other inputs start with the batch axis: `N,1,16000`, or `int64:N,16<1000` for"
-    " integers below 1000. Several inputs: `tokens=int64:N,16<1000; mask=bool:N,16`. Leave empty if the"
-    " callable returns the network and its example inputs."
+    " integers below 1000. Several inputs: `tokens=int64:N,16<1000; mask=bool:N,16`."
 )
 FIELDS_IN_A_ROW = 3
 ZOO, TORCHVISION, TIMM = "Zoo", "torchvision", "timm"
