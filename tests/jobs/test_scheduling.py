@@ -260,13 +260,13 @@ def test_workers_outlive_a_killed_scheduler_and_the_next_one_waits_for_them(
     monkeypatch.setattr("nasviz.jobs.launch.SCHEDULER", "tests.jobs.quick_scheduler")
     sweep = grid(sweeps, axis("seed", range(4)), mixup=0.5)
     jobs.start_sweep(sweep, slots=2)
-    wait_until(lambda: states(sweep).count("running") == 2)
+    # A run counts as running from the moment its lock is taken, before there is a worker: wait for their steps.
+    wait_until(lambda: [run.tail().last_step for run in sweep.runs() if run] == [4, 4])
     scheduler = launch._WORKERS[sweep.folder]
     os.kill(scheduler.pid, signal.SIGKILL)
     scheduler.wait()
 
-    # The workers go on. A state that is read while a worker takes its lock over may differ for a moment.
-    wait_until(lambda: (sweep.state, states(sweep).count("running")) == ("stopped", 2))
+    assert (sweep.state, states(sweep).count("running")) == ("stopped", 2)  # the workers go on
     before = [run.environments for run in sweep.runs() if run]
     seen: list[int] = []
 
