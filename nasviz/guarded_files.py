@@ -6,13 +6,15 @@ size. A file is opened only if it is a regular file of limited size in real fold
 waiting for a writer.
 
 A folder given by the user may be a link; callers resolve its path first.
+
+Windows lacks these flags, file modes and `flock`. There a file is checked before it is opened, the rights of
+the user's profile folder protect private files, and bytes of a file are locked instead of the file.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import itertools
 import os
 import secrets
@@ -21,12 +23,17 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import reduce
+from importlib import import_module
+from operator import or_
 from pathlib import Path
 from typing import IO, Any
 
 from nasviz.errors import StorageError, UnsafeFileError
 
 __all__ = [
+    "CAN_LOCK_FOLDERS",
+    "GUARDED",
     "PRIVATE_FILE",
     "PRIVATE_FOLDER",
     "append_to",
@@ -47,11 +54,24 @@ __all__ = [
     "staging_folder",
     "sync_file",
     "sync_folder",
+    "try_lock",
+    "unlock",
     "unstage",
 ]
 
+try:
+    _fcntl: Any = import_module("fcntl")
+except ImportError:  # Windows
+    _msvcrt: Any = import_module("msvcrt")
+    _fcntl = None
+
 PRIVATE_FILE, PRIVATE_FOLDER = 0o600, 0o700
 """Modes of internal files and folders: other users of the machine have no access."""
+CAN_LOCK_FOLDERS = _fcntl is not None
+"""Whether folders can be opened and locked, and child processes inherit locks: everywhere but on Windows."""
+_GUARDS = ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOINHERIT")
+GUARDED = reduce(or_, (getattr(os, name, 0) for name in _GUARDS))
+"""Flags of `os.open` for files in untrusted folders, as far as the operating system has them."""
 MAX_DEPTH = 3
 """Number of folders above a file that must not be links, as in `.trash/.sweeps/ID/file` of a runs folder."""
 
@@ -165,7 +185,7 @@ def open_regular(path: Path, limit: int | None = None) -> IO[bytes]:
     """
     require_regular(path)
     # Check again after opening: the file may have been replaced since `lstat`.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | GUARDED)
     file = os.fdopen(descriptor, "rb")
     try:
         state = os.fstat(descriptor)
@@ -213,14 +233,14 @@ def append_to(path: Path) -> IO[bytes]:
     _require_real_parents(path)
     if exists(path):
         require_regular(path)
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = os.open(path, flags, PRIVATE_FILE)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | GUARDED, PRIVATE_FILE)
     try:
         _require(path, os.fstat(descriptor), stat.S_IFREG)
     except BaseException:
         os.close(descriptor)
         raise
-    os.set_blocking(descriptor, True)
+    if hasattr(os, "O_NONBLOCK"):
+        os.set_blocking(descriptor, True)
     return os.fdopen(descriptor, "ab")
 
 
@@ -236,7 +256,7 @@ def stage(path: Path, content: bytes, mode: int = PRIVATE_FILE) -> Path:
     with contextlib.suppress(FileNotFoundError):  # possibly a link planted under the temporary name
         temporary.unlink()
     try:
-        # The opener adds O_EXCL and O_NOFOLLOW to the flags of "wb".
+        # The opener adds O_EXCL and the guards to the flags of "wb".
         with open(temporary, "wb", opener=_exclusive_opener(mode)) as file:
             file.write(content)
             file.flush()
@@ -248,7 +268,7 @@ def stage(path: Path, content: bytes, mode: int = PRIVATE_FILE) -> Path:
 
 
 def _exclusive_opener(mode: int) -> Any:
-    return lambda name, flags: os.open(name, flags | os.O_EXCL | os.O_NOFOLLOW, mode)
+    return lambda name, flags: os.open(name, flags | os.O_EXCL | GUARDED, mode)
 
 
 def place(temporary: Path, path: Path) -> None:
@@ -287,7 +307,7 @@ def unstage(temporary: Path) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Sync the entries of `folder` to disk, if the operating system supports it."""
-    if not hasattr(os, "O_DIRECTORY"):
+    if not CAN_LOCK_FOLDERS:
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -302,7 +322,7 @@ def sync_file(path: Path) -> None:
     Raises:
         OSError: The operating system refuses it, e.g. because the disk is full.
     """
-    with path.open("rb") as file:
+    with path.open("rb" if CAN_LOCK_FOLDERS else "r+b") as file:  # Windows syncs only what it may write
         os.fsync(file.fileno())
 
 
@@ -380,9 +400,10 @@ def scratch_folder(kind: str) -> Iterator[Path]:
         >>> folder.exists()
         False
     """
-    place = Path(tempfile.gettempdir()).resolve() / f"nasviz-{os.getuid()}"
+    user = os.getuid() if hasattr(os, "getuid") else 0  # Windows has a temporary folder per user
+    place = Path(tempfile.gettempdir()).resolve() / f"nasviz-{user}"
     make_private_folder(place)
-    if place.lstat().st_uid != os.getuid():
+    if place.lstat().st_uid != user:
         raise UnsafeFileError(f"{place} belongs to another user; set TMPDIR to a folder that you own")
     with _held_folder(place, f"{kind}-") as folder:
         yield folder
@@ -396,8 +417,11 @@ def _held_folder(parent: Path, prefix: str) -> Iterator[Path]:
     try:
         yield folder
     finally:
+        if not CAN_LOCK_FOLDERS:
+            os.close(descriptor)  # Windows does not delete open files
         shutil.rmtree(folder, ignore_errors=True)
-        os.close(descriptor)
+        if CAN_LOCK_FOLDERS:
+            os.close(descriptor)
 
 
 def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
@@ -405,23 +429,76 @@ def _locked_folder(parent: Path, prefix: str) -> tuple[Path, int]:
         folder = parent / f"{prefix}{secrets.token_hex(6)}"
         folder.mkdir(mode=PRIVATE_FOLDER)
         with contextlib.suppress(FileNotFoundError):
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if folder.exists():
+            descriptor = _open_folder(folder, os.O_CREAT)
+            if try_lock(descriptor) and folder.exists():
                 return folder, descriptor
-            os.close(descriptor)  # another process has removed it as abandoned before it was locked
+            os.close(descriptor)  # another process removes it as abandoned: it came before the lock
 
 
 def _remove_abandoned(parent: Path, prefix: str) -> None:
     for folder in parent.glob(f"{prefix}*"):
         try:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            descriptor = _open_folder(folder)
         except OSError:  # not a folder, not ours, or already removed
             continue
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-        except BlockingIOError:
-            continue  # its process is alive
+            is_abandoned = try_lock(descriptor)
+            if is_abandoned and CAN_LOCK_FOLDERS:
+                shutil.rmtree(folder, ignore_errors=True)
         finally:
             os.close(descriptor)
+        if is_abandoned and not CAN_LOCK_FOLDERS:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _open_folder(folder: Path, create: int = 0) -> int:
+    """Open what is locked of a folder: the folder itself, or a file in it where folders cannot be opened."""
+    if CAN_LOCK_FOLDERS:
+        return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    return os.open(folder / ".lock", os.O_RDWR | create | GUARDED, PRIVATE_FILE)
+
+
+# ---- locks ----
+
+_FIRST_BYTE = 1 << 30  # beyond the content: Windows refuses to read locked bytes
+
+
+def try_lock(descriptor: int, byte: int = 0, *, shared: bool = False) -> bool:
+    """Lock an open file or folder without waiting, and return whether that was possible.
+
+    Another descriptor of the same file conflicts with it, also in this process. The operating system releases
+    the lock when the process ends.
+
+    Args:
+        descriptor: Descriptor of the file or folder.
+        byte: Number of the byte to lock on Windows; other systems lock the whole.
+        shared: Whether other shared locks are allowed. Windows has exclusive ones only.
+
+    Raises:
+        OSError: The file system cannot lock it.
+    """
+    try:
+        if _fcntl is not None:
+            _fcntl.flock(descriptor, (_fcntl.LOCK_SH if shared else _fcntl.LOCK_EX) | _fcntl.LOCK_NB)
+        else:
+            _lock_byte(descriptor, byte, _msvcrt.LK_NBLCK)
+    except BlockingIOError:
+        return False
+    except PermissionError:
+        if _fcntl is not None:
+            raise
+        return False  # how Windows says that the byte is locked
+    return True
+
+
+def unlock(descriptor: int, byte: int = 0) -> None:
+    """Release what `try_lock` has locked, also for processes that inherited the descriptor."""
+    if _fcntl is not None:
+        _fcntl.flock(descriptor, _fcntl.LOCK_UN)
+    else:
+        _lock_byte(descriptor, byte, _msvcrt.LK_UNLCK)
+
+
+def _lock_byte(descriptor: int, byte: int, mode: int) -> None:
+    os.lseek(descriptor, _FIRST_BYTE + byte, os.SEEK_SET)
+    _msvcrt.locking(descriptor, mode, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from typing import Annotated, Any
 
@@ -36,7 +37,10 @@ def serve(
     options = [word for name, value in given.items() for word in _words(name, value)]
     sys.stdout.flush()
     # -P: nothing is imported from the current folder.
-    os.execv(sys.executable, [sys.executable, "-P", *command, *streamlit, "--", *options])
+    command = [sys.executable, "-P", *command, *streamlit, "--", *options]
+    if sys.platform != "win32":  # where `execv` returns to the prompt at once
+        os.execv(sys.executable, command)
+    return subprocess.call(command)
 
 
 def _words(name: str, value: Any) -> list[str]:

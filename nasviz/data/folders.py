@@ -20,6 +20,7 @@ from nasviz.data.epochs import epoch_order
 from nasviz.data.images import Crop, DataSplit, check_image_shape, resize
 from nasviz.data.published import missing_layout
 from nasviz.errors import DataError
+from nasviz.guarded_files import GUARDED
 
 __all__ = ["FolderSet", "folder_facts", "load_folder"]
 
@@ -171,7 +172,7 @@ def _open_regular(path: str) -> BinaryIO:
         DataError: It is anything else. Links to regular files are followed, as subsets often consist of
             links.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | GUARDED & ~getattr(os, "O_NOFOLLOW", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise DataError(f"{path} is a pipe, a device or a folder, not an image; remove it")

@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from nasviz.errors import RunBusyError, RunStateError
 from nasviz.guarded_files import append_to
-from nasviz.jobs.process import environment
+from nasviz.jobs.process import OWN_GROUP, environment
 from nasviz.jobs.trust import folders_for
 from nasviz.runs import Run, Sweep, admit, admit_sweep, lock
 from nasviz.runs.ablation_folder import AblationFolder
@@ -112,13 +112,13 @@ def detach(folder: Path, command: Sequence[str], variables: Mapping[str, str], h
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environment() | dict(variables) | handed,
-                pass_fds=held.descriptors,
-                start_new_session=True,
+                pass_fds=held.handed,
+                **OWN_GROUP,
             )
     except BaseException:
         held.release()
         raise
-    held.hand_over()
+    held.hand_over(lambda: worker.poll() is not None)
     _WORKERS[folder] = worker
     threading.Thread(target=_bury, args=(folder, worker), daemon=True).start()
 

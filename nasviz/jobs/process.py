@@ -27,9 +27,14 @@ from nasviz.jobs.job import Job, Limits
 from nasviz.jobs.protocol import Call, Event, Trusted, read_event, write_line
 from nasviz.jobs.tasks import Request
 
-__all__ = ["WARM", "WorkerProcess", "environment"]
+__all__ = ["OWN_GROUP", "WARM", "WorkerProcess", "environment"]
 
 POLL_S = 0.1
+OWN_GROUP: dict[str, Any] = {
+    "start_new_session": True,  # Windows ignores it, and other systems have no creation flags
+    "creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+}
+"""Options of a child process that Ctrl-C in this terminal does not reach."""
 WARM = "--warm"
 """Option of a worker: load and trace a small network before the first call."""
 _NUMBERS = itertools.count()
@@ -60,8 +65,7 @@ class WorkerProcess:
             stdout=subprocess.PIPE,
             stderr=self._log,
             env=environment(),
-            # Its own group, so that Ctrl-C in the server's terminal does not print a traceback per child.
-            start_new_session=True,
+            **OWN_GROUP,
         )
         self._is_ready = False
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()

@@ -10,22 +10,27 @@ locked.
 A launcher takes the lock and hands it over to the process that it starts: the child inherits the open file
 descriptors. The lock is held without a gap, so a request made while the worker is still starting is kept for
 it, and a second start is refused.
+
+On Windows, two bytes of the lock file are locked, for it cannot be deleted while it is open, and no child
+inherits a lock. A launcher that hands over keeps the first byte until the child has the second one, so that
+no other process can come between; if the launcher ends earlier, the child takes both.
 """
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
 import psutil
 
 from nasviz.errors import DataError, NasvizError, RunBusyError, RunNotFoundError
+from nasviz.guarded_files import CAN_LOCK_FOLDERS, GUARDED, try_lock, unlock
 from nasviz.runs.files import LOCK, PID, is_file, read_table, require_folder, write_json
 from nasviz.runs.storage import storage_error
 
@@ -33,11 +38,17 @@ __all__ = ["HANDED_OVER", "FolderLock", "acquire", "is_held", "write_pid"]
 
 ACQUIRE_TIMEOUT_S = 1.0
 """Time that `acquire` waits for the lock, longer than the shared lock of any `is_held` lasts."""
+HANDOVER_TIMEOUT_S = 10.0
+"""Time that a child process on Windows waits for its launcher to let go of the lock."""
 POLL_S = 0.02
+PROBES = 5
+"""Number of tries of `is_held` on Windows, where two that ask at once hinder each other for microseconds."""
 HANDED_OVER = "NASVIZ_LOCK_DESCRIPTORS"
 """Environment variable with the file descriptors of the lock that a child process inherits."""
 _UNSUPPORTED = (errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP)
 """Errors of file systems that cannot lock folders, such as NFS; there the file is the only lock."""
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC if CAN_LOCK_FOLDERS else -1
+"""Flags to open a folder; one that the user has given may be a link."""
 
 
 class FolderLock:
@@ -61,15 +72,27 @@ class FolderLock:
     def release(self) -> None:
         """Unlock, also for every child forked from this process; a second call does nothing."""
         descriptors, self.descriptors = self.descriptors, ()
-        for descriptor in descriptors:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough: a forked child shares the lock
+        for byte, descriptor in enumerate(descriptors):
+            unlock(descriptor, byte)  # closing is not enough: a forked child shares the lock
             os.close(descriptor)
 
-    def hand_over(self) -> None:
-        """Close the descriptors without unlocking: the child that inherited them now holds the lock."""
+    @property
+    def handed(self) -> tuple[int, ...]:
+        """Descriptors that a child process inherits, for `subprocess.Popen(pass_fds=...)`."""
+        return self.descriptors if CAN_LOCK_FOLDERS else ()
+
+    def hand_over(self, has_ended: Callable[[], bool]) -> None:
+        """Leave the lock to the child process that was started with `handed` and `HANDED_OVER`.
+
+        Args:
+            has_ended: Whether the child has ended, which may be before it takes the lock.
+        """
         descriptors, self.descriptors = self.descriptors, ()
-        for descriptor in descriptors:
-            os.close(descriptor)
+        if CAN_LOCK_FOLDERS:
+            for descriptor in descriptors:
+                os.close(descriptor)  # without unlocking: the child has inherited them
+        else:
+            threading.Thread(target=_leave, args=(*descriptors, has_ended), daemon=True).start()
 
 
 def acquire(folder: Path, kind: str = "run", holder: str = "worker") -> FolderLock:
@@ -85,7 +108,7 @@ def acquire(folder: Path, kind: str = "run", holder: str = "worker") -> FolderLo
     """
     require_folder(folder, kind)
     is_file(folder / LOCK)  # raises if it is a link, a pipe or a folder
-    if (inherited := _adopt(folder)) is not None:
+    if (inherited := _adopt(folder) if CAN_LOCK_FOLDERS else _take_over(folder)) is not None:
         return inherited
     deadline = time.monotonic() + ACQUIRE_TIMEOUT_S
     while True:
@@ -118,16 +141,15 @@ def is_held(folder: Path) -> bool:
         DataError: The lock is not a regular file.
     """
     try:
-        is_folder_locked = _is_locked(folder, os.O_RDONLY | os.O_DIRECTORY)
+        if CAN_LOCK_FOLDERS and _is_locked(folder, _FOLDER):
+            return True
     except PermissionError:
-        is_folder_locked = False  # may be entered but not read: rely on the lock file
-    if is_folder_locked:
-        return True
+        pass  # may be entered but not read: rely on the lock file
     path = folder / LOCK
     if not is_file(path):
         return False
     try:
-        return _is_locked(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        return _is_locked(path, os.O_RDONLY | GUARDED)
     except OSError as error:
         raise storage_error(path, error) from error
 
@@ -142,12 +164,12 @@ def write_pid(folder: Path) -> None:
 def _open(path: Path, flags: int) -> int:
     """Open a lock file or a folder; refuse anything else, such as a pipe on which opening would block."""
     try:
-        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, flags, 0o600)
     except OSError as error:
         if error.errno not in (errno.EISDIR, errno.ELOOP, errno.ENXIO):
             raise
         raise _not_a_file(path) from error
-    if not flags & os.O_DIRECTORY and not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    if flags != _FOLDER and not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise _not_a_file(path)
     return descriptor
@@ -155,6 +177,12 @@ def _open(path: Path, flags: int) -> int:
 
 def _not_a_file(path: Path) -> DataError:
     return DataError(f"{path} is not a regular file, so it cannot serve as a lock; remove it")
+
+
+def _parts(folder: Path) -> list[tuple[Path, int]]:
+    """Return what is locked, with the flags to open it: on Windows two bytes of the file, by their order."""
+    file = (folder / LOCK, os.O_RDWR | os.O_CREAT | GUARDED)
+    return [file, (folder, _FOLDER) if CAN_LOCK_FOLDERS else file]
 
 
 def _lock_both(folder: Path) -> list[int]:
@@ -165,15 +193,17 @@ def _lock_both(folder: Path) -> list[int]:
     """
     found: list[int] = []
     try:
-        found.append(_open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK))
-        fcntl.flock(found[0], fcntl.LOCK_EX | fcntl.LOCK_NB)
-        found.append(_open(folder, os.O_RDONLY | os.O_DIRECTORY))
-        try:
-            fcntl.flock(found[1], fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in _UNSUPPORTED:
+        for byte, (path, flags) in enumerate(_parts(folder)):
+            descriptor = _open(path, flags)
+            try:
+                if not try_lock(descriptor, byte):
+                    raise BlockingIOError
+            except OSError as error:
+                os.close(descriptor)
+                if path == folder and error.errno in _UNSUPPORTED:
+                    break
                 raise
-            os.close(found.pop())
+            found.append(descriptor)
     except BaseException:
         FolderLock(found).release()
         raise
@@ -186,16 +216,54 @@ def _is_locked(path: Path, flags: int) -> bool:
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-    except BlockingIOError:
-        return True
+        if CAN_LOCK_FOLDERS:
+            return not _probe(descriptor, 0)
+        return not all(_probe(descriptor, byte) for byte in range(2))
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
             raise
+        return False
     finally:
         os.close(descriptor)
+
+
+def _probe(descriptor: int, byte: int) -> bool:
+    """Return whether it can be locked, and leave it unlocked."""
+    for attempt in range(1 if CAN_LOCK_FOLDERS else PROBES):
+        if try_lock(descriptor, byte, shared=True):
+            unlock(descriptor, byte)
+            return True
+        if attempt:
+            time.sleep(POLL_S / PROBES)
     return False
+
+
+def _leave(first: int, second: int, has_ended: Callable[[], bool]) -> None:
+    """Hold the first byte until a child process has locked the second one, or has ended."""
+    unlock(second, 1)
+    while not has_ended() and _probe(second, 1):
+        time.sleep(POLL_S)
+    unlock(first)
+    os.close(first)
+    os.close(second)
+
+
+def _take_over(folder: Path) -> FolderLock | None:
+    """Return the lock of `folder`, taken in the order that `_leave` expects; None if no launcher holds it."""
+    if os.environ.pop(HANDED_OVER, None) is None:
+        return None
+    found: list[int] = []
+    deadline = time.monotonic() + HANDOVER_TIMEOUT_S
+    path, flags = _parts(folder)[0]
+    for byte in (1, 0):
+        found.insert(0, _open(path, flags))
+        while not try_lock(found[0], byte):
+            if time.monotonic() >= deadline:
+                for descriptor in found:
+                    os.close(descriptor)
+                return None  # another process holds the lock: `acquire` says so
+            time.sleep(POLL_S)
+    return FolderLock(found, is_inherited=True)
 
 
 def _adopt(folder: Path) -> FolderLock | None:
@@ -210,7 +278,8 @@ def _adopt(folder: Path) -> FolderLock | None:
         if not known & {_identity(os.fstat(descriptor)) for descriptor in descriptors}:
             return None
         for descriptor in descriptors:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails unless already held
+            if not try_lock(descriptor):  # held by another process
+                return None
             os.set_inheritable(descriptor, False)
     except OSError:
         return None  # the variable is wrong: take the lock the usual way

@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nasviz.guarded_files import GUARDED
+
 __all__ = ["KEY_FILE", "is_marked", "make_mark", "state_folder"]
 
 KEY_FILE = "run-marks.key"
@@ -58,12 +60,15 @@ def _hmac(key: bytes, kind: str, document: Mapping[str, Any]) -> str:
 def _read_key() -> bytes | None:
     """Return the key if its file is regular and readable by this user only, else None."""
     try:
-        descriptor = os.open(state_folder() / KEY_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(state_folder() / KEY_FILE, os.O_RDONLY | GUARDED)
     except OSError:
         return None
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
-        is_private = status.st_uid == os.geteuid() and not stat.S_IMODE(status.st_mode) & 0o077
+        # Windows has no such modes; there the rights of the user's profile protect the file.
+        is_private = not hasattr(os, "geteuid") or (
+            status.st_uid == os.geteuid() and not stat.S_IMODE(status.st_mode) & 0o077
+        )
         if not stat.S_ISREG(status.st_mode) or not is_private:
             return None
         key = file.read(_KEY_BYTES + 1)
@@ -76,7 +81,7 @@ def _new_key() -> bytes | None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = folder / f".{KEY_FILE}.{secrets.token_hex(6)}"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | GUARDED, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(secrets.token_bytes(_KEY_BYTES))
             file.flush()

@@ -16,7 +16,8 @@ from types import FrameType
 
 __all__ = ["SIGNALS", "Stop", "leave_terminal", "stop_on_signals"]
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that end a process in order; Windows has no SIGHUP."""
 
 
 class Stop:
@@ -58,7 +59,7 @@ def stop_on_signals(ask: Callable[[], bool]) -> Iterator[Stop]:
         stop.number = stop.number or number
         for other in handled:
             signal.signal(other, signal.default_int_handler)
-        if number == signal.SIGHUP:
+        if number == getattr(signal, "SIGHUP", None):
             leave_terminal()
         if not ask():
             raise KeyboardInterrupt

@@ -260,7 +260,7 @@ def test_workers_outlive_a_killed_scheduler_and_the_next_one_waits_for_them(
     monkeypatch.setattr("nasviz.jobs.launch.SCHEDULER", "tests.jobs.quick_scheduler")
     sweep = grid(sweeps, axis("seed", range(4)), mixup=0.5)
     jobs.start_sweep(sweep, slots=2)
-    # A run counts as running from the moment its lock is taken, before there is a worker: wait for their steps.
+    # A run counts as running from the moment its lock is taken, before there is a worker: wait for steps.
     wait_until(lambda: [run.tail().last_step for run in sweep.runs() if run] == [4, 4])
     scheduler = launch._WORKERS[sweep.folder]
     os.kill(scheduler.pid, signal.SIGKILL)
