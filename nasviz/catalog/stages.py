@@ -59,15 +59,23 @@ SMALL_STAGE: Stage = {"set.channels": 8, "set.cells": 3, "epochs": 8, "batch_siz
 
 
 def _table(name: str, source: str, title: str, table: str, *rows: tuple[int, Printed], **more: Any) -> Preset:
-    """Return another table that begins with the search of a preset, with printed figures by row of that."""
+    """Return another table that begins with the search of a preset, with printed figures by row of that.
+
+    Its `others` are its own, none if left out.
+    """
     search = next(preset for preset in SEARCHES if preset.name == source)
     own: tuple[Row, ...] = tuple(replace(search.rows[place], printed=printed) for place, printed in rows)
-    return replace(search, name=name, title=title, table=table, rows=own, others=(), **more)
+    return replace(search, name=name, title=title, table=table, rows=own, **{"others": ()} | more)
 
 
 def _error(percent: float, top5: float, params: float) -> Printed:
     """Return the accuracies of two test errors in percent, with millions of parameters."""
     return Printed(round(100 - percent, 2), params=params * 1e6, top5=round(100 - top5, 2))
+
+
+def _accuracy(top1: float, top5: float, days: float, params: float) -> Printed:
+    """Return two accuracies in percent, with GPU days of the search and millions of parameters."""
+    return Printed(top1, params=params * 1e6, top5=top5, search_days=days)
 
 
 TRANSFERS: tuple[Preset, ...] = (
@@ -78,6 +86,13 @@ TRANSFERS: tuple[Preset, ...] = (
         "table 2",
         (0, _error(25.48, 8.1, 5.3)),
         (1, _error(24.67, 7.6, 5.7)),
+        others=(
+            ("MobileNet", _error(29.40, 10.5, 4.2)),
+            ("DARTS (second order)", _error(26.70, 8.7, 4.7)),
+            ("FairDARTS-B", _error(24.90, 7.5, 4.8)),
+            ("DSO-NAS", _error(26.20, 8.6, 4.7)),
+            ("BayesNAS", _error(26.50, 8.9, 3.9)),
+        ),
     ),
     _table(
         "gsparsity_darts_best",
@@ -85,13 +100,29 @@ TRANSFERS: tuple[Preset, ...] = (
         "GSparsity on the space of DARTS, best of three",
         "table 8",
         (0, Printed(97.24, 0.03)),
+        others=(
+            ("DARTS (second order)", Printed(97.09, 0.09)),
+            ("P-DARTS", Printed(97.25, 0.07)),
+            ("PC-DARTS", Printed(97.38, 0.08)),
+            ("DrNAS", Printed(96.98, 0.07)),
+            ("GDAS", Printed(96.77, 0.11)),
+            ("ISTA-NAS", Printed(96.86, 0.02)),
+            ("GAEA", Printed(96.57, 0.04)),
+        ),
     ),
     _table(
         "gsparsity_imagenet",
         "gsparsity_darts",
         "GSparsity, transferred to ImageNet",
         "table 9",
-        (0, Printed(75.29, params=6.29e6, top5=92.42, search_days=0.5)),
+        (0, _accuracy(75.29, 92.42, 0.5, 6.29)),
+        others=(
+            ("DARTS", _accuracy(71.09, 89.83, 2.9, 5.54)),
+            ("P-DARTS", _accuracy(74.11, 91.73, 0.3, 3.67)),
+            ("PC-DARTS, searched on ImageNet", _accuracy(75.71, 92.68, 3.1, 5.57)),
+            ("DrNAS, searched on ImageNet", _accuracy(65.25, 86.23, 7.3, 3.33)),
+            ("GSparsity, searched on ImageNet", _accuracy(75.51, 92.60, 3.3, 6.22)),
+        ),
     ),
     _table(
         "rarts_imagenet",
@@ -100,6 +131,17 @@ TRANSFERS: tuple[Preset, ...] = (
         "table 3.2",
         (1, _error(26.7, 8.7, 4.7)),
         (3, _error(25.9, 8.3, 4.7)),
+        others=(
+            ("SNAS", _error(27.3, 9.2, 4.3)),
+            ("GDAS", _error(26.0, 8.5, 5.3)),
+            ("ProxylessNAS, searched on ImageNet", _error(24.9, 7.5, 7.1)),
+            ("FairDARTS", _error(24.9, 7.5, 4.8)),
+            ("FairDARTS, searched on ImageNet", _error(24.4, 7.4, 4.3)),
+            ("P-DARTS", _error(24.4, 7.4, 4.9)),
+            ("PC-DARTS", _error(25.1, 7.8, 5.3)),
+            ("PC-DARTS, searched on ImageNet", _error(24.2, 7.3, 5.3)),
+            ("MiLeNAS", _error(25.4, 7.9, 4.9)),
+        ),
     ),
 )
 """Tables that print only what becomes of a search elsewhere."""

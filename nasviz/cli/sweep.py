@@ -160,6 +160,8 @@ def sweep(
         if survivors is not None:
             if not base.method.has("mu"):
                 raise base.method.unknown("mu")
+            if "max_zeros" not in given:  # mu alone decides how many groups go
+                base = base.changed(max_zeros=1.0)
             search = BisectionSettings(survivors, mu_grid, trials)
         stages = (_stage(then),) if then else ()
         settings = SweepSettings(base, grid, title, bisection=search, then=stages)

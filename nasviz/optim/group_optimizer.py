@@ -314,9 +314,9 @@ class ProjectingOptimizer(GroupOptimizer):
         self._redundant.scale_(factor)
         self._bound.scaled(factor)
 
-    def _halfspace(self, before: Sequence[Tensor]) -> None:
+    def _halfspace(self, before: Sequence[Tensor], limit: int | None = None) -> None:
         """Zero the redundant groups whose trial point has left the half-space of x_t, `before`."""
-        self._redundant.judge(before, self.epsilon, self.num_steps)
+        self._redundant.judge(before, self.epsilon, self.num_steps, limit)
         if self._redundant.is_lazy:
             self._redundant.zero_()
         else:

@@ -22,19 +22,24 @@ from nasviz.graph.segments import modules_like
 from nasviz.optim.group_optimizer import GroupOptimizer
 from nasviz.optim.groups import GroupScaler, SpaceBinding, TensorGroup, merge, trained_space
 from nasviz.optim.prox import RowGrouping, group_of_rows
-from nasviz.optim.proxsgd import UPDATES, ProxSGD
+from nasviz.optim.proxsgd import UPDATES, ProxSGD, gains
 from nasviz.optim.search_optimizer import (
     Conclusion,
+    News,
     Training,
     Trial,
+    looks_at,
     most_narrowed,
+    most_of,
     not_negative,
+    positive_share,
     positive_steps,
     require_whole,
 )
 from nasviz.saliency import StructureIndex, gradient_cosine
 from nasviz.saliency.reductions import RowIndex
 from nasviz.settings import GSparsitySettings
+from nasviz.settings.fields import Auto
 from nasviz.switches import add_switches
 
 __all__ = [
@@ -66,11 +71,15 @@ class PenaltySearch(GroupOptimizer):
         projection_steps: Steps of the search.
         threshold: Groups of at most this length are pruned at the end of the search.
         pruning: One of `PRUNING`.
+        max_zeros: Share of the groups that the penalty may bring to zero, above 0: as soon as so many are
+            dead, the shortest of them stay under it, and all others are free.
     """
 
     method = "gsparsity"
 
     unit_name: ClassVar[str] = "structures"
+
+    _is_told = False
 
     def __init__(
         self,
@@ -81,9 +90,11 @@ class PenaltySearch(GroupOptimizer):
         projection_steps: int,
         threshold: float = _DEFAULT.threshold,
         pruning: str = _DEFAULT.pruning,
+        max_zeros: float = 1.0,
     ) -> None:
         if pruning not in PRUNING:
             raise InvalidSettingError(f"pruning={pruning!r}: choose one of {', '.join(PRUNING)}")
+        self.max_zeros = positive_share("max_zeros", max_zeros)
         if not isinstance(inner, ProxSGD):
             raise InvalidSettingError(f"GSparsity needs ProxSGD inside, not {type(inner).__name__}")
         self.projection_steps = positive_steps("projection_steps", projection_steps)
@@ -91,12 +102,18 @@ class PenaltySearch(GroupOptimizer):
         self.rule, self._proximal = pruning, inner
         self._index, self._grouping = index, inner.grouping
         self._pruned: tuple[int, ...] | None = None
+        self._penalized: tuple[int, ...] | None = None
         super().__init__(inner, (*index.tensors, *others))
 
     @property
     def phase(self) -> str:
         """`projection` for the search, `training` once it has ended."""
         return "projection" if self.num_steps < self.projection_steps else "training"
+
+    @property
+    def mu(self) -> float:
+        """Weight of the penalty; 0 once the search has ended."""
+        return float(self.param_groups[0]["mu"])
 
     @property
     def unit_ids(self) -> tuple[int, ...]:
@@ -150,9 +167,27 @@ class PenaltySearch(GroupOptimizer):
         return self._in(self._short(self.threshold) | frozenset(dead))
 
     def _short(self, threshold: float) -> frozenset[int]:
+        return frozenset(i for i, norm in self._lengths().items() if norm <= threshold)
+
+    def _lengths(self) -> dict[int, float]:
+        """Return the length of each group of the penalty; synchronizes."""
         grouping = self._grouping
-        lengths: Sequence[float] = grouping.norm(grouping.tensors).tolist()
-        return frozenset(i for i, norm in zip(grouping.ids, lengths, strict=False) if norm <= threshold)
+        return dict(zip(grouping.ids, grouping.norm(grouping.tensors).tolist(), strict=False))
+
+    @torch.no_grad()
+    def _limit(self) -> None:
+        """Free all other groups from the penalty once the largest share of zeros is dead."""
+        limit = most_of(self.max_zeros, len(self._grouping.ids))
+        if self._penalized is not None or limit == len(self._grouping.ids):
+            return
+        dead = self._short(self.threshold) | frozenset(self._proximal.dead())
+        if len(dead) >= limit:
+            lengths = self._lengths()
+            self._spare(tuple(sorted(dead, key=lengths.__getitem__)[:limit]))
+
+    def _spare(self, penalized: tuple[int, ...]) -> None:
+        self._penalized = penalized
+        self._proximal.spare(frozenset(self._grouping.ids).difference(penalized))
 
     def prune(self) -> None:
         """End the search: hold what has become short at zero, and drop the penalty; once."""
@@ -166,7 +201,17 @@ class PenaltySearch(GroupOptimizer):
 
     def aim(self, num_selected: int) -> str:
         """Return what is under the penalty."""
-        return f"{len(self.unit_ids)} {self.unit_name} under a penalty"
+        return f"{len(self.unit_ids)} {self.unit_name} under a penalty, mu = {self.mu:.3g}"
+
+    def news(self) -> News:
+        """Return that the largest share of zeros is reached, once."""
+        if self._penalized is None or self._is_told:
+            return News()
+        self._is_told = True
+        share = f"{len(self._penalized)} of {len(self._grouping.ids)} groups"
+        limit = f"as many as max_zeros={self.max_zeros:g} allows"
+        text = f"{share} are dead, {limit}: the penalty leaves the rest alone"
+        return News((("penalty", text, None),))
 
     def vectors(self, phase: str) -> dict[str, Tensor]:
         """Return the lengths, which are what decides: as scores, and as norms."""
@@ -235,12 +280,16 @@ class PenaltySearch(GroupOptimizer):
         """Return what goes when these groups of the penalty are short."""
 
     def _update(self) -> None:
-        if self.phase == "training":
+        is_over = self.phase == "training"
+        if is_over:
             self.prune()
         self._inner_step()
+        if not is_over and looks_at(self.num_steps, self._grouping.device):
+            self._limit()
 
     def _own_state(self) -> dict[str, Any]:
         return {
+            "penalized": None if self._penalized is None else list(self._penalized),
             "structures": list(self._index.ids),
             "selected": None if self._pruned is None else list(self._pruned),
             "projection_steps": self.projection_steps,
@@ -258,6 +307,9 @@ class PenaltySearch(GroupOptimizer):
     def _load_own_state(self, own: dict[str, Any]) -> None:
         self.projection_steps, self.threshold = own["projection_steps"], own["threshold"]
         self.pruning = own["pruning"]
+        if own.get("penalized") is not None:  # not saved before there was a limit
+            self._spare(tuple(own["penalized"]))
+            self._is_told = True
         self._pruned = None if own["selected"] is None else tuple(own["selected"])
 
 
@@ -273,6 +325,7 @@ class GSparsity(PenaltySearch):
         threshold: Structures of at most this length are pruned at the end of the search, tied ones by their
             length together.
         pruning: `proximal`: structures whose proximal point is zero go too; `threshold`: they do not.
+        max_zeros: Share of the groups that the penalty may bring to zero.
         tied: For each structure the id of its group in `inner`; itself when left out.
         judged: For each structure the tensors whose length is recorded; what it owns when left out.
 
@@ -299,6 +352,7 @@ class GSparsity(PenaltySearch):
         projection_steps: int,
         threshold: float = _DEFAULT.threshold,
         pruning: str = _DEFAULT.pruning,
+        max_zeros: float = 1.0,
         tied: Mapping[int, int] | None = None,
         judged: Mapping[int, Sequence[Tensor]] | None = None,
     ) -> None:
@@ -308,7 +362,13 @@ class GSparsity(PenaltySearch):
         owned = [tensor for group in groups.values() for tensor in group.tensors] if judged else []
         rows = [*owned, *(row.tensor for group in groups.values() for row in group.rows)]
         super().__init__(
-            inner, index, rows, projection_steps=projection_steps, threshold=threshold, pruning=pruning
+            inner,
+            index,
+            rows,
+            projection_steps=projection_steps,
+            threshold=threshold,
+            pruning=pruning,
+            max_zeros=max_zeros,
         )
 
     @property
@@ -352,6 +412,7 @@ class FilterSparsity(PenaltySearch):
         projection_steps: Steps of the search.
         threshold: Groups of at most this length are pruned at its end.
         pruning: `proximal`: groups whose proximal point is zero go too; `threshold`: they do not.
+        max_zeros: Share of the groups that the penalty may bring to zero.
 
     Examples:
         >>> import torch
@@ -379,11 +440,17 @@ class FilterSparsity(PenaltySearch):
         projection_steps: int,
         threshold: float = _DEFAULT.threshold,
         pruning: str = _DEFAULT.pruning,
+        max_zeros: float = 1.0,
     ) -> None:
         self._leave_something = leave_something
         self._rows = index
         super().__init__(
-            inner, index, projection_steps=projection_steps, threshold=threshold, pruning=pruning
+            inner,
+            index,
+            projection_steps=projection_steps,
+            threshold=threshold,
+            pruning=pruning,
+            max_zeros=max_zeros,
         )
 
     @property
@@ -433,7 +500,7 @@ def create_gsparsity(
     projection_steps: int,
     lr: float = _DEFAULT.lr,
     rho: float = _DEFAULT.rho,
-    mu: float = _DEFAULT.mu,
+    mu: float | Auto = _DEFAULT.mu,
     normalisation: str = _DEFAULT.normalisation,
     adaptive: bool = _DEFAULT.adaptive,
     beta: float = _DEFAULT.beta,
@@ -441,6 +508,7 @@ def create_gsparsity(
     coupling: float = _DEFAULT.coupling,
     threshold: float = _DEFAULT.threshold,
     pruning: str = _DEFAULT.pruning,
+    max_zeros: float = _DEFAULT.max_zeros,
     groups: str = _DEFAULT.groups,
     cells: Iterable[str] = (),
     outside: bool = _DEFAULT.outside,
@@ -457,7 +525,8 @@ def create_gsparsity(
         projection_steps: Steps of the search, before pruning.
         lr: epsilon.
         rho: Weight of the new gradient in the momentum.
-        mu: Weight of the penalty.
+        mu: Weight of the penalty; auto: as much as brings even the longest group, unless the loss holds it,
+            to zero in a quarter of the search; 0.05 with adaptive steps, 1 where `update` is not `proximal`.
         normalisation: `none`, `div` or `mul`, by the size of a group.
         adaptive: Whether tau follows the gradients of a group; 1 otherwise.
         beta: How slowly it follows them.
@@ -467,6 +536,8 @@ def create_gsparsity(
         threshold: Groups of at most this length are pruned.
         pruning: `proximal`: groups whose proximal point is zero go too; `threshold`: they do not, which is
             the only rule of `subgradient`.
+        max_zeros: Share of the groups that the penalty may bring to zero: once so many are dead, it leaves
+            all others alone. 1: no limit.
         groups: What makes a group: `operations`; `switches`, the factors of operations alone, on a network
             where each has one (`nasviz.add_switches`); `filters`, channels that one operator alone makes, as
             in the first two convolutions of a bottleneck; or `channels`, also those that residual sums tie.
@@ -487,11 +558,20 @@ def create_gsparsity(
     if update not in UPDATES:
         raise InvalidSettingError(f"update={update!r}: choose one of {', '.join(UPDATES)}")
     make = partial(UPDATES[update], **({"coupling": coupling} if "threshold" in update else {}))
-    step = partial(
-        make, lr=lr, rho=rho, mu=mu, normalisation=normalisation, tau=None if adaptive else 1.0, beta=beta
-    )
     if update == "subgradient":
         pruning = "threshold"  # SGD has no proximal point
+    own = GSparsitySettings.model_validate({"lr": lr, "mu": mu, "adaptive": adaptive, "update": update})
+    make = partial(
+        make, lr=lr, rho=rho, normalisation=normalisation, tau=None if adaptive else 1.0, beta=beta
+    )
+
+    def step(params: Iterable[Tensor], groups: Any, **more: Any) -> ProxSGD:
+        made: ProxSGD = make(params, groups, **more)
+        strength = own.strength(_longest(made), projection_steps)
+        for group in made.param_groups:
+            group["mu"] = strength
+        return made
+
     asked_space = space
     space = trained_space(net, space, net.parameters())
     if groups not in ("operations", "switches"):
@@ -500,6 +580,7 @@ def create_gsparsity(
                 f"cells={names}: only operations are tied, so leave it empty for {groups}"
             )
         end = {"projection_steps": projection_steps, "threshold": threshold, "pruning": pruning}
+        end |= {"max_zeros": max_zeros}
         filters = _over_channels(net, space, step, groups, emphasis or {}, end)
         filters.serve(asked_space, space, groups=groups)
         return filters
@@ -531,6 +612,7 @@ def create_gsparsity(
         projection_steps=projection_steps,
         threshold=threshold,
         pruning=pruning,
+        max_zeros=max_zeros,
         tied=tied,
         judged=owned if groups == "switches" else None,
     )
@@ -571,6 +653,17 @@ def _over_channels(
     grouping = RowGrouping(index, index.ids, _multipliers(space, chosen, emphasis))
     inner = step(net.parameters(), grouping)
     return FilterSparsity(inner, index, channels.leave_something, **end)
+
+
+@torch.no_grad()
+def _longest(proximal: ProxSGD) -> float:
+    """Return the largest length of a group, each over the factor on mu in its penalty."""
+    grouping = proximal.grouping
+    factors = gains(1.0, grouping.sizes, proximal.normalisation, proximal.exponent)
+    if grouping.multipliers is not None:
+        factors = factors * grouping.multipliers
+    lengths = grouping.norm(grouping.tensors)[: len(grouping.ids)]
+    return float((lengths / factors[: len(grouping.ids)]).max())
 
 
 def _tied_in_cells(space: SearchSpace, cells: Iterable[str], *, outside: bool) -> dict[int, int]:

@@ -8,7 +8,7 @@
   but not so large that the loss rises, to first order.
 - `HSPG` (OTO, Algorithm 2) has neither target nor hierarchy: first all groups take subgradient steps of
   f + lambda sum ||x_g||; later steps are followed by the half-space test, and what it zeroes stays zero. How
-  many groups that is follows from lambda alone.
+  many groups that is follows from lambda alone, up to a limit.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from nasviz.errors import CheckpointError, InvalidSettingError
 from nasviz.optim.group_optimizer import ProjectingOptimizer, SelectingOptimizer
 from nasviz.optim.groups import Select, TensorGroup
 from nasviz.optim.halfspace import learning_rates, place_in_periods, progressive_factor
-from nasviz.optim.search_optimizer import not_negative, positive_steps
+from nasviz.optim.search_optimizer import looks_at, most_of, not_negative, positive_share, positive_steps
 from nasviz.saliency import StructureIndex
 from nasviz.settings import PUBLISHED_REGULARIZATION
 
@@ -322,6 +322,7 @@ class HSPG(ProjectingOptimizer):
         warmup_steps: N_p, at least 1: steps before the half-space test begins.
         regularization: lambda, the same for all groups; 0 makes the first stage bitwise that of `inner`.
         epsilon: Offset of the half-space in [0, 1); 0 zeroes latest, near 1 soonest.
+        max_zeros: Share of the groups that may become zero, above 0: then the rest trains on freely.
 
     Examples:
         >>> weak, strong = torch.tensor([0.3, 0.4]), torch.tensor([2.0, 2.0])
@@ -336,6 +337,8 @@ class HSPG(ProjectingOptimizer):
     """
 
     saved_settings = ("warmup_steps", "epsilon", "regularization")
+    _is_full = False
+    """Whether as many groups are zero as may be, and the others are free."""
 
     def __init__(
         self,
@@ -346,10 +349,12 @@ class HSPG(ProjectingOptimizer):
         warmup_steps: int,
         regularization: float = 1e-3,
         epsilon: float = 0.0,
+        max_zeros: float = 1.0,
     ) -> None:
         self.warmup_steps = positive_steps("warmup_steps", warmup_steps)
         self.regularization = not_negative("regularization", regularization)
         self._groups, self._check = dict(groups), check
+        self._limit = most_of(positive_share("max_zeros", max_zeros), len(groups))
         index = StructureIndex({i: group.tensors for i, group in groups.items()})
         super().__init__(inner, index, epsilon=epsilon)
         rows = (row.tensor for group in groups.values() for row in group.rows)
@@ -358,7 +363,7 @@ class HSPG(ProjectingOptimizer):
 
     @property
     def phase(self) -> str:
-        """`warm-up` for stage 1, `projection` for stage 2; `training` once every group is zero."""
+        """`warm-up` for stage 1, `projection` for stage 2; `training` once no more groups may become zero."""
         if self.num_steps < self.warmup_steps:
             return "warm-up"
         return "projection" if self._redundant else "training"
@@ -387,7 +392,23 @@ class HSPG(ProjectingOptimizer):
             rates = learning_rates(index.tensors, self.param_groups)
             shrink_(index, before, norm, torch.full_like(norm, self.regularization), rates)
         if is_testing:
-            self._halfspace(before)
+            is_limited = self._limit < len(self._groups)
+            self._halfspace(before, self._limit - len(self._zeroed_by) if is_limited else None)
+            # Elsewhere than on the CPU reading waits: at the same steps in every process and resumed run.
+            if is_limited and looks_at(self.num_steps, self._index.device):
+                self._settle()
+                if len(self._zeroed_by) >= self._limit:
+                    self._is_full = True
+                    self._prepare()
 
     def _wanted(self) -> tuple[Mapping[int, TensorGroup], TensorGroup]:
-        return self._groups, TensorGroup()
+        """Return all groups; only those that are zero once the rest is free."""
+        groups = self._groups
+        return {i: groups[i] for i in self._zeroed_by} if self._is_full else groups, TensorGroup()
+
+    def _own_state(self) -> dict[str, Any]:
+        return super()._own_state() | {"is_full": self._is_full}
+
+    def _load_own_state(self, own: dict[str, Any]) -> None:
+        self._is_full = own.get("is_full", False)  # not saved before there was a limit
+        super()._load_own_state(own)

@@ -440,8 +440,18 @@ class RedundantGroups:
         return (self._zero_since >= 0).sum()
 
     @torch.no_grad()
-    def judge(self, before: Sequence[Tensor], epsilon: float, step: int = 0) -> None:
-        """Note which structures have left at this step the half-space of the point they came from."""
+    def judge(
+        self, before: Sequence[Tensor], epsilon: float, step: int = 0, limit: int | None = None
+    ) -> None:
+        """Note which structures have left at this step the half-space of the point they came from.
+
+        Args:
+            before: The point.
+            epsilon: Offset of the half-space.
+            step: What is noted.
+            limit: How many may be noted in all steps; the shortest come first of
+                several that leave together.
+        """
         if not self:
             return
         dot = self.index.dot(self.index.tensors, before)
@@ -451,7 +461,11 @@ class RedundantGroups:
             square = torch.ones_like(dot)
         has_left = has_left_halfspace(dot, square, epsilon)
         since = torch.full_like(dot, -1, dtype=torch.int64) if self._zero_since is None else self._zero_since
-        self._zero_since = torch.where(has_left & (since < 0), step, since)
+        has_left &= since < 0
+        if limit is not None:
+            lengths = self.index.norm(before).masked_fill(~has_left, float("inf"))
+            has_left &= lengths.argsort(stable=True).argsort() < limit - (since >= 0).sum()
+        self._zero_since = torch.where(has_left, step, since)
 
     @torch.no_grad()
     def zero_(self) -> None:

@@ -114,6 +114,7 @@ class ProxSGD(Optimizer):
         if lost := sum(id(tensor) not in known for tensor in self.grouping.tensors):
             raise InvalidSettingError(f"{lost} tensors of `groups` are not among `params`")
         self._subsets: dict[tuple[bool, ...], AnyGrouping] = {}
+        self._spared: frozenset[int] = frozenset()
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -147,6 +148,18 @@ class ProxSGD(Optimizer):
     def has_penalty(self) -> bool:
         """Return whether anything is added to f."""
         return bool(self.grouping.tensors) and any(group["mu"] for group in self.param_groups)
+
+    def spare(self, ids: Iterable[int]) -> None:
+        """Leave these groups without a penalty from now on.
+
+        Examples:
+            >>> weak, strong = torch.tensor([0.1]), torch.tensor([2.0])
+            >>> optimizer = ProxSGD([weak, strong], {1: [weak], 2: [strong]}, mu=0.5)
+            >>> optimizer.spare([2])
+            >>> round(optimizer.penalty().item(), 3)
+            0.05
+        """
+        self._spared = frozenset(ids)
 
     def like(self, params: Iterable[dict[str, Any]], tensors: Mapping[int, Tensor]) -> ProxSGD:
         """Return one for other tensors, without a penalty: bounds stay, groups go; tau adapts by tensor.
@@ -271,7 +284,13 @@ class ProxSGD(Optimizer):
 
     def _gains(self, grouping: AnyGrouping, home: Mapping[int, dict[str, Any]]) -> Tensor:
         found = gains(self._each(grouping, home, "mu"), grouping.sizes, self.normalisation, self.exponent)
-        return found if grouping.multipliers is None else found * grouping.multipliers
+        if grouping.multipliers is not None:
+            found = found * grouping.multipliers
+        if self._spared:  # groups without an id, which follow those with one, are never spared
+            found[: len(grouping.ids)] *= torch.tensor(
+                [i not in self._spared for i in grouping.ids], device=found.device
+            )
+        return found
 
     def _tau(self, grouping: AnyGrouping, home: Mapping[int, dict[str, Any]]) -> Tensor:
         first = home[id(grouping.tensors[0])]

@@ -6,6 +6,7 @@ to record, end its search, and conclude what goes. Training asks nothing else, a
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -30,7 +31,9 @@ __all__ = [
     "check_asked",
     "looks_at",
     "most_narrowed",
+    "most_of",
     "not_negative",
+    "positive_share",
     "positive_steps",
     "require_whole",
 ]
@@ -87,6 +90,27 @@ def not_negative(name: str, value: float) -> float:
     if not 0 <= value < float("inf"):
         raise InvalidSettingError(f"{name}={value!r}: must be a finite number, at least 0")
     return value
+
+
+def positive_share(name: str, value: float) -> float:
+    """`value`, if it lies in (0, 1].
+
+    Raises:
+        InvalidSettingError: It does not.
+    """
+    if not 0 < value <= 1:
+        raise InvalidSettingError(f"{name}={value!r}: must be above 0 and at most 1")
+    return value
+
+
+def most_of(share: float, count: int) -> int:
+    """Return how many of `count` a share is at most, but at least 1.
+
+    Examples:
+        >>> most_of(0.5, 7), most_of(0.1, 7), most_of(1.0, 7)
+        (3, 1, 7)
+    """
+    return max(1, math.floor(share * count + 1e-9))
 
 
 def require_whole(tensors: Iterable[Tensor], asker: str) -> None:

@@ -64,6 +64,8 @@ _SHORTENED = 25.0
 """Length by which HSPG must be able to shorten structures of length 4 to 5, whose gradients prolong them:
 half of those of a small DemoNet on digits become zero."""
 _LEAST_STRENGTH = 1e-3
+_ADAPTIVE_MU = 0.05
+"""Mu of GSparsity where tau adapts: the middle of what is published for filters."""
 _REACHED_LAMBDA = 0.15
 """Lambda that silences half of the operations of a small NAS-Bench-201 network on digits."""
 _XUE = "Xue, Relaxation and Optimization for Automated Learning of Neural Network Architectures, 2022"
@@ -322,7 +324,7 @@ class HSPGSettings(_WithEpsilon, _WithBase):
         "Chen et al., Only Train Once: A One-Shot Neural Network Training And Pruning Framework, 2021,"
         " arXiv:2107.07467"
     )
-    caution = "Has no target sparsity and ignores the hierarchy: a sub-network may not exist."
+    caution = "Has a limit, but no target, and ignores the hierarchy: a sub-network may not exist."
     implementation = "nasviz.optim.create"
     projection_share = 0.2
 
@@ -338,6 +340,16 @@ class HSPGSettings(_WithEpsilon, _WithBase):
         "Regularization",
         "Weight of the norms of all structures in the loss; larger values remove more; auto: 0.001, or for"
         f" short runs as much more as may shorten a structure by {_SHORTENED:g} in all steps.",
+    )
+
+    max_zeros: float = setting(
+        0.5,
+        "Largest share of zeros",
+        "Share of the structures that may become zero: once it is reached, regularization and half-space test"
+        " leave all others alone; 1: no limit, as published.",
+        gt=0,
+        le=1,
+        source="not published",
     )
 
     def strength(self, schedule: Schedule) -> float:
@@ -399,7 +411,7 @@ class GSparsitySettings(MethodSettings):
         " Group Sparsity, AutoML 2022"
     )
     caution = (
-        "Has no target sparsity and ignores the hierarchy: a mu that is too large disconnects input and"
+        "Has a limit, but no target, and ignores the hierarchy: a mu that is too large disconnects input and"
         " output."
     )
     implementation = "nasviz.optim.gsparsity"
@@ -424,7 +436,22 @@ class GSparsitySettings(MethodSettings):
         " alone (appendix E); filters (channels produced by a single operator); or all"
         " channels, including those tied by residual additions.",
     )
-    mu: float = number(1.0, 0, _ANY_AMOUNT, "Mu", "Weight of the penalty; larger values remove more.")
+    mu: Annotated[float, Field(ge=0, le=_ANY_AMOUNT)] | Auto = setting(
+        AUTO,
+        "Mu",
+        "Weight of the penalty; larger values remove more; auto: as much as brings even the longest group,"
+        " unless the loss holds it, to zero in a quarter of the search; 0.05 with adaptive steps; 1 with"
+        " other updates.",
+    )
+    max_zeros: float = setting(
+        0.75,
+        "Largest share of zeros",
+        "Share of the groups that the penalty may bring to zero: once so many are dead, the penalty leaves"
+        " all others alone; 1: no limit, as published, where mu = 50 removes 141 of 196.",
+        gt=0,
+        le=1,
+        source="not published",
+    )
     rho: float = number(0.8, 1e-6, 1, "Rho", "Weight of the new gradient in the momentum.")
     normalisation: Literal["none", "div", "mul"] = choice(
         "none",
@@ -518,7 +545,7 @@ class GSparsitySettings(MethodSettings):
         """Return what the groups are, and mu."""
         usual = ("operations", "proximal")
         names = [name.replace("_", " ") for name in (self.groups, self.update) if name not in usual]
-        return [*names, f"mu = {self.mu:g}"]
+        return [*names, f"mu = {self.mu}" if self.mu == AUTO else f"mu = {self.mu:g}"]
 
     def vectors(self, kept_edges: int = 0) -> tuple[Vector, ...]:
         """Return the lengths, which decide what goes, and cosines."""
@@ -533,19 +560,54 @@ class GSparsitySettings(MethodSettings):
         rest = math.log1p(-self.lr) if self.lr < 1 else -math.inf
         return math.ceil(math.log(self.threshold) / rest) if self.threshold else math.inf
 
+    def strength(self, length: float, num_steps: int) -> float:
+        """Return the mu that brings a group of this length to zero in a quarter of so many search steps.
+
+        Examples:
+            >>> GSparsitySettings().strength(6.4, 432)
+            1.0
+            >>> GSparsitySettings(mu=0.2).strength(6.4, 432)
+            0.2
+        """
+        if self.fixed_mu is not None:
+            return self.fixed_mu
+        # A group loses lr mu in a step until it is as short as mu; from then on its proximal point is zero.
+        return length / (1 + self.lr * num_steps / 4)
+
+    @property
+    def fixed_mu(self) -> float | None:
+        """Mu where it does not depend on the network; None where it does."""
+        if self.mu != AUTO:
+            return float(self.mu)
+        if self.update != "proximal":
+            return 1.0
+        return _ADAPTIVE_MU if self.adaptive else None
+
     @property
     def swing(self) -> float:
         """Length at which the subgradient leaves a group that should be zero; without normalization."""
-        return self.lr * self.mu
+        return self.lr * (self.fixed_mu or 0.0)
 
     @property
     def reach(self) -> float:
         """Length up to which RVSM sets the copy of a group to zero; without normalization."""
-        gamma = self.mu / self.coupling
+        gamma = (self.fixed_mu or 0.0) / self.coupling
         return (2 * gamma) ** 0.5 if self.update == "hard_threshold" else gamma
 
     def notes(self, schedule: Schedule) -> dict[str, str]:
-        """Return how many steps the threshold needs, and how many steps there are."""
+        """Return what mu reaches, how many steps the threshold needs, and how many steps there are."""
+        return self._note_of_mu(schedule.projection_steps) | self._notes_of_update(schedule)
+
+    def _note_of_mu(self, steps: int) -> dict[str, str]:
+        fixed = self.fixed_mu
+        if fixed is None:
+            return {"mu": f"auto: the length of the longest group over {1 / self.strength(1, steps):.3g}"}
+        if self.adaptive or self.update != "proximal":
+            return {"mu": f"auto: {fixed:g}"} if self.mu == AUTO else {}
+        longest = fixed * (1 + self.lr * steps)
+        return {"mu": f"{steps:,} steps of search bring groups of up to {longest:.3g} to zero"}
+
+    def _notes_of_update(self, schedule: Schedule) -> dict[str, str]:
         if self.update == "subgradient":
             swing = f"a group that should be zero swings at a length of about lr mu = {self.swing:.2g}"
             return {"threshold": f"{swing}, without normalization or emphasis"}
@@ -567,7 +629,7 @@ class GSparsitySettings(MethodSettings):
     def check(self, schedule: Schedule) -> list[str]:
         """Return whether groups can get to zero in the search, and whether its steps are stable."""
         if self.update == "subgradient":
-            if not self.mu or self.threshold >= self.swing:
+            if not self.swing or self.threshold >= self.swing:
                 return []
             return [
                 f"threshold={self.threshold:g}: the subgradient brings no group to it, steps have a length of"

@@ -19,8 +19,8 @@ __all__ = ["is_flat", "migrated", "migrated_axes"]
 _RATE = {"architecture_lr": 3e-4}
 _COPIES = {"auxiliary_weight": 1.0, "coupling": 1.0}
 _BEFORE: Mapping[str, Mapping[str, Any]] = {
-    "hspg": {"regularization": 1e-3},
-    "gsparsity": {"pruning": "threshold"},
+    "hspg": {"regularization": 1e-3, "max_zeros": 1.0},
+    "gsparsity": {"pruning": "threshold", "mu": 1.0, "max_zeros": 1.0},
     "darts": _RATE,
     "milenas": _RATE,
     "rarts": {**_RATE, **_COPIES},

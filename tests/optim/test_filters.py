@@ -47,9 +47,8 @@ def traced() -> TracedNetwork:
 
 def survivors(mu: float, **settings: object) -> int:
     net = copy.deepcopy(traced())
-    optimizer = create_gsparsity(
-        net, nasviz.search_space(net), projection_steps=60, lr=0.5, mu=mu, groups="filters", **settings
-    )
+    settings |= {"projection_steps": 60, "lr": 0.5, "mu": mu, "groups": "filters", "max_zeros": 1.0}
+    optimizer = create_gsparsity(net, nasviz.search_space(net), **settings)
     images, labels = problem()
     for _ in range(60):
         optimizer.zero_grad()

@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 import nasviz
 from nasviz.errors import CheckpointError, InvalidSettingError
 from nasviz.graph import SearchSpace
-from nasviz.optim import GSparsity, create_gsparsity
+from nasviz.optim import GSparsity, ProxSGD, TensorGroup, create_gsparsity
 from nasviz.subnet.zero import zero_structures
 from nasviz.trace import TracedNetwork
 from tests.laws.cases import enliven_
@@ -168,7 +168,7 @@ def test_after_the_search_there_is_no_penalty() -> None:
 
 def test_pruning_what_cuts_the_network_apart_is_told() -> None:
     (net, space, x), _ = weakened("demonet")
-    optimizer = search(net, space, mu=1e3)
+    optimizer = search(net, space, mu=1e3, max_zeros=1.0)
     train(net, optimizer, x, 31)
     assert set(optimizer.selected) == {s.id for s in space.removable}
     assert not optimizer.is_valid
@@ -234,7 +234,9 @@ def test_the_penalty_may_lie_on_switches_alone() -> None:
     with pytest.raises(InvalidSettingError, match="no switches"):
         create_gsparsity(net, space, projection_steps=1, groups="switches")
     net, space = nasviz.add_switches(net, space, where="all", initial=0.8)
-    search = create_gsparsity(net, space, projection_steps=2, groups="switches", lr=0.5, mu=5.0)
+    search = create_gsparsity(
+        net, space, projection_steps=2, groups="switches", lr=0.5, mu=5.0, max_zeros=1.0
+    )
     switches = {s.switch for s in space.removable if s.switch}
     parameters = dict(net.named_parameters())
     assert {id(t) for t in search.inner.grouping.tensors} == {id(parameters[name]) for name in switches}
@@ -248,6 +250,56 @@ def test_the_penalty_may_lie_on_switches_alone() -> None:
     assert all(torch.equal(p, q) for p, q in zip(weights, before, strict=True))
     assert search.norm_vector().tolist() == pytest.approx([0.4] * len(search.structure_ids))
     assert search.to_prune() == search.structure_ids
+
+
+def limited(max_zeros: float = 0.5) -> tuple[GSparsity, list[torch.Tensor]]:
+    tensors = [torch.tensor([length]) for length in (2.0, 0.3, 3.0, 0.2)]
+    groups = {i: TensorGroup((tensor,)) for i, tensor in enumerate(tensors)}
+    inner = ProxSGD(tensors, {i: [tensor] for i, tensor in enumerate(tensors)}, lr=0.2, mu=0.5)
+    search = GSparsity(
+        inner, groups, lambda ids: True, lambda ids: groups[ids[0]], projection_steps=40, max_zeros=max_zeros
+    )
+    return search, tensors
+
+
+def idle_steps(search: GSparsity, tensors: list[torch.Tensor], count: int) -> None:
+    for _ in range(count):
+        for tensor in tensors:
+            tensor.grad = torch.zeros_like(tensor)
+        search.step()
+
+
+def test_once_the_largest_share_of_zeros_is_dead_the_penalty_leaves_the_rest_alone() -> None:
+    search, tensors = limited()
+    idle_steps(search, tensors, 1)  # two groups are shorter than mu at once
+    ((kind, text, _),) = search.news().events
+    assert (kind, "2 of 4" in text) == ("penalty", True)
+    assert not search.news().events
+    lengths = [tensor.item() for tensor in tensors]
+    other, others = limited()
+    other.load_state_dict(search.state_dict())
+    for tensor, saved in zip(others, tensors, strict=True):
+        tensor.copy_(saved)
+    for one, moved in ((search, tensors), (other, others)):
+        idle_steps(one, moved, 30)
+        assert [moved[i].item() for i in (0, 2)] == [lengths[0], lengths[2]]
+        assert all(0 < moved[i].item() < lengths[i] / 100 for i in (1, 3))
+        assert one.to_prune() == (1, 3)
+    free, moved = limited(max_zeros=1.0)
+    idle_steps(free, moved, 39)
+    assert free.to_prune() == (0, 1, 2, 3)
+
+
+def test_mu_follows_from_the_longest_group_and_the_steps() -> None:
+    net, space = copy.deepcopy(traced())
+    settings = {"projection_steps": 80, "lr": 0.1, "normalisation": "div"}
+    search = create_gsparsity(net, space, **settings)
+    grouping = search.inner.grouping
+    with torch.no_grad():
+        scaled = grouping.norm(grouping.tensors) * grouping.sizes.sqrt()
+    assert search.mu == pytest.approx(float(scaled.max()) / (1 + 0.1 * 80 / 4))
+    assert create_gsparsity(net, space, mu=0.7, **settings).mu == 0.7
+    assert create_gsparsity(net, space, adaptive=True, **settings).mu == 0.05
 
 
 def test_python_settings_and_forms_have_one_set_of_defaults() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nasviz.errors import InvalidSettingError, NonFiniteLossError, UnknownNameError
-from nasviz.optim import H2SPG, Selection, TensorGroup
+from nasviz.optim import H2SPG, HSPG, Selection, TensorGroup
 from nasviz.saliency import Saliency, documents
 from tests.optim.problems import BASES, ORPHANED, SELECTED, backward, build, equal, h2spg, train
 
@@ -316,3 +316,42 @@ def test_norms_are_those_of_the_structures_as_they_are():
     ]
     assert optimizer.norm_vector().tolist() == pytest.approx(expected, rel=1e-6)
     assert optimizer.structure_ids == tuple(net.groups())
+
+
+def limited_hspg(max_zeros: float = 0.7) -> tuple[HSPG, list[torch.Tensor]]:
+    """Three groups, all of which leave their half-space at the second step."""
+    groups = [torch.full((2,), length) for length in (0.9, 0.7, 0.8)]
+    members = {i: TensorGroup((group,)) for i, group in enumerate(groups)}
+    sgd = torch.optim.SGD(groups, lr=0.1)
+    settings = {"warmup_steps": 1, "regularization": 8.0, "max_zeros": max_zeros}
+    return HSPG(sgd, members, lambda erased: True, **settings), groups
+
+
+def idle_steps(optimizer: HSPG, groups: list[torch.Tensor], count: int) -> None:
+    for _ in range(count):
+        for group in groups:
+            group.grad = torch.zeros_like(group)
+        optimizer.step()
+
+
+def test_hspg_brings_no_more_to_zero_than_its_limit_and_leaves_the_rest_alone():
+    optimizer, groups = limited_hspg()
+    idle_steps(optimizer, groups, 2)
+    assert set(optimizer.selected) == {1, 2}, "the shortest of those that leave together"
+    assert optimizer.phase == "training"
+    length = groups[0].norm().item()
+    assert length > 0
+    other, others = limited_hspg()
+    other.load_state_dict(optimizer.state_dict())
+    for group, saved in zip(others, groups, strict=True):
+        group.copy_(saved)
+    for one, tensors in ((optimizer, groups), (other, others)):
+        idle_steps(one, tensors, 4)
+        assert tensors[0].norm().item() == length, "neither penalty nor test"
+        assert not tensors[1].any()
+        assert not tensors[2].any()
+    free, unlimited = limited_hspg(max_zeros=1.0)
+    idle_steps(free, unlimited, 3)
+    assert len(free.selected) == 3
+    with pytest.raises(InvalidSettingError, match="max_zeros=0"):
+        limited_hspg(max_zeros=0.0)

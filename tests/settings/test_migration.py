@@ -58,7 +58,11 @@ def test_all_methods_are_among_the_folders_of_0_1() -> None:
 
 def test_settings_that_the_method_never_used_are_gone(store: Store) -> None:
     assert (flat("ignored")["momentum"], flat("ignored")["epsilon"]) == (0.3, 0.5)
-    assert store.open("ignored").settings.method.chosen() == {"mu": 2.0, "pruning": "threshold"}
+    assert store.open("ignored").settings.method.chosen() == {
+        "mu": 2.0,
+        "pruning": "threshold",
+        "max_zeros": 1.0,
+    }
     assert flat("h2spg_share")["momentum"] == 0.3
     assert store.open("h2spg_share").settings.value("momentum") == 0.9
 

@@ -196,8 +196,8 @@ def _bisection() -> SweepSettings | None:
     batch_size = int(second.number_input("Batch size", 1, 65_536, kept("batch_size", 64), key="form.batch"))
     data = ask_data(third, kind_of(source))
     with st.expander("Advanced optimizer settings", icon=":material/tune:"):
-        rest = [field for name, field in fields.items() if name not in (*MU_FIRST, "mu")]
-        values |= controls.ask_all(rest, "form.mu")
+        rest = [field for name, field in fields.items() if name not in (*MU_FIRST, "mu", "max_zeros")]
+        values |= controls.ask_all(rest, "form.mu") | {"max_zeros": 1.0}  # mu alone decides how many go
     values |= controls.ask_cells(source, values, "form.mu.is_tied")
     space = session.space()
     constraints = session.space_settings(space)
