@@ -32,6 +32,7 @@ EXTRAS = {
     "streamlit": "app",
     "tensorboard": "tensorboard",
     "timm": "timm",
+    "torchmetrics": "metrics",
     "torchvision": "app",
     "transformers": "transformers",
     "trackio": "trackio",

@@ -44,6 +44,8 @@ __all__ = [
 ]
 
 RUNS = Path("runs")
+CODE = ("data", "loss", "metric")
+"""Settings that may name the user's own code."""
 _LONGEST_PATH = 4096
 _NETWORKS = ", ".join(key for key, entry in NETWORKS.items() if entry.builder)
 _NETWORK_HELP = (
@@ -178,12 +180,23 @@ def settings_of(
         values["network"] = _network_of_file(network, values["network"])
     else:
         raise InvalidSettingError("a run needs a network: --model demonet, or `network` in a --config file")
-    code = [(values | dict(given)).get(name) for name in ("data", "loss")]
-    if any(":" in str(value) for value in code if value is not None):
+    given = {name: _by_module(value, network) for name, value in given.items() if name in CODE} | {
+        name: value for name, value in given.items() if name not in CODE
+    }
+    code = [value for name in CODE if (value := (values | given).get(name)) is not None]
+    if any(":" in str(value) for value in code):
         values["trust"] = network.folders
     if config is None:
         return RunSettings.of(**values | dict(given))
     return RunSettings.of(**values).changed(**given)
+
+
+def _by_module(value: Any, network: NetworkOptions) -> Any:
+    """Return names of callables, `./file.py:callable`, as `package.module:callable`."""
+    if isinstance(value, str):
+        name, end = (value[:-4], value[-4:]) if value.endswith((":min", ":max")) else (value, "")
+        return callable_name(name, network.folders) + end
+    return tuple(_by_module(part, network) for part in value)
 
 
 def source_of(name: str, options: NetworkOptions) -> NetworkSource:

@@ -10,7 +10,7 @@ from dataclasses import asdict, fields
 from shutil import get_terminal_size
 from typing import Any, TextIO
 
-from nasviz.catalog import NetworkSource
+from nasviz.catalog import ACCURACY, Metric, NetworkSource, find_metric, metric_of
 from nasviz.catalog.genotype import is_genotype, read_genotype
 from nasviz.cli.text import Steady, plain, table
 from nasviz.draw.genotype import chosen_cells
@@ -19,7 +19,7 @@ from nasviz.graph import SearchSpace
 from nasviz.graph.cells.genotypes import genotype_text
 from nasviz.runs import Run, RunSettings, RunSummary, Tail, to_document
 from nasviz.runs.files import SPACE
-from nasviz.runs.records import Event, could_go
+from nasviz.runs.records import Evaluation, Event, could_go
 from nasviz.runs.storage import as_damage
 
 __all__ = [
@@ -54,7 +54,10 @@ def _row(summary: RunSummary) -> tuple[object, ...]:
     share = "" if summary.progress is None else f"{summary.progress:.0%}"
     after, before = result.get("params_after"), result.get("params_before")
     kept = "" if after is None or not before else f"{after / before:.1%}"
-    accuracy = f"{result['accuracy_subnet']:.1%}" if "accuracy_subnet" in result else ""
+    accuracy = ""
+    if "accuracy_subnet" in result:
+        metric = metric_of(result)
+        accuracy = (metric.text if metric == ACCURACY else metric.words)(result["accuracy_subnet"])
     what = (settings.network.name, settings.value("target_sparsity", "")) if settings else ("?", "?")
     outcome = summary.result.get("outcome", "") if summary.is_invalid else ""
     note = summary.problem or summary.error or outcome or summary.diverged or summary.labels.note
@@ -116,8 +119,7 @@ def _run_lines(run: Run) -> Iterator[str]:
     if len(tail.steps):
         yield f"  last step   {progress_line(tail)}"
     for item in tail.evaluations:
-        words = f"accuracy {item.accuracy:.1%}, loss {item.loss:.3f}"
-        yield f"  evaluation  step {item.step}, {item.network} network: {words}"
+        yield f"  evaluation  step {item.step}, {_evaluation_words(item, tail)}"
     if run.end is not None and run.end.error:
         yield f"  error       {run.end.error}"
     if run.state in ("crashed", "failed", "cancelled"):
@@ -149,11 +151,11 @@ def result_lines(run: Run) -> Iterator[str]:
     result = run.end.result if run.end is not None else {}
     if not result or "is_valid" not in result:
         return
-    yield from _pruning_lines(result.get("pruning"))
+    yield from _pruning_lines(result.get("pruning"), metric_of(result))
     if "selected" not in result:  # a watched loop that constructed nothing
         yield f"  result      {result.get('outcome', 'no sub-network')}"
         return
-    space = read_space(run.folder / SPACE)
+    space, metric = read_space(run.folder / SPACE), metric_of(result)
     erased = shortened([space.structure(i).name for i in result["selected"]])
     if "latencies" in result:
         measured = result["latencies"]
@@ -165,7 +167,8 @@ def result_lines(run: Run) -> Iterator[str]:
         yield f"  result      {result.get('outcome', 'no sub-network')}"
         yield f"  zero        {erased}"
         if "accuracy_full" in result:
-            yield f"  accuracy    {result['accuracy_full']:.1%} with these at zero, and no sub-network"
+            words = metric.words(result["accuracy_full"])
+            yield f"  evaluation  {words} with these at zero, and no sub-network"
         return
     orphaned = shortened([space.segments[i].name for i in result["orphaned"]])
     num_channels = sum(map(len, result.get("channels_zeroed_by", {}).values()))
@@ -179,7 +182,11 @@ def result_lines(run: Run) -> Iterator[str]:
         before, after = result[f"{key}_before"], result[f"{key}_after"]
         yield f"  {title:<10}  {before:,} -> {after:,} ({after / max(1, before):.1%})"
     if "accuracy_full" in result and "accuracy_subnet" in result:
-        yield f"  accuracy    {result['accuracy_full']:.1%} -> {result['accuracy_subnet']:.1%}"
+        before, after = metric.text(result["accuracy_full"]), metric.text(result["accuracy_subnet"])
+        yield f"  {metric.title:<10}  {before} -> {after}"
+    for name, value in (result.get("metrics_subnet") or {}).items():
+        if (other := find_metric(name)) != metric:
+            yield f"  {other.title:<10}  {other.text(result['metrics_full'][name])} -> {other.text(value)}"
     if "top5_subnet" in result:
         yield f"  top-5       {result['top5_subnet']:.1%}"
     if "changed_at" in result:
@@ -196,15 +203,19 @@ def result_lines(run: Run) -> Iterator[str]:
     yield f"  exactness   largest relative difference {result['max_relative_error']:.2g}"
 
 
-def _pruning_lines(found: Any) -> Iterator[str]:
+def _pruning_lines(found: Any, metric: Metric) -> Iterator[str]:
     """Yield the accuracy before pruning and at each threshold, after a search by a penalty."""
+
+    def words_of(row: Any) -> str:
+        return metric.words(metric.sign * row["accuracy"])
+
     if found:
-        yield f"  pruning     before it, accuracy {found['accuracy']:.1%}"
+        yield f"  pruning     before it, {words_of(found)}"
         for row in found["thresholds"]:
             at = f"{row['threshold']:.0%}" if found.get("kind") == "fraction" else f"{row['threshold']:g}"
-            yield f"              at {at}: {row['pruned']} gone, accuracy {row['accuracy']:.1%}"
+            yield f"              at {at}: {row['pruned']} gone, {words_of(row)}"
         if chosen := found.get("chosen"):
-            words = f"{chosen['pruned']} of {found['groups']} gone, accuracy {chosen['accuracy']:.1%}"
+            words = f"{chosen['pruned']} of {found['groups']} gone, {words_of(chosen)}"
             yield f"              by {chosen['rule']}: {words}"
 
 
@@ -295,8 +306,7 @@ class Watch:
         self._num_events, self._num_evaluations = len(tail.events), len(tail.evaluations)
         news = list(_in_short(events))
         news += [
-            (item.step, f"{item.network} network: accuracy {item.accuracy:.1%}, loss {item.loss:.3f}")
-            for item in evaluations
+            (item.step, _evaluation_words(item, tail)) for item in evaluations
         ]
         return sorted(news, key=lambda pair: pair[0])
 
@@ -304,6 +314,14 @@ class Watch:
         if self._bar:
             self._out.write("\r" + " " * len(self._bar) + "\r")
             self._bar = ""
+
+
+def _evaluation_words(item: Evaluation, tail: Tail) -> str:
+    """Return what an evaluation has measured, the first metric of the run first."""
+    first = metric_of(tail.facts)
+    others = [find_metric(name).words(value) for name, value in (item.metrics or {}).items()][1:]
+    words = ", ".join((first.words(item.accuracy), *others, f"loss {item.loss:.3f}"))
+    return f"{item.network} network: {words}"
 
 
 def _in_short(events: Sequence[Event]) -> Iterator[tuple[int, str]]:
@@ -327,9 +345,10 @@ def progress_line(tail: Tail) -> str:
     row, total = tail.steps[-1], tail.total_steps
     filled = min(_BAR_WIDTH, round(_BAR_WIDTH * (row.step + 1) / total)) if total else 0
     place = f"{row.step + 1}/{total}" if total else f"step {row.step + 1}"
+    accuracy = f"  accuracy {row.accuracy:.1%}" if row.accuracy == row.accuracy else ""
     return (
-        f"[{'#' * filled:.<{_BAR_WIDTH}}] {place} {row.phase}  loss {row.loss:.3f}"
-        f"  accuracy {row.accuracy:.1%}  {row.examples_per_second:,.0f} examples/s  zero {row.zero_groups}"
+        f"[{'#' * filled:.<{_BAR_WIDTH}}] {place} {row.phase}  loss {row.loss:.3f}{accuracy}"
+        f"  {row.examples_per_second:,.0f} examples/s  zero {row.zero_groups}"
     )
 
 

@@ -6,8 +6,10 @@ from nasviz.data.downloading import download
 from nasviz.data.epochs import epoch_order
 from nasviz.data.images import DataSplit, Images, ImageSet
 from nasviz.data.loading import Opened, facts, load, open_data, require_labels
+from nasviz.data.own import TARGETS, parts_of
 
 __all__ = [
+    "TARGETS",
     "DataFacts",
     "DataSplit",
     "ImageSet",
@@ -19,5 +21,6 @@ __all__ = [
     "facts",
     "load",
     "open_data",
+    "parts_of",
     "require_labels",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -35,8 +35,8 @@ class Images(Protocol):
     def to(self: Self, device: torch.device | str) -> Self:
         """Return the set on another device, or itself if it is read from files."""
 
-    def batch(self, indices: Tensor, crop: Crop | None = None) -> tuple[Tensor, Tensor]:
-        """Return examples `(B, ...)` and their labels; `crop` selects parts of images."""
+    def batch(self, indices: Tensor, crop: Crop | None = None) -> tuple[Any, Any]:
+        """Return inputs, a tensor or tuple or dict of tensors `(B, ...)`, and target; `crop` selects parts."""
 
     def black(self) -> Tensor | float:
         """Return the value of a black pixel in a batch, `(C, 1, 1)` or a number."""
@@ -151,8 +151,8 @@ class Subset:
         """Return the value of a black pixel in a batch."""
         return self.images.black()
 
-    def batch(self, indices: Tensor, crop: Crop | None = None) -> tuple[Tensor, Tensor]:
-        """Return examples and labels, as the whole set does; indices are those in the subset."""
+    def batch(self, indices: Tensor, crop: Crop | None = None) -> tuple[Any, Any]:
+        """Return inputs and target, as the whole set does; indices are those in the subset."""
         chosen = self.indices[indices.cpu()]
         if crop is None:
             return self.images.batch(chosen)

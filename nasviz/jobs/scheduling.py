@@ -291,7 +291,7 @@ class MedianStopper:
                     others.append(self._evaluations(place, other))
             except NasvizError:
                 continue  # a damaged run is not compared with
-        verdict = judge(read_evaluations(run.folder), others, total_steps)
+        verdict = judge(read_evaluations(run.folder), others, total_steps, run.settings.metrics[0])
         if verdict is not None:
             write_verdict(run.folder, verdict)
             cancel_run(run)
@@ -308,5 +308,5 @@ class MedianStopper:
 
 def _comparison_key(settings: RunSettings) -> tuple[object, ...]:
     """Return what two runs must share for their accuracies to be comparable."""
-    names = ("network", "data", "target_sparsity", "slim", "epochs", "steps", "train_images")
+    names = ("network", "data", "metric", "target_sparsity", "slim", "epochs", "steps", "train_images")
     return tuple(settings.value(name) for name in names)

@@ -155,10 +155,11 @@ def _construct_trained(request: tasks.Construct, folder: Path, report: Report) -
     sub = _cut(network, space, request, report)
     report(0.8, "measuring accuracy on the validation images")
     facts = sub.report.to_json()
-    for name, module in (("accuracy_full", session.traced), ("accuracy_subnet", sub.module)):
-        facts[name] = evaluate(
-            module, images=session.split.validation, device=torch.device("cpu"), loss=session.loss
-        )[1]
+    options: dict[str, Any] = {"loss": session.loss, "meters": session.meters}
+    for name, module in (("full", session.traced), ("subnet", sub.module)):
+        measured = evaluate(module, session.split.validation, device=torch.device("cpu"), **options)
+        facts |= {f"accuracy_{name}": measured.accuracy}
+    facts["metrics"] = [meter.metric.label for meter in session.meters]
     return _save(sub, request.folder or folder / "by-hand", facts)
 
 

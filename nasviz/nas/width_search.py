@@ -185,7 +185,7 @@ class WidthSearch(RARTS):
         """Take a step on all batches together, distilled from the network before pruning."""
         self.prune()
         examples, judge = batch.joined(others)
-        output = self._net(examples)
+        output = self._net(*examples)
         loss, accuracy = judge(output)
         if self.distils:
             loss = loss + self.distilled(batch, examples, output)
@@ -197,11 +197,11 @@ class WidthSearch(RARTS):
         """Whether the tuning learns from the network before pruning."""
         return self.distillation > 0
 
-    def distilled(self, batch: Batch, examples: Tensor, output: Any) -> Tensor:
+    def distilled(self, batch: Batch, examples: tuple[Any, ...], output: Any) -> Tensor:
         """Return the weighted distillation loss from the network before pruning."""
         self._net.eval()
         with torch.no_grad(), self.teacher():
-            wanted = batch.logits(self._net(examples))
+            wanted = batch.logits(self._net(*examples))
         self._net.train()
         return self.distillation * distillation_loss(wanted, batch.logits(output), self.temperature)
 
@@ -222,8 +222,10 @@ class WidthSearch(RARTS):
             with self.counting(without=gone):
                 rows.append({"threshold": fraction, "pruned": len(gone), "accuracy": trial.accuracy()})
         self.pruning = {"accuracy": before, "thresholds": rows, "groups": total, "kind": "fraction"}
-        words = ", ".join(f"{r['accuracy']:.1%} at {r['threshold']:.0%} ({r['pruned']} gone)" for r in rows)
-        trial.tell("phase", f"the search ended with accuracy {before:.1%}; pruned {words}")
+        words = ", ".join(
+            f"{trial.words(r['accuracy'])} at {r['threshold']:.0%} ({r['pruned']} gone)" for r in rows
+        )
+        trial.tell("phase", f"the search ended with {trial.words(before)}; pruned: {words}")
         self.prune()
         words = f"{len(self.channels)} of {total} channel groups go{most_narrowed(self.space, self.channels)}"
         trial.tell("selected", words)

@@ -230,13 +230,15 @@ class PenaltySearch(GroupOptimizer):
         chosen = {"rule": self.rule} | self._without(self.to_prune(), trial)
         total = len(self.unit_ids)
         self.pruning = {"accuracy": before, "thresholds": rows, "chosen": chosen, "groups": total}
-        words = ", ".join(f"{r['accuracy']:.1%} at {r['threshold']:g} ({r['pruned']} gone)" for r in rows)
-        trial.tell("phase", f"the search ended with accuracy {before:.1%}; pruned {words}")
+        words = ", ".join(
+            f"{trial.words(r['accuracy'])} at {r['threshold']:g} ({r['pruned']} gone)" for r in rows
+        )
+        trial.tell("phase", f"the search ended with {trial.words(before)}; pruned: {words}")
         if self.rule == "proximal":
             words = (
                 f"{chosen['pruned']} of {total} {self.unit_name} go: their proximal point is zero, or they"
             )
-            trial.tell("phase", f"{words} are at most {self.threshold:g} long ({chosen['accuracy']:.1%})")
+            trial.tell("phase", f"{words} are at most {self.threshold:g} long ({trial.words(chosen['accuracy'])})")
         self.prune()
         self.tell_pruned(trial)
 

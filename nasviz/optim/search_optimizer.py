@@ -166,8 +166,8 @@ class Batch(Protocol):
     def loss(self, others: Sequence[Any] = ()) -> tuple[Tensor, Tensor]:
         """Run the network as it is now, on these examples and others; return loss and accuracy, scalars."""
 
-    def joined(self, others: Sequence[Any]) -> tuple[Tensor, Judge]:
-        """Return what the network sees of these examples and those of others, and how to judge its output."""
+    def joined(self, others: Sequence[Any]) -> tuple[tuple[Any, ...], Judge]:
+        """Return arguments of the network for these examples and others, and how to judge its output."""
 
     def logits(self, output: Any) -> Tensor:
         """Return the class scores of the main head, `(N, classes)`."""
@@ -177,7 +177,10 @@ class Trial(Protocol):
     """The network in validation, and the record of the run, for the end of a search."""
 
     def accuracy(self) -> float:
-        """Return the validation accuracy of the network as it is now."""
+        """Return the validation accuracy of the network as it is now, or another metric; larger is better."""
+
+    def words(self, accuracy: float) -> str:
+        """Return an accuracy with the name of the metric that it is."""
 
     def tell(self, kind: str, text: str, structure: int | None = None) -> None:
         """Record an event."""
@@ -366,7 +369,7 @@ class SearchOptimizer(Optimizer, ABC):
         """Return what the method adds to the loss at the weights of now, on the device; None for nothing."""
         return None
 
-    def distilled(self, batch: Batch, examples: Tensor, output: Any) -> Tensor:
+    def distilled(self, batch: Batch, examples: tuple[Any, ...], output: Any) -> Tensor:
         """Return what training after the search adds to the loss of `output`; asked where it `distils`."""
         raise NotImplementedError
 

@@ -80,7 +80,7 @@ class Tuning(GroupOptimizer):
         self._net.zero_grad(set_to_none=True)  # also of switches, which stay as they are
         if self._distilled is not None:
             examples, judge = first.joined(others)
-            output = self._net(examples)
+            output = self._net(*examples)
             loss, accuracy = judge(output)
             loss = loss + self._distilled(first, examples, output)
         else:

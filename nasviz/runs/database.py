@@ -37,15 +37,15 @@ CREATE TABLE scores (step INTEGER PRIMARY KEY, vector BLOB NOT NULL);
 CREATE TABLE norms (step INTEGER PRIMARY KEY, vector BLOB NOT NULL);
 CREATE TABLE evaluations (
     step INTEGER, network TEXT, epoch INTEGER, loss REAL, accuracy REAL, num_examples INTEGER,
-    PRIMARY KEY (step, network)
+    metrics TEXT, PRIMARY KEY (step, network)
 ) WITHOUT ROWID;
 CREATE TABLE events (id INTEGER PRIMARY KEY, step INTEGER, kind TEXT, text TEXT, structure INTEGER);
 PRAGMA user_version = {VERSION};
 """
 ADDED = "CREATE TABLE IF NOT EXISTS cosines (step INTEGER PRIMARY KEY, vector BLOB NOT NULL)"
 """Table missing from runs of earlier versions; readers work without it."""
-ADDED_COLUMN = "ALTER TABLE steps ADD COLUMN penalty REAL"
-"""Likewise: the last column of `steps`."""
+ADDED_COLUMNS = {"steps": "penalty REAL", "evaluations": "metrics TEXT"}
+"""Likewise: the last column of a table."""
 TABLES = frozenset({"facts", "steps", "scores", "norms", "cosines", "evaluations", "events"})
 SIDECAR_SUFFIXES = ("-wal", "-shm", "-journal")
 """Suffixes of the files that SQLite opens next to the database."""
@@ -79,8 +79,9 @@ def open_writer(folder: Path) -> sqlite3.Connection:
             if _version(connection, folder) == 0:
                 connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
             connection.execute(ADDED)
-            if "penalty" not in step_columns(connection):
-                connection.execute(ADDED_COLUMN)
+            for table, column in ADDED_COLUMNS.items():
+                if column.split()[0] not in columns_of(connection, table):
+                    connection.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
     except NasvizError:
         connection.close()
         raise
@@ -119,9 +120,9 @@ def open_reader(folder: Path) -> closing[sqlite3.Connection] | None:
     return closing(connection)
 
 
-def step_columns(connection: sqlite3.Connection) -> set[str]:
-    """Return the names of the columns of the table of steps."""
-    return {str(row[1]) for row in connection.execute("PRAGMA table_info(steps)")}
+def columns_of(connection: sqlite3.Connection, table: str) -> set[str]:
+    """Return the names of the columns of a table."""
+    return {str(row[1]) for row in connection.execute(f"PRAGMA table_info({table})")}
 
 
 def stamp(folder: Path) -> tuple[int, ...] | None:

@@ -91,8 +91,8 @@ RESULT_CHECKS: dict[str, Check] = {
         or_none(is_number),
     ),
     **dict.fromkeys(("zeroed_by", "zeroed_at", "channels_zeroed_by", "channels_zeroed_at"), is_table),
-    **dict.fromkeys(("pruning", "sparsity"), or_none(is_table)),
-    **dict.fromkeys(("imports", "kept"), list_of(is_text)),
+    **dict.fromkeys(("pruning", "sparsity", "metrics_full", "metrics_subnet"), or_none(is_table)),
+    **dict.fromkeys(("imports", "kept", "metrics"), list_of(is_text)),
     **dict.fromkeys(("outcome", "result", "genotype"), is_text),
     "is_valid": lambda value: isinstance(value, bool),
 }

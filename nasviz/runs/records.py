@@ -100,7 +100,7 @@ assert tuple(field.name for field in fields(StepRecord)) == STEP_TYPE.names
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Loss and accuracy on the validation images."""
+    """Loss and metrics on the validation data."""
 
     step: int
     """Index of the last step before the evaluation."""
@@ -109,7 +109,10 @@ class Evaluation:
     """"full" for the network in training, "subnet" for the sub-network constructed from it."""
     loss: float
     accuracy: float
+    """First metric of the run; its name is among the facts."""
     num_examples: int
+    metrics: Mapping[str, float] | None = None
+    """All metrics by name; None where accuracy alone is measured by an earlier version."""
 
 
 @dataclass(frozen=True, slots=True)

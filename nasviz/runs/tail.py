@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nasviz.errors import DataError
-from nasviz.runs.database import open_reader, stamp, step_columns
+from nasviz.runs.database import columns_of, open_reader, stamp
 from nasviz.runs.files import DATABASE, is_file, require_folder
 from nasviz.runs.records import NO_VECTORS, STEP_TYPE, Evaluation, Event, Tail, Vectors
 
@@ -21,9 +21,7 @@ __all__ = ["Follower", "read_evaluations", "read_position", "read_tail"]
 
 # SQLite can open files that nasviz did not write, with values of any type.
 _UNREADABLE = (sqlite3.Error, TypeError, ValueError, OverflowError, RecursionError)
-EVALUATIONS = (
-    "SELECT step, epoch, network, loss, accuracy, num_examples FROM evaluations ORDER BY step, network"
-)
+_EVALUATION = ("step", "epoch", "network", "loss", "accuracy", "num_examples", "metrics")
 
 
 def read_tail(folder: Path, after_step: int = -1, *, every: int = 1) -> Tail:
@@ -60,8 +58,7 @@ def read_evaluations(folder: Path) -> tuple[Evaluation, ...]:
         if reader is None:
             return ()
         with reader as connection:
-            rows = connection.execute(EVALUATIONS)
-            return tuple(_evaluation(row) for row in rows)
+            return _evaluations(connection)
     except _UNREADABLE as error:
         require_folder(folder)
         raise DataError(f"{folder / DATABASE} cannot be read ({error})") from error
@@ -87,17 +84,16 @@ def _read(connection: sqlite3.Connection, after_step: int, every: int) -> Tail:
     last_step = after_step if last is None else max(int(last), after_step)
     chosen = "WHERE step > ? AND (step % ? = 0 OR step = ?) ORDER BY step"
     arguments = (after_step, every, last_step)
-    known = step_columns(connection)  # earlier versions record no penalty
-    columns = ", ".join(name if name in known else "NULL" for name in STEP_TYPE.names or ())
+    columns = _columns(connection, "steps", STEP_TYPE.names or ())
     rows = connection.execute(f"SELECT {columns} FROM steps {chosen}", arguments).fetchall()
     facts = {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM facts")}
-    evaluations = connection.execute(EVALUATIONS)
+    evaluations = _evaluations(connection)
     events = connection.execute("SELECT step, kind, text, structure FROM events ORDER BY step, id")
     return Tail(
         steps=_table(rows),
         scores=_vectors(connection, "scores", after_step),
         norms=_vectors(connection, "norms", after_step),
-        evaluations=tuple(_evaluation(row) for row in evaluations),
+        evaluations=evaluations,
         events=tuple(_event(row) for row in events),
         last_step=last_step,
         total_steps=_total_steps(facts.get("total_steps")),
@@ -128,12 +124,31 @@ def _without_null(row: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(math.nan if value is None else value for value in row)
 
 
+def _columns(connection: sqlite3.Connection, table: str, names: tuple[str, ...]) -> str:
+    """Return what to select of a table: earlier versions record no penalty and no metrics."""
+    known = columns_of(connection, table)
+    return ", ".join(name if name in known else "NULL" for name in names)
+
+
+def _evaluations(connection: sqlite3.Connection) -> tuple[Evaluation, ...]:
+    columns = _columns(connection, "evaluations", _EVALUATION)
+    rows = connection.execute(f"SELECT {columns} FROM evaluations ORDER BY step, network")
+    return tuple(_evaluation(row) for row in rows)
+
+
 def _evaluation(row: tuple[Any, ...]) -> Evaluation:
-    step, epoch, network, loss, accuracy, num_examples = _without_null(row)
+    *row, text = row
+    metrics = None if text is None else json.loads(text)
+    if metrics is not None and not (
+        isinstance(metrics, dict) and all(isinstance(value, int | float) for value in metrics.values())
+    ):
+        raise TypeError(f"an evaluation holds the metrics {str(text)[:80]}")
+    step, epoch, network, loss, accuracy, num_examples = _without_null(tuple(row))
     numbers = step, epoch, loss, accuracy, num_examples
     if not isinstance(network, str) or not all(isinstance(number, int | float) for number in numbers):
         raise TypeError(f"an evaluation holds {str(row)[:80]}")
-    return Evaluation(int(step), int(epoch), network, float(loss), float(accuracy), int(num_examples))
+    counted = int(step), int(epoch), network, float(loss), float(accuracy), int(num_examples)
+    return Evaluation(*counted, metrics)
 
 
 def _event(row: tuple[Any, ...]) -> Event:

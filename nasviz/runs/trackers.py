@@ -102,7 +102,7 @@ def numbers_of(rows: Iterable[Sequence[Any]], evaluations: Iterable[Evaluation])
     columns = [(name, (STEP_TYPE.names or ()).index(name)) for name in _CURVES]
     found = [(f"train/{name}", int(row[0]), float(row[i])) for row in rows for name, i in columns]
     for item in evaluations:
-        values = {"loss": item.loss, "accuracy": item.accuracy}
+        values = {"loss": item.loss, **(item.metrics or {"accuracy": item.accuracy})}
         found += [(f"{item.network}/{name}", item.step, value) for name, value in values.items()]
     return [number for number in found if math.isfinite(number[2])]
 

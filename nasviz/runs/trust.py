@@ -40,7 +40,7 @@ class UserImport:
     """Callable from user code that settings refer to."""
 
     role: str
-    """Use of the callable: "network", "data" or "loss"."""
+    """Use of the callable: "network", "data", "loss" or a metric."""
     name: str
     """Name as written in the settings: `package.module:callable`."""
     folders: tuple[str, ...]
@@ -66,8 +66,7 @@ def imports_of(asked: NetworkSource | RunSettings) -> tuple[UserImport, ...]:
     """
     if isinstance(asked, NetworkSource):
         return (UserImport("network", asked.name, asked.trust),) if asked.is_callable else ()
-    named = (("data", asked.data), ("loss", asked.loss))
-    own = (UserImport(role, name, asked.trust) for role, name in named if ":" in name)
+    own = (UserImport(role, name, asked.trust) for role, name in asked.own_code.items())
     return (*imports_of(asked.network), *own)
 
 

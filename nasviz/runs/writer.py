@@ -11,7 +11,7 @@ import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -211,9 +211,11 @@ class Writer:
 
     def evaluation(self, evaluation: Evaluation) -> None:
         """Record an evaluation and flush."""
-        columns = ("step", "epoch", "network", "loss", "accuracy", "num_examples")
-        statement = f"INSERT OR REPLACE INTO evaluations ({', '.join(columns)}) VALUES (?, ?, ?, ?, ?, ?)"
-        self._rows.append((statement, astuple(evaluation)))
+        columns = [column.name for column in fields(Evaluation)]
+        places = ", ".join("?" * len(columns))
+        statement = f"INSERT OR REPLACE INTO evaluations ({', '.join(columns)}) VALUES ({places})"
+        *numbers, metrics = (getattr(evaluation, column) for column in columns)
+        self._rows.append((statement, (*numbers, None if metrics is None else json.dumps(metrics))))
         if self._mirrors:
             self._measured += numbers_of([], [evaluation])
         self.flush()

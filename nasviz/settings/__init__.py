@@ -36,7 +36,15 @@ from nasviz.settings.methods import (
     SparseNASSettings,
 )
 from nasviz.settings.migration import is_flat, migrated_axes
-from nasviz.settings.run import CROSS_ENTROPY, METHOD, SEARCH_SPACE, RunSettings, laid_over
+from nasviz.settings.run import (
+    CROSS_ENTROPY,
+    LOSSES,
+    METHOD,
+    NETWORK_LOSS,
+    SEARCH_SPACE,
+    RunSettings,
+    laid_over,
+)
 from nasviz.settings.schedule import Schedule, plan_steps
 
 __all__ = [
@@ -44,8 +52,10 @@ __all__ = [
     "COSINES",
     "CROSS_ENTROPY",
     "DECISIVE",
+    "LOSSES",
     "METHOD",
     "METHODS",
+    "NETWORK_LOSS",
     "NORMS",
     "PUBLISHED_ARCHITECTURE_LR",
     "PUBLISHED_REGULARIZATION",

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, PlainSerializer, PlainValidator, SerializeAsAny, model_validator
 
-from nasviz.catalog import CALLABLE, DATASETS, NetworkSource
+from nasviz.catalog import ACCURACY, CALLABLE, DATASETS, METRICS, Metric, NetworkSource, find_metric
 from nasviz.errors import InvalidSettingError, NasvizError
 from nasviz.settings.base import Settings, nearest, refuse
 from nasviz.settings.fields import AUTO, Names, choice, number, setting
@@ -16,10 +16,14 @@ from nasviz.settings.methods import H2SPGSettings
 from nasviz.settings.migration import migrated
 from nasviz.settings.schedule import Schedule, plan_steps, steps_between_scores
 
-__all__ = ["CROSS_ENTROPY", "METHOD", "SEARCH_SPACE", "RunSettings", "laid_over"]
+__all__ = ["CROSS_ENTROPY", "LOSSES", "METHOD", "NETWORK_LOSS", "SEARCH_SPACE", "RunSettings", "laid_over"]
 
 CROSS_ENTROPY = "cross_entropy"
 """Loss of a run that names no function of its own; earlier versions recorded it as null."""
+NETWORK_LOSS = "network"
+"""Loss that the network returns itself, as networks of transformers do that are given labels."""
+LOSSES = {CROSS_ENTROPY: "accuracy", NETWORK_LOSS: "accuracy", "mse": "mse", "mae": "mae"}
+"""Losses by name, with the metric of each where none is asked for."""
 METHOD = ("method", "optimizer")
 """Names of the search method in flat settings."""
 SEARCH_SPACE, DATA, RECIPE, RUN = "Search space", "Data", "Recipe", "Run"
@@ -84,7 +88,7 @@ class RunSettings(Settings):
         is_axis=False,
     )
     trust: Names = ()
-    """Folders from which the code of `data` and `loss` may be imported; the network has its own."""
+    """Folders from which the code of `data`, `loss` and `metric` may be imported; the network has its own."""
     trained_epochs: int = 0
     """Number of `epochs` trained by the run that this one continues; see `nasviz.runs.continuing`."""
     trained_steps: int = 0
@@ -120,10 +124,20 @@ class RunSettings(Settings):
     loss: Annotated[str, BeforeValidator(lambda value: CROSS_ENTROPY if value is None else value)] = setting(
         CROSS_ENTROPY,
         "Loss",
-        f"{CROSS_ENTROPY}, or your own PACKAGE.MODULE:CALLABLE, a function of output and labels.",
+        f"{', '.join(LOSSES)} (the loss that the network returns), or your own PACKAGE.MODULE:CALLABLE, a"
+        " function of output and labels, or of output and batch.",
         group=DATA,
         metavar="NAME",
-        expected=f"{CROSS_ENTROPY}, or a callable, written package.module:callable",
+        expected=f"one of {', '.join(LOSSES)}, or a callable, written package.module:callable",
+    )
+    metric: Names = setting(
+        (AUTO,),
+        "Metrics",
+        f"Metrics of an evaluation: {', '.join(METRICS)}, or your own PACKAGE.MODULE:CALLABLE[:min]. The first"
+        " one decides which network is better; auto: accuracy, or the loss of a regression.",
+        group=DATA,
+        metavar="NAME",
+        is_axis=False,
     )
     lr_schedule: Literal["auto", "cosine", "constant", "step"] = choice(
         AUTO,
@@ -378,14 +392,27 @@ class RunSettings(Settings):
         return self.method.lr_schedule if self.lr_schedule == AUTO else self.lr_schedule
 
     @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Metrics of an evaluation; the first one decides which network is better."""
+        names = (LOSSES.get(self.loss, ACCURACY.name),) if self.metric == (AUTO,) else self.metric
+        return tuple(map(find_metric, names))
+
+    @property
+    def own_code(self) -> dict[str, str]:
+        """Callables of the user that data, loss and metrics name, by their use."""
+        named = {"data": self.data, "loss": self.loss}
+        named |= {f"metric {i + 1}": metric.name for i, metric in enumerate(self.metrics)}
+        return {use: name for use, name in named.items() if ":" in name}
+
+    @property
     def is_watched(self) -> bool:
         """Return whether the run records a training loop of the user."""
         return self.network.graph is not None
 
     @property
     def is_user_code(self) -> bool:
-        """Whether network, data or loss are Python of the user."""
-        return self.network.is_callable or ":" in self.loss + self.data
+        """Whether network, data, loss or a metric are Python of the user."""
+        return self.network.is_callable or bool(self.own_code)
 
     @property
     def kept_edges(self) -> int:
@@ -467,20 +494,21 @@ class RunSettings(Settings):
         if not (self.data in DATASETS or CALLABLE.fullmatch(self.data)):
             names = ", ".join(DATASETS)  # with those that were registered since this class was made
             raise self._refuse("data", f"one of {names}, or a callable, written package.module:callable")
-        if self.loss != CROSS_ENTROPY and not CALLABLE.fullmatch(self.loss):
+        if self.loss not in LOSSES and not CALLABLE.fullmatch(self.loss):
             raise self._refuse("loss")
-        for name in ("data", "loss"):
-            value = getattr(self, name)
-            if ":" in value and not self.trust:
+        if not self.metric or len(set(self.metric)) < len(self.metric):
+            raise self._refuse("metric", "one or more names, each once")
+        for use, name in self.own_code.items():
+            if not self.trust:
                 raise InvalidSettingError(
-                    f"{name}={value!r} is user code, but no folder is trusted; name its folder:"
+                    f"{use}={name!r} is user code, but no folder is trusted; name its folder:"
                     " --trust DIR on the command line, trust=(DIR,) in Python"
                 )
         if self.lr_periods != 1 and self.rate_schedule != "cosine":
             expected = "1, unless lr_schedule is 'cosine', or 'auto' for a method whose schedule is that"
             raise self._refuse("lr_periods", expected)
         if self.loss != CROSS_ENTROPY and self.label_smoothing:
-            raise self._refuse("label_smoothing", "0 with a loss of your own, which may smooth labels itself")
+            raise self._refuse("label_smoothing", "0 with a loss other than cross_entropy, which may smooth labels itself")
         if not 0 <= self.trained_epochs < self.epochs:
             raise refuse(
                 "trained_epochs",

@@ -2,27 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx, nn
 from torch.utils.data import DataLoader, Dataset
 
-from nasviz.data import augmented, epoch_order
-from nasviz.errors import DataError
+from nasviz.data import TARGETS, augmented, epoch_order
+from nasviz.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from nasviz.data import Images
 
-__all__ = ["Batch", "epoch_batches", "in_order", "paired_batches"]
+__all__ = [
+    "Batch",
+    "arguments",
+    "epoch_batches",
+    "in_order",
+    "joined",
+    "moved",
+    "paired_batches",
+]
 
-Batch = tuple[Tensor, Tensor]
-"""Images and labels."""
+Batch = tuple[Any, Any]
+"""Inputs and target: tensors, or tuples and dicts of tensors."""
+
+
+def moved(part: Any, device: torch.device) -> Any:
+    """Return tensors, or a nest of them, on a device."""
+    if isinstance(part, Tensor):
+        return part.to(device, non_blocking=True)
+    if isinstance(part, Mapping):
+        return {name: moved(value, device) for name, value in part.items()}
+    return tuple(moved(value, device) for value in part) if isinstance(part, tuple | list) else part
+
+
+def joined(parts: Sequence[Any]) -> Any:
+    """Return the batch of all examples of some batches of one form."""
+    first = parts[0]
+    if len(parts) == 1 or not isinstance(first, Tensor | Mapping | tuple):
+        return first
+    if isinstance(first, Tensor):
+        return torch.cat(list(parts))
+    if isinstance(first, Mapping):
+        return {name: joined([part[name] for part in parts]) for name in first}
+    return tuple(joined(list(values)) for values in zip(*parts, strict=True))
+
+
+def arguments(network: nn.Module, inputs: Any) -> tuple[Any, ...]:
+    """Return the positional arguments of a traced network for the inputs of a batch.
+
+    A tuple holds the arguments in their order; a dict holds them by name, and may hold the target as well.
+    A dict of other names is a single argument, as it is for `nasviz.trace`.
+
+    Raises:
+        InputError: The inputs lack an argument of the network.
+    """
+    if isinstance(inputs, Mapping):
+        names = argument_names(network)
+        if len(names) == 1 and names[0] not in inputs:
+            return (inputs,)
+        unknown = [name for name in inputs if name not in names and name not in TARGETS]
+        lacking = [name for name in names if name not in inputs]
+        if lacking or unknown:
+            raise InputError(
+                f"the network takes {', '.join(names)}, and the batch holds {', '.join(map(str, inputs))}; give"
+                " the inputs the names of the arguments of its forward"
+            )
+        return tuple(inputs[name] for name in names)
+    return inputs if isinstance(inputs, tuple) else (inputs,)
+
+
+def argument_names(network: nn.Module) -> list[str]:
+    """Return the names of the arguments that a traced network takes."""
+    if not isinstance(network, fx.GraphModule):
+        return []
+    return [str(node.target) for node in network.graph.nodes if node.op == "placeholder"]
 
 
 class _Whole(Dataset[Batch]):
-    """An image set that a loader asks for whole batches."""
+    """A set that a loader asks for whole batches."""
 
     def __init__(self, images: Images) -> None:
         self.images = images

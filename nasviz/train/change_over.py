@@ -27,6 +27,7 @@ from nasviz.subnet.zero import zero_channels
 if TYPE_CHECKING:
     from nasviz.graph import SearchSpace
     from nasviz.optim.search_optimizer import Conclusion, SearchOptimizer
+    from nasviz.train.evaluation import Measured
     from nasviz.train.session import Session
 
 __all__ = ["Change", "change_over", "construct_found", "is_change_due", "report_of_search"]
@@ -41,6 +42,8 @@ class Change:
     loss: float
     """Validation loss of the full network after these."""
     accuracy: float
+    metrics: Mapping[str, float] | None
+    """Its metrics by name."""
     space: SearchSpace
     """Search space that the sub-network was constructed from."""
     report: Mapping[str, Any]
@@ -63,13 +66,12 @@ def is_change_due(session: Session) -> bool:
     return bool(gone or optimizer.channels) and session.space.is_valid(gone)
 
 
-def change_over(session: Session, loss: float, accuracy: float) -> Change:
+def change_over(session: Session, full_measured: Measured) -> Change:
     """Let `session` train the sub-network from its next step on; return what has changed.
 
     Args:
         session: Its search has ended, `is_change_due`.
-        loss: Validation loss of the full network as it is now.
-        accuracy: Its validation accuracy.
+        full_measured: Evaluation of the full network as it is now.
 
     Raises:
         ConstructionError: The sub-network does not compute what the full network computes.
@@ -83,8 +85,9 @@ def change_over(session: Session, loss: float, accuracy: float) -> Change:
         full.to(device)
     session.change = Change(
         step=session.step,
-        loss=loss,
-        accuracy=accuracy,
+        loss=full_measured.loss,
+        accuracy=full_measured.accuracy,
+        metrics=full_measured.metrics,
         space=found.space,
         report=report_of_search(session.optimizer, session.space, session.target_sparsity, found),
         events=found.events,

@@ -230,7 +230,7 @@ def _state(session: Session, drawn_from: list[dict[str, Any]]) -> dict[str, Any]
         "optimizer": session.optimizer.state_dict(),
         "scheduler": session.scheduler.state_dict(),
         "random": first,
-        "change": None if change is None else [change.step, change.loss, change.accuracy],
+        "change": None if change is None else [change.step, change.loss, change.accuracy, change.metrics],
     } | ({"random of further ranks": others} if others else {})
 
 
@@ -247,11 +247,11 @@ def _changed(session: Session, folder: Path | None, change: list[Any]) -> None:
     processes = session.processes
     own = b"" if folder is None else _whole(folder / CHANGE, folder / CHANGE_SUM)
     state = _read(processes.share(own), Path(CHANGE))
-    step, loss, accuracy = change
+    step, loss, accuracy, *metrics = change  # earlier versions saved no metrics
     if state["step"] != step:
         raise CheckpointError(f"{CHANGE} is of step {state['step']}, not of the change-over at {step}")
     _take(session, state)
-    change_over(session, loss, accuracy)
+    change_over(session, Measured(loss, accuracy, None, *metrics))
 
 
 def stored_best(folder: Path, step: int) -> dict[str, torch.Tensor]:

@@ -10,6 +10,7 @@ import numpy as np
 from torch import nn
 
 from nasviz import subnet
+from nasviz.catalog import ACCURACY
 from nasviz.guarded_files import PRIVATE_FILE
 from nasviz.runs import Evaluation, Run, Writer
 from nasviz.runs.files import SEARCHED, SPACE, SUBNET, make_folder, require_folder, write_json
@@ -40,8 +41,13 @@ class Judgement:
     """None on all processes but the first."""
 
     def accuracy(self) -> float:
-        """Return the validation accuracy of the network as it is now."""
-        return _judge(self.session, self.session.network).accuracy
+        """Return the validation accuracy of the network as it is now, or another metric; larger is better."""
+        return self.session.metric.sign * _judge(self.session, self.session.network).accuracy
+
+    def words(self, accuracy: float) -> str:
+        """Return an accuracy in words."""
+        metric = self.session.metric
+        return metric.words(metric.sign * accuracy)
 
     def tell(self, kind: str, text: str, structure: int | None = None) -> None:
         """Record an event at the last step."""
@@ -70,12 +76,13 @@ def conclude(session: Session, folder: Path, writer: Writer) -> dict[str, Any]:
     _record(session, writer, name, measured)
     result = chosen | {
         "search_seconds": _search_seconds(folder),
+        "metrics": [meter.metric.label for meter in session.meters],
         "best_step": session.best_step,
         "best_accuracy": None if session.best is None else session.best.accuracy,
     }
     if change is not None:
         write_spaces(session.space, folder, change.space)
-        full = Measured(change.loss, change.accuracy)
+        full = Measured(change.loss, change.accuracy, metrics=change.metrics)
         sub = replace(change.sub, module=session.network.to("cpu"))
         result |= dict(change.report) | {"outcome": VALID, "changed_at": change.step} | numbers("full", full)
         return _reported(
@@ -114,7 +121,7 @@ def _choose_result(
     if session.best_step < session.step - 1:
         session.network.load_state_dict(stored_best(folder, session.best_step))
     words = f"the result is the best iterate, that of step {session.best_step}"
-    trial.tell("result", f"{words}, with accuracy {session.best.accuracy:.1%}")
+    trial.tell("result", f"{words}, with {session.metric.words(session.best.accuracy)}")
     return session.best, {"result": "best", "result_step": session.best_step}
 
 
@@ -128,7 +135,9 @@ def write_spaces(searched: SearchSpace, folder: Path, space: SearchSpace) -> Non
 def numbers(name: str, measured: Measured) -> dict[str, Any]:
     """Return an evaluation of the network `name` as entries of the report."""
     found = {f"loss_{name}": measured.loss, f"accuracy_{name}": measured.accuracy}
-    return found if measured.top5 is None else found | {f"top5_{name}": measured.top5}
+    found |= {} if measured.top5 is None else {f"top5_{name}": measured.top5}
+    more = measured.metrics is not None and measured.metrics.keys() != {ACCURACY.name}
+    return found | ({f"metrics_{name}": dict(measured.metrics or {})} if more else {})
 
 
 def _reported(result: dict[str, Any], session: Session, writer: Writer) -> dict[str, Any]:
@@ -140,8 +149,9 @@ def _reported(result: dict[str, Any], session: Session, writer: Writer) -> dict[
     done, after = "constructed", ""
     if session.change is not None:
         done, after = "trained", f" after {session.change.step} steps"
-    words = f"sub-network {done}: {ratio:.1%} of the parameters, accuracy {result['accuracy_subnet']:.1%}"
-    words += f" (full network {result['accuracy_full']:.1%}{after})"
+    metric = session.metric
+    words = f"sub-network {done}: {ratio:.1%} of the parameters, {metric.words(result['accuracy_subnet'])}"
+    words += f" (full network {metric.text(result['accuracy_full'])}{after})"
     writer.event(session.step - 1, "constructed", words)
     return result
 
@@ -171,6 +181,7 @@ def _judge(session: Session, module: nn.Module) -> Measured:
         device=session.device,
         num_workers=session.settings.num_workers,
         loss=session.loss,
+        meters=session.meters,
     )
 
 
@@ -178,6 +189,7 @@ def _record(session: Session, writer: Writer, name: str, measured: Measured) -> 
     """Record the last evaluation of one of the two networks."""
     step, num_examples = session.step - 1, len(session.split.validation)
     epoch = step // session.schedule.steps_per_epoch
-    writer.evaluation(Evaluation(step, epoch, name, measured.loss, measured.accuracy, num_examples))
+    numbers = measured.loss, measured.accuracy, num_examples, measured.metrics
+    writer.evaluation(Evaluation(step, epoch, name, *numbers))
     if session.split.facts.kind == "text":
         writer.event(step, "phase", f"perplexity of the {name} network: {perplexity(measured.loss):.2f}")

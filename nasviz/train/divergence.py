@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from nasviz.runs.tail import read_tail
 from nasviz.train.objective import logits_of
@@ -82,14 +83,14 @@ def why_diverged(session: Session, folder: Path) -> str | None:
 def _is_dead(session: Session) -> bool:
     """Return whether different images have the same outputs."""
     images = session.split.validation
-    batch = images.batch(torch.arange(min(SAMPLE, len(images))))[0]
-    if len(batch) < 2 or bool((batch == batch[:1]).all()):
+    batch, labels = images.batch(torch.arange(min(SAMPLE, len(images))))
+    if not isinstance(batch, Tensor) or len(batch) < 2 or bool((batch == batch[:1]).all()):
         return False
     was_training = session.network.training
     session.network.eval()
     try:
         with session.optimizer.evaluating():
-            logits = logits_of(session.network(batch.to(session.device)))[0].float()
+            logits = logits_of(session.network(batch.to(session.device)), labels.dim() + 1)[0].float()
     finally:
         session.network.train(was_training)
     spread = (logits.amax(dim=0) - logits.amin(dim=0)).max()

@@ -153,6 +153,7 @@ def _introduce(run: Run, session: Session, writer: Writer, checkpoint: str | Non
         max_sparsity=session.space.max_sparsity,
         device=str(device),
         settings=session.resolved,
+        metrics=[meter.metric.label for meter in session.meters],
     )
     for name, value in session.optimizer.measured.items():
         writer.fact(name, value)
@@ -296,7 +297,7 @@ class _Execution:
             return  # there is nothing to be compared in a construction; the next losses end the run
         if self.folder is not None:
             keep_change(self.folder)
-        change = change_over(session, found.loss, found.accuracy)
+        change = change_over(session, found)
         session.best_step, session.best = session.step - 1, found
         self._tell_change(change)
         self._save()
@@ -370,18 +371,21 @@ class _Execution:
                     device=session.device,
                     num_workers=session.settings.num_workers,
                     loss=session.loss,
+                    meters=session.meters,
                     before_batch=self._stop_if_cancelled,
                 )
         except _Cancelled:
             return False
         step, epoch = session.step - 1, (session.step - 1) // session.schedule.steps_per_epoch
-        writer.evaluation(Evaluation(step, epoch, "full", found.loss, found.accuracy, len(images)))
+        numbers = found.loss, found.accuracy, len(images), found.metrics
+        writer.evaluation(Evaluation(step, epoch, "full", *numbers))
         session.measured = session.writes, found
         self.accuracy = found.accuracy
         self._report()
         is_zero = session.optimizer.phase == "training" and not self._is_changing
-        best = 0.0 if session.best is None else session.best.accuracy
-        if is_zero and found.accuracy > best and math.isfinite(found.loss):
+        best = session.best
+        is_better = best is None or session.metric.sign * (found.accuracy - best.accuracy) > 0
+        if is_zero and is_better and math.isfinite(found.loss) and not math.isnan(found.accuracy):
             session.best_step, session.best = step, found
         return True
 

@@ -20,9 +20,15 @@ from nasviz.errors import NasvizError, TrainingError
 from nasviz.optim.search_optimizer import Judge
 from nasviz.runs import StepRecord
 from nasviz.subnet.stochastic_depth import StochasticDepth
-from nasviz.train.batches import Batch, epoch_batches, paired_batches
+from nasviz.train.batches import Batch, arguments, epoch_batches, joined, moved, paired_batches
 from nasviz.train.mixup import mix
-from nasviz.train.objective import AUXILIARY_WEIGHT, classification_loss, logits_of, own_loss
+from nasviz.train.objective import (
+    AUXILIARY_WEIGHT,
+    classification_loss,
+    logits_of,
+    num_examples,
+    own_loss,
+)
 from nasviz.train.session import Session
 from nasviz.train.windows import answer, is_text
 
@@ -135,17 +141,14 @@ def _step(session: Session, batches: tuple[Batch, ...], gauge: Gauge) -> StepRec
     phase, lr = optimizer.phase, float(optimizer.param_groups[0]["lr"])
     session.network.train()
     _schedule_drop_path(session)
-    examples = [
-        _Examples(session, x.to(device, non_blocking=True), y.to(device, non_blocking=True))
-        for x, y in batches
-    ]
+    examples = [_Examples(session, *moved(batch, device)) for batch in batches]
     penalty = optimizer.penalty()  # before the step, as loss and accuracy are
     loss, accuracy = optimizer.train_step(examples)
     session.processes.average_([loss, accuracy, *session.running])
     session.scheduler.step()
     session.step += 1
-    num_examples = sum(len(labels) for _, labels in batches) * session.processes.count
-    seconds, examples_per_second = gauge.lap(num_examples)
+    count = sum(num_examples(inputs) for inputs, _ in batches) * session.processes.count
+    seconds, examples_per_second = gauge.lap(count)
     return StepRecord(
         step=session.step - 1,
         epoch=(session.step - 1) // session.schedule.steps_per_epoch,
@@ -179,41 +182,39 @@ class _Examples:
     """A batch on the device: a `nasviz.optim.search_optimizer.Batch`."""
 
     session: Session
-    images: Tensor
-    labels: Tensor
+    inputs: Any
+    labels: Any
 
     def loss(self, others: Sequence[_Examples] = ()) -> tuple[Tensor, Tensor]:
         """Run the network as it is now, on the batch mixed with itself where the settings ask for it."""
         session = self.session
-        if is_text(self.images, self.labels):
-            texts, labels = (
-                torch.cat([getattr(each, name) for each in (self, *others)]) for name in ("images", "labels")
-            )
-            return _measure(session)(*answer(session.model, texts, labels, session.network))
-        images, judge = self.joined(others)
-        return judge(session.model(images))
+        if is_text(self.inputs, self.labels):
+            texts, labels = (joined([getattr(each, n) for each in (self, *others)]) for n in ("inputs", "labels"))
+            return _measure(session, texts)(*answer(session.model, texts, labels, session.network))
+        inputs, judge = self.joined(others)
+        return judge(session.model(*inputs))
 
-    def joined(self, others: Sequence[_Examples]) -> tuple[Tensor, Judge]:
-        """Return what the network sees of this batch and others, and how its output is judged."""
-        settings, measure = self.session.settings, _measure(self.session)
-        images, labels = self.images, self.labels
-        if others:
-            images = torch.cat([images, *(other.images for other in others)])
-            labels = torch.cat([labels, *(other.labels for other in others)])
+    def joined(self, others: Sequence[_Examples]) -> tuple[tuple[Any, ...], Judge]:
+        """Return arguments of the network for this batch and others, and how its output is judged."""
+        session, settings = self.session, self.session.settings
+        inputs, labels = (joined([getattr(each, n) for each in (self, *others)]) for n in ("inputs", "labels"))
+        measure = _measure(session, inputs)
         if settings.mixup == 0:
-            return images, partial(measure, labels=labels)
-        epoch, index = divmod(self.session.step, self.session.schedule.steps_per_epoch)
-        mixed = mix(images, labels, alpha=settings.mixup, seed=settings.seed, epoch=epoch, index=index)
-        return mixed.images, partial(measure, labels=labels, partners=mixed.partners, share=mixed.share)
+            return arguments(session.network, inputs), partial(measure, labels=labels)
+        epoch, index = divmod(session.step, session.schedule.steps_per_epoch)
+        mixed = mix(inputs, labels, alpha=settings.mixup, seed=settings.seed, epoch=epoch, index=index)
+        return (mixed.images,), partial(measure, labels=labels, partners=mixed.partners, share=mixed.share)
 
     def logits(self, output: Any) -> Tensor:
         """Return the class scores of the main head."""
-        return logits_of(output)[0]
+        return logits_of(output, self.labels.dim() + 1)[0]
 
 
-def _measure(session: Session) -> Callable[..., tuple[Tensor, Tensor]]:
-    """Loss and accuracy of an output, by labels: the run's own loss, or cross-entropy."""
+def _measure(session: Session, inputs: Any) -> Callable[..., tuple[Tensor, Tensor]]:
+    """Return loss and accuracy of an output, by labels: the run's own loss, or cross-entropy."""
+    is_scored = session.is_scored
     if session.loss is not None:
-        return partial(own_loss, session.loss)
+        return partial(own_loss, session.loss, inputs=inputs, is_scored=is_scored)
     own = dict(session.settings.network.settings).get("auxiliary") or AUXILIARY_WEIGHT
-    return partial(classification_loss, smoothing=session.settings.label_smoothing, auxiliary=float(own))
+    smoothing = session.settings.label_smoothing
+    return partial(classification_loss, smoothing=smoothing, auxiliary=float(own), is_scored=is_scored)

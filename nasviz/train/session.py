@@ -6,7 +6,7 @@ import copy
 import inspect
 import os
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,10 @@ from torch.optim.lr_scheduler import (
     LambdaLR,
     LRScheduler,
 )
+from torch.utils import _pytree as pytree
 
 from nasviz import data, models
+from nasviz.catalog import ACCURACY, Metric
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import SearchSpace, search_space
 from nasviz.models.weights import describe_origin
@@ -31,7 +33,9 @@ from nasviz.optim.groups import count_of
 from nasviz.optim.search_optimizer import SearchOptimizer, Training
 from nasviz.settings import CROSS_ENTROPY, RunSettings, Schedule
 from nasviz.trace import trace_quietly
-from nasviz.train.objective import load_loss
+from nasviz.train.batches import argument_names, arguments, moved
+from nasviz.train.metrics import ACCURACY_ALONE, Meter, load_meters
+from nasviz.train.objective import load_loss, own_loss
 from nasviz.train.processes import ALONE, Processes, running_statistics
 from nasviz.train.windows import first_step
 
@@ -69,7 +73,9 @@ class Session:
     target_sparsity: int
     """K as a count."""
     loss: Loss | None = None
-    """Of the user; None for cross-entropy."""
+    """Other than cross-entropy, for which it is None."""
+    meters: Sequence[Meter] = ACCURACY_ALONE
+    """Metrics of an evaluation."""
     origin: Mapping[str, Any] = field(default_factory=dict)
     """Sums of the code and the weights that the network was made of, and the revision of the user's code."""
     step: int = 0
@@ -103,6 +109,16 @@ class Session:
         self.network, self.optimizer = module, optimizer
         self.scheduler = make_scheduler(optimizer, self.settings, self.schedule)
         self.__post_init__()
+
+    @property
+    def metric(self) -> Metric:
+        """The metric that decides which network is better."""
+        return self.meters[0].metric
+
+    @property
+    def is_scored(self) -> bool:
+        """Return whether the accuracy of every step is recorded: it is what evaluations measure first."""
+        return self.metric == ACCURACY
 
     @property
     def writes(self) -> int:
@@ -193,16 +209,23 @@ def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session
         _choose_algorithms(is_deterministic=settings.deterministic)
         split = split.to(device) if settings.num_workers == 0 else split
 
-    def inputs() -> tuple[Tensor, ...]:
+    def inputs() -> tuple[Any, ...]:
         chosen = torch.arange(min(settings.batch_size, len(split.train)))
-        return first_step(network, split.train.batch(chosen)[0].to(device))
+        return first_step(network, moved(split.train.batch(chosen)[0], device))
 
     def batches() -> list[tuple[Any, Any]]:
         chosen = torch.arange(min(2 * settings.batch_size, len(split.train)))
-        found = [split.train.batch(part) for part in chosen.chunk(2)]
-        return [(x.to(device), labels.to(device)) for x, labels in found]
+        found = [moved(split.train.batch(part), device) for part in chosen.chunk(2)]
+        if loss is None:
+            return [(x if isinstance(x, Tensor) else arguments(network, x), y) for x, y in found]
+        return [(arguments(network, x), (x, y)) for x, y in found]
 
-    training = replace(training, inputs=inputs, batches=batches, loss=loss)
+    def scoring_loss(output: Any, batch: tuple[Any, Any]) -> Tensor:
+        assert loss is not None
+        return own_loss(loss, output, batch[1], batch[0], is_scored=False)[0]
+
+    scoring = None if loss is None else scoring_loss
+    training = replace(training, inputs=inputs, batches=batches, loss=scoring)
     optimizer = method.build(network, space, training)
     # What building and tracing drew must not decide what training draws.
     seed_everything(_seed_of(settings.seed, processes.rank))
@@ -219,6 +242,7 @@ def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session
         target_sparsity=count_of(settings.value("target_sparsity", 0), len(space.removable)),
         processes=processes,
         loss=loss,
+        meters=load_meters(settings.metrics, settings.trust),
         origin=origin,
     )
 
@@ -254,7 +278,8 @@ def _trace_network(
     # Operations of a recurrent cell share weights and read several values: only whole they can be weighed.
     own = entry.collapse if entry is not None and opened.facts.kind == "text" else ()
     space = search_space(network, settings.protect, settings.collapse or own, frozen=settings.frozen)
-    return network, space, tuple(example_inputs[0].shape[1:]), origin
+    first = next(leaf for leaf in pytree.tree_leaves(example_inputs) if isinstance(leaf, Tensor))
+    return network, space, tuple(first.shape[1:]), origin
 
 
 def _split(
@@ -269,6 +294,23 @@ def _split(
     _require_classes(settings, opened)
     if loss is None and opened.facts.kind != "text" and (outputs := _num_outputs(network)) is not None:
         split = data.require_labels(split, outputs, settings.data)
+    inputs, labels = split.train.batch(torch.arange(1))
+    if not isinstance(inputs, Tensor):
+        arguments(network, inputs)  # raises where the names differ
+        if isinstance(inputs, tuple) and len(inputs) != len(names := argument_names(network)):
+            raise InvalidSettingError(
+                f"{network.trace_graph.name} takes {len(names)} inputs ({', '.join(names)}), and an example of"
+                f" {settings.data} is a tuple of {len(inputs)}"
+            )
+    is_plain = isinstance(inputs, Tensor) and isinstance(labels, Tensor) and labels.dim() == 1
+    for name in ("mixup", "augmentation"):
+        if getattr(settings, name) not in (0, "none") and not (
+            isinstance(inputs, Tensor) and (name == "augmentation" or is_plain)
+        ):
+            raise InvalidSettingError(
+                f"{name}={getattr(settings, name)!r} is for single images with one label each; vary the examples"
+                " in your data set instead"
+            )
     return split.limited(settings.train_images)
 
 
@@ -357,7 +399,7 @@ def _require_batches(
     trial = copy.deepcopy(network).train()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            trial(split.train.batch(torch.arange(1))[0])
+            trial(*arguments(network, split.train.batch(torch.arange(1))[0]))
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise

@@ -8,42 +8,36 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nasviz.errors import DataError
 from nasviz.subnet.parity import recorded_inputs
+from nasviz.train.batches import arguments
 
 __all__ = ["answer", "first_step", "is_text", "perplexity"]
 
 
-def is_text(batch: Tensor, labels: Tensor) -> bool:
+def is_text(batch: Any, labels: Any) -> bool:
     """Return whether a batch holds windows of symbols, each with a label of its own."""
-    return labels.dim() == 2 and not batch.is_floating_point()
+    are_tensors = isinstance(batch, Tensor) and isinstance(labels, Tensor)
+    return are_tensors and batch.dim() == labels.dim() == 2 and not batch.is_floating_point()
 
 
-def answer(
-    network: nn.Module, batch: Tensor, labels: Tensor, traced: nn.Module | None = None
-) -> tuple[Any, Tensor]:
+def answer(network: nn.Module, batch: Any, labels: Any, traced: nn.Module | None = None) -> tuple[Any, Any]:
     """Return what a network returns for a batch, and the labels to judge it by.
 
-    A window is read symbol by symbol, from a state of zeros on, by the same network; then the scores of all
-    places stand one below the other, `(B * length, classes)`, beside as many labels.
+    A network that is one step in time reads a window symbol by symbol, from a state of zeros on; then the
+    scores of all places stand one below the other, `(B * length, classes)`, with as many labels.
 
     Args:
         network: What is called.
-        batch: Images, or windows `(B, length)` of a text.
-        labels: As many.
+        batch: Inputs: a tensor, a tuple or a dict; windows of a text are `(B, length)`.
+        labels: Target.
         traced: The network that knows its inputs, where `network` is wrapped around it.
 
     Raises:
-        DataError: The batch is text, and the network is no step in time.
+        InputError: The network takes other arguments.
     """
-    if not is_text(batch, labels):
-        return network(batch), labels
-    hidden = _hidden(traced or network)
+    hidden = _hidden(traced or network) if is_text(batch, labels) else None
     if hidden is None:
-        raise DataError(
-            "a text is read symbol by symbol: the network has to take symbols (N,) and a state (N, hidden),"
-            " and to return scores and the state after, as recurrent_cell does; choose it, or other data"
-        )
+        return network(*arguments(traced or network, batch)), labels
     like = next(p for p in network.parameters() if p.is_floating_point())
     state = like.new_zeros(len(batch), hidden)
     scores = []
@@ -63,11 +57,11 @@ def perplexity(loss: float) -> float:
     return math.exp(min(loss, 700.0))
 
 
-def first_step(network: nn.Module, batch: Tensor) -> tuple[Tensor, ...]:
-    """Arguments to time a network with: a batch, or the first symbols of windows and a state of zeros."""
+def first_step(network: nn.Module, batch: Any) -> tuple[Any, ...]:
+    """Return arguments to time a network with: a batch, or the first symbols of windows and zeros as state."""
     hidden = _hidden(network)
-    if hidden is None or batch.is_floating_point():
-        return (batch,)
+    if hidden is None or not isinstance(batch, Tensor) or batch.is_floating_point():
+        return arguments(network, batch)
     return batch[:, 0], torch.zeros(len(batch), hidden, device=batch.device)
 
 
