@@ -31,6 +31,11 @@ class Metric:
         return 1.0 if self.higher_is_better else -1.0
 
     @property
+    def capitalized(self) -> str:
+        """Title at the beginning of a line."""
+        return self.title[:1].upper() + self.title[1:]
+
+    @property
     def label(self) -> str:
         """Name under which `find_metric` finds it."""
         return self.name if not self.is_own or self.higher_is_better else f"{self.name}:min"
@@ -55,7 +60,6 @@ class Metric:
 
 
 _MACRO = (("average", "macro"),)
-_LOWER = {"higher_is_better": False, "is_share": False}
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -67,9 +71,9 @@ METRICS: dict[str, Metric] = {
         Metric("auroc", "AUROC", "AUROC", _MACRO),
         Metric("average_precision", "average precision", "AveragePrecision", _MACRO),
         Metric("miou", "mean IoU", "JaccardIndex", _MACRO),
-        Metric("mse", "mean squared error", "MeanSquaredError", **_LOWER),
-        Metric("rmse", "root mean squared error", "MeanSquaredError", (("squared", False),), **_LOWER),
-        Metric("mae", "mean absolute error", "MeanAbsoluteError", **_LOWER),
+        Metric("mse", "mean squared error", "MeanSquaredError", (), False, False),
+        Metric("rmse", "root mean squared error", "MeanSquaredError", (("squared", False),), False, False),
+        Metric("mae", "mean absolute error", "MeanAbsoluteError", (), False, False),
         Metric("r2", "R²", "R2Score", is_share=False),
     )
 }

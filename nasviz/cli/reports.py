@@ -305,9 +305,7 @@ class Watch:
         evaluations = tail.evaluations[self._num_evaluations :]
         self._num_events, self._num_evaluations = len(tail.events), len(tail.evaluations)
         news = list(_in_short(events))
-        news += [
-            (item.step, _evaluation_words(item, tail)) for item in evaluations
-        ]
+        news += [(item.step, _evaluation_words(item, tail)) for item in evaluations]
         return sorted(news, key=lambda pair: pair[0])
 
     def _clear(self) -> None:

@@ -11,7 +11,7 @@ from shutil import get_terminal_size
 from typing import Any, TextIO
 
 from nasviz import jobs
-from nasviz.catalog import PRESETS, Preset
+from nasviz.catalog import PRESETS, Metric, Preset
 from nasviz.cli.text import Steady, plain, table
 from nasviz.errors import RunStateError
 from nasviz.runs import (
@@ -128,8 +128,9 @@ def sweep_lines(sweep: Sweep, summaries: Sequence[RunSummary | None] | None = No
     rows = cells(sweep, runs)
     names = [name for name in _names(rows) if any(cell.point.get(name) is not None for cell in rows)]
     names = ["mu"] if sweep.settings.bisection is not None else names
-    header = (*names, "runs", "accuracy", "full network", "parameters", "MACs", "note")
-    lines = [_row(cell, names, runs) for cell in rows]
+    metric = sweep.settings.base.metrics[0]
+    header = (*names, "runs", metric.title, "full network", "parameters", "MACs", "note")
+    lines = [_row(cell, names, runs, metric) for cell in rows]
     if any("survivors" in cell.metrics for cell in rows):
         header = (*names, "left", *header[len(names) :])
         lines = [
@@ -218,7 +219,9 @@ def _names(rows: Sequence[Cell]) -> list[str]:
     return list(dict.fromkeys(name for cell in rows for name in cell.point))
 
 
-def _row(cell: Cell, names: Sequence[str], runs: Sequence[RunSummary | None]) -> tuple[object, ...]:
+def _row(
+    cell: Cell, names: Sequence[str], runs: Sequence[RunSummary | None], metric: Metric
+) -> tuple[object, ...]:
     found, notes = cell.metrics, []
     if cell.num_invalid:
         notes.append(f"{cell.num_invalid} invalid: no path left")
@@ -233,19 +236,19 @@ def _row(cell: Cell, names: Sequence[str], runs: Sequence[RunSummary | None]) ->
     return (
         *(_value(cell.point, name) for name in names),
         f"{cell.counts['done']}/{cell.num_runs}",
-        _accuracy(cell),
-        spread_words(found.get("accuracy_full"), "{:.1%}".format),
+        _accuracy(cell, metric),
+        spread_words(found.get("accuracy_full"), metric.text),
         spread_words(found.get("params_after"), "{:,.0f}".format),
         spread_words(found.get("macs_after"), "{:,.0f}".format),
         "; ".join(notes),
     )
 
 
-def _accuracy(cell: Cell) -> str:
+def _accuracy(cell: Cell, metric: Metric) -> str:
     """Return mean and deviation; a cross where every run has disconnected its network."""
     if cell.num_invalid and cell.num_invalid == cell.counts["done"]:
         return "x"
-    return spread_words(cell.metrics.get("accuracy_subnet"), "{:.1%}".format)
+    return spread_words(cell.metrics.get("accuracy_subnet"), metric.text)
 
 
 def _value(point: Mapping[str, Any], name: str) -> object:

@@ -36,7 +36,7 @@ class Images(Protocol):
         """Return the set on another device, or itself if it is read from files."""
 
     def batch(self, indices: Tensor, crop: Crop | None = None) -> tuple[Any, Any]:
-        """Return inputs, a tensor or tuple or dict of tensors `(B, ...)`, and target; `crop` selects parts."""
+        """Return inputs, tensors `(B, ...)`, a tuple or a dict of them, and target; `crop` selects parts."""
 
     def black(self) -> Tensor | float:
         """Return the value of a black pixel in a batch, `(C, 1, 1)` or a number."""

@@ -4,9 +4,9 @@ Both are map-style data sets of torch, whose items are pairs of an example and a
 all examples and all labels. Networks of several inputs take examples that are tuples or dicts of tensors; an
 item may also be a dict with the entry "labels" or "label". Of a `DataLoader`, the data set and `collate_fn`
 are used: batch size and order are those of the run. Byte tensors are images, which are resized and normalized
-like any others; floating-point examples are not changed. The callable receives `folder`, `image_shape` and `seed` if it has
-arguments of these names. The generators of torch, NumPy and Python are seeded from seed, epoch and index for
-each item, so that a run resumes exactly.
+like any others; floating-point examples are not changed. The callable receives `folder`, `image_shape` and
+`seed` if it has arguments of these names. The generators of torch, NumPy and Python are seeded from seed,
+epoch and index for each item, so that a run resumes exactly.
 """
 
 from __future__ import annotations
@@ -321,7 +321,8 @@ def _check_data_set(part: Any, name: str) -> Any:
 
 
 def _length(part: Any) -> int:
-    return len(part[1]) if _is_pair(part) else len(part.dataset if isinstance(part, DataLoader) else part)
+    items: Any = part.dataset if isinstance(part, DataLoader) else part
+    return len(part[1]) if _is_pair(part) else len(items)
 
 
 def _num_classes(part: Any) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from nasviz.catalog import ACCURACY, Metric
 from nasviz.draw.labels import clean, count
 from nasviz.runs import pareto_front
 
@@ -43,17 +44,20 @@ class Point:
     """Custom data of the point, returned when it is selected."""
 
 
-def pareto_chart(points: Sequence[Point], *, cost: str, gain: str, title: str = "") -> go.Figure:
+def pareto_chart(
+    points: Sequence[Point], *, cost: str, gain: str, title: str = "", metric: Metric = ACCURACY
+) -> go.Figure:
     """Return a chart of accuracy over cost, with the Pareto front as a dotted line.
 
     Args:
         points: One point per network; those with a NaN are omitted.
         cost: Title of the horizontal axis; lower is better.
-        gain: Title of the vertical axis, a fraction; higher is better.
+        gain: Title of the vertical axis.
         title: Title of the chart.
+        metric: Metric that the gains are values of.
     """
     shown = [p for p in points if p.cost == p.cost and p.gain == p.gain]
-    front = [shown[i] for i in pareto_front([p.cost for p in shown], [p.gain for p in shown])]
+    front = [shown[i] for i in pareto_front([p.cost for p in shown], [metric.sign * p.gain for p in shown])]
     figure = empty_chart(title, cost, gain)
     figure.add_scatter(
         x=[p.cost for p in front],
@@ -69,7 +73,7 @@ def pareto_chart(points: Sequence[Point], *, cost: str, gain: str, title: str = 
             x=[p.cost for p in members],
             y=[p.gain for p in members],
             customdata=[p.key or p.name for p in members],
-            text=[f"{clean(p.name)}<br>{count(p.cost)} · {p.gain:.2%}" for p in _escaped(members)],
+            text=[f"{clean(p.name)}<br>{count(p.cost)} · {metric.text(p.gain)}" for p in _escaped(members)],
             mode="markers",
             name=escape_tags(series) or "networks",
             hovertemplate="%{text}<extra></extra>",
@@ -81,7 +85,8 @@ def pareto_chart(points: Sequence[Point], *, cost: str, gain: str, title: str = 
             },
         )
     figure.update_xaxes(tickformat="~s", range=padded_range([p.cost for p in shown]))
-    figure.update_yaxes(tickformat=",.1~%", range=padded_range([p.gain for p in shown], most=1.0))
+    if metric.is_share:
+        figure.update_yaxes(tickformat=",.1~%", range=padded_range([p.gain for p in shown], most=1.0))
     return figure
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nasviz.catalog import metric_of
+from nasviz.catalog.metrics import titled
 from nasviz.draw.labels import clean, count, shorten
 from nasviz.draw.overlay import Overlay, state_overlay
 from nasviz.draw.packing import pack_bins, pack_floats, pack_ints
@@ -195,13 +197,17 @@ def _facts(tail: Tail) -> tuple[tuple[str, str], ...]:
     last = tail.steps[-1]
     recent = tail.steps["examples_per_second"][-50:]
     speed = float(np.mean(recent[np.isfinite(recent)])) if np.isfinite(recent).any() else float("nan")
+    metric = metric_of(tail.facts)
     facts = [("epoch", str(int(last["epoch"]) + 1))]
     for name, value in (("loss", last["loss"]), ("accuracy", last["accuracy"])):
         if not (np.isnan(value) and np.isnan(tail.steps[name]).all()):
-            facts.append((name, f"{value:.4g}" if name == "loss" else f"{value:.1%}"))
+            facts.append((metric.title, metric.text(value)) if name == "accuracy" else (name, f"{value:.4g}"))
     validated = [e for e in tail.evaluations if e.network == "full"]
     if validated:
-        facts.append(("validation accuracy", f"{validated[-1].accuracy:.1%}"))
+        facts.append((f"validation {metric.title}", metric.text(validated[-1].accuracy)))
+        for name, value in list((validated[-1].metrics or {}).items())[1:]:
+            if (other := titled(name)) is not None:
+                facts.append((f"validation {other.title}", other.text(value)))
     if np.isfinite(speed):
         facts.append(("examples per second", count(round(speed))))
     if np.isfinite(last["memory_mb"]):
@@ -279,7 +285,8 @@ def _curve(tail: Tail, name: str, most: int) -> dict[str, Any]:
         for e in tail.evaluations
         if name in ("loss", "accuracy") and np.isfinite(getattr(e, name))
     ]
-    return {"name": name, "title": TITLES[name], "points": points, "marks": marks}
+    title = metric_of(tail.facts).capitalized if name == "accuracy" else TITLES[name]
+    return {"name": name, "title": title, "points": points, "marks": marks}
 
 
 def _short(value: float) -> float:

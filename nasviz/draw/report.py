@@ -13,6 +13,7 @@ from html import escape
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from nasviz.catalog import metric_of
 from nasviz.draw.labels import clean, count, plain_shape, power_of_ten, ranges
 from nasviz.draw.overlay import Overlay, plan_overlay, saliency_overlay
 from nasviz.draw.palette import STATES
@@ -146,7 +147,8 @@ def _measured(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         found.append(("Difference from the zeroed full network", power_of_ten(result["max_relative_error"])))
     full, small = result.get("accuracy_full"), result.get("accuracy_subnet")
     if full is not None and small is not None:
-        found.append(("Validation accuracy", f"{full:.1%} → {small:.1%}"))
+        metric = metric_of(result)
+        found.append((f"Validation {metric.title}", f"{metric.text(full)} → {metric.text(small)}"))
     return found
 
 

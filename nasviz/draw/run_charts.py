@@ -9,6 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from nasviz.catalog import ACCURACY, Metric, metric_of
 from nasviz.draw.charts import DASHES, SERIES, SYMBOLS, Point, escape_tags, padded_range, panels, pareto_chart
 from nasviz.runs import Tail
 from nasviz.runs.ablation import MEASURES, AblationPoint, curve
@@ -27,7 +28,9 @@ def comparison_chart(runs: Mapping[str, Tail], columns: Sequence[str] = ("loss",
     Lines show training, markers the full network on the validation images. Clicking a legend entry hides its
     run in all charts.
     """
-    figure = panels([TITLES[column] for column in columns], "step", "")
+    metrics = {metric_of(tail.facts).title for tail in runs.values()}
+    titles = TITLES | {"accuracy": ", ".join(sorted(metrics)) or TITLES["accuracy"]}
+    figure = panels([titles[column] for column in columns], "step", "")
     for number, (name, tail) in enumerate(runs.items()):
         for place, column in enumerate(columns, 1):
             _draw(figure, number, escape_tags(name), tail, column, place)
@@ -36,17 +39,23 @@ def comparison_chart(runs: Mapping[str, Tail], columns: Sequence[str] = ("loss",
 
 
 def sweep_chart(
-    points: Sequence[Point], printed: Sequence[Point], *, cost: str, source: str = ""
+    points: Sequence[Point],
+    printed: Sequence[Point],
+    *,
+    cost: str,
+    source: str = "",
+    metric: Metric = ACCURACY,
 ) -> go.Figure:
-    """Return a chart of accuracy over cost for the runs of a sweep, with published results as hollow markers.
+    """Return a chart of the metric over cost for the runs of a sweep, with published results hollow.
 
     Args:
         points: One point per run; its key is returned when it is selected.
         printed: Published results.
         cost: Title of the horizontal axis.
         source: Name of the publication.
+        metric: Metric of the runs.
     """
-    figure = pareto_chart(points, cost=cost, gain="accuracy of the sub-network")
+    figure = pareto_chart(points, cost=cost, gain=f"{metric.title} of the sub-network", metric=metric)
     names = list(dict.fromkeys(p.series for p in points))
     for series in dict.fromkeys(p.series for p in printed):
         number = names.index(series) if series in names else len(names)
@@ -66,7 +75,8 @@ def sweep_chart(
             },
         )
     figure.update_xaxes(range=padded_range([p.cost for p in (*points, *printed)]))
-    figure.update_yaxes(range=padded_range([p.gain for p in (*points, *printed)], most=1.0))
+    if metric.is_share:
+        figure.update_yaxes(range=padded_range([p.gain for p in (*points, *printed)], most=1.0))
     return figure
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
+from nasviz.catalog import metric_of
 from nasviz.draw.genotype import chosen_cells
 from nasviz.draw.labels import clean
 from nasviz.draw.run_charts import comparison_chart
@@ -46,7 +47,8 @@ def run_figures(run: Run, tail: Tail | None = None) -> dict[str, go.Figure]:
         figures["Penalty and zeros"] = sparsity_chart(history)
     result = run.end.result if run.end is not None else {}
     if (pruning := result.get("pruning")) and pruning.get("thresholds"):
-        figures["Accuracy after pruning"] = pruning_chart(pruning)
+        metric = metric_of(result)
+        figures[f"{metric.capitalized} after pruning"] = pruning_chart(pruning, metric)
     if widths := widths_of(run):
         figures["Remaining channels"] = remaining_chart({"remaining": widths})
     return figures

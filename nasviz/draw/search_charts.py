@@ -7,6 +7,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from nasviz.catalog import ACCURACY, Metric
 from nasviz.draw.charts import DASHES, SERIES, SYMBOLS, empty_chart, escape_tags, panels
 from nasviz.draw.labels import shorten
 from nasviz.graph.cells.genotypes import CellGraph
@@ -107,20 +108,21 @@ def remaining_chart(runs: Mapping[str, Mapping[str, tuple[int, int]]]) -> go.Fig
     return figure
 
 
-def pruning_chart(found: Mapping[str, Any]) -> go.Figure:
-    """Return accuracy and pruned groups over the pruning threshold (GSparsity, table 2).
+def pruning_chart(found: Mapping[str, Any], metric: Metric = ACCURACY) -> go.Figure:
+    """Return the metric and pruned groups over the pruning threshold (GSparsity, table 2).
 
     Args:
         found: `pruning` of a run's result.
+        metric: First metric of the run.
     """
     rows = found["thresholds"]
     is_share = found.get("kind") == "fraction"
-    figure = panels(["Accuracy", "Pruned groups"], "share of groups" if is_share else "threshold", "")
+    figure = panels([metric.capitalized, "Pruned groups"], "share of groups" if is_share else "threshold", "")
     x = [row["threshold"] for row in rows]
     for place, key, number in ((1, "accuracy", 0), (2, "pruned", 1)):
         figure.add_scatter(
             x=x,
-            y=[row[key] for row in rows],
+            y=[row[key] * (metric.sign if key == "accuracy" else 1) for row in rows],
             mode="lines+markers",
             name="after pruning" if place == 1 else "pruned",
             line={"color": SERIES[number]},
@@ -130,13 +132,14 @@ def pruning_chart(found: Mapping[str, Any]) -> go.Figure:
             col=place,
         )
     ends = [min(x), max(x)]
-    limits = [(1, "before pruning", found["accuracy"])]
+    limits = [(1, "before pruning", metric.sign * found["accuracy"])]
     if found.get("groups"):
         limits.append((2, "all groups", found["groups"]))
     for place, name, value in limits:
         line = {"color": _NEUTRAL, "dash": "dot"}
         figure.add_scatter(x=ends, y=[value] * 2, mode="lines", name=name, line=line, row=1, col=place)
-    figure.update_yaxes(tickformat=".0%", range=[0, 1.02], col=1)
+    if metric.is_share:
+        figure.update_yaxes(tickformat=".0%", range=[0, 1.02], col=1)
     figure.update_yaxes(rangemode="tozero", col=2)
     if is_share:
         figure.update_xaxes(tickformat=".0%")
@@ -179,8 +182,10 @@ def axes_of(cells: Iterable[Cell]) -> tuple[str, ...]:
     return tuple(name for name, found in values.items() if len(found) > 1)
 
 
-def penalty_chart(cells: Sequence[Cell], axis: str, label: str = "") -> go.Figure:
-    """Return accuracy and sparsity of the runs of a sweep over one of its settings, such as mu or lambda.
+def penalty_chart(
+    cells: Sequence[Cell], axis: str, label: str = "", *, metric: Metric = ACCURACY
+) -> go.Figure:
+    """Return the metric and sparsity of the runs of a sweep over one of its settings, such as mu or lambda.
 
     Cells that differ in other settings are lines of their own; error bars are standard deviations over seeds.
 
@@ -188,12 +193,14 @@ def penalty_chart(cells: Sequence[Cell], axis: str, label: str = "") -> go.Figur
         cells: Cells of the sweep.
         axis: Name of the setting.
         label: Title of the horizontal axis.
+        metric: Metric of the runs.
     """
-    metric = next(
+    kept = next(
         (name for name in _KEPT_METRICS if any(name in cell.metrics for cell in cells)), "params_after"
     )
-    measures = ("accuracy_full", "accuracy_subnet", metric)
-    titles = ("Accuracy, full network", "Accuracy, sub-network", _KEPT_METRICS[metric].capitalize())
+    measures = ("accuracy_full", "accuracy_subnet", kept)
+    name = metric.capitalized
+    titles = (f"{name}, full network", f"{name}, sub-network", _KEPT_METRICS[kept].capitalize())
     figure = panels(titles, label or axis, "")
     lines: dict[str, list[Cell]] = {}
     for cell in cells:
@@ -208,7 +215,7 @@ def penalty_chart(cells: Sequence[Cell], axis: str, label: str = "") -> go.Figur
     values = [float(cell.point[axis]) for found in lines.values() for cell in found]
     if values and min(values) > 0 and max(values) >= 20 * min(values):
         figure.update_xaxes(type="log", exponentformat="power")
-    for place in (1, 2):
+    for place in (1, 2) if metric.is_share else ():
         figure.update_yaxes(tickformat=".0%", col=place)
     figure.update_yaxes(rangemode="tozero", tickformat="~s", col=3)
     figure.update_layout(height=380)

@@ -26,7 +26,7 @@ class NasvizCallback(Callback):
         net: The traced network, which shares its parameters with the module.
         space: Its search space.
         loss: Name of the logged validation loss.
-        accuracy: Name of the logged validation accuracy.
+        accuracy: Name of the logged validation accuracy, or of the first of `metrics`.
         **options: `construct`, and further arguments of `nasviz.watch`.
     """
 
@@ -40,7 +40,7 @@ class NasvizCallback(Callback):
         **options: Any,
     ) -> None:
         self.recording = Recording(net, space, **options)
-        self.names = {"loss": loss, "accuracy": accuracy}
+        self.names = {"loss": loss, self.recording.metric: accuracy}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin to record, once a checkpoint has been restored."""

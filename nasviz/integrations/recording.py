@@ -30,6 +30,8 @@ class Recording:
 
     def __init__(self, net: nn.Module, space: SearchSpace, *, construct: bool = True, **options: Any) -> None:
         self.net, self.space, self.construct, self.options = net, space, construct, options
+        self.metric: str = next(iter(options.get("metrics", ("accuracy",))))
+        """First metric of an evaluation."""
         self.recorder: LoopRecorder | None = None
         """The recorder, from the beginning of the training on."""
         self.subnetwork: Subnetwork | None = None

@@ -27,7 +27,7 @@ class NasvizCallback(TrainerCallback):
     Args:
         net: The traced network, which shares its parameters with the model.
         space: Its search space.
-        accuracy: Name of the accuracy in the metrics of an evaluation.
+        accuracy: Name of the accuracy, or of the first of `metrics`, in the metrics of an evaluation.
         **options: `construct`, and further arguments of `nasviz.watch`.
     """
 
@@ -87,7 +87,9 @@ class NasvizCallback(TrainerCallback):
         """Record the loss and the accuracy of an evaluation."""
         found = metrics or {}
         if self.recording.recorder is not None and "eval_loss" in found:
-            self.recording.recorder.evaluate(loss=found["eval_loss"], accuracy=found.get(self.accuracy))
+            self.recording.recorder.evaluate(
+                loss=found["eval_loss"], **{self.recording.metric: found.get(self.accuracy)}
+            )
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

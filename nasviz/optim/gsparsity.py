@@ -238,7 +238,9 @@ class PenaltySearch(GroupOptimizer):
             words = (
                 f"{chosen['pruned']} of {total} {self.unit_name} go: their proximal point is zero, or they"
             )
-            trial.tell("phase", f"{words} are at most {self.threshold:g} long ({trial.words(chosen['accuracy'])})")
+            trial.tell(
+                "phase", f"{words} are at most {self.threshold:g} long ({trial.words(chosen['accuracy'])})"
+            )
         self.prune()
         self.tell_pruned(trial)
 

@@ -25,7 +25,13 @@ __all__ = ["MIN_OTHERS", "VERDICT", "Verdict", "clear_verdict", "judge", "read_v
 VERDICT = "hopeless.json"
 """Present if the run was stopped by the rule."""
 MIN_OTHERS = 2
-_CHECKS = {"step": is_count, "accuracy": is_number, "median": is_number, "num_others": is_count, "metric": is_text}
+_CHECKS = {
+    "step": is_count,
+    "accuracy": is_number,
+    "median": is_number,
+    "num_others": is_count,
+    "metric": is_text,
+}
 GRACE = 0.5
 """Fraction of its steps that a run completes before it is judged."""
 

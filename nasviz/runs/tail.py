@@ -137,13 +137,13 @@ def _evaluations(connection: sqlite3.Connection) -> tuple[Evaluation, ...]:
 
 
 def _evaluation(row: tuple[Any, ...]) -> Evaluation:
-    *row, text = row
+    *numbers_found, text = row
     metrics = None if text is None else json.loads(text)
     if metrics is not None and not (
         isinstance(metrics, dict) and all(isinstance(value, int | float) for value in metrics.values())
     ):
         raise TypeError(f"an evaluation holds the metrics {str(text)[:80]}")
-    step, epoch, network, loss, accuracy, num_examples = _without_null(tuple(row))
+    step, epoch, network, loss, accuracy, num_examples = _without_null(tuple(numbers_found))
     numbers = step, epoch, loss, accuracy, num_examples
     if not isinstance(network, str) or not all(isinstance(number, int | float) for number in numbers):
         raise TypeError(f"an evaluation holds {str(row)[:80]}")

@@ -133,8 +133,8 @@ class RunSettings(Settings):
     metric: Names = setting(
         (AUTO,),
         "Metrics",
-        f"Metrics of an evaluation: {', '.join(METRICS)}, or your own PACKAGE.MODULE:CALLABLE[:min]. The first"
-        " one decides which network is better; auto: accuracy, or the loss of a regression.",
+        f"Metrics of an evaluation: {', '.join(METRICS)}, or your own PACKAGE.MODULE:CALLABLE[:min]. The"
+        " first one decides which network is better; auto: accuracy, or the loss of a regression.",
         group=DATA,
         metavar="NAME",
         is_axis=False,
@@ -508,7 +508,9 @@ class RunSettings(Settings):
             expected = "1, unless lr_schedule is 'cosine', or 'auto' for a method whose schedule is that"
             raise self._refuse("lr_periods", expected)
         if self.loss != CROSS_ENTROPY and self.label_smoothing:
-            raise self._refuse("label_smoothing", "0 with a loss other than cross_entropy, which may smooth labels itself")
+            raise self._refuse(
+                "label_smoothing", "0 with a loss other than cross_entropy, which may smooth labels itself"
+            )
         if not 0 <= self.trained_epochs < self.epochs:
             raise refuse(
                 "trained_epochs",

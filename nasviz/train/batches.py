@@ -67,8 +67,8 @@ def arguments(network: nn.Module, inputs: Any) -> tuple[Any, ...]:
         lacking = [name for name in names if name not in inputs]
         if lacking or unknown:
             raise InputError(
-                f"the network takes {', '.join(names)}, and the batch holds {', '.join(map(str, inputs))}; give"
-                " the inputs the names of the arguments of its forward"
+                f"the network takes {', '.join(names)}, and the batch holds {', '.join(map(str, inputs))};"
+                " give the inputs the names of the arguments of its forward"
             )
         return tuple(inputs[name] for name in names)
     return inputs if isinstance(inputs, tuple) else (inputs,)

@@ -189,7 +189,7 @@ class _Examples:
         """Run the network as it is now, on the batch mixed with itself where the settings ask for it."""
         session = self.session
         if is_text(self.inputs, self.labels):
-            texts, labels = (joined([getattr(each, n) for each in (self, *others)]) for n in ("inputs", "labels"))
+            texts, labels = self._all(others)
             return _measure(session, texts)(*answer(session.model, texts, labels, session.network))
         inputs, judge = self.joined(others)
         return judge(session.model(*inputs))
@@ -197,13 +197,18 @@ class _Examples:
     def joined(self, others: Sequence[_Examples]) -> tuple[tuple[Any, ...], Judge]:
         """Return arguments of the network for this batch and others, and how its output is judged."""
         session, settings = self.session, self.session.settings
-        inputs, labels = (joined([getattr(each, n) for each in (self, *others)]) for n in ("inputs", "labels"))
+        inputs, labels = self._all(others)
         measure = _measure(session, inputs)
         if settings.mixup == 0:
             return arguments(session.network, inputs), partial(measure, labels=labels)
         epoch, index = divmod(session.step, session.schedule.steps_per_epoch)
         mixed = mix(inputs, labels, alpha=settings.mixup, seed=settings.seed, epoch=epoch, index=index)
         return (mixed.images,), partial(measure, labels=labels, partners=mixed.partners, share=mixed.share)
+
+    def _all(self, others: Sequence[_Examples]) -> Batch:
+        """Return inputs and target of this batch and others."""
+        every = (self, *others)
+        return joined([each.inputs for each in every]), joined([each.labels for each in every])
 
     def logits(self, output: Any) -> Tensor:
         """Return the class scores of the main head."""

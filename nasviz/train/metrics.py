@@ -51,8 +51,8 @@ def _meter(metric: Metric, trust: Sequence[str]) -> Meter:
     with import_callable(metric.name, trust) as found:
         if not callable(found) and not hasattr(found, "update"):
             raise InvalidSettingError(
-                f"metric {metric.name} is {type(found).__name__}; name a function of outputs and targets, or a"
-                " class with update(output, target) and compute()"
+                f"metric {metric.name} is {type(found).__name__}; name a function of outputs and targets, or"
+                " a class with update(output, target) and compute()"
             )
         if isinstance(found, type):
             return Meter(metric, lambda output, target: found())

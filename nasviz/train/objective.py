@@ -183,8 +183,8 @@ def _own(loss: Loss, output: Any, labels: Any, inputs: Any, is_scored: bool) -> 
     if not isinstance(labels, Tensor) or labels.dim() == 0 or labels.is_floating_point():
         kind = f"of shape {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
         raise DataError(
-            f"labels {kind} are no classes, so there is no accuracy; choose a metric, such as --metric mse, or"
-            " return a pair from your loss: the loss, and a score to show in its place"
+            f"labels {kind} are no classes, so there is no accuracy; choose a metric, such as --metric mse,"
+            " or return a pair from your loss: the loss, and a score to show in its place"
         )
     main = logits_of(output, labels.dim() + 1)[0].detach()
     return value, _accuracy(_classes_second(main, labels), labels)
@@ -212,7 +212,9 @@ def judge(
 
 def num_examples(part: Any) -> int:
     """Return the number of examples in inputs or a target: the length of the first tensor in it."""
-    return next((len(leaf) for leaf in pytree.tree_leaves(part) if isinstance(leaf, Tensor) and leaf.dim()), 1)
+    return next(
+        (len(leaf) for leaf in pytree.tree_leaves(part) if isinstance(leaf, Tensor) and leaf.dim()), 1
+    )
 
 
 def _returned_loss(output: Any, labels: Any) -> Tensor:

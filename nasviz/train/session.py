@@ -37,7 +37,7 @@ from nasviz.train.batches import argument_names, arguments, moved
 from nasviz.train.metrics import ACCURACY_ALONE, Meter, load_meters
 from nasviz.train.objective import load_loss, own_loss
 from nasviz.train.processes import ALONE, Processes, running_statistics
-from nasviz.train.windows import first_step
+from nasviz.train.windows import first_step, require_step
 
 if TYPE_CHECKING:
     from nasviz.data import DataSplit, Opened
@@ -291,6 +291,8 @@ def _split(
 ) -> DataSplit:
     """Split the data; refuse labels that the network has no output for."""
     split = opened.split(example_shape)
+    if opened.facts.kind == "text":
+        require_step(network)
     _require_classes(settings, opened)
     if loss is None and opened.facts.kind != "text" and (outputs := _num_outputs(network)) is not None:
         split = data.require_labels(split, outputs, settings.data)
@@ -299,8 +301,8 @@ def _split(
         arguments(network, inputs)  # raises where the names differ
         if isinstance(inputs, tuple) and len(inputs) != len(names := argument_names(network)):
             raise InvalidSettingError(
-                f"{network.trace_graph.name} takes {len(names)} inputs ({', '.join(names)}), and an example of"
-                f" {settings.data} is a tuple of {len(inputs)}"
+                f"{network.trace_graph.name} takes {len(names)} inputs ({', '.join(names)}), and an example"
+                f" of {settings.data} is a tuple of {len(inputs)}"
             )
     is_plain = isinstance(inputs, Tensor) and isinstance(labels, Tensor) and labels.dim() == 1
     for name in ("mixup", "augmentation"):
@@ -308,8 +310,8 @@ def _split(
             isinstance(inputs, Tensor) and (name == "augmentation" or is_plain)
         ):
             raise InvalidSettingError(
-                f"{name}={getattr(settings, name)!r} is for single images with one label each; vary the examples"
-                " in your data set instead"
+                f"{name}={getattr(settings, name)!r} is for single images with one label each; vary the"
+                " examples in your data set instead"
             )
     return split.limited(settings.train_images)
 

@@ -24,7 +24,8 @@ from torch import Tensor, distributed, fx, nn
 from torch.optim import Optimizer
 
 from nasviz import subnet
-from nasviz.catalog import NetworkSource
+from nasviz.catalog import ACCURACY, METRICS, Metric, NetworkSource, find_metric
+from nasviz.data import parts_of
 from nasviz.errors import (
     ConstructionError,
     InvalidSettingError,
@@ -58,7 +59,8 @@ from nasviz.train.conclusion import NO_PATH_LEFT, VALID, numbers, save_subnet, w
 from nasviz.train.evaluation import Measured, measure, modes_of, restore_modes
 from nasviz.train.gpu import GpuGauge
 from nasviz.train.loop import Gauge
-from nasviz.train.objective import Loss
+from nasviz.train.metrics import load_meters
+from nasviz.train.objective import Loss, num_examples
 from nasviz.train.recorder import Recorder, read_back
 
 __all__ = ["LoopRecorder", "watch"]
@@ -84,7 +86,8 @@ def watch(
     steps_per_epoch: int | None = None,
     run: str | None = None,
     mirrors: Sequence[Mirror] = (),
-    validation: Iterable[tuple[Tensor, Tensor]] | None = None,
+    validation: Iterable[Any] | None = None,
+    metrics: Sequence[str] = (ACCURACY.name,),
 ) -> LoopRecorder:
     """Record a training loop as a run, which the app, the command line and exports show like any other.
 
@@ -105,9 +108,12 @@ def watch(
             of `nasviz.runs`.
         validation: Batches that evaluate the sub-network in `finish`. Methods that prune by accuracy at their
             end need them, unless `LoopRecorder.evaluate` is called with batches.
+        metrics: Names of what an evaluation measures, such as `("f1", "auroc")`; the first one decides which
+            network is better. All but accuracy need torchmetrics to be measured here.
 
     Raises:
         InvalidSettingError: The optimizer searches nothing, or the network was not traced.
+        UnknownNameError: There is no such metric.
         RunNotFoundError: There is no run with this id.
         RunStateError: That run is done, was not made by `watch`, or has another method or search space.
         RunBusyError: Another loop records it now.
@@ -154,8 +160,9 @@ def watch(
         )
     is_first = not _is_distributed() or distributed.get_rank() == 0
     schedule = _schedule(found, total_steps, steps_per_epoch)
+    chosen_metrics = tuple(METRICS[find_metric(name).name] for name in metrics)
     if not is_first:
-        silent = LoopRecorder(net, space, found, None, schedule, steps_per_epoch)
+        silent = LoopRecorder(net, space, found, None, schedule, steps_per_epoch, chosen_metrics)
         silent.validate_on(validation)
         return silent
     store = Store(runs)
@@ -165,7 +172,10 @@ def watch(
             "protect": tuple(map(protection_text, space.protect)),
             "collapse": tuple(space.collapse),
             "frozen": space.frozen,
+            "metric": tuple(metric.name for metric in chosen_metrics),
         }
+        if chosen_metrics == (ACCURACY,):
+            del chosen["metric"]
         usual = RunSettings.model_fields
         given = {key: value for key, value in chosen.items() if value != usual[key].default}
         source = NetworkSource(label[:64] or "network", graph=".")
@@ -183,7 +193,7 @@ def watch(
     forget_request(taken.folder, before=begun)  # to an earlier loop
     recorder: LoopRecorder | None = None
     try:
-        recorder = LoopRecorder(net, space, found, writer, schedule, steps_per_epoch)
+        recorder = LoopRecorder(net, space, found, writer, schedule, steps_per_epoch, chosen_metrics)
         recorder.validate_on(validation)
         recorder.introduce(total_steps, is_resumed=run is not None)
     except BaseException as error:
@@ -229,7 +239,9 @@ class LoopRecorder:
         writer: Writer | None,
         schedule: Schedule,
         steps_per_epoch: int | None = None,
+        metrics: Sequence[Metric] = (ACCURACY,),
     ) -> None:
+        self.metrics = tuple(metrics)
         self.net, self.space, self.optimizer = net, space, optimizer
         self._writer = writer
         self._schedule, self._steps_per_epoch = schedule, steps_per_epoch
@@ -250,7 +262,7 @@ class LoopRecorder:
         """Request for another K that is being answered."""
         self._has_polled = self._has_diverged = False
         self._logged: set[int] = set()
-        self._batches: Iterable[tuple[Tensor, Tensor]] | None = None
+        self._batches: Iterable[Any] | None = None
         self._loss: Loss | None = None
         self._found: dict[str, tuple[int, Measured]] = {}
         """Latest evaluation of each network, with the number of steps before it."""
@@ -316,23 +328,25 @@ class LoopRecorder:
         for it unless another value follows. Tensors stay on their device until the next flush.
 
         Args:
-            **values: `loss`, `accuracy` in [0, 1], `lr` (by default that of the first parameter group),
-                `epoch` and `examples`, the number of examples in the step.
+            **values: `loss`, `accuracy` in [0, 1] or the first metric by its name, `lr` (by default that of
+                the first parameter group), `epoch` and `examples`, the number of examples in the step.
 
         Raises:
             InvalidSettingError: A name is unknown, or a tensor is no single number.
             RunStateError: The run has ended.
         """
         self._require_open()
-        if unknown := sorted(values.keys() - set(LOGGED)):
+        known = (*LOGGED, self.metrics[0].name)
+        if unknown := sorted(values.keys() - set(known)):
             raise InvalidSettingError(
-                f"log() does not record {', '.join(unknown)}; it takes {', '.join(LOGGED)}"
+                f"log() does not record {', '.join(unknown)}; it takes {', '.join(dict.fromkeys(known))}"
             )
         for name, value in values.items():
             if isinstance(value, Tensor):
                 if value.numel() != 1:
                     raise InvalidSettingError(f"{name} has shape {tuple(value.shape)}; log a single number")
                 value = value.detach().clone()  # the loop may go on to accumulate in it
+            name = name if name in LOGGED else "accuracy"
             if self._row is None:
                 self._next[name] = value
             elif name not in self._row["given"]:
@@ -341,24 +355,24 @@ class LoopRecorder:
 
     def evaluate(
         self,
-        batches: Iterable[tuple[Tensor, Tensor]] | None = None,
+        batches: Iterable[Any] | None = None,
         *,
         loss: float | Loss | None = None,
-        accuracy: float | None = None,
         num_examples: int = 0,
         network: str = "full",
+        **measured: float | None,
     ) -> Measured:
         """Record an evaluation: measured here on `batches`, or the numbers that the loop has measured.
 
         Args:
-            batches: Pairs of inputs and labels, such as a data loader. It evaluates the sub-network in
-                `finish` as well, if it can be read again.
-            loss: The measured loss; with `batches` a function of output and labels, by default
-                cross-entropy.
-            accuracy: The measured accuracy in [0, 1].
+            batches: Pairs of inputs and labels, or dicts with labels, such as a data loader. It evaluates the
+                sub-network in `finish` as well, if it can be read again.
+            loss: The measured loss; with `batches` a function of output and labels, or of output and `batch`,
+                by default cross-entropy.
             num_examples: Number of examples of the measured evaluation.
             network: "full" for the network in training, "subnet" for a sub-network made of it, of which only
                 numbers are taken: `finish` measures it.
+            **measured: The measured metrics of the run by name: `accuracy` in [0, 1], unless it has others.
 
         Raises:
             InvalidSettingError: Neither batches nor numbers are given, or both; the batches hold no example,
@@ -373,16 +387,23 @@ class LoopRecorder:
                 "evaluate(batches) measures the network in training; give the loss and the accuracy of a"
                 " sub-network, or leave it to finish()"
             )
-        if (batches is None) == (accuracy is None and not isinstance(loss, int | float)):
-            raise InvalidSettingError("evaluate() takes either batches, or a loss and an accuracy")
+        names = [metric.name for metric in self.metrics]
+        if unknown := sorted(measured.keys() - set(names)):
+            raise InvalidSettingError(
+                f"evaluate() does not record {', '.join(unknown)}; the metrics of this run are"
+                f" {', '.join(names)}: name others as metrics= of nasviz.watch"
+            )
+        known = {name: float(value) for name in names if (value := measured.get(name)) is not None}
+        if (batches is None) == (not known and not isinstance(loss, int | float)):
+            raise InvalidSettingError(f"evaluate() takes either batches, or a loss and {', '.join(names)}")
         if batches is None:
-            known = (_NAN if v is None or callable(v) else float(v) for v in (loss, accuracy))
-            found = Measured(*known)
+            number = float(loss) if isinstance(loss, int | float) else _NAN
+            found = Measured(number, known.get(names[0], _NAN), None, known)
         else:
             own = loss if callable(loss) else None
             counted = _Counted(batches)
             try:
-                found = measure(self.net, counted, device=self._device, loss=own)
+                found = self._measure(self.net, counted, own)
             except ZeroDivisionError:
                 if counted.num_examples:
                     raise
@@ -392,7 +413,7 @@ class LoopRecorder:
         self._record_evaluation(network, found, num_examples)
         return found
 
-    def validate_on(self, batches: Iterable[tuple[Tensor, Tensor]] | None, loss: Loss | None = None) -> None:
+    def validate_on(self, batches: Iterable[Any] | None, loss: Loss | None = None) -> None:
         """Evaluate on these batches in `finish`, if they can be read again."""
         if batches is not None and iter(batches) is not batches:
             self._batches, self._loss = batches, loss
@@ -557,6 +578,7 @@ class LoopRecorder:
             num_structures=len(space.removable),
             max_sparsity=space.max_sparsity,
             device=str(self._device),
+            metrics=[metric.name for metric in self.metrics],
             obeys=False,
         )
         for name, value in optimizer.measured.items():
@@ -685,11 +707,12 @@ class LoopRecorder:
         with self._recording():
             self._write_row(keep=True)
             epoch = step // self._steps_per_epoch if self._steps_per_epoch else 0
-            writer.evaluation(Evaluation(step, epoch, network, found.loss, found.accuracy, num_examples))
+            measured = found.loss, found.accuracy, num_examples, found.metrics
+            writer.evaluation(Evaluation(step, epoch, network, *measured))
             self._gauge.restart()
 
     def accuracy(self) -> float:
-        """Return the accuracy of the network as it is now: asked for by methods that prune at their end.
+        """Return the first metric of the network as it is now; larger is better. Methods prune by it.
 
         Raises:
             TrainingError: There is no validation data that can be read again.
@@ -699,7 +722,17 @@ class LoopRecorder:
                 f"{type(self.optimizer).__name__} prunes by accuracy at its end: give `validation` to"
                 " nasviz.watch, or call rec.evaluate(loader) before"
             )
-        return measure(self.net, self._batches, device=self._device, loss=self._loss).accuracy
+        return self.metrics[0].sign * self._measure(self.net, self._batches, self._loss).accuracy
+
+    def words(self, accuracy: float) -> str:
+        """Return an accuracy with the name of the metric that it is."""
+        metric = self.metrics[0]
+        return metric.words(metric.sign * accuracy)
+
+    def _measure(self, network: nn.Module, batches: Iterable[Any], loss: Loss | None) -> Measured:
+        """Evaluate a network where its parameters are."""
+        device = next((p.device for p in network.parameters()), self._device)
+        return measure(network, batches, device=device, loss=loss, meters=load_meters(self.metrics))
 
     def tell(self, kind: str, text: str, structure: int | None = None) -> None:
         """Record an event at the latest step."""
@@ -719,12 +752,12 @@ class LoopRecorder:
             for event in found.events:
                 self.tell(*event)
             result = report_of_search(optimizer, space, self.target_sparsity, found)
+            result["metrics"] = [metric.name for metric in self.metrics]
             result["outcome"] = VALID if result["is_valid"] else NO_PATH_LEFT
             if network is None:
                 result |= self._numbers("full")
             elif self._batches is not None:
-                cpu = torch.device("cpu")
-                result |= numbers("full", measure(network, self._batches, device=cpu, loss=self._loss))
+                result |= numbers("full", self._measure(network, self._batches, self._loss))
             if not result["is_valid"]:
                 self.tell("warning", f"{NO_PATH_LEFT}: what became zero cuts the network apart")
                 return None, result
@@ -740,7 +773,7 @@ class LoopRecorder:
                 )
         result |= save_subnet(sub, writer.folder / SUBNET)
         if self._batches is not None:
-            small = measure(sub.module, self._batches, device=torch.device("cpu"), loss=self._loss)
+            small = self._measure(sub.module, self._batches, self._loss)
             self._record_evaluation("subnet", small, 0)
         result |= self._numbers("subnet")
         ratio = result["params_after"] / max(1, result["params_before"])
@@ -752,7 +785,7 @@ class LoopRecorder:
         steps, found = self._found.get(name, (-1, None))
         if found is None or steps != self.optimizer.num_steps:
             return {}
-        return {key: value for key, value in numbers(name, found).items() if value == value}
+        return {key: value for key, value in numbers(name, found).items() if value == value and value != {}}
 
     def _read_request(self) -> int:
         """Return what a person asked for, as a number that processes can share."""
@@ -833,13 +866,13 @@ def _require_zero(optimizer: SearchOptimizer) -> None:
 class _Counted:
     """Batches, and how many examples they held."""
 
-    batches: Iterable[tuple[Tensor, Tensor]]
+    batches: Iterable[Any]
     num_examples: int = 0
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for inputs, labels in self.batches:
-            self.num_examples += len(labels)
-            yield inputs, labels
+    def __iter__(self) -> Iterator[Any]:
+        for batch in self.batches:
+            self.num_examples += num_examples(parts_of(batch)[0])
+            yield batch
 
 
 @contextmanager

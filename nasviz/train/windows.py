@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nasviz.errors import DataError
 from nasviz.subnet.parity import recorded_inputs
 from nasviz.train.batches import arguments
 
-__all__ = ["answer", "first_step", "is_text", "perplexity"]
+__all__ = ["answer", "first_step", "is_text", "perplexity", "require_step"]
 
 
 def is_text(batch: Any, labels: Any) -> bool:
@@ -47,6 +48,19 @@ def answer(network: nn.Module, batch: Any, labels: Any, traced: nn.Module | None
     return torch.stack(scores, dim=1).flatten(0, 1), labels.flatten()
 
 
+def require_step(network: nn.Module) -> None:
+    """Check that a network can read a text.
+
+    Raises:
+        DataError: It is no step in time.
+    """
+    if _hidden(network) is None:
+        raise DataError(
+            "a text is read symbol by symbol: the network has to take symbols (N,) and a state (N, hidden),"
+            " and to return scores and the state after, as recurrent_cell does; choose it, or other data"
+        )
+
+
 def perplexity(loss: float) -> float:
     """The exponential of a mean cross-entropy: among how many symbols a network is in doubt.
 
@@ -58,7 +72,7 @@ def perplexity(loss: float) -> float:
 
 
 def first_step(network: nn.Module, batch: Any) -> tuple[Any, ...]:
-    """Return arguments to time a network with: a batch, or the first symbols of windows and zeros as state."""
+    """Return arguments to time a network with: a batch, or the first symbols of windows and a state."""
     hidden = _hidden(network)
     if hidden is None or not isinstance(batch, Tensor) or batch.is_floating_point():
         return arguments(network, batch)

@@ -18,7 +18,7 @@ from nasviz.models import create
 from nasviz.runs import RunSettings, Store
 from nasviz.train import open_session, train, work
 from nasviz.train.checkpoint import restore, save
-from nasviz.train.windows import answer, perplexity
+from nasviz.train.windows import answer, perplexity, require_step
 
 SMALL = {"hidden": 6, "nodes": 2}
 
@@ -52,7 +52,7 @@ def test_windows_are_read_symbol_by_symbol_with_the_same_weights() -> None:
             torch.testing.assert_close(scores.view(3, 5, 96)[:, place], found)
     assert torch.equal(flat, labels.flatten())
     with pytest.raises(DataError, match="symbols"):
-        answer(torch.nn.Linear(5, 2), windows, labels)
+        require_step(torch.nn.Linear(5, 2))
 
 
 @pytest.mark.parametrize(

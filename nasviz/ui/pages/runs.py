@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from nasviz.catalog import ACCURACY, Metric, metric_of
 from nasviz.draw.labels import count
 from nasviz.runs import RunSummary
 from nasviz.ui import frame, session
@@ -126,8 +127,9 @@ def _table(ids: Sequence[str]) -> None:
     if len(summaries) < len(ids):
         st.rerun()
     key = f"runs.table.{hash(tuple(ids))}"
+    metrics = {metric_of(summary.result) for summary in summaries if "accuracy_full" in summary.result}
     event = st.dataframe(
-        [_row(summary) for summary in summaries],
+        [_row(summary, metrics) for summary in summaries],
         key=key,
         hide_index=True,
         on_select="rerun",
@@ -139,6 +141,7 @@ def _table(ids: Sequence[str]) -> None:
             "subnet": st.column_config.NumberColumn("acc. sub-net", format="percent"),
             "tags": st.column_config.ListColumn(),
         },
+        placeholder="—",
     )
     chosen = tuple(summaries[i].id for i in event["selection"]["rows"] if i < len(summaries))
     states = tuple(summary.state for summary in summaries)
@@ -149,7 +152,8 @@ def _table(ids: Sequence[str]) -> None:
         st.rerun()
 
 
-def _row(summary: RunSummary) -> dict[str, Any]:
+def _row(summary: RunSummary, metrics: set[Metric]) -> dict[str, Any]:
+    """Return the row of a run; where runs were measured by other metrics than accuracy, with their names."""
     settings, result = summary.settings, summary.result
     outcome = str(result.get("outcome", "invalid")) if summary.is_invalid else ""
     return {
@@ -160,8 +164,7 @@ def _row(summary: RunSummary) -> dict[str, Any]:
         "data": "" if settings is None else "own loop" if settings.is_watched else settings.data,
         "seed": settings.seed if settings and not settings.is_watched else None,
         "progress": summary.progress,
-        "full": result.get("accuracy_full"),
-        "subnet": result.get("accuracy_subnet"),
+        **_measured(result, metrics),
         "parameters": _change(result, "params"),
         "MACs": _change(result, "macs"),
         "tags": list(summary.labels.tags),
@@ -169,6 +172,16 @@ def _row(summary: RunSummary) -> dict[str, Any]:
         "id": summary.id,
         "note": summary.problem or summary.error or outcome or summary.diverged or summary.labels.note,
     }
+
+
+def _measured(result: Any, metrics: set[Metric]) -> dict[str, Any]:
+    full, small = result.get("accuracy_full"), result.get("accuracy_subnet")
+    if metrics <= {ACCURACY}:
+        return {"full": full, "subnet": small}
+    metric = metric_of(result)
+    words = [None if value is None else metric.text(float(value)) for value in (full, small)]
+    title = None if full is None else metric.title
+    return {"metric": title, "full network": words[0], "sub-network": words[1]}
 
 
 def _change(result: Any, what: str) -> str:

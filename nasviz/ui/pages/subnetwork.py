@@ -8,6 +8,8 @@ from typing import Any
 
 import streamlit as st
 
+from nasviz.catalog import metric_of
+from nasviz.catalog.metrics import titled
 from nasviz.draw import GraphView
 from nasviz.draw.labels import clean, count, power_of_ten, size
 from nasviz.draw.lessons import construction_frames
@@ -101,16 +103,20 @@ def _numbers(subnet: Subnetwork) -> None:
             _size(weights, "Weights file", *subnet.sizes, in_words=size, exact=size)
         if subnet.accuracies is not None:
             full, small = subnet.accuracies
-            points = f"{(small - full) * 100:+.2f} points" if small != full else "unchanged"
+            metric = metric_of(subnet.report)
+            change = f"{(small - full) * 100:+.2f} points" if metric.is_share else f"{small - full:+.3g}"
             accuracy.metric(
-                "Accuracy",
-                f"{small:.1%}",
-                points,
-                delta_color="normal" if small != full else "off",
+                metric.capitalized,
+                metric.text(small),
+                change if small != full else "unchanged",
+                delta_color="off" if small == full else "normal" if metric.higher_is_better else "inverse",
                 delta_arrow="auto" if small != full else "off",
-                help="Accuracy of the sub-network directly after construction.",
+                help=f"{metric.capitalized} of the sub-network directly after construction.",
             )
-            accuracy.caption(f"Full network: {full:.1%}. Validation data, without fine-tuning.")
+            accuracy.caption(f"Full network: {metric.text(full)}. Validation data, without fine-tuning.")
+            for name, value in list((subnet.report.get("metrics_subnet") or {}).items())[1:]:
+                if (other := titled(name)) is not None:
+                    accuracy.caption(f"{other.capitalized}: {other.text(value)}.")
             if "perplexity_subnet" in subnet.report:  # text data
                 words = (
                     "Perplexity {perplexity_full:.2f} → {perplexity_subnet:.2f}, starting at a zero state."
@@ -118,7 +124,7 @@ def _numbers(subnet: Subnetwork) -> None:
                 accuracy.caption(words.format(**subnet.report))
             before = subnetworks.accuracy_before(subnet)
             if before is not None:
-                accuracy.caption(f"Before fine-tuning: {before:.1%}.")
+                accuracy.caption(f"Before fine-tuning: {metric.text(before)}.")
 
 
 def _size(

@@ -11,6 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from nasviz import jobs
 from nasviz.catalog import CALLABLE, DATASETS, FACTS, DataFacts, Entry, NetworkSource, data_title
+from nasviz.settings import LOSSES
 from nasviz.ui import session
 from nasviz.ui.options import options
 from nasviz.ui.parts import controls, work
@@ -52,11 +53,13 @@ def ask_data(place: DeltaGenerator, kind: str = "images") -> ChosenData:
             st.caption(entry.summary)
     values, problem = _own() if entry.name == OWN else _known(FACTS[entry.name])
     loss = (
-        _text("Custom loss", "loss", "cross-entropy, or package.module:callable") if options().trust else ""
+        _text("Loss", "loss", "cross-entropy, mse, mae, network, or package.module:callable")
+        if options().trust
+        else ""
     )
     if loss:
         values["loss"] = loss
-        problem = problem or _not_callable(loss)
+        problem = problem or (None if loss in LOSSES else _not_callable(loss))
     if entry.name == OWN or loss:
         values["trust"] = options().trust
     return ChosenData(values, problem)
@@ -122,8 +125,9 @@ def _own() -> tuple[dict[str, Any], str | None]:
     name = _text("Custom data", "data.own", "package.module:callable")
     folder = _text("Data folder", "data.own.folder", "none", "Passed to your function as `folder`.")
     st.caption(
-        "A function that returns the training and the validation data: two torch data sets, or two pairs of"
-        f" tensors. It is imported in the worker process only, from {inert(', '.join(options().trust))}."
+        "A function that returns the training and the validation data: two torch data sets or loaders, or"
+        " two pairs of tensors. It is imported in the worker process only, from"
+        f" {inert(', '.join(options().trust))}."
     )
     return {"data": name, "data_folder": folder or None}, _not_callable(name)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
 
 from nasviz import jobs
+from nasviz.catalog import ACCURACY, Metric, metric_of
 from nasviz.draw.genotype import genotype_dot, summary
 from nasviz.draw.run_figures import cells_at_end, remaining_figure, run_figures
 from nasviz.draw.search_charts import axes_of, penalty_chart
@@ -41,8 +43,15 @@ def of_runs(runs: Mapping[str, Run]) -> None:
     _gallery(runs)
 
 
-def of_sweep(cells: Sequence[Cell], runs: Sequence[RunSummary | None], key: str, *, is_busy: bool) -> None:
-    """Show accuracy and sparsity over a setting of a sweep, and the cells of its runs in that order."""
+def of_sweep(
+    cells: Sequence[Cell],
+    runs: Sequence[RunSummary | None],
+    key: str,
+    *,
+    is_busy: bool,
+    metric: Metric = ACCURACY,
+) -> None:
+    """Show the metric and sparsity over a setting of a sweep, and the cells of its runs in that order."""
     axes = axes_of(cells)
     if not axes or not any(cell.metrics for cell in cells):
         return
@@ -51,7 +60,7 @@ def of_sweep(cells: Sequence[Cell], runs: Sequence[RunSummary | None], key: str,
     axis = st.segmented_control(
         "Figure over", axes, default=axes[0], format_func=titles.__getitem__, required=True, key=f"{key}.axis"
     )
-    st.plotly_chart(penalty_chart(cells, str(axis), titles[str(axis)]), key=f"{key}.{axis}")
+    st.plotly_chart(penalty_chart(cells, str(axis), titles[str(axis)], metric=metric), key=f"{key}.{axis}")
     if is_busy:  # the gallery reads the records of all runs
         return
     ordered = sorted(
@@ -71,33 +80,29 @@ def pruning_table(run: Run) -> None:
     found = run.end.result.get("pruning") if run.end is not None else None
     if not found:
         return
-    st.markdown("##### Accuracy after pruning")
+    metric = metric_of(run.end.result if run.end is not None else {})
+    st.markdown(f"##### {metric.capitalized} after pruning")
     total, is_share = found.get("groups"), found.get("kind") == "fraction"
-    rows = [{"threshold": "before pruning", "pruned groups": 0, "accuracy": found["accuracy"], "change": 0.0}]
-    rows += [
-        {
-            "threshold": f"{row['threshold']:.0%}" if is_share else f"{row['threshold']:g}",
-            "pruned groups": row["pruned"],
-            "accuracy": row["accuracy"],
-            "change": (row["accuracy"] - found["accuracy"]) * 100,
-        }
-        for row in found["thresholds"]
-    ]
+    scale = metric.sign * (100 if metric.is_share else 1)
+
+    def line(name: str, row: Mapping[str, Any], pruned: int) -> dict[str, Any]:
+        change = (row["accuracy"] - found["accuracy"]) * scale
+        value = metric.sign * row["accuracy"]
+        return {"threshold": name, "pruned groups": pruned, metric.title: value, "change": change}
+
+    rows = [line("before pruning", found, 0)]
+    for row in found["thresholds"]:
+        name = f"{row['threshold']:.0%}" if is_share else f"{row['threshold']:g}"
+        rows.append(line(name, row, row["pruned"]))
     if chosen := found.get("chosen"):
-        rows.append(
-            {
-                "threshold": f"as chosen ({chosen['rule']})",
-                "pruned groups": chosen["pruned"],
-                "accuracy": chosen["accuracy"],
-                "change": (chosen["accuracy"] - found["accuracy"]) * 100,
-            }
-        )
+        rows.append(line(f"as chosen ({chosen['rule']})", chosen, chosen["pruned"]))
+    number = st.column_config.NumberColumn
     st.dataframe(
         rows,
         hide_index=True,
         column_config={
-            "accuracy": st.column_config.NumberColumn(format="percent"),
-            "change": st.column_config.NumberColumn("change (points)", format="%+.2f"),
+            metric.title: number(format="percent" if metric.is_share else "%.4g"),
+            "change": number("change (points)" if metric.is_share else "change", format="%+.3g"),
         },
     )
     of = f" of {total:,} groups" if total else ""
@@ -108,9 +113,9 @@ def pruning_table(run: Run) -> None:
             f"before training without the penalty{of}. Groups up to the threshold are set to zero; 1e-6, 1e-3"
             " and 0.5 are the thresholds of GSparsity, table 2."
         )
-    st.caption(f"Validation accuracy, {words}")
+    st.caption(f"Validation {metric.title}, {words}")
     if better := could_go(found):
-        label = f"Prune {better['pruned']} groups at {better['threshold']:g}, with the same accuracy"
+        label = f"Prune {better['pruned']} groups at {better['threshold']:g}, with the same {metric.title}"
         words = "Repeats the run, which is the same up to the end of its search, with this threshold."
         if st.button(label, icon=":material/content_cut:", key="prune.more", help=words):
             _repeat(run, better["threshold"])

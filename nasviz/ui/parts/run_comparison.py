@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from nasviz.catalog import metric_of
 from nasviz.draw.charts import Point, pareto_chart
 from nasviz.draw.run_charts import comparison_chart
 from nasviz.errors import DataError
@@ -48,10 +49,17 @@ def curves(summaries: Sequence[RunSummary]) -> None:
 
 
 def front(summaries: Sequence[RunSummary], key: str) -> None:
-    """Show accuracy over cost of the sub-networks; clicking a point opens its run."""
+    """Show the first metric over cost of the sub-networks; clicking a point opens its run."""
     if not any("accuracy_subnet" in summary.result for summary in summaries):
         return
+    metrics = {metric_of(summary.result) for summary in summaries if "accuracy_subnet" in summary.result}
     st.markdown("##### Pareto front")
+    metric = next(iter(metrics))
+    if len(metrics) > 1:
+        titles = {metric.title: metric for metric in sorted(metrics, key=lambda metric: metric.title)}
+        chosen = st.segmented_control("Metric", tuple(titles), default=next(iter(titles)), required=True)
+        metric = titles[chosen]
+        summaries = [summary for summary in summaries if metric_of(summary.result) == metric]
     cost = st.segmented_control(
         "Cost",
         tuple(COSTS),
@@ -60,7 +68,8 @@ def front(summaries: Sequence[RunSummary], key: str) -> None:
         key=f"cost.{key}",
         label_visibility="collapsed",
     )
-    figure = pareto_chart(points_of(summaries, cost), cost=cost, gain="accuracy of the sub-network")
+    gain = f"{metric.title} of the sub-network"
+    figure = pareto_chart(points_of(summaries, cost), cost=cost, gain=gain, metric=metric)
     event = st.plotly_chart(figure, key=_chart_key(key), on_select="rerun", selection_mode="points")
     st.caption("The dotted line is the Pareto front. Click a point to open its sub-network.")
     follow_click(event, summaries)

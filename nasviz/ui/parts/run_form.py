@@ -7,14 +7,16 @@ from typing import Any
 
 import streamlit as st
 
-from nasviz.catalog import Entry, Setting, Value
+from nasviz.catalog import METRICS, Entry, Setting, Value
 from nasviz.draw.labels import count
 from nasviz.graph import SearchSpace
 from nasviz.graph.budget import cost_band, random_orders
 from nasviz.jobs.slots import describe_devices
-from nasviz.settings import MethodSettings, RunSettings
+from nasviz.settings import AUTO, MethodSettings, RunSettings
 from nasviz.ui import session
+from nasviz.ui.options import options
 from nasviz.ui.parts import controls
+from nasviz.ui.parts.controls import keep, kept
 from nasviz.ui.parts.escaping import inert
 
 __all__ = ["BASES", "ask_recipe", "explain_device", "explain_method", "offer_published", "size_forecast"]
@@ -33,15 +35,34 @@ def ask_recipe(method: type[MethodSettings]) -> dict[str, Any]:
         method: Chosen method; some train in a single process.
     """
     fields = RunSettings.fields()
-    title = "Steps, subset, schedule, augmentation, MixUp, label smoothing, intervals, processes"
+    title = "Steps, subset, schedule, augmentation, MixUp, label smoothing, intervals, metrics, processes"
     with st.expander(title, icon=":material/more_horiz:"):
         values = controls.ask_all((fields[name] for name in (*RECIPE, *INTERVALS)), "recipe")
+        values |= _ask_metrics(fields["metric"])
         if method.is_distributed:
             processes = fields["processes"]
             values["processes"] = controls.whole(
                 processes.title, "processes", 1, 1, 64, help_text=processes.help
             )
     return values
+
+
+def _ask_metrics(setting: Setting) -> dict[str, Any]:
+    """Show the choice of the metrics, with callables of the user where folders are trusted."""
+    trust = options().trust
+    words = setting.help if trust else f"{setting.help} Your own: start the app with --trust DIR."
+    chosen = st.multiselect(
+        setting.title,
+        tuple(dict.fromkeys([*METRICS, *kept("recipe.metric", ())])),
+        kept("recipe.metric", ()),
+        placeholder=AUTO,
+        help=words,
+        key="recipe.metric.chosen",
+        accept_new_options=bool(trust),
+    )
+    keep("recipe.metric", tuple(chosen))
+    own = {"trust": trust} if any(":" in name for name in chosen) else {}
+    return {"metric": tuple(chosen) or (AUTO,)} | own
 
 
 def offer_published(entry: Entry | None, method: type[MethodSettings]) -> None:

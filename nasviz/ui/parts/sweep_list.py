@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.catalog import PRESETS, Preset, Printed
+from nasviz.catalog import PRESETS, Metric, Preset, Printed
 from nasviz.draw.charts import Point
 from nasviz.draw.labels import count
 from nasviz.draw.run_charts import sweep_chart
@@ -146,7 +146,9 @@ def _watch(sweep_id: str, was_busy: bool) -> None:
     rows = [_row(cell, runs, preset, sweep.settings) for cell in found]
     label, note = st.column_config.TextColumn(width=160), st.column_config.TextColumn(width="large")
     st.dataframe(rows, hide_index=True, key="sweep.table", column_config={"": label, "note": note})
-    figures.of_sweep(found, runs, f"sweep.figure.{sweep.id}", is_busy=is_busy)
+    figures.of_sweep(
+        found, runs, f"sweep.figure.{sweep.id}", is_busy=is_busy, metric=sweep.settings.base.metrics[0]
+    )
     if preset is not None:
         _show_preset(preset, sweep)
 
@@ -199,6 +201,7 @@ def _show_preset(preset: Preset, sweep: Sweep) -> None:
 def _row(
     cell: Cell, runs: Sequence[RunSummary | None], preset: Preset | None, settings: SweepSettings
 ) -> dict[str, Any]:
+    metric = settings.base.metrics[0]
     found, is_crossed = cell.metrics, cell.num_invalid > 0 and cell.num_valid == 0
     row: dict[str, Any] = {TITLES.get(n, n): _plain(value) for n, value in cell.point.items()}
     printed = row_of(preset, settings, cell) if preset else None
@@ -209,12 +212,12 @@ def _row(
     # Published values next to ours; columns that do not fit a narrow screen last.
     row |= {
         **({"groups kept": _counted(found["survivors"])} if "survivors" in found else {}),
-        "accuracy": NO_PATH if is_crossed else _percent(found.get("accuracy_subnet")),
+        metric.title: NO_PATH if is_crossed else _spread(found.get("accuracy_subnet"), metric),
         **({"published accuracy": printed_accuracy(shown)} if is_printed else {}),
         "parameters": _counted(found.get("params_after")),
         **({"published parameters": _sized(shown.params)} if is_printed else {}),
         "MACs": _counted(found.get("macs_after")),
-        "full network": _percent(found.get("accuracy_full")),
+        "full network": _spread(found.get("accuracy_full"), metric),
         **_measured("top-5", found.get("top5_subnet"), shown.top5, "{:.1%}".format, "{:g} %".format),
         **_measured("search", found.get("search_seconds"), shown.search_days, _seconds, _days),
         "valid": f"{cell.num_valid}/{cell.counts['done']}" if cell.counts["done"] else "",
@@ -262,7 +265,7 @@ def _front(sweep: Sweep, runs: Sequence[RunSummary]) -> None:
     printed = _printed_points(preset, PRINTED_COST[cost]) if preset and show else []
     source = f"published, on {preset.data}" if preset else ""
     points = run_comparison.points_of(runs, cost)
-    figure = sweep_chart(points, printed, cost=cost, source=source)
+    figure = sweep_chart(points, printed, cost=cost, source=source, metric=sweep.settings.base.metrics[0])
     key = f"front.{sweep.id}.{kept('runs.clicks', 0)}"
     event = st.plotly_chart(figure, key=key, on_select="rerun", selection_mode="points")
     st.caption(
@@ -281,10 +284,10 @@ def _printed_points(preset: Preset, what: str) -> list[Point]:
     return points
 
 
-def _percent(spread: Spread | None) -> str:
+def _spread(spread: Spread | None, metric: Metric) -> str:
     if spread is None:
         return ""
-    return f"{spread.mean:.1%}" + ("" if math.isnan(spread.std) else f" ±{spread.std:.1%}")
+    return metric.text(spread.mean) + ("" if math.isnan(spread.std) else f" ±{metric.text(spread.std)}")
 
 
 def _counted(spread: Spread | None) -> str:
