@@ -87,9 +87,8 @@ class NasvizCallback(TrainerCallback):
         """Record the loss and the accuracy of an evaluation."""
         found = metrics or {}
         if self.recording.recorder is not None and "eval_loss" in found:
-            self.recording.recorder.evaluate(
-                loss=found["eval_loss"], **{self.recording.metric: found.get(self.accuracy)}
-            )
+            measured: dict[str, Any] = {self.recording.metric: found.get(self.accuracy)}
+            self.recording.recorder.evaluate(loss=found["eval_loss"], **measured)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -40,7 +40,9 @@ _FURTHER = frozenset(
         "fft_fft fft_ifft fft_rfft fft_irfft fft_fft2 fft_ifft2 fft_rfft2 fft_irfft2 fft_fftn fft_ifftn "
         "fft_rfftn fft_irfftn fft_fftshift fft_ifftshift view_as_complex view_as_real real imag complex "
         "polar angle conj "
-        "local_response_norm adaptive_max_pool2d max_pool2d_with_indices max_unpool2d unsafe_chunk mT hstack"
+        "local_response_norm adaptive_max_pool2d max_pool2d_with_indices max_unpool2d unsafe_chunk mT hstack "
+        "cross_entropy_loss nll_loss nll_loss_nd mse_loss l1_loss smooth_l1_loss huber_loss kl_div "
+        "binary_cross_entropy binary_cross_entropy_with_logits"
     ).split()
 )
 _ALLOWED = (frozenset(BUILT_IN) | _FURTHER) - {"stochastic_depth", "getitem", "index_put"}

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from nasviz.data import TARGETS, augmented, epoch_order
 from nasviz.errors import DataError, InputError
+from nasviz.trace.network import known_description
 
 if TYPE_CHECKING:
     from nasviz.data import Images
@@ -60,18 +61,25 @@ def arguments(network: nn.Module, inputs: Any) -> tuple[Any, ...]:
         InputError: The inputs lack an argument of the network.
     """
     if isinstance(inputs, Mapping):
-        names = argument_names(network)
+        names, constants = argument_names(network), _constants(network)
         if len(names) == 1 and names[0] not in inputs:
             return (inputs,)
         unknown = [name for name in inputs if name not in names and name not in TARGETS]
-        lacking = [name for name in names if name not in inputs]
+        lacking = [name for name in names if name not in inputs and name not in constants]
         if lacking or unknown:
             raise InputError(
                 f"the network takes {', '.join(names)}, and the batch holds {', '.join(map(str, inputs))};"
                 " give the inputs the names of the arguments of its forward"
             )
-        return tuple(inputs[name] for name in names)
+        return tuple(inputs[name] if name in inputs else constants[name] for name in names)
     return inputs if isinstance(inputs, tuple) else (inputs,)
+
+
+def _constants(network: nn.Module) -> dict[str, Any]:
+    """Return the arguments that a network was traced with as constants, such as those left at None."""
+    described = known_description(network.graph) if isinstance(network, fx.GraphModule) else None
+    is_value = {name: d for name, d in (described or {}).items() if isinstance(d, tuple) and d[0] == "value"}
+    return {name: value for name, (_, value) in is_value.items()}
 
 
 def argument_names(network: nn.Module) -> list[str]:

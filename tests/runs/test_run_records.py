@@ -42,12 +42,13 @@ def test_rows_come_back_as_they_were_written(run: Run) -> None:
         assert tail.facts["warmup_steps"] == 10
 
 
-def test_a_run_of_a_version_without_cosines_and_penalties_is_read_and_goes_on(run: Run) -> None:
+def test_a_run_of_a_version_without_cosines_penalties_and_metrics_is_read_and_goes_on(run: Run) -> None:
     with Writer(run) as writer:
         write(writer, 0)
     with closing(sqlite3.connect(run.folder / "run.db")) as connection:
         connection.execute("DROP TABLE cosines")
         connection.execute("ALTER TABLE steps DROP COLUMN penalty")
+        connection.execute("ALTER TABLE evaluations DROP COLUMN metrics")
     tail = run.tail()
     assert np.isnan(tail.steps.penalty).all()
     assert (len(tail.scores.steps), len(tail.cosines.steps), tail.cosines.structures) == (1, 0, ())
