@@ -20,6 +20,7 @@ from nasviz.graph import LatencyTable, SearchSpace
 from nasviz.graph.budget import Measure, fit_budget
 from nasviz.settings import METHODS, MethodSettings, RunSettings, laid_over
 from nasviz.ui import frame, session
+from nasviz.ui.options import options
 from nasviz.ui.parts import controls, graphs, latency, live, notices, plans, run_facts, run_form, scores
 from nasviz.ui.parts.controls import keep, kept
 from nasviz.ui.parts.data import ChosenData, ask_data, kind_of
@@ -195,7 +196,7 @@ def _values(source: NetworkSource, notes: dict[str, Any]) -> tuple[dict[str, Any
         run_form.explain_device(device)
     data = ask_data(place, kind)
     own = _method_settings(method, notes)
-    own |= controls.ask_cells(source, own, "is_tied") | run_form.ask_recipe(method)
+    own |= controls.ask_cells(source, own, "is_tied") | run_form.ask_recipe(method, options().trust)
     run_form.offer_published(source.entry, method)
     if own["steps"]:
         st.caption(f"{own['steps']:,} steps (set below) take the place of the epochs.")

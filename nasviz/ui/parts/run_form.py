@@ -14,7 +14,6 @@ from nasviz.graph.budget import cost_band, random_orders
 from nasviz.jobs.slots import describe_devices
 from nasviz.settings import AUTO, MethodSettings, RunSettings
 from nasviz.ui import session
-from nasviz.ui.options import options
 from nasviz.ui.parts import controls
 from nasviz.ui.parts.controls import keep, kept
 from nasviz.ui.parts.escaping import inert
@@ -28,17 +27,18 @@ RECIPE = (
 )
 
 
-def ask_recipe(method: type[MethodSettings]) -> dict[str, Any]:
+def ask_recipe(method: type[MethodSettings], trust: tuple[str, ...] = ()) -> dict[str, Any]:
     """Show the settings of the recipe and the number of processes in an expander.
 
     Args:
         method: Chosen method; some train in a single process.
+        trust: Folders that code may be imported from.
     """
     fields = RunSettings.fields()
     title = "Steps, subset, schedule, augmentation, MixUp, label smoothing, intervals, metrics, processes"
     with st.expander(title, icon=":material/more_horiz:"):
         values = controls.ask_all((fields[name] for name in (*RECIPE, *INTERVALS)), "recipe")
-        values |= _ask_metrics(fields["metric"])
+        values |= _ask_metrics(fields["metric"], trust)
         if method.is_distributed:
             processes = fields["processes"]
             values["processes"] = controls.whole(
@@ -47,9 +47,8 @@ def ask_recipe(method: type[MethodSettings]) -> dict[str, Any]:
     return values
 
 
-def _ask_metrics(setting: Setting) -> dict[str, Any]:
+def _ask_metrics(setting: Setting, trust: tuple[str, ...]) -> dict[str, Any]:
     """Show the choice of the metrics, with callables of the user where folders are trusted."""
-    trust = options().trust
     words = setting.help if trust else f"{setting.help} Your own: start the app with --trust DIR."
     chosen = st.multiselect(
         setting.title,
