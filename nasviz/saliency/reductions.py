@@ -118,6 +118,16 @@ class StructureIndex:
         """Return sums of |x_i y_i|, shape `(num_structures,)`; a missing tensor counts as zeros."""
         return self._summed(left, right, is_absolute=True)
 
+    def dot_and_norms(
+        self, left: Sequence[Tensor | None], right: Sequence[Tensor | None]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what `dot` and `norm` return, with one copy of small tensors instead of four."""
+        xs, ys = self._found(left), self._found(right)
+        if not (self._is_small and len(xs) == len(ys) == len(self.tensors)):
+            return self.dot(left, right), self.norm(left), self.norm(right)
+        x, y = self._vector(0, xs), self._vector(1, ys)
+        return self.per_structure(self._sums(x * y)), self.norm_of(x), self.norm_of(y)
+
     def norm(self, tensors: Sequence[Tensor | None]) -> Tensor:
         """Return Euclidean norms, shape `(num_structures,)`; a missing tensor counts as zeros."""
         found = self._found(tensors)
@@ -328,6 +338,16 @@ class RowIndex(StructureIndex):
         """Return sums of |x_i y_i|, shape `(num_groups,)`; a missing tensor counts as zeros."""
         sides = ([None if x is None else x.abs() for x in side] for side in (left, right))
         return self.dot(*sides)
+
+    def dot_and_norms(
+        self, left: Sequence[Tensor | None], right: Sequence[Tensor | None]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what `dot` and `norm` return, with one copy of small tensors instead of four."""
+        xs, ys = self._found(left), self._found(right)
+        if not (self._is_small and len(xs) == len(ys) == len(self.tensors)):
+            return self.dot(left, right), self.norm(left), self.norm(right)
+        x, y = self._vector(0, xs), self._vector(1, ys)
+        return self.per_structure(self._sums(x * y)), self.norm_of(x), self.norm_of(y)
 
     def norm(self, tensors: Sequence[Tensor | None]) -> Tensor:
         """Return Euclidean norms, shape `(num_groups,)`; a missing tensor counts as zeros."""

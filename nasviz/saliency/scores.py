@@ -97,8 +97,8 @@ def gradient_cosine(index: StructureIndex) -> Tensor:
         >>> gradient_cosine(StructureIndex({1: [x]})).tolist()
         [0.96]
     """
-    values, grads = index.tensors, gradients(index.tensors)
-    return _cosine(Reductions(index, values, grads, grads))
+    dots, norms, directions = index.dot_and_norms(index.tensors, gradients(index.tensors))
+    return _ratio(dots, norms * directions)
 
 
 def snip(reductions: Reductions) -> Tensor:

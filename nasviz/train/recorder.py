@@ -17,7 +17,7 @@ from nasviz.settings.method import Phase
 
 __all__ = ["MAX_VECTORS", "Recorder", "read_back"]
 
-MAX_VECTORS = 256
+MAX_VECTORS = 160
 """Score, norm and cosine vectors recorded in each phase, at most: as many columns as a heat map can show."""
 
 

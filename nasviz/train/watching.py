@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import os
 import re
 import sqlite3
 import time
@@ -73,6 +74,8 @@ _POLL_S = 0.1
 _POLL_STEPS = 8
 """Steps between two looks for requests where several processes have to agree, which costs a broadcast."""
 _NAN = float("nan")
+_FAILURES = NasvizError, OSError, sqlite3.Error
+"""What stops the recording, and not the training."""
 
 
 def watch(
@@ -272,7 +275,7 @@ class LoopRecorder:
         if writer is None:
             return
         self._gauge, self._gpu = Gauge(self._device), GpuGauge(self._device)
-        self._requests = writer.folder / REQUEST, writer.folder / TARGET
+        self._requests = str(writer.folder / REQUEST), str(writer.folder / TARGET)
         method = METHODS[optimizer.method]()
         self._recorder = Recorder(optimizer, space, writer, method.phases(schedule), optimizer.num_steps)
         self._hooks = [
@@ -437,11 +440,12 @@ class LoopRecorder:
         if self._is_stopped or (is_soon and _is_distributed() and distributed.get_world_size() > 1):
             return self._is_stopped
         self._polled_at = steps
-        with self._recording():
-            if not self._has_polled and (writer := self._open) is not None:
-                writer.fact("obeys", True)
-                writer.flush()
+        if not self._has_polled:
             self._has_polled = True
+            with self._recording():
+                if (writer := self._open) is not None:
+                    writer.fact("obeys", True)
+                    writer.flush()
         while True:
             asked = self._agree(self._read_request())
             if asked >= _TARGET:
@@ -607,15 +611,22 @@ class LoopRecorder:
         """Stop recording where that fails, as on a full disk, and let the training go on."""
         try:
             yield
-        except (NasvizError, OSError, sqlite3.Error) as error:
-            self._failure = error
-            self.close(error)
-            warnings.warn(f"run {self.run.id} is not recorded any more: {error}", NasvizWarning, stacklevel=4)
+        except _FAILURES as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        self._failure = error
+        self.close(error)
+        warnings.warn(f"run {self.run.id} is not recorded any more: {error}", NasvizWarning, stacklevel=4)
+
+    # The hooks of a step catch errors themselves: entering a context costs as much as their work.
 
     def _before_step(self, *_: object) -> None:
-        with self._recording():
+        try:
             self._write_row()
             self._penalty = self.optimizer.penalty()
+        except _FAILURES as error:
+            self._fail(error)
 
     def _before_checkpoint(self, *_: object) -> None:
         """Write all that came before a checkpoint: a loop that goes on from it records what follows."""
@@ -626,8 +637,10 @@ class LoopRecorder:
                 writer.flush()
 
     def _after_step(self, *_: object) -> None:
-        with self._recording():
+        try:
             self._take_step()
+        except _FAILURES as error:
+            self._fail(error)
 
     def _take_step(self) -> None:
         """Record what the step has decided; its row is written once the loop can have logged its loss."""
@@ -790,7 +803,7 @@ class LoopRecorder:
     def _read_request(self) -> int:
         """Return what a person asked for, as a number that processes can share."""
         writer = self._open
-        if writer is None or not any(path.exists() for path in self._requests):
+        if writer is None or not any(map(os.path.exists, self._requests)):
             return 0
         if (target := read_target(writer.folder)) is not None:
             self._target = target

@@ -15,6 +15,7 @@ from nasviz.subnet.surgery import cut
 from nasviz.train import Session, open_session, train, work
 from nasviz.train.change_over import change_over, is_change_due
 from nasviz.train.conclusion import Judgement
+from nasviz.train.evaluation import Measured
 from nasviz.train.rechecking import compare_with_full
 from tests.train.conftest import short_settings, timeless
 from tests.train.test_exact_resume import assert_equal_bits, in_a_process
@@ -69,7 +70,7 @@ def test_the_subnetwork_trains_on_as_the_full_network_would(name: str) -> None:
     full, small = at_the_end_of_the_search(settings), at_the_end_of_the_search(settings)
     assert is_change_due(small)
     search = small.optimizer
-    change = change_over(small, 1.0, 0.5)
+    change = change_over(small, Measured(1.0, 0.5))
     assert small.optimizer is not search
     assert change.sub.report.params_after < change.sub.report.params_before
 
@@ -227,7 +228,7 @@ def test_after_a_search_of_switches_only_weights_train_on_the_batches_in_turn() 
         optimizer="sparsenas", network=NARROW, change_over="auto", target_zeros=0.5, **own
     )
     session = at_the_end_of_the_search(settings)
-    change_over(session, 1.0, 0.5)
+    change_over(session, Measured(1.0, 0.5))
     names = {id(p): name for name, p in session.network.named_parameters()}
     trained = [names[id(p)] for g in session.optimizer.param_groups for p in g["params"] if id(p) in names]
     assert trained

@@ -135,7 +135,7 @@ def test_the_search_cost_is_the_time_of_warm_up_and_projection(done: Run) -> Non
 def test_the_saved_sub_network_is_as_good_as_the_report_says(done: Run) -> None:
     module = subnet.load(done.folder / "subnet")
     images = load("digits", image_shape=(1, 8, 8)).validation
-    loss, accuracy, top5 = evaluate(module, images, device=torch.device("cpu"))
+    loss, accuracy, top5, _ = evaluate(module, images, device=torch.device("cpu"))
     assert top5 == done.end.result["top5_subnet"]
 
     assert accuracy == done.end.result["accuracy_subnet"]
