@@ -226,3 +226,21 @@ def test_full_networks_of_several_sizes_have_rows_of_their_own() -> None:
     for settings in (preset_sweep(preset), preset_sweep(preset, data="published")):
         runs = [run for run in settings.runs if run.value("target_sparsity") == 0]
         assert [dict(run.network.settings)["scale"] for run in runs[::3]] == ["800M", "600M", "400M", "200M"]
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "system", "figures"),
+    [
+        ("sparsenas_imagenet", 5, "FairDARTS-B", (75.1, 92.5, 4.8e6, None)),
+        ("gsparsity_imagenet", 5, "P-DARTS", (74.11, 91.73, 3.67e6, 0.3)),
+        ("rarts_imagenet", 9, "MiLeNAS", (74.6, 92.1, 4.9e6, None)),
+        ("gsparsity_darts_best", 7, "PC-DARTS", (97.38, None, None, None)),
+    ],
+)
+def test_tables_of_a_second_stage_show_other_methods(
+    name: str, count: int, system: str, figures: tuple[float | None, ...]
+) -> None:
+    others = dict(find_preset(name).others)
+    assert len(others) == count
+    found = others[system]
+    assert (found.top1, found.top5, found.params, found.search_days) == figures
