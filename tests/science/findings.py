@@ -35,10 +35,10 @@ CONCLUSIONS = """## What this shows
 
 Three seeds on digits, one on Fashion-MNIST, where only the methods with a row have run:
 
-- H2SPG, its relatives, HSPG, GSparsity and SparseNAS end sparse, and on average within 3 points of the full network
-  on digits. On Fashion-MNIST, H2SPG loses 1.3 points, H2SPG of OTOv3, DHSPG and HSPG 3.3 to 3.4, one standard
-  error of 1,000 test images being 1.4; GSparsity gains. Shorter runs on half of the images (180 steps) had
-  lost 4.8, 7.5, 7.5 and 18 points, and GSparsity 18: most of that was the length of the runs.
+- H2SPG, its relatives, HSPG, GSparsity and SparseNAS end sparse, and on digits on average within 3 points of
+  the full network. On Fashion-MNIST, H2SPG loses 1.3 points, H2SPG of OTOv3, DHSPG and HSPG 3.3 to 3.4, one
+  standard error of 1,000 test images being 1.4; GSparsity gains. Shorter runs on half of the images (180
+  steps) had lost 4.8, 7.5, 7.5 and 18 points, and GSparsity 18: most of that was the length of the runs.
 - The width search and SiDT lose more on digits, since 40 % of the channels go when the search ends, and few
   steps of tuning follow. On seed 0, three times as many epochs bring the width search to 96.4 of 97.8. One
   seed of SiDT lost 12 points, the others 2.5 and 2.8.
