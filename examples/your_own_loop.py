@@ -1,78 +1,53 @@
-"""Your own loop: fine-tune a trained network, watch it, and cut it at half of its MACs.
+"""Your own loop: fine-tune a ResNet on a folder of images, watch it, cut half of its MACs, export it.
 
-    python examples/your_own_loop.py runs
-    nasviz app --runs runs
+    python your_own_loop.py IMAGES    # a folder with train/CLASS/*.png and val/CLASS/*.png
+    nasviz app --runs runs            # meanwhile: the page Runs shows the loop live
 
-Open the app while the script is running: the page Runs lists the loop, live.
+Needs `pip install 'nasviz[app]'`.
 """
 
-# %% A trained network and data; yours come from your training script
 import sys
 
+import onnxruntime
 import torch
-from sklearn.datasets import load_digits
-from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+import torchvision
+from torchvision.transforms import v2
 
 import nasviz
-from nasviz.graph.budget import fit_budget
 
-has_arguments = "ipykernel" not in sys.modules and len(sys.argv) > 1  # those of a kernel are its own
-runs = sys.argv[1] if has_arguments else "runs"
-torch.manual_seed(0)
-images, labels = load_digits(return_X_y=True)
-x = torch.tensor(images, dtype=torch.float32).view(-1, 1, 8, 8) / 16
-data = TensorDataset(x, torch.tensor(labels))
-train = DataLoader(data, batch_size=64, sampler=range(1500))
-test = DataLoader(data, batch_size=64, sampler=range(1500, 1797))
-model, _ = nasviz.zoo.create("demonet", input_shape=(1, 8, 8), width=0.25)
-adam = torch.optim.AdamW(model.parameters(), lr=2e-3)
-for _ in range(2):
-    for x, y in train:
-        adam.zero_grad()
-        nn.functional.cross_entropy(model(x), y).backward()
-        adam.step()
+images = sys.argv[1]
+prepare = v2.Compose([v2.Resize((32, 32)), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
+train, val = (torchvision.datasets.ImageFolder(f"{images}/{part}", prepare) for part in ("train", "val"))
+batches = torch.utils.data.DataLoader(train, batch_size=32, shuffle=True, drop_last=True)
+checks = torch.utils.data.DataLoader(val, batch_size=100)
+model = torchvision.models.resnet18(num_classes=len(train.classes))  # or yours, with its weights
 
-# %% What is to go: as many structures as leave half of the MACs
-net = nasviz.trace(model, x[:2])
+net = nasviz.trace(model, next(iter(checks))[0])  # shares the model's modules and weights
 space = nasviz.search_space(net)
-fit = fit_budget(space, space.trace.macs / 2, "macs")
-print(f"K = {fit.k} of at most {space.max_sparsity}")
+fit = nasviz.fit_budget(space, space.trace.macs / 2, "macs", certain=True)
+steps = 3 * len(batches)  # a third of them to score, a third to project to zero, a third to recover
+phases = {"warmup_steps": steps // 3, "projection_steps": steps // 3}
+base = torch.optim.AdamW(model.parameters(), lr=1e-3)
+optimizer = nasviz.optim.create("h2spg", net, space, base=base, target_sparsity=fit.k, **phases)
 
-# %% Your loop, with three more lines: the optimizer around yours, the recorder, and its log
-epochs = 4
-steps = epochs * len(train)
-optimizer = nasviz.optim.create(
-    "h2spg",
-    net,
-    space,
-    base=torch.optim.AdamW(model.parameters(), lr=1e-3),
-    target_sparsity=fit.k,
-    warmup_steps=steps // 4,
-    projection_steps=steps // 3,
-)
-scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-with nasviz.watch(net, space, optimizer, runs=runs, name="My loop", total_steps=steps) as rec:
-    for epoch in range(epochs):
-        model.train()
-        for x, y in train:
+with nasviz.watch(net, space, optimizer, name="my loop", total_steps=steps) as rec:
+    for _ in range(3):
+        for x, y in batches:
+            loss = torch.nn.functional.cross_entropy(model.train()(x), y)
             optimizer.zero_grad()
-            scores = model(x)
-            loss = nn.functional.cross_entropy(scores, y)
             loss.backward()
             optimizer.step()
-            scheduler.step()
-            accuracy = (scores.argmax(1) == y).float().mean()
-            rec.log(loss=loss, accuracy=accuracy, epoch=epoch, examples=len(y))
+            rec.log(loss=loss)
             if rec.wants_stop:  # Pause and Cancel in the app
                 break
         if rec.is_stopped:
             break
-        print(f"epoch {epoch}: {rec.evaluate(test).accuracy:.1%}, {optimizer.phase}")
-    sub = rec.finish()  # None after Cancel
+        print(f"{rec.evaluate(checks).accuracy:.1%} of val are right, {optimizer.phase}")
+    sub = rec.finish()  # an ordinary module; None after Cancel
 
-# %% The sub-network: an ordinary module, saved in the folder of the run
-print(f"run {rec.run.id} {rec.run.state}")
 if sub is not None:
-    print(f"{sub.report.macs_after / sub.report.macs_before:.0%} of the MACs")
-    nasviz.save(sub, f"{runs}/smaller")
+    print(f"{sub.report.macs_after / sub.report.macs_before:.0%} of the MACs are left")
+    nasviz.save(sub, "smaller")  # weights.safetensors, and a model.py that runs without nasviz
+    nasviz.export_onnx(sub, "smaller.onnx")
+    (scores,) = onnxruntime.InferenceSession("smaller.onnx").run(None, {"input": x.numpy()})
+    print(f"onnxruntime differs by {abs(scores - sub.module(x).detach().numpy()).max():.1e}")

@@ -18,7 +18,9 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_example_in_python_runs_as_it_stands(tmp_path: Path) -> None:
-    (example,) = blocks("python")
+    example, loop = blocks("python")
+    script = (ROOT / "examples" / "your_own_loop.py").read_text()
+    assert script.endswith(loop), "tests/examples runs the file; the README shows it"
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{example}"],
         cwd=tmp_path,

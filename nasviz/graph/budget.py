@@ -80,11 +80,11 @@ class CostBand:
 
 @dataclass(frozen=True, slots=True)
 class BudgetFit:
-    """The smallest K whose mean cost is within a budget."""
+    """The smallest K whose cost is within a budget."""
 
     k: int
     is_reached: bool
-    """False where even K_max costs more than the budget on average."""
+    """Whether K_max at least is within the budget."""
     bands: tuple[CostBand, ...]
     """All costs that were looked at on the way, by ascending K."""
 
@@ -109,37 +109,51 @@ def cost_band(space: SearchSpace, k: int, measure: Measure, orders: Sequence[dic
 
 
 def fit_budget(
-    space: SearchSpace, budget: float, measure: Measure = "parameters", *, draws: int = 32, seed: int = 0
+    space: SearchSpace,
+    budget: float,
+    measure: Measure = "parameters",
+    *,
+    certain: bool = False,
+    draws: int = 32,
+    seed: int = 0,
 ) -> BudgetFit:
     """Find K for a budget by bisection: `draws` times log K_max constructions, all on plain data.
 
     Args:
         space: The search space.
-        budget: Largest mean cost allowed, in parameters, multiply-accumulates or milliseconds.
+        budget: Largest cost allowed, in parameters, multiply-accumulates or milliseconds.
         measure: What the budget counts.
+        certain: Whether all drawn selections of K must be within the budget, instead of their mean.
         draws: Random orders per K.
         seed: Of the orders.
 
     Raises:
         InvalidSettingError: The budget is not positive, or no order is drawn.
+
+    Examples:
+        >>> import nasviz
+        >>> net = nasviz.trace(*nasviz.zoo.create("demonet"))
+        >>> space = nasviz.search_space(net)
+        >>> nasviz.fit_budget(space, space.trace.macs / 2, "macs").k
+        4
     """
     if not budget > 0 or draws < 1:
         raise InvalidSettingError(f"budget={budget} with draws={draws}: both must be above 0")
     orders = random_orders(space, draws, seed)
     seen: dict[int, CostBand] = {}
 
-    def mean(k: int) -> float:
+    def cost(k: int) -> float:
         if k not in seen:
             seen[k] = cost_band(space, k, measure, orders)
-        return seen[k].mean
+        return seen[k].maximum if certain else seen[k].mean
 
     low, high = 0, space.max_sparsity
-    is_reached = mean(high) <= budget
+    is_reached = cost(high) <= budget
     while low < high:
         middle = (low + high) // 2
-        if mean(middle) <= budget:
+        if cost(middle) <= budget:
             high = middle
         else:
             low = middle + 1
-    mean(low)
+    cost(low)
     return BudgetFit(low, is_reached, tuple(seen[k] for k in sorted(seen)))

@@ -35,6 +35,15 @@ def test_a_budget_of_0_45_million_parameters_asks_for_four() -> None:
     assert [band.k for band in fit.bands] == sorted(band.k for band in fit.bands)
 
 
+def test_a_certain_budget_holds_for_every_drawn_selection() -> None:
+    space = search_space(demonet())
+    by_mean, certain = (fit_budget(space, space.trace.macs * 0.6, "macs", certain=c) for c in (False, True))
+    assert by_mean.k < certain.k
+    orders = random_orders(space)
+    costs = [cost_band(space, k, "macs", orders).maximum / space.trace.macs for k in (by_mean.k, certain.k)]
+    assert costs[1] <= 0.6 < costs[0]
+
+
 def test_the_estimate_lies_inside_the_exact_range_and_falls_with_k() -> None:
     space = search_space(demonet())
     orders = random_orders(space, 24, seed=3)

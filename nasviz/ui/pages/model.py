@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Any
 
 import streamlit as st
@@ -15,7 +14,8 @@ from nasviz.catalog import CALLABLE, NETWORKS, Entry, NetworkSource, Value, imag
 from nasviz.catalog.user_modules import callable_name
 from nasviz.catalog.weights import is_published
 from nasviz.draw.labels import axes_text, count, plain_shape, power_of_ten
-from nasviz.errors import InvalidSettingError, NasvizError
+from nasviz.errors import InvalidSettingError, MissingPackageError, NasvizError
+from nasviz.extras import locate_package
 from nasviz.graph import SearchSpace
 from nasviz.runs.files import write_bytes
 from nasviz.runs.storage import translate_errors
@@ -188,11 +188,10 @@ def _torchvision() -> None:
 
 
 def _timm() -> None:
-    if find_spec("timm") is None:
-        st.info(
-            "timm is not installed. `pip install 'nasviz[timm]'` adds its networks here.",
-            icon=":material/info:",
-        )
+    try:
+        locate_package("timm", "the list of its networks")
+    except MissingPackageError as error:
+        st.info(sentence(str(error)), icon=":material/info:")
         return
     cache = session.current().jobs
     request = jobs.TimmNames()
