@@ -21,7 +21,10 @@ def write_images(folder: Path) -> None:
     ("name", "files", "words"),
     [
         ("lecture", ["lecture-trace.svg", "lecture-segments.svg", "lecture.html"], ["training", "saved"]),
-        ("your_own_loop", ["smaller/model.py", "smaller.onnx"], ["of the MACs", "differs by"]),
+        pytest.param(
+            *("your_own_loop", ["smaller/model.py", "smaller.onnx"], ["of the MACs", "differs by"]),
+            marks=pytest.mark.slow,
+        ),
         ("deploy", ["small.onnx", "small-int8.onnx", "small.pt2", "hub/model.py"], ["int8", "nasviz.load"]),
     ],
 )
