@@ -58,7 +58,7 @@ _ON_ONE_AXIS = (
 ).split()
 _LITERALS = (
     "start end step index min max negative_slope lambd alpha beta p value exponent other scale input_scale "
-    "threshold min_val max_val approximate rounding_mode mode"
+    "threshold min_val max_val approximate rounding_mode mode equation"
 ).split()
 
 
@@ -404,7 +404,11 @@ class _Reader:
     def _arguments(self, node: fx.Node) -> dict[str, str]:
         """Return the arguments of a call that are parameters and buffers as they are."""
         found = {}
-        for argument, operand in arguments(node).items():
+        given = arguments(node)
+        listed = given.get("tensors")
+        if isinstance(listed, list | tuple):
+            given |= {f"tensors.{place}": operand for place, operand in enumerate(listed)}
+        for argument, operand in given.items():
             if isinstance(operand, fx.Node) and operand.op == "get_attr":
                 key = id(self.program.tensors[str(operand.target)])
                 if (name := self.parameter_names.get(key, self.buffer_names.get(key))) is not None:

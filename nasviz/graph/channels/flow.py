@@ -172,7 +172,7 @@ class ChannelFlow:
         found = self._joint(vertex) if vertex.is_joint else self._single(vertex)
         if not isinstance(found, str):
             return found
-        weight = _EXPLAINS_MOST if vertex.role is Role.NORM and vertex.rule.keeps_channels else 0
+        weight = _EXPLAINS_MOST if vertex.role is Role.NORM else 0
         for source in vertex.inputs:
             self._end(source, found, weight=weight)
         return self._blocked(self._axis_after(vertex), vertex.shape, found, weight=weight)
@@ -188,7 +188,7 @@ class ChannelFlow:
     def _single(self, vertex: Vertex) -> Labelled | str | None:
         value, shape = self.values[vertex.inputs[0]], self.trace.shapes[vertex.inputs[0]]
         rule = vertex.rule
-        if vertex.role is Role.STEM and rule.axes is not None:
+        if rule.axes is not None and (vertex.role is Role.STEM or self._makes(vertex)):
             return self._stem(vertex, value)
         if value is None:
             return None
@@ -202,6 +202,12 @@ class ChannelFlow:
         if rule.axes is not None and (not rule.acts_on or vertex.parameters or vertex.buffers):
             return self._through_tensors(vertex, value)
         return self._elementwise(vertex, value, shape)
+
+    def _makes(self, vertex: Vertex) -> bool:
+        """Return whether a product with a variable has an axis that its operand lacks."""
+        is_product = vertex.rule.role is Role.MULTIPLICATIVE and not vertex.rule.acts_on and vertex.tensors
+        bound = bind(vertex, self.trace) if is_product else None
+        return isinstance(bound, Bound) and bound.made is not None
 
     def _mapped(
         self, vertex: Vertex, value: Labelled, shape: tuple[int, ...], maps: Sequence[AxisMap]
@@ -228,7 +234,7 @@ class ChannelFlow:
         bound = bind(vertex, self.trace)
         if isinstance(bound, str):
             return bound
-        if vertex.rule.weight not in bound.tensors:
+        if vertex.role is Role.STEM and vertex.rule.weight not in bound.tensors:
             return f"the weight of {vertex.name} is not a variable"
         names = bound.names
         if names.ties:
@@ -241,8 +247,9 @@ class ChannelFlow:
         if value is not None:
             name = names.operands[0][value.axis]
             if not name or name in names.result:
-                return f"{vertex.name} mixes them along another axis"
-            if why := self._read(bound, value, name):
+                self._end(vertex.inputs[0], f"{vertex.name} mixes them along another axis")
+                name = ""
+            if name and (why := self._read(bound, value, name)):
                 return why
         made = bound.made
         if made is None:
@@ -286,11 +293,12 @@ class ChannelFlow:
             axis = tie.axis
         else:
             labels, axis = value.labels, names.result.index(name)
+        mine = list(bound.holding(name, value.size)) if tie is not None else []
         if vertex.shape[axis] != len(labels):
             return f"{vertex.name} ({vertex.operator}) changes their axis"
         held = list(bound.holding(names.result[axis], len(labels)))
         silencing = bound.silencing(names.result[axis], len(labels), is_fed_zero=value.is_zero)
-        if held and (why := owner_objection(vertex, self.trace)):
+        if (held or mine) and (why := owner_objection(vertex, self.trace)):
             return why
         if silencing is None:
             if vertex.role is Role.NORM and not vertex.annihilates:
@@ -298,6 +306,8 @@ class ChannelFlow:
             return self._not_zero(vertex)
         for argument, dim in held:
             self._touch(bound, argument, dim, labels, "accessory", is_needed=argument in silencing)
+        for argument, dim in mine:
+            self._touch(bound, argument, dim, value.labels, "accessory")
         return Labelled(axis, labels)
 
     def _elementwise(self, vertex: Vertex, value: Labelled, shape: tuple[int, ...]) -> Labelled | str:

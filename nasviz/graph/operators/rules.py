@@ -37,9 +37,12 @@ __all__ = [
     "axis_names",
     "broadcast",
     "convolution",
+    "einsum",
     "factors_of",
+    "group_norm",
     "linear",
     "product_at_zero",
+    "quotient",
     "sum_at_zero",
     "terms",
 ]
@@ -281,15 +284,61 @@ def convolution(vertex: Vertex, operands: Sequence[Shape], tensors: Mapping[str,
         weight = ("i", "o", *spatial) if is_transposed else ("o", "i", *spatial)
         sizes = {"in_channels": ("i", 1), "out_channels": ("o", 1)}
         return AxisNames((before,), {"weight": weight, "bias": ("o",)}, after, sizes=sizes)
-    if is_transposed:
-        return f"{vertex.name} is transposed and in groups: there is no rule for cutting it"
     width = operands[0][1] // groups
     return AxisNames(
         (before,),
-        {"weight": ("o", "", *spatial), "bias": ("o",)},
+        {"weight": ("i" if is_transposed else "o", "", *spatial), "bias": ("o",)},
         after,
         {"i": AxisMap(1, _groups(groups, width, vertex.shape[1] // groups))},
         {"in_channels": ("i", 1), "out_channels": ("o", 1), "groups": ("i", width)},
+    )
+
+
+def group_norm(vertex: Vertex, operands: Sequence[Shape], tensors: Mapping[str, Shape]) -> AxisNames | str:
+    """Return the axes of a norm over groups of channels: whole groups can go."""
+    groups = vertex.attributes.get("num_groups")
+    if not isinstance(groups, int) or groups < 2:
+        return f"{vertex.name} (GroupNorm) normalises over its channels: without some the others change"
+    width, rest = vertex.shape[1] // groups, ("",) * (len(vertex.shape) - 2)
+    return AxisNames(
+        (("n", "i", *rest),),
+        dict.fromkeys(tensors, ("c",)),
+        ("n", "c", *rest),
+        {"i": AxisMap(1, _groups(groups, width, width))},
+        {"num_channels": ("i", 1), "num_groups": ("i", width)},
+    )
+
+
+def quotient(vertex: Vertex, operands: Sequence[Shape], tensors: Mapping[str, Shape]) -> AxisNames | str:
+    """Return the axes of a division of the input by something else."""
+    if len(operands) != 1 or "self" in tensors:
+        return f"{vertex.name} divides by them, where zero has no quotient"
+    return broadcast(vertex, operands, tensors)
+
+
+def einsum(vertex: Vertex, operands: Sequence[Shape], tensors: Mapping[str, Shape]) -> AxisNames | str:
+    """Return the axes of an `einsum`, as its equation names them."""
+    equation = str(vertex.attributes.get("equation", "")).replace(" ", "")
+    left, _, right = equation.partition("->")
+    parts = [tuple(part.replace("...", ".")) for part in left.split(",")]
+    unknown = f"there is no rule for the equation {equation} of {vertex.name}"
+    if "->" not in equation or len(parts) != len(operands) + len(tensors):
+        return unknown
+    shapes, given = iter(operands), []
+    for place, part in enumerate(parts):
+        shape = tensors.get(f"tensors.{place}") or next(shapes, ())
+        names = _expanded(tuple("..." if name == "." else name for name in part), len(shape))
+        if names is None or len(set(names)) < len(names):
+            return unknown
+        given.append(names)
+    result = _expanded(tuple("..." if n == "." else n for n in right.replace("...", ".")), len(vertex.shape))
+    # An upper-case letter is a name like any other here.
+    lower = {name: name if name[0] == "~" else f"={name}" for names in given for name in names}
+    named = [tuple(lower[name] for name in names) for names in given]
+    return unknown if result is None else AxisNames(
+        tuple(names for place, names in enumerate(named) if f"tensors.{place}" not in tensors),
+        {f"tensors.{place}": n for place, n in enumerate(named) if f"tensors.{place}" in tensors},
+        tuple(lower[name] for name in result),
     )
 
 

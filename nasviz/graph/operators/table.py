@@ -25,7 +25,10 @@ from nasviz.graph.operators.rules import (
     Role,
     broadcast,
     convolution,
+    einsum,
+    group_norm,
     linear,
+    quotient,
 )
 from nasviz.graph.operators.values import Value
 
@@ -48,7 +51,7 @@ def _all(names: str, made: OperatorRule) -> dict[str, OperatorRule]:
 
 
 def _over(argument: str) -> Callable[[Mapping[str, Any]], tuple[str, ...]]:
-    return lambda given: tuple(f"{argument}.{place}" for place in range(len(given[argument])))
+    return lambda given: tuple(f"{argument}.{place}" for place in range(len(given.get(argument) or ())))
 
 
 def _activation(
@@ -139,6 +142,7 @@ BUILT_IN: dict[str, OperatorRule] = {
         role=Role.STEM,
         arguments=("self", "mat1", "mat2"),
         zero="mat1 * mat2 * alpha + self * beta",
+        axes="* o, n i, i o -> n o",
         weight="mat2",
         macs=_PRODUCT.macs,
         channel_axis=-1,
@@ -155,12 +159,21 @@ BUILT_IN: dict[str, OperatorRule] = {
     ),
     "layer_norm": _normalisation("LayerNorm", -1),
     "rms_norm": _normalisation("RMSNorm", -1, "input * weight"),
-    "group_norm": _normalisation("GroupNorm", 1),
-    "instance_norm": _normalisation(
-        "",
-        1,
+    "group_norm": OperatorRule(
+        role=Role.NORM,
+        arguments=("input", "weight", "bias"),
+        zero="input * weight + bias",
+        axes=group_norm,
+        literals=frozenset(["num_groups"]),
+        channel_axis=1,
+    ),
+    "instance_norm": OperatorRule(
+        role=Role.NORM,
+        arguments=("input", "weight", "bias", "running_mean", "running_var"),
         # With running statistics it shifts zero.
-        lambda given: f"{'input' if given['running_mean'] is None else '1'} * weight + bias",
+        zero=lambda given: f"{'input' if given['running_mean'] is None else '1'} * weight + bias",
+        axes="n c ..., c, c, c, c -> n c ...",
+        channel_axis=1,
     ),
     # Activations: what each makes of one number
     "relu": _activation(lambda x, _: max(x, 0.0)),
@@ -275,13 +288,19 @@ BUILT_IN: dict[str, OperatorRule] = {
         role=Role.MULTIPLICATIVE,
         arguments=("self", "other"),
         zero="self / other",
+        axes=quotient,
         acts_on="numbers",
         value=values.divided,
     ),
     "matmul": replace(_PRODUCT, arguments=("self", "other"), zero="self * other", weight="other"),
     "mm": _PRODUCT,
     "bmm": replace(_PRODUCT, macs=None),
-    "einsum": OperatorRule(role=Role.MULTIPLICATIVE, zero=lambda given: " * ".join(_over("tensors")(given))),
+    "einsum": OperatorRule(
+        role=Role.MULTIPLICATIVE,
+        arguments=tuple(f"tensors.{place}" for place in range(8)),
+        zero=lambda given: " * ".join(_over("tensors")(given)),
+        axes=einsum,
+    ),
     "scaled_dot_product_attention": OperatorRule(
         role=Role.MULTIPLICATIVE,
         arguments=("query", "key", "value", "attn_mask"),
@@ -292,7 +311,12 @@ BUILT_IN: dict[str, OperatorRule] = {
         keeps_channels="it feeds attention ({name}), where only equal dimensions of all heads can go",
         keeps_operands="it feeds attention ({name}), where zeros still take part in the softmax",
     ),
-    "addcmul": OperatorRule(role=Role.MULTIPLICATIVE, zero="self + tensor1 * tensor2 * value"),
+    "addcmul": OperatorRule(
+        role=Role.MULTIPLICATIVE,
+        arguments=("self", "tensor1", "tensor2"),
+        zero="self + tensor1 * tensor2 * value",
+        axes=broadcast,
+    ),
     "addcdiv": OperatorRule(role=Role.MULTIPLICATIVE),
     "bilinear": OperatorRule(role=Role.MULTIPLICATIVE, zero="input1 * input2 * weight + bias"),
     "baddbmm": OperatorRule(role=Role.MULTIPLICATIVE, zero="batch1 * batch2 * alpha + self * beta"),

@@ -155,7 +155,7 @@ class Bound:
         vertex = self.vertex
         if is_fed_zero and vertex.keeps_zero:
             return ()
-        formula = vertex.rule.zero
+        formula = self.formula
         is_closed = vertex.closes if is_fed_zero else vertex.annihilates and vertex.role is Role.NORM
         if not is_closed or not isinstance(formula, str) or formula in (INPUTS, MEASURED):
             return None
@@ -174,8 +174,15 @@ class Bound:
 
     def zeroed(self) -> frozenset[str]:
         """Return the arguments whose entries belong to a channel: the factors of its result."""
+        return factors_of(self.formula) if self.formula else frozenset()
+
+    @property
+    def formula(self) -> str | None:
+        """When its result is zero."""
         formula = self.vertex.rule.zero
-        return factors_of(formula) if isinstance(formula, str) else frozenset()
+        if callable(formula):
+            formula = formula(dict.fromkeys(self.vertex.rule.arguments) | dict(self.tensors))
+        return formula
 
     def settings(self, counts: Mapping[str, int]) -> dict[str, int | float]:
         """Return the settings that count an axis, from the new number of its indices."""
@@ -390,17 +397,19 @@ def _through_tensors(bound: Bound, zeros: Zeros, trace: TraceGraph) -> Passage |
     if after is None or vertex.shape[after.axis] != after.size:
         return None
     held = dict(bound.holding(through, after.size))
+    mine = dict(bound.holding(name, zeros.size)) if tie is not None else {}
     silencing = bound.silencing(through, after.size, is_fed_zero=zeros.is_zero)
-    if silencing is None or (held and owner_objection(vertex, trace)):
+    if silencing is None or ((held or mine) and owner_objection(vertex, trace)):
         return None
     slices = {a: Slice(bound.tensors[a], dim, after.rows, vertex.id) for a, dim in held.items()}
-    counts = {name: left, through: after.size - len(after.rows)} if held else {}
+    slices |= {a: Slice(bound.tensors[a], dim, zeros.rows, vertex.id) for a, dim in mine.items()}
+    counts = {name: left, through: after.size - len(after.rows)} if held or names.sizes else {}
     return Passage(
         replace(after, values=()),
         tuple(slices.values()),
         tuple(slices[argument] for argument in silencing),
         bound.settings(counts),
-        (left, zeros.size) if vertex.rule.macs and vertex.rule.weight in held else (1, 1),
+        (left, zeros.size) if vertex.rule.macs and vertex.rule.weight in slices else (1, 1),
     )
 
 
