@@ -23,16 +23,19 @@ from types import MappingProxyType
 from typing import Any
 
 from nasviz.errors import ConstructionError
+from nasviz.graph.operators.computed import computed_move, computed_names, sources
 from nasviz.graph.operators.moves import Copied, Cut, Reshaped, Shuffled, Turned, Window, piece_index
 from nasviz.graph.operators.rules import Move, Role
 from nasviz.graph.operators.zeros import (
     Fold,
     Passage,
     Zeros,
+    bind,
     concatenated,
     meet,
     move_of,
     pass_through,
+    through_maps,
     without_outputs,
 )
 from nasviz.graph.segments import SegmentGraph
@@ -233,8 +236,41 @@ class Missing:
     maps: dict[str, _Map] = field(default_factory=dict)
     """Values on the way to a gather; they are not computed, unless somebody else reads them."""
     filled: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    whole: set[tuple[str, int]] = field(default_factory=set)
+    """Dimensions of tensors that are not cut, because a vertex reads rows there that another one does not."""
 
     def __post_init__(self) -> None:
+        self._follow()
+        while disputed := self._disputed():
+            self.whole |= disputed
+            for found in (self.dropped, self.bypassed, self.passages, self.gathers, self.zeros, self.maps):
+                found.clear()
+            self.filled.clear()
+            self._follow()
+
+    def cuts(self) -> dict[tuple[str, int], dict[str, set[int]]]:
+        """Return the rows that are cut from each dimension of a tensor, by the vertex that reads them."""
+        found: dict[tuple[str, int], dict[str, set[int]]] = {}
+        for vertex_id, passage in self.passages.items():
+            for piece in passage.slices:
+                found.setdefault((piece.tensor, piece.dim), {}).setdefault(vertex_id, set()).update(
+                    piece.rows
+                )
+        return found
+
+    def _disputed(self) -> set[tuple[str, int]]:
+        """Return the dimensions of shared tensors whose readers do not all miss the same rows."""
+        found: set[tuple[str, int]] = set()
+        for (tensor, dim), cuts in self.cuts().items():
+            readers = self.trace.parameter_readers.get(tensor) or self.trace.buffer_readers.get(tensor, ())
+            rows = set().union(*cuts.values())
+            for reader in readers if len(readers) > 1 else ():
+                left = rows - cuts.get(reader, set())
+                if left and reader not in self.erased and left & _rows_read(self.trace, reader, tensor, dim):
+                    found.add((tensor, dim))
+        return found
+
+    def _follow(self) -> None:
         place = self.trace.places
         outputs = {o.id for o in self.trace.outputs}
         queue: list[int] = []
@@ -285,6 +321,8 @@ class Missing:
     def _single(self, vertex: Vertex) -> Zeros | None:
         source = vertex.inputs[0]
         passage = pass_through(vertex, self.zeros[source], self.trace) if source in self.zeros else None
+        if passage and any((piece.tensor, piece.dim) in self.whole for piece in passage.slices):
+            passage = None
         if vertex.id in self.narrowed:
             if passage is None:
                 self._fill(vertex.id, [source])
@@ -446,7 +484,10 @@ def plan(
         numerator, denominator = passage.kept
         macs[vertex_id] = macs[vertex_id] * numerator // denominator
     macs |= dict.fromkeys(missing.gathers, 0)
-    slices = tuple(s for passage in missing.passages.values() for s in passage.slices)
+    slices = tuple(
+        Slice(tensor, dim, tuple(sorted(set().union(*cuts.values()))), next(iter(cuts)))
+        for (tensor, dim), cuts in missing.cuts().items()
+    )
     folds = tuple(p.fold for p in missing.passages.values() if p.fold is not None)
     return ConstructionPlan(
         selected=selected,
@@ -460,7 +501,7 @@ def plan(
         fills=missing.fills(),
         folds=folds,
         gathers=tuple(missing.gathers.values()),
-        retyped={v: p.retyped for v, p in missing.passages.items() if p.retyped},
+        retyped={v: p.retyped for v, p in missing.passages.items() if p.retyped} | _retyped(trace, slices),
         work_left={v: p.kept[0] / p.kept[1] for v, p in missing.passages.items() if p.kept[0] < p.kept[1]},
         lost_outputs=tuple(o.id for o in trace.outputs if o.source in erased),
         channels=channels,
@@ -470,6 +511,61 @@ def plan(
         macs_before=trace.macs,
         macs_after=sum(macs.values()),
     )
+
+
+def _rows_read(trace: TraceGraph, reader: str, tensor: str, dim: int) -> set[int]:
+    """Return the rows of a tensor that a vertex reads."""
+    everything = set(range(trace.tensor_shapes[tensor][dim]))
+    bound = bind(trace[reader], trace)
+    if isinstance(bound, str):
+        return everything
+    found: set[int] = set()
+    for argument, name in bound.tensors.items():
+        if tensor not in trace.leaves(name):
+            continue
+        axes = (sources(trace, name, axis) or () for axis in range(len(bound.shapes[argument])))
+        lines = [s.line for parts in axes for s in parts if (s.tensor, s.dim) == (tensor, dim)]
+        if not lines or None in lines:
+            return everything
+        found |= {row for line in lines for row, index in enumerate(line or ()) if index >= 0}
+    return found
+
+
+def _retyped(trace: TraceGraph, slices: Iterable[Slice]) -> dict[str, dict[str, int | float]]:
+    """Return the new literals of the calls that compute weights, from the rows cut from what they read."""
+    cuts: dict[str, list[Zeros]] = {}
+    for piece in slices:
+        size = trace.tensor_shapes[piece.tensor][piece.dim]
+        cuts.setdefault(piece.tensor, []).append(Zeros(piece.dim, piece.rows, size))
+    found: dict[str, dict[str, int | float]] = {}
+    for name, vertex in trace.computed.items():
+        if cuts.keys().isdisjoint(vertex.inputs):
+            continue
+        move, after = computed_move(trace, vertex), dict[int, Zeros]()
+        if isinstance(move, str):
+            continue  # nothing that is cut passes here
+        if move is not None:
+            for before in cuts.get(vertex.inputs[0], ()):
+                maps = move.maps(before.axis, trace.tensor_shapes[vertex.inputs[0]])
+                zeros = None if isinstance(maps, str) else through_maps(maps, before)
+                literals = move.literals(before, zeros)
+                if zeros is None or literals is None:
+                    raise ConstructionError(
+                        f"{vertex.name} ({vertex.operator}) cannot compute a narrower weight"
+                    )
+                found.setdefault(vertex.id, {}).update(literals)
+                if zeros.rows:
+                    after[zeros.axis] = zeros
+        elif names := computed_names(trace, vertex):
+            for argument, operand in vertex.tensors.items():
+                for before in cuts.get(operand, ()):
+                    axis = names.tensors[argument][before.axis]
+                    if axis in names.result:
+                        place = names.result.index(axis)
+                        after[place] = replace(before, axis=place)
+        if after:
+            cuts[name] = list(after.values())
+    return {vertex: literals for vertex, literals in found.items() if literals}
 
 
 def entailed_rows(segments: SegmentGraph, gone: Collection[int]) -> tuple[Slice, ...]:

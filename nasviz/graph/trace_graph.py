@@ -71,6 +71,8 @@ class Vertex:
     """Names of the buffers it reads or updates."""
     tensors: Mapping[str, str] = field(default_factory=dict)
     """By argument: the parameters and buffers that reach the call as they are."""
+    computed: Mapping[str, str] = field(default_factory=dict)
+    """By argument: values computed from parameters and buffers alone (`TraceGraph.computed`)."""
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     """Literals that rules need: `dim` of a cat, `dims` of a permute, `groups`, ..."""
     keeps_zero: bool = False
@@ -114,7 +116,8 @@ class Vertex:
             return ()  # an argument is computed of parameters: which operand is which is not known
         if "/" in rule.zero and len(set(self.inputs)) < len(self.inputs):
             return ()  # zero by zero
-        names = [name for name in rule.arguments if name not in self.tensors]
+        known = {*self.tensors, *self.computed}
+        names = [name for name in rule.arguments if name not in known]
         if len(names) < len(self.inputs):
             return ()
         products = [set(term) for term in terms(rule.zero)]
@@ -182,6 +185,9 @@ class TraceGraph:
     parameter_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Every trainable parameter of the network, each tensor once, also those that no vertex reads."""
     buffer_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    computed: Mapping[str, Vertex] = field(default_factory=dict)
+    """Values computed from parameters and buffers alone, in order, under names that begin with `%`; what they
+    read are such values, parameters and buffers."""
     modules: Mapping[str, str] = field(default_factory=dict)
     """Class name of every module, by path."""
     frozen: tuple[str, ...] = ()
@@ -237,6 +243,20 @@ class TraceGraph:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Shape of the value of each vertex and virtual input."""
         return {i.id: i.shape for i in self.inputs} | {v.id: v.shape for v in self.vertices}
+
+    @cached_property
+    def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every parameter, buffer and computed value."""
+        stored = {
+            name: tuple(shape)
+            for name, shape in (*self.buffer_shapes.items(), *self.parameter_shapes.items())
+        }
+        return stored | {name: vertex.shape for name, vertex in self.computed.items()}
+
+    def leaves(self, name: str) -> frozenset[str]:
+        """Return the parameters and buffers that a value of this name is made of."""
+        vertex = self.computed.get(name)
+        return frozenset((*vertex.parameters, *vertex.buffers) if vertex else (name,))
 
     @cached_property
     def parameter_readers(self) -> dict[str, tuple[str, ...]]:
@@ -322,7 +342,14 @@ class TraceGraph:
             _ = vertex.rule  # a declaration in a file may be none
             if lost := [p for p in vertex.parameters if p not in self.parameter_shapes]:
                 raise GraphError(f"{vertex.id} reads parameters without a shape: {lost}")
+            if lost := [name for name in vertex.computed.values() if name not in self.computed]:
+                raise GraphError(f"{vertex.id} reads computed values that are not there: {lost}")
             known.add(vertex.id)
+        stored = {*self.parameter_shapes, *self.buffer_shapes}
+        for name, value in self.computed.items():
+            if not value.inputs or not stored.issuperset((*value.inputs, *value.tensors.values())):
+                raise GraphError(f"{name} reads values before they are computed")
+            stored.add(name)
         if lost := [o.source for o in self.outputs if o.source not in known]:
             raise GraphError(f"outputs read unknown vertices {lost}")
 
@@ -355,6 +382,7 @@ class TraceGraph:
                 outputs=tuple(Output(**item) for item in data["outputs"]),
                 parameter_shapes={k: tuple(v) for k, v in data["parameter_shapes"].items()},
                 buffer_shapes={k: tuple(v) for k, v in data["buffer_shapes"].items()},
+                computed={k: Vertex(**_vertex_fields(v)) for k, v in data.get("computed", {}).items()},
                 modules=dict(data["modules"]),
                 frozen=tuple(data.get("frozen", ())),
             )
@@ -372,4 +400,5 @@ def _vertex_fields(item: Mapping[str, Any]) -> dict[str, Any]:
     return _tuples(item) | {
         "attributes": _tuples(item["attributes"]),
         "tensors": dict(item.get("tensors", {})),
+        "computed": dict(item.get("computed", {})),
     }

@@ -134,7 +134,7 @@ def _rows(
 def _multiplied(space: SearchSpace, structure: ChannelStructure) -> list[ChannelMember]:
     """The members whose rows take the score."""
     trace = space.trace
-    members = [m for m in structure.members if m.is_zeroed]
+    members = [m for m in structure.members if m.is_zeroed and m.tensor in trace.parameter_shapes]
     norms = {m.vertex for m in members if trace[m.vertex].role is Role.NORM}
     found = []
     for member in members:

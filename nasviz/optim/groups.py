@@ -209,6 +209,7 @@ class SpaceBinding:
     def __init__(self, net: nn.Module, space: SearchSpace) -> None:
         self.space = space
         self._parameters: dict[str, Tensor] = dict(net.named_parameters(remove_duplicate=False))
+        self._buffers: dict[str, Tensor] = dict(net.named_buffers(remove_duplicate=False))
         self.groups: dict[int, TensorGroup] = {
             s.id: self._group(s.parameter_names, ()) for s in space.removable
         }
@@ -266,7 +267,7 @@ class SpaceBinding:
         owners: dict[tuple[str, int], list[int]] = {}
         for structure in chosen:
             for member in structure.members:
-                if member.is_zeroed:
+                if member.is_zeroed and member.tensor in self._parameters:
                     length = self.space.trace.parameter_shapes[member.tensor][member.dim]
                     line = owners.setdefault((member.tensor, member.dim), [-1] * length)
                     count = len(member.rows) // structure.width
@@ -278,7 +279,7 @@ class SpaceBinding:
     def select_channels(
         self, scores: Mapping[int, float], gone: Collection[int], *, slim: int | float, divisible: int
     ) -> tuple[int, ...]:
-        """The channel groups of lowest score that can go.
+        """Select the channel groups of lowest score that can go; their rows of buffers are zero from now on.
 
         Args:
             scores: Of each channel group.
@@ -292,7 +293,12 @@ class SpaceBinding:
         channels = self.space.channels
         left = sum(s.width for s in channels.slimmable if not erased.issuperset(s.stems))
         k = min(count_of(slim, left, "slim", "channel groups"), channels.max_groups(erased=erased))
-        return channels.select(scores, k, divisible=divisible, erased=erased)
+        chosen = channels.select(scores, k, divisible=divisible, erased=erased)
+        for rows in channels.slices(chosen):
+            # No gradient moves a buffer to zero, such as the shift of a frozen norm: it goes at once.
+            if (buffer := self._buffers.get(rows.tensor)) is not None:
+                buffer.index_fill_(rows.dim, torch.tensor(rows.rows, device=buffer.device), 0)
+        return chosen
 
     def _group(self, names: Iterable[str], slices: Iterable[Slice]) -> TensorGroup:
         return TensorGroup(

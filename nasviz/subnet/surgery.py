@@ -140,7 +140,8 @@ def retype_(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) -> N
     """Set the new attributes of modules, and the new sizes among the arguments of calls, in place."""
     nodes = {node.name: node for node in net.graph.nodes}
     for vertex_id, attributes in plan.retyped.items():
-        node, vertex = nodes[vertex_id], trace[vertex_id]
+        node = nodes[vertex_id]
+        vertex = trace.computed.get(f"%{vertex_id}") or trace[vertex_id]
         if pieces := [int(size) for name, size in attributes.items() if name.startswith("piece:")]:
             _cut_apart(node, vertex, pieces)
         for attribute, value in attributes.items():

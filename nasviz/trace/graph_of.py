@@ -30,6 +30,7 @@ from nasviz.trace.export import (
     arguments,
     input_dependent,
     is_in_place,
+    is_tensor,
     nodes_in,
     operand_nodes,
     operator_name,
@@ -289,10 +290,10 @@ def graph_of(recovered: RecoveredProgram, network: TracedNetwork, ids: Mapping[f
     `ids` maps every node of the program to the name of its node in `network`.
     """
     program = recovered.program
-    reader = _Reader(program, network, recovered.calls)
+    reader = _Reader(program, network, recovered.calls, ids)
     live = {node.name for node in network.graph.nodes}
     vertices = tuple(
-        reader.vertex(node, ids, recovered.names[node], recovered.origins[node])
+        reader.vertex(node, recovered.names[node], recovered.origins[node])
         for node in program.graph.nodes
         if node.op == "call_function" and node in reader.dependent and ids[node] in live
     )
@@ -314,6 +315,7 @@ def graph_of(recovered: RecoveredProgram, network: TracedNetwork, ids: Mapping[f
         outputs=outputs,
         parameter_shapes={name: tuple(p.shape) for name, p in network.named_parameters()},
         buffer_shapes={name: tuple(b.shape) for name, b in network.named_buffers()},
+        computed=reader.computed,
         modules=_modules(recovered),
     )
     graph.lint()
@@ -331,17 +333,28 @@ def _modules(recovered: RecoveredProgram) -> dict[str, str]:
 class _Reader:
     """Conversion of the nodes of one program to vertices."""
 
-    def __init__(self, program: Program, network: TracedNetwork, calls: Mapping[fx.Node, ModuleCall]) -> None:
+    def __init__(
+        self,
+        program: Program,
+        network: TracedNetwork,
+        calls: Mapping[fx.Node, ModuleCall],
+        ids: Mapping[fx.Node, str],
+    ) -> None:
         self.program = program
         self.calls = calls
         self.dependent = input_dependent(program.graph)
         self.parameter_names = {id(p): name for name, p in network.named_parameters()}
         self.buffer_names = {id(b): name for name, b in network.named_buffers()}
+        self.ids = ids
+        self.computed: dict[str, Vertex] = {}
+        """Values computed from parameters and buffers alone, in order."""
+        self.names: dict[fx.Node, str | None] = {}
         self.at_zero: dict[fx.Node, Any] = {}
         self.rules = ZeroRules(self.dependent, self.is_zero_with_parameters)
 
-    def vertex(self, node: fx.Node, ids: Mapping[fx.Node, str], name: str, origin: Origin) -> Vertex:
+    def vertex(self, node: fx.Node, name: str, origin: Origin) -> Vertex:
         """Return the vertex of one call."""
+        ids = self.ids
         call = self.calls.get(node)
         behaviour = self.rules.of(node)
         operands = list(operand_nodes(node))
@@ -349,7 +362,11 @@ class _Reader:
         weight = self._weight(node)
         tensors = self._arguments(node)
         attributes = attributes_of(node)
-        is_direct = all(operand in self.dependent or operand.op == "get_attr" for operand in operands)
+        computed = {a: value for a, operand in _named_arguments(node) if (value := self.value(operand))}
+        is_direct = all(
+            operand in self.dependent or operand.op == "get_attr" or self.value(operand)
+            for operand in operands
+        )
         known = rule(operator_name(node))
         is_product = known.role is Role.MULTIPLICATIVE  # also as a module: attention with dropout
         if not is_direct and known.axes is not None and (call is None or is_product):
@@ -376,6 +393,7 @@ class _Reader:
             parameters=tuple(parameters),
             buffers=tuple(buffers),
             tensors=tensors,
+            computed=computed,
             declaration=own.declaration if (own := registered(operator_name(node))) else "",
             attributes=attributes,
             keeps_zero=behaviour.keeps_zero,
@@ -403,17 +421,46 @@ class _Reader:
 
     def _arguments(self, node: fx.Node) -> dict[str, str]:
         """Return the arguments of a call that are parameters and buffers as they are."""
-        found = {}
-        given = arguments(node)
-        listed = given.get("tensors")
-        if isinstance(listed, list | tuple):
-            given |= {f"tensors.{place}": operand for place, operand in enumerate(listed)}
-        for argument, operand in given.items():
-            if isinstance(operand, fx.Node) and operand.op == "get_attr":
-                key = id(self.program.tensors[str(operand.target)])
-                if (name := self.parameter_names.get(key, self.buffer_names.get(key))) is not None:
-                    found[argument] = name
-        return found
+        return {a: name for a, operand in _named_arguments(node) if (name := self._stored(operand))}
+
+    def _stored(self, operand: fx.Node) -> str | None:
+        """Return the name of a parameter or buffer; `None` for any other operand."""
+        if operand.op != "get_attr":
+            return None
+        key = id(self.program.tensors[str(operand.target)])
+        return self.parameter_names.get(key, self.buffer_names.get(key))
+
+    def value(self, node: fx.Node) -> str | None:
+        """Return the name of a value computed from parameters and buffers alone; `None` for others."""
+        if node not in self.names:
+            self.names[node] = self._value(node)
+        return self.names[node]
+
+    def _value(self, node: fx.Node) -> str | None:
+        if node.op != "call_function" or node in self.dependent or not is_tensor(node) or is_in_place(node):
+            return None
+        given = _named_arguments(node)
+        names = {argument: self._stored(operand) or self.value(operand) for argument, operand in given}
+        if not given or len(given) < len(nodes_in((node.args, node.kwargs))) or not all(names.values()):
+            return None
+        parameters, buffers = self._tensors(node)
+        if not isinstance(value_of(node), Tensor | list | tuple) or -1 in shape_of(node):
+            return None
+        name = f"%{self.ids[node]}"
+        self.computed[name] = Vertex(
+            id=self.ids[node],
+            name=self.ids[node],
+            operator=operator_name(node),
+            inputs=tuple(str(operand) for operand in names.values()),
+            shape=shape_of(node),
+            dtype=_dtype(node),
+            parameters=tuple(parameters),
+            buffers=tuple(buffers),
+            tensors={argument: str(operand) for argument, operand in names.items()},
+            attributes=attributes_of(node),
+            keeps_zero=ZeroRules({operand for _, operand in given}, lambda _: False).of(node).keeps_zero,
+        )
+        return name
 
     def _weight(self, node: fx.Node) -> fx.Node | None:
         """Return the operand that weighs the input of a call, where it is made of parameters."""
@@ -458,6 +505,17 @@ class _Reader:
                 value = _function(node)(*args, **kwargs)
         self.at_zero[node] = value
         return value
+
+
+def _named_arguments(node: fx.Node) -> list[tuple[str, fx.Node]]:
+    """Return the tensor operands of a call by argument; those of a list as `tensors.0` and so on."""
+    given = arguments(node)
+    listed = given.get("tensors")
+    if isinstance(listed, list | tuple):
+        given |= {f"tensors.{place}": operand for place, operand in enumerate(listed)}
+    return [
+        (a, operand) for a, operand in given.items() if isinstance(operand, fx.Node) and is_tensor(operand)
+    ]
 
 
 def _places(program: Program) -> dict[fx.Node, str]:

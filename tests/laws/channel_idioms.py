@@ -1,4 +1,4 @@
-"""Networks as people write them, each with the number of channel groups that a person expects to be cuttable."""
+"""Networks as people write them, each with the number of channel groups that can go."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ def tokens() -> Tensor:
 
 def between(middle: nn.Module, width: int = 8, after: int | None = None) -> nn.Module:
     """Return a network with a module between two convolutions."""
-    return nn.Sequential(nn.Conv2d(3, width, 3, padding=1), middle, nn.ReLU(), nn.Conv2d(after or width, 4, 1))
+    return nn.Sequential(
+        nn.Conv2d(3, width, 3, padding=1), middle, nn.ReLU(), nn.Conv2d(after or width, 4, 1)
+    )
 
 
 def linears(middle: nn.Module) -> nn.Module:
@@ -106,7 +108,9 @@ class Attention(nn.Module):
         by_hand: Whether scores are computed by matrix products.
     """
 
-    def __init__(self, heads: int = 4, groups: int = 2, *, fused: bool = False, by_hand: bool = False) -> None:
+    def __init__(
+        self, heads: int = 4, groups: int = 2, *, fused: bool = False, by_hand: bool = False
+    ) -> None:
         super().__init__()
         self.heads, self.groups, self.dim, self.fused, self.by_hand = heads, groups, 3, fused, by_hand
         sizes = [heads * self.dim, groups * self.dim, groups * self.dim]
@@ -151,13 +155,12 @@ def octave(m: Any, x: Tensor) -> Tensor:
 def recurrent(kind: type[nn.RNNBase], size: int = 6, **settings: Any) -> nn.Module:
     directions = 2 if settings.get("bidirectional") else 1
     width = (settings.get("proj_size") or size) * directions
-    model = Call(
+    return Call(
         lambda m, x: m.head(m.cell(m.stem(x))[0].mean(1)),
         stem=nn.Linear(8, 5),
         cell=kind(5, size, batch_first=True, **settings),
         head=nn.Linear(width, 2),
     )
-    return model
 
 
 def decoder(m: Any, x: Tensor) -> Tensor:
@@ -169,7 +172,7 @@ Idiom = tuple[Callable[[], nn.Module], Callable[[], Any], int]
 IDIOMS: dict[str, Idiom] = {
     # Weights that reach an operator as parameters
     "conv2d of a parameter": (
-        lambda: between(nn.Identity()).__class__(
+        lambda: nn.Sequential(
             Call(lambda m, x: functional.conv2d(x, m.w, m.b, padding=1), w=weight(8, 3, 3, 3), b=weight(8)),
             nn.ReLU(),
             nn.Conv2d(8, 4, 1),
@@ -178,19 +181,25 @@ IDIOMS: dict[str, Idiom] = {
         8,
     ),
     "subclass with same padding": (
-        lambda: nn.Sequential(SameConv(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 1)), images, 8
+        lambda: nn.Sequential(SameConv(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 1)),
+        images,
+        8,
     ),
-    "depthwise subclass": (
-        lambda: between(SameConv(8, 8, 3, groups=8)), images, 8
-    ),
+    "depthwise subclass": (lambda: between(SameConv(8, 8, 3, groups=8)), images, 8),
     "reads by a subclass": (
-        lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.Sigmoid(), SameConv(8, 4, 3)), images, 0
+        lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.Sigmoid(), SameConv(8, 4, 3)),
+        images,
+        0,
     ),
     "linear of a parameter": (
-        lambda: linears(Call(lambda m, x: functional.linear(x, m.w), w=weight(8, 6))), rows, 8
+        lambda: linears(Call(lambda m, x: functional.linear(x, m.w), w=weight(8, 6))),
+        rows,
+        8,
     ),
     "addmm": (
-        lambda: linears(Call(lambda m, x: torch.addmm(m.b, x, m.w), w=weight(6, 8), b=weight(8))), rows, 8
+        lambda: linears(Call(lambda m, x: torch.addmm(m.b, x, m.w), w=weight(6, 8), b=weight(8))),
+        rows,
+        8,
     ),
     "addmm read by addmm": (
         lambda: nn.Sequential(
@@ -214,7 +223,9 @@ IDIOMS: dict[str, Idiom] = {
     ),
     "matmul": (lambda: linears(Call(lambda m, x: x @ m.p, p=weight(6, 8))), rows, 8),
     "matmul of tokens": (
-        lambda: nn.Sequential(Call(lambda m, x: x @ m.p, p=weight(8, 6)), nn.ReLU(), nn.Linear(6, 2)), tokens, 6
+        lambda: nn.Sequential(Call(lambda m, x: x @ m.p, p=weight(8, 6)), nn.ReLU(), nn.Linear(6, 2)),
+        tokens,
+        6,
     ),
     "matmul with the parameter first": (
         lambda: nn.Sequential(
@@ -226,11 +237,15 @@ IDIOMS: dict[str, Idiom] = {
         6,
     ),
     "einsum": (
-        lambda: linears(Call(lambda m, x: torch.einsum("bi,io->bo", x, m.p), p=weight(6, 8))), rows, 8
+        lambda: linears(Call(lambda m, x: torch.einsum("bi,io->bo", x, m.p), p=weight(6, 8))),
+        rows,
+        8,
     ),
     "einsum of tokens": (
         lambda: nn.Sequential(
-            Call(lambda m, x: torch.einsum("...i, oi -> ...o", x, m.p), p=weight(6, 8)), nn.ReLU(), nn.Linear(6, 2)
+            Call(lambda m, x: torch.einsum("...i, oi -> ...o", x, m.p), p=weight(6, 8)),
+            nn.ReLU(),
+            nn.Linear(6, 2),
         ),
         tokens,
         6,
@@ -244,12 +259,8 @@ IDIOMS: dict[str, Idiom] = {
         tokens,
         3,
     ),
-    "factor per channel": (
-        lambda: between(Call(lambda m, x: x * m.p, p=scale(1, 8, 1, 1))), images, 8
-    ),
-    "offset per channel": (
-        lambda: between(Call(lambda m, x: x + m.p, p=weight(1, 8, 1, 1))), images, 8
-    ),
+    "factor per channel": (lambda: between(Call(lambda m, x: x * m.p, p=scale(1, 8, 1, 1))), images, 8),
+    "offset per channel": (lambda: between(Call(lambda m, x: x + m.p, p=weight(1, 8, 1, 1))), images, 8),
     "factor in front": (lambda: between(Call(lambda m, x: m.p * x, p=scale(8, 1, 1))), images, 8),
     "offset subtracted": (lambda: between(Call(lambda m, x: x - m.p, p=weight(8, 1, 1))), images, 8),
     "divided per channel": (lambda: between(Call(lambda m, x: x / m.p, p=scale(1, 8, 1, 1))), images, 8),
@@ -260,17 +271,13 @@ IDIOMS: dict[str, Idiom] = {
         images,
         8,
     ),
-    "unsqueezed factor": (
-        lambda: between(Call(lambda m, x: x * m.g[:, None, None], g=scale(8))), images, 8
-    ),
+    "unsqueezed factor": (lambda: between(Call(lambda m, x: x * m.g[:, None, None], g=scale(8))), images, 8),
     "addcmul": (
         lambda: between(Call(lambda m, x: torch.addcmul(m.b, x, m.g), g=scale(8, 1, 1), b=weight(8, 1, 1))),
         images,
         8,
     ),
-    "factor of buffers": (
-        lambda: between(Call(lambda m, x: x * m.f, {"f": scale(8, 1, 1)})), images, 8
-    ),
+    "factor of buffers": (lambda: between(Call(lambda m, x: x * m.f, {"f": scale(8, 1, 1)})), images, 8),
     "normalised by buffers": (
         lambda: nn.Sequential(
             Call(lambda m, x: (x - m.mean) / m.std, {"mean": weight(3, 1, 1), "std": scale(3, 1, 1)}),
@@ -287,7 +294,9 @@ IDIOMS: dict[str, Idiom] = {
         8,
     ),
     "exponential of a parameter": (
-        lambda: between(Call(lambda m, x: x * m.s.exp(), s=weight(1, 8, 1, 1))), images, 8
+        lambda: between(Call(lambda m, x: x * m.s.exp(), s=weight(1, 8, 1, 1))),
+        images,
+        8,
     ),
     "FrozenBatchNorm2d": (lambda: between(frozen_norm(8)), images, 8),
     "FrozenBatchNorm2d in residual blocks": (
@@ -298,7 +307,11 @@ IDIOMS: dict[str, Idiom] = {
             Call(
                 lambda m, x: (x + m.body(x)).relu(),
                 body=nn.Sequential(
-                    nn.Conv2d(6, 5, 1, bias=False), frozen_norm(5), nn.ReLU(), nn.Conv2d(5, 6, 1), frozen_norm(6)
+                    nn.Conv2d(6, 5, 1, bias=False),
+                    frozen_norm(5),
+                    nn.ReLU(),
+                    nn.Conv2d(5, 6, 1),
+                    frozen_norm(6),
                 ),
             ),
             nn.Conv2d(6, 2, 1),
@@ -313,7 +326,9 @@ IDIOMS: dict[str, Idiom] = {
     "InstanceNorm2d": (lambda: between(affine(nn.InstanceNorm2d(8, affine=True))), images, 8),
     "InstanceNorm2d without affine": (lambda: between(nn.InstanceNorm2d(8)), images, 8),
     "InstanceNorm2d with statistics": (
-        lambda: between(affine(nn.InstanceNorm2d(8, affine=True, track_running_stats=True))), images, 8
+        lambda: between(affine(nn.InstanceNorm2d(8, affine=True, track_running_stats=True))),
+        images,
+        8,
     ),
     "InstanceNorm1d": (
         lambda: nn.Sequential(
@@ -353,7 +368,11 @@ IDIOMS: dict[str, Idiom] = {
     "first rows and columns of a larger convolution": (
         lambda: nn.Sequential(
             nn.Conv2d(3, 6, 1),
-            Call(lambda m, x: functional.conv2d(x, m.w[:8, :6], m.b[:8], padding=1), w=weight(12, 10, 3, 3), b=weight(12)),
+            Call(
+                lambda m, x: functional.conv2d(x, m.w[:8, :6], m.b[:8], padding=1),
+                w=weight(12, 10, 3, 3),
+                b=weight(12),
+            ),
             nn.ReLU(),
             nn.Conv2d(8, 4, 1),
         ),
@@ -361,7 +380,9 @@ IDIOMS: dict[str, Idiom] = {
         14,
     ),
     "first rows of a larger linear map": (
-        lambda: linears(Call(lambda m, x: functional.linear(x, m.w[:8, :6], m.b[:8]), w=weight(10, 9), b=weight(10))),
+        lambda: linears(
+            Call(lambda m, x: functional.linear(x, m.w[:8, :6], m.b[:8]), w=weight(10, 9), b=weight(10))
+        ),
         rows,
         8,
     ),
@@ -375,7 +396,9 @@ IDIOMS: dict[str, Idiom] = {
         8,
     ),
     "transposed weight": (
-        lambda: linears(Call(lambda m, x: functional.linear(x, m.w.t()), w=weight(6, 8))), rows, 8
+        lambda: linears(Call(lambda m, x: functional.linear(x, m.w.t()), w=weight(6, 8))),
+        rows,
+        8,
     ),
     "viewed weight": (
         lambda: nn.Sequential(
@@ -386,9 +409,7 @@ IDIOMS: dict[str, Idiom] = {
         images,
         8,
     ),
-    "octave convolution": (
-        lambda: Call(octave, w=weight(8, 3, 3, 3), head=nn.Conv2d(8, 2, 1)), images, 8
-    ),
+    "octave convolution": (lambda: Call(octave, w=weight(8, 3, 3, 3), head=nn.Conv2d(8, 2, 1)), images, 8),
     # Recurrent widths
     "LSTM": (lambda: recurrent(nn.LSTM), tokens, 5 + 6),
     "GRU": (lambda: recurrent(nn.GRU), tokens, 5 + 6),
@@ -399,13 +420,20 @@ IDIOMS: dict[str, Idiom] = {
     "LSTM with a projection": (lambda: recurrent(nn.LSTM, proj_size=4), tokens, 5 + 4),
     # Linear maps in front of convolutions
     "linear, view, transposed convolution": (
-        lambda: Call(decoder, fc=nn.Linear(6, 128), up=nn.ConvTranspose2d(8, 5, 2, 2), head=nn.Conv2d(5, 2, 1)),
+        lambda: Call(
+            decoder, fc=nn.Linear(6, 128), up=nn.ConvTranspose2d(8, 5, 2, 2), head=nn.Conv2d(5, 2, 1)
+        ),
         rows,
         8 + 5,
     ),
     "linear, unflatten, convolution": (
         lambda: nn.Sequential(
-            nn.Linear(6, 128), nn.ReLU(), nn.Unflatten(1, (8, 4, 4)), nn.Conv2d(8, 5, 1), nn.ReLU(), nn.Conv2d(5, 2, 1)
+            nn.Linear(6, 128),
+            nn.ReLU(),
+            nn.Unflatten(1, (8, 4, 4)),
+            nn.Conv2d(8, 5, 1),
+            nn.ReLU(),
+            nn.Conv2d(5, 2, 1),
         ),
         rows,
         8 + 5,

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from nasviz.graph.operators.computed import Source, silencers
 from nasviz.graph.operators.rules import AxisMap, Role
 from nasviz.graph.operators.values import same
 from nasviz.graph.operators.zeros import (
@@ -22,6 +23,7 @@ from nasviz.graph.operators.zeros import (
     move_of,
     no_rule,
     number_after,
+    others_reading,
     owner_objection,
     value_at_zero,
 )
@@ -161,6 +163,7 @@ class ChannelFlow:
                 self._end(vertex.id, "you protected it", weight=_EXPLAINS_MOST + 1)
         for output in trace.outputs:
             self._end(output.source, "they leave the network as an output", weight=_EXPLAINS_MOST)
+        self._unite()
 
     def reason(self, vertex_id: str) -> str | None:
         """Return why some channels of a vertex cannot go; `None` if all can, or if it has none."""
@@ -188,7 +191,7 @@ class ChannelFlow:
     def _single(self, vertex: Vertex) -> Labelled | str | None:
         value, shape = self.values[vertex.inputs[0]], self.trace.shapes[vertex.inputs[0]]
         rule = vertex.rule
-        if rule.axes is not None and (vertex.role is Role.STEM or self._makes(vertex)):
+        if rule.axes is not None and (vertex.role is Role.STEM or self._makes(vertex, value)):
             return self._stem(vertex, value)
         if value is None:
             return None
@@ -203,11 +206,13 @@ class ChannelFlow:
             return self._through_tensors(vertex, value)
         return self._elementwise(vertex, value, shape)
 
-    def _makes(self, vertex: Vertex) -> bool:
-        """Return whether a product with a variable has an axis that its operand lacks."""
+    def _makes(self, vertex: Vertex, value: Labelled | None) -> bool:
+        """Return whether a product with a variable mixes labels into an axis that its operand lacks."""
         is_product = vertex.rule.role is Role.MULTIPLICATIVE and not vertex.rule.acts_on and vertex.tensors
         bound = bind(vertex, self.trace) if is_product else None
-        return isinstance(bound, Bound) and bound.made is not None
+        if not isinstance(bound, Bound) or bound.made is None:
+            return False
+        return value is None or bound.names.operands[0][value.axis] not in bound.names.result
 
     def _mapped(
         self, vertex: Vertex, value: Labelled, shape: tuple[int, ...], maps: Sequence[AxisMap]
@@ -256,17 +261,24 @@ class ChannelFlow:
             return no_rule(vertex)
         axis = names.result.index(made)
         labels = self.labels.new(vertex.shape[axis])
-        for argument, dim in bound.holding(made, len(labels)):
-            self._touch(bound, argument, dim, labels, "stem")
+        held = bound.entries(made, len(labels))
+        if isinstance(held, str):
+            return held
+        if any(silencers(self.trace, bound.tensors[argument]) is None for argument, _ in held):
+            return f"the weight of {vertex.name} is not zero where its variables are"
+        self._touch(bound, held, labels, "stem")
         return Labelled(axis, labels)
 
     def _read(self, bound: Bound, value: Labelled, name: str) -> str | None:
         """Note the columns of weights that are summed over with labels, or why they cannot be cut."""
         vertex, folds = bound.vertex, bound.vertex.rule.folds
-        if not value.is_zero and not (folds and folds(vertex)):
+        is_shared = any(others_reading(vertex, name, self.trace) for name in vertex.parameters)
+        if not value.is_zero and (is_shared or not (folds and folds(vertex))):
             return self._not_zero(vertex)
-        for argument, dim in bound.holding(name, value.size):
-            self._touch(bound, argument, dim, value.labels, "reader")
+        held = bound.entries(name, value.size)
+        if isinstance(held, str):
+            return held
+        self._touch(bound, held, value.labels, "reader")
         return None
 
     def _through_tensors(self, vertex: Vertex, value: Labelled) -> Labelled | str | None:
@@ -280,8 +292,8 @@ class ChannelFlow:
         if not name or name[0].isupper():
             return f"{vertex.name} acts along another axis"
         if tie is None and name not in names.result:
-            held = list(bound.holding(name, value.size))
-            why = (None if held else no_rule(vertex)) or owner_objection(vertex, self.trace)
+            is_held = any(True for _ in bound.holding(name, value.size))
+            why = (None if is_held else no_rule(vertex)) or owner_objection(vertex, self.trace)
             return why or self._read(bound, value, name)
         if tie is not None:
             if not value.is_zero:
@@ -293,21 +305,23 @@ class ChannelFlow:
             axis = tie.axis
         else:
             labels, axis = value.labels, names.result.index(name)
-        mine = list(bound.holding(name, value.size)) if tie is not None else []
+        own = bound.entries(name, value.size) if tie is not None else []
         if vertex.shape[axis] != len(labels):
             return f"{vertex.name} ({vertex.operator}) changes their axis"
-        held = list(bound.holding(names.result[axis], len(labels)))
+        held = bound.entries(names.result[axis], len(labels))
+        if isinstance(held, str) or isinstance(own, str):
+            return held if isinstance(held, str) else str(own)
         silencing = bound.silencing(names.result[axis], len(labels), is_fed_zero=value.is_zero)
-        if (held or mine) and (why := owner_objection(vertex, self.trace)):
+        if (held or own) and (why := owner_objection(vertex, self.trace)):
             return why
         if silencing is None:
             if vertex.role is Role.NORM and not vertex.annihilates:
                 return f"{vertex.name} has no weights of its own that could make them zero again"
             return self._not_zero(vertex)
-        for argument, dim in held:
-            self._touch(bound, argument, dim, labels, "accessory", is_needed=argument in silencing)
-        for argument, dim in mine:
-            self._touch(bound, argument, dim, value.labels, "accessory")
+        if not silencing <= {source.tensor for _, source in held}:
+            return self._not_zero(vertex)
+        self._touch(bound, held, labels, "accessory", silencing)
+        self._touch(bound, own, value.labels, "accessory")
         return Labelled(axis, labels)
 
     def _elementwise(self, vertex: Vertex, value: Labelled, shape: tuple[int, ...]) -> Labelled | str:
@@ -322,8 +336,6 @@ class ChannelFlow:
         return self._not_zero(vertex)
 
     def _joint(self, vertex: Vertex) -> Labelled | str | None:
-        if vertex.parameters or vertex.buffers:
-            return f"there is no rule for {vertex.operator} ({vertex.name}) of values and variables"
         operands = [self.values[source] for source in vertex.inputs]
         if vertex.role is Role.CONCATENATING:
             return self._concatenation(vertex, operands)
@@ -342,6 +354,8 @@ class ChannelFlow:
         if any(not name or name[0].isupper() for name in found):
             why = vertex.rule.keeps_channels.format(name=vertex.name)
             return why or f"{vertex.name} ({vertex.operator}) joins them along an axis that cannot be cut"
+        if any(bound.holds(name) for name in found):
+            return f"there is no rule for {vertex.operator} ({vertex.name}) of values and variables"
         if len(names.result) and sum(name in names.result for name in found) > 1:
             return f"{vertex.name} ({vertex.operator}) joins them with those along another axis"
         result: Labelled | None = None
@@ -411,17 +425,51 @@ class ChannelFlow:
     def _touch(
         self,
         bound: Bound,
-        argument: str,
-        dim: int,
+        held: Iterable[tuple[str, Source]],
         labels: tuple[int, ...],
         part: Part,
-        *,
-        is_needed: bool = False,
+        needed: Collection[str] = (),
     ) -> None:
-        tensor = bound.tensors[argument]
-        is_variable = tensor in bound.vertex.parameters
-        is_zeroed = part == "stem" or (part == "accessory" and is_variable and argument in bound.zeroed())
-        self.touches.append(Touch(bound.vertex.id, tensor, dim, labels, part, is_zeroed, is_needed))
+        """Note the stored rows that belong to labels."""
+        for argument, source in held:
+            makes_zero = source.tensor in (silencers(self.trace, bound.tensors[argument]) or ())
+            is_factor = source.tensor in bound.vertex.parameters and argument in bound.zeroed()
+            is_zeroed = (part == "stem" and makes_zero) or (
+                part == "accessory" and ((is_factor and makes_zero) or source.tensor in needed)
+            )
+            rows = labels if source.line is None else tuple(labels[i] if i >= 0 else -1 for i in source.line)
+            is_needed = source.tensor in needed
+            self.touches.append(
+                Touch(bound.vertex.id, source.tensor, source.dim, rows, part, is_zeroed, is_needed)
+            )
+
+    def _unite(self) -> None:
+        """Join the labels of rows that several vertices read; a row that one of them needs whole stays."""
+        found: dict[tuple[str, int], list[int]] = {}
+        for place, touch in enumerate(self.touches):
+            found.setdefault((touch.tensor, touch.dim), []).append(place)
+        for (tensor, dim), places in found.items():
+            readers = self.trace.parameter_readers.get(tensor) or self.trace.buffer_readers.get(tensor, ())
+            if len(places) == 1 and len(readers) < 2 and -1 not in self.touches[places[0]].labels:
+                continue
+            rows = [-1] * self.trace.tensor_shapes[tensor][dim]
+            for place in places:
+                for row, label in enumerate(self.touches[place].labels):
+                    if label >= 0 and rows[row] >= 0:
+                        self.labels.join(rows[row], label)
+                    elif label >= 0:
+                        rows[row] = label
+            touching = {self.touches[place].vertex for place in places}
+            if whole := [v for v in readers if v not in touching]:
+                name, others = self.trace[min(touching)].name, ", ".join(self.trace[v].name for v in whole)
+                self.labels.fix(
+                    [r for r in rows if r >= 0], f"{name} shares the weights {tensor} with {others}"
+                )
+            unread = self.labels.fixed(rows.count(-1), f"nothing reads these rows of {tensor}")
+            rest = iter(unread)
+            labels = tuple(label if label >= 0 else next(rest) for label in rows)
+            for place in places:
+                self.touches[place] = replace(self.touches[place], labels=labels)
 
     def _end(self, vertex_id: str, reason: str, *, weight: int = 0) -> None:
         value = self.values[vertex_id]

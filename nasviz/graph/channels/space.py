@@ -535,13 +535,14 @@ class ChannelSpace:
 
     def narrowed(self, groups: Iterable[int]) -> dict[str, tuple[int, ...]]:
         """Return for each operator that makes channels: those that it makes no more."""
-        found: dict[str, set[int]] = {}
-        for structure, own in self._by_structure(groups):
-            for member in structure.members:
-                if member.part == "stem":
-                    rows = (r for i in own for r in structure.rows(member, i))
-                    found.setdefault(member.vertex, set()).update(rows)
-        return {vertex: tuple(sorted(rows)) for vertex, rows in found.items()}
+        flow, found = self._flow, {}
+        roots = {self._roots[group] for group in groups}
+        for vertex in dict.fromkeys(v for s, _ in self._by_structure(groups) for v in s.stems):
+            value = flow.values[vertex]
+            lines = enumerate(value.labels if value else ())
+            if rows := tuple(row for row, label in lines if flow.labels.find(label) in roots):
+                found[vertex] = rows
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, ready for `json.dumps`."""

@@ -203,6 +203,8 @@ def turned(vertex: Vertex, shape: Shape) -> Turned | str:
     dims = vertex.attributes.get("dims")
     if isinstance(dims, tuple):
         return Turned(vertex.name, dims)
+    if vertex.operator in ("t", "numpy_T"):
+        return Turned(vertex.name, tuple(reversed(range(len(shape)))))
     first, second = vertex.attributes.get("dim0"), vertex.attributes.get("dim1")
     if not isinstance(first, int) or not isinstance(second, int):
         return ""

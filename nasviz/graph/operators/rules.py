@@ -34,6 +34,7 @@ __all__ = [
     "Move",
     "OperatorRule",
     "Role",
+    "addcmul",
     "axis_names",
     "broadcast",
     "convolution",
@@ -309,6 +310,13 @@ def group_norm(vertex: Vertex, operands: Sequence[Shape], tensors: Mapping[str, 
     )
 
 
+def addcmul(vertex: Vertex, operands: Sequence[Shape], tensors: Mapping[str, Shape]) -> AxisNames | str:
+    """Return the axes of a sum with a product, of one value and variables."""
+    if len(operands) != 1:
+        return f"there is no rule for {vertex.operator} ({vertex.name}) of several values"
+    return broadcast(vertex, operands, tensors)
+
+
 def quotient(vertex: Vertex, operands: Sequence[Shape], tensors: Mapping[str, Shape]) -> AxisNames | str:
     """Return the axes of a division of the input by something else."""
     if len(operands) != 1 or "self" in tensors:
@@ -335,10 +343,14 @@ def einsum(vertex: Vertex, operands: Sequence[Shape], tensors: Mapping[str, Shap
     # An upper-case letter is a name like any other here.
     lower = {name: name if name[0] == "~" else f"={name}" for names in given for name in names}
     named = [tuple(lower[name] for name in names) for names in given]
-    return unknown if result is None else AxisNames(
-        tuple(names for place, names in enumerate(named) if f"tensors.{place}" not in tensors),
-        {f"tensors.{place}": n for place, n in enumerate(named) if f"tensors.{place}" in tensors},
-        tuple(lower[name] for name in result),
+    return (
+        unknown
+        if result is None
+        else AxisNames(
+            tuple(names for place, names in enumerate(named) if f"tensors.{place}" not in tensors),
+            {f"tensors.{place}": n for place, n in enumerate(named) if f"tensors.{place}" in tensors},
+            tuple(lower[name] for name in result),
+        )
     )
 
 

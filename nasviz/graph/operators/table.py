@@ -23,6 +23,7 @@ from nasviz.graph.operators.rules import (
     UNKNOWN,
     OperatorRule,
     Role,
+    addcmul,
     broadcast,
     convolution,
     einsum,
@@ -241,7 +242,7 @@ BUILT_IN: dict[str, OperatorRule] = {
     "flatten": _shape(partial(moves.reshaped, merges=True)),
     "squeeze": _shape(partial(moves.reshaped, squeezes=True)),
     "unsqueeze": _shape(moves.reshaped),
-    **_all("permute transpose swapaxes", _shape(moves.turned)),
+    **_all("permute transpose swapaxes t numpy_T", _shape(moves.turned)),
     **_all("chunk split split_with_sizes", _shape(moves.cut)),
     "unbind": _shape(partial(moves.cut, drops=True)),
     "getitem": replace(_shape(), takes_piece=True),
@@ -252,15 +253,14 @@ BUILT_IN: dict[str, OperatorRule] = {
     "channel_shuffle": _shape(moves.shuffled),
     "pad": OperatorRule(role=Role.SHAPE, zero=MEASURED, move=moves.padded, value=values.pad),
     **_all(
-        "expand expand_as repeat repeat_interleave narrow view_as reshape_as im2col col2im unfold movedim t",
+        "expand expand_as repeat repeat_interleave narrow view_as reshape_as im2col col2im unfold movedim",
         _shape(),
     ),
     # Reductions
     **_all("mean amax amin", _reduction(values.same)),
     "sum": _reduction(values.total),
-    **_all(
-        "var std linalg_vector_norm norm cumsum diff prod", OperatorRule(role=Role.ACCESSORY, zero=INPUTS)
-    ),
+    **_all("norm cumsum diff prod", OperatorRule(role=Role.ACCESSORY, zero=INPUTS)),
+    **_all("var std linalg_vector_norm", _reduction()),
     **_all("max min sort topk", OperatorRule(role=Role.ACCESSORY)),
     # Joints
     "add": replace(
@@ -315,7 +315,7 @@ BUILT_IN: dict[str, OperatorRule] = {
         role=Role.MULTIPLICATIVE,
         arguments=("self", "tensor1", "tensor2"),
         zero="self + tensor1 * tensor2 * value",
-        axes=broadcast,
+        axes=addcmul,
     ),
     "addcdiv": OperatorRule(role=Role.MULTIPLICATIVE),
     "bilinear": OperatorRule(role=Role.MULTIPLICATIVE, zero="input1 * input2 * weight + bias"),

@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from nasviz.graph.operators.computed import Source, silencers, sources
 from nasviz.graph.operators.moves import piece
 from nasviz.graph.operators.rules import (
     INPUTS,
@@ -43,8 +44,10 @@ __all__ = [
     "move_of",
     "no_rule",
     "number_after",
+    "others_reading",
     "owner_objection",
     "pass_through",
+    "through_maps",
     "value_at_zero",
     "without_outputs",
 ]
@@ -119,8 +122,9 @@ class Bound:
 
     vertex: Vertex
     names: AxisNames
+    trace: TraceGraph
     tensors: Mapping[str, str]
-    """Parameters and buffers by argument."""
+    """Parameters, buffers and values computed from them by argument."""
     shapes: Mapping[str, tuple[int, ...]]
     """Of the tensors, by argument."""
     operands: tuple[str, ...]
@@ -147,30 +151,47 @@ class Bound:
             if name in names and shape[names.index(name)] == size:
                 yield argument, names.index(name)
 
-    def silencing(self, name: str, size: int, *, is_fed_zero: bool) -> tuple[str, ...] | None:
-        """Return arguments whose entries must be zero for the result to be zero at an index of an axis.
+    def holds(self, name: str) -> bool:
+        """Return whether some tensor has several entries along an axis."""
+        named = ((names, self.shapes[argument]) for argument, names in self.names.tensors.items())
+        return any(name in names and shape[names.index(name)] > 1 for names, shape in named)
+
+    def entries(self, name: str, size: int) -> list[tuple[str, Source]] | str:
+        """Return the stored rows behind the indices of an axis, by argument, or why they cannot be cut."""
+        found: list[tuple[str, Source]] = []
+        for argument, dim in self.holding(name, size):
+            parts = sources(self.trace, self.tensors[argument], dim)
+            if parts is None:
+                return f"the weight of {self.vertex.name} is computed from its variables, not one of them"
+            found += [(argument, part) for part in parts]
+        return found
+
+    def silencing(self, name: str, size: int, *, is_fed_zero: bool) -> frozenset[str] | None:
+        """Return tensors whose rows must be zero for the result to be zero at an index of an axis.
 
         `None` where no entries make it zero. Other constants than zero end at a norm only.
         """
         vertex = self.vertex
         if is_fed_zero and vertex.keeps_zero:
-            return ()
+            return frozenset()
         formula = self.formula
-        is_closed = vertex.closes if is_fed_zero else vertex.annihilates and vertex.role is Role.NORM
+        is_closed = is_fed_zero or (vertex.annihilates and vertex.role is Role.NORM)
         if not is_closed or not isinstance(formula, str) or formula in (INPUTS, MEASURED):
             return None
         held = {argument for argument, _ in self.holding(name, size)}
-        held = {argument for argument in held if self.tensors[argument] in vertex.parameters}
-        found: dict[str, None] = {}
+        found: set[str] = set()
         for term in terms(formula):
             if is_fed_zero and not set(self.operands).isdisjoint(term):
                 continue
-            factor = next((factor for factor in term if factor in held), None)
-            if factor is not None:
-                found[factor] = None
-            elif len(term) > 1 or term[0] in self.tensors:
+            factors = [
+                s for f in term if f in held and (s := silencers(self.trace, self.tensors[f])) is not None
+            ]
+            if factors:
+                # A parameter can be trained to zero; a buffer is set to zero with the channel.
+                found |= min(factors, key=lambda names: not names <= self.trace.parameter_shapes.keys())
+            elif len(term) > 1 or term[0] in self.tensors or vertex.attributes.get(term[0]) is not None:
                 return None  # an optional argument that is left out adds nothing
-        return tuple(found)
+        return frozenset(found)
 
     def zeroed(self) -> frozenset[str]:
         """Return the arguments whose entries belong to a channel: the factors of its result."""
@@ -198,7 +219,7 @@ class Bound:
 def bind(vertex: Vertex, trace: TraceGraph) -> Bound | str:
     """Return a call with the names of its axes, or why there are none."""
     rule = vertex.rule
-    if rule.axes is None:
+    if rule.axes is None or (vertex.is_joint and vertex.role is Role.UNKNOWN):
         return no_rule(vertex)
     tensors = _tensors(vertex)
     if not vertex.module and _is_computed(vertex, tensors):
@@ -206,8 +227,7 @@ def bind(vertex: Vertex, trace: TraceGraph) -> Bound | str:
     operands = tuple(name for name in rule.arguments if name not in tensors)[: len(vertex.inputs)]
     if len(operands) < len(vertex.inputs):
         return no_rule(vertex)
-    known = trace.parameter_shapes, trace.buffer_shapes
-    shapes = {a: tuple(known[0].get(name) or known[1].get(name, ())) for a, name in tensors.items()}
+    shapes = {a: trace.tensor_shapes.get(name, ()) for a, name in tensors.items()}
     given = [trace.shapes[source] for source in vertex.inputs]
     names: AxisNames | str | None
     if isinstance(rule.axes, str):
@@ -223,7 +243,7 @@ def bind(vertex: Vertex, trace: TraceGraph) -> Bound | str:
         names = rule.axes(vertex, given, shapes)
     if names is None:
         return f"there is no rule for {vertex.operator} ({vertex.name}) of operands with so many axes"
-    return names if isinstance(names, str) else Bound(vertex, names, tensors, shapes, operands)
+    return names if isinstance(names, str) else Bound(vertex, names, trace, tensors, shapes, operands)
 
 
 def _tensors(vertex: Vertex) -> Mapping[str, str]:
@@ -231,6 +251,8 @@ def _tensors(vertex: Vertex) -> Mapping[str, str]:
 
     Graphs of nasviz 0.1 and of `torch.fx` list those of modules and linear maps in order only.
     """
+    if vertex.computed:
+        return {**vertex.tensors, **vertex.computed}
     if vertex.tensors or not (vertex.module or "in_features" in vertex.attributes):
         return vertex.tensors
     rule = vertex.rule
@@ -246,8 +268,9 @@ def _is_computed(vertex: Vertex, tensors: Mapping[str, str]) -> bool:
     """Return whether an operand is computed of parameters or buffers, unless that is a single number."""
     if vertex.attributes.get("factor_shape") == ():
         return False
-    others = {*vertex.parameters, *vertex.buffers} - set(tensors.values())
-    return bool(others) or bool(vertex.attributes.get("computed"))
+    if vertex.attributes.get("computed"):
+        return True
+    return not vertex.computed and bool({*vertex.parameters, *vertex.buffers} - set(tensors.values()))
 
 
 def no_rule(vertex: Vertex) -> str:
@@ -263,15 +286,21 @@ def is_foreign(vertex: Vertex) -> bool:
 
 def owner_objection(vertex: Vertex, trace: TraceGraph) -> str | None:
     """Return why the tensors of a vertex cannot be cut; `None` where they are its own."""
-    if vertex.attributes.get("computed_weight"):
+    if vertex.attributes.get("undefined_at_zero"):
+        return f"the weight of {vertex.name} is not defined where its variables are zero"
+    if vertex.attributes.get("computed_weight") and not vertex.computed:
         return f"the weight of {vertex.name} is computed from its variables, not one of them"
-    bare = () if vertex.module else vertex.tensors.values()
-    for name in dict.fromkeys((*vertex.parameters, *bare)):
-        readers = trace.parameter_readers.get(name) or trace.buffer_readers.get(name, ())
-        if len(readers) > 1:
-            others = ", ".join(trace[v].name for v in readers if v != vertex.id)
-            return f"{vertex.name} shares the weights {name} with {others or 'itself'}"
     return None
+
+
+def others_reading(vertex: Vertex, name: str, trace: TraceGraph) -> tuple[str, ...]:
+    """Return the other vertices that read a parameter or buffer."""
+    readers = trace.parameter_readers.get(name) or trace.buffer_readers.get(name, ())
+    return tuple(v for v in readers if v != vertex.id) if len(readers) > 1 else ()
+
+
+def _is_shared(vertex: Vertex, trace: TraceGraph) -> bool:
+    return any(others_reading(vertex, name, trace) for name in vertex.parameters)
 
 
 def move_of(vertex: Vertex, trace: TraceGraph) -> Move | str | None:
@@ -360,17 +389,20 @@ def _numbers(vertex: Vertex, numbers: Mapping[int, float], shape: tuple[int, ...
 def _mapped(vertex: Vertex, zeros: Zeros, shape: tuple[int, ...], maps: Sequence[AxisMap]) -> Zeros | None:
     """Return what is missing behind a move: along the first axis where indices are missing as a whole."""
     numbers = _numbers(vertex, zeros.numbers, shape)
-    if numbers is None:
-        return None
-    return next((z for found in maps if (z := _along(found, zeros, numbers)) is not None), None)
+    return None if numbers is None else through_maps(maps, zeros.holding(numbers))
+
+
+def through_maps(maps: Sequence[AxisMap], zeros: Zeros) -> Zeros | None:
+    """Return what is missing along the first axis where indices are missing as a whole."""
+    return next((z for found in maps if (z := _along(found, zeros, zeros.numbers)) is not None), None)
 
 
 def _along(found: AxisMap, zeros: Zeros, numbers: Mapping[int, float]) -> Zeros | None:
     if found.sources is None:
         return replace(zeros, axis=found.axis).holding(numbers)
     after: dict[int, float] = {}
-    for index, sources in enumerate(found.sources):
-        met = {numbers.get(source) for source in sources}
+    for index, places in enumerate(found.sources):
+        met = {numbers.get(place) for place in places}
         if len(met) > 1:
             return None
         if (number := met.pop()) is not None:
@@ -396,35 +428,44 @@ def _through_tensors(bound: Bound, zeros: Zeros, trace: TraceGraph) -> Passage |
         after, through = replace(zeros, axis=names.result.index(name)), name
     if after is None or vertex.shape[after.axis] != after.size:
         return None
-    held = dict(bound.holding(through, after.size))
-    mine = dict(bound.holding(name, zeros.size)) if tie is not None else {}
+    held = bound.entries(through, after.size)
+    mine = bound.entries(name, zeros.size) if tie is not None else []
     silencing = bound.silencing(through, after.size, is_fed_zero=zeros.is_zero)
-    if silencing is None or ((held or mine) and owner_objection(vertex, trace)):
+    if silencing is None or isinstance(held, str) or isinstance(mine, str):
         return None
-    slices = {a: Slice(bound.tensors[a], dim, after.rows, vertex.id) for a, dim in held.items()}
-    slices |= {a: Slice(bound.tensors[a], dim, zeros.rows, vertex.id) for a, dim in mine.items()}
+    if (held or mine) and owner_objection(vertex, trace):
+        return None
+    if not silencing <= {source.tensor for _, source in held}:
+        return None
+    slices = [*_slices(vertex, held, after.rows), *_slices(vertex, mine, zeros.rows)]
     counts = {name: left, through: after.size - len(after.rows)} if held or names.sizes else {}
+    is_weighed = any(argument == vertex.rule.weight for argument, _ in (*held, *mine))
     return Passage(
         replace(after, values=()),
-        tuple(slices.values()),
-        tuple(slices[argument] for argument in silencing),
+        tuple(slices),
+        tuple(piece for piece in slices if piece.tensor in silencing),
         bound.settings(counts),
-        (left, zeros.size) if vertex.rule.macs and vertex.rule.weight in slices else (1, 1),
+        (left, zeros.size) if vertex.rule.macs and is_weighed else (1, 1),
     )
+
+
+def _slices(vertex: Vertex, held: list[tuple[str, Source]], indices: tuple[int, ...]) -> list[Slice]:
+    found = [Slice(s.tensor, s.dim, s.rows(indices), vertex.id) for _, s in held]
+    return [piece for piece in found if piece.rows]
 
 
 def _contracted(bound: Bound, zeros: Zeros, name: str, trace: TraceGraph) -> Passage | None:
     """Sum over the channels that are left: columns go, the result is whole; constants go to the bias."""
     vertex, folds = bound.vertex, bound.vertex.rule.folds
-    held = dict(bound.holding(name, zeros.size))
-    if not held or owner_objection(vertex, trace):
+    held = bound.entries(name, zeros.size)
+    if not held or isinstance(held, str) or owner_objection(vertex, trace):
         return None
-    if not zeros.is_zero and not (folds and folds(vertex)):
+    if not zeros.is_zero and (not (folds and folds(vertex)) or _is_shared(vertex, trace)):
         return None
     left = zeros.size - len(zeros.rows)
     return Passage(
         None,
-        tuple(Slice(bound.tensors[a], dim, zeros.rows, vertex.id) for a, dim in held.items()),
+        tuple(_slices(vertex, held, zeros.rows)),
         retyped=bound.settings({name: left}),
         kept=(left, zeros.size),
         fold=None if zeros.is_zero else Fold(vertex.id, zeros.rows, zeros.values),
@@ -448,7 +489,9 @@ def without_outputs(
     assert made is not None
     axis = bound.names.result.index(made)
     size = vertex.shape[axis]
-    cut = tuple(Slice(bound.tensors[a], dim, rows, vertex.id) for a, dim in bound.holding(made, size))
+    held = bound.entries(made, size)
+    assert not isinstance(held, str)
+    cut = _slices(vertex, held, rows)
     before = passage or Passage(None)
     left = size - len(rows)
     numerator, denominator = before.kept
@@ -473,7 +516,7 @@ def meet(
         trace: The graph.
         gone: Places of operands that are erased; they are zero.
     """
-    bound = None if vertex.parameters or vertex.buffers else bind(vertex, trace)
+    bound = bind(vertex, trace)
     if not isinstance(bound, Bound):
         return None
     names, shapes = bound.names, [trace.shapes[source] for source in vertex.inputs]
@@ -484,7 +527,7 @@ def meet(
     after: Zeros | None = None
     retyped: dict[str, int | float] = {}
     for name, missing in places.items():
-        if not name or name[0].isupper():
+        if not name or name[0].isupper() or bound.holds(name):
             return None
         found = [zeros for place in missing if (zeros := operands[place]) is not None]
         first = found[0]
