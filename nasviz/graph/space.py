@@ -491,12 +491,14 @@ class SearchSpace:
             for name in self.segments[i].parameters
             if inside.issuperset(shared.get(name, ()))
         )
+        buffers = [name for v in self.trace for name in v.silent_buffers if v.id in inside]
         cut = self._cut(channels)
         rows = (
             *entailed_rows(self.segments, self.closure(ids)),
             *(self.channels.slices(cut) if cut else ()),
         )
-        return Group(tuple(dict.fromkeys(tensors)), tuple(r for r in rows if r.tensor not in tensors))
+        names = tuple(dict.fromkeys((*tensors, *buffers)))
+        return Group(names, tuple(r for r in rows if r.tensor not in names))
 
     def _cut(self, channels: Iterable[int]) -> tuple[int, ...]:
         """Channel groups, checked; most plans cut none, and need not know what could be cut."""

@@ -41,7 +41,6 @@ __all__ = [
     "Variable",
     "VariablePartition",
     "channel_axes",
-    "frozen_norm",
     "gates",
     "origins",
     "own_parameters",
@@ -113,10 +112,11 @@ class RemovalStructure:
 
 
 def shared_parameters(segments: SegmentGraph) -> dict[str, tuple[str, ...]]:
-    """Return for each parameter that vertices of several segments read: those vertices."""
+    """Return for each parameter and buffer that vertices of several segments read: those vertices."""
+    trace = segments.trace
     return {
         name: vertices
-        for name, vertices in segments.trace.parameter_readers.items()
+        for name, vertices in (*trace.parameter_readers.items(), *trace.buffer_readers.items())
         if len({segments.of(v).id for v in vertices}) > 1
     }
 
@@ -133,7 +133,7 @@ def zero_breaker(vertices: Iterable[Vertex], shared: Iterable[str], *, from_zero
     for vertex in vertices:
         if vertex.attributes.get("undefined_at_zero"):
             return vertex
-        is_closed = not fixed.intersection(vertex.parameters)
+        is_closed = fixed.isdisjoint(vertex.parameters) and fixed.isdisjoint(vertex.silent_buffers)
         before = [breakers[s] for s in vertex.inputs if s in breakers]
         is_fed_zero = not any(before) and (from_zero or len(before) == len(vertex.inputs))
         is_fed_zero |= vertex.rule.is_product and None in before
@@ -412,29 +412,16 @@ def structure_reason(segments: SegmentGraph, s: Segment, shared: dict[str, tuple
     if common and zero_breaker((trace[v] for v in s.vertices), common, from_zero=False) is not None:
         others = [trace[v].name for v in shared[common[0]] if v not in s.vertices]
         return f"it shares the weights {common[0]} with {', '.join(others[:3])}"
-    breaker = zero_breaker((trace[v] for v in s.vertices), (), from_zero=False)
+    buffers = [name for v in s.vertices for name in trace[v].silent_buffers if name in shared]
+    breaker = zero_breaker((trace[v] for v in s.vertices), buffers, from_zero=False)
     if breaker and breaker.attributes.get("undefined_at_zero"):
         return f"the weight of {breaker.name} is not defined where its variables are zero"
-    if breaker and s.successors and (norm := frozen_norm(trace, breaker)):
-        return norm
     if breaker and s.successors:  # what only optional outputs read may end in anything
         return (
             f"its value is not zero when its variables are: {breaker.name} ({breaker.operator})"
             f" is not zero at zero"
             + ("; nasviz.register_operator can tell otherwise" if is_foreign(breaker) else "")
         )
-    return None
-
-
-def frozen_norm(trace: TraceGraph, vertex: Vertex) -> str | None:
-    """Return why a segment with a norm of buffers stays (`FrozenBatchNorm2d`); `None` without one."""
-    for path in (vertex.module, *reversed(vertex.scope)):
-        kind = trace.modules.get(path, "") if path else ""
-        if kind.startswith("FrozenBatchNorm"):
-            return (
-                f"{path} ({kind}) has its scale and shift in buffers, which are frozen; with"
-                f" torch.nn.{kind.removeprefix('Frozen')} in its place it could go"
-            )
     return None
 
 

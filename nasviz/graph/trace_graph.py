@@ -94,6 +94,11 @@ class Vertex:
         return declared(self.declaration) if self.declaration else rule(self.operator)
 
     @property
+    def silent_buffers(self) -> tuple[str, ...]:
+        """Buffers that are set to zero with its parameters, such as the shift of a frozen norm."""
+        return tuple(str(self.attributes.get("silent_buffers", "")).split())
+
+    @property
     def is_joint(self) -> bool:
         """Whether two or more of its operands depend on the input."""
         return len(self.inputs) >= 2

@@ -257,6 +257,10 @@ class SpaceBinding:
             return Selection(selected, orphaned, members, is_valid=False)
         taken = {id(tensor) for member in members.values() for tensor in member.tensors}
         whole = self.space.group(selected)
+        for name in whole.tensors:
+            # No gradient moves a buffer to zero, such as the shift of a frozen norm: it goes at once.
+            if (buffer := self._buffers.get(name)) is not None:
+                buffer.zero_()
         group = self._group(whole.tensors, whole.rows)
         left = tuple(tensor for tensor in group.tensors if id(tensor) not in taken)
         return Selection(selected, orphaned, members, TensorGroup(left, group.rows))
@@ -295,15 +299,18 @@ class SpaceBinding:
         k = min(count_of(slim, left, "slim", "channel groups"), channels.max_groups(erased=erased))
         chosen = channels.select(scores, k, divisible=divisible, erased=erased)
         for rows in channels.slices(chosen):
-            # No gradient moves a buffer to zero, such as the shift of a frozen norm: it goes at once.
             if (buffer := self._buffers.get(rows.tensor)) is not None:
                 buffer.index_fill_(rows.dim, torch.tensor(rows.rows, device=buffer.device), 0)
         return chosen
 
     def _group(self, names: Iterable[str], slices: Iterable[Slice]) -> TensorGroup:
         return TensorGroup(
-            tuple(self._parameter(name) for name in names),
-            tuple(Rows(self._parameter(s.tensor), s.dim, torch.tensor(s.rows)) for s in slices),
+            tuple(self._parameter(name) for name in names if name not in self._buffers),
+            tuple(
+                Rows(self._parameter(s.tensor), s.dim, torch.tensor(s.rows))
+                for s in slices
+                if s.tensor not in self._buffers
+            ),
         )
 
     def _parameter(self, name: str) -> Tensor:

@@ -7,9 +7,11 @@ from math import prod
 from typing import Any
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
+from nasviz.graph.operators.computed import silencers
 from nasviz.graph.operators.rules import (
+    BUFFER,
     INPUT,
     INPUTS,
     KEEPS,
@@ -218,11 +220,18 @@ class ZeroRules:
         dependent: Nodes that depend on the input.
         is_zero_with_parameters: Tells whether a node that does not depend on the input is zero if all
             parameters are.
+        is_zero_with_buffers: Tells whether such a node is zero if buffers are set to zero too.
     """
 
-    def __init__(self, dependent: set[fx.Node], is_zero_with_parameters: Callable[[fx.Node], bool]) -> None:
+    def __init__(
+        self,
+        dependent: set[fx.Node],
+        is_zero_with_parameters: Callable[[fx.Node], bool],
+        is_zero_with_buffers: Callable[[fx.Node], bool] = lambda _: False,
+    ) -> None:
         self.dependent = dependent
         self.is_zero_with_parameters = is_zero_with_parameters
+        self.is_zero_with_buffers = is_zero_with_buffers
 
     def of(self, node: fx.Node) -> Behaviour:
         """Return the behaviour of one call."""
@@ -254,7 +263,9 @@ class ZeroRules:
             value = value_of(operand)
             is_number = isinstance(value, Tensor) and not value.is_floating_point() and not value.is_complex()
             return OTHER if is_number and operand.op == "placeholder" else INPUT
-        return PARAMETER if self.is_zero_with_parameters(operand) else OTHER
+        if self.is_zero_with_parameters(operand):
+            return PARAMETER
+        return BUFFER if self.is_zero_with_buffers(operand) else OTHER
 
     def _quotient(self, dividend: Any, divisor: Any) -> Behaviour:
         """Return when a quotient is zero: 0 / p is, but a divisor that may be zero too closes nothing."""
@@ -290,7 +301,7 @@ def graph_of(recovered: RecoveredProgram, network: TracedNetwork, ids: Mapping[f
     `ids` maps every node of the program to the name of its node in `network`.
     """
     program = recovered.program
-    reader = _Reader(program, network, recovered.calls, ids)
+    reader = _Reader(program, network, recovered.model, recovered.calls, ids)
     live = {node.name for node in network.graph.nodes}
     vertices = tuple(
         reader.vertex(node, recovered.names[node], recovered.origins[node])
@@ -337,6 +348,7 @@ class _Reader:
         self,
         program: Program,
         network: TracedNetwork,
+        model: nn.Module,
         calls: Mapping[fx.Node, ModuleCall],
         ids: Mapping[fx.Node, str],
     ) -> None:
@@ -350,7 +362,14 @@ class _Reader:
         """Values computed from parameters and buffers alone, in order."""
         self.names: dict[fx.Node, str | None] = {}
         self.at_zero: dict[fx.Node, Any] = {}
-        self.rules = ZeroRules(self.dependent, self.is_zero_with_parameters)
+        self.own_buffers = {name for name, b in model.named_buffers() if b.is_floating_point()}
+        self.stored = TraceGraph(
+            "", (), (), (), dict.fromkeys(self.parameter_names.values(), ()), {}, self.computed
+        )
+        self.rules = ZeroRules(
+            self.dependent, self.is_zero_with_parameters, lambda node: bool(self._fading_buffers(node))
+        )
+        self.without_buffers = ZeroRules(self.dependent, self.is_zero_with_parameters)
 
     def vertex(self, node: fx.Node, name: str, origin: Origin) -> Vertex:
         """Return the vertex of one call."""
@@ -378,6 +397,9 @@ class _Reader:
         factors = [operand for operand in operands if operand not in self.dependent]
         if operator_name(node) == "mul" and parameters and len(factors) == 1:
             attributes |= factor_attributes(factors[0])
+        if behaviour.closes and not behaviour.keeps_zero and not self.without_buffers.of(node).closes:
+            fading = (name for _, operand in _named_arguments(node) for name in self._fading_buffers(operand))
+            attributes["silent_buffers"] = " ".join(dict.fromkeys(fading))
         if call is not None:
             buffers |= {self.buffer_names[id(b)]: None for b in call.module.buffers(recurse=False)}
         return Vertex(
@@ -461,6 +483,13 @@ class _Reader:
             keeps_zero=ZeroRules({operand for _, operand in given}, lambda _: False).of(node).keeps_zero,
         )
         return name
+
+    def _fading_buffers(self, node: fx.Node) -> list[str]:
+        """Return buffers with which a value is zero; none if it is zero without, or not even with them."""
+        name = self._stored(node) or self.value(node)
+        found = silencers(self.stored, name) if name else None
+        buffers = sorted((found or frozenset()) - self.stored.parameter_shapes.keys())
+        return buffers if self.own_buffers.issuperset(buffers) else []
 
     def _weight(self, node: fx.Node) -> fx.Node | None:
         """Return the operand that weighs the input of a call, where it is made of parameters."""

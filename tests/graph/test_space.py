@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations
 
 import networkx as nx
@@ -180,22 +179,3 @@ def test_the_space_survives_its_json(seed: int) -> None:
     again = SearchSpace.from_json(space.to_json())
     assert again.structures == space.structures
     assert again.max_sparsity == space.max_sparsity
-
-
-def test_a_norm_of_buffers_is_named_as_frozen() -> None:
-    def norm(kind: str) -> str | None:
-        graph = demonet()
-        vertex = replace(
-            graph["bn4"],
-            operator="add",
-            module="",
-            scope=("norm",),
-            annihilates=False,
-            closes=False,
-            keeps_zero=False,
-        )
-        vertices = tuple(vertex if v.id == "bn4" else v for v in graph)
-        return search_space(replace(graph, vertices=vertices, modules={"norm": kind})).structure(G4).reason
-
-    assert "is not zero at zero" in str(norm("Affine"))
-    assert "norm (FrozenBatchNorm2d) has its scale and shift in buffers" in str(norm("FrozenBatchNorm2d"))

@@ -27,7 +27,7 @@ from nasviz.graph.operators.zeros import (
     owner_objection,
     value_at_zero,
 )
-from nasviz.graph.structures import channel_axes, frozen_norm
+from nasviz.graph.structures import channel_axes
 from nasviz.graph.trace_graph import TraceGraph, Vertex
 
 __all__ = ["ChannelFlow", "Labelled", "Labels", "Touch"]
@@ -419,8 +419,7 @@ class ChannelFlow:
         return Labelled(dim, tuple(found), all(value is None or value.is_zero for value in operands))
 
     def _not_zero(self, vertex: Vertex) -> str:
-        norm = frozen_norm(self.trace, vertex)
-        return norm or f"they are not zero any more where {vertex.name} ({vertex.operator}) reads them"
+        return f"they are not zero any more where {vertex.name} ({vertex.operator}) reads them"
 
     def _touch(
         self,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nasviz.graph.trace_graph import Vertex
 
 __all__ = [
+    "BUFFER",
     "INPUT",
     "INPUTS",
     "KEEPS",
@@ -373,7 +374,8 @@ class Behaviour:
 NOTHING = Behaviour()
 KEEPS = Behaviour(keeps_zero=True, closes=True)
 INPUT, PARAMETER, OTHER = KEEPS, Behaviour(annihilates=True, closes=True), NOTHING
-"""Factors: zero with the input, with the parameters, never."""
+BUFFER = Behaviour(closes=True)
+"""Factors: zero with the input, with the parameters, never; zero if buffers are set to zero."""
 ZERO = None
 """The factor that is always zero."""
 
@@ -384,7 +386,7 @@ def product_at_zero(factors: Iterable[Behaviour | None]) -> Behaviour | None:
     if ZERO in factors:
         return ZERO
     keeps, annihilates = (any(getattr(f, k) for f in factors) for k in ("keeps_zero", "annihilates"))
-    return Behaviour(keeps, annihilates, keeps or annihilates)
+    return Behaviour(keeps, annihilates, keeps or annihilates or any(f.closes for f in factors if f))
 
 
 def sum_at_zero(terms: Iterable[Behaviour | None]) -> Behaviour:
