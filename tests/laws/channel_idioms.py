@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -98,73 +97,11 @@ def affine(norm: nn.Module) -> nn.Module:
     return norm
 
 
-class Attention(nn.Module):
-    """Attention with heads of key and value for several queries each.
-
-    Args:
-        heads: Heads of the queries.
-        groups: Heads of keys and values.
-        fused: Whether one linear map makes all three.
-        by_hand: Whether scores are computed by matrix products.
-    """
-
-    def __init__(
-        self, heads: int = 4, groups: int = 2, *, fused: bool = False, by_hand: bool = False
-    ) -> None:
-        super().__init__()
-        self.heads, self.groups, self.dim, self.fused, self.by_hand = heads, groups, 3, fused, by_hand
-        sizes = [heads * self.dim, groups * self.dim, groups * self.dim]
-        if fused:
-            self.qkv = nn.Linear(8, sum(sizes))
-        else:
-            self.q, self.k, self.v = (nn.Linear(8, size) for size in sizes)
-        self.sizes = sizes
-        self.out, self.head = nn.Linear(heads * self.dim, 8), nn.Linear(8, 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        b, n, _ = x.shape
-        parts = self.qkv(x).split(self.sizes, -1) if self.fused else (self.q(x), self.k(x), self.v(x))
-        q, k, v = (part.view(b, n, -1, self.dim).transpose(1, 2) for part in parts)
-        if self.by_hand:
-            repeats = self.heads // self.groups
-            if repeats > 1:
-                k, v = (part.repeat_interleave(repeats, 1) for part in (k, v))
-            y = (q @ k.transpose(-2, -1) * self.dim**-0.5).softmax(-1) @ v
-        else:
-            is_grouped = self.heads > self.groups
-            y = functional.scaled_dot_product_attention(q, k, v, enable_gqa=is_grouped)
-        return self.head(x + self.out(y.transpose(1, 2).reshape(b, n, -1)))
-
-
-def repeated_keys(m: Any, x: Tensor) -> Tensor:
-    """Repeat keys and values by expand and reshape, as Llama does."""
-    b, n, _ = x.shape
-    q, k, v = (f(x).view(b, n, h, 3).transpose(1, 2) for f, h in ((m.q, 4), (m.k, 2), (m.v, 2)))
-    k, v = (t[:, :, None].expand(b, 2, 2, n, 3).reshape(b, 4, n, 3) for t in (k, v))
-    y = functional.scaled_dot_product_attention(q, k, v)
-    return m.head(x + m.out(y.transpose(1, 2).reshape(b, n, 12)))
-
-
 def octave(m: Any, x: Tensor) -> Tensor:
     """Split one weight into paths of high and low resolution."""
     high = functional.conv2d(x, m.w[:5], padding=1)
     low = functional.conv2d(functional.avg_pool2d(x, 2), m.w[5:], padding=1)
     return m.head(torch.cat([high, functional.interpolate(low, scale_factor=2.0)], 1).relu())
-
-
-def recurrent(kind: type[nn.RNNBase], size: int = 6, **settings: Any) -> nn.Module:
-    directions = 2 if settings.get("bidirectional") else 1
-    width = (settings.get("proj_size") or size) * directions
-    return Call(
-        lambda m, x: m.head(m.cell(m.stem(x))[0].mean(1)),
-        stem=nn.Linear(8, 5),
-        cell=kind(5, size, batch_first=True, **settings),
-        head=nn.Linear(width, 2),
-    )
-
-
-def decoder(m: Any, x: Tensor) -> Tensor:
-    return m.head(m.up(m.fc(x).view(-1, 8, 4, 4)).relu())
 
 
 Idiom = tuple[Callable[[], nn.Module], Callable[[], Any], int]
@@ -410,34 +347,7 @@ IDIOMS: dict[str, Idiom] = {
         8,
     ),
     "octave convolution": (lambda: Call(octave, w=weight(8, 3, 3, 3), head=nn.Conv2d(8, 2, 1)), images, 8),
-    # Recurrent widths
-    "LSTM": (lambda: recurrent(nn.LSTM), tokens, 5 + 6),
-    "GRU": (lambda: recurrent(nn.GRU), tokens, 5 + 6),
-    "RNN": (lambda: recurrent(nn.RNN), tokens, 5 + 6),
-    "LSTM without bias": (lambda: recurrent(nn.LSTM, bias=False), tokens, 5 + 6),
-    "LSTM of two layers": (lambda: recurrent(nn.LSTM, num_layers=2), tokens, 5 + 6),
-    "GRU of both directions": (lambda: recurrent(nn.GRU, bidirectional=True), tokens, 5 + 6),
-    "LSTM with a projection": (lambda: recurrent(nn.LSTM, proj_size=4), tokens, 5 + 4),
-    # Linear maps in front of convolutions
-    "linear, view, transposed convolution": (
-        lambda: Call(
-            decoder, fc=nn.Linear(6, 128), up=nn.ConvTranspose2d(8, 5, 2, 2), head=nn.Conv2d(5, 2, 1)
-        ),
-        rows,
-        8 + 5,
-    ),
-    "linear, unflatten, convolution": (
-        lambda: nn.Sequential(
-            nn.Linear(6, 128),
-            nn.ReLU(),
-            nn.Unflatten(1, (8, 4, 4)),
-            nn.Conv2d(8, 5, 1),
-            nn.ReLU(),
-            nn.Conv2d(5, 2, 1),
-        ),
-        rows,
-        8 + 5,
-    ),
+    # Transposed convolutions
     "transposed and in groups": (
         lambda: nn.Sequential(
             nn.Conv2d(3, 8, 1),
@@ -456,25 +366,52 @@ IDIOMS: dict[str, Idiom] = {
         images,
         8,
     ),
-    # Whole heads
-    "heads": (partial(Attention, 4, 4), tokens, 4),
-    "heads by hand": (partial(Attention, 4, 4, by_hand=True), tokens, 4),
-    "heads of a fused projection": (partial(Attention, 4, 4, fused=True), tokens, 4),
-    "grouped queries": (partial(Attention, 4, 2), tokens, 2),
-    "grouped queries of a fused projection": (partial(Attention, 4, 2, fused=True), tokens, 2),
-    "grouped queries by hand": (partial(Attention, 4, 2, by_hand=True), tokens, 2),
-    "grouped queries by expand": (
+}
+KEPT: dict[str, tuple[Callable[[], nn.Module], Callable[[], Any], str]] = {
+    "LayerNorm": (
+        lambda: nn.Sequential(nn.Linear(8, 6), nn.LayerNorm(6), nn.ReLU(), nn.Linear(6, 2)),
+        tokens,
+        "normalises over its channels",
+    ),
+    "GroupNorm of one group": (
+        lambda: between(affine(nn.GroupNorm(1, 8))),
+        images,
+        "normalises over its channels",
+    ),
+    "divisor": (
+        lambda: between(Call(lambda m, x: m.p / x, p=scale(1, 8, 1, 1))),
+        images,
+        "zero has no quotient",
+    ),
+    "weight that another operator reads whole": (
         lambda: Call(
-            repeated_keys,
-            q=nn.Linear(8, 12),
-            k=nn.Linear(8, 6),
-            v=nn.Linear(8, 6),
-            out=nn.Linear(12, 8),
+            lambda m, x: (
+                m.head(functional.linear(x, m.w).relu()) + functional.linear(x, m.w.softmax(0)).sum()
+            ),
+            w=weight(8, 6),
             head=nn.Linear(8, 2),
         ),
-        tokens,
-        2,
+        rows,
+        "shares the weights w",
     ),
-    "one key for all queries": (partial(Attention, 4, 1), tokens, 3),
+    "weight that is not zero at zero": (
+        lambda: linears(Call(lambda m, x: functional.linear(x, m.w.exp()), w=weight(8, 6))),
+        rows,
+        "is not zero where its variables are",
+    ),
+    "columns that a mean mixes": (
+        lambda: nn.Sequential(
+            nn.Linear(6, 8),
+            nn.ReLU(),
+            Call(lambda m, x: functional.linear(x, m.w - m.w.mean(1, keepdim=True)), w=weight(3, 8)),
+        ),
+        rows,
+        "is computed from its variables",
+    ),
+    "offset of something constant": (
+        lambda: between(Call(lambda m, x: x + m.p.exp(), p=weight(1, 8, 1, 1))),
+        images,
+        "not zero any more",
+    ),
 }
-KEPT: dict[str, tuple[Callable[[], nn.Module], Callable[[], Any], str]] = {}
+"""Networks whose channels stay, with a part of the reason."""

@@ -99,6 +99,9 @@ MOVING_TAILS = {
     "rows of space apart": lambda: nn.Sequential(Call(lambda x: x.unbind(2)[1]), nn.Conv1d(12, 3, 1)),
     "pixels shuffled": lambda: nn.Sequential(nn.PixelShuffle(2), nn.Conv2d(3, 2, 1)),
     "pixels unshuffled": lambda: nn.Sequential(nn.PixelUnshuffle(2), nn.Conv2d(48, 2, 1)),
+    "groups of a norm": lambda: nn.Sequential(nn.GroupNorm(3, 12), conv_tail()),
+    "module called twice": lambda: Call(lambda x, one: one(x) + one(functional.relu(x)), conv_tail()),
+    "conv of a scaled weight": lambda: Call(lambda x, one: functional.conv2d(x, one.weight * 2), conv_tail()),
     "unflattened": lambda: nn.Sequential(nn.Unflatten(1, (3, 4)), nn.Flatten(1, 2), conv_tail()),
     "with one more axis": lambda: nn.Sequential(
         Call(lambda x: x.unsqueeze(2)), nn.Conv3d(12, 3, (1, 3, 3)), nn.Flatten()
@@ -153,7 +156,7 @@ REORDERED_TAILS = {
     ),
 }
 MATERIALISED_TAILS = {
-    "group norm": lambda: nn.Sequential(nn.GroupNorm(4, 12), conv_tail()),
+    "group norm": lambda: nn.Sequential(nn.GroupNorm(1, 12), conv_tail()),
     "layer norm": lambda: nn.Sequential(
         Call(lambda x: x.permute(0, 2, 3, 1)), nn.LayerNorm(12), nn.Linear(12, 7)
     ),
@@ -175,9 +178,10 @@ MATERIALISED_TAILS = {
     "softmax over channels": lambda: nn.Sequential(nn.Softmax(1), conv_tail()),
     "two groups": lambda: nn.Sequential(nn.Conv2d(12, 6, 3, groups=2), nn.ReLU()),
     "gate": lambda: Call(lambda x, one: x * torch.sigmoid(one(x)), nn.Conv2d(12, 12, 1)),
-    "module called twice": lambda: Call(lambda x, one: one(x) + one(functional.relu(x)), conv_tail()),
     "squared into itself": lambda: Call(lambda x: torch.matmul(x.flatten(2), x.flatten(2).transpose(1, 2))),
-    "conv of a scaled weight": lambda: Call(lambda x, one: functional.conv2d(x, one.weight * 2), conv_tail()),
+    "module called on other channels too": lambda: Call(
+        lambda x, one: one(x) + one(x.exp().flip(1)), conv_tail()
+    ),
 }
 
 

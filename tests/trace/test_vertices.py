@@ -84,7 +84,7 @@ def test_modules_at_zero(module: nn.Module, expected: set[str]) -> None:
     [
         (lambda m, x: x * m.p, {KEEPS, ANNIHILATES, CLOSES}),
         (lambda m, x: x + m.p, {CLOSES}),
-        (lambda m, x: x + m.b, set()),
+        (lambda m, x: x + m.b, {CLOSES}),
         (lambda m, x: x + 1, set()),
         (lambda m, x: x + 0, {KEEPS, CLOSES}),
         (lambda m, x: x * 3, {KEEPS, CLOSES}),
@@ -95,7 +95,7 @@ def test_modules_at_zero(module: nn.Module, expected: set[str]) -> None:
         (lambda m, x: 1 - x, set()),
         (lambda m, x: x @ m.w, {KEEPS, ANNIHILATES, CLOSES}),
         (lambda m, x: functional.linear(x, m.w), {KEEPS, ANNIHILATES, CLOSES}),
-        (lambda m, x: functional.linear(x, m.w, m.b), set()),
+        (lambda m, x: functional.linear(x, m.w, m.b), {CLOSES}),  # with a buffer at zero
         (lambda m, x: functional.linear(x, m.w.t(), m.p * 2), {ANNIHILATES, CLOSES}),
         (lambda m, x: functional.linear(x, m.w + 1, m.p), {CLOSES}),
         (lambda m, x: torch.addmm(m.p, x, m.w), {ANNIHILATES, CLOSES}),
@@ -103,7 +103,7 @@ def test_modules_at_zero(module: nn.Module, expected: set[str]) -> None:
         (lambda m, x: x / (x + 1), set()),
         (lambda m, x: x * (x + 1), {KEEPS, CLOSES}),
         (lambda m, x: torch.cat([x, m.p.expand(2, 4)]), {CLOSES}),
-        (lambda m, x: torch.cat([x, m.b.expand(2, 4)]), set()),
+        (lambda m, x: torch.cat([x, m.b.expand(2, 4)]), {CLOSES}),
         (lambda m, x: x.pow(2), {KEEPS, CLOSES}),
         (lambda m, x: x.clamp(min=1), set()),
         (lambda m, x: x.exp(), set()),
