@@ -88,3 +88,18 @@ def test_computed_weights_survive_the_json_of_a_graph() -> None:
     again = TraceGraph.from_json(space.trace.to_json())
     assert again.computed == space.trace.computed
     assert len(nasviz.search_space(again).channels) == len(space.channels)
+
+
+def test_an_optimizer_brings_channels_of_a_frozen_norm_to_zero() -> None:
+    make, inputs, _ = IDIOMS["FrozenBatchNorm2d in residual blocks"]
+    torch.manual_seed(0)
+    net = nasviz.trace(make(), inputs())
+    space = nasviz.search_space(net)
+    settings = {"target_sparsity": 0, "slim": 4, "warmup_steps": 2, "projection_steps": 4}
+    optimizer = nasviz.optim.create("h2spg", net, space, lr=0.05, **settings)
+    for _ in range(8):
+        optimizer.zero_grad()
+        net(inputs()).square().mean().backward()
+        optimizer.step()
+    assert len(optimizer.channels) == 4
+    assert nasviz.construct(net, space).report.channels == optimizer.channels
