@@ -153,7 +153,7 @@ def load(folder: str | Path) -> fx.GraphModule:
         )
     try:
         return build(described, weights)
-    except RecursionError as error:
+    except (RecursionError, SyntaxError) as error:  # the latter from Python 3.12 on, in the code of torch.fx
         raise GraphError(f"{folder / 'graph.json'} is nested too deeply") from error
 
 

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import multiprocessing.connection
 import os
+import shutil
 import signal
 import struct
 import subprocess
@@ -47,3 +48,4 @@ for name in (
 ):
     delattr(os, name)
 del signal.SIGHUP
+shutil._use_fd_functions = False  # Python decides that when it loads the module
