@@ -89,6 +89,7 @@ class WidthSearch(RARTS):
 
     cuts_channels = True
     derives = False
+    judges = True
 
     def __init__(
         self,

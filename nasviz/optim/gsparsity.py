@@ -76,6 +76,7 @@ class PenaltySearch(GroupOptimizer):
     """
 
     method = "gsparsity"
+    judges = True
 
     unit_name: ClassVar[str] = "structures"
 

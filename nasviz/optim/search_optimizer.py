@@ -231,6 +231,8 @@ class SearchOptimizer(Optimizer, ABC):
     """Whether channel groups go to zero, inside of the structures that stay."""
     derives: bool = False
     """Whether what stays is derived at the end, from parameters of the architecture."""
+    judges: bool = False
+    """Whether the end of its search measures the accuracy, for which a loop needs validation data."""
     tunes_by_batch: bool = False
     """Whether training after the search takes a step on each batch, not one on all of them."""
     distils: bool = False

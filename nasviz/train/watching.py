@@ -595,6 +595,14 @@ class LoopRecorder:
             for change in getattr(parity, "changed_training", ()):
                 words = f"training the traced network is not training the network as written: {change}"
                 writer.event(step, "changed training", words)
+        if optimizer.judges and self._batches is None:
+            words = (
+                f"{type(optimizer).__name__} prunes by {self.metrics[0].title} at its end, and there is no"
+                " validation data yet: give `validation` to nasviz.watch, or call rec.evaluate(loader) before"
+                " rec.finish()"
+            )
+            writer.event(step, "warning", words)
+            warnings.warn(words, NasvizWarning, stacklevel=3)
         writer.flush()
 
     @property

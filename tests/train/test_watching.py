@@ -231,7 +231,9 @@ def test_modes_and_compilation_stay_as_they_were(parts: Any, tmp_path: Path) -> 
 def test_a_method_that_prunes_by_accuracy_waits_for_validation_data(parts: Any, tmp_path: Path) -> None:
     net, space, _, batch = parts
     optimizer = nasviz.optim.create("gsparsity", net, space, lr=0.01, projection_steps=2)
-    rec = nasviz.watch(net, space, optimizer, runs=tmp_path)
+    with pytest.warns(NasvizWarning, match="validation"):
+        rec = nasviz.watch(net, space, optimizer, runs=tmp_path)
+    assert [event.kind for event in rec.run.tail().events] == ["start", "warning"]
     penalty = optimizer.penalty().item()
     list(steps(rec, batch, 2))
     with pytest.raises(TrainingError, match="validation"):

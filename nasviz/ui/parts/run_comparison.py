@@ -57,7 +57,9 @@ def front(summaries: Sequence[RunSummary], key: str) -> None:
     metric = next(iter(metrics))
     if len(metrics) > 1:
         titles = {metric.title: metric for metric in sorted(metrics, key=lambda metric: metric.title)}
-        chosen = st.segmented_control("Metric", tuple(titles), default=next(iter(titles)), required=True)
+        chosen = st.segmented_control(
+            "Metric", tuple(titles), default=next(iter(titles)), required=True, key=f"metric.{key}"
+        )
         metric = titles[chosen]
         summaries = [summary for summary in summaries if metric_of(summary.result) == metric]
     cost = st.segmented_control(
