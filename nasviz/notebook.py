@@ -15,7 +15,7 @@ from typing import Any
 
 from nasviz.draw import GraphView, Overlay, plan_overlay, saliency_overlay, segment_view, trace_view
 from nasviz.draw.labels import clean
-from nasviz.draw.live_frame import last_scores, live_frame, states_overlay
+from nasviz.draw.live_frame import last_scores, live_frame, measured, states_overlay
 from nasviz.draw.palette import STATES
 from nasviz.draw.report import html_table
 from nasviz.draw.run_space import read_space
@@ -26,7 +26,7 @@ from nasviz.graph import SearchSpace, TraceGraph
 from nasviz.runs import Run, Tail
 from nasviz.runs.files import SPACE, is_file
 from nasviz.runs.tail import Follower
-from nasviz.settings import SALIENCY, Vector
+from nasviz.settings import SALIENCY
 
 __all__ = ["html", "view"]
 
@@ -193,7 +193,7 @@ class _RunFollower:
         if tail is self.tail and state == (self.widget.frame or {}).get("state"):
             return
         self.tail = tail
-        vector = self._vector(tail)
+        vector = next(iter(measured(self.run.settings, tail)), SALIENCY)
         shown = replace(tail, scores=getattr(tail, vector.table))
         names = {} if self.space is None else {s.id: s.name for s in self.space.structures}
         self.widget.frame = live_frame(shown, state=state, names=names, vector=vector).payload()
@@ -201,12 +201,6 @@ class _RunFollower:
             scores = saliency_overlay(self.drawn, self.space, last_scores(shown), vector.label)
             states = states_overlay(self.drawn, self.space, shown, vector)
             self.widget.painted = _painted(self.drawn, scores | states)
-
-    def _vector(self, tail: Tail) -> Vector:
-        """Return the first measure of the method that was recorded."""
-        settings = self.run.settings
-        declared = settings.method.vectors(settings.kept_edges)
-        return next((v for v in declared if len(getattr(tail, v.table).steps)), SALIENCY)
 
 
 _made: list[Any] = []

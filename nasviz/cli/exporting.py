@@ -18,6 +18,7 @@ from nasviz.cli.text import answer, say
 from nasviz.draw.genotype import cells_of, genotype_dot, summary
 from nasviz.draw.layout import layout
 from nasviz.draw.model_explorer import model_explorer_archive
+from nasviz.draw.replay_page import replay_page
 from nasviz.draw.report import subnetwork_report
 from nasviz.draw.run_figures import run_figures
 from nasviz.draw.run_space import read_space
@@ -119,6 +120,14 @@ def export_html(run: Run, path: Path) -> str:
     )
     replace_file(path, text)
     return f"{len(text):,} characters, to be read without a network"
+
+
+def export_replay(run: Run, path: Path) -> str:
+    """Write a page that replays the run: player, graph, curves, heat map, and what the sub-network lost."""
+    plan = _constructed(run)[1] if exists(run.folder / SUBNET) else None
+    text = replay_page(run, plan)
+    replace_file(path, text)
+    return f"{len(text):,} characters, to be opened in a browser without a server"
 
 
 def export_model_explorer(run: Run, path: Path) -> str:
@@ -259,6 +268,7 @@ FORMS: dict[str, Callable[[Run, Path], str]] = {
     "onnx_plain": export_plain_onnx,
     "pt2": export_pt2,
     "html": export_html,
+    "replay": export_replay,
     "model_explorer": export_model_explorer,
     "folder": export_folder,
     "figures": export_figures,
@@ -284,6 +294,7 @@ def export(
     pt2: Annotated[Path | None, _form("The sub-network by torch.export, checked.")] = None,
     folder: Annotated[Path | None, _form("The sub-network: Python, weights, report.", "DIR")] = None,
     html: Annotated[Path | None, _form("The report, with graphs that zoom.")] = None,
+    replay: Annotated[Path | None, _form("A page that replays the run without a server.")] = None,
     model_explorer: Annotated[Path | None, _form("Graph and node data for Model Explorer, one zip.")] = None,
     figures: Annotated[Path | None, _form("The figures of the run, as SVG.", "DIR")] = None,
     csv: Annotated[Path | None, _form("The steps, one line each.")] = None,

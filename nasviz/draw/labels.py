@@ -12,6 +12,9 @@ from math import isfinite
 
 import graphviz
 
+from nasviz.catalog import data_title
+from nasviz.settings import RunSettings
+
 __all__ = [
     "axes_text",
     "clean",
@@ -20,6 +23,7 @@ __all__ = [
     "plain_shape",
     "power_of_ten",
     "ranges",
+    "settings_line",
     "shorten",
     "size",
     "table_label",
@@ -179,3 +183,21 @@ def size(num_bytes: int) -> str:
     if num_bytes < 1e4:
         return f"{num_bytes:,} B"
     return f"{num_bytes / 1e3:,.0f} kB" if num_bytes < 1e6 else f"{num_bytes / 1e6:,.1f} MB"
+
+
+def settings_line(settings: RunSettings) -> str:
+    """Return the main settings of a run in one line of plain text."""
+    method = settings.method
+    if settings.is_watched:
+        return " · ".join([*method.in_short(), method.title, "own training loop"])
+    parts = [
+        *method.in_short(),
+        *([f"{', '.join(settings.collapse)} collapsed"] if settings.collapse else []),
+        method.title,
+        data_title(settings.data),
+        *([f"{settings.train_images:,} training images"] if settings.train_images else []),
+        settings.length,
+        f"seed {settings.seed}",
+        *([f"{settings.processes} processes"] if settings.processes > 1 else []),
+    ]
+    return " · ".join(parts)

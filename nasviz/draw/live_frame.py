@@ -26,13 +26,14 @@ from nasviz.graph import SearchSpace
 from nasviz.graph.switches import strongest
 from nasviz.runs import Tail
 from nasviz.runs.records import Vectors, column, has_penalty
-from nasviz.settings import SALIENCY, Vector
+from nasviz.settings import SALIENCY, RunSettings, Vector
 
 __all__ = [
     "LiveFrame",
     "StructureState",
     "last_scores",
     "live_frame",
+    "measured",
     "states_overlay",
     "structure_states",
     "until",
@@ -166,6 +167,12 @@ def until(tail: Tail, step: int) -> Tail:
         events=tuple(e for e in tail.events if e.step <= step),
         last_step=min(step, tail.last_step),
     )
+
+
+def measured(settings: RunSettings, tail: Tail) -> list[Vector]:
+    """Return the measures of the method that were recorded so far, the default first."""
+    declared = settings.method.vectors(settings.kept_edges)
+    return [vector for vector in declared if len(getattr(tail, vector.table).steps)]
 
 
 def last_scores(tail: Tail, vectors: Vectors | None = None) -> dict[int, float]:

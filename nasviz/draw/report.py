@@ -25,7 +25,7 @@ from nasviz.settings import RunSettings
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-__all__ = ["Section", "html_report", "html_table", "subnetwork_report"]
+__all__ = ["Section", "html_document", "html_report", "html_table", "subnetwork_report"]
 
 Cell = str | int | float
 
@@ -70,12 +70,24 @@ def html_report(title: str, sections: Sequence[Section]) -> str:
     """Return a report as one HTML document, which is deterministic."""
     body = "\n".join(_section(number, section) for number, section in enumerate(sections))
     style = style_sheet("nasviz-graph", "graph.css")
+    return html_document(title, body, style=style, module=script("report.js"))
+
+
+def html_document(title: str, body: str, *, style: str, module: str) -> str:
+    """Return a document that loads nothing.
+
+    Args:
+        title: Title and heading, as plain text.
+        body: HTML after the heading.
+        style: Style sheet, which may override the common one.
+        module: Script, run as a module.
+    """
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<style>{style}{_STYLE}</style></head>\n<body><h1>{_text(title)}</h1>\n{body}\n"
-        f'<script type="module">{script("report.js")}</script></body></html>\n'
+        f"<style>{_STYLE}{style}</style></head>\n<body><h1>{_text(title)}</h1>\n{body}\n"
+        f'<script type="module">{module}</script></body></html>\n'
     )
 
 

@@ -31,6 +31,8 @@ def test_every_form_reads_back(done: Run, nasviz: Command, tmp_path: Path) -> No
         out / "f.pt2",
         "--html",
         out / "g.html",
+        "--replay",
+        out / "j.html",
         "--model-explorer",
         out / "h.zip",
         "--figures",
@@ -38,7 +40,7 @@ def test_every_form_reads_back(done: Run, nasviz: Command, tmp_path: Path) -> No
     )
     said = nasviz("export", done.id, "--runs", "@runs", *arguments)
     assert said.code == 0, said.err
-    assert said.out.count("wrote ") == 9
+    assert said.out.count("wrote ") == 10
 
     assert [path.name for path in (out / "i").iterdir()] == ["curves.svg"]
     images = torch.randn(3, 1, 8, 8)

@@ -103,10 +103,21 @@ class LiveView {
    * @param {[id: number, name: string][]} rows Ids and names of the structures, which stay.
    */
   show(frame, rows) {
-    this.frame = frame;
-    this.curves = readCurves(frame);
     const structures = readStructures(frame, rows);
     const bins = unpackBins(frame.heat, structures.length * frame.columns.length);
+    this.display(frame, readCurves(frame), structures, bins);
+  }
+
+  /**
+   * Show a frame whose numbers are decoded already.
+   * @param {Frame} frame
+   * @param {Curve[]} curves
+   * @param {Structure[]} structures
+   * @param {Uint8Array} bins Of the heat map, one row after the other.
+   */
+  display(frame, curves, structures, bins) {
+    this.frame = frame;
+    this.curves = curves;
     this.heat.load({ structures, bins, columns: frame.columns, measure: frame.measure, ends: frame.ends });
     while (this.charts.length < this.curves.length) this.charts.push(this.addChart());
     this.showTexts(frame);

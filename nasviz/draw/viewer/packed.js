@@ -63,4 +63,4 @@ const unpackOverlay = (overlay, ids) => {
   return { ...same, bins, states, notes };
 };
 
-export { NO_BIN, unpackBins, unpackFloats, unpackInts, unpackOverlay };
+export { NO_BIN, unpackBins, unpackBytes, unpackFloats, unpackInts, unpackOverlay };

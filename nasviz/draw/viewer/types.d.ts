@@ -173,6 +173,15 @@ export interface LiveMessage {
   paint: PaintMessage[];
 }
 
+/** A whole run, as `replay_page` of Python writes it. */
+export interface Recording {
+  graph: GraphData;
+  rows: [id: number, name: string][];
+  frame: Frame;
+  events: Frame["events"];
+  moments: (Pick<Frame, "phase" | "step" | "facts" | "states" | "scores"> & { overlay: PackedOverlay })[];
+}
+
 /** What a component of Streamlit is called with. */
 export interface Mount<Data> {
   data: Data;

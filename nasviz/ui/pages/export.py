@@ -15,10 +15,12 @@ from nasviz.draw import plan_overlay
 from nasviz.draw.labels import count, plain_shape, power_of_ten, size
 from nasviz.draw.model_explorer import CODE, model_explorer_archive
 from nasviz.draw.pictures import checked_svg, painted_dot, png
+from nasviz.draw.replay_page import replay_page
 from nasviz.draw.report import subnetwork_report
 from nasviz.draw.run_figures import run_figures
 from nasviz.errors import NasvizError
 from nasviz.guarded_files import read_regular
+from nasviz.runs.files import SPACE, is_file
 from nasviz.ui import frame, session
 from nasviz.ui.parts import graphs, subnetworks, work
 from nasviz.ui.parts.controls import keep, kept
@@ -213,6 +215,7 @@ def _report_offers(subnet: Subnetwork) -> list[Offer]:
             "text/html",
             lambda: _html(subnet),
         ),
+        *_replay(subnet),
         Offer(
             "JSON report",
             "The report as JSON, with all slices and checks.",
@@ -231,6 +234,14 @@ def _report_offers(subnet: Subnetwork) -> list[Offer]:
         ),
         *_pictures(subnet),
     ]
+
+
+def _replay(subnet: Subnetwork) -> list[Offer]:
+    """Return the page that replays the run, if a run has trained the sub-network."""
+    if (run := subnet.run) is None or not is_file(run.folder / SPACE):
+        return []
+    text = "A self-contained HTML file that replays the run: player, graph, curves, heat map, sub-network."
+    return [Offer("Replay", text, "replay.html", "text/html", lambda: replay_page(run, subnet.plan))]
 
 
 def _pictures(subnet: Subnetwork) -> list[Offer]:

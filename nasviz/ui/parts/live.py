@@ -6,6 +6,7 @@ import streamlit as st
 
 from nasviz import jobs
 from nasviz.draw import state_overlay
+from nasviz.draw.labels import settings_line
 from nasviz.errors import StorageError
 from nasviz.graph.space import protection_text
 from nasviz.runs import Run
@@ -81,7 +82,7 @@ def _graph_placeholder(run: Run) -> None:
 def _header(run: Run, state: str) -> None:
     words, buttons = st.columns([2, 1], vertical_alignment="center")
     name = run.labels.name if run.settings.is_watched else ""
-    words.markdown(f"**{inert(name or run_facts.title(run))}** · {inert(run_facts.describe(run.settings))}")
+    words.markdown(f"**{inert(name or run_facts.title(run))}** · {inert(settings_line(run.settings))}")
     now = run_facts.read(run).facts.get("target_sparsity") if run.settings.is_watched else None
     if now is not None and now != run.settings.value("target_sparsity", now):
         words.caption(f"K was changed while the loop was running; it is {inert(str(now))}.")

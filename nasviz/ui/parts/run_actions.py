@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from nasviz import jobs
+from nasviz.draw.labels import settings_line
 from nasviz.errors import NasvizError
 from nasviz.runs import Labels, Run, RunSettings, RunSummary, continue_run, parse_axis
 from nasviz.runs.grid import settings_of
@@ -127,7 +128,7 @@ def trash() -> None:
     if not found:
         st.info("No deleted runs.", icon=":material/info:")
         return
-    names = {s.id: f"{s.id} · {run_facts.describe(s.settings) if s.settings else s.problem}" for s in found}
+    names = {s.id: f"{s.id} · {settings_line(s.settings) if s.settings else s.problem}" for s in found}
     chosen = st.multiselect("Deleted runs", list(names), format_func=names.__getitem__, key="trash.chosen")
     with st.container(horizontal=True):
         if st.button("Restore", icon=":material/undo:", disabled=not chosen, key="trash.back"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.catalog import data_title
+from nasviz.draw.labels import settings_line
 from nasviz.draw.run_space import read_space
 from nasviz.errors import RunNotFoundError
 from nasviz.graph import SearchSpace
@@ -27,7 +27,6 @@ __all__ = [
     "badge",
     "current_on",
     "default_vector",
-    "describe",
     "equality",
     "has_subnet",
     "have_same_label",
@@ -77,24 +76,6 @@ def obeys(run: Run) -> bool:
 def badge(state: str) -> str:
     """Return a state as a coloured Markdown badge."""
     return f":{COLOURS.get(state, 'gray')}-badge[{state}]"
-
-
-def describe(settings: RunSettings) -> str:
-    """Return the main settings in one line of plain text."""
-    method = settings.method
-    if settings.is_watched:
-        return " · ".join([*method.in_short(), method.title, "own training loop"])
-    parts = [
-        *method.in_short(),
-        *([f"{', '.join(settings.collapse)} collapsed"] if settings.collapse else []),
-        method.title,
-        data_title(settings.data),
-        *([f"{settings.train_images:,} training images"] if settings.train_images else []),
-        settings.length,
-        f"seed {settings.seed}",
-        *([f"{settings.processes} processes"] if settings.processes > 1 else []),
-    ]
-    return " · ".join(parts)
 
 
 def equality(tail: Tail) -> str | None:
@@ -200,4 +181,4 @@ def line(summary: RunSummary) -> str:
     source = settings.network
     name = summary.labels.name or source.title
     when = time.strftime("%d %b %H:%M", time.localtime(summary.created))
-    return f"{name} · {describe(settings)} · {when}"
+    return f"{name} · {settings_line(settings)} · {when}"

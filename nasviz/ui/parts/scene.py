@@ -9,7 +9,7 @@ import streamlit as st
 
 from nasviz.draw import GraphView, Overlay, saliency_overlay
 from nasviz.draw.about import About
-from nasviz.draw.live_frame import LiveFrame, last_scores, live_frame, states_overlay
+from nasviz.draw.live_frame import LiveFrame, last_scores, live_frame, measured, states_overlay
 from nasviz.graph import SearchSpace
 from nasviz.graph.switches import count_paths, strongest
 from nasviz.runs import Run, Tail
@@ -48,7 +48,7 @@ class Scene:
 
     def choose(self, tail: Tail) -> None:
         """Show a choice of measure for the heat map and the graph, if there are several."""
-        labels = [vector.label for vector in self._measured(tail)]
+        labels = [vector.label for vector in measured(self.run.settings, tail)]
         if len(labels) < 2:
             return
         known = kept(SHOWN, labels[0])
@@ -63,12 +63,6 @@ class Scene:
         )
         keep(SHOWN, chosen)
 
-    def _measured(self, tail: Tail) -> list[Vector]:
-        """Return the measures of the method that were recorded so far, the default first."""
-        settings = self.run.settings
-        declared = settings.method.vectors(settings.kept_edges)
-        return [vector for vector in declared if len(getattr(tail, vector.table).steps)]
-
     def shown(self, tail: Tail) -> tuple[Tail, Vector]:
         """Return the record with the chosen measure in place of the scores, and the measure."""
         vector = self._chosen(tail)
@@ -76,9 +70,9 @@ class Scene:
 
     def _chosen(self, tail: Tail) -> Vector:
         """Return the chosen measure, or the first."""
-        measured = self._measured(tail) or [SALIENCY]
-        chosen = kept(SHOWN, measured[0].label)
-        return next((vector for vector in measured if vector.label == chosen), measured[0])
+        known = measured(self.run.settings, tail) or [SALIENCY]
+        chosen = kept(SHOWN, known[0].label)
+        return next((vector for vector in known if vector.label == chosen), known[0])
 
     def show(self, tail: Tail, state: str) -> None:
         """Draw one step and recolour the graph."""
