@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from nasviz.catalog import ACCURACY
 from nasviz.errors import NasvizError, UnsafeFileError
 from nasviz.graph import search_space
 from nasviz.jobs import launch
@@ -238,7 +239,7 @@ def test_no_hostile_run_hides_another_and_each_is_told_in_one_sentence(
     with capsys.disabled():
         print(f"\n{len(names)} hostile runs, {len(names) - len(quiet)} told; harmless: {', '.join(quiet)}")
     assert len(quiet) <= HARMLESS
-    rows = [_row(summary) for summary in store.list()]
+    rows = [_row(summary, {ACCURACY}) for summary in store.list()]
     assert len(rows) == 1 + len(names)
     json.dumps(rows)  # as the page of runs sends them
 

@@ -147,7 +147,8 @@ ROWS = (
     "INSERT INTO scores VALUES (1, x'0102030405')",
     "INSERT INTO steps (step, epoch, phase, loss) VALUES (1, '<b>', '<img src=x>', 'nothing')",
     "INSERT INTO steps (step, epoch) VALUES (1, 99999999999999)",
-    "INSERT INTO evaluations VALUES (1, '<img>', 0, 'a', 'b', 'c')",
+    "INSERT INTO evaluations VALUES (1, '<img>', 0, 'a', 'b', 'c', '[1')",
+    """INSERT INTO evaluations VALUES (1, 'full', 0, 0.5, 0.5, 10, '{"<img>": "nothing", "os:system": 1}')""",
     "CREATE VIEW more AS SELECT 1; DROP TABLE events; CREATE VIEW events AS SELECT 1",
 )
 

@@ -113,8 +113,8 @@ def test_a_circle_of_modules_is_named() -> None:
         link_modules(modules, "a.js")
 
 
-def test_every_module_is_part_of_a_component_or_of_the_report() -> None:
-    linked = "".join(script(name) for name in [*COMPONENTS, "report.js"])
+def test_every_module_is_part_of_a_component_or_of_a_page() -> None:
+    linked = "".join(script(name) for name in [*COMPONENTS, "report.js", "replay.js"])
     modules = {path.stem.replace("-", "_") for path in FOLDER.glob("*.js")}
     assert {name for name in modules if f"$nasviz.{name} =" not in linked} == set()
 
