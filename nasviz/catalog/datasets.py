@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from nasviz.catalog.entry import Entry
@@ -43,6 +44,31 @@ class DataFacts:
         """Whether the user must give the folder."""
         return bool(self.layout)
 
+    def find_files(self, root: Path) -> dict[str, Path]:
+        """Return the path of each file that exists under `root`.
+
+        Files lie where torchvision puts them, such as in `FashionMNIST/raw`, or in `root` itself; of several
+        places, the one with the most files counts. IDX files may be compressed by gzip.
+
+        Raises:
+            OSError: The folder cannot be read.
+        """
+        parts = self.files[0].split("/")[:-1] if self.files else []
+        places = [root.joinpath(*parts[start:]) for start in range(len(parts) + 1)]
+        return max(
+            ({file: path for file in self.files if (path := _existing(place, file))} for place in places),
+            key=len,
+        )
+
+
+def _existing(place: Path, file: str) -> Path | None:
+    name = file.rpartition("/")[2]
+    names = [name]
+    if name.endswith("-ubyte"):
+        names += [name.replace("-idx", ".idx")]
+        names += [f"{each}.gz" for each in names]
+    return next((place / each for each in names if (place / each).is_file()), None)
+
 
 def _published(
     name: str,
@@ -56,13 +82,21 @@ def _published(
     num_classes, channels, size = shape
     folder = files[0].rpartition("/")[0]
     names = ", ".join(file.rpartition("/")[2] for file in files)
-    layout = f"a folder that contains {folder} with {names}" if folder else f"a folder with {names}"
+    packed = ", each as it is or as *.gz" if files[0].endswith("-ubyte") else ""
+    layout = f"a folder with {names}{packed}" + (f", in itself or in {folder}" if folder else "")
     return DataFacts(name, channels, size, num_classes, *nums, text, files, layout, megabytes)
 
 
 def _under(folder: str, *names: str) -> tuple[str, ...]:
     return tuple(f"{folder}/{name}" for name in names)
 
+
+_IDX_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
 
 FACTS: dict[str, DataFacts] = {
     facts.name: facts
@@ -81,12 +115,24 @@ FACTS: dict[str, DataFacts] = {
             (10, 1, 28),
             (60_000, 10_000),
             "Grayscale images of clothing, 28x28 pixels; validation uses the test set.",
-            _under(
-                "FashionMNIST/raw",
-                *("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-                *("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-            ),
+            _under("FashionMNIST/raw", *_IDX_FILES),
             30,
+        ),
+        _published(
+            "mnist",
+            (10, 1, 28),
+            (60_000, 10_000),
+            "Handwritten digits, 28x28 pixels; validation uses the test set.",
+            _under("MNIST/raw", *_IDX_FILES),
+            12,
+        ),
+        _published(
+            "kmnist",
+            (10, 1, 28),
+            (60_000, 10_000),
+            "Handwritten Japanese characters (Kuzushiji), 28x28 pixels; validation uses the test set.",
+            _under("KMNIST/raw", *_IDX_FILES),
+            21,
         ),
         _published(
             "svhn",
@@ -168,6 +214,8 @@ FACTS: dict[str, DataFacts] = {
 _TITLES = {
     "digits": "Digits (scikit-learn)",
     "fashion_mnist": "Fashion-MNIST",
+    "mnist": "MNIST",
+    "kmnist": "Kuzushiji-MNIST",
     "svhn": "SVHN",
     "cifar10": "CIFAR-10",
     "cifar100": "CIFAR-100",
@@ -182,6 +230,8 @@ _CITATIONS = {
     " Repository, 1998, doi:10.24432/C50P49",
     "fashion_mnist": "Xiao, Rasul, Vollgraf, Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine"
     " Learning Algorithms, 2017, arXiv:1708.07747",
+    "mnist": "LeCun, Bottou, Bengio, Haffner, Gradient-Based Learning Applied to Document Recognition, 1998",
+    "kmnist": "Clanuwat et al., Deep Learning for Classical Japanese Literature, 2018, arXiv:1812.01718",
     "svhn": "Netzer et al., Reading Digits in Natural Images with Unsupervised Feature Learning, NIPS"
     " workshop, 2011",
     "cifar10": _CIFAR,

@@ -64,7 +64,8 @@ def download(name: str, folder: str | Path, report: ProgressCallback = lambda sh
     except OSError as error:
         raise DataError(f"{data_title(name)} cannot be written to {root}: {error}") from error
     report(1.0, "checking every file")
-    return check_files(name, root)
+    check_files(name, root)
+    return root
 
 
 def _is_complete(name: str, root: Path) -> bool:
@@ -82,11 +83,13 @@ def _files(name: str) -> list[_File]:
     if name == "svhn":
         rows = [datasets.SVHN.split_list[part] for part in ("train", "test")]
         return [_File((url,), file, md5, unpacks=False) for url, file, md5 in rows]
-    if name == "fashion_mnist":
-        mirrors = datasets.FashionMNIST.mirrors
+    if name in (
+        idx := {"fashion_mnist": datasets.FashionMNIST, "mnist": datasets.MNIST, "kmnist": datasets.KMNIST}
+    ):
+        folder = FACTS[name].files[0].rpartition("/")[0]
         return [
-            _File(tuple(mirror + file for mirror in mirrors), f"FashionMNIST/raw/{file}", md5, unpacks=True)
-            for file, md5 in datasets.FashionMNIST.resources
+            _File(tuple(mirror + file for mirror in idx[name].mirrors), f"{folder}/{file}", md5, unpacks=True)
+            for file, md5 in idx[name].resources
         ]
     kind = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100, "stl10": datasets.STL10}[name]
     return [_File((kind.url,), kind.filename, kind.tgz_md5, unpacks=True)]

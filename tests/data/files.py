@@ -23,8 +23,12 @@ def labels(num: int, num_classes: int = 10) -> np.ndarray:
     return (np.arange(num) * 3) % num_classes
 
 
-def write_fashion_mnist(root: Path, patch: pytest.MonkeyPatch) -> None:
-    folder = root / "FashionMNIST" / "raw"
+def write_mnist(root: Path, patch: pytest.MonkeyPatch) -> None:
+    write_fashion_mnist(root, patch, "MNIST")
+
+
+def write_fashion_mnist(root: Path, patch: pytest.MonkeyPatch, name: str = "FashionMNIST") -> None:
+    folder = root / name / "raw"
     folder.mkdir(parents=True)
     for stem, num in (("train", TRAIN), ("t10k", TEST)):
         head = b"".join(int(n).to_bytes(4, "big") for n in (0x0803, num, 28, 28))
@@ -105,6 +109,7 @@ def write_images(root: Path, parts: tuple[str, ...] = ("train", "val"), num: int
 
 WRITERS = {
     "fashion_mnist": write_fashion_mnist,
+    "mnist": write_mnist,
     "svhn": write_svhn,
     "cifar10": write_cifar,
     "cifar100": write_cifar100,

@@ -1,6 +1,8 @@
 """Published data sets are read from a folder, checksums first; what is missing or strange is told."""
 
+import gzip
 import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +66,7 @@ def test_a_missing_folder_is_told_with_the_layout_and_the_way_out(name: str, tmp
         assert FACTS[name].files[0].rpartition("/")[2] in str(caught.value)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "fashion_mnist"])
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.endswith("mnist")])
 def test_a_file_with_another_checksum_is_refused(
     name: str, tmp_path: Path, patch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +109,7 @@ def test_lying_headers_are_refused(tmp_path: Path, patch: pytest.MonkeyPatch) ->
         honest[:4] + (10**9).to_bytes(4, "big") + honest[8:],
         honest[:12] + (14).to_bytes(4, "big") + honest[16:],
         honest[: len(honest) // 2],
+        honest + b"\0",
     ):
         images.write_bytes(content)
         with pytest.raises(DataError, match="fashion_mnist"):
@@ -116,6 +119,56 @@ def test_lying_headers_are_refused(tmp_path: Path, patch: pytest.MonkeyPatch) ->
     targets.write_bytes(targets.read_bytes()[:8] + bytes([200] * TRAIN))
     with pytest.raises(DataError, match="from 200 to 200"):
         load("fashion_mnist", image_shape=(1, 28, 28), folder=tmp_path)
+
+
+@pytest.mark.parametrize("form", ["{}", "{}.gz", "dotted", "dotted.gz"])
+@pytest.mark.parametrize("place", [".", "raw", "FashionMNIST/raw"])
+def test_idx_files_are_read_as_people_keep_them(
+    place: str, form: str, tmp_path: Path, patch: pytest.MonkeyPatch
+) -> None:
+    write_fashion_mnist(tmp_path / "usual", patch)
+    usual = load("fashion_mnist", image_shape=(1, 28, 28), folder=tmp_path / "usual").train
+    folder = tmp_path / "kept" / place
+    folder.mkdir(parents=True)
+    for path in (tmp_path / "usual" / "FashionMNIST" / "raw").iterdir():
+        stem = path.name.replace("-idx", ".idx") if form.startswith("dotted") else path.name
+        content = path.read_bytes()
+        packed = form.endswith(".gz")
+        (folder / f"{stem}{'.gz' if packed else ''}").write_bytes(
+            gzip.compress(content) if packed else content
+        )
+    kept = load("fashion_mnist", image_shape=(1, 28, 28), folder=tmp_path / "kept").train
+    assert isinstance(usual, ImageSet)
+    assert isinstance(kept, ImageSet)
+    assert torch.equal(kept.images, usual.images)
+    assert torch.equal(kept.labels, usual.labels)
+
+
+def test_an_archive_that_unpacks_to_more_than_it_announces_is_refused(
+    tmp_path: Path, patch: pytest.MonkeyPatch
+) -> None:
+    write_fashion_mnist(tmp_path, patch)
+    images = tmp_path / "FashionMNIST" / "raw" / "train-images-idx3-ubyte"
+    content = images.read_bytes()
+    images.unlink()
+    packed = images.with_name(f"{images.name}.gz")
+    for bad in (gzip.compress(content + bytes(10**6)), gzip.compress(content)[:-20], b"no archive"):
+        packed.write_bytes(bad)
+        with pytest.raises(DataError, match=r"train-images-idx3-ubyte\.gz"):
+            load("fashion_mnist", image_shape=(1, 28, 28), folder=tmp_path)
+    packed.write_bytes(gzip.compress(content))
+    assert len(load("fashion_mnist", image_shape=(1, 28, 28), folder=tmp_path).train) == TRAIN
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "stl10"])
+def test_the_folder_of_the_files_itself_may_be_given(
+    name: str, tmp_path: Path, patch: pytest.MonkeyPatch
+) -> None:
+    WRITERS[name](tmp_path, patch)
+    folder = (tmp_path / FACTS[name].files[0]).parent
+    shutil.move(folder, tmp_path / "here")
+    shape = (3, FACTS[name].size, FACTS[name].size)
+    assert len(load(name, image_shape=shape, folder=tmp_path / "here").validation) == TEST
 
 
 def test_old_copies_of_torchvision_are_not_read_instead(tmp_path: Path, patch: pytest.MonkeyPatch) -> None:

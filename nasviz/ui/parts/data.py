@@ -115,9 +115,10 @@ def _missing(facts: DataFacts, folder: str) -> str | None:
     try:
         if not root.is_dir():
             return f"The folder {folder} does not exist."
-        lost = [file for file in facts.files if not (root / file).is_file()]
+        found = facts.find_files(root)
     except (OSError, ValueError):
         return f"{folder} cannot be read."
+    lost = [file for file in facts.files if file not in found]
     return f"{len(lost)} of {len(facts.files)} files are missing, e.g. {lost[0]}." if lost else None
 
 
