@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ __all__ = [
 
 POINTS = 320
 """Maximum number of points of each of four curves, about one per pixel; with more curves fewer."""
+LEAST_OF_PHASE = 8
+"""Points of each curve that a phase has at least, if it has as many steps."""
 COLUMNS = 160
 CELLS = 14_000
 """Maximum number of cells of a heat map; with many structures it has fewer columns."""
@@ -271,21 +274,23 @@ def _phases(tail: Tail) -> tuple[tuple[str, int, int], ...]:
 
 
 def _curve(tail: Tail, name: str, most: int) -> dict[str, Any]:
-    """Return one column as a curve of at most so many means, which also reduces noise."""
+    """Return one column as a curve of about `most` means, which also reduces noise.
+
+    A mean stands at the last of its steps, so that a curve cut at a step shows nothing of later ones.
+    """
     steps, values = tail.steps["step"], column(tail.steps, name)
-    size = -(-len(steps) // most) or 1
-    groups = np.arange(0, len(steps), size)
+    groups = _groups(tail.steps["phase"], most)
+    ends = np.append(groups[1:], len(steps)) - 1
     finite = np.isfinite(values)
     sums = np.add.reduceat(np.where(finite, values, 0.0), groups) if len(groups) else np.empty(0)
     numbers = np.add.reduceat(finite.astype(float), groups) if len(groups) else np.empty(0)
     if name in ("lr", "zero_groups") and len(groups):
         # Piecewise constant: means would blur the steps, so take the last value of each part.
-        ends = np.append(groups[1:], len(steps)) - 1
-        places, means, known = steps[ends], values[ends], finite[ends]
+        means, known = values[ends], finite[ends]
     else:
-        places, known = steps[groups], numbers > 0
+        known = numbers > 0
         means = np.divide(sums, numbers, out=np.zeros_like(sums), where=known)
-    shown = zip(places[known].tolist(), means[known].tolist(), strict=True)
+    shown = zip(steps[ends][known].tolist() if len(groups) else [], means[known].tolist(), strict=True)
     points = [[int(step), _short(value)] for step, value in shown]
     marks = [
         [e.step, _short(getattr(e, name)), e.network]
@@ -294,6 +299,20 @@ def _curve(tail: Tail, name: str, most: int) -> dict[str, Any]:
     ]
     title = metric_of(tail.facts).capitalized if name == "accuracy" else TITLES[name]
     return {"name": name, "title": title, "points": points, "marks": marks}
+
+
+def _groups(phases: NDArray[Any], most: int) -> NDArray[np.intp]:
+    """Return the first rows of about `most` groups, none of which crosses the boundary of a phase."""
+    if not len(phases):
+        return np.empty(0, np.intp)
+    starts = np.concatenate([[0], np.flatnonzero(phases[1:] != phases[:-1]) + 1, [len(phases)]])
+    least = min(LEAST_OF_PHASE, most // len(starts))  # phases may alternate
+    return np.concatenate(
+        [
+            np.linspace(a, b, max(1, min(b - a, max(least, most * (b - a) // len(phases)))), endpoint=False)
+            for a, b in pairwise(starts.tolist())
+        ]
+    ).astype(np.intp)
 
 
 def _short(value: float) -> float:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html import escape
 from typing import Any
 
 import numpy as np
 
+from nasviz.catalog import metric_of
 from nasviz.draw.labels import clean, count, power_of_ten, settings_line
 from nasviz.draw.live_frame import last_scores, live_frame, measured, states_overlay, until
 from nasviz.draw.overlay import Overlay, plan_overlay, saliency_overlay
@@ -25,9 +26,9 @@ from nasviz.draw.run_space import read_space
 from nasviz.draw.view import GraphView, segment_view
 from nasviz.draw.viewer import script, style_sheet
 from nasviz.errors import ExportError
-from nasviz.graph import ConstructionPlan
+from nasviz.graph import ConstructionPlan, SearchSpace
 from nasviz.runs import Run, Tail
-from nasviz.runs.files import SPACE
+from nasviz.runs.files import SEARCHED, SPACE, is_file
 from nasviz.settings import SALIENCY
 
 __all__ = ["MOMENTS", "replay_page"]
@@ -53,12 +54,15 @@ h1, .line { display: inline; margin: 0 12px 0 0; } h1 { font-size: 22px; } .line
 """
 
 
-def replay_page(run: Run, plan: ConstructionPlan | None = None) -> str:
+def replay_page(
+    run: Run, plan: ConstructionPlan | None = None, draw: Callable[[SearchSpace], GraphView] = segment_view
+) -> str:
     """Return the replay of a run as one HTML document.
 
     Args:
         run: The run; it may still be active.
         plan: Construction plan of its sub-network, shown as the last moment.
+        draw: Returns the segment graph of a search space, e.g. from a cache: layout can take a minute.
 
     Raises:
         ExportError: No step was recorded.
@@ -67,10 +71,11 @@ def replay_page(run: Run, plan: ConstructionPlan | None = None) -> str:
     tail = run.tail()
     if not len(tail.steps):
         raise ExportError(f"run {run.id} is {run.state} and has recorded no step to replay; resume the run")
-    space, settings = read_space(run.folder / SPACE), run.settings
+    is_derived = is_file(run.folder / SEARCHED)  # the sub-network is then of another network than the scores
+    space, settings = read_space(run.folder / (SEARCHED if is_derived else SPACE)), run.settings
     vector = next(iter(measured(settings, tail)), SALIENCY)
     shown = replace(tail, scores=getattr(tail, vector.table))
-    view = segment_view(space)
+    view = draw(space)
     names = {s.id: s.name for s in space.structures}
     whole = live_frame(shown, state=run.state, names=names, vector=vector)
 
@@ -84,7 +89,7 @@ def replay_page(run: Run, plan: ConstructionPlan | None = None) -> str:
     moments = [moment(step) for step in _steps(shown)]
     if plan is not None:
         last = moments[-1] | {"phase": "sub-network", "facts": _savings(run, plan)}
-        moments.append(last | {"overlay": _packed(view, plan_overlay(view, plan))})
+        moments.append(last if is_derived else last | {"overlay": _packed(view, plan_overlay(view, plan))})
     states = [(m.name, m.meaning) for m in STATES.values() if m.name not in ("ancestor", "descendant")]
     data = {
         "graph": view.payload() | {"graph": _GRAPH, "view": _GRAPH, "height": 560, "states": states},
@@ -137,5 +142,6 @@ def _savings(run: Run, plan: ConstructionPlan) -> Sequence[tuple[str, str]]:
     if "max_relative_error" in result:
         facts.append(("difference from the zeroed network", power_of_ten(result["max_relative_error"])))
     if (accuracy := result.get("accuracy_subnet")) is not None:
-        facts.append(("validation accuracy", f"{accuracy:.1%}"))
+        metric = metric_of(result)
+        facts.append((f"validation {metric.title}", metric.text(accuracy)))
     return facts

@@ -80,6 +80,18 @@ def test_thinned_curves_keep_their_mean_their_ends_and_their_order() -> None:
     assert curves["zero_groups"][-1].tolist() == [9999, 1]
 
 
+def test_a_curve_that_is_cut_at_a_step_shows_nothing_of_later_steps_and_every_phase() -> None:
+    tail = run(50_000)
+    tail.steps.phase[:30] = "first"
+    points = live_frame(tail).curves[1]["points"]  # the accuracy rises, so later steps would raise a mean
+    for step, mean in points:
+        assert mean <= step / 50_000
+    changes = 1 + np.flatnonzero(tail.steps.phase[1:] != tail.steps.phase[:-1])
+    ends = [step for step, _ in points]
+    assert {*(changes - 1).tolist(), 49_999} <= set(ends)
+    assert sum(step < 30 for step in ends) == 8
+
+
 def test_a_structure_is_alive_then_selected_then_zero() -> None:
     tail = run(1000)
     states = [live_frame(until(tail, step)).structures[0].state for step in (50, 150, 999)]

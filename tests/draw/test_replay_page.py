@@ -4,17 +4,21 @@ import base64
 import gzip
 import json
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from nasviz.draw.replay_page import MOMENTS, replay_page
+from nasviz.draw.replay_page import MOMENTS, _savings, replay_page
+from nasviz.draw.view import GraphView, segment_view
 from nasviz.errors import ExportError
 from nasviz.graph import SearchSpace, search_space
 from nasviz.runs import Labels, Run, RunSettings, Store, Writer
-from nasviz.runs.files import SPACE, write_json
+from nasviz.runs.files import SEARCHED, SPACE, write_json
 from tests.graph.networks import demonet
 from tests.runs.run_writing import record
 
@@ -82,6 +86,28 @@ def test_the_sub_network_is_the_last_moment(run: Run, space: SearchSpace) -> Non
     assert last["phase"] == "sub-network"
     assert ["validation accuracy", "87.5%"] in last["facts"]
     assert last["overlay"]["states"] == {"s-erased": "n2", "s-sliced": "n5 n8"}
+    result = {"accuracy_subnet": 0.0213, "metrics": ["mse"]}
+    end = replace(run.end, result=result) if run.end is not None else None
+    assert ("validation mean squared error", "0.0213") in _savings(SimpleNamespace(end=end), plan)  # type: ignore[arg-type]
+
+
+def test_scores_are_drawn_on_the_space_that_they_refer_to(
+    run: Run, space: SearchSpace, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(run.folder, tmp_path / run.id))
+    write_json(folder / SEARCHED, space.to_json())
+    write_json(folder / SPACE, {"another": "network"})
+    derived = Store(tmp_path).open(run.id)
+    drawn: list[SearchSpace] = []
+
+    def draw(found: SearchSpace) -> GraphView:
+        drawn.append(found)
+        return segment_view(found)
+
+    last = read(replay_page(derived, space.plan([space.removable[0].id]), draw))["moments"][-1]
+    assert [len(found.structures) for found in drawn] == [len(space.structures)]
+    assert last["phase"] == "sub-network"
+    assert "s-erased" not in last["overlay"]["states"]
 
 
 def test_names_and_notes_cannot_add_an_element(run: Run) -> None:

@@ -20,9 +20,11 @@ from nasviz.draw.report import subnetwork_report
 from nasviz.draw.run_figures import run_figures
 from nasviz.errors import NasvizError
 from nasviz.guarded_files import read_regular
-from nasviz.runs.files import SPACE, is_file
+from nasviz.runs import Labels, Run
+from nasviz.runs.database import stamp
+from nasviz.runs.files import SUBNET
 from nasviz.ui import frame, session
-from nasviz.ui.parts import graphs, subnetworks, work
+from nasviz.ui.parts import graphs, run_facts, subnetworks, work
 from nasviz.ui.parts.controls import keep, kept
 from nasviz.ui.parts.escaping import inert
 from nasviz.ui.parts.subnetworks import Subnetwork
@@ -63,6 +65,8 @@ class Offer:
     read: Callable[[], bytes | str]
     code: str = ""
     """Python code that loads the file."""
+    is_deferred: bool = False
+    """Whether the file is made when it is downloaded, and not on every run of the page."""
 
 
 @frame.Page(
@@ -237,11 +241,32 @@ def _report_offers(subnet: Subnetwork) -> list[Offer]:
 
 
 def _replay(subnet: Subnetwork) -> list[Offer]:
-    """Return the page that replays the run, if a run has trained the sub-network."""
-    if (run := subnet.run) is None or not is_file(run.folder / SPACE):
+    """Return the page that replays the run, if the sub-network is the result of a recorded run."""
+    run = subnet.run
+    if run is None or subnet.folder != run.folder / SUBNET or not len(run_facts.read(run).steps):
         return []
-    text = "A self-contained HTML file that replays the run: player, graph, curves, heat map, sub-network."
-    return [Offer("Replay", text, "replay.html", "text/html", lambda: replay_page(run, subnet.plan))]
+    text = (
+        "A self-contained HTML file that replays the run: player, graph, curves, heat map, sub-network."
+        " Built when you download it; a large network takes up to a minute."
+    )
+
+    def build() -> str:
+        if (changed := stamp(run.folder)) is None:
+            return _replay_html(run, subnet)  # written just now
+        return _cached_replay(str(run.folder), changed, run.labels, run, subnet)
+
+    return [Offer("Replay", text, "replay.html", "text/html", build, is_deferred=True)]
+
+
+def _replay_html(run: Run, subnet: Subnetwork) -> str:
+    return replay_page(run, subnet.plan, lambda space: graphs.segments_of(f"run {run.id}", space))
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _cached_replay(
+    folder: str, changed: tuple[int, ...], labels: Labels, _run: Run, _subnet: Subnetwork
+) -> str:
+    return _replay_html(_run, _subnet)
 
 
 def _pictures(subnet: Subnetwork) -> list[Offer]:
@@ -293,7 +318,7 @@ def _show(offer: Offer) -> None:
         words.markdown(f"**{offer.title}**")
         words.caption(offer.description)
         try:
-            content = offer.read()
+            content = offer.read if offer.is_deferred else offer.read()
         except NasvizError as error:
             words.error(inert(str(error)), icon=":material/error:")
             return
