@@ -18,7 +18,7 @@ from tests.laws.cases import enliven_
 from tests.laws.random_dags import EVERYTHING, KINDS, Dag, Step, dags
 from tests.laws.series_parallel import Network, plans
 
-FEW = settings(max_examples=12, derandomize=True, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=6, derandomize=True, suppress_health_check=list(HealthCheck))
 MANY = settings(max_examples=1000, suppress_health_check=list(HealthCheck))
 
 
