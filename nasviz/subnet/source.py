@@ -178,7 +178,8 @@ def check(name, value, made_for, sizes):
     """Check kind and shape of an input, since the code of this network holds sizes as numbers.
 
 
-    Sizes given as text are free; equal texts mean equal sizes.
+    Sizes given as text are free; equal texts mean equal sizes. `("length", 2, 16, 1)` is a free size of 2 to 16
+    (without an end for None) that the last number divides.
     """
     if torch.jit.is_tracing():
         return
@@ -207,10 +208,12 @@ def check(name, value, made_for, sizes):
             "floating" if value.is_floating_point() else "complex" if value.is_complex()
             else "bool" if value.dtype == torch.bool else "integer"
         )
-        fits = len(value.shape) == len(shape) and all(
-            found == (sizes.setdefault(size, found) if isinstance(size, str) else size)
-            for found, size in zip(value.shape, shape)
-        )
+        fits = len(value.shape) == len(shape)
+        for found, size in zip(value.shape, shape):
+            if isinstance(size, tuple):
+                size, low, high, step = size
+                fits = fits and low <= found and (high is None or found <= high) and found % step == 0
+            fits = fits and found == (sizes.setdefault(size, found) if isinstance(size, str) else size)
         if given != kind or not fits:
             found = f"{given} {tuple(value.shape)}"
             raise ValueError(f"{name} is {found}; this network was made for {kind} {shape}")

@@ -19,8 +19,8 @@ __all__ = ["OutputForm", "Parity", "TracedNetwork", "splice", "trace", "trace_qu
 class _CallableModule(ModuleType):
     """Make the package `nasviz.trace` callable: importing it hides the function of the same name."""
 
-    def __call__(self, model: Any, example_inputs: Any = None) -> TracedNetwork:
-        network = trace_quietly(model, example_inputs)
+    def __call__(self, model: Any, example_inputs: Any = None, *, batch_axis: int = 0) -> TracedNetwork:
+        network = trace_quietly(model, example_inputs, batch_axis=batch_axis)
         warn_of_changes(network, stacklevel=3)
         return network
 

@@ -7,8 +7,8 @@ their names, placeholders are the arguments of the user's `forward`, regions of 
 - `make_functional` replaces in-place writes, also through views. Every tensor is a variable: a node, and
   every in-place call that returns it. A view is a variable with a parent. A write gives the variable a new
   value, which propagates up to the parents, each of which is rebuilt around it, and down to all other views.
-- `read_sizes_from_input` recomputes each size from the batch of a placeholder, since a size that is read from
-  an intermediate value is lost once that value is erased.
+- `read_sizes_from_input` recomputes each size from the axes of the placeholders, since a size that is read
+  from an intermediate value is lost once that value is erased.
 - `fold_constants` computes values of literals alone (index tables, attention masks, positions) once; they
   become buffers that move with the network. Operands that only lend their shape or dtype become literals, so
   that erasing them later changes nothing.
@@ -21,34 +21,44 @@ from __future__ import annotations
 import inspect
 import io
 import operator
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import torch
+from sympy import Integer
 from torch import Tensor, fx, nn
+from torch.nn.modules import transformer
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils import _pytree as pytree
 
+from nasviz.errors import TraceError
 from nasviz.trace.leaves import Position
 
 __all__ = [
     "OPAQUE",
-    "BatchSizes",
+    "Bounds",
+    "InputSizes",
     "Program",
     "argument_names",
     "arguments",
     "eliminate_dead_code",
     "export_program",
     "fold_constants",
+    "fixed_size",
+    "follows_batch",
     "inline_regions",
     "input_dependent",
     "insert_call",
     "is_in_place",
     "is_random",
     "is_tensor",
+    "is_user_file",
     "make_functional",
     "nodes_in",
     "opaque",
@@ -56,8 +66,11 @@ __all__ = [
     "operator_name",
     "output_nodes",
     "random_calls",
+    "reads_no_value",
     "read_sizes_from_input",
     "remove_shape_operands",
+    "size_at",
+    "size_bounds",
     "value_of",
     "written_operand",
 ]
@@ -98,6 +111,37 @@ def value_of(node: fx.Node) -> Any:
     return node.meta.get("val")
 
 
+def fixed_size(size: int | torch.SymInt) -> int | None:
+    """Return a size as a number if it is one; torch keeps the symbol of an axis that it has fixed."""
+    if isinstance(size, int):
+        return size
+    expression = size.node.expr
+    return int(expression) if expression.is_Integer else None
+
+
+_BATCH_SYMBOLS = "nasviz_batch_symbols"
+"""Attribute of a `ShapeEnv`: a size alone, without its program, then tells whether it follows the batch."""
+
+
+def size_at(size: int | torch.SymInt, batch: int) -> int:
+    """Return a size for this batch size, with -1 for what follows the batch if `batch` is -1.
+
+    Free axes other than the batch have the size of the example inputs.
+    """
+    if (number := fixed_size(size)) is not None:
+        return number
+    assert isinstance(size, torch.SymInt)
+    expression, env = size.node.expr, size.node.shape_env
+    symbols, known = expression.free_symbols, getattr(env, "backed_var_to_val", None)
+    known = env.var_to_val if known is None else known  # torch 2.11
+    batches = getattr(env, _BATCH_SYMBOLS, symbols)
+    follows = {symbol for symbol in symbols if symbol in batches or symbol not in known}
+    if follows and batch < 0:
+        return -1
+    values = {symbol: known[symbol] for symbol in symbols - follows} | dict.fromkeys(follows, batch)
+    return int(expression.subs(values))
+
+
 def is_tensor(node: fx.Node) -> bool:
     """Return whether the value is a tensor or a sequence of tensors."""
     value = value_of(node)
@@ -129,11 +173,16 @@ def input_dependent(graph: fx.Graph) -> set[fx.Node]:
     for node in graph.nodes:
         if node.op not in ("placeholder", "call_function") or not is_tensor(node):
             continue
-        if operator_name(node) in _READ_NO_VALUE:
+        if reads_no_value(node):
             continue
         if node.op == "placeholder" or any(operand in dependent for operand in operand_nodes(node)):
             dependent.add(node)
     return dependent
+
+
+def reads_no_value(node: fx.Node) -> bool:
+    """Return whether a call reads a tensor for its shape, dtype or device only."""
+    return node.op == "call_function" and operator_name(node) in _READ_NO_VALUE
 
 
 def is_random(node: fx.Node) -> bool:
@@ -281,6 +330,12 @@ class Program:
     """Whether it was exported in training mode."""
     constants: set[str] = field(default_factory=set)
     """Names in `tensors` that are not the user's."""
+    inputs: list[fx.Node] = field(default_factory=list)
+    """Placeholders in the order of the leaves of the arguments."""
+    fixed: dict[Any, str] = field(default_factory=dict)
+    """Line of the user's code that fixed a size, by its symbol."""
+    batch: frozenset[Any] = frozenset()
+    """Symbols of the batch; empty if its size is fixed."""
 
     def name_constant(self, value: Tensor) -> str:
         """Store `value` under a new name, and return the name."""
@@ -299,24 +354,196 @@ def export_program(
     *,
     train: bool,
     dynamic: bool,
+    free: bool = False,
+    batch_axis: int = 0,
 ) -> Program:
     """Export `model`, which is put in training or evaluation mode and left there.
 
-    With `dynamic`, the batch is the first axis of every tensor that is as long there as the first tensor.
+    With `dynamic`, the batch may have any size: `batch_axis` of every tensor that is as long there as the
+    first tensor. With `free`, every axis is a symbol that torch fixes only where an operator or the user's
+    code needs a number.
+
+    Raises:
+        TraceError: With `free`, the sizes became too complex to follow.
     """
     model.train(train)
     leaves = [leaf for leaf in pytree.tree_leaves((args, dict(kwargs))) if isinstance(leaf, Tensor)]
-    batch = torch.export.Dim("batch", min=1)
+    batch = torch.export.Dim.AUTO if free else torch.export.Dim("batch", min=1)
     shapes = torch.export.ShapesCollection()  # type: ignore[no-untyped-call]
-    for leaf in leaves if dynamic else ():
-        if leaf.dim() > 0 and leaf.shape[0] == leaves[0].shape[0]:
-            shapes[leaf] = {0: batch}
+    for leaf in leaves if dynamic or free else ():
+        axes = {batch_axis: batch} if dynamic and follows_batch(leaf, leaves, batch_axis) else {}
+        if free:
+            axes |= {axis: torch.export.Dim.AUTO for axis in range(leaf.dim()) if axis not in axes}
+        if axes:
+            shapes[leaf] = axes
+    given = shapes if dynamic or free else None
     chatter = redirect_stderr(io.StringIO())  # torch prints the graph that it could not finish
-    axes = shapes if dynamic else None
-    with warnings.catch_warnings(), chatter, torch.enable_grad(), _opaque_modules(model):
+    with warnings.catch_warnings(), chatter, torch.enable_grad(), _opaque_modules(model), _followed() as fixed:
         warnings.simplefilter("ignore")
-        exported = torch.export.export(model, args, dict(kwargs), dynamic_shapes=axes, strict=False)
-    return _plain(exported, model, args, kwargs, train)
+        exported = torch.export.export(model, args, dict(kwargs), dynamic_shapes=given, strict=False)
+    program = _plain(exported, model, args, kwargs, train)
+    program.fixed = fixed
+    _mark_batch(program, leaves, batch_axis if dynamic else None)
+    return program
+
+
+def follows_batch(leaf: Any, leaves: list[Tensor], batch_axis: int) -> bool:
+    """Return whether a tensor has the batch of the first of `leaves` on its axis `batch_axis`."""
+    sizes = slice(batch_axis, batch_axis + 1)
+    return isinstance(leaf, Tensor) and leaf.dim() > batch_axis and leaf.shape[sizes] == leaves[0].shape[sizes]
+
+
+def _mark_batch(program: Program, leaves: list[Tensor], batch_axis: int | None) -> None:
+    """Tell every size of `program` which symbols are those of the batch."""
+    values = [value_of(node) for node in program.inputs if isinstance(value_of(node), Tensor)]
+    sizes = [
+        value.shape[batch_axis]
+        for value, leaf in zip(values, leaves, strict=True)
+        if batch_axis is not None and follows_batch(leaf, leaves, batch_axis)
+    ]
+    symbols: list[Any] = [None if fixed_size(size) is not None else size.node.expr for size in sizes]
+    restricted = {s for guard in user_guards(program) for s in guard.expr.free_symbols}
+    if all(s is not None and s.is_Symbol and s not in restricted for s in symbols):
+        program.batch = frozenset(symbols)
+    for size in (size for value in values for size in value.shape if isinstance(size, torch.SymInt)):
+        setattr(size.node.shape_env, _BATCH_SYMBOLS, program.batch)
+
+
+def user_guards(program: Program) -> list[Any]:
+    """Return the conditions on sizes that Python code outside of torch has branched on.
+
+    Conditions of torch's own checks are left out: its operators check them again at other sizes.
+    """
+    values = [value_of(node) for node in program.inputs]
+    sizes = [s for value in values if isinstance(value, Tensor) for s in value.shape]
+    env = next((size.node.shape_env for size in sizes if isinstance(size, torch.SymInt)), None)
+    guards = [] if env is None else env.guards
+    return [guard for guard in guards if is_user_file(getattr(guard.sloc.framework_loc, "filename", _TORCH))]
+
+
+Bounds = tuple[int, int | None, int]
+"""Smallest and largest size of an axis, and a number that divides it."""
+
+
+def size_bounds(program: Program, symbol: Any, size: int) -> Bounds | str:
+    """Return the sizes for which the user's code branches as it did at `size`, or a line that ties it to others.
+
+    Conditions on computed sizes are evaluated, up to a limit.
+    """
+    low, high, step = 0, None, 1
+    computed: list[Any] = []
+    for guard in user_guards(program):
+        if symbol not in guard.expr.free_symbols:
+            continue
+        if guard.expr.free_symbols != {symbol}:
+            place = guard.sloc.framework_loc
+            return f"{Path(place.filename).name}:{place.lineno}"
+        left, right = guard.expr.args[:2]
+        kind = type(guard.expr).__name__
+        if left == symbol and right.is_Integer and kind in ("LessThan", "StrictLessThan"):
+            most = int(right) - (kind == "StrictLessThan")
+            high = most if high is None else min(high, most)
+        elif left == symbol and right.is_Integer and kind in ("GreaterThan", "StrictGreaterThan"):
+            low = max(low, int(right) + (kind == "StrictGreaterThan"))
+        elif left == symbol and kind == "Unequality" and right in (0, 1):
+            low = max(low, int(right) + 1)
+        else:
+            computed.append(guard.expr)
+    if computed:
+        last = _LARGEST_TRIED if high is None else min(high, _LARGEST_TRIED)
+        allowed = {n for n in range(max(low, 1), last + 1) if _hold(computed, symbol, n)}
+        low, high, step = max((_run(allowed, size, 1 << power) for power in range(8)), key=lambda r: r[0])[1]
+    return low, high, step
+
+
+_LARGEST_TRIED = 1024
+
+
+def _hold(conditions: list[Any], symbol: Any, size: int) -> bool:
+    number = {symbol: Integer(size)}
+    return all(bool(condition.xreplace(number)) for condition in conditions)
+
+
+def _run(allowed: set[int], size: int, step: int) -> tuple[tuple[int, int], Bounds]:
+    """Return how many neighbours of `size` in this step are allowed, and their bounds."""
+    low = high = size
+    while low - step in allowed and size % step == 0:
+        low -= step
+    while high + step in allowed and size % step == 0:
+        high += step
+    return ((high - low) // step, -step), (low, high, step)
+
+
+_TORCH = str(Path(torch.__file__).parent)
+_HERE = str(Path(__file__).parent)
+
+
+def is_user_file(path: str) -> bool:
+    """Return whether a file of Python code lies outside of torch and this room."""
+    return not path.startswith((_TORCH + "/", _TORCH, _HERE + "/", "<", "torch/"))
+
+
+_MOST_GUARDS = 400
+_MOST_TERMS = 6000
+"""Limits of the conditions that one export may collect. Index arithmetic on two free axes, such as windows of
+an image, makes expressions that take minutes to simplify."""
+
+
+@contextmanager
+def _followed() -> Iterator[dict[Any, str]]:
+    """Collect the line of the user's code that fixes a size, by its symbol; keep recurrent layers whole."""
+    found: dict[Any, str] = {}
+    set_replacement, log_guard = ShapeEnv._set_replacement, ShapeEnv._log_guard
+    terms = [0]
+
+    def fix(env: Any, symbol: Any, target: Any, *args: Any, **kwargs: Any) -> None:
+        if symbol not in found and not target.is_Symbol:
+            frame: Any = sys._getframe(1)
+            while frame is not None and not is_user_file(frame.f_code.co_filename):
+                frame = frame.f_back
+            if frame is not None:
+                found[symbol] = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+        set_replacement(env, symbol, target, *args, **kwargs)
+
+    def count(env: Any, prefix: str, guard: Any, *args: Any, **kwargs: Any) -> None:
+        terms[0] += guard.count_ops() if hasattr(guard, "count_ops") else 0
+        if terms[0] > _MOST_TERMS or len(env.guards) > _MOST_GUARDS:
+            raise TraceError("the sizes of its values are too complex to follow")
+        log_guard(env, prefix, guard, *args, **kwargs)
+
+    detect = transformer._detect_is_causal_mask
+    kernels = [(overload.py_kernels, overload.py_kernels[_COMPOSITE]) for overload in _RECURRENT]
+    try:
+        ShapeEnv._set_replacement, ShapeEnv._log_guard = fix, count  # type: ignore[method-assign, assignment]
+        # torch would unroll them to infer shapes, which is slow and fixes the length of the sequence.
+        for table, _ in kernels:
+            table[_COMPOSITE] = _recurrent_shapes
+        # It branches on the values of a mask; a mask that is given is used, causal or not.
+        transformer._detect_is_causal_mask = lambda mask, is_causal=None, size=None: is_causal is True
+        yield found
+    finally:
+        transformer._detect_is_causal_mask = detect
+        ShapeEnv._set_replacement, ShapeEnv._log_guard = (  # type: ignore[method-assign]
+            set_replacement,
+            log_guard,
+        )
+        for table, kernel in kernels:
+            table[_COMPOSITE] = kernel
+
+
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
+_RECURRENT = [
+    overload
+    for overload in (getattr(torch.ops.aten, name).input for name in ("lstm", "gru", "rnn_tanh", "rnn_relu"))
+    if _COMPOSITE in overload.py_kernels
+]
+
+
+def _recurrent_shapes(x: Tensor, state: Any, *args: Any) -> tuple[Tensor, ...]:
+    """Return uninitialized results of a recurrent layer."""
+    states = state if isinstance(state, tuple | list) else [state]
+    width = states[0].shape[-1] * (2 if args[5] else 1)
+    return x.new_empty((*x.shape[:-1], width)), *(torch.empty_like(part) for part in states)
 
 
 @contextmanager
@@ -372,6 +599,7 @@ def _plain(
             inputs.append(node)
     flat_args, spec = pytree.tree_flatten((args, dict(kwargs)))
     assert len(flat_args) == len(inputs), "one placeholder for every leaf of the arguments"
+    program.inputs = inputs
     positional, keywords = pytree.tree_unflatten(inputs, spec)
     program.arguments = dict(zip(argument_names(model, len(args)), positional, strict=True)) | keywords
 
@@ -408,23 +636,23 @@ def _read_attribute(graph: fx.Graph, placeholder: fx.Node, name: str) -> None:
     graph.erase_node(placeholder)
 
 
-class BatchSizes:
-    """Nodes that hold the batch size, and arithmetic on it."""
+class InputSizes:
+    """Nodes that hold the free sizes of the inputs, and arithmetic on them."""
 
-    def __init__(self, graph: fx.Graph) -> None:
-        self.graph = graph
-        self.sources: dict[Any, fx.Node] = {}
+    def __init__(self, program: Program) -> None:
+        self.graph = program.graph
+        self.sources: dict[Any, tuple[fx.Node, int]] = {}
         self.made: dict[Any, int | fx.Node] = {}
-        placeholders = [node for node in graph.nodes if node.op == "placeholder"]
+        placeholders = [node for node in self.graph.nodes if node.op == "placeholder"]
         for node in placeholders:
             value = value_of(node)
-            size = value.shape[0] if isinstance(value, Tensor) and value.dim() else None
-            if isinstance(size, torch.SymInt):
-                self.sources.setdefault(size.node.expr, node)
-        self.first = next(n for n in graph.nodes if n.op != "placeholder")
+            for axis, size in enumerate(value.shape if isinstance(value, Tensor) else ()):
+                if isinstance(size, torch.SymInt) and size.node.expr.is_Symbol:
+                    self.sources.setdefault(size.node.expr, (node, axis))
+        self.last = placeholders[-1]
 
     def node(self, size: int | torch.SymInt) -> int | fx.Node | None:
-        """Return `size` as a number or node; `None` if it is not a polynomial of the batch."""
+        """Return `size` as a number or node; `None` if it is not plain arithmetic on sizes of the inputs."""
         return size if isinstance(size, int) else self._of(size.node.expr, size)
 
     def nodes(self, sizes: torch.Size) -> list[Any] | None:
@@ -439,33 +667,63 @@ class BatchSizes:
             return self.made[expression]
         made: Any
         if expression in self.sources:
-            source = self.sources[expression]
-            made = self._call(torch.ops.aten.sym_size.int, (source, 0), source, like)
-        elif expression.is_Mul or expression.is_Add:
-            function = operator.mul if expression.is_Mul else operator.add
-            terms = [self._of(term, like) for term in expression.args]
+            source, axis = self.sources[expression]
+            made = self._call(aten.sym_size.int, (source, axis), like)
+        else:
+            is_power = expression.is_Pow and expression.args[1].is_Integer and 1 < expression.args[1] < 5
+            base = [expression.args[0]] * int(expression.args[1]) if is_power else expression.args
+            function = operator.mul if is_power else self._function(expression)
+            terms = [self._of(term, like) for term in base] if function is not None else [None]
             if any(term is None for term in terms):
                 return None
-            origin = next(iter(self.sources.values()))
-            made = reduce(lambda a, b: self._call(function, (a, b), origin, like), terms)
-        else:
-            return None
+            made = reduce(lambda a, b: self._call(function, (a, b), like), terms)
         self.made[expression] = made
         return self.made[expression]
 
-    def _call(self, target: Any, args: tuple[Any, ...], like: fx.Node, value: torch.SymInt) -> fx.Node:
-        return insert_call(self.graph, self.first, target, args, like, value)
+    def _function(self, expression: Any) -> Callable[..., Any] | None:
+        """Return the function of an expression; torch writes `a - b` as a sum and `a % b` as a modulus."""
+        if expression.is_Mul:
+            return operator.mul
+        if expression.is_Add:
+            return operator.add
+        name = type(expression).__name__
+        return {
+            "FloorDiv": operator.floordiv,
+            "CleanDiv": operator.floordiv,
+            "Mod": operator.mod,
+            "PythonMod": operator.mod,
+            "Max": torch.sym_max,
+            "Min": torch.sym_min,
+        }.get(name)
+
+    def _call(self, target: Any, args: tuple[Any, ...], value: torch.SymInt) -> fx.Node:
+        like = next(iter(self.sources.values()))[0]
+        with self.graph.inserting_after(self.last):
+            self.last = self.graph.call_function(target, args)
+        self.last.meta = {**like.meta, "val": value}
+        return self.last
 
 
-def read_sizes_from_input(program: Program, sizes: BatchSizes) -> None:
+def read_sizes_from_input(program: Program, sizes: InputSizes) -> None:
     """Replace sizes, and values computed from sizes alone, by nodes that read a placeholder, in place."""
+    made = {size for size in sizes.made.values() if isinstance(size, fx.Node)}
     for node in reversed(list(program.graph.nodes)):
         value = value_of(node)
-        if node.op == "call_function" and isinstance(value, torch.SymInt):
+        if node.op == "call_function" and isinstance(value, torch.SymInt) and node not in made:
             replacement = sizes.node(value)
             if replacement is not None and replacement is not node:
-                node.replace_all_uses_with(replacement)
+                _substitute(node, replacement)
                 program.graph.erase_node(node)
+
+
+def _substitute(node: fx.Node, replacement: int | fx.Node) -> None:
+    """Make all users of `node` read a number or another node."""
+
+    def other(operand: fx.Node) -> Any:
+        return replacement if operand is node else operand
+
+    for user in list(node.users):
+        user.args, user.kwargs = fx.map_arg(user.args, other), fx.map_arg(user.kwargs, other)
 
 
 _FILLS = {
@@ -484,7 +742,7 @@ _FILLS = {
 _EMPTY = ("new_empty", "empty", "empty_like", "rand_like", "randn_like")
 
 
-def remove_shape_operands(program: Program, sizes: BatchSizes) -> None:
+def remove_shape_operands(program: Program, sizes: InputSizes) -> None:
     """Rewrite, in place, calls that read a tensor only for its shape, dtype or device."""
     graph = program.graph
     dependent = input_dependent(graph)
@@ -511,13 +769,15 @@ def remove_shape_operands(program: Program, sizes: BatchSizes) -> None:
         elif name in _FILLS and anchor is not None:
             fill = _FILLS[name] if _FILLS[name] is not None else arguments(node)["fill_value"]
             made = _filled(program, node, value, fill, anchor, sizes)
+        elif name == "arange" and anchor is not None and fixed_size(value.shape[0]) is None:
+            made = _counted(graph, node, value, anchor, sizes)
         if made is not None:
             node.replace_all_uses_with(made)
             graph.erase_node(node)
 
 
 def _empty(
-    graph: fx.Graph, node: fx.Node, value: Tensor, anchor: fx.Node, sizes: BatchSizes
+    graph: fx.Graph, node: fx.Node, value: Tensor, anchor: fx.Node, sizes: InputSizes
 ) -> fx.Node | None:
     """Return uninitialized memory on the input's device, or random numbers drawn in it."""
     shape = sizes.nodes(value.shape)
@@ -531,15 +791,37 @@ def _empty(
     return insert_call(graph, node, node.target, (made,), node, value)
 
 
-def _filled(
-    program: Program, node: fx.Node, value: Tensor, fill: Any, anchor: fx.Node, sizes: BatchSizes
+def _counted(
+    graph: fx.Graph, node: fx.Node, value: Tensor, anchor: fx.Node, sizes: InputSizes
 ) -> fx.Node | None:
-    """Return a tensor of one number: a constant, or a call if its shape depends on the batch."""
-    if all(isinstance(size, int) for size in value.shape):
+    """Return `arange` as a sum of ones on the input's device: the device in its call would not follow."""
+    shape, given = sizes.nodes(value.shape), arguments(node)
+    if shape is None:
+        return None
+    start, step = given.get("start", 0), given.get("step", 1)
+    counts = value.new_empty(value.shape, dtype=torch.int64)
+
+    def call(target: Any, *args: Any, result: Tensor = value) -> fx.Node:
+        return insert_call(graph, node, target, args, node, result)
+
+    ones = call(aten.new_ones.default, anchor, shape, result=counts)
+    ones.kwargs = {"dtype": torch.int64}
+    made = call(aten.sub.Tensor, call(aten.cumsum.default, ones, 0, result=counts), 1, result=counts)
+    made = made if value.dtype == torch.int64 else call(aten.to.dtype, made, value.dtype)
+    made = made if step == 1 else call(aten.mul.Tensor, made, step)
+    return made if start == 0 else call(aten.add.Tensor, made, start)
+
+
+def _filled(
+    program: Program, node: fx.Node, value: Tensor, fill: Any, anchor: fx.Node, sizes: InputSizes
+) -> fx.Node | None:
+    """Return a tensor of one number: a constant, or a call if its shape depends on free sizes."""
+    if all(fixed_size(size) is not None for size in value.shape):
         if isinstance(fill, fx.Node):
             return None
         device = value.device
-        return _attribute(program, node, torch.full(value.shape, fill, dtype=value.dtype, device=device))
+        known = tuple(fixed_size(size) or 0 for size in value.shape)
+        return _attribute(program, node, torch.full(known, fill, dtype=value.dtype, device=device))
     shape = sizes.nodes(value.shape)
     if shape is None:
         return None
@@ -588,7 +870,7 @@ def _is_foldable(node: fx.Node) -> bool:
         return False
     if operator_name(node) in ("empty", "new_empty", "empty_like"):
         return False
-    return all(isinstance(t, Tensor) and all(isinstance(s, int) for s in t.shape) for t in tensors)
+    return all(isinstance(t, Tensor) and all(fixed_size(s) is not None for s in t.shape) for t in tensors)
 
 
 def _attribute(program: Program, before: fx.Node, value: Tensor) -> fx.Node:
@@ -599,7 +881,7 @@ def _attribute(program: Program, before: fx.Node, value: Tensor) -> fx.Node:
     return node
 
 
-def make_functional(program: Program) -> None:
+def make_functional(program: Program, sizes: InputSizes) -> None:
     """Rewrite `program` so that no call writes to a value of the graph.
 
     Writes to parameters and buffers of the user's module stay: they are part of what it computes.
@@ -609,7 +891,7 @@ def make_functional(program: Program) -> None:
     """
     if not any(node.op == "call_function" and is_in_place(node) for node in program.graph.nodes):
         return
-    variables = _Variables(program)
+    variables = _Variables(program, sizes)
     for node in list(program.graph.nodes):
         variables.visit(node)
     for node in reversed(variables.replaced):
@@ -620,12 +902,14 @@ def make_functional(program: Program) -> None:
 class _Variables:
     """Current node of each variable while a graph is rewritten from first to last node."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, sizes: InputSizes) -> None:
         self.program = program
+        self.sizes = sizes
         self.variable: dict[fx.Node, fx.Node] = {}
         self.current: dict[fx.Node, fx.Node] = {}
         self.parent: dict[fx.Node, fx.Node] = {}
         self.children: dict[fx.Node, list[fx.Node]] = {}
+        self.members: dict[tuple[Any, ...], fx.Node] = {}
         self.replaced: list[fx.Node] = []
 
     def now(self, node: fx.Node) -> fx.Node:
@@ -637,11 +921,14 @@ class _Variables:
         """Rewrite one node."""
         # The operands are read before `node.args` is rewritten.
         written = written_operand(node) if node.op == "call_function" and is_in_place(node) else node
-        source = _view_source(node)
+        source, made_by = _view_source(node), _made_by(node)
         node.args = fx.map_arg(node.args, self.now)
         node.kwargs = fx.map_arg(node.kwargs, self.now)
         self.variable[node] = self.current[node] = node
         if node.op != "call_function":
+            return
+        if made_by is not None and source is None:  # one value of several, each with memory of its own
+            self.variable[node] = self.members.setdefault((made_by, node.args[1]), node)
             return
         if is_in_place(node):
             target = self.variable[written]
@@ -658,17 +945,27 @@ class _Variables:
         path = {variable}
         self.current[variable] = value
         while variable in self.parent:
-            value = _scatter(self.program.graph, variable, self.current[self.parent[variable]], value, before)
+            whole = self.current[self.parent[variable]]
+            value = _scatter(self.program.graph, variable, whole, value, before, self.sizes)
             variable = self.parent[variable]
             self.current[variable] = value
             path.add(variable)
         self._refresh(variable, path, before)
 
     def _refresh(self, variable: fx.Node, path: set[fx.Node], before: fx.Node) -> None:
+        graph, written = self.program.graph, {_made_by(node): node.args[1] for node in path}
         for child in self.children.get(variable, ()):
+            made_by = _made_by(child)
+            if made_by is not None and written.get(made_by, child.args[1]) != child.args[1]:
+                continue  # another piece of the same split: no memory in common
             if child not in path:
-                graph = self.program.graph
-                args = (self.current[variable], *child.args[1:])
+                args: tuple[Any, ...] = (self.current[variable], *child.args[1:])
+                if made_by is not None:
+                    whole = (self.current[variable], *made_by.args[1:])
+                    assert callable(made_by.target)
+                    again = insert_call(graph, before, made_by.target, whole, made_by, value_of(made_by))
+                    again.kwargs = made_by.kwargs
+                    args = (again, child.args[1])
                 assert callable(child.target)
                 self.current[child] = insert_call(graph, before, child.target, args, child, value_of(child))
                 self.current[child].kwargs = child.kwargs
@@ -701,12 +998,21 @@ class _Variables:
 
 
 def _view_source(node: fx.Node) -> fx.Node | None:
-    """Return the first operand if the result of a call shares its memory."""
+    """Return the tensor whose memory the result of a call shares: its first operand, or what it is split of."""
+    if (made_by := _made_by(node)) is not None:
+        return _view_source(made_by)
     first = node.args[0] if node.args else None
     if node.op != "call_function" or not isinstance(first, fx.Node):
         return None
     mine, its = _storage(value_of(node)), _storage(value_of(first))
     return first if mine is not None and mine == its else None
+
+
+def _made_by(node: fx.Node) -> fx.Node | None:
+    """Return the call that returned several values, of which `node` is one."""
+    first = node.args[0] if node.args else None
+    is_member = node.target is operator.getitem and isinstance(first, fx.Node)
+    return first if is_member and isinstance(value_of(first), list | tuple) else None  # type: ignore[arg-type, return-value]
 
 
 def _storage(value: Any) -> int | None:
@@ -715,7 +1021,9 @@ def _storage(value: Any) -> int | None:
     return value.untyped_storage()._cdata if isinstance(value, Tensor) else None
 
 
-def _scatter(graph: fx.Graph, view: fx.Node, whole: fx.Node, part: fx.Node, before: fx.Node) -> fx.Node:
+def _scatter(
+    graph: fx.Graph, view: fx.Node, whole: fx.Node, part: fx.Node, before: fx.Node, sizes: InputSizes
+) -> fx.Node:
     """Return `whole` with `part` written to the place that `view` selects."""
     name, value = operator_name(view), value_of(whole)
     rest: Any = tuple(view.args[1:])
@@ -727,6 +1035,14 @@ def _scatter(graph: fx.Graph, view: fx.Node, whole: fx.Node, part: fx.Node, befo
         return call(aten.slice_scatter.default, whole, part, *rest)
     if name == "select":
         return call(aten.select_scatter.default, whole, part, *rest)
+    if (split := _made_by(view)) is not None:
+        dim = arguments(split).get("dim", 0)
+        if operator_name(split) == "unbind":
+            return call(aten.select_scatter.default, whole, part, dim, view.args[1])
+        lengths = sizes.nodes(torch.Size(piece.shape[dim] for piece in value_of(split)[: view.args[1] + 1]))  # type: ignore[operator]
+        if lengths is not None and all(isinstance(length, int) for length in lengths):
+            start, end = sum(lengths[:-1]), sum(lengths)
+            return call(aten.slice_scatter.default, whole, part, dim, start, end)
     if name == "transpose":
         return call(aten.transpose.int, part, *rest)
     if name == "t":
@@ -738,7 +1054,8 @@ def _scatter(graph: fx.Graph, view: fx.Node, whole: fx.Node, part: fx.Node, befo
         value_of(part).shape == value.shape
     ):
         return part
-    sizes = [size if isinstance(size, int) else -1 for size in value.shape]
-    if name in ("view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze") and sizes.count(-1) <= 1:
-        return call(aten.reshape.default, part, sizes)
-    raise NotImplementedError(f"in-place write through a view made by aten.{name}")
+    shape = sizes.nodes(value.shape)
+    if name in ("view", "reshape", "flatten", "unflatten", "unsqueeze", "squeeze") and shape is not None:
+        return call(aten.reshape.default, part, shape)
+    made_by = operator_name(split) if split is not None else name
+    raise NotImplementedError(f"in-place write through a view made by aten.{made_by}")

@@ -1,17 +1,19 @@
 """Outputs of the user's module before it is traced, and a proof of which input axes may take other sizes.
 
-An axis is proven free if the traced network agrees with the model at a second size, and the model's own code
-read the same sizes in both runs. Then no Python branch and no literal depended on that axis; the rest are
-operators, which take any size.
+The graph of an export with symbols for sizes computes with every size that torch could keep free: such an axis
+is free if the traced network agrees with the model at a second size. In a graph with numbers for sizes an axis
+is proven free if both agree at a second size, and the model's own code read the same sizes in both runs. Then no
+Python branch and no literal depended on that axis; the rest are operators, which take any size.
 """
 
 from __future__ import annotations
 
 import dis
+import io
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -24,7 +26,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from nasviz.errors import ArgumentError, TraceError
+from nasviz.trace.export import Program, fixed_size, follows_batch, size_at, size_bounds, value_of
 from nasviz.trace.module_recovery import error_location
+from nasviz.trace.network import is_within
 from nasviz.trace.parity import (
     ModelOutputs,
     ParityInputs,
@@ -38,11 +42,14 @@ from nasviz.trace.parity import (
 __all__ = [
     "Axis",
     "SizeReads",
+    "agrees_at_other_sizes",
     "as_arguments",
     "double_batch",
     "expected_outputs",
     "first_line",
     "prove_free_axes",
+    "reason_of_images",
+    "symbolic_axes",
 ]
 
 _TORCH = str(Path(torch.__file__).parent)
@@ -220,8 +227,9 @@ def prove_free_axes(
     probe: ParityInputs,
     reads: Mapping[str, list[int]],
     tolerance: float,
+    known: Mapping[Axis, Any],
 ) -> dict[Axis, str]:
-    """Return the free axes other than the batch, each with a label; equal labels have equal sizes.
+    """Return the free axes other than the `known` ones, each with a label; equal labels have equal sizes.
 
     Costs one run of `network` at another size if no axis is free (which usually fails at once), else about
     three.
@@ -232,14 +240,19 @@ def prove_free_axes(
         probe: Arguments that it was traced with.
         reads: Sizes that the code of `model` read with `probe`, by mode ("eval" and "train").
         tolerance: Relative error that counts as rounding.
+        known: Axes that are free anyway.
     """
     inputs = _Inputs.of(probe)
     for axes in _images(inputs):
+        if not axes.keys().isdisjoint(known):
+            continue
         for sizes in _other_sizes(inputs, axes):
             if _is_free(network, model, inputs.resized(sizes), reads, tolerance):
                 return axes
     found: dict[Axis, str] = {}
     for axes in _single_axes(inputs):
+        if not axes.keys().isdisjoint(known):
+            continue
         tried = found | axes
         if any(
             _is_free(network, model, inputs.resized(sizes), reads, tolerance)
@@ -247,6 +260,118 @@ def prove_free_axes(
         ):
             found = tried
     return found
+
+
+def symbolic_axes(program: Program) -> tuple[dict[Axis, Any], dict[Axis, str]]:
+    """Return the label of every axis that is a symbol in the graph, and why the others are not.
+
+    A label is a text, or a tuple of it and the sizes that the user's code allows.
+    """
+    free: dict[Axis, Any] = {}
+    reasons: dict[Axis, str] = {}
+    labels: dict[Any, str] = {}
+    bounds: dict[Any, Any] = {}
+    mixed: set[Any] = set()
+    for number, node in enumerate(program.inputs):
+        value = value_of(node)
+        for axis, size in enumerate(value.shape if isinstance(value, Tensor) else ()):
+            place = number, axis
+            if isinstance(size, int):
+                reasons[place] = f"an axis of size {size} may be broadcast; trace with a larger one"
+            elif fixed_size(size) is not None:
+                reasons[place] = _line_of(program, size)
+            elif not size.node.expr.is_Symbol:
+                mixed |= size.node.expr.free_symbols
+                reasons[place] = f"it has to equal {size.node.expr}"
+            else:
+                symbol = free[place] = size.node.expr
+                if symbol not in labels:
+                    labels[symbol] = _name_of(value.dim(), *place, taken=labels.values())
+                    bounds[symbol] = size_bounds(program, symbol, size_at(size, 1))
+    for place, symbol in list(free.items()):
+        if symbol in program.batch:
+            free[place] = "batch"
+        elif symbol in mixed or isinstance(bounds[symbol], str):
+            is_line = isinstance(bounds[symbol], str)
+            reasons[place] = f"{bounds[symbol]} branches on it" if is_line else "another axis depends on it"
+            del free[place]
+        else:
+            is_any = bounds[symbol] == (0, None, 1)
+            free[place] = labels[symbol] if is_any else (labels[symbol], *bounds[symbol])
+    return free, reasons
+
+
+def _line_of(program: Program, size: torch.SymInt) -> str:
+    """Return the line of the user's code that fixed a size."""
+    symbol, replacements = size.node._expr, size.node.shape_env.replacements
+    for _ in range(len(replacements) + 1):
+        if symbol in program.fixed or symbol not in replacements:
+            break
+        symbol = replacements[symbol]
+    return f"{program.fixed[symbol]} needs this size" if program.fixed.get(symbol) else ""
+
+
+def _name_of(rank: int, number: int, axis: int, taken: Iterable[str]) -> str:
+    """Return a label that is not taken for an axis of an input."""
+    name = f"size_{number}_{axis}"
+    if rank >= 4 and axis >= 2:
+        name = _WORDS.get(rank - axis, name)
+    elif rank in (2, 3) and axis == 1:
+        name = "length"
+    return name if name not in taken else f"{name}_{number}_{axis}"
+
+
+def agrees_at_other_sizes(
+    network: nn.Module,
+    model: nn.Module,
+    probe: ParityInputs,
+    axes: Mapping[Axis, Any],
+    tolerance: float,
+    *,
+    train: bool,
+) -> dict[Axis, Any]:
+    """Return those of the symbolic `axes` at whose other sizes network and model agree, at best all at once."""
+    inputs = _Inputs.of(probe)
+
+    def agree(tried: Mapping[Axis, Any]) -> bool:
+        return any(
+            _runs(network, model, resized := inputs.resized(sizes))
+            and _agree(network, model, resized, tolerance, train)
+            for sizes in _other_sizes(inputs, tried)
+        )
+
+    if not axes or agree(axes):
+        return dict(axes)
+    found: dict[Axis, Any] = {}
+    for label in dict.fromkeys(axes.values()):
+        more = {place: other for place, other in axes.items() if other == label}
+        if len(more) < len(axes) and agree(found | more):
+            found |= more
+    return found
+
+
+def _agree(network: nn.Module, model: nn.Module, probe: ParityInputs, tolerance: float, train: bool) -> bool:
+    try:
+        expected = compute_outputs(model, model, probe, batch=False, train=train)
+        compare(expected, compute_outputs(network, model, probe, batch=False, train=train), tolerance)
+    except Exception:  # any error of any operator, or a difference: this size is not supported
+        return False
+    return True
+
+
+def reason_of_images(model: nn.Module, probe: ParityInputs) -> str | None:
+    """Return why `model` takes no other heights and widths; `None` if it does, or if there are none."""
+    inputs, reason = _Inputs.of(probe), None
+    for axes in _images(inputs):
+        for sizes in _other_sizes(inputs, axes):
+            resized = inputs.resized(sizes)
+            with torch.no_grad(), preserve_state(model):
+                try:
+                    model.eval()(*resized.args, **resized.kwargs)
+                    return None
+                except Exception as error:  # the user's code
+                    reason = f"{first_line(error)}{error_location(error, model)}"
+    return reason
 
 
 def _images(inputs: _Inputs) -> Iterator[dict[Axis, str]]:
@@ -274,25 +399,29 @@ def _single_axes(inputs: _Inputs) -> Iterator[dict[Axis, str]]:
             yield {(number, axis): f"size_{number}_{axis}"}
 
 
-def _other_sizes(inputs: _Inputs, axes: Mapping[Axis, str]) -> Iterator[dict[Axis, int]]:
+def _other_sizes(inputs: _Inputs, axes: Mapping[Axis, Any]) -> Iterator[dict[Axis, int]]:
     """Yield odd sizes, then multiples of 32 (networks that halve their input five times)."""
     for step in (1, 32):
-        by_label: dict[str, int] = {}
+        by_label: dict[Any, int] = {}
         sizes: dict[Axis, int] = {}
         for (number, axis), label in axes.items():
             old = int(inputs.leaves[number].shape[axis])
             if label not in by_label:
                 start = old // 2 if old >= _LARGE else old
                 more = step if step == 1 else 32 * -(-start // 32) - start + (32 if start == old else 0)
-                by_label[label] = start + more + 2 * step * (len(by_label) % 2)
+                size = start + more + 2 * step * (len(by_label) % 2)
+                steps = range(size, size + 8 * old, 1), range(old - 1, 1, -1)
+                allowed = (n for numbers in steps for n in numbers if n != old and is_within(n, label))
+                by_label[label] = size if isinstance(label, str) else next(allowed, 0)
             sizes[number, axis] = by_label[label]
-        if all(inputs.leaves[n].shape[a] > 0 for n, a in axes):
+        if all(inputs.leaves[n].shape[a] > 0 and sizes[n, a] > 0 for n, a in axes):
             yield sizes
 
 
 def _runs(network: nn.Module, model: nn.Module, probe: ParityInputs) -> bool:
     """Return whether `network` runs at all, which is cheaper than a comparison and settles most cases."""
-    with torch.no_grad(), preserve_state(network), preserve_state(model):
+    chatter = redirect_stderr(io.StringIO())  # torch.fx prints the generated code around an error
+    with torch.no_grad(), preserve_state(network), preserve_state(model), chatter:
         network.eval()
         try:
             network(*probe.args, **probe.kwargs)
@@ -330,7 +459,7 @@ def _is_free(
     return True
 
 
-def as_arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def as_arguments(example_inputs: Any, batch_axis: int = 0) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return positional and keyword arguments, with a batch of one doubled.
 
     `torch.export` specializes sizes of one (torch 2.14), so that the batch would be fixed.
@@ -346,7 +475,7 @@ def as_arguments(example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         kwargs = dict(example_inputs)
     else:
         args = tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)
-    wide = double_batch(args, kwargs)
+    wide = double_batch(args, kwargs, batch_axis)
     _require_tensors(example_inputs, wide)
     return wide
 
@@ -372,21 +501,23 @@ def _require_tensors(example_inputs: Any, arguments: Any) -> None:
         )
 
 
-def double_batch(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def double_batch(
+    args: tuple[Any, ...], kwargs: dict[str, Any], batch_axis: int = 0
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the arguments with a batch of one doubled.
 
     The first tensor defines the batch. An axis of one next to a larger batch is broadcast, so it is kept.
     """
     register_classes((args, kwargs))
     tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-    if not tensors or not tensors[0].dim() or tensors[0].shape[0] != 1:
+    if not tensors or tensors[0].shape[batch_axis : batch_axis + 1] != (1,):
         return args, kwargs
-    wide: tuple[tuple[Any, ...], dict[str, Any]] = pytree.tree_map(_doubled, (args, kwargs))
+
+    def doubled(leaf: Any) -> Any:
+        return torch.cat([leaf, leaf], batch_axis) if follows_batch(leaf, tensors, batch_axis) else leaf
+
+    wide: tuple[tuple[Any, ...], dict[str, Any]] = pytree.tree_map(doubled, (args, kwargs))
     return wide
-
-
-def _doubled(leaf: Any) -> Any:
-    return torch.cat([leaf, leaf]) if isinstance(leaf, Tensor) and leaf.dim() and leaf.shape[0] == 1 else leaf
 
 
 def expected_outputs(model: nn.Module, probe: ParityInputs) -> tuple[ModelOutputs, dict[str, list[int]]]:

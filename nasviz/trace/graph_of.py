@@ -30,6 +30,7 @@ from nasviz.graph.trace_graph import Attribute, Input, Output, TraceGraph, Verte
 from nasviz.trace.export import (
     Program,
     arguments,
+    fixed_size,
     input_dependent,
     is_in_place,
     is_tensor,
@@ -37,6 +38,8 @@ from nasviz.trace.export import (
     operand_nodes,
     operator_name,
     output_nodes,
+    reads_no_value,
+    size_at,
     value_of,
 )
 from nasviz.trace.leaves import Position
@@ -68,25 +71,19 @@ _LITERALS = (
 def shape_of(node: fx.Node) -> tuple[int, ...]:
     """Return the shape of the value, with -1 for sizes that depend on the batch.
 
-    A list of tensors has the shape of its operand.
+    Other free axes have the size of the example inputs. A list of tensors has the shape of its operand.
     """
     value = value_of(node)
     if not isinstance(value, Tensor):
         operand = next((n for n in node.all_input_nodes if isinstance(value_of(n), Tensor)), None)
         return shape_of(operand) if operand is not None else ()
-    return tuple(size if isinstance(size, int) else -1 for size in value.shape)
+    return tuple(size_at(size, -1) for size in value.shape)
 
 
 def shape_at_batch_one(node: fx.Node) -> tuple[int, ...]:
     """Return the shape of the value for a batch of one."""
     value = value_of(node)
-    sizes = []
-    for size in value.shape if isinstance(value, Tensor) else ():
-        if not isinstance(size, int):
-            expression = size.node.expr
-            size = int(expression.subs(dict.fromkeys(expression.free_symbols, 1)))
-        sizes.append(size)
-    return tuple(sizes)
+    return tuple(size_at(size, 1) for size in value.shape) if isinstance(value, Tensor) else ()
 
 
 def attributes_of(node: fx.Node) -> dict[str, Attribute]:
@@ -383,7 +380,10 @@ class _Reader:
         attributes = attributes_of(node)
         computed = {a: value for a, operand in _named_arguments(node) if (value := self.value(operand))}
         is_direct = all(
-            operand in self.dependent or operand.op == "get_attr" or self.value(operand)
+            operand in self.dependent
+            or operand.op == "get_attr"
+            or self.value(operand)
+            or self._is_uniform(operand)
             for operand in operands
         )
         known = rule(operator_name(node))
@@ -427,11 +427,16 @@ class _Reader:
 
     def _tensors(self, node: fx.Node) -> tuple[dict[str, None], dict[str, None]]:
         """Return the parameters and buffers that a call reads, directly or through computed weights."""
+        return self._tensors_under(*(n for n in operand_nodes(node) if n not in self.dependent))
+
+    def _tensors_under(self, *nodes: fx.Node) -> tuple[dict[str, None], dict[str, None]]:
         parameters: dict[str, None] = {}
         buffers: dict[str, None] = {}
-        waiting = [n for n in operand_nodes(node) if n not in self.dependent][::-1]
+        waiting = list(nodes)[::-1]
         while waiting:
             operand = waiting.pop()
+            if reads_no_value(operand):
+                continue
             if operand.op == "get_attr":
                 key = id(self.program.tensors[str(operand.target)])
                 if key in self.parameter_names:
@@ -440,6 +445,14 @@ class _Reader:
                     buffers[self.buffer_names[key]] = None
             waiting += list(operand_nodes(operand))[::-1] if operand.op == "call_function" else []
         return parameters, buffers
+
+    def _is_uniform(self, node: fx.Node) -> bool:
+        """Return whether a value is made of sizes alone and has free axes only, such as an attention mask.
+
+        No channel is cut along a free axis.
+        """
+        sizes = [fixed_size(size) for size in value.shape] if isinstance(value := value_of(node), Tensor) else [0]
+        return all(size in (1, None) for size in sizes) and not any(self._tensors_under(node))
 
     def _arguments(self, node: fx.Node) -> dict[str, str]:
         """Return the arguments of a call that are parameters and buffers as they are."""
@@ -523,7 +536,7 @@ class _Reader:
             tensor = self.program.tensors[str(node.target)]
             value = torch.zeros_like(tensor) if id(tensor) in self.parameter_names else tensor
         elif isinstance(value_of(node), torch.SymInt):
-            value = 1
+            value = size_at(value_of(node), 1)
         elif node.op == "placeholder":
             value = torch.zeros(shape_at_batch_one(node))
         elif is_in_place(node):

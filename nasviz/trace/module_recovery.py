@@ -20,7 +20,15 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from nasviz.trace.export import Program, arguments, is_in_place, is_tensor, operator_name, value_of
+from nasviz.trace.export import (
+    Program,
+    arguments,
+    is_in_place,
+    is_tensor,
+    is_user_file,
+    operator_name,
+    value_of,
+)
 from nasviz.trace.leaves import BatchNormCall, ModeCall, ScaledDotProductAttention
 
 __all__ = [
@@ -39,8 +47,6 @@ ORIGIN = "nasviz_origin"
 """Key of `node.meta` under which a traced network keeps the origin of its nodes."""
 
 _FRAME = re.compile(r'File "(?P<path>[^"]+)", line (?P<line>\d+)')
-_TORCH = str(Path(torch.__file__).parent)
-_HERE = str(Path(__file__).parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +106,7 @@ def source_line(stack_trace: Any) -> str:
         'net.py:7'
     """
     for frame in reversed(list(_FRAME.finditer(stack_trace or ""))):
-        path = frame["path"]
-        if not path.startswith((_TORCH + "/", _HERE + "/", "<")) and not path.startswith("torch/"):
+        if is_user_file(path := frame["path"]):
             return f"{Path(path).name}:{frame['line']}"
     return ""
 
@@ -242,8 +247,8 @@ def _names(
         origin = origins[node]
         if node in calls:
             name = calls[node].path
-        elif isinstance(value_of(node), torch.SymInt):
-            name = "batch_size"
+        elif isinstance(value := value_of(node), torch.SymInt | torch.SymFloat | torch.SymBool):
+            name = "batch_size" if value.node.expr.free_symbols <= program.batch else "size"
         elif (origin.is_whole or num_calls[origin.path] == 1) and operator_name(node) != "getitem":
             name = origin.path
         else:

@@ -7,7 +7,8 @@ wrapper is part of the generated code: it follows the graph through copies, cons
 `torch.compile` and `torch.export` trace through it.
 
 The description of an argument is a plain literal: `("floating", ("batch", 3, 32, 32))` for a tensor, where a
-string marks a free axis and equal strings equal sizes; a list, a dict or `("object", {...})` for containers;
+string marks a free axis and equal strings equal sizes; `("length", 2, 16, 1)` is a free axis of 2 to 16 (or any
+number from 2 on, with None) that the last number divides; a list, a dict or `("object", {...})` for containers;
 `("value", v)` for other values; and `("anything",)` for values that cannot be compared.
 """
 
@@ -53,6 +54,7 @@ __all__ = [
     "fit_output_forms",
     "free_axes",
     "is_plain",
+    "is_within",
     "known_description",
     "require_traced",
     "set_inputs_",
@@ -79,6 +81,26 @@ _DTYPES = {
 _KINDS = tuple(_DTYPES)
 
 Description = Any
+
+
+def _label(size: Any) -> str | None:
+    """Return the label of a free axis, `None` for a size."""
+    return size[0] if isinstance(size, tuple) else size if isinstance(size, str) else None
+
+
+def is_within(found: int, size: Any) -> bool:
+    """Return whether an axis described as `size` may have the size `found`.
+
+    Examples:
+        >>> is_within(6, ("length", 2, 16, 2)), is_within(7, ("length", 2, None, 2)), is_within(7, "length")
+        (True, False, True)
+    """
+    if not isinstance(size, tuple):
+        return isinstance(size, str) or bool(found == size)
+    _, low, high, step = size
+    return bool(found >= low and (high is None or found <= high) and found % step == 0)
+
+
 Labels = Mapping[tuple[Any, ...], Mapping[int, str]]
 """Labels of the free axes, by the path of each tensor."""
 
@@ -133,7 +155,7 @@ def takes(**described: Description) -> Callable[[Callable[..., Any]], Callable[.
         (
             _DTYPES[kind],
             len(sizes),
-            tuple((axis, size) for axis, size in enumerate(sizes) if isinstance(size, int)),
+            tuple((axis, size) for axis, size in enumerate(sizes) if not isinstance(size, str)),
         )
         for kind, sizes in (d for d in described.values() if _is_tensor(d))
     )
@@ -141,8 +163,8 @@ def takes(**described: Description) -> Callable[[Callable[..., Any]], Callable[.
     equal: list[tuple[int, int, int, int]] = []
     for place, d in enumerate(described.values()):
         for axis, size in enumerate(d[1]) if _is_tensor(d) else ():
-            if isinstance(size, str):
-                start = first_places.setdefault(size, (place, axis))
+            if (label := _label(size)) is not None:
+                start = first_places.setdefault(label, (place, axis))
                 equal += [(*start, place, axis)] if start != (place, axis) else []
     is_simple = len(plain) == len(names)
 
@@ -160,7 +182,7 @@ def takes(**described: Description) -> Callable[[Callable[..., Any]], Callable[.
                     if len(shape) != rank:
                         break
                     for axis, size in fixed:
-                        if shape[axis] != size:
+                        if shape[axis] != size and not is_within(shape[axis], size):
                             _check(self, described, args, kwargs)
                 else:
                     for one, its_axis, other, axis in equal:
@@ -239,17 +261,17 @@ def _problem(
         )
     for axis, size in enumerate(wanted):
         found = value.shape[axis]
-        if isinstance(size, str):
-            first, expected = sizes.setdefault(size, (f"axis {axis} of {place}", found))
+        if (label := _label(size)) is not None:
+            first, expected = sizes.setdefault(label, (f"axis {axis} of {place}", found))
             if found != expected:
                 return (
                     f"{place} of shape {_shape(wanted)} and got {tuple(value.shape)}: axis {axis} has size"
                     f" {found}, and {first} has size {expected}, which must be equal"
                 )
-        elif found != size:
+        if not is_within(found, size):
             return (
                 f"{place} of shape {_shape(wanted)} and got {tuple(value.shape)}: axis {axis} has size"
-                f" {found} instead of {size}"
+                f" {found} instead of {_size_text(size)}"
             )
     return None
 
@@ -294,8 +316,17 @@ def _summary(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
-def _shape(sizes: tuple[int | str, ...]) -> str:
-    words = ["any" if isinstance(size, str) else str(size) for size in sizes]
+def _size_text(size: Any) -> str:
+    """Return a size of a description in words."""
+    if not isinstance(size, tuple):
+        return "any" if isinstance(size, str) else str(size)
+    _, low, high, step = size
+    span = f"{low} or more" if high is None else f"{low} to {high}"
+    return span if step == 1 else f"{span} in steps of {step}"
+
+
+def _shape(sizes: tuple[Any, ...]) -> str:
+    words = [_size_text(size) for size in sizes]
     return f"({', '.join(words)}{',' if len(words) == 1 else ''})"
 
 
@@ -311,7 +342,7 @@ def free_axes(described: Mapping[str, Description]) -> dict[str, dict[int, str]]
         {'x': {0: 'batch', 2: 'height'}}
     """
     return {
-        place: {axis: size for axis, size in enumerate(sizes) if isinstance(size, str)}
+        place: {axis: label for axis, size in enumerate(sizes) if (label := _label(size)) is not None}
         for place, (_, sizes) in _tensors(described)
     }
 
@@ -342,9 +373,16 @@ def zeros_of(description: Description, batch: int, like: Tensor) -> Tensor:
         torch.Size([2, 3])
     """
     kind, sizes = description
-    shape = [size if isinstance(size, int) else batch if size == BATCH else 1 for size in sizes]
+    shape = [_smallest(size, batch) for size in sizes]
     dtypes = {"complex": torch.complex64, "bool": torch.bool, "integer": torch.int64}
     return torch.zeros(shape, dtype=dtypes.get(kind, like.dtype), device=like.device)
+
+
+def _smallest(size: Any, batch: int) -> int:
+    """Return the smallest size above zero that a description allows, and `batch` for the batch."""
+    if isinstance(size, tuple):
+        return max(-(-size[1] // size[3]), 1) * int(size[3])
+    return size if isinstance(size, int) else batch if size == BATCH else 1
 
 
 def _free_text(described: Mapping[str, Description]) -> str:
@@ -410,7 +448,7 @@ def _as_json(part: Description) -> Any:
     if isinstance(part, list):
         return ["list", [_as_json(inner) for inner in part]]
     if _is_tensor(part):
-        return [part[0], list(part[1])]
+        return [part[0], [list(size) if isinstance(size, tuple) else size for size in part[1]]]
     if part[0] == "value" and isinstance(part[1], bytes):
         return ["anything"]
     return [part[0], _as_json(part[1])] if part[0] == "object" else list(part)
@@ -434,7 +472,7 @@ def _checked_part(part: Any, depth: int) -> Description:
         return {key: _checked_part(inner, depth + 1) for key, inner in part.items()}
     if isinstance(part, list) and part and part[0] in _KINDS and len(part) == 2:
         if isinstance(part[1], list) and all(_is_size(size) for size in part[1]):
-            return part[0], tuple(part[1])
+            return part[0], tuple(tuple(size) if isinstance(size, list) else size for size in part[1])
     elif isinstance(part, list) and part == ["anything"]:
         return ("anything",)
     elif isinstance(part, list) and part and part[0] == "value" and len(part) == 2:
@@ -451,6 +489,13 @@ def _checked_part(part: Any, depth: int) -> Description:
 
 
 def _is_size(size: Any) -> bool:
+    if isinstance(size, list):
+        label, *bounds = size
+        numbers = [bound for bound in bounds if bound is not None]
+        is_bounded = len(bounds) == 3 and bounds[0] is not None and bounds[2] not in (None, 0)
+        return is_bounded and type(label) is str and all(type(n) is int and _is_size(n) for n in numbers) and (
+            _is_size(label)
+        )
     if type(size) is int:
         return 0 <= size < 1 << 31
     return type(size) is str and size.isidentifier() and size.isascii() and len(size) < 100

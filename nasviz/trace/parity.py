@@ -22,6 +22,7 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from nasviz.errors import ParityError, TraceError, require_type
+from nasviz.trace.export import follows_batch
 from nasviz.trace.leaves import Position
 
 __all__ = [
@@ -271,7 +272,9 @@ class Parity:
     changed_training: tuple[str, ...] = ()
     """Differences from the model in training mode; empty if none were found."""
     free_axes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Axes of each input that may have any size; all others keep their traced size."""
+    """Axes of each input that may have other sizes; all others keep their traced size."""
+    fixed_axes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    """Why each of the others cannot be free: the line of the user's code or the operator that needs its size."""
 
     @property
     def worst(self) -> float:
@@ -289,11 +292,10 @@ class ParityInputs:
     larger_kwargs: Mapping[str, Any]
 
     @classmethod
-    def like(cls, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ParityInputs:
+    def like(cls, args: tuple[Any, ...], kwargs: Mapping[str, Any], batch_axis: int = 0) -> ParityInputs:
         """Return random arguments of the same shapes, and others with one more example."""
         generator = torch.Generator().manual_seed(_SEED)
         leaves = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
-        batch = leaves[0].shape[0] if leaves and leaves[0].dim() else 0
 
         def noise(leaf: Any) -> Any:
             if not isinstance(leaf, Tensor) or not leaf.is_floating_point():
@@ -303,10 +305,10 @@ class ParityInputs:
             return drawn * (std or 1.0) + (leaf.mean() if leaf.numel() else 0.0)
 
         def larger(leaf: Any) -> Any:
-            is_batched = isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == batch
-            return (
-                torch.cat([leaf, leaf[:1].flip(-1) if leaf.dim() > 1 else leaf[:1]]) if is_batched else leaf
-            )
+            if not follows_batch(leaf, leaves, batch_axis):
+                return leaf
+            more = leaf.narrow(batch_axis, 0, 1)
+            return torch.cat([leaf, more.flip(-1) if leaf.dim() > 1 else more], batch_axis)
 
         args, kwargs = pytree.tree_map(noise, (args, dict(kwargs)))
         return cls(args, kwargs, *pytree.tree_map(larger, (args, kwargs)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,16 +16,26 @@ from torch.utils import _pytree as pytree
 from nasviz.errors import ArgumentError, ParityError, TraceError, TrainingChangedWarning
 from nasviz.extensions import load_extensions
 from nasviz.trace.export import (
-    BatchSizes,
+    InputSizes,
     Program,
     argument_names,
     export_program,
     fold_constants,
+    follows_batch,
     make_functional,
     read_sizes_from_input,
     remove_shape_operands,
 )
-from nasviz.trace.free_axes import as_arguments, expected_outputs, first_line, prove_free_axes
+from nasviz.trace.free_axes import (
+    Axis,
+    agrees_at_other_sizes,
+    as_arguments,
+    expected_outputs,
+    first_line,
+    prove_free_axes,
+    reason_of_images,
+    symbolic_axes,
+)
 from nasviz.trace.graph_of import graph_of
 from nasviz.trace.module_recovery import error_location, recover_modules
 from nasviz.trace.network import (
@@ -105,6 +116,7 @@ class _Task:
     expected: ModelOutputs
     reads: Mapping[str, list[int]]
     """Tensor sizes that the code of the model read, by mode."""
+    batch_axis: int = 0
     lost: tuple[str, ...] = ()
     """What a graph of training mode would have computed, and could not be trained with."""
 
@@ -113,18 +125,27 @@ class _Task:
         has_mode = self.expected.train is not None or not strategy.train
         return has_mode and (self.expected.batch is not None or not strategy.dynamic)
 
+    @property
+    def has_images(self) -> bool:
+        """Return whether an input has a height and a width, which cost an export much time as symbols."""
+        leaves = pytree.tree_leaves((self.args, self.kwargs))
+        return any(isinstance(leaf, Tensor) and leaf.dim() >= 4 for leaf in leaves)
 
-def trace(model: nn.Module, example_inputs: Any) -> TracedNetwork:
+
+def trace(model: nn.Module, example_inputs: Any, *, batch_axis: int = 0) -> TracedNetwork:
     """Trace `model` to one graph of operators on its own modules and parameters.
 
     The traced network shares the modules and parameters of `model` under their names; `model` itself is left
-    unchanged. The batch, the first axis of `example_inputs`, may have any size later on; the values of the
-    inputs matter only by their range. Other axes keep their size unless `parity.free_axes` lists them; the
-    traced network rejects inputs of other sizes. Costs one export and about ten forward passes.
+    unchanged. The batch may have any size later on, and so may every other axis that torch can leave free, such
+    as the length of a text or the height and width of an image: `parity.free_axes` lists them, each proven at a
+    second size, and `parity.fixed_axes` says why the others are fixed. The traced network rejects inputs of
+    other sizes. The values of `example_inputs` matter only by their range. Costs one or two exports and about
+    ten forward passes.
 
     Args:
         model: Any module that `torch.export` or `torch.fx` can follow.
         example_inputs: A tensor, a tuple of arguments, or a dict of keyword arguments.
+        batch_axis: Axis of the batch in every input; 1 for networks that take sequences first.
 
     Raises:
         TraceError: The model does not run on `example_inputs`, or no strategy can trace it; the message
@@ -142,19 +163,19 @@ def trace(model: nn.Module, example_inputs: Any) -> TracedNetwork:
         >>> network.parity.free_axes
         {'input': (0,)}
     """
-    network = trace_quietly(model, example_inputs)
+    network = trace_quietly(model, example_inputs, batch_axis=batch_axis)
     warn_of_changes(network, stacklevel=3)
     return network
 
 
-def trace_quietly(model: nn.Module, example_inputs: Any) -> TracedNetwork:
+def trace_quietly(model: nn.Module, example_inputs: Any, *, batch_axis: int = 0) -> TracedNetwork:
     """Trace `model` as `trace` does, without the warning: callers report `parity.changed_training`."""
     if isinstance(example_inputs, nn.Module) and not isinstance(model, nn.Module):
         raise ArgumentError(
             "model and example_inputs are in the wrong order: nasviz.trace(model, example_inputs)"
         )
     require_module("model", model)
-    return trace_call(model, *as_arguments(example_inputs))
+    return trace_call(model, *as_arguments(example_inputs, batch_axis), batch_axis=batch_axis)
 
 
 def warn_of_changes(network: TracedNetwork, *, stacklevel: int) -> None:
@@ -169,7 +190,9 @@ def warn_of_changes(network: TracedNetwork, *, stacklevel: int) -> None:
         )
 
 
-def trace_call(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> TracedNetwork:
+def trace_call(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, batch_axis: int = 0
+) -> TracedNetwork:
     """Trace `model` on positional and keyword arguments, whose batch must be larger than one."""
     if isinstance(model, torch.jit.ScriptModule):
         raise TraceError(
@@ -178,14 +201,18 @@ def trace_call(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         )
     load_extensions(operators=True)
     with preserve_state(model), preserve_generators():
-        probe = ParityInputs.like(args, kwargs)
-        task = _Task(model, args, kwargs, probe, *expected_outputs(model, probe))
+        probe = ParityInputs.like(args, kwargs, batch_axis)
+        task = _Task(model, args, kwargs, probe, *expected_outputs(model, probe), batch_axis)
         failures: list[tuple[Strategy, Exception]] = []
         for strategy in STRATEGIES:
             if not task.allows(strategy):
                 continue
+            if (strategy.dynamic or task.expected.batch is None) and not task.has_images:
+                with suppress(Exception):  # of torch.export and the user's code: numbers for sizes come next
+                    return _exported(task, strategy, free=True)
             try:
-                return _exported(task, strategy)
+                network = _exported(task, strategy)
+                return _with_free_images(network, task, strategy) if task.has_images else network
             except Exception as error:  # the user's code and torch.export may raise anything
                 failures.append((strategy, error))
                 if isinstance(error, _NoGradientError):
@@ -200,20 +227,54 @@ def trace_call(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
             raise _trace_error(model, failures) from failures[0][1]
 
 
-def _exported(task: _Task, strategy: Strategy) -> TracedNetwork:
-    """Trace by `torch.export`, and verify."""
+def _exported(task: _Task, strategy: Strategy, *, free: bool = False) -> TracedNetwork:
+    """Trace by `torch.export`, and verify; with `free`, every size is a symbol at first."""
     program = export_program(
-        task.model, task.args, task.kwargs, train=strategy.train, dynamic=strategy.dynamic
+        task.model,
+        task.args,
+        task.kwargs,
+        train=strategy.train,
+        dynamic=strategy.dynamic,
+        free=free,
+        batch_axis=task.batch_axis,
     )
+    if strategy.dynamic and free and not program.batch:
+        strategy = STRATEGIES[STRATEGIES.index(strategy) + 1]
     network = _lifted(program, task)
     notes = fit_output_forms(network, task.model, task.probe, task.expected)
-    return _checked(network, task, strategy, tuple(notes))
+    return _checked(network, task, strategy, tuple(notes), program if free else None)
+
+
+def _with_free_images(network: TracedNetwork, task: _Task, strategy: Strategy) -> TracedNetwork:
+    """Return `network`, or one by an export with symbols where the model takes images of other sizes."""
+    fixed = network.parity.fixed_axes
+    sizes = [axis for axes in fixed.values() for axis in axes if axis >= 2]
+    if not sizes:
+        return network
+    reason = reason_of_images(task.model, task.probe)
+    if reason is None:
+        try:
+            other = _exported(task, strategy, free=True)
+        except Exception as error:  # of torch.export and the user's code: the sizes stay fixed
+            reason = f"with a symbol for each size it cannot be exported: {first_line(error)}"
+        else:
+            had, has = (sum(map(len, net.parity.free_axes.values())) for net in (network, other))
+            if has > had:
+                return other
+            fixed = {place: axes | other.parity.fixed_axes.get(place, {}) for place, axes in fixed.items()}
+    if reason is not None:
+        fixed = {
+            place: {axis: reason if axis >= 2 else known for axis, known in axes.items()}
+            for place, axes in fixed.items()
+        }
+    network.parity = replace(network.parity, fixed_axes=fixed)
+    return network
 
 
 def _lifted(program: Program, task: _Task) -> TracedNetwork:
     """Rewrite an exported program, recover its module calls, and attach its trace graph."""
-    make_functional(program)
-    sizes = BatchSizes(program.graph)
+    sizes = InputSizes(program)
+    make_functional(program, sizes)
     read_sizes_from_input(program, sizes)
     remove_shape_operands(program, sizes)
     fold_constants(program)
@@ -233,9 +294,15 @@ def _followed(task: _Task) -> TracedNetwork:
 
 
 def _checked(
-    network: TracedNetwork, task: _Task, strategy: Strategy, notes: tuple[str, ...]
+    network: TracedNetwork,
+    task: _Task,
+    strategy: Strategy,
+    notes: tuple[str, ...],
+    program: Program | None = None,
 ) -> TracedNetwork:
     """Return `network` with its parity, restricted to the inputs that were verified.
+
+    `program` is that of an export with symbols for sizes.
 
     Raises:
         ParityError: The outputs differ; differences in training mode are warnings if it was traced in
@@ -258,7 +325,7 @@ def _checked(
         changes += [_explain_missing_draws(network, task, tolerance) or f"in training mode {error}"]
         found = replace(found, train=None, buffers={})
     errors = compare(expected, found, tolerance)
-    described = _describe_inputs(network, task, tolerance, is_batched=batch)
+    described, fixed = _describe_inputs(network, task, strategy, tolerance, program, is_batched=batch)
     costs = [cost for cost in strategy.costs if changes or cost != _ONE_MODE]
     network.parity = Parity(
         errors,
@@ -266,6 +333,7 @@ def _checked(
         (*costs, *changes),
         tuple(changes),
         {place: tuple(axes) for place, axes in free_axes(described).items()},
+        fixed,
     )
     set_inputs_(network.graph, described)
     network.recompile()
@@ -323,23 +391,83 @@ def _explain_missing_draws(network: TracedNetwork, task: _Task, tolerance: float
 
 
 def _describe_inputs(
-    network: TracedNetwork, task: _Task, tolerance: float, *, is_batched: bool
-) -> dict[str, Any]:
-    """Return the description of the inputs of `network`, by argument name."""
+    network: TracedNetwork,
+    task: _Task,
+    strategy: Strategy,
+    tolerance: float,
+    program: Program | None,
+    *,
+    is_batched: bool,
+) -> tuple[dict[str, Any], dict[str, dict[int, str]]]:
+    """Return the description of the inputs of `network` by argument name, and why axes are fixed."""
     names = argument_names(task.model, len(task.args))
     arguments = dict(zip(names, task.args, strict=True)) | task.kwargs
-    proven = prove_free_axes(network, task.model, task.probe, task.reads, tolerance)
-    given = pytree.tree_leaves((task.args, task.kwargs))
-    numbers = {id(leaf): number for number, leaf in enumerate(given)}
-    batch = next((leaf.shape[:1] for leaf in given if isinstance(leaf, Tensor)), ()) if is_batched else ()
-    labels: dict[tuple[Any, ...], dict[int, str]] = {}
+    free, reasons = _free_axes(network, task, strategy, tolerance, program, is_batched=is_batched)
+    numbers = {id(leaf): number for number, leaf in enumerate(pytree.tree_leaves((task.args, task.kwargs)))}
+    labels: dict[tuple[Any, ...], dict[int, Any]] = {}
+    ordered: list[dict[int, str]] = []
     for path, leaf in pytree.tree_flatten_with_path(arguments)[0]:
         if isinstance(leaf, Tensor):
-            axes = {axis: label for (i, axis), label in proven.items() if i == numbers[id(leaf)]}
-            if batch and leaf.shape[:1] == batch:
-                axes = {0: BATCH} | axes
-            labels[tuple(_key(step) for step in path)] = axes
-    return {name: describe(value, labels, (name,)) for name, value in arguments.items()}
+            number = numbers[id(leaf)]
+            places = [(number, axis) for axis in range(leaf.dim())]
+            labels[tuple(_key(step) for step in path)] = {p[1]: free[p] for p in places if p in free}
+            ordered.append({p[1]: reasons.get(p, "") for p in places if p not in free})
+    described = {name: describe(value, labels, (name,)) for name, value in arguments.items()}
+    named = dict(zip(free_axes(described), ordered, strict=False))
+    first = _first_readers(network)
+    fixed = {
+        place: {axis: why or first.get(place, "its code or an operator needs the size") for axis, why in axes.items()}
+        for place, axes in named.items()
+        if axes
+    }
+    return described, fixed
+
+
+def _free_axes(
+    network: TracedNetwork,
+    task: _Task,
+    strategy: Strategy,
+    tolerance: float,
+    program: Program | None,
+    *,
+    is_batched: bool,
+) -> tuple[dict[Axis, Any], dict[Axis, str]]:
+    """Return the labels of the free axes, and what fixes the others as far as it is known."""
+    given = pytree.tree_leaves((task.args, task.kwargs))
+    tensors = [leaf for leaf in given if isinstance(leaf, Tensor)]
+    free: dict[Axis, Any] = {}
+    reasons: dict[Axis, str] = {}
+    if program is not None:
+        symbols, reasons = symbolic_axes(program)
+        batches = {place: label for place, label in symbols.items() if label == BATCH}
+        others = {place: label for place, label in symbols.items() if label != BATCH}
+        train = strategy.train and task.expected.train is not None
+        proven = agrees_at_other_sizes(network, task.model, task.probe, others, tolerance, train=train)
+        reasons |= {place: "at another size it differs from the model" for place in others.keys() - proven}
+        free = batches | proven
+    elif is_batched:
+        free = {
+            (number, task.batch_axis): BATCH
+            for number, leaf in enumerate(given)
+            if follows_batch(leaf, tensors, task.batch_axis)
+        }
+    more = prove_free_axes(network, task.model, task.probe, task.reads, tolerance, free)
+    if program is not None and more:
+        train = strategy.train and task.expected.train is not None
+        others = {place: label for place, label in free.items() if label != BATCH} | more
+        both = agrees_at_other_sizes(network, task.model, task.probe, others, tolerance, train=train)
+        more = more if both.keys() >= others.keys() else {}
+    return free | more, {place: why for place, why in reasons.items() if place not in more}
+
+
+def _first_readers(network: TracedNetwork) -> dict[str, str]:
+    """Return the first vertex that reads each input, with its line: its weights usually fix the sizes."""
+    found: dict[str, str] = {}
+    for vertex in network.trace_graph.vertices:
+        for source in vertex.inputs:
+            line = f" ({vertex.source})" if vertex.source else ""
+            found.setdefault(source, f"{vertex.name}{line} was traced with this size")
+    return {item.id: found[item.id] for item in network.trace_graph.inputs if item.id in found}
 
 
 def _key(step: Any) -> Any:

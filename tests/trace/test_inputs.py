@@ -40,7 +40,22 @@ class Divided(Branches):
     """Its size is a literal in the graph: at another size it would answer wrongly without an error."""
 
     def pool(self, x: Tensor) -> Tensor:
+        return x.sum((2, 3)) / int(x.shape[2] * x.shape[3])
+
+
+class Measured(Branches):
+    """It computes with its size, which stays a symbol."""
+
+    def pool(self, x: Tensor) -> Tensor:
         return x.sum((2, 3)) / (x.shape[2] * x.shape[3])
+
+
+class Windows(Branches):
+    """It needs a height that 4 divides, and says so."""
+
+    def pool(self, x: Tensor) -> Tensor:
+        assert x.shape[2] % 4 == 0
+        return x.unflatten(2, (x.shape[2] // 4, 4)).softmax(3).amax((2, 3, 4))
 
 
 class Switching(Branches):
@@ -127,33 +142,130 @@ def test_axes_are_free_where_the_code_reads_no_size() -> None:
         net(torch.randn(3, 1, 40, 21))
 
 
-@pytest.mark.parametrize(("kind", "free"), [(Divided, (0,)), (Switching, (0, 2))])
-def test_axes_are_fixed_where_the_code_reads_their_size(kind: type[nn.Module], free: tuple[int, ...]) -> None:
-    net = nasviz.trace(kind(), torch.randn(1, 3, 16, 16))
+@pytest.mark.parametrize(
+    ("kind", "good", "refused"),
+    [
+        (Measured, (24, 40), None),
+        (Windows, (24, 7), (26, 7)),
+        (Switching, (24, 150), (24, 300)),
+    ],
+)
+def test_axes_are_free_as_far_as_the_code_branches_as_it_did(
+    kind: type[nn.Module], good: tuple[int, int], refused: tuple[int, int] | None, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    model = kind().eval()
+    net = nasviz.trace(model, torch.randn(1, 3, 16, 16)).eval()
+    sub = smaller(net)
+    folder = nasviz.save(sub, tmp_path)
+    small = [sub.module, nasviz.load(folder), runpy.run_path(str(folder / "model.py"))["load"]()]
 
-    assert net.parity.free_axes == {"x": free}
+    assert net.parity.free_axes == {"x": (0, 2, 3)}
+    x = torch.randn(3, 3, *good)
+    torch.testing.assert_close(net(x), model(x))
+    for other in small:
+        torch.testing.assert_close(other.eval()(x), sub.module.eval()(x))
+    for other in (net, *small) if refused else ():
+        with pytest.raises(ValueError, match=f"{refused[refused[0] == 24]}"):
+            other(torch.randn(3, 3, *refused))
 
 
-def test_a_sequence_has_the_length_that_it_was_traced_with_unless_all_lengths_agree() -> None:
-    class Heads(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.q, self.o = nn.Linear(8, 8), nn.Linear(8, 8)
+def test_a_fixed_axis_names_the_line_that_needs_its_size() -> None:
+    parity = nasviz.trace(Divided(), torch.randn(1, 3, 16, 16)).parity
 
-        def forward(self, x: Tensor) -> Tensor:
-            b, n, d = x.shape
-            q = self.q(x).view(b, n, 2, 4).transpose(1, 2)
-            y = nn.functional.scaled_dot_product_attention(q, q, q).transpose(1, 2).reshape(b, n, d)
-            return x + self.o(y)
+    assert parity.free_axes == {"x": (0,)}
+    assert all("test_inputs.py:" in parity.fixed_axes["x"][axis] for axis in (1, 2, 3))
+    assert "test_inputs.py:" + str(Divided.pool.__code__.co_firstlineno + 1) in parity.fixed_axes["x"][2]
 
-    net = nasviz.trace(nn.Sequential(nn.Embedding(9, 8), Heads()), torch.randint(0, 9, (2, 7)))
-    assert net.parity.free_axes == {"input": (0,)}
-    with pytest.raises(InputError, match="axis 1 has size 5 instead of 7"):
-        net(torch.randint(0, 9, (2, 5)))
 
-    tokens = nasviz.trace(nn.Sequential(nn.Embedding(9, 8), nn.Linear(8, 4)), torch.randint(0, 9, (2, 7)))
-    assert tokens.parity.free_axes == {"input": (0, 1)}
-    assert tokens(torch.randint(0, 9, (3, 11))).shape == (3, 11, 4)
+class Block(nn.Module):
+    """Attention over a sequence, whose code reads the length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.qkv, self.o = nn.LayerNorm(8), nn.Linear(8, 24), nn.Linear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, d = x.shape
+        q, k, v = (part.view(b, n, 2, 4).transpose(1, 2) for part in self.qkv(self.norm(x)).chunk(3, -1))
+        mask = torch.full((n, n), -torch.inf).triu(1)
+        y = (q @ k.transpose(2, 3) + mask).softmax(3) @ v
+        return x + self.o(y.transpose(1, 2).reshape(b, n, d))
+
+
+class Text(nn.Module):
+    """A language model with learned positions: 2 to 16 tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.places = nn.Embedding(9, 8), nn.Embedding(16, 8)
+        self.blocks, self.head = nn.Sequential(Block(), Block()), nn.Linear(8, 9)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        n = tokens.shape[1]
+        assert n <= 16, "too long"
+        return self.head(self.blocks(self.words(tokens) + self.places(torch.arange(n))))
+
+
+class Recurrent(nn.Module):
+    """A language model of a recurrent layer, whose code flattens batch and length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.layer, self.act = nn.Embedding(9, 8), nn.LSTM(8, 8, 2, batch_first=True), nn.ReLU(True)
+        self.inner, self.head = nn.Linear(8, 8), nn.Linear(8, 9)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        b, n = tokens.shape
+        x = self.act(self.layer(self.words(tokens))[0])
+        return self.head((x + self.inner(x)).reshape(b * n, 8)).view(b, n, 9)
+
+
+@pytest.mark.parametrize("kind", [Text, Recurrent])
+def test_language_models_take_any_length(kind: type[nn.Module], tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = kind().eval()
+    net = nasviz.trace(model, torch.randint(0, 9, (2, 8))).eval()
+    sub = smaller(net)
+    folder = nasviz.save(sub, tmp_path)
+    small = sub.module.eval()
+
+    assert net.parity.free_axes == {"tokens": (0, 1)}
+    assert net.parity.strategy.startswith("export, training mode")
+    for length in (5, 16):
+        tokens = torch.randint(0, 9, (3, length))
+        torch.testing.assert_close(net(tokens), model(tokens))
+        torch.testing.assert_close(nasviz.load(folder).eval()(tokens), small(tokens))
+        torch.testing.assert_close(runpy.run_path(str(folder / "model.py"))["load"]().eval()(tokens), small(tokens))
+    if kind is Text:
+        with pytest.raises(InputError, match="17 instead of 0 to 16"):
+            net(torch.randint(0, 9, (2, 17)))
+
+
+class SequenceFirst(nn.Module):
+    """Takes (length, batch, features); its positions fix the length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.e, self.places, self.o = nn.Linear(6, 8), nn.Parameter(torch.randn(7, 1, 8)), nn.Linear(8, 3)
+        self.t = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, 0.0), 1, enable_nested_tensor=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.o(self.t(self.e(x) + self.places).mean(0))
+
+
+def test_the_batch_may_lie_on_another_axis() -> None:
+    torch.manual_seed(0)
+    model, x = SequenceFirst().eval(), torch.randn(7, 5, 6)
+    net = nasviz.trace(model, torch.randn(7, 1, 6), batch_axis=1).eval()
+
+    assert net.trace_graph.inputs[0].shape == (7, -1, 6)
+    assert net.parity.free_axes == {"x": (1,)}
+    assert "test_inputs.py:" in net.parity.fixed_axes["x"][0]
+    torch.testing.assert_close(net(x), model(x))
+    sub = smaller(net)
+    assert sub.module.eval()(x).shape == (5, 3)
+    assert nasviz.trace(model, torch.randn(7, 3, 6)).parity.free_axes == {"x": (1,)}
 
 
 def test_nesting_settings_and_numbers_of_inputs_are_checked() -> None:
@@ -239,6 +351,10 @@ def test_sizes_that_nobody_uses_are_not_counted_as_read() -> None:
         {"y": ["floating", ["batch", 3]]},
         {"x": ["floating", ["__import__('os')", 3]]},
         {"x": ["floating", [-1]]},
+        {"x": ["floating", [["n", 2, 16, 0]]]},
+        {"x": ["floating", [["n", None, 16, 1]]]},
+        {"x": ["floating", [["__import__('os')", 2, 16, 1]]]},
+        {"x": ["floating", [["n", 2, 16]]]},
         {"x": ["value", [1]]},
         {"x": ["code", "1"]},
         {"x": ["object", {"a b": ["anything"]}]},
