@@ -178,8 +178,8 @@ def check(name, value, made_for, sizes):
     """Check kind and shape of an input, since the code of this network holds sizes as numbers.
 
 
-    Sizes given as text are free; equal texts mean equal sizes. `("length", 2, 16, 1)` is a free size of 2 to 16
-    (without an end for None) that the last number divides.
+    Sizes given as text are free; equal texts mean equal sizes. `("length", 2, 16, 1)` is a free size of 2 to
+    16 (without an end for None) that the last number divides.
     """
     if torch.jit.is_tracing():
         return

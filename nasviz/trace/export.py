@@ -22,6 +22,7 @@ import inspect
 import io
 import operator
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
@@ -33,8 +34,8 @@ from typing import Any
 import torch
 from sympy import Integer
 from torch import Tensor, fx, nn
-from torch.nn.modules import transformer
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
+from torch.nn.modules import transformer
 from torch.utils import _pytree as pytree
 
 from nasviz.errors import TraceError
@@ -49,8 +50,8 @@ __all__ = [
     "arguments",
     "eliminate_dead_code",
     "export_program",
-    "fold_constants",
     "fixed_size",
+    "fold_constants",
     "follows_batch",
     "inline_regions",
     "input_dependent",
@@ -66,8 +67,8 @@ __all__ = [
     "operator_name",
     "output_nodes",
     "random_calls",
-    "reads_no_value",
     "read_sizes_from_input",
+    "reads_no_value",
     "remove_shape_operands",
     "size_at",
     "size_bounds",
@@ -131,7 +132,8 @@ def size_at(size: int | torch.SymInt, batch: int) -> int:
     if (number := fixed_size(size)) is not None:
         return number
     assert isinstance(size, torch.SymInt)
-    expression, env = size.node.expr, size.node.shape_env
+    expression = size.node.expr
+    env: Any = size.node.shape_env
     symbols, known = expression.free_symbols, getattr(env, "backed_var_to_val", None)
     known = env.var_to_val if known is None else known  # torch 2.11
     batches = getattr(env, _BATCH_SYMBOLS, symbols)
@@ -378,7 +380,14 @@ def export_program(
             shapes[leaf] = axes
     given = shapes if dynamic or free else None
     chatter = redirect_stderr(io.StringIO())  # torch prints the graph that it could not finish
-    with warnings.catch_warnings(), chatter, torch.enable_grad(), _opaque_modules(model), _followed() as fixed:
+    with (
+        _LOCK,
+        warnings.catch_warnings(),
+        chatter,
+        torch.enable_grad(),
+        _opaque_modules(model),
+        _followed() as fixed,
+    ):
         warnings.simplefilter("ignore")
         exported = torch.export.export(model, args, dict(kwargs), dynamic_shapes=given, strict=False)
     program = _plain(exported, model, args, kwargs, train)
@@ -390,7 +399,9 @@ def export_program(
 def follows_batch(leaf: Any, leaves: list[Tensor], batch_axis: int) -> bool:
     """Return whether a tensor has the batch of the first of `leaves` on its axis `batch_axis`."""
     sizes = slice(batch_axis, batch_axis + 1)
-    return isinstance(leaf, Tensor) and leaf.dim() > batch_axis and leaf.shape[sizes] == leaves[0].shape[sizes]
+    return (
+        isinstance(leaf, Tensor) and leaf.dim() > batch_axis and leaf.shape[sizes] == leaves[0].shape[sizes]
+    )
 
 
 def _mark_batch(program: Program, leaves: list[Tensor], batch_axis: int | None) -> None:
@@ -416,7 +427,7 @@ def user_guards(program: Program) -> list[Any]:
     """
     values = [value_of(node) for node in program.inputs]
     sizes = [s for value in values if isinstance(value, Tensor) for s in value.shape]
-    env = next((size.node.shape_env for size in sizes if isinstance(size, torch.SymInt)), None)
+    env = next((s.node.shape_env for s in sizes if isinstance(s, torch.SymInt)), None)
     guards = [] if env is None else env.guards
     return [guard for guard in guards if is_user_file(getattr(guard.sloc.framework_loc, "filename", _TORCH))]
 
@@ -426,7 +437,7 @@ Bounds = tuple[int, int | None, int]
 
 
 def size_bounds(program: Program, symbol: Any, size: int) -> Bounds | str:
-    """Return the sizes for which the user's code branches as it did at `size`, or a line that ties it to others.
+    """Return the sizes for which the user's code branches as at `size`, or a line that ties it to others.
 
     Conditions on computed sizes are evaluated, up to a limit.
     """
@@ -487,6 +498,10 @@ _MOST_GUARDS = 400
 _MOST_TERMS = 6000
 """Limits of the conditions that one export may collect. Index arithmetic on two free axes, such as windows of
 an image, makes expressions that take minutes to simplify."""
+
+
+_LOCK = threading.RLock()
+"""Held while functions of torch are replaced, so that two threads restore them in order."""
 
 
 @contextmanager
@@ -699,9 +714,10 @@ class InputSizes:
     def _call(self, target: Any, args: tuple[Any, ...], value: torch.SymInt) -> fx.Node:
         like = next(iter(self.sources.values()))[0]
         with self.graph.inserting_after(self.last):
-            self.last = self.graph.call_function(target, args)
-        self.last.meta = {**like.meta, "val": value}
-        return self.last
+            made: fx.Node = self.graph.call_function(target, args)
+        made.meta = {**like.meta, "val": value}
+        self.last = made
+        return made
 
 
 def read_sizes_from_input(program: Program, sizes: InputSizes) -> None:
@@ -998,7 +1014,7 @@ class _Variables:
 
 
 def _view_source(node: fx.Node) -> fx.Node | None:
-    """Return the tensor whose memory the result of a call shares: its first operand, or what it is split of."""
+    """Return the tensor whose memory a result shares: the first operand of its call, or what was split."""
     if (made_by := _made_by(node)) is not None:
         return _view_source(made_by)
     first = node.args[0] if node.args else None

@@ -1,9 +1,9 @@
 """Outputs of the user's module before it is traced, and a proof of which input axes may take other sizes.
 
-The graph of an export with symbols for sizes computes with every size that torch could keep free: such an axis
-is free if the traced network agrees with the model at a second size. In a graph with numbers for sizes an axis
-is proven free if both agree at a second size, and the model's own code read the same sizes in both runs. Then no
-Python branch and no literal depended on that axis; the rest are operators, which take any size.
+The graph of an export with symbols for sizes computes with every size that torch could keep free: such an
+axis is free if the traced network agrees with the model at a second size. In a graph with numbers for sizes
+an axis is proven free if both agree at a second size, and the model's own code read the same sizes in both
+runs. Then no Python branch and no literal depended on that axis; the rest are operators, which take any size.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ __all__ = [
     "expected_outputs",
     "first_line",
     "prove_free_axes",
+    "proven_from",
     "reason_of_images",
     "symbolic_axes",
 ]
@@ -215,7 +216,7 @@ class _Inputs:
             leaf = leaf.index_select(axis, index)
             if leaf.is_floating_point():
                 noise = torch.randn(leaf.shape, generator=generator).to(leaf)
-                leaf = leaf + 0.3 * noise * float(leaf.std())
+                leaf = leaf + 0.3 * noise * float(self.leaves[number].std())
             leaves[number] = leaf
         args, kwargs = pytree.tree_unflatten(leaves, self.spec)
         return ParityInputs(args, kwargs, args, kwargs)
@@ -303,6 +304,7 @@ def symbolic_axes(program: Program) -> tuple[dict[Axis, Any], dict[Axis, str]]:
 
 def _line_of(program: Program, size: torch.SymInt) -> str:
     """Return the line of the user's code that fixed a size."""
+    assert size.node.shape_env is not None
     symbol, replacements = size.node._expr, size.node.shape_env.replacements
     for _ in range(len(replacements) + 1):
         if symbol in program.fixed or symbol not in replacements:
@@ -330,7 +332,7 @@ def agrees_at_other_sizes(
     *,
     train: bool,
 ) -> dict[Axis, Any]:
-    """Return those of the symbolic `axes` at whose other sizes network and model agree, at best all at once."""
+    """Return those of the symbolic `axes` at whose other sizes network and model agree."""
     inputs = _Inputs.of(probe)
 
     def agree(tried: Mapping[Axis, Any]) -> bool:
@@ -347,6 +349,39 @@ def agrees_at_other_sizes(
         more = {place: other for place, other in axes.items() if other == label}
         if len(more) < len(axes) and agree(found | more):
             found |= more
+    return found
+
+
+def proven_from(
+    network: nn.Module,
+    model: nn.Module,
+    probe: ParityInputs,
+    axes: Mapping[Axis, Any],
+    tolerance: float,
+    *,
+    train: bool,
+) -> dict[Axis, Any]:
+    """Return the symbolic `axes` without the sizes 0 and 1 where network and model do not agree at these.
+
+    torch decides conditions on them without a guard: to it, a symbol is 2 or more.
+    """
+    inputs, found = _Inputs.of(probe), dict(axes)
+
+    def agree(places: Iterable[Axis], size: int) -> bool:
+        resized = inputs.resized(dict.fromkeys(places, size))
+        return _runs(network, model, resized) and _agree(network, model, resized, tolerance, train)
+
+    for size in (1, 0):
+        smallest = {p: label for p, label in found.items() if is_within(size, label)}
+        groups = [[p for p in smallest if smallest[p] == label] for label in dict.fromkeys(smallest.values())]
+        excluded = [place for group in groups if not agree(group, size) for place in group]
+        if not excluded and len(groups) > 1 and not agree(smallest, size):
+            excluded = list(smallest)
+        if size == 1:  # where not even 1 is allowed, neither is 0
+            excluded += [p for p in found if p not in smallest and is_within(0, found[p])]
+        for place in excluded:
+            name, low, *rest = label if isinstance(label := found[place], tuple) else (label, 0, None, 1)
+            found[place] = (name, max(low, size + 1), *rest)
     return found
 
 

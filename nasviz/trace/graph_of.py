@@ -451,7 +451,9 @@ class _Reader:
 
         No channel is cut along a free axis.
         """
-        sizes = [fixed_size(size) for size in value.shape] if isinstance(value := value_of(node), Tensor) else [0]
+        sizes = (
+            [fixed_size(size) for size in value.shape] if isinstance(value := value_of(node), Tensor) else [0]
+        )
         return all(size in (1, None) for size in sizes) and not any(self._tensors_under(node))
 
     def _arguments(self, node: fx.Node) -> dict[str, str]:

@@ -7,9 +7,9 @@ wrapper is part of the generated code: it follows the graph through copies, cons
 `torch.compile` and `torch.export` trace through it.
 
 The description of an argument is a plain literal: `("floating", ("batch", 3, 32, 32))` for a tensor, where a
-string marks a free axis and equal strings equal sizes; `("length", 2, 16, 1)` is a free axis of 2 to 16 (or any
-number from 2 on, with None) that the last number divides; a list, a dict or `("object", {...})` for containers;
-`("value", v)` for other values; and `("anything",)` for values that cannot be compared.
+string marks a free axis and equal strings equal sizes; `("length", 2, 16, 1)` is a free axis of 2 to 16 (or
+any number from 2 on, with None) that the last number divides; a list, a dict or `("object", {...})` for
+containers; `("value", v)` for other values; and `("anything",)` for values that cannot be compared.
 """
 
 from __future__ import annotations
@@ -381,7 +381,7 @@ def zeros_of(description: Description, batch: int, like: Tensor) -> Tensor:
 def _smallest(size: Any, batch: int) -> int:
     """Return the smallest size above zero that a description allows, and `batch` for the batch."""
     if isinstance(size, tuple):
-        return max(-(-size[1] // size[3]), 1) * int(size[3])
+        return int(max(-(-size[1] // size[3]), 1) * size[3])
     return size if isinstance(size, int) else batch if size == BATCH else 1
 
 
@@ -493,8 +493,11 @@ def _is_size(size: Any) -> bool:
         label, *bounds = size
         numbers = [bound for bound in bounds if bound is not None]
         is_bounded = len(bounds) == 3 and bounds[0] is not None and bounds[2] not in (None, 0)
-        return is_bounded and type(label) is str and all(type(n) is int and _is_size(n) for n in numbers) and (
-            _is_size(label)
+        return (
+            is_bounded
+            and type(label) is str
+            and all(type(n) is int and _is_size(n) for n in numbers)
+            and (_is_size(label))
         )
     if type(size) is int:
         return 0 <= size < 1 << 31

@@ -274,7 +274,7 @@ class Parity:
     free_axes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Axes of each input that may have other sizes; all others keep their traced size."""
     fixed_axes: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
-    """Why each of the others cannot be free: the line of the user's code or the operator that needs its size."""
+    """Why each of the others is fixed: the line of the user's code or the operator that needs its size."""
 
     @property
     def worst(self) -> float:

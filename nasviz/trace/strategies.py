@@ -33,6 +33,7 @@ from nasviz.trace.free_axes import (
     expected_outputs,
     first_line,
     prove_free_axes,
+    proven_from,
     reason_of_images,
     symbolic_axes,
 )
@@ -71,6 +72,8 @@ _RANDOM = (
     "in training mode the model draws random numbers (noise, a random path or depth) that the traced network"
     " does not draw"
 )
+_MOST_OPERATORS = 500
+"""Operators of a network of images up to which a second export, with symbols for sizes, is tried."""
 _NO_GRADIENT = "in training mode the model writes results into tensors of its own, without gradients"
 _ONE_MODE = "what the network does in training mode only (auxiliary heads, noise) is not in the graph"
 
@@ -136,11 +139,11 @@ def trace(model: nn.Module, example_inputs: Any, *, batch_axis: int = 0) -> Trac
     """Trace `model` to one graph of operators on its own modules and parameters.
 
     The traced network shares the modules and parameters of `model` under their names; `model` itself is left
-    unchanged. The batch may have any size later on, and so may every other axis that torch can leave free, such
-    as the length of a text or the height and width of an image: `parity.free_axes` lists them, each proven at a
-    second size, and `parity.fixed_axes` says why the others are fixed. The traced network rejects inputs of
-    other sizes. The values of `example_inputs` matter only by their range. Costs one or two exports and about
-    ten forward passes.
+    unchanged. The batch may have any size later on, and so may every other axis that torch can leave free,
+    such as the length of a text or the height and width of an image: `parity.free_axes` lists them, each
+    proven at a second size, and `parity.fixed_axes` says why the others are fixed. The traced network rejects
+    inputs of other sizes. The values of `example_inputs` matter only by their range. Costs one or two exports
+    and about ten forward passes.
 
     Args:
         model: Any module that `torch.export` or `torch.fx` can follow.
@@ -207,13 +210,18 @@ def trace_call(
         for strategy in STRATEGIES:
             if not task.allows(strategy):
                 continue
+            other = None
             if (strategy.dynamic or task.expected.batch is None) and not task.has_images:
                 with suppress(Exception):  # of torch.export and the user's code: numbers for sizes come next
-                    return _exported(task, strategy, free=True)
+                    other = _exported(task, strategy, free=True)
+            if other is not None and other.parity.strategy == strategy.name:
+                return other
             try:
                 network = _exported(task, strategy)
                 return _with_free_images(network, task, strategy) if task.has_images else network
             except Exception as error:  # the user's code and torch.export may raise anything
+                if other is not None:  # with a batch of one size
+                    return other
                 failures.append((strategy, error))
                 if isinstance(error, _NoGradientError):
                     task = replace(task, lost=(str(error),))
@@ -252,6 +260,8 @@ def _with_free_images(network: TracedNetwork, task: _Task, strategy: Strategy) -
     if not sizes:
         return network
     reason = reason_of_images(task.model, task.probe)
+    if reason is None and len(network.trace_graph) > _MOST_OPERATORS:
+        reason = f"sizes of images are followed through up to {_MOST_OPERATORS} operators"
     if reason is None:
         try:
             other = _exported(task, strategy, free=True)
@@ -261,7 +271,8 @@ def _with_free_images(network: TracedNetwork, task: _Task, strategy: Strategy) -
             had, has = (sum(map(len, net.parity.free_axes.values())) for net in (network, other))
             if has > had:
                 return other
-            fixed = {place: axes | other.parity.fixed_axes.get(place, {}) for place, axes in fixed.items()}
+            more = other.parity.fixed_axes
+            fixed = {place: {**axes, **more.get(place, {})} for place, axes in fixed.items()}
     if reason is not None:
         fixed = {
             place: {axis: reason if axis >= 2 else known for axis, known in axes.items()}
@@ -416,7 +427,10 @@ def _describe_inputs(
     named = dict(zip(free_axes(described), ordered, strict=False))
     first = _first_readers(network)
     fixed = {
-        place: {axis: why or first.get(place, "its code or an operator needs the size") for axis, why in axes.items()}
+        place: {
+            axis: why or first.get(place, "its code or an operator needs the size")
+            for axis, why in axes.items()
+        }
         for place, axes in named.items()
         if axes
     }
@@ -443,8 +457,8 @@ def _free_axes(
         others = {place: label for place, label in symbols.items() if label != BATCH}
         train = strategy.train and task.expected.train is not None
         proven = agrees_at_other_sizes(network, task.model, task.probe, others, tolerance, train=train)
-        reasons |= {place: "at another size it differs from the model" for place in others.keys() - proven}
-        free = batches | proven
+        reasons |= dict.fromkeys(others.keys() - proven, "at another size it differs from the model")
+        free = batches | proven_from(network, task.model, task.probe, proven, tolerance, train=train)
     elif is_batched:
         free = {
             (number, task.batch_axis): BATCH
