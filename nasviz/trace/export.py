@@ -969,7 +969,8 @@ class _Variables:
         self._refresh(variable, path, before)
 
     def _refresh(self, variable: fx.Node, path: set[fx.Node], before: fx.Node) -> None:
-        graph, written = self.program.graph, {_made_by(node): node.args[1] for node in path}
+        graph = self.program.graph
+        written = {made: node.args[1] for node in path if (made := _made_by(node)) is not None}
         for child in self.children.get(variable, ()):
             made_by = _made_by(child)
             if made_by is not None and written.get(made_by, child.args[1]) != child.args[1]:
