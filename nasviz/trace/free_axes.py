@@ -51,6 +51,7 @@ __all__ = [
     "proven_from",
     "reason_of_images",
     "symbolic_axes",
+    "takes_single",
 ]
 
 _TORCH = str(Path(torch.__file__).parent)
@@ -239,7 +240,8 @@ def prove_free_axes(
         network: Traced network.
         model: Network that it was traced from.
         probe: Arguments that it was traced with.
-        reads: Sizes that the code of `model` read with `probe`, by mode ("eval" and "train").
+        reads: Sizes that the code of `model` read with `probe`, by mode ("eval" and "train"), and in
+            evaluation mode with a larger batch ("batch").
         tolerance: Relative error that counts as rounding.
         known: Axes that are free anyway.
     """
@@ -383,6 +385,43 @@ def proven_from(
             name, low, *rest = label if isinstance(label := found[place], tuple) else (label, 0, None, 1)
             found[place] = (name, max(low, size + 1), *rest)
     return found
+
+
+def takes_single(
+    network: nn.Module,
+    model: nn.Module,
+    probe: ParityInputs,
+    batches: Iterable[Axis],
+    reads: Mapping[str, list[int]],
+    tolerance: float,
+    *,
+    train: bool,
+) -> bool:
+    """Return whether a batch of one is treated as by `model`, where `model` takes it.
+
+    To torch a symbol is 2 or more, so that `if x.shape[0] == 1` leaves no trace in a graph. Nothing is run if
+    the code of `model` reads no size that depends on the batch.
+    """
+    sizes = {mode: reads.get(mode) for mode in ("eval", "batch", *(["train"] if train else []))}
+    if None not in sizes.values() and all(found == sizes["eval"] for found in sizes.values()):
+        return True
+    single = _Inputs.of(probe).resized(dict.fromkeys(batches, 1))
+    for run in _RUNS[: 1 + train]:
+        try:
+            expected = run(model, model, single)
+        except Exception:  # the user's code: batch norms refuse a single value per channel in training mode
+            continue
+        try:
+            compare(expected, run(network, model, single), tolerance)
+        except Exception:  # any error of any operator, or a difference
+            return False
+    return True
+
+
+_RUNS: tuple[Callable[..., ModelOutputs], ...] = (
+    partial(compute_outputs, batch=False, train=False),
+    compute_training_outputs,
+)
 
 
 def _agree(network: nn.Module, model: nn.Module, probe: ParityInputs, tolerance: float, train: bool) -> bool:
@@ -575,10 +614,12 @@ def expected_outputs(model: nn.Module, probe: ParityInputs) -> tuple[ModelOutput
         ) from error
     except Exception as error:  # the user's code
         raise _does_not_run(model, probe, error) from error
-    reads = {"eval": sizes}
+    reads: dict[str, list[int] | None] = {"eval": sizes}
     larger = replace(probe, args=probe.larger_args, kwargs=probe.larger_kwargs)
     with suppress(Exception):  # the user's code, at another batch size
-        outputs.batch = compute_outputs(model, model, larger, batch=False, train=False).eval
+        run_larger = partial(compute_outputs, model, model, larger, batch=False, train=False)
+        more, reads["batch"] = _watched(run_larger)
+        outputs.batch = more.eval
     with suppress(Exception):  # the user's code, in training mode
         trained, reads["train"] = _watched(partial(compute_training_outputs, model, model, probe))
         outputs.train, outputs.buffers, outputs.draws = trained.train, trained.buffers, trained.draws

@@ -51,6 +51,7 @@ __all__ = [
     "check_description",
     "copy_module_tree",
     "describe",
+    "described_tensors",
     "fit_output_forms",
     "free_axes",
     "is_plain",
@@ -343,11 +344,13 @@ def free_axes(described: Mapping[str, Description]) -> dict[str, dict[int, str]]
     """
     return {
         place: {axis: label for axis, size in enumerate(sizes) if (label := _label(size)) is not None}
-        for place, (_, sizes) in _tensors(described)
+        for place, (_, sizes) in described_tensors(described)
     }
 
 
-def _tensors(described: Mapping[str, Description]) -> Iterator[tuple[str, Description]]:
+def described_tensors(described: Mapping[str, Description]) -> Iterator[tuple[str, Description]]:
+    """Yield the place of every tensor among the arguments, and its description."""
+
     def within(place: str, description: Description) -> Iterator[tuple[str, Description]]:
         if _is_tensor(description):
             yield place, description
@@ -381,7 +384,8 @@ def zeros_of(description: Description, batch: int, like: Tensor) -> Tensor:
 def _smallest(size: Any, batch: int) -> int:
     """Return the smallest size above zero that a description allows, and `batch` for the batch."""
     if isinstance(size, tuple):
-        return int(max(-(-size[1] // size[3]), 1) * size[3])
+        least = int(max(-(-size[1] // size[3]), 1) * size[3])
+        return max(least, batch) if size[0] == BATCH else least
     return size if isinstance(size, int) else batch if size == BATCH else 1
 
 

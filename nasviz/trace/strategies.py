@@ -36,6 +36,7 @@ from nasviz.trace.free_axes import (
     proven_from,
     reason_of_images,
     symbolic_axes,
+    takes_single,
 )
 from nasviz.trace.graph_of import graph_of
 from nasviz.trace.module_recovery import error_location, recover_modules
@@ -44,6 +45,7 @@ from nasviz.trace.network import (
     TracedNetwork,
     assemble,
     describe,
+    described_tensors,
     fit_output_forms,
     free_axes,
     is_plain,
@@ -76,6 +78,10 @@ _MOST_OPERATORS = 500
 """Operators of a network of images up to which a second export, with symbols for sizes, is tried."""
 _NO_GRADIENT = "in training mode the model writes results into tensors of its own, without gradients"
 _ONE_MODE = "what the network does in training mode only (auxiliary heads, noise) is not in the graph"
+
+
+_SINGLE_REFUSED = (BATCH, 2, None, 1)
+_NO_SINGLE = "for a batch of one the code of the model computes something else: such batches are refused"
 
 
 class _NoGradientError(TraceError):
@@ -338,6 +344,8 @@ def _checked(
     errors = compare(expected, found, tolerance)
     described, fixed = _describe_inputs(network, task, strategy, tolerance, program, is_batched=batch)
     costs = [cost for cost in strategy.costs if changes or cost != _ONE_MODE]
+    if any(_SINGLE_REFUSED in sizes for _, (_, sizes) in described_tensors(described)):
+        costs.append(_NO_SINGLE)
     network.parity = Parity(
         errors,
         strategy.name,
@@ -449,13 +457,13 @@ def _free_axes(
     """Return the labels of the free axes, and what fixes the others as far as it is known."""
     given = pytree.tree_leaves((task.args, task.kwargs))
     tensors = [leaf for leaf in given if isinstance(leaf, Tensor)]
+    train = strategy.train and task.expected.train is not None
     free: dict[Axis, Any] = {}
     reasons: dict[Axis, str] = {}
     if program is not None:
         symbols, reasons = symbolic_axes(program)
         batches = {place: label for place, label in symbols.items() if label == BATCH}
         others = {place: label for place, label in symbols.items() if label != BATCH}
-        train = strategy.train and task.expected.train is not None
         proven = agrees_at_other_sizes(network, task.model, task.probe, others, tolerance, train=train)
         reasons |= dict.fromkeys(others.keys() - proven, "at another size it differs from the model")
         free = batches | proven_from(network, task.model, task.probe, proven, tolerance, train=train)
@@ -467,10 +475,12 @@ def _free_axes(
         }
     more = prove_free_axes(network, task.model, task.probe, task.reads, tolerance, free)
     if program is not None and more:
-        train = strategy.train and task.expected.train is not None
         others = {place: label for place, label in free.items() if label != BATCH} | more
         both = agrees_at_other_sizes(network, task.model, task.probe, others, tolerance, train=train)
         more = more if both.keys() >= others.keys() else {}
+    batches = {place: label for place, label in free.items() if label == BATCH}
+    if not takes_single(network, task.model, task.probe, batches, task.reads, tolerance, train=train):
+        free |= dict.fromkeys(batches, _SINGLE_REFUSED)
     return free | more, {place: why for place, why in reasons.items() if place not in more}
 
 

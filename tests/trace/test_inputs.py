@@ -342,6 +342,36 @@ def test_a_size_of_one_is_refused_where_the_code_treats_it_in_another_way() -> N
         net(torch.randn(2, 1, 4))
 
 
+class SingleSample(nn.Module):
+    """Treats a batch of one in another way; `mode` is that in which it does."""
+
+    def __init__(self, mode: bool | None, axes: int) -> None:
+        super().__init__()
+        self.i, self.o, self.mode, self.axes = nn.Linear(4, 4), nn.Linear(4, 4), mode, axes
+
+    def forward(self, x: Tensor) -> Tensor:
+        is_single = x.shape[0] == 1 and self.mode in (None, self.training)
+        y = self.o(self.i(x.flatten(2).mean(2) if self.axes else x))
+        return 2 * y if is_single else y
+
+
+@pytest.mark.parametrize("mode", [None, False, True])
+@pytest.mark.parametrize("axes", [(), (8, 8)])
+def test_a_batch_of_one_is_refused_where_the_code_treats_it_in_another_way(
+    mode: bool | None, axes: tuple[int, ...], tmp_path: Path
+) -> None:
+    model = SingleSample(mode, len(axes))
+    net = nasviz.trace(model, torch.randn(1, 4, *axes))
+    sub = nasviz.construct(net, nasviz.search_space(net), ())
+    folder = nasviz.save(sub, tmp_path)
+
+    assert any("a batch of one" in warning for warning in net.parity.warnings)
+    torch.testing.assert_close(net(x := torch.randn(3, 4, *axes)), model(x))
+    for other in (net, sub.module, nasviz.load(folder)):
+        with pytest.raises(InputError, match="1 instead of 2 or more"):
+            other(torch.randn(1, 4, *axes))
+
+
 def test_nesting_settings_and_numbers_of_inputs_are_checked() -> None:
     good: dict[str, Any] = {"x": {"rows": [torch.randn(2, 4, 6)]}, "mask": torch.ones(2, 6), "how": "mean"}
     net = nasviz.trace(Nested(), good)
