@@ -429,7 +429,7 @@ def user_guards(program: Program) -> list[Any]:
     sizes = [s for value in values if isinstance(value, Tensor) for s in value.shape]
     env = next((s.node.shape_env for s in sizes if isinstance(s, torch.SymInt)), None)
     guards = [] if env is None else env.guards
-    return [guard for guard in guards if is_user_file(getattr(guard.sloc.framework_loc, "filename", _TORCH))]
+    return [guard for guard in guards if is_user_file(getattr(guard.sloc.framework_loc, "filename", "<"))]
 
 
 Bounds = tuple[int, int | None, int]
@@ -491,7 +491,7 @@ _HERE = str(Path(__file__).parent)
 
 def is_user_file(path: str) -> bool:
     """Return whether a file of Python code lies outside of torch and this room."""
-    return not path.startswith((_TORCH + "/", _TORCH, _HERE + "/", "<", "torch/"))
+    return not path.startswith((_TORCH + "/", _HERE + "/", "<", "torch/"))
 
 
 _MOST_GUARDS = 400
@@ -658,6 +658,7 @@ class InputSizes:
         self.graph = program.graph
         self.sources: dict[Any, tuple[fx.Node, int]] = {}
         self.made: dict[Any, int | fx.Node] = {}
+        self.calls: list[fx.Node] = []
         placeholders = [node for node in self.graph.nodes if node.op == "placeholder"]
         for node in placeholders:
             value = value_of(node)
@@ -674,6 +675,17 @@ class InputSizes:
         """Return all of `sizes`, or `None` if one cannot be expressed."""
         found = [self.node(size) for size in sizes]
         return None if any(size is None for size in found) else found
+
+    def sort(self) -> None:
+        """Put the nodes in an order that depends on the inputs alone, so that a second trace gives the same."""
+        places = {node: number for number, node in enumerate(self.graph.nodes) if node.op == "placeholder"}
+        keys: dict[fx.Node, tuple[int, str]] = {node: (0, f"{number:05}") for node, number in places.items()}
+        for node in self.calls:  # an operand was made before what reads it
+            parts = [keys[a] if isinstance(a, fx.Node) else (0, str(a)) for a in node.args]
+            keys[node] = max(depth for depth, _ in parts) + 1, f"{operator_name(node)}{[t for _, t in parts]}"
+        last = list(places)[-1]
+        for node in sorted(self.calls, key=keys.__getitem__, reverse=True):
+            last.append(node)
 
     def _of(self, expression: Any, like: torch.SymInt) -> int | fx.Node | None:
         if expression.is_Integer:
@@ -717,6 +729,7 @@ class InputSizes:
             made: fx.Node = self.graph.call_function(target, args)
         made.meta = {**like.meta, "val": value}
         self.last = made
+        self.calls.append(made)
         return made
 
 

@@ -294,6 +294,7 @@ def _lifted(program: Program, task: _Task) -> TracedNetwork:
     make_functional(program, sizes)
     read_sizes_from_input(program, sizes)
     remove_shape_operands(program, sizes)
+    sizes.sort()
     fold_constants(program)
     recovered = recover_modules(program, task.model)
     forms = [program.form, task.expected.eval, task.expected.train]
