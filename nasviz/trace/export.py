@@ -677,7 +677,7 @@ class InputSizes:
         return None if any(size is None for size in found) else found
 
     def sort(self) -> None:
-        """Put the nodes in an order that depends on the inputs alone, so that a second trace gives the same."""
+        """Order the nodes by the inputs alone, so that a second trace gives the same."""
         places = {node: number for number, node in enumerate(self.graph.nodes) if node.op == "placeholder"}
         keys: dict[fx.Node, tuple[int, str]] = {node: (0, f"{number:05}") for node, number in places.items()}
         for node in self.calls:  # an operand was made before what reads it

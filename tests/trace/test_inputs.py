@@ -245,7 +245,7 @@ def test_language_models_take_any_length(kind: type[nn.Module], tmp_path: Path) 
             runpy.run_path(str(folder / "model.py"))["load"]().eval()(tokens), small(tokens)
         )
     if kind is Text:
-        with pytest.raises(InputError, match="17 instead of [0-2] to 16"):
+        with pytest.raises(InputError, match=r"17 instead of [0-2] to 16"):
             net(torch.randint(0, 9, (2, 17)))
 
 
