@@ -426,7 +426,7 @@ def user_guards(program: Program) -> list[Any]:
     Conditions of torch's own checks are left out: its operators check them again at other sizes.
     """
     values = [value_of(node) for node in program.inputs]
-    sizes = [s for value in values if isinstance(value, Tensor) for s in value.shape]
+    sizes: list[Any] = [s for value in values if isinstance(value, Tensor) for s in value.shape]
     env = next((s.node.shape_env for s in sizes if isinstance(s, torch.SymInt)), None)
     guards = [] if env is None else env.guards
     return [guard for guard in guards if is_user_file(getattr(guard.sloc.framework_loc, "filename", "<"))]
