@@ -238,15 +238,22 @@ class Missing:
     filled: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     whole: set[tuple[str, int]] = field(default_factory=set)
     """Dimensions of tensors that are not cut, because a vertex reads rows there that another one does not."""
+    is_cautious: bool = False
+    """Whether values that are not known end at once: they cannot be filled in where no product takes them."""
 
     def __post_init__(self) -> None:
         self._follow()
-        while disputed := self._disputed():
+        while (disputed := self._disputed()) or self._has_unknown_fill():
+            self.is_cautious |= not disputed
             self.whole |= disputed
             for found in (self.dropped, self.bypassed, self.passages, self.gathers, self.zeros, self.maps):
                 found.clear()
             self.filled.clear()
             self._follow()
+
+    def _has_unknown_fill(self) -> bool:
+        """Return whether a reader needs something back that is not a number."""
+        return any(not self.zeros[source].is_known for source in self.filled)
 
     def cuts(self) -> dict[tuple[str, int], dict[str, set[int]]]:
         """Return the rows that are cut from each dimension of a tensor, by the vertex that reads them."""
@@ -321,7 +328,7 @@ class Missing:
     def _single(self, vertex: Vertex) -> Zeros | None:
         source = vertex.inputs[0]
         passage = pass_through(vertex, self.zeros[source], self.trace) if source in self.zeros else None
-        if passage and any((piece.tensor, piece.dim) in self.whole for piece in passage.slices):
+        if passage and not self._may_go_on(passage):
             passage = None
         if vertex.id in self.narrowed:
             if passage is None:
@@ -331,6 +338,12 @@ class Missing:
             return self._reordered(vertex, source)
         self.passages[vertex.id] = passage
         return passage.zeros
+
+    def _may_go_on(self, passage: Passage) -> bool:
+        """Return whether its tensors may be cut, and what it makes is known where that matters."""
+        is_known = passage.zeros is None or passage.zeros.is_known
+        is_cut = not any((piece.tensor, piece.dim) in self.whole for piece in passage.slices)
+        return is_cut and (is_known or not self.is_cautious)
 
     def _reordered(self, vertex: Vertex, source: str) -> Zeros | None:
         """Take channels one step further to where they are picked; where that ends, they are filled in."""
@@ -360,7 +373,7 @@ class Missing:
             zeros = self.zeros.get(kept[0])
             if zeros is not None and zeros.is_zero:
                 return zeros
-        elif passage := self._met(vertex):
+        elif (passage := self._met(vertex)) and self._may_go_on(passage):
             if vertex.role is not Role.ADDITIVE:
                 self.passages[vertex.id] = passage
             return passage.zeros
@@ -380,6 +393,12 @@ class Missing:
         """Shift what is missing along its axis; fill what is missing along another one."""
         found = {source: self.zeros[source] for source in kept if source in self.zeros}
         along = {source: z for source, z in found.items() if z.axis == axis}
+        if len(found) == len(set(vertex.inputs)) and not along:
+            first, *others = found.values()
+            if all((z.axis, z.rows, z.size) == (first.axis, first.rows, first.size) for z in others):
+                is_same = all(z.values == first.values for z in others)
+                if is_same or not self.is_cautious:
+                    return first if is_same else first.freed
         self._fill(vertex.id, [source for source in kept if source not in along])
         shapes = self.trace.shapes
         return concatenated([(along.get(s), shapes[s][axis], s in self.erased) for s in vertex.inputs], axis)

@@ -60,7 +60,7 @@ __all__ = [
 _REDUCTIONS = ("mean", "sum", "amax", "amin", "prod", "var", "std", "linalg_vector_norm", "logsumexp")
 _ON_ONE_AXIS = (
     "softmax log_softmax chunk split split_with_sizes unbind select slice unsqueeze stack cumsum glu "
-    "index_select"
+    "index_select repeat_interleave"
 ).split()
 _LITERALS = (
     "start end step index min max negative_slope lambd alpha beta p value exponent other scale input_scale "
@@ -97,7 +97,7 @@ def attributes_of(node: fx.Node) -> dict[str, Attribute]:
         return _linear(name, given)
     if name == "batch_norm":
         return {"num_features": shape_of(given["input"])[1]}
-    if name == "layer_norm":
+    if name in ("layer_norm", "rms_norm"):
         return {"normalized_shape": tuple(given["normalized_shape"])}
     if name == "group_norm":
         return {"num_groups": given["num_groups"]}
@@ -128,6 +128,11 @@ def attributes_of(node: fx.Node) -> dict[str, Attribute]:
         sizes = given.get(key)
         if isinstance(sizes, list | tuple) and all(isinstance(size, int) for size in sizes):
             found[key] = tuple(sizes)
+    if name.startswith("repeat"):
+        counts = given.get("repeats")
+        found |= {"repeats": counts} if isinstance(counts, int) else {}
+        if isinstance(counts, list | tuple) and all(isinstance(count, int) for count in counts):
+            found["counts"] = tuple(counts)
     if name in ("roll", "flip"):
         found["dims"] = tuple(dim % ndim for dim in given["dims"])
     if name.startswith("avg_pool"):

@@ -63,5 +63,5 @@ def test_rows_after_a_reshape_are_exactly_the_marked_numbers(case) -> None:
         assert (found[0] - 1, found[1]) in [(a, tuple(hit.tolist())) for a, hit in expected]
 
 
-def test_a_batch_that_changes_is_not_followed() -> None:
-    assert reshaped_rows(1, (0,), (-1, 4, 8, 8), (-1, 4, 4, 4)) is None
+def test_channels_that_a_batch_takes_in_are_found_in_it() -> None:
+    assert reshaped_rows(1, (2,), (-1, 4, 8, 8), (-1, 4, 4, 4)) == (0, (2,))

@@ -104,6 +104,97 @@ def octave(m: Any, x: Tensor) -> Tensor:
     return m.head(torch.cat([high, functional.interpolate(low, scale_factor=2.0)], 1).relu())
 
 
+class Attention(nn.Module):
+    """Attention of four heads of two dimensions, as people write it.
+
+    Args:
+        heads: Makes queries, keys and values, each `(batch, heads, tokens, 2)`, from module and input.
+        mix: Makes the mixed values of that shape from queries, keys and values.
+        parts: Modules and parameters, by name.
+    """
+
+    def __init__(
+        self,
+        heads: Callable[[Any, Tensor], Any],
+        mix: Callable[..., Tensor] = functional.scaled_dot_product_attention,
+        **parts: Any,
+    ) -> None:
+        super().__init__()
+        self.heads, self.mix = heads, mix
+        for name, part in parts.items():
+            setattr(self, name, nn.Parameter(part) if isinstance(part, Tensor) else part)
+        self.out, self.head = nn.Linear(8, 8), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Any:
+        mixed = self.mix(*self.heads(self, x))
+        return self.head(x + self.out(mixed.transpose(1, 2).reshape(*x.shape[:2], 8)))
+
+
+def by_hand(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attend to earlier tokens only."""
+    hidden = torch.ones(q.shape[-2], q.shape[-2], dtype=torch.bool).triu(1)
+    scores = (q @ k.transpose(-1, -2)) / 2**0.5
+    return functional.dropout(scores.masked_fill(hidden, float("-inf")).softmax(-1), 0.0) @ v
+
+
+def packed(m: Any, x: Tensor) -> Any:
+    """Split one projection by a view."""
+    return m.qkv(x).view(*x.shape[:2], 3, 4, 2).permute(2, 0, 3, 1, 4).unbind(0)
+
+
+def separate(m: Any, x: Tensor) -> Any:
+    return (part(x).unflatten(-1, (-1, 2)).transpose(1, 2) for part in (m.q, m.k, m.v))
+
+
+def turned(m: Any, x: Tensor) -> Any:
+    """Turn queries and keys by their position, after a norm over the dimensions of a head."""
+    q, k, v = separate(m, x)
+    return *(0.3 * t + 0.9 * torch.cat([-t[..., 1:], t[..., :1]], -1) for t in (m.norm(q), m.norm(k))), v
+
+
+def in_groups(repeat: Callable[[Tensor], Tensor]) -> Callable[[Any, Tensor], Any]:
+    """Repeat two heads of keys and values for four of queries."""
+
+    def heads(m: Any, x: Tensor) -> Any:
+        q, k, v = separate(m, x)
+        return q, repeat(k), repeat(v)
+
+    return heads
+
+
+def three(width: int = 8) -> dict[str, nn.Module]:
+    return {"q": nn.Linear(8, 8), "k": nn.Linear(8, width), "v": nn.Linear(8, width)}
+
+
+def uneven(t: Tensor) -> Tensor:
+    """Give three heads of queries one head of keys, and the last one another."""
+    return t[:, [0, 0, 0, 1]]
+
+
+class Tapped(Attention):
+    """Attention whose first head feeds something else too, and returns what that makes of it."""
+
+    def forward(self, x: Tensor) -> Any:
+        mixed = self.mix(*self.heads(self, x))
+        return super().forward(x), mixed[:, 0]
+
+
+class Watched(Attention):
+    """Attention that returns the weights of its heads."""
+
+    def forward(self, x: Tensor) -> Any:
+        q, k, _ = self.heads(self, x)
+        return super().forward(x), (q @ k.transpose(-1, -2)).softmax(-1)
+
+
+def torch_attention(weights: bool, batch_first: bool) -> nn.Module:
+    return Call(
+        lambda m, x: m.head(x + m.attention(x, x, x, need_weights=weights)[0]),
+        attention=nn.MultiheadAttention(8, 4, batch_first=batch_first),
+        head=nn.Linear(8, 2),
+    )
+
+
 Idiom = tuple[Callable[[], nn.Module], Callable[[], Any], int]
 
 IDIOMS: dict[str, Idiom] = {
@@ -366,6 +457,94 @@ IDIOMS: dict[str, Idiom] = {
         images,
         8,
     ),
+    # Heads of attention
+    "heads of a packed projection": (lambda: Attention(packed, qkv=nn.Linear(8, 24)), tokens, 4),
+    "heads by hand": (lambda: Attention(separate, by_hand, **three()), tokens, 4),
+    "heads by einsum": (
+        lambda: Attention(
+            separate,
+            lambda q, k, v: torch.einsum(
+                "bhij,bhjd->bhid", torch.einsum("bhid,bhjd->bhij", q, k).softmax(-1), v
+            ),
+            **three(),
+        ),
+        tokens,
+        4,
+    ),
+    "heads merged with the batch": (
+        lambda: Attention(
+            packed,
+            lambda *heads: by_hand(*(t.reshape(-1, *t.shape[2:]) for t in heads)).view(-1, 4, 5, 2),
+            qkv=nn.Linear(8, 24),
+        ),
+        tokens,
+        4,
+    ),
+    "heads with rotary positions and norms": (
+        lambda: Attention(turned, **three(), norm=nn.LayerNorm(2)),
+        tokens,
+        4,
+    ),
+    "heads with a bias each": (
+        lambda: Attention(
+            lambda m, x: (*separate(m, x), m.bias),
+            lambda q, k, v, bias: (q @ k.mT + bias).softmax(-1) @ v,
+            **three(),
+            bias=weight(1, 4, 5, 5),
+        ),
+        tokens,
+        4,
+    ),
+    "heads with a mask each": (
+        lambda: Attention(lambda m, x: (*separate(m, x), m.bias), **three(), bias=weight(4, 5, 5)),
+        tokens,
+        4,
+    ),
+    "MultiheadAttention": (lambda: torch_attention(False, True), tokens, 4),
+    "MultiheadAttention with weights": (lambda: torch_attention(True, True), tokens, 4),
+    "MultiheadAttention, tokens first": (lambda: torch_attention(False, False), tokens, 4),
+    "TransformerEncoderLayer": (
+        lambda: nn.Sequential(nn.TransformerEncoderLayer(8, 2, 6, batch_first=True), nn.Linear(8, 2)),
+        tokens,
+        8,
+    ),
+    "groups of queries": (
+        lambda: Attention(
+            separate,
+            lambda q, k, v: functional.scaled_dot_product_attention(q, k, v, enable_gqa=True),
+            **three(4),
+        ),
+        tokens,
+        2,
+    ),
+    "groups of queries by expand": (
+        lambda: Attention(
+            in_groups(lambda t: t[:, :, None].expand(-1, -1, 2, -1, -1).flatten(1, 2)), by_hand, **three(4)
+        ),
+        tokens,
+        2,
+    ),
+    "groups of queries by repeat_interleave": (
+        lambda: Attention(in_groups(lambda t: t.repeat_interleave(2, 1)), **three(4)),
+        tokens,
+        2,
+    ),
+    "groups of queries by repeat": (
+        lambda: Attention(in_groups(lambda t: t.repeat(1, 2, 1, 1)), by_hand, **three(4)),
+        tokens,
+        2,
+    ),
+    "heads that mix": (
+        lambda: Attention(
+            separate,
+            lambda q, k, v: torch.einsum("bhij,hg->bgij", q @ k.mT, torch.eye(4) + 0.1).softmax(-1) @ v,
+            **three(),
+        ),
+        tokens,
+        8,
+    ),
+    "heads of which one leaves": (lambda: Tapped(separate, by_hand, **three()), tokens, 3),
+    "dimensions where weights leave": (lambda: Watched(separate, **three()), tokens, 4),
 }
 KEPT: dict[str, tuple[Callable[[], nn.Module], Callable[[], Any], str]] = {
     "LayerNorm": (
@@ -377,6 +556,11 @@ KEPT: dict[str, tuple[Callable[[], nn.Module], Callable[[], Any], str]] = {
         lambda: between(affine(nn.GroupNorm(1, 8))),
         images,
         "normalises over its channels",
+    ),
+    "groups of queries of unequal size": (
+        lambda: Attention(in_groups(uneven), **three(4)),
+        tokens,
+        "there is no rule for index",
     ),
     "divisor": (
         lambda: between(Call(lambda m, x: m.p / x, p=scale(1, 8, 1, 1))),

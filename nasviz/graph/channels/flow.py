@@ -9,17 +9,20 @@ end with the reason.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 
 from nasviz.graph.operators.computed import Source, silencers
+from nasviz.graph.operators.moves import Dropped
 from nasviz.graph.operators.rules import AxisMap, Role
 from nasviz.graph.operators.values import same
 from nasviz.graph.operators.zeros import (
     Bound,
     bind,
     keeps_axis,
+    maps_of,
     move_of,
     no_rule,
     number_after,
@@ -42,11 +45,23 @@ class Labelled:
     """One for each index along the axis; repeats go together."""
     is_zero: bool = True
     """Whether the value is exactly zero at an index whose group is; else it is some constant there."""
+    is_free: bool = False
+    """Whether it is anything at such an index: only a product with zero can take it."""
 
     @property
     def size(self) -> int:
         """Length of the axis."""
         return len(self.labels)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is a number that is not zero at such an index."""
+        return not (self.is_zero or self.is_free)
+
+    @property
+    def freed(self) -> Labelled:
+        """The same labels of a value that may be anything."""
+        return replace(self, is_zero=False, is_free=True)
 
 
 class Labels:
@@ -145,10 +160,19 @@ class ChannelFlow:
     Args:
         trace: The graph.
         protected: Vertices whose channels must stay.
+        heads: By vertex, the axes that hold heads of attention; whole heads go there, where they can.
     """
 
-    def __init__(self, trace: TraceGraph, protected: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        trace: TraceGraph,
+        protected: Collection[str] = (),
+        heads: Mapping[str, frozenset[int]] = MappingProxyType({}),
+    ) -> None:
         self.trace = trace
+        self.heads = heads
+        self.split: dict[str, tuple[int, ...]] = {}
+        """For each vertex behind which channels are those of heads: their labels."""
         self.labels = Labels()
         self.touches: list[Touch] = []
         self.values: dict[str, Labelled | None] = {}
@@ -195,10 +219,13 @@ class ChannelFlow:
             return self._stem(vertex, value)
         if value is None:
             return None
-        if rule.keeps_channels:
+        if rule.keeps_channels and rule.axes is None:
             return rule.keeps_channels.format(name=vertex.name)
         if (move := move_of(vertex, self.trace)) is not None:
-            maps = move if isinstance(move, str) else move.maps(value.axis, shape)
+            if isinstance(move, Dropped) and move.index is not None and value.axis in move.axes:
+                self.labels.fix([value.labels[move.index]], move.why)
+                return None
+            maps = move if isinstance(move, str) else maps_of(move, value.axis, shape, value.size)
             if isinstance(maps, str):
                 return maps or no_rule(vertex)
             return self._mapped(vertex, value, shape, maps)
@@ -222,15 +249,32 @@ class ChannelFlow:
             return no_rule(vertex)
         if value.is_zero and number_after(vertex, 0.0, shape) != 0:
             return self._not_zero(vertex)
-        # Of several axes the last one that can lose an index: attention sums over the dimensions of a head.
-        found = max(maps, key=lambda m: (len(maps) > 1 and _num_classes(m) > 1, m.axis))
+        # Of several axes one of heads, or the last one that can lose an index: attention sums over the
+        # dimensions of a head.
+        classes = {m.axis: self._num_classes(m, value.labels) if len(maps) > 1 else 1 for m in maps}
+        heads = [m for m in maps if m.axis in self.heads.get(vertex.id, ()) and classes[m.axis] > 1]
+        found = max(heads or maps, key=lambda m: (classes[m.axis] > 1, m.axis))
         if found.sources is None:
             return replace(value, axis=found.axis)
         for sources in found.sources:
             first = value.labels[sources[0]]
             self.labels.join_all([first] * (len(sources) - 1), [value.labels[i] for i in sources[1:]])
         labels = tuple(value.labels[sources[0]] for sources in found.sources)
+        if heads:
+            self.split[vertex.id] = labels
         return replace(value, axis=found.axis, labels=labels)
+
+    def _num_classes(self, found: AxisMap, labels: tuple[int, ...]) -> int:
+        """Return into how many sets the indices along an axis fall that can be cut apart."""
+        if found.sources is None:
+            return len({self.labels.find(label) for label in labels})
+        roots = {label: number for number, label in enumerate(dict.fromkeys(map(self.labels.find, labels)))}
+        lines = [[roots[self.labels.find(labels[i])] for i in sources] for sources in found.sources]
+        forest = Labels()
+        own = forest.new(len(roots))
+        for line in lines:
+            forest.join_all([own[line[0]]] * (len(line) - 1), [own[i] for i in line[1:]])
+        return len({forest.find(own[line[0]]) for line in lines})
 
     def _stem(self, vertex: Vertex, value: Labelled | None) -> Labelled | str | None:
         """Label columns of weights for what goes in, and rows for what comes out."""
@@ -273,7 +317,7 @@ class ChannelFlow:
         """Note the columns of weights that are summed over with labels, or why they cannot be cut."""
         vertex, folds = bound.vertex, bound.vertex.rule.folds
         is_shared = any(others_reading(vertex, name, self.trace) for name in vertex.parameters)
-        if not value.is_zero and (is_shared or not (folds and folds(vertex))):
+        if value.is_free or (not value.is_zero and (is_shared or not (folds and folds(vertex)))):
             return self._not_zero(vertex)
         held = bound.entries(name, value.size)
         if isinstance(held, str):
@@ -290,7 +334,10 @@ class ChannelFlow:
         name = names.operands[0][value.axis]
         tie = names.ties.get(name)
         if not name or name[0].isupper():
-            return f"{vertex.name} acts along another axis"
+            return (
+                vertex.rule.keeps_channels.format(name=vertex.name)
+                or f"{vertex.name} acts along another axis"
+            )
         if tie is None and name not in names.result:
             is_held = any(True for _ in bound.holding(name, value.size))
             why = (None if is_held else no_rule(vertex)) or owner_objection(vertex, self.trace)
@@ -306,7 +353,7 @@ class ChannelFlow:
         else:
             labels, axis = value.labels, names.result.index(name)
         own = bound.entries(name, value.size) if tie is not None else []
-        if vertex.shape[axis] != len(labels):
+        if vertex.shape[axis] not in (len(labels), -1):
             return f"{vertex.name} ({vertex.operator}) changes their axis"
         held = bound.entries(names.result[axis], len(labels))
         if isinstance(held, str) or isinstance(own, str):
@@ -314,6 +361,10 @@ class ChannelFlow:
         silencing = bound.silencing(names.result[axis], len(labels), is_fed_zero=value.is_zero)
         if (held or own) and (why := owner_objection(vertex, self.trace)):
             return why
+        if silencing is None and tie is None and name[0] == "~":
+            # Each index is computed by itself, whatever it comes to.
+            self._touch(bound, held, labels, "reader")
+            return Labelled(axis, labels).freed
         if silencing is None:
             if vertex.role is Role.NORM and not vertex.annihilates:
                 return f"{vertex.name} has no weights of its own that could make them zero again"
@@ -333,7 +384,7 @@ class ChannelFlow:
             return value
         if value.is_zero and value_at_zero(vertex) is not None:
             return replace(value, is_zero=False)
-        return self._not_zero(vertex)
+        return value if value.is_free else self._not_zero(vertex)
 
     def _joint(self, vertex: Vertex) -> Labelled | str | None:
         operands = [self.values[source] for source in vertex.inputs]
@@ -350,11 +401,13 @@ class ChannelFlow:
         found: dict[str, list[int]] = {}
         for place, value in enumerate(operands):
             if value is not None:
-                found.setdefault(names.operands[place][value.axis], []).append(place)
+                name = names.operands[place][value.axis]
+                tied = name in names.ties
+                found.setdefault(names.result[names.ties[name].axis] if tied else name, []).append(place)
         if any(not name or name[0].isupper() for name in found):
             why = vertex.rule.keeps_channels.format(name=vertex.name)
             return why or f"{vertex.name} ({vertex.operator}) joins them along an axis that cannot be cut"
-        if any(bound.holds(name) for name in found):
+        if any(bound.holds(name) for name in found if name not in names.result):
             return f"there is no rule for {vertex.operator} ({vertex.name}) of values and variables"
         if len(names.result) and sum(name in names.result for name in found) > 1:
             return f"{vertex.name} ({vertex.operator}) joins them with those along another axis"
@@ -363,26 +416,48 @@ class ChannelFlow:
             met = self._along(bound, name, operands)
             if isinstance(met, str):
                 return met
-            for value in met[1:]:
-                self.labels.join_all(met[0].labels, value.labels)
-            is_sum = vertex.role is Role.ADDITIVE
-            is_zero = (all if is_sum else any)(value.is_zero for value in met)
+            labels = next((value.labels for value in met.values()), ())
+            if any(value.size != len(labels) for value in met.values()):
+                return f"{vertex.name} ({vertex.operator}) joins heads of different numbers"
+            for value in met.values():
+                self.labels.join_all(labels, value.labels)
             if name in names.result and met:
-                if not is_zero and vertex.rule.combine is None:
-                    return self._not_zero(vertex)
-                result = Labelled(names.result.index(name), met[0].labels, is_zero)
-            elif met and not is_zero:
+                held = bound.entries(name, len(labels))
+                if isinstance(held, str):
+                    return held
+                self._touch(bound, held, labels, "reader")
+                at = names.result.index(name)
+                at_zero = [place for place, value in met.items() if value.is_zero]
+                is_whole = len(met) < len(vertex.inputs)
+                if bound.is_zero_with(at_zero):
+                    result = Labelled(at, labels)
+                elif vertex.rule.combine is None or is_whole or any(value.is_free for value in met.values()):
+                    result = Labelled(at, labels).freed
+                else:
+                    result = Labelled(at, labels, is_zero=False)
+            elif met and not any(value.is_zero for value in met.values()):
                 return self._not_zero(vertex)
         return result
 
-    def _along(self, bound: Bound, name: str, operands: Sequence[Labelled | None]) -> list[Labelled] | str:
-        """Return the labels that meet along an axis, or why what meets there cannot be cut together."""
+    def _along(
+        self, bound: Bound, name: str, operands: Sequence[Labelled | None]
+    ) -> dict[int, Labelled] | str:
+        """Return the labels that meet along an axis by operand, or why they cannot be cut together."""
         vertex, names = bound.vertex, bound.names
-        is_sum, call = vertex.role is Role.ADDITIVE, f"{vertex.name} ({vertex.operator})"
-        met: list[Labelled] = []
+        call = f"{vertex.name} ({vertex.operator})"
+        met: dict[int, Labelled] = {}
         for place, source in enumerate(vertex.inputs):
             axes, shape, value = names.operands[place], self.trace.shapes[source], operands[place]
             size = shape[axes.index(name)] if name in axes else 1
+            tie = next(
+                (a for a in axes if a in names.ties and names.result[names.ties[a].axis] == name), None
+            )
+            if tie is not None:
+                if value is None or axes[value.axis] != tie:
+                    return f"{call} joins them with a value whose channels stay"
+                lines = names.ties[tie].sources or ()
+                met[place] = replace(value, labels=tuple(value.labels[line[0]] for line in lines))
+                continue
             if value is not None and axes[value.axis] != name:
                 value = None
             if name not in names.result:
@@ -390,12 +465,10 @@ class ChannelFlow:
                     continue
                 if value is None:
                     return f"{call} sums over them, with a value that stays whole"
-                met.append(value)
-            elif is_sum and len(shape) != len(vertex.shape):
-                return f"the addition {vertex.name} broadcasts: its operands differ in shape"
+                met[place] = value
             elif value is not None and size == vertex.shape[names.result.index(name)]:
-                met.append(value)
-            elif is_sum or size != 1:
+                met[place] = value
+            elif size != 1:
                 return f"{call} joins them with a value whose channels stay"
             elif value is not None:
                 self.labels.fix(value.labels, f"{vertex.name} spreads it over the channels of another value")
@@ -406,7 +479,12 @@ class ChannelFlow:
         dim = vertex.attributes.get("dim")
         if not isinstance(dim, int) or sum(shape[dim] for shape in shapes) != vertex.shape[dim]:
             return f"{vertex.name} concatenates constants too, whose places are not known"
-        if any(value is not None and value.axis != dim for value in operands):
+        across = [value for value in operands if value is not None and value.axis != dim]
+        if len(across) == len(operands) and len({(value.axis, value.size) for value in across}) == 1:
+            for other in across:
+                self.labels.join_all(across[0].labels, other.labels)
+            return across[0] if all(value.is_zero for value in across) else across[0].freed
+        if across:
             return f"{vertex.name} concatenates along axis {dim}, which does not hold channels"
         found: list[int] = []
         for value, shape in zip(operands, shapes, strict=True):
@@ -416,7 +494,9 @@ class ChannelFlow:
                 found.extend(
                     self.labels.fixed(shape[dim], f"{vertex.name} has them from a value that stays whole")
                 )
-        return Labelled(dim, tuple(found), all(value is None or value.is_zero for value in operands))
+        is_zero = all(value is None or value.is_zero for value in operands)
+        is_free = any(value is not None and value.is_free for value in operands)
+        return Labelled(dim, tuple(found), is_zero, is_free)
 
     def _not_zero(self, vertex: Vertex) -> str:
         return f"they are not zero any more where {vertex.name} ({vertex.operator}) reads them"
@@ -482,14 +562,3 @@ class ChannelFlow:
         if axis is None or not 0 <= axis < len(shape) or shape[axis] < 1:
             return None
         return Labelled(axis, self.labels.fixed(shape[axis], reason, weight=weight))
-
-
-def _num_classes(found: AxisMap) -> int:
-    """Return into how many sets the indices along an axis fall that can be cut apart."""
-    if found.sources is None:
-        return 2
-    forest = Labels()
-    labels = forest.new(1 + max(max(sources) for sources in found.sources))
-    for sources in found.sources:
-        forest.join_all([labels[sources[0]]] * (len(sources) - 1), [labels[i] for i in sources[1:]])
-    return len({forest.find(labels[sources[0]]) for sources in found.sources})

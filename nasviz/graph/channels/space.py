@@ -19,6 +19,7 @@ from typing import Any
 
 from nasviz.errors import InvalidSparsityError, UnknownVertexError
 from nasviz.graph.channels.flow import ChannelFlow, Part, Touch
+from nasviz.graph.channels.heads import head_axes
 from nasviz.graph.selection import frozen_reason, is_frozen_reason
 from nasviz.graph.trace_graph import Slice, TraceGraph
 
@@ -284,6 +285,8 @@ def silent_labels(flow: ChannelFlow, zero_rows: ZeroRows) -> frozenset[int]:
             needed = [touch for touch in held if touch.is_needed]
             quiet = own - heard
             quiet = (quiet & silenced(needed)) if needed else quiet
+            for source in vertex.annihilating_inputs:  # a factor at zero is enough
+                quiet |= silent.get(source, frozenset()) & own
             if vertex.annihilates:  # maybe without a tensor that has a row for each channel
                 quiet |= made.get(vertex.id, frozenset()) & own
             silent[vertex.id] = quiet
@@ -550,7 +553,15 @@ class ChannelSpace:
 
     @cached_property
     def _flow(self) -> ChannelFlow:
-        return ChannelFlow(self.trace, self.protected)
+        heads = head_axes(self.trace)
+        flow = ChannelFlow(self.trace, self.protected, heads)
+        # Where no whole head can go, equal dimensions of all heads may.
+        stay = {v for v, labels in flow.split.items() if all(map(flow.labels.reason, labels))}
+        if not stay:
+            return flow
+        return ChannelFlow(
+            self.trace, self.protected, {v: axes for v, axes in heads.items() if v not in stay}
+        )
 
     @cached_property
     def _sorted(self) -> tuple[tuple[ChannelStructure, ...], tuple[Floor, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
@@ -23,6 +23,7 @@ __all__ = [
     "Dropped",
     "Local",
     "PixelShuffled",
+    "Repeated",
     "Reshaped",
     "Shuffled",
     "Turned",
@@ -30,12 +31,14 @@ __all__ = [
     "aligned",
     "copied",
     "cut",
+    "expanded",
     "local",
     "padded",
     "piece",
     "piece_index",
     "pixel_shuffled",
     "reduced",
+    "repeated",
     "reshaped",
     "selected",
     "shuffled",
@@ -205,10 +208,11 @@ def turned(vertex: Vertex, shape: Shape) -> Turned | str:
         return Turned(vertex.name, dims)
     if vertex.operator in ("t", "numpy_T"):
         return Turned(vertex.name, tuple(reversed(range(len(shape)))))
-    first, second = vertex.attributes.get("dim0"), vertex.attributes.get("dim1")
+    is_last = vertex.operator == "mT"
+    first, second = (-2, -1) if is_last else (vertex.attributes.get(name) for name in ("dim0", "dim1"))
     if not isinstance(first, int) or not isinstance(second, int):
         return ""
-    swap = {first: second, second: first}
+    swap = {first % len(shape): second % len(shape), second % len(shape): first % len(shape)}
     return Turned(vertex.name, tuple(swap.get(axis, axis) for axis in range(len(shape))))
 
 
@@ -226,21 +230,55 @@ class Reshaped(_Move):
 
     def maps(self, axis: int, shape: Shape) -> Sequence[AxisMap] | str:
         """See `Move`."""
-        group = aligned(axis, shape, self.shape)
+        return self.split_maps(axis, shape, 1)
+
+    def split_maps(self, axis: int, shape: Shape, period: int) -> Sequence[AxisMap] | str:
+        """Return the maps of an axis; one that holds the batch may hold `period` indices within it.
+
+        Examples:
+            >>> Reshaped("view", (-1, 5, 2)).split_maps(1, (-1, 3, 5, 2), 1)[0].axis
+            0
+            >>> Reshaped("view", (-1, 3, 5, 2)).split_maps(0, (-1, 5, 2), 3)[0].axis
+            1
+        """
+        if shape[axis] < 1:
+            shape, axis = (*shape[: axis + 1], period, *shape[axis + 1 :]), axis + 1
+        after, batch = self.shape, -1
+        if shape.count(-1) == after.count(-1) == 1:
+            # What the batch of the result holds besides the batch follows from the other sizes.
+            inside, rest = divmod(-prod(shape), max(-prod(after), 1))
+            if inside > 1 and not rest:
+                batch = after.index(-1)
+                after = (*after[: batch + 1], inside, *after[batch + 1 :])
+        group = aligned(axis, shape, after)
         if group is None or group.length > LONGEST:
             return f"{self.name} mixes their axis with one that is not known"
         whole = (group.size, group.stride) if group.length == group.size * group.stride else None
         found = tuple(
-            AxisMap(after, None if place == whole else sources_of(group, after))
-            for after, place in group.after.items()
+            AxisMap(
+                place - (place > batch >= 0),
+                None if spread == whole and place != batch + 1 else sources_of(group, place),
+            )
+            for place, spread in group.after.items()
         )
         return found or f"{self.name} leaves no axis for them"
+
+    def period_before(self, shape: Shape) -> int:
+        """Return how many indices the batch of an operand holds besides the batch."""
+        if shape.count(-1) != 1 or self.shape.count(-1) != 1:
+            return 1
+        period, rest = divmod(-prod(self.shape), max(-prod(shape), 1))
+        return 1 if rest else max(period, 1)
 
     def literals(self, before: Zeros, after: Zeros | None) -> Literals | None:
         """See `Move`."""
         if self.squeezes and before.size - len(before.rows) == 1:
             return None  # it would squeeze the one channel that is left
-        return {f"size:{after.axis}": after.size - len(after.rows)} if self.has_sizes and after else {}
+        if not self.has_sizes or after is None:
+            return {}
+        # A size that counts the batch too is left to torch.
+        left = after.size - len(after.rows) if self.shape[after.axis] > 0 else -1
+        return {f"size:{after.axis}": left}
 
 
 def reshaped(
@@ -258,12 +296,60 @@ def reshaped(
 
 
 @dataclass(frozen=True, slots=True)
+class Repeated(_Move):
+    """Values that are written several times, one after the other or as a whole."""
+
+    shape: Shape
+    spread: Mapping[int, tuple[int, bool]]
+    """For each axis that grows: how often, and whether its indices stay neighbours of their copies."""
+    has_sizes: bool = False
+    """Whether the call lists the sizes."""
+
+    def maps(self, axis: int, shape: Shape) -> Sequence[AxisMap] | str:
+        """See `Move`."""
+        after = axis + len(self.shape) - len(shape)
+        if axis not in self.spread:
+            return (AxisMap(after),)
+        count, is_each = self.spread[axis]
+        size = shape[axis]
+        return (AxisMap(after, tuple((i // count if is_each else i % size,) for i in range(size * count))),)
+
+    def literals(self, before: Zeros, after: Zeros | None) -> Literals | None:
+        """See `Move`."""
+        if not self.has_sizes or after is None:
+            return {}
+        return {f"size:{after.axis}": after.size - len(after.rows)}
+
+
+def expanded(vertex: Vertex, shape: Shape) -> Repeated | str:
+    """Return the move of an `expand`."""
+    late = vertex.shape[len(vertex.shape) - len(shape) :]
+    grown = {axis: (size, True) for axis, size in enumerate(late) if size != shape[axis]}
+    if any(size < 1 for size, _ in grown.values()):
+        return f"{vertex.name} ({vertex.operator}) spreads them over the batch"
+    return Repeated(vertex.name, vertex.shape, grown, has_sizes=vertex.operator == "expand")
+
+
+def repeated(vertex: Vertex, shape: Shape) -> Repeated | str:
+    """Return the move of a `repeat` or `repeat_interleave`."""
+    dim, count, counts = (vertex.attributes.get(name) for name in ("dim", "repeats", "counts"))
+    if isinstance(dim, int) and isinstance(count, int):
+        return Repeated(vertex.name, vertex.shape, {dim: (count, True)})
+    if isinstance(counts, tuple):
+        late = counts[len(counts) - len(shape) :]
+        return Repeated(vertex.name, vertex.shape, {i: (n or 0, False) for i, n in enumerate(late) if n != 1})
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
 class Dropped(_Move):
     """Axes that disappear: reduced, or of which one index is selected."""
 
     axes: tuple[int, ...]
     keepdim: bool
     why: str
+    index: int | None = None
+    """Which index is selected."""
 
     def maps(self, axis: int, shape: Shape) -> Sequence[AxisMap] | str:
         """See `Move`."""
@@ -274,8 +360,11 @@ class Dropped(_Move):
 
 def selected(vertex: Vertex, shape: Shape) -> Dropped | str:
     """Return the move of a `select`."""
-    dim, why = vertex.attributes.get("dim"), f"{vertex.name} picks one of them by its place"
-    return Dropped(vertex.name, (dim,), keepdim=False, why=why) if isinstance(dim, int) else why
+    dim, index = vertex.attributes.get("dim"), vertex.attributes.get("index")
+    why = f"{vertex.name} picks one of them by its place"
+    if not isinstance(dim, int):
+        return why
+    return Dropped(vertex.name, (dim,), False, why, index if isinstance(index, int) else None)
 
 
 def reduced(vertex: Vertex, shape: Shape) -> Dropped | str:
@@ -366,6 +455,8 @@ class Piece(_Move):
         """See `Move`."""
         if axis != self.axis:
             return (AxisMap(axis - (self.drops and self.axis < axis)),)
+        if self.drops:
+            return f"{self.name} picks one of them by its place"
         return (AxisMap(axis, tuple((index,) for index in range(*self.bounds))),)
 
 

@@ -36,6 +36,8 @@ __all__ = [
     "OperatorRule",
     "Role",
     "addcmul",
+    "apart",
+    "attention",
     "axis_names",
     "broadcast",
     "convolution",
@@ -353,6 +355,48 @@ def einsum(vertex: Vertex, operands: Sequence[Shape], tensors: Mapping[str, Shap
             tuple(lower[name] for name in result),
         )
     )
+
+
+def attention(vertex: Vertex, operands: Sequence[Shape], tensors: Mapping[str, Shape]) -> AxisNames | str:
+    """Return the axes of attention: of queries `l e`, keys `s e`, values `s d` and a mask, behind heads.
+
+    Queries and keys are summed over the dimensions of a head; a softmax mixes the keys. A head of keys and
+    values may serve several heads of queries.
+    """
+    mask = ("attn_mask",) * (len(operands) > 3 or "attn_mask" in tensors)
+    given = dict(
+        zip([n for n in ("query", "key", "value", *mask) if n not in tensors], operands, strict=False)
+    )
+    shapes = {**given, **tensors}
+    names: dict[str, tuple[str, ...]] = {}
+    for argument, last in (("query", "Le"), ("key", "Se"), ("value", "Sd"), *((m, "LS") for m in mask)):
+        rank = len(shapes.get(argument, ()))
+        if rank < 2:
+            return f"there is no rule for {vertex.operator} ({vertex.name}) of such operands"
+        names[argument] = (*(f"~{place}" for place in range(rank - 2, 0, -1)), *last)
+    result = (*names["query"][:-1], "d")
+    ties = dict[str, AxisMap]()
+    if len(shapes["query"]) > 2 and 1 < (kept := shapes["key"][-3]) < (heads := shapes["query"][-3]):
+        if shapes["value"][-3] != kept or heads % kept:
+            return f"the heads of {vertex.name} do not fall into groups"
+        for argument in ("key", "value"):
+            names[argument] = (*names[argument][:-3], "g", *names[argument][-2:])
+        ties["g"] = AxisMap(len(result) - 3, _groups(kept, 1, heads // kept))
+    return AxisNames(tuple(names[a] for a in given), {a: names[a] for a in tensors}, result, ties)
+
+
+def apart(vertex: Vertex, operands: Sequence[Shape], tensors: Mapping[str, Shape]) -> AxisNames | str:
+    """Return the axes of an operator that normalises over some, for each index of the others by itself."""
+    shape, dim = operands[0], vertex.attributes.get("dim")
+    whole = vertex.attributes.get("normalized_shape")
+    first = len(shape) - len(whole) if isinstance(whole, tuple) else 0
+    if whole is None and not isinstance(dim, int):
+        return f"there is no rule for {vertex.operator} ({vertex.name})"
+    names = tuple(
+        "C" if (axis >= first if whole is not None else axis == dim) else f"~{len(shape) - axis}"
+        for axis in range(len(shape))
+    )
+    return AxisNames((names,), {argument: names[-len(t) :] for argument, t in tensors.items()}, names)
 
 
 @lru_cache(maxsize=64)

@@ -24,6 +24,8 @@ from nasviz.graph.operators.rules import (
     OperatorRule,
     Role,
     addcmul,
+    apart,
+    attention,
     broadcast,
     convolution,
     einsum,
@@ -79,7 +81,14 @@ def _reduction(value: Value | None = None) -> OperatorRule:
 def _normalisation(kind: str, axis: int, zero: Any = "input * weight + bias") -> OperatorRule:
     """Return the rule of a norm whose statistics mix channels."""
     why = f"{{name}} ({kind}) normalises over its channels: without some the others change" if kind else ""
-    return OperatorRule(role=Role.NORM, zero=zero, channel_axis=axis, keeps_channels=why)
+    return OperatorRule(
+        role=Role.NORM,
+        arguments=("input", "weight", "bias"),
+        zero=zero,
+        axes=apart,
+        channel_axis=axis,
+        keeps_channels=why,
+    )
 
 
 def _unpadded(vertex: Vertex) -> bool:
@@ -224,7 +233,8 @@ BUILT_IN: dict[str, OperatorRule] = {
         axes="n c ..., c -> n c ...",
         sizes={"num_parameters": "c"},
     ),
-    **_all("softmax log_softmax logsumexp", OperatorRule(role=Role.ACCESSORY)),
+    **_all("softmax log_softmax", OperatorRule(role=Role.ACCESSORY, arguments=("self",), axes=apart)),
+    "logsumexp": OperatorRule(role=Role.ACCESSORY),
     # Pools, resampling, copies
     **_all(
         "max_pool1d max_pool2d max_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d"
@@ -242,7 +252,7 @@ BUILT_IN: dict[str, OperatorRule] = {
     "flatten": _shape(partial(moves.reshaped, merges=True)),
     "squeeze": _shape(partial(moves.reshaped, squeezes=True)),
     "unsqueeze": _shape(moves.reshaped),
-    **_all("permute transpose swapaxes t numpy_T", _shape(moves.turned)),
+    **_all("permute transpose swapaxes t numpy_T mT", _shape(moves.turned)),
     **_all("chunk split split_with_sizes", _shape(moves.cut)),
     "unbind": _shape(partial(moves.cut, drops=True)),
     "getitem": replace(_shape(), takes_piece=True),
@@ -253,9 +263,11 @@ BUILT_IN: dict[str, OperatorRule] = {
     "channel_shuffle": _shape(moves.shuffled),
     "pad": OperatorRule(role=Role.SHAPE, zero=MEASURED, move=moves.padded, value=values.pad),
     **_all(
-        "expand expand_as repeat repeat_interleave narrow view_as reshape_as im2col col2im unfold movedim",
+        "narrow view_as reshape_as im2col col2im unfold movedim",
         _shape(),
     ),
+    **_all("expand expand_as", _shape(moves.expanded)),
+    **_all("repeat repeat_interleave", _shape(moves.repeated)),
     # Reductions
     **_all("mean amax amin", _reduction(values.same)),
     "sum": _reduction(values.total),
@@ -305,10 +317,9 @@ BUILT_IN: dict[str, OperatorRule] = {
         role=Role.MULTIPLICATIVE,
         arguments=("query", "key", "value", "attn_mask"),
         zero="value",
-        # Queries and keys are summed over the dimensions of a head; a softmax mixes the keys.
-        axes="* L e, * S e, * S d, * -> * L d",
+        axes=attention,
         on_sum=_attention_scale,
-        keeps_channels="it feeds attention ({name}), where only equal dimensions of all heads can go",
+        keeps_channels="it feeds attention ({name}), where only heads or equal dimensions of all can go",
         keeps_operands="it feeds attention ({name}), where zeros still take part in the softmax",
     ),
     "addcmul": OperatorRule(
@@ -321,8 +332,10 @@ BUILT_IN: dict[str, OperatorRule] = {
     "bilinear": OperatorRule(role=Role.MULTIPLICATIVE, zero="input1 * input2 * weight + bias"),
     "baddbmm": OperatorRule(role=Role.MULTIPLICATIVE, zero="batch1 * batch2 * alpha + self * beta"),
     "index_select": OperatorRule(role=Role.SELECTING, zero="self"),
+    "where": OperatorRule(role=Role.SELECTING, arguments=("condition", "self", "other"), axes=broadcast),
+    "masked_fill": OperatorRule(role=Role.SELECTING, arguments=("self", "mask", "value"), axes=broadcast),
     **_all(
-        "where masked_fill index gather scatter minimum maximum index_put index_copy take_along_dim",
+        "index gather scatter minimum maximum index_put index_copy take_along_dim",
         OperatorRule(role=Role.SELECTING),
     ),
 }

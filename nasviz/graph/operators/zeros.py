@@ -11,11 +11,11 @@ takes it into its bias.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from nasviz.graph.operators.computed import Source, silencers, sources
-from nasviz.graph.operators.moves import piece
+from nasviz.graph.operators.moves import Dropped, Reshaped, piece
 from nasviz.graph.operators.rules import (
     INPUTS,
     MEASURED,
@@ -40,6 +40,7 @@ __all__ = [
     "concatenated",
     "is_foreign",
     "keeps_axis",
+    "maps_of",
     "meet",
     "move_of",
     "no_rule",
@@ -62,12 +63,22 @@ class Zeros:
     size: int
     """Length of the axis in the full network."""
     values: tuple[float, ...] = ()
-    """What it is at each of the rows; empty where it is zero at all of them."""
+    """What it is at each of the rows, `nan` for anything; empty where it is zero at all of them."""
 
     @property
     def is_zero(self) -> bool:
         """Whether all rows are zero."""
         return not self.values
+
+    @property
+    def is_known(self) -> bool:
+        """Whether all rows hold numbers; others can only be taken by a product with zero."""
+        return not any(map(math.isnan, self.values))
+
+    @property
+    def freed(self) -> Zeros:
+        """The same rows of a value that may be anything."""
+        return replace(self, values=(math.nan,) * len(self.rows))
 
     @property
     def numbers(self) -> dict[int, float]:
@@ -193,6 +204,14 @@ class Bound:
                 return None  # an optional argument that is left out adds nothing
         return frozenset(found)
 
+    def is_zero_with(self, places: Collection[int]) -> bool:
+        """Return whether the result is zero at an index where these operands are."""
+        formula = self.formula
+        if not isinstance(formula, str) or formula in (INPUTS, MEASURED):
+            return False
+        zero = {self.operands[place] for place in places}
+        return all(not zero.isdisjoint(term) for term in terms(formula))
+
     def zeroed(self) -> frozenset[str]:
         """Return the arguments whose entries belong to a channel: the factors of its result."""
         return factors_of(self.formula) if self.formula else frozenset()
@@ -202,7 +221,8 @@ class Bound:
         """When its result is zero."""
         formula = self.vertex.rule.zero
         if callable(formula):
-            formula = formula(dict.fromkeys(self.vertex.rule.arguments) | dict(self.tensors))
+            given = dict.fromkeys(self.vertex.rule.arguments) | dict(self.tensors)
+            formula = formula(given | {"tensors": (*self.operands, *self.tensors)})
         return formula
 
     def settings(self, counts: Mapping[str, int]) -> dict[str, int | float]:
@@ -314,6 +334,17 @@ def move_of(vertex: Vertex, trace: TraceGraph) -> Move | str | None:
     return rule.move(vertex, trace.shapes[source])
 
 
+def maps_of(move: Move, axis: int, shape: tuple[int, ...], size: int) -> Sequence[AxisMap] | str:
+    """Return the maps of a move for an axis with so many indices, which may lie within that of the batch."""
+    if shape[axis] > 0:
+        return move.maps(axis, shape)
+    if isinstance(move, Reshaped):
+        return move.split_maps(axis, shape, size)
+    maps = move.maps(axis, shape)
+    is_kept = isinstance(maps, str) or all(found.sources is None for found in maps)
+    return maps if is_kept else "they lie along the axis of the batch"
+
+
 def number_after(vertex: Vertex, number: float, shape: tuple[int, ...] = ()) -> float | None:
     """Return what an operator makes of a channel that holds one number; `None` where that is not known.
 
@@ -333,6 +364,8 @@ def number_after(vertex: Vertex, number: float, shape: tuple[int, ...] = ()) -> 
         return 0.0
     if value is None or vertex.parameters or vertex.buffers or not vertex.dtype.startswith("float"):
         return None
+    if math.isnan(number):
+        return number if value is same else None
     given: dict[str, Attribute] = {k: v for k, v in vertex.attributes.items() if v is not None}
     if isinstance(dims := given.get("dims"), tuple) and shape:
         given["lengths"] = tuple(shape[dim] for dim in dims if dim is not None)
@@ -356,7 +389,11 @@ def pass_through(vertex: Vertex, zeros: Zeros, trace: TraceGraph) -> Passage | N
     if isinstance(move, str):
         return None
     if move is not None:
-        maps = move.maps(zeros.axis, shape)
+        maps = maps_of(move, zeros.axis, shape, zeros.size)
+        if isinstance(move, Dropped) and move.index is not None and zeros.axis in move.axes:
+            index = move.index % zeros.size
+            left = index - sum(row < index for row in zeros.rows)
+            return None if index in zeros.rows else Passage(None, retyped={"slice_index": left})
         after = None if isinstance(maps, str) else _mapped(vertex, zeros, shape, maps)
         if after is None:
             return None
@@ -369,6 +406,8 @@ def pass_through(vertex: Vertex, zeros: Zeros, trace: TraceGraph) -> Passage | N
     if not rule.acts_on or not keeps_axis(vertex, zeros.axis, shape):
         return None
     numbers = _numbers(vertex, zeros.numbers, shape)
+    if numbers is None and not zeros.is_known:
+        numbers = dict.fromkeys(zeros.rows, math.nan)
     return None if numbers is None else Passage(zeros.holding(numbers))
 
 
@@ -402,11 +441,15 @@ def _along(found: AxisMap, zeros: Zeros, numbers: Mapping[int, float]) -> Zeros 
         return replace(zeros, axis=found.axis).holding(numbers)
     after: dict[int, float] = {}
     for index, places in enumerate(found.sources):
-        met = {numbers.get(place) for place in places}
-        if len(met) > 1:
+        met = [numbers[place] for place in places if place in numbers]
+        if met and len(met) < len(places):
             return None
-        if (number := met.pop()) is not None:
-            after[index] = number
+        if any(map(math.isnan, met)):
+            after[index] = math.nan
+        elif len(set(met)) > 1:
+            return None
+        elif met:
+            after[index] = met[0]
     return Zeros(found.axis, tuple(after), len(found.sources)).holding(after)
 
 
@@ -426,11 +469,14 @@ def _through_tensors(bound: Bound, zeros: Zeros, trace: TraceGraph) -> Passage |
         after, through = _along(tie, zeros, zeros.numbers), names.result[tie.axis]
     else:
         after, through = replace(zeros, axis=names.result.index(name)), name
-    if after is None or vertex.shape[after.axis] != after.size:
+    if after is None or vertex.shape[after.axis] not in (after.size, -1):
         return None
     held = bound.entries(through, after.size)
     mine = bound.entries(name, zeros.size) if tie is not None else []
     silencing = bound.silencing(through, after.size, is_fed_zero=zeros.is_zero)
+    is_free = silencing is None and tie is None and name[0] == "~"
+    if is_free:  # each index is computed by itself, whatever it comes to
+        silencing, after = frozenset(), after.freed
     if silencing is None or isinstance(held, str) or isinstance(mine, str):
         return None
     if (held or mine) and owner_objection(vertex, trace):
@@ -441,7 +487,7 @@ def _through_tensors(bound: Bound, zeros: Zeros, trace: TraceGraph) -> Passage |
     counts = {name: left, through: after.size - len(after.rows)} if held or names.sizes else {}
     is_weighed = any(argument == vertex.rule.weight for argument, _ in (*held, *mine))
     return Passage(
-        replace(after, values=()),
+        after if is_free else replace(after, values=()),
         tuple(slices),
         tuple(piece for piece in slices if piece.tensor in silencing),
         bound.settings(counts),
@@ -460,7 +506,8 @@ def _contracted(bound: Bound, zeros: Zeros, name: str, trace: TraceGraph) -> Pas
     held = bound.entries(name, zeros.size)
     if not held or isinstance(held, str) or owner_objection(vertex, trace):
         return None
-    if not zeros.is_zero and (not (folds and folds(vertex)) or _is_shared(vertex, trace)):
+    is_folded = bool(folds and folds(vertex)) and zeros.is_known and not _is_shared(vertex, trace)
+    if not zeros.is_zero and not is_folded:
         return None
     left = zeros.size - len(zeros.rows)
     return Passage(
@@ -521,40 +568,50 @@ def meet(
         return None
     names, shapes = bound.names, [trace.shapes[source] for source in vertex.inputs]
     places: dict[str, list[int]] = {}
+    met = list(operands)
     for place, zeros in enumerate(operands):
-        if zeros is not None and place not in gone:
-            places.setdefault(names.operands[place][zeros.axis], []).append(place)
+        if zeros is None or place in gone:
+            continue
+        name = names.operands[place][zeros.axis]
+        if (tie := names.ties.get(name)) is not None:
+            met[place] = _along(tie, zeros, zeros.numbers)
+            if met[place] is None:
+                return None
+            name = names.result[tie.axis]
+        places.setdefault(name, []).append(place)
     after: Zeros | None = None
+    slices: list[Slice] = []
     retyped: dict[str, int | float] = {}
     for name, missing in places.items():
-        if not name or name[0].isupper() or bound.holds(name):
+        if not name or name[0].isupper():
             return None
-        found = [zeros for place in missing if (zeros := operands[place]) is not None]
+        found = [zeros for place in missing if (zeros := met[place]) is not None]
         first = found[0]
         if any((z.rows, z.size) != (first.rows, first.size) for z in found):
             return None
         others = [place for place in range(len(operands)) if place not in missing and place not in gone]
         if name in names.result:
             axis = names.result.index(name)
+            is_tied = any(names.result[tie.axis] == name for tie in names.ties.values())
             if (
                 after is not None
-                or first.size != vertex.shape[axis]
+                or (first.size != vertex.shape[axis] and vertex.shape[axis] > 0)
+                or (is_tied and others)
                 or not _is_narrow(names.operands, shapes, others, name)
+                or isinstance(held := bound.entries(name, first.size), str)
             ):
                 return None
-            numbers = _combined(vertex, operands, missing, others)
-            if numbers is None:
-                return None
-            after = replace(first, axis=axis).holding(numbers)
+            numbers = _combined(bound, met, missing, others)
+            after, slices = replace(first, axis=axis).holding(numbers), _slices(vertex, held, first.rows)
         else:
             has_all = all(name in names.operands[place] for place in missing) and not any(
                 name in names.operands[place] for place in others
             )
             # What is missing in both adds nothing to a sum of their products.
-            if not has_all or any(_product(found, row) for row in first.rows):
+            if not has_all or bound.holds(name) or any(_product(found, row) for row in first.rows):
                 return None
             retyped |= vertex.rule.on_sum(vertex, first.size) if vertex.rule.on_sum else {}
-    return Passage(after, retyped=retyped)
+    return Passage(after, tuple(slices), retyped=retyped)
 
 
 def _is_narrow(
@@ -565,36 +622,34 @@ def _is_narrow(
 
 
 def _product(found: Sequence[Zeros], row: int) -> float:
-    product = 1.0
-    for zeros in found:
-        product *= zeros.numbers[row]
-    return product
+    numbers = [zeros.numbers[row] for zeros in found]
+    return math.prod(numbers) if all(numbers) else 0.0
 
 
 def _combined(
-    vertex: Vertex, operands: Sequence[Zeros | None], missing: Sequence[int], others: Sequence[int]
-) -> dict[int, float] | None:
-    """Return what a joint makes of the numbers at each missing index; `None` where that is not known."""
-    known = [
-        zeros.numbers if zeros is not None and i in missing else None for i, zeros in enumerate(operands)
-    ]
-    found = [numbers for numbers in known if numbers is not None]
-    rows = found[0]
-    is_zero = {row: [numbers[row] == 0 for numbers in found] for row in rows}
-    if vertex.role is Role.ADDITIVE:
-        if others:
-            return None
-        if all(map(all, is_zero.values())):
-            return dict.fromkeys(rows, 0.0)
-    elif others or vertex.rule.combine is None:
-        return dict.fromkeys(rows, 0.0) if all(map(any, is_zero.values())) else None
-    combine = vertex.rule.combine
-    if combine is None or not isinstance(vertex.attributes.get("alpha", 1), int | float):
-        return None
-    # An operand that is erased is zero.
-    return {
-        row: combine([n[row] if n is not None else 0.0 for n in known], vertex.attributes) for row in rows
-    }
+    bound: Bound, operands: Sequence[Zeros | None], missing: Sequence[int], others: Sequence[int]
+) -> dict[int, float]:
+    """Return what a joint makes of the numbers at each missing index, `nan` where that is not known.
+
+    Args:
+        bound: The joint.
+        operands: What is missing in each.
+        missing: Places of operands in which it is missing along this axis.
+        others: Places of other operands that are not erased.
+    """
+    vertex, combine = bound.vertex, bound.vertex.rule.combine
+    gone = [i for i in range(len(operands)) if i not in missing and i not in others]  # erased ones are zero
+    known = {i: zeros.numbers for i in missing if (zeros := operands[i]) is not None}
+    found: dict[int, float] = {}
+    for row in next(iter(known.values())):
+        numbers = [known[i][row] if i in known else 0.0 for i in range(len(operands))]
+        if bound.is_zero_with([*gone, *(i for i in known if numbers[i] == 0)]):
+            found[row] = 0.0
+        elif others or combine is None or not isinstance(vertex.attributes.get("alpha", 1), int | float):
+            found[row] = math.nan
+        else:
+            found[row] = combine(numbers, vertex.attributes)
+    return found
 
 
 def concatenated(parts: list[tuple[Zeros | None, int, bool]], axis: int) -> Zeros | None:
