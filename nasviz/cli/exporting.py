@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 __all__ = ["FORMS", "check", "export", "genotype"]
 
 
-def export_onnx(run: Run, path: Path) -> str:
+def export_onnx(run: Run, path: Path, *, simplify: bool = True, **options: Any) -> str:
     """Write the sub-network as ONNX, compared under onnxruntime with the one it came from.
 
     Like the other forms, returns a note on the file.
@@ -60,24 +60,23 @@ def export_onnx(run: Run, path: Path) -> str:
     from nasviz import subnet
 
     module, words = _loaded(run)
-    written = subnet.export_onnx(module, path)
-    said = f"{written.size_bytes:,} bytes, onnxruntime differs by at most {written.max_relative_error:.2g}"
-    return f"{said}; {words}"
+    written = subnet.export_onnx(module, path, simplify=simplify, **options)
+    free = "; ".join(
+        f"{', '.join(map(str, axes))} of {name}" for name, axes in written.free_axes.items() if axes
+    )
+    return (
+        f"opset {written.opset}, {written.num_nodes} nodes, {written.size_bytes:,} bytes, free axes"
+        f" {free or 'none'}, onnxruntime differs by at most {written.max_relative_error:.2g}; {words}"
+    )
 
 
-def export_plain_onnx(run: Run, path: Path) -> str:
+def export_plain_onnx(run: Run, path: Path, **options: Any) -> str:
     """Write ONNX with a node for every operator of the network.
 
     Raises:
         ExportError: The run has no sub-network yet, or the file does not read back as it.
     """
-    from nasviz import subnet
-
-    module, words = _loaded(run)
-    written = subnet.export_onnx(module, path, simplify=False)
-    return (
-        f"{written.num_nodes} nodes, onnxruntime differs by at most {written.max_relative_error:.2g}; {words}"
-    )
+    return export_onnx(run, path, simplify=False, **options)
 
 
 def export_pt2(run: Run, path: Path) -> str:
@@ -263,7 +262,7 @@ def check(run: Run) -> str | None:
     return None if run.end is None or check_run(run.folder) else f"run {run.id}: {UNCHECKED}"
 
 
-FORMS: dict[str, Callable[[Run, Path], str]] = {
+FORMS: dict[str, Callable[..., str]] = {
     "onnx": export_onnx,
     "onnx_plain": export_plain_onnx,
     "pt2": export_pt2,
@@ -280,9 +279,15 @@ FORMS: dict[str, Callable[[Run, Path], str]] = {
 }
 """What can be written, by the name of its option; each returns a note on the file."""
 
+_ONNX = ("onnx", "onnx_plain")
+
 
 def _form(help: str, metavar: str = "FILE") -> Parameter:  # noqa: A002
     return Parameter(help=help, metavar=metavar, group="Forms")
+
+
+def _option(help: str) -> Parameter:  # noqa: A002
+    return Parameter(help=help, group="ONNX")
 
 
 def export(
@@ -302,21 +307,42 @@ def export(
     record: Annotated[Path | None, _form("Everything on record, as JSON.")] = None,
     tensorboard: Annotated[Path | None, _form("The curves, as TensorBoard events.", "DIR")] = None,
     mlflow: Annotated[Path | None, _form("Log to an MLflow store, such as sqlite:///m.db.", "URI")] = None,
+    opset: Annotated[int | None, _option("Version of the operators, 13 to 20 (default 20).")] = None,
+    free_axes: Annotated[
+        list[int] | None,
+        _option("An axis that may have other sizes; repeatable. By default all that were traced free."),
+    ] = None,
+    input_names: Annotated[list[str] | None, _option("Name of an input; repeatable.")] = None,
+    output_names: Annotated[list[str] | None, _option("Name of an output; repeatable.")] = None,
+    dtype: Annotated[
+        Literal["float16", "bfloat16", "float32", "float64"] | None, _option("Precision of the file.")
+    ] = None,
     runs: RunsFolder = RUNS,
     json: AsJson = False,
 ) -> int:
     """Write the sub-network and the record of a run to files."""
     given = locals()
+    names = ("opset", "free_axes", "input_names", "output_names", "dtype")
+    options = {name: given[name] for name in names if given[name] is not None}
     wanted = {form: path for form in FORMS if (path := given[form]) is not None}
     if not wanted:
-        options = ", ".join(f"--{form.replace('_', '-')} PATH" for form in FORMS)
-        raise InvalidSettingError(f"nothing to export: name at least one of {options}")
+        forms = ", ".join(f"--{form.replace('_', '-')} PATH" for form in FORMS)
+        raise InvalidSettingError(f"nothing to export: name at least one of {forms}")
+    if options and not wanted.keys() & {*_ONNX}:
+        raise InvalidSettingError(
+            f"{', '.join(options)} describe an ONNX file: add --onnx FILE or --onnx-plain FILE"
+        )
+    if dtype is not None:
+        import torch
+
+        options["dtype"] = getattr(torch, dtype)
     opened = open_run(run, runs)
     note, written = check(opened), {}
     if note and not json:
         say(note)
     for form, path in wanted.items():
-        written[form] = {"path": str(path), "note": FORMS[form](opened, path)}
+        note_of = FORMS[form](opened, path, **(options if form in _ONNX else {}))
+        written[form] = {"path": str(path), "note": note_of}
         if not json:
             say(f"wrote {path}: {written[form]['note']}")
     answer(json=json, document={"run": opened.id, "note": note, "written": written}, lines=())

@@ -253,6 +253,8 @@ class ExportedFile(_Plain):
     max_relative_error: float
     nodes: int | None = None
     """Number of nodes of an ONNX graph."""
+    free_axes: dict[str, tuple[int, ...]] = {}
+    """Axes of each input of an ONNX file that may have other sizes."""
 
 
 class Exported(_Plain):
@@ -274,6 +276,10 @@ class Export(Request[Exported]):
     inputs: Shapes
     formats: tuple[ExportFormat, ...] = ("onnx", "source")
     """`onnx_plain` is ONNX with one node per operator, not simplified; `source` is Python and weights."""
+    opset: int = 20
+    """Version of the operators of an ONNX file."""
+    dtype: Literal["float16", "float64"] | None = None
+    """Precision of an ONNX file; `None` for that of the weights."""
     run: Path | None = None
     """Run that left the sub-network, whose stored full network it is compared with. None of its code is
     imported, so this is no `imported_run`."""

@@ -12,6 +12,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ from nasviz.subnet.source import source_of
 from nasviz.switches import settle_switches
 from nasviz.trace.parity import relative_error
 
-Writer = Callable[[fx.GraphModule, Path, tasks.Shapes], tasks.ExportedFile]
+Writer = Callable[[fx.GraphModule, tasks.Export], tasks.ExportedFile]
 MAX_CACHED_PARAMETERS = 100_000_000
 """Parameters up to which the network that was traced last stays in memory."""
 _TRACED: dict[str, nasviz.trace.TracedNetwork] = {}
@@ -202,7 +203,7 @@ def export(request: tasks.Export, report: Report) -> tasks.Exported:
     full = _compare_with_full(request, network, report)
     writers: Mapping[tasks.ExportFormat, Writer] = {
         "onnx": _write_onnx,
-        "onnx_plain": _write_plain_onnx,
+        "onnx_plain": partial(_write_onnx, simplify=False),
         "pt2": _write_pt2,
         "source": _write_source,
     }
@@ -211,7 +212,7 @@ def export(request: tasks.Export, report: Report) -> tasks.Exported:
     for number, kind in enumerate(request.formats):
         report(0.1 + 0.9 * number / len(request.formats), f"writing and checking {kind}")
         try:
-            files[kind] = writers[kind](network, request.folder, request.inputs)
+            files[kind] = writers[kind](network, request)
         except ExportError as error:
             errors[kind] = str(error)
     return tasks.Exported(files=files, errors=errors, full=full)
@@ -227,30 +228,36 @@ def _compare_with_full(request: tasks.Export, network: fx.GraphModule, report: R
     return str(compare_with_full(Run(request.run), network))
 
 
-def _write_onnx(network: fx.GraphModule, folder: Path, inputs: tasks.Shapes) -> tasks.ExportedFile:
-    """Write ONNX with a free batch size; the export itself reads it back and runs it by onnxruntime."""
-    images = _random_inputs(network, inputs, 2)
-    exported = nasviz.subnet.export_onnx(network, folder / "model.onnx", inputs=images)
-    return _exported(exported.path, exported.max_relative_error, exported.num_nodes)
+def _write_onnx(network: fx.GraphModule, request: tasks.Export, simplify: bool = True) -> tasks.ExportedFile:
+    """Write ONNX with the free axes of the network; the export reads it back and runs it by onnxruntime."""
+    exported = nasviz.subnet.export_onnx(
+        network,
+        request.folder / ("model.onnx" if simplify else "model-plain.onnx"),
+        inputs=_random_inputs(network, request.inputs, 2),
+        simplify=simplify,
+        opset=request.opset,
+        dtype=None if request.dtype is None else getattr(torch, request.dtype),
+    )
+    written = _exported(exported.path, exported.max_relative_error, exported.num_nodes)
+    if written.bytes < exported.size_bytes:
+        raise ExportError(
+            f"the weights take {exported.size_bytes:,} bytes, too many for one file; `nasviz.export_onnx`"
+            " and `nasviz export --onnx` write them to a second file"
+        )
+    return written.model_copy(update={"free_axes": dict(exported.free_axes)})
 
 
-def _write_plain_onnx(network: fx.GraphModule, folder: Path, inputs: tasks.Shapes) -> tasks.ExportedFile:
-    """Write ONNX with one node for every operator of the network."""
-    path, images = folder / "model-plain.onnx", _random_inputs(network, inputs, 2)
-    exported = nasviz.subnet.export_onnx(network, path, inputs=images, simplify=False)
-    return _exported(exported.path, exported.max_relative_error, exported.num_nodes)
-
-
-def _write_pt2(network: fx.GraphModule, folder: Path, inputs: tasks.Shapes) -> tasks.ExportedFile:
+def _write_pt2(network: fx.GraphModule, request: tasks.Export) -> tasks.ExportedFile:
     """Write the program of torch.export; the export itself reads it back and runs it."""
-    images = _random_inputs(network, inputs, 2)
-    exported = nasviz.subnet.export_pt2(network, folder / "model.pt2", inputs=images)
+    images = _random_inputs(network, request.inputs, 2)
+    exported = nasviz.subnet.export_pt2(network, request.folder / "model.pt2", inputs=images)
     return _exported(exported.path, exported.max_relative_error)
 
 
-def _write_source(network: fx.GraphModule, folder: Path, inputs: tasks.Shapes) -> tasks.ExportedFile:
+def _write_source(network: fx.GraphModule, request: tasks.Export) -> tasks.ExportedFile:
     """Write Python source and weights to one archive; unpack it, run it and compare."""
-    path, images = folder / "model.zip", _random_inputs(network, inputs, 3)
+    folder = request.folder
+    path, images = folder / "model.zip", _random_inputs(network, request.inputs, 3)
     # Generated from the network that was read as data: no code that lies in the folder is run.
     source = source_of(network)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

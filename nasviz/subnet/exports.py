@@ -1,7 +1,7 @@
 """Exports of a network to ONNX and .pt2, verified by reading the file back.
 
-An ONNX file is written by `torch.onnx.export` for any batch size, in evaluation mode; then it is checked by
-onnx with shape inference, and run by onnxruntime against torch on two batch sizes. A .pt2 file of
+An ONNX file is written by `torch.onnx.export` with the free axes of the network, in evaluation mode; then it
+is checked by onnx with shape inference, and run by onnxruntime against torch at two sizes. A .pt2 file of
 `torch.export` holds the graph as JSON, the raw weights, and no example inputs. Only files written here are
 read back, never files from elsewhere: a .pt2 file may contain pickles.
 """
@@ -9,14 +9,15 @@ read back, never files from elsewhere: a .pt2 file may contain pickles.
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
@@ -36,38 +37,95 @@ from nasviz.guarded_files import (
 )
 from nasviz.subnet.construct import Subnetwork
 from nasviz.subnet.parity import arguments, example_inputs, recorded_inputs
-from nasviz.trace.parity import preserve_state, require_module
+from nasviz.trace.export import follow_sizes, follows_batch
+from nasviz.trace.free_axes import first_line
+from nasviz.trace.network import BATCH, is_within, known_description
+from nasviz.trace.parity import leaf_paths, preserve_state, require_module
 
 __all__ = [
+    "OPSETS",
     "OnnxExport",
     "Pt2Export",
-    "batch_axes",
     "export_arguments",
     "export_onnx",
     "export_pt2",
     "largest_difference",
-    "one_more_sample",
     "tensors",
     "tolerance",
 ]
 
 
-def export_arguments(module: nn.Module, inputs: Any) -> tuple[tuple[Any, ...], bool]:
-    """Return arguments with a batch of two or more, and whether the batch may have any size.
+Axes = list[dict[int, Any]]
+"""Free axes of every tensor of the arguments in order, with their labels."""
+
+
+def export_arguments(module: nn.Module, inputs: Any, free_axes: Any = None) -> tuple[tuple[Any, ...], Axes]:
+    """Return arguments with a batch of two or more, and their free axes.
 
     Raises:
-        ExportError: `inputs` is left out, and the network does not know its own.
+        ExportError: `inputs` is left out, and the network does not know its own; or an axis of `free_axes` is
+            fixed.
     """
+    known = recorded_inputs(module)
     if inputs is not None:
         given = arguments(module, inputs)
-        is_single = all(t.dim() and t.shape[0] == 1 for t in tensors(given))
-        return (one_more_sample(given) if is_single else given), True
-    known = recorded_inputs(module)
-    if known is None or not isinstance(module, fx.GraphModule):
+    elif known is None or not isinstance(module, fx.GraphModule):
         raise ExportError(
             f"{type(module).__name__} does not know its inputs; pass a tensor or a tuple as `inputs=`"
         )
-    return example_inputs(module, known), any(virtual.shape[:1] == (-1,) for virtual in known)
+    else:
+        given = example_inputs(module, known)
+    described = known_description(module.graph) if isinstance(module, fx.GraphModule) else None
+    first = tensors(given)[0] if tensors(given) else torch.empty(0)
+    axes = [{0: BATCH} if follows_batch(t, [first], 0) else {} for t in tensors(given)]
+    if described is not None:
+        axes = [labels for _, labels in _described(given, described)]
+    names = [name for name, _ in _described(given, described)] if described is not None else []
+    axes = _chosen(
+        axes, free_axes, names or [str(number) for number in range(len(axes))], known=bool(described)
+    )
+    if all(t.dim() and t.shape[0] == 1 for t in tensors(given)) and any(0 in labels for labels in axes):
+        given = _resized(given, [{0: 2} if 0 in labels else {} for labels in axes])
+    return given, axes
+
+
+def _described(given: tuple[Any, ...], described: Mapping[str, Any]) -> list[tuple[str, dict[int, Any]]]:
+    """Return the argument and the labels of the free axes of every tensor in `given`."""
+    found = []
+    for (name, description), value in zip(described.items(), given, strict=False):
+        for path, leaf in leaf_paths(value):
+            part = description
+            for step in path:
+                part = part[1] if isinstance(part, tuple) and part[0] == "object" else part
+                part = part[step.key]
+            if isinstance(leaf, Tensor):
+                sizes = part[1] if len(part) == 2 and isinstance(part[1], tuple) else ()
+                free = {axis: size for axis, size in enumerate(sizes) if not isinstance(size, int)}
+                found.append((name, free))
+    return found
+
+
+def _chosen(axes: Axes, wanted: Any, names: list[str], *, known: bool) -> Axes:
+    """Return those of the free axes that are `wanted`, by argument or for all of them.
+
+    Raises:
+        ExportError: One of them is fixed in a network that was traced.
+    """
+    if wanted is None:
+        return axes
+    if isinstance(wanted, Mapping) and (odd := wanted.keys() - set(names)):
+        raise ExportError(f"free_axes names {', '.join(map(str, odd))}; the inputs are {', '.join(names)}")
+    chosen: Axes = []
+    for name, labels in zip(names, axes, strict=True):
+        these = wanted.get(name, ()) if isinstance(wanted, Mapping) else wanted
+        more = {axis: f"size_{name}_{axis}" for axis in these if axis not in labels}
+        if more and known:
+            raise ExportError(
+                f"axis {min(more)} of {name} is fixed in this network; its free axes are {sorted(labels)},"
+                " and net.parity.fixed_axes of the traced network says why"
+            )
+        chosen.append({axis: label for axis, label in labels.items() if axis in these} | more)
+    return chosen
 
 
 def tensors(values: Any) -> list[Tensor]:
@@ -75,20 +133,64 @@ def tensors(values: Any) -> list[Tensor]:
     return [leaf for leaf in pytree.tree_leaves(values) if isinstance(leaf, Tensor)]
 
 
-def one_more_sample(given: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return the arguments with one more sample."""
-    more: tuple[Any, ...] = pytree.tree_map(
-        lambda leaf: torch.cat([leaf, leaf[:1]]) if _follows_batch(leaf, given) else leaf, given
+def _by_tensor(given: tuple[Any, ...], values: Sequence[Any], other: Any = None) -> Any:
+    """Return `given` with these values in place of its tensors, and `other` in place of the rest."""
+    rest = iter(values)
+    return pytree.tree_map(lambda leaf: next(rest) if isinstance(leaf, Tensor) else other, given)
+
+
+def _resized(given: tuple[Any, ...], sizes: Sequence[Mapping[int, int]]) -> tuple[Any, ...]:
+    """Return the arguments with other sizes along some axes; values are repeated."""
+    rest = iter(sizes)
+
+    def resized(leaf: Any) -> Any:
+        for axis, size in next(rest).items() if isinstance(leaf, Tensor) else ():
+            index = torch.arange(size, device=leaf.device) % leaf.shape[axis]
+            leaf = leaf.index_select(axis, index)
+        return leaf
+
+    made: tuple[Any, ...] = pytree.tree_map(resized, given)
+    return made
+
+
+def _feeds(module: nn.Module, given: tuple[Any, ...], axes: Axes) -> list[tuple[Any, ...]]:
+    """Return the arguments, and the same at another size of each free axis.
+
+    Raises:
+        ExportError: The network takes no other sizes.
+    """
+    found, labels = [given], dict.fromkeys(label for free in axes for label in free.values())
+    if not labels:
+        return found
+    for step in (1, 32):  # 32: networks that halve their input five times
+        more: dict[Any, int] = {}
+        for number, label in enumerate(labels):
+            places = [(t, axis) for t, free in enumerate(axes) for axis in free if free[axis] == label]
+            old = tensors(given)[places[0][0]].shape[places[0][1]]
+            start = old + (1 if _text(label) == BATCH else step * (1 + number % 2))
+            sizes = (*range(start, 4 * start), *range(old - 1, 0, -1))
+            more[label] = next((n for n in sizes if is_within(n, label)), old)
+        other = _resized(given, [{axis: more[label] for axis, label in free.items()} for free in axes])
+        with contextlib.suppress(Exception):  # the network does not take this size
+            module(*other)
+            return [*found, other]
+    raise ExportError(
+        f"{type(module).__name__} takes no other sizes of its free axes; pass free_axes= with fewer of them"
     )
-    return more
 
 
-def batch_axes(given: tuple[Any, ...], *, is_batched: bool) -> Any:
+def _dims(given: tuple[Any, ...], axes: Axes) -> Any:
     """Return the dynamic axes of every argument, in the form that `torch.export` expects."""
-    batch = torch.export.Dim("batch", min=1)
-    return pytree.tree_map(
-        lambda leaf: {0: batch} if is_batched and _follows_batch(leaf, given) else None, given
+    labels = [label for free in axes for label in free.values() if _text(label) == BATCH]
+    batch = torch.export.Dim(
+        "batch", min=max((size[1] for size in labels if isinstance(size, tuple)), default=1)
     )
+    dims = [
+        {axis: batch if _text(label) == BATCH else torch.export.Dim.AUTO for axis, label in free.items()}
+        or None
+        for free in axes
+    ]
+    return _by_tensor(given, dims)
 
 
 def tolerance(given: tuple[Any, ...]) -> float:
@@ -111,10 +213,6 @@ def largest_difference(wanted: Sequence[Tensor], got: Sequence[Tensor], what: st
         )
     pairs = zip(wanted, got, strict=True)
     return max((_relative(_to_double(w), _to_double(g)) for w, g in pairs), default=0.0)
-
-
-def _follows_batch(leaf: Any, given: tuple[Any, ...]) -> bool:
-    return isinstance(leaf, Tensor) and leaf.dim() > 0 and leaf.shape[0] == tensors(given)[0].shape[0]
 
 
 def _to_double(value: Tensor) -> Tensor:
@@ -143,36 +241,114 @@ class OnnxExport:
     outputs: tuple[str, ...]
     opset: int
     num_nodes: int
+    free_axes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Axes of each input that may have other sizes; without `free_axes=`, as many as the file could hold."""
+
+
+OPSETS = range(13, 21)
+"""Versions of ONNX that a file may have; those below 18 are written by the older exporter of torch."""
+_FIRST_OF_DYNAMO = 18
 
 
 def export_onnx(
-    net: Subnetwork | nn.Module, path: str | Path, *, inputs: Any = None, simplify: bool = True
+    net: Subnetwork | nn.Module,
+    path: str | Path,
+    *,
+    inputs: Any = None,
+    simplify: bool = True,
+    opset: int = 20,
+    free_axes: Mapping[str, Sequence[int]] | Sequence[int] | None = None,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
+    dtype: torch.dtype | None = None,
 ) -> OnnxExport:
-    """Write a network to `path` as ONNX, in evaluation mode and for any batch size, and verify the file.
+    """Write a network to `path` as ONNX, in evaluation mode, and verify the file at two sizes.
+
+    Weights of more than 1.9 GB are written to a second file beside it.
 
     Args:
         net: A sub-network, a traced or loaded network, or any module; it is not modified.
         path: Path of the file; its folder is created if necessary. On failure no new file is left.
         inputs: A tensor, a tuple of arguments or a dict of keyword arguments. Optional for networks that know
             their traced inputs.
-        simplify: Fold batch norms into convolutions and constants; else every operator of the network stays.
+        simplify: Fold batch norms into convolutions and constants; else every operator of the network stays,
+            which needs opset 18 or later.
+        opset: Version of the operators, 13 to 20.
+        free_axes: Axes that may have other sizes, for all inputs or by the name of an argument. By default
+            all free axes of a network that was traced, else the batch.
+        input_names: Names of the tensors of the input, in order.
+        output_names: Names of the tensors of the output, in order.
+        dtype: Floating-point type of the weights, inputs and outputs in the file, such as `torch.float16`.
 
     Raises:
-        ExportError: The network cannot be exported, or the file does not compute the same.
+        ExportError: The network cannot be exported, an axis or a name does not fit, or the file does not
+            compute the same.
         StorageError: The disk is full, or the folder is not writable; an old file is kept.
     """
     module, path = _module_and_path(net, path)
+    if opset not in OPSETS:
+        raise ExportError(f"opset={opset!r} is not supported; choose {OPSETS.start} to {OPSETS.stop - 1}")
+    if not simplify and opset < _FIRST_OF_DYNAMO:
+        raise ExportError(
+            f"a file of opset {opset} is always simplified; use opset {_FIRST_OF_DYNAMO} or later"
+        )
+    if dtype is not None and not dtype.is_floating_point:
+        raise ExportError(f"dtype={dtype} is not a floating-point type, such as torch.float16")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with staging_folder(path.parent, ".export-") as folder, preserve_state(module), torch.no_grad():
+            given, axes = export_arguments(module, inputs, free_axes)
+            if dtype is not None:
+                module = copy.deepcopy(module).to(dtype)
+                given = pytree.tree_map(lambda x: x.to(dtype) if _is_floating(x) else x, given)
             module.eval()
-            given, is_batched = export_arguments(module, inputs)
             written = folder / path.name
-            outputs = _output_names(module(*given))
-            _write(module, given, is_batched, written, outputs, simplify)
-            return _read_back(module, given, is_batched, written, path)
+            names = _names(tensors(given), input_names, "input")
+            outputs = _names(tensors(module(*given)), output_names, _output_names(module(*given)))
+            outputs = [name if name not in names else f"{name}_out" for name in outputs]
+
+            def write(axes: Axes) -> OnnxExport:
+                feeds = _feeds(module, given, axes)
+                _write(module, given, axes, written, (names, outputs), simplify=simplify, opset=opset)
+                free = {name: tuple(labels) for name, labels in zip(names, axes, strict=True)}
+                return _read_back(module, feeds, written, path, tuple(outputs), free)
+
+            return _with_fewer_axes(write, axes, is_chosen=free_axes is not None)
     except OSError as error:
         raise refusal(path, error) from error
+
+
+ResultT = TypeVar("ResultT")
+
+
+def _with_fewer_axes(write: Callable[[Axes], ResultT], axes: Axes, *, is_chosen: bool) -> ResultT:
+    """Return what `write` returns for all free axes, or for the batch alone if it cannot hold the others."""
+    batch = [{a: label for a, label in free.items() if _text(label) == BATCH} for free in axes]
+    if is_chosen or batch == axes:
+        return write(axes)
+    try:
+        return write(axes)
+    except ExportError:
+        return write(batch)
+
+
+def _is_floating(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.is_floating_point()
+
+
+def _names(values: list[Tensor], wanted: Sequence[str] | None, default: Any) -> list[str]:
+    """Return a name for each of `values`.
+
+    Raises:
+        ExportError: `wanted` has another number of names, or one of them twice.
+    """
+    if wanted is not None:
+        if len(wanted) != len(values) or len(set(wanted)) < len(wanted) or not all(wanted):
+            raise ExportError(f"{list(wanted)} are not {len(values)} different names, one for each tensor")
+        return list(wanted)
+    if not isinstance(default, str):
+        return list(default)
+    return [f"{default}_{number}" for number in range(len(values))] if len(values) > 1 else [default]
 
 
 def _module_and_path(net: Any, path: str | Path) -> tuple[nn.Module, Path]:
@@ -184,18 +360,21 @@ def _module_and_path(net: Any, path: str | Path) -> tuple[nn.Module, Path]:
 
 
 def _read_back(
-    module: nn.Module, given: tuple[Any, ...], is_batched: bool, written: Path, path: Path
+    module: nn.Module,
+    feeds: list[tuple[Any, ...]],
+    written: Path,
+    path: Path,
+    outputs: tuple[str, ...],
+    free: dict[str, tuple[int, ...]],
 ) -> OnnxExport:
     """Check the written file, compare it with the network, and move it and its weights into place."""
     opset, names, num_nodes = _checked(written)
-    feeds = (given, one_more_sample(given)) if is_batched else (given,)
     error = max(_difference(module, feed, written) for feed in feeds)
-    if not error <= tolerance(given):
+    if not error <= tolerance(feeds[0]):
         raise ExportError(
             f"the ONNX file does not compute what the network computes: relative difference {error:.2e}"
         )
     size = sum(file.stat().st_size for file in written.parent.iterdir())
-    outputs = tuple(_output_names(module(*given)))
     # Weights first: the file that refers to them must not appear before them.
     files = sorted(written.parent.iterdir(), key=lambda file: file == written)
     for file in files:
@@ -204,7 +383,7 @@ def _read_back(
     for file in files:
         file.replace(path.parent / file.name)
     sync_folder(path.parent)
-    return OnnxExport(path, error, size, names, outputs, opset, num_nodes)
+    return OnnxExport(path, error, size, names, outputs, opset, num_nodes, free)
 
 
 def _output_names(output: Any) -> dict[str, None]:
@@ -230,17 +409,37 @@ class _Flat(nn.Module):
         return tuple(tensors(self.module(*given)))
 
 
+class _Unpacked(nn.Module):
+    """A module that takes its tensors one by one, as the older exporter of torch expects."""
+
+    def __init__(self, module: nn.Module, given: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.module = module
+        self.leaves, self.spec = pytree.tree_flatten(given)
+
+    def forward(self, *values: Tensor) -> tuple[Tensor, ...]:
+        """Return all tensors of the output, in order."""
+        rest = iter(values)
+        leaves = [next(rest) if isinstance(leaf, Tensor) else leaf for leaf in self.leaves]
+        return tuple(tensors(self.module(*pytree.tree_unflatten(leaves, self.spec))))
+
+
 def _write(
     module: nn.Module,
     given: tuple[Any, ...],
-    is_batched: bool,
+    axes: Axes,
     path: Path,
-    outputs: dict[str, None],
+    names: tuple[list[str], list[str]],
+    *,
     simplify: bool,
+    opset: int,
 ) -> None:
-    axes = batch_axes(given, is_batched=is_batched)
     require_package("onnxscript", "the export to ONNX")
-    names = [f"input_{i}" for i in range(len(tensors(given)))] if len(tensors(given)) > 1 else ["input"]
+    if opset < _FIRST_OF_DYNAMO:
+        _write_older(module, given, axes, path, names, opset)
+        return
+    # A text becomes the name of the axis in the file.
+    labels = [{a: _text(label) for a, label in free.items()} or None for free in axes]
     num_bytes = sum(p.numel() * p.element_size() for p in module.parameters())
     try:
         with _quiet(), _decomposed(module) as translations:
@@ -249,9 +448,10 @@ def _write(
                 (given,),
                 path,
                 dynamo=True,
-                dynamic_shapes=(axes,),
-                input_names=names,
-                output_names=[name if name not in names else f"{name}_out" for name in outputs],
+                dynamic_shapes=(_by_tensor(given, labels),),
+                input_names=names[0],
+                output_names=names[1],
+                opset_version=opset,
                 external_data=num_bytes > _LARGEST_FILE,
                 optimize=simplify,
                 verbose=False,
@@ -262,29 +462,142 @@ def _write(
         raise ExportError(f"torch.onnx cannot export {type(module).__name__}: {_reason(error)}") from error
 
 
+def _text(label: Any) -> str:
+    """Return the name of a free axis."""
+    return str(label[0] if isinstance(label, tuple) else label)
+
+
+def _write_older(
+    module: nn.Module,
+    given: tuple[Any, ...],
+    axes: Axes,
+    path: Path,
+    names: tuple[list[str], list[str]],
+    opset: int,
+) -> None:
+    """Write a file of an older opset: the converter from 18 down fails for common operators."""
+    free = {
+        name: {axis: _text(label) for axis, label in labels.items()}
+        for name, labels in zip(names[0], axes, strict=True)
+    }
+    try:
+        with _quiet(), _decomposed(module), _replaced_targets(module, lambda node: _older(node, opset)):
+            torch.onnx.export(
+                _Unpacked(module, given).eval(),
+                tuple(tensors(given)),
+                path,
+                dynamo=False,
+                dynamic_axes=free,
+                input_names=names[0],
+                output_names=names[1],
+                opset_version=opset,
+                verbose=False,
+            )
+    except Exception as error:  # torch.onnx may raise anything
+        require_room(error)
+        raise ExportError(
+            f"torch.onnx cannot export {type(module).__name__} for opset {opset}: {_reason(error)}; opset"
+            f" {_FIRST_OF_DYNAMO} and later are written by another exporter"
+        ) from error
+
+
 @contextlib.contextmanager
-def _decomposed(module: nn.Module) -> Iterator[dict[Any, Any] | None]:
-    """Call the decompositions of registered operators in their place; return translations of the others."""
+def _replaced_targets(module: nn.Module, other: Callable[[fx.Node], Any]) -> Iterator[None]:
+    """Make the calls of all graphs in `module` call what `other` returns, where it returns something."""
     networks = [part for part in module.modules() if isinstance(part, fx.GraphModule)]
-    translations: dict[Any, Any] = {}
-    replaced: list[tuple[fx.Node, Any]] = []
-    for node in [node for network in networks for node in network.graph.nodes]:
-        is_call = node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload)
-        found = registered(node.target._schema.name) if is_call else None
-        if found is not None and found.onnx is not None:
-            translations[node.target] = found.onnx
-        elif found is not None and found.decomposition is not None:
-            replaced.append((node, node.target))
-            node.target = found.decomposition
+    calls = [n for network in networks for n in network.graph.nodes if n.op == "call_function"]
+    others = [(node, other(node)) for node in calls]  # `other` may look at the calls before
+    replaced = [(node, node.target) for node, function in others if function is not None]
+    for node, function in others:
+        node.target = node.target if function is None else function
     try:
         for network in networks if replaced else ():
             network.recompile()
-        yield translations or None
+        yield
     finally:
         for node, target in replaced:
             node.target = target
         for network in networks if replaced else ():
             network.recompile()
+
+
+def _older(node: fx.Node, opset: int) -> Callable[..., Any] | None:
+    """Return a function that the older exporter can follow in place of an operator.
+
+    An operator of `torch.ops` takes sizes as numbers; methods of tensors keep where a size comes from.
+    """
+    overload = node.target
+    if not isinstance(overload, torch._ops.OpOverload):
+        return {torch.sym_max: torch.maximum, torch.sym_min: torch.minimum}.get(overload)  # type: ignore[arg-type]
+    name = overload._schema.name.removeprefix("aten::")
+    if name == "sym_size":
+        return Tensor.size
+    if name == "scaled_dot_product_attention" and opset < 14:
+        return _attention  # opset 13 has no translation of it
+    if not any(_is_size(operand) for operand in node.all_input_nodes):
+        return None
+    return _slice if name == "slice" else getattr(Tensor, name, None) or getattr(torch, name, None)
+
+
+def _is_size(node: fx.Node) -> bool:
+    """Return whether a node computes with sizes alone."""
+    if node.op != "call_function":
+        return False
+    if node.target is torch.ops.aten.sym_size.int:
+        return True
+    is_python = getattr(node.target, "__module__", "") == "_operator" or node.target in (
+        torch.sym_max,
+        torch.sym_min,
+    )
+    return is_python and all(_is_size(operand) for operand in node.all_input_nodes)
+
+
+def _slice(x: Tensor, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Tensor:
+    """Return a part of `x` along one axis."""
+    return x[(slice(None),) * (dim % x.dim()) + (slice(start, end, step),)]
+
+
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """Return `scaled_dot_product_attention` without dropout."""
+    factor = query.shape[-1] ** -0.5 if scale is None else scale
+    if enable_gqa:
+        key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
+        value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
+    scores = query @ key.transpose(-2, -1) * factor
+    if is_causal:
+        # A product instead of an infinity: 0 * inf is not a number.
+        places = torch.ones_like(scores[..., :1]).cumsum(-2) - torch.ones_like(scores[..., :1, :]).cumsum(-1)
+        scores = scores + places.clamp(-1, 0) * 1e9
+    if attn_mask is not None:
+        scores = scores.masked_fill(~attn_mask, -1e9) if attn_mask.dtype == torch.bool else scores + attn_mask
+    return scores.softmax(-1) @ value
+
+
+@contextlib.contextmanager
+def _decomposed(module: nn.Module) -> Iterator[dict[Any, Any] | None]:
+    """Call the decompositions of registered operators in their place; return translations of the others."""
+    translations: dict[Any, Any] = {}
+
+    def other(node: fx.Node) -> Any:
+        found = (
+            registered(node.target._schema.name) if isinstance(node.target, torch._ops.OpOverload) else None
+        )
+        if found is not None and found.onnx is not None:
+            translations[node.target] = found.onnx
+            return None
+        return None if found is None else found.decomposition
+
+    with _replaced_targets(module, other):
+        yield translations or None
 
 
 def _reason(error: BaseException) -> str:
@@ -300,11 +613,14 @@ def _quiet() -> Iterator[None]:
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
+    torch._C._jit_set_onnx_log_enabled(False)  # the older exporter prints the graph that it could not finish
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        silent = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+        with warnings.catch_warnings(), silent[0], silent[1]:
             warnings.simplefilter("ignore")
             yield
     finally:
+        torch._C._jit_set_onnx_log_enabled(True)
         logger.setLevel(level)
 
 
@@ -328,7 +644,7 @@ def _difference(module: nn.Module, given: tuple[Any, ...], path: Path) -> float:
     """Return the difference of onnxruntime from torch over the largest value of each output."""
     onnxruntime = require_package("onnxruntime", "the comparison with an ONNX file")
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         arrays = {i.name: t.cpu().numpy() for i, t in zip(session.get_inputs(), tensors(given), strict=True)}
@@ -349,8 +665,9 @@ class Pt2Export:
 
 
 def export_pt2(net: Subnetwork | nn.Module, path: str | Path, *, inputs: Any = None) -> Pt2Export:
-    """Write a network to `path` by `torch.export`, in evaluation mode for any batch size, and verify it.
+    """Write a network to `path` by `torch.export`, in evaluation mode, and verify it at two sizes.
 
+    The file keeps the free axes of the network, or its batch alone if it cannot hold the others.
     `torch.export.load(path).module()` returns the network; it needs torch only.
 
     Args:
@@ -369,30 +686,40 @@ def export_pt2(net: Subnetwork | nn.Module, path: str | Path, *, inputs: Any = N
     with preserve_state(module), torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         module.eval()
-        given, is_batched = export_arguments(module, inputs)
-        content = _serialize(module, given, is_batched)
-        program = torch.export.load(io.BytesIO(content)).module()
-        feeds = (given, one_more_sample(given)) if is_batched else (given,)
-        error = max(
-            largest_difference(tensors(module(*feed)), tensors(program(*feed)), "the .pt2 file")
-            for feed in feeds
-        )
-        if not error <= tolerance(given):
-            raise ExportError(
-                f"the .pt2 file does not compute what the network computes: relative difference {error:.2e}"
-            )
+        given, axes = export_arguments(module, inputs)
+        content, error = _with_fewer_axes(lambda axes: _pt2(module, given, axes), axes, is_chosen=False)
     replace_file(path, content)
     return Pt2Export(path, error, len(content))
 
 
-def _serialize(module: nn.Module, given: tuple[Any, ...], is_batched: bool) -> bytes:
-    axes = batch_axes(given, is_batched=is_batched)
+def _pt2(module: nn.Module, given: tuple[Any, ...], axes: Axes) -> tuple[bytes, float]:
+    """Return the content of a .pt2 file and its largest difference from the network."""
+    feeds, content = _feeds(module, given, axes), _serialize(module, given, axes)
+    program = torch.export.load(io.BytesIO(content)).module()
     try:
-        program = torch.export.export(module, given, dynamic_shapes=tuple(axes))
+        got = [tensors(program(*feed)) for feed in feeds]
+    except Exception as error:  # its own checks of the inputs
+        raise ExportError(f"the .pt2 file takes no other size: {first_line(error)}") from error
+    error = max(
+        largest_difference(tensors(module(*feed)), values, "the .pt2 file")
+        for feed, values in zip(feeds, got, strict=True)
+    )
+    if not error <= tolerance(given):
+        raise ExportError(
+            f"the .pt2 file does not compute what the network computes: relative difference {error:.2e}"
+        )
+    return content, error
+
+
+def _serialize(module: nn.Module, given: tuple[Any, ...], axes: Axes) -> bytes:
+    try:
+        with follow_sizes():
+            program = torch.export.export(module, given, dynamic_shapes=tuple(_dims(given, axes)))
         program.example_inputs = None
         content = io.BytesIO()
         torch.export.save(program, content)
     except Exception as error:  # torch.export may raise anything
-        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ExportError(f"torch.export cannot export {type(module).__name__}: {reason}") from error
+        raise ExportError(
+            f"torch.export cannot export {type(module).__name__}: {first_line(error)}"
+        ) from error
     return content.getvalue()

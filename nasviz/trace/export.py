@@ -52,6 +52,7 @@ __all__ = [
     "export_program",
     "fixed_size",
     "fold_constants",
+    "follow_sizes",
     "follows_batch",
     "inline_regions",
     "input_dependent",
@@ -386,7 +387,7 @@ def export_program(
         chatter,
         torch.enable_grad(),
         _opaque_modules(model),
-        _followed() as fixed,
+        follow_sizes() as fixed,
     ):
         warnings.simplefilter("ignore")
         exported = torch.export.export(model, args, dict(kwargs), dynamic_shapes=given, strict=False)
@@ -505,7 +506,7 @@ _LOCK = threading.RLock()
 
 
 @contextmanager
-def _followed() -> Iterator[dict[Any, str]]:
+def follow_sizes() -> Iterator[dict[Any, str]]:
     """Collect the line of the user's code that fixes a size, by its symbol; keep recurrent layers whole."""
     found: dict[Any, str] = {}
     set_replacement, log_guard = ShapeEnv._set_replacement, ShapeEnv._log_guard

@@ -82,3 +82,79 @@ def test_a_file_that_computes_something_else_is_refused(
     with pytest.raises(ExportError, match="does not compute what the network computes"):
         nasviz.export_onnx(nn.Linear(2, 3), tmp_path / "model.onnx", inputs=torch.randn(2, 2))
     assert not list(tmp_path.iterdir())
+
+
+class Tokens(nn.Module):
+    """Attention over texts of any length, whose code computes with the length."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.places, self.qkv = nn.Embedding(9, 8), nn.Embedding(16, 8), nn.Linear(8, 24)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        b, n = tokens.shape
+        x = self.words(tokens) + self.places(torch.arange(n))
+        q, k, v = (part.view(b, n, 2, 4).transpose(1, 2) for part in self.qkv(x).chunk(3, -1))
+        y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return y.transpose(1, 2).reshape(b * n, 8)
+
+
+@pytest.fixture(scope="module")
+def tokens() -> nasviz.Subnetwork:
+    net = nasviz.trace(Tokens(), torch.randint(0, 9, (2, 8)))
+    return nasviz.construct(net, nasviz.search_space(net), ())
+
+
+@pytest.mark.parametrize("opset", [13, 17, 18])
+def test_a_text_of_any_length_at_any_opset(tokens: nasviz.Subnetwork, opset: int, tmp_path: Path) -> None:
+    export = nasviz.export_onnx(
+        tokens, tmp_path / "model.onnx", opset=opset, input_names=["ids"], output_names=["states"]
+    )
+
+    assert (export.opset, export.free_axes) == (opset, {"ids": (0, 1)})
+    session = onnxruntime.InferenceSession(export.path)
+    for size in ((1, 3), (3, 11)):
+        ids = torch.randint(0, 9, size)
+        (found,) = session.run(["states"], {"ids": ids.numpy()})
+        torch.testing.assert_close(torch.from_numpy(found), tokens.module(ids), rtol=1e-4, atol=1e-5)
+
+
+def test_chosen_axes_and_another_precision(tmp_path: Path) -> None:
+    net = nasviz.trace(networks.Branches(nn.Identity()), torch.randn(2, 2, 8, 8)).eval()
+    before = {name: value.dtype for name, value in net.state_dict().items()}
+    export = nasviz.export_onnx(net, tmp_path / "half.onnx", free_axes=[0], dtype=torch.float16, opset=18)
+
+    assert export.free_axes == {"input": (0,)}
+    (fed,) = onnxruntime.InferenceSession(export.path).get_inputs()
+    assert (fed.type, fed.shape[1:]) == ("tensor(float16)", [2, 8, 8])
+    assert before == {name: value.dtype for name, value in net.state_dict().items()}
+
+
+def test_large_weights_lie_in_a_second_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nasviz.subnet.exports._LARGEST_FILE", 100)
+    export = nasviz.export_onnx(nn.Linear(9, 300), tmp_path / "model.onnx", inputs=torch.randn(2, 9))
+
+    files = {path.name: path.stat().st_size for path in tmp_path.iterdir()}
+    assert len(files) == 2
+    assert sum(files.values()) == export.size_bytes
+    assert files["model.onnx"] < 9 * 300 * 4
+    onnxruntime.InferenceSession(export.path).run(None, {"input": torch.randn(4, 9).numpy()})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"opset": 12}, "13 to 20"),
+        ({"opset": 17, "simplify": False}, "18 or later"),
+        ({"dtype": torch.int64}, "float16"),
+        ({"free_axes": {"ids": [0]}}, "the inputs are tokens"),
+        ({"free_axes": [2]}, "axis 2 of tokens is fixed"),
+        ({"input_names": ["a", "b"]}, "1 different names"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    tokens: nasviz.Subnetwork, options: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ExportError, match=message):
+        nasviz.export_onnx(tokens, tmp_path / "model.onnx", **options)
+    assert not list(tmp_path.iterdir())

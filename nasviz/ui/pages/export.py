@@ -7,6 +7,7 @@ import json
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import streamlit as st
 
@@ -101,16 +102,39 @@ def _network_offers(subnet: Subnetwork) -> list[Offer]:
     if subnet.imports:
         return [_imported(subnet)]
     state = session.current()
-    simplify = st.toggle(
-        "Simplify ONNX",
-        kept("export.simplify", True),
-        key="export.simplify",
-        help="Folds BatchNorm into the preceding convolution and precomputes constants; otherwise all"
-        " operators are kept.",
-    )
-    keep("export.simplify", simplify)
+    opset_column, precision_column, simplify_column = st.columns([1, 1, 1.4], vertical_alignment="bottom")
+    with opset_column:
+        opsets = [*range(20, 12, -1)]
+        opset = st.selectbox(
+            "ONNX opset",
+            opsets,
+            opsets.index(kept("export.opset", 20)),
+            key="export.opset",
+            help="Version of the operators; older runtimes need a lower one.",
+        )
+        keep("export.opset", opset)
+    with precision_column:
+        precisions: list[Literal["float16", "float64"] | None] = [None, "float16", "float64"]
+        precision = st.selectbox(
+            "ONNX precision",
+            precisions,
+            precisions.index(kept("export.precision", None)),
+            format_func=lambda choice: choice or "as trained",
+            key="export.precision",
+        )
+        keep("export.precision", precision)
+    with simplify_column:
+        simplify = st.toggle(
+            "Simplify ONNX",
+            kept("export.simplify", True),
+            key="export.simplify",
+            help="Folds BatchNorm into the preceding convolution and precomputes constants; otherwise all"
+            " operators are kept, which needs opset 18 or later.",
+        )
+        keep("export.simplify", simplify)
     onnx: jobs.ExportFormat = "onnx" if simplify else "onnx_plain"
-    key = f"export {onnx} {subnet.folder} {subnet.plan.selected} {subnet.plan.gates}"
+    chosen = f"{onnx} {opset} {precision}"
+    key = f"export {chosen} {subnet.folder} {subnet.plan.selected} {subnet.plan.gates}"
     if key not in state.jobs:
         of_run = (
             subnet.run.folder
@@ -119,7 +143,12 @@ def _network_offers(subnet: Subnetwork) -> list[Offer]:
         )
         state.jobs[key] = jobs.submit(
             jobs.Export(
-                folder=subnet.folder, inputs=subnet.inputs, formats=(onnx, "source", "pt2"), run=of_run
+                folder=subnet.folder,
+                inputs=subnet.inputs,
+                formats=(onnx, "source", "pt2"),
+                opset=opset,
+                dtype=precision,
+                run=of_run,
             )
         )
     result: jobs.Exported | None = work.shown(key, "Writing and verifying", cache=state.jobs)
@@ -159,12 +188,18 @@ def _onnx(subnet: Subnetwork, file: jobs.ExportedFile) -> Offer:
     path = file.path
     return Offer(
         "ONNX",
-        f"Any batch size, {file.nodes} nodes. {_checked(file, 'Run with onnxruntime')}",
+        f"{_free(file)}, {file.nodes} nodes. {_checked(file, 'Run with onnxruntime')}",
         path.name,
         "application/octet-stream",
         path.read_bytes,
         ONNX_CODE.format(name=path.name, shape=_four(subnet)),
     )
+
+
+def _free(file: jobs.ExportedFile) -> str:
+    """Return which axes of a file may have other sizes, in words."""
+    free = [f"{', '.join(map(str, axes))} of {inert(name)}" for name, axes in file.free_axes.items() if axes]
+    return f"Free axes {'; '.join(free)}" if free else "All sizes fixed"
 
 
 def _pt2(subnet: Subnetwork, file: jobs.ExportedFile) -> Offer:
