@@ -315,7 +315,7 @@ def export(
     input_names: Annotated[list[str] | None, _option("Name of an input; repeatable.")] = None,
     output_names: Annotated[list[str] | None, _option("Name of an output; repeatable.")] = None,
     dtype: Annotated[
-        Literal["float16", "bfloat16", "float32", "float64"] | None, _option("Precision of the file.")
+        Literal["float16", "float32", "float64"] | None, _option("Precision of the file.")
     ] = None,
     runs: RunsFolder = RUNS,
     json: AsJson = False,

@@ -278,7 +278,7 @@ class Export(Request[Exported]):
     """`onnx_plain` is ONNX with one node per operator, not simplified; `source` is Python and weights."""
     opset: int = 20
     """Version of the operators of an ONNX file."""
-    dtype: Literal["float16", "float64"] | None = None
+    dtype: Literal["float16"] | None = None
     """Precision of an ONNX file; `None` for that of the weights."""
     run: Path | None = None
     """Run that left the sub-network, whose stored full network it is compared with. None of its code is

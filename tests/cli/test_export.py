@@ -61,6 +61,21 @@ def test_every_form_reads_back(done: Run, nasviz: Command, tmp_path: Path) -> No
     assert json.loads((out / "d.json").read_text())["end"]["state"] == "done"
 
 
+def test_options_of_onnx(done: Run, nasviz: Command, tmp_path: Path) -> None:
+    options = ("--opset", "15", "--free-axes", "0", "--input-names", "image", "--dtype", "float16")
+    place = (done.id, "--runs", "@runs")
+    said = nasviz("export", *place, "--onnx", tmp_path / "a.onnx", *options)
+
+    assert "opset 15" in said.out, said.err
+    model = onnx.load(tmp_path / "a.onnx")
+    (given,) = model.graph.input
+    assert (given.name, given.type.tensor_type.elem_type) == ("image", onnx.TensorProto.FLOAT16)
+    assert [dim.dim_value for dim in given.type.tensor_type.shape.dim] == [0, 1, 8, 8]
+    refused = nasviz("export", *place, "--csv", tmp_path / "a.csv", "--opset", "15")
+    assert refused.code == 2
+    assert "--onnx" in refused.err
+
+
 def test_what_cannot_be_written_is_refused(done: Run, nasviz: Command, tmp_path: Path) -> None:
     place = (done.id, "--runs", "@runs")
     assert "nothing to export" in nasviz("export", *place).err

@@ -114,7 +114,7 @@ def _network_offers(subnet: Subnetwork) -> list[Offer]:
         )
         keep("export.opset", opset)
     with precision_column:
-        precisions: list[Literal["float16", "float64"] | None] = [None, "float16", "float64"]
+        precisions: list[Literal["float16"] | None] = [None, "float16"]
         precision = st.selectbox(
             "ONNX precision",
             precisions,
