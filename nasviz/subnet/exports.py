@@ -700,15 +700,15 @@ def _pt2(module: nn.Module, given: tuple[Any, ...], axes: Axes) -> tuple[bytes, 
         got = [tensors(program(*feed)) for feed in feeds]
     except Exception as error:  # its own checks of the inputs
         raise ExportError(f"the .pt2 file takes no other size: {first_line(error)}") from error
-    error = max(
+    difference = max(
         largest_difference(tensors(module(*feed)), values, "the .pt2 file")
         for feed, values in zip(feeds, got, strict=True)
     )
-    if not error <= tolerance(given):
+    if not difference <= tolerance(given):
         raise ExportError(
-            f"the .pt2 file does not compute what the network computes: relative difference {error:.2e}"
+            f"the .pt2 file does not compute what the network computes: relative difference {difference:.2e}"
         )
-    return content, error
+    return content, difference
 
 
 def _serialize(module: nn.Module, given: tuple[Any, ...], axes: Axes) -> bytes:
