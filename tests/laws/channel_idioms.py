@@ -457,6 +457,32 @@ IDIOMS: dict[str, Idiom] = {
         images,
         8,
     ),
+    # Linear maps that make images
+    "linear, view, transposed convolution": (
+        lambda: nn.Sequential(
+            Call(lambda m, x: m.linear(x).view(-1, 5, 3, 3).relu(), linear=nn.Linear(6, 45)),
+            nn.ConvTranspose2d(5, 4, 2, 2),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Conv2d(4, 2, 1),
+        ),
+        rows,
+        9,
+    ),
+    "linear, unflatten, norm, convolution": (
+        lambda: nn.Sequential(
+            nn.Linear(6, 36), nn.Unflatten(1, (4, 3, 3)), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 2, 3)
+        ),
+        rows,
+        4,
+    ),
+    "linear over time, convolution": (
+        lambda: nn.Sequential(
+            nn.Linear(8, 6), Call(lambda m, x: m.conv(x.transpose(1, 2)), conv=nn.Conv1d(6, 2, 3))
+        ),
+        tokens,
+        6,
+    ),
     # Heads of attention
     "heads of a packed projection": (lambda: Attention(packed, qkv=nn.Linear(8, 24)), tokens, 4),
     "heads by hand": (lambda: Attention(separate, by_hand, **three()), tokens, 4),

@@ -103,3 +103,16 @@ def test_an_optimizer_brings_channels_of_a_frozen_norm_to_zero() -> None:
         optimizer.step()
     assert len(optimizer.channels) == 4
     assert nasviz.construct(net, space).report.channels == optimizer.channels
+
+
+@pytest.mark.parametrize(
+    ("name", "called"),
+    [
+        ("MultiheadAttention", "head 2 of attention"),
+        ("heads by hand", "head 2 of q and 2 more"),
+        ("conv2d of a parameter", "channel 2 of "),
+    ],
+)
+def test_groups_have_the_names_that_people_give_them(name: str, called: str) -> None:
+    _, space = case(name)
+    assert space.channels.name_of(2).startswith(called)

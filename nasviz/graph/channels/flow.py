@@ -161,6 +161,7 @@ class ChannelFlow:
         trace: The graph.
         protected: Vertices whose channels must stay.
         heads: By vertex, the axes that hold heads of attention; whole heads go there, where they can.
+        convolved: By vertex, the axes that a convolution reads as channels.
     """
 
     def __init__(
@@ -168,9 +169,10 @@ class ChannelFlow:
         trace: TraceGraph,
         protected: Collection[str] = (),
         heads: Mapping[str, frozenset[int]] = MappingProxyType({}),
+        convolved: Mapping[str, frozenset[int]] = MappingProxyType({}),
     ) -> None:
         self.trace = trace
-        self.heads = heads
+        self.heads, self.convolved = heads, convolved
         self.split: dict[str, tuple[int, ...]] = {}
         """For each vertex behind which channels are those of heads: their labels."""
         self.labels = Labels()
@@ -249,11 +251,12 @@ class ChannelFlow:
             return no_rule(vertex)
         if value.is_zero and number_after(vertex, 0.0, shape) != 0:
             return self._not_zero(vertex)
-        # Of several axes one of heads, or the last one that can lose an index: attention sums over the
-        # dimensions of a head.
+        # Of several axes one of heads, one that a convolution reads, or the last one that can lose an index:
+        # attention sums over the dimensions of a head.
         classes = {m.axis: self._num_classes(m, value.labels) if len(maps) > 1 else 1 for m in maps}
         heads = [m for m in maps if m.axis in self.heads.get(vertex.id, ()) and classes[m.axis] > 1]
-        found = max(heads or maps, key=lambda m: (classes[m.axis] > 1, m.axis))
+        read = [m for m in maps if m.axis in self.convolved.get(vertex.id, ()) and classes[m.axis] > 1]
+        found = max(heads or read or maps, key=lambda m: (classes[m.axis] > 1, m.axis))
         if found.sources is None:
             return replace(value, axis=found.axis)
         for sources in found.sources:

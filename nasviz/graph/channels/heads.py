@@ -1,47 +1,50 @@
-"""Heads of attention: axes along which products of two values are taken one by one."""
+"""Axes that later operators take apart: heads of attention, and what convolutions read as channels."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from nasviz.graph.operators.moves import Reshaped
 from nasviz.graph.operators.rules import Role
 from nasviz.graph.operators.zeros import bind, maps_of, move_of
 from nasviz.graph.trace_graph import TraceGraph, Vertex
 
-__all__ = ["head_axes"]
+__all__ = ["axes_before", "convolved", "heads_in"]
 
 
-def head_axes(trace: TraceGraph) -> dict[str, frozenset[int]]:
-    """Return for each value its axes that hold the heads of a later attention; costs O(V + E).
+Seed = Callable[[Vertex, int, TraceGraph], set[int]]
+"""From a vertex and the place of an operand to the axes of that operand that are looked for."""
 
-    An axis holds heads if a product that sums over other axes keeps it, in both operands alike. Those axes
-    are followed backwards up to the linear maps that make them.
+
+def axes_before(trace: TraceGraph, seed: Seed) -> dict[str, frozenset[int]]:
+    """Return for each value its axes that go on as those of a seed; costs O(V + E).
+
+    They are followed backwards up to the linear maps that make them.
     """
     found: dict[str, set[int]] = {}
     for vertex in reversed(trace.vertices):
         own = found.get(vertex.id, set())
         for place, source in enumerate(vertex.inputs):
-            mine = _batched(vertex, place, trace) | _before(vertex, source, own, trace)
-            if mine:
+            if mine := seed(vertex, place, trace) | _before(vertex, source, own, trace):
                 found.setdefault(source, set()).update(mine)
     return {vertex: frozenset(axes) for vertex, axes in found.items()}
 
 
-def _batched(vertex: Vertex, place: int, trace: TraceGraph) -> set[int]:
-    """Return the axes of an operand that a product of several values keeps."""
+def convolved(vertex: Vertex, place: int, trace: TraceGraph) -> set[int]:
+    """Return the axis that a convolution reads as channels."""
+    return {1} if vertex.operator.startswith("conv") and vertex.role is Role.STEM else set()
+
+
+def heads_in(vertex: Vertex, place: int, trace: TraceGraph) -> set[int]:
+    """Return the axes of an operand that a product of several values keeps: heads of attention."""
     if vertex.role is not Role.MULTIPLICATIVE or vertex.rule.acts_on:
         return set()
     bound = bind(vertex, trace)
     if isinstance(bound, str):
         return set()
-    operands = bound.names.operands
-    kept = {
-        name
-        for name in operands[0]
-        if name and all(name in o or _tied(bound.names.ties, o) for o in operands)
-    }
-    kept = (kept & set(bound.names.result)) | set(bound.names.ties)
+    operands, ties = bound.names.operands, bound.names.ties
+    kept = {name for name in operands[0] if name and all(name in own or _tied(ties, own) for own in operands)}
+    kept = (kept & set(bound.names.result)) | set(ties)
     return {axis for axis, name in enumerate(operands[place]) if name in kept}
 
 

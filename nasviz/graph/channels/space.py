@@ -19,7 +19,7 @@ from typing import Any
 
 from nasviz.errors import InvalidSparsityError, UnknownVertexError
 from nasviz.graph.channels.flow import ChannelFlow, Part, Touch
-from nasviz.graph.channels.heads import head_axes
+from nasviz.graph.channels.heads import axes_before, convolved, heads_in
 from nasviz.graph.selection import frozen_reason, is_frozen_reason
 from nasviz.graph.trace_graph import Slice, TraceGraph
 
@@ -68,6 +68,19 @@ class ChannelStructure:
     members: tuple[ChannelMember, ...]
     reason: str | None
     """Why its channels stay, in words; `None` where they can go."""
+    unit: str = "channel"
+    """What one of its groups is: `channel`, or `head` of an attention."""
+    owner: str = ""
+    """What its groups are called after: the attention of heads, or the operators that make channels."""
+
+    def name_of(self, group: int) -> str:
+        """Return what a person calls a group.
+
+        Examples:
+            >>> ChannelStructure(0, "layer1.attn.qkv", 4, 8, (), None, "head", "layer1.attn").name_of(11)
+            'head 3 of layer1.attn'
+        """
+        return f"{self.unit} {group - self.first} of {self.owner or self.name}"
 
     @property
     def is_slimmable(self) -> bool:
@@ -137,6 +150,9 @@ class _Sorting:
             if value is not None:
                 self._at(value.labels, vertex_id)
         self.roots = flow.labels.roots()
+        split = set(flow.split.values())
+        self.heads = {number for number, labels in enumerate(self.axes) if labels in split}
+        """Axes whose indices are heads."""
 
     def result(self) -> tuple[tuple[ChannelStructure, ...], tuple[Floor, ...]]:
         structures: list[ChannelStructure] = []
@@ -159,6 +175,7 @@ class _Sorting:
                     first=-1 if reason else first,
                     members=members,
                     reason=reason or self._frozen(members),
+                    **self._unit(members, rows.keys()),
                 )
             )
             first += 0 if reason else width
@@ -170,6 +187,15 @@ class _Sorting:
         """Return why channels stay: zeroing them would write to a frozen parameter."""
         names = (m.tensor for m in members if m.is_zeroed and m.tensor in self.frozen)
         return next((frozen_reason(name) for name in names), None)
+
+    def _unit(self, members: tuple[ChannelMember, ...], axes: Collection[int]) -> dict[str, str]:
+        """Return what a person calls the groups at some axes, and what they belong to."""
+        if self.heads.isdisjoint(axes):
+            return {}
+        names = [self.flow.trace[m.vertex].name.split(".") for m in members if m.part == "stem"]
+        shared = [parts[0] for parts in zip(*names, strict=False) if len(set(parts)) == 1]
+        inner = shared[:-1] if len(shared) == min(map(len, names), default=0) else shared
+        return {"unit": "head", "owner": ".".join(inner)}
 
     def _at(self, labels: tuple[int, ...], vertex: str) -> list[Touch]:
         if labels not in self.axes:
@@ -526,6 +552,10 @@ class ChannelSpace:
             if self._roots[group] in roots
         )
 
+    def name_of(self, group: int) -> str:
+        """Return what a person calls a group, such as `head 3 of layer1.attn`."""
+        return self.of(group).name_of(group)
+
     def slices(self, groups: Iterable[int]) -> tuple[Slice, ...]:
         """The rows that are zero when these groups are."""
         return tuple(
@@ -553,8 +583,8 @@ class ChannelSpace:
 
     @cached_property
     def _flow(self) -> ChannelFlow:
-        heads = head_axes(self.trace)
-        flow = ChannelFlow(self.trace, self.protected, heads)
+        heads, read = axes_before(self.trace, heads_in), axes_before(self.trace, convolved)
+        flow = ChannelFlow(self.trace, self.protected, heads, read)
         # Where no whole head can go, equal dimensions of all heads may.
         stay = {v for v, labels in flow.split.items() if all(map(flow.labels.reason, labels))}
         if not stay:

@@ -196,7 +196,7 @@ def _choose_channels(space: SearchSpace) -> ChannelStructure | None:
         "Coupled operators",
         range(len(found)),
         index=known if known < len(found) else 0,
-        format_func=lambda i: f"{found[i].name} · {found[i].width} groups",
+        format_func=lambda i: f"{found[i].name} · {found[i].width} {found[i].unit}s",
         key="channels.structure",
     )
     choices["channels"] = chosen
@@ -216,7 +216,7 @@ def _tell_channels(space: SearchSpace, structure: ChannelStructure) -> None:
     """Show the members of the channel groups, and how many groups can be removed."""
     if structure.reason:
         st.warning(f"These channels cannot be removed: {inert(structure.reason)}.", icon=":material/block:")
-    st.markdown("##### Members of each channel group")
+    st.markdown(f"##### Members of each {structure.unit}")
     st.dataframe(
         [
             {

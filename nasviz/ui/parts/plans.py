@@ -49,6 +49,8 @@ def plan_story(space: SearchSpace, plan: ConstructionPlan) -> None:
     lines += [f"dead ends, also erased: {_few(dead)}"] if dead else []
     if plan.channels:
         lines.append(f"{len(plan.channels):,} channel groups removed in {len(plan.widths)} operators")
+        heads = [i for i in plan.channels if space.channels.of(i).unit != "channel"]
+        lines += [f"removed: {_few([space.channels.name_of(i) for i in heads])}"] if heads else []
     lines += [f"{inert(cut.tensor)} loses {_axis(cut.dim)} {ranges(cut.rows)}" for cut in plan.slices]
     bypassed = [space.trace[v].name for v in plan.bypassed if v not in plan.scaled]
     lines += [f"left with one operand, bypassed: {_few(bypassed)}"] if bypassed else []
