@@ -63,8 +63,10 @@ def sources(trace: TraceGraph, name: str, dim: int) -> tuple[Source, ...] | None
     if move is not None:
         return None if isinstance(move, str) else _before(trace, vertex, move, dim)
     names = computed_names(trace, vertex)
-    if names is None or (vertex.rule.role is Role.NORM and names.result[dim] != "c"):
-        return None  # a norm mixes what it has along its other axes
+    if names is None or names.result[dim][:1].isupper():
+        return None  # it mixes what it has along this axis
+    if vertex.rule.role is Role.NORM and names.result[dim] != "c":
+        return None  # so does a norm along all but one
     found: list[Source] = []
     others: set[str] = set()
     axis = names.result[dim]
