@@ -609,8 +609,8 @@ def expected_outputs(model: nn.Module, probe: ParityInputs) -> tuple[ModelOutput
             raise _does_not_run(model, probe, error) from error
         raise TraceError(
             f"{type(model).__name__} cannot switch between training and evaluation mode"
-            f" ({first_line(error)}), like modules of exported programs; trace the module that it was"
-            " exported from"
+            f" ({first_line(error)}), like modules of exported programs; trace the program itself, or"
+            " the module that it was exported from"
         ) from error
     except Exception as error:  # the user's code
         raise _does_not_run(model, probe, error) from error

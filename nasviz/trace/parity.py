@@ -183,13 +183,13 @@ def require_module(argument: str, value: Any) -> None:
     """Reject anything but a module.
 
     Raises:
-        ArgumentError: `value` is a class, a function, an exported program or anything else.
+        ArgumentError: `value` is a class, a function or anything else.
     """
     remedy = "pass an instance of a torch.nn.Module class"
     if isinstance(value, type):
         remedy = f"create an instance: {value.__name__}(...)"
     elif type(value).__name__ == "ExportedProgram":
-        remedy = "an exported program is a fixed graph: pass the module that it was exported from"
+        remedy = "pass a network: nasviz.trace takes a program of torch.export"
     require_type(argument, value, nn.Module, "a torch.nn.Module", remedy)
 
 

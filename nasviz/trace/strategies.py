@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch._ops import OpOverload
 from torch.utils import _pytree as pytree
 
@@ -152,7 +152,8 @@ def trace(model: nn.Module, example_inputs: Any, *, batch_axis: int = 0) -> Trac
     and about ten forward passes.
 
     Args:
-        model: Any module that `torch.export` or `torch.fx` can follow.
+        model: Any module that `torch.export` or `torch.fx` can follow, or a program of `torch.export`, which
+            computes the same in training and evaluation mode.
         example_inputs: A tensor, a tuple of arguments, or a dict of keyword arguments.
         batch_axis: Axis of the batch in every input; 1 for networks that take sequences first.
 
@@ -183,6 +184,10 @@ def trace_quietly(model: nn.Module, example_inputs: Any, *, batch_axis: int = 0)
         raise ArgumentError(
             "model and example_inputs are in the wrong order: nasviz.trace(model, example_inputs)"
         )
+    if isinstance(model, torch.export.ExportedProgram):
+        # Its checks of the inputs stay: at sizes that it was not exported for it would answer wrongly.
+        checked = model.module()
+        model = fx.GraphModule(checked, checked.graph, model.graph_module.__class__.__name__)
     require_module("model", model)
     return trace_call(model, *as_arguments(example_inputs, batch_axis), batch_axis=batch_axis)
 
@@ -207,6 +212,13 @@ def trace_call(
         raise TraceError(
             f"{model.original_name} is a TorchScript module, which torch.export cannot trace; trace the"
             " Python module that it was made from"
+        )
+    tensors = [*model.parameters(), *model.buffers(), *pytree.tree_leaves((args, kwargs))]
+    if any(isinstance(tensor, Tensor) and tensor.is_meta for tensor in tensors):
+        raise TraceError(
+            f"{type(model).__name__} or its inputs are on the meta device, where tensors have no values; a trace"
+            " compares values: give the network weights first, by model.to_empty(device='cpu') and a"
+            " checkpoint or an initialization, and pass inputs with values"
         )
     load_extensions(operators=True)
     with preserve_state(model), preserve_generators():
@@ -507,15 +519,31 @@ def _script_remedy(model: nn.Module) -> str:
     return f"{words}: replace them by their Python modules" if parts else ""
 
 
+def _remedy(error: Exception) -> str:
+    """Return how to change the code at the place of an error."""
+    text = first_line(error)
+    if "data-dependent" not in text:
+        return "Move control flow that depends on values out of forward, or trace a sub-module only, such as"
+    change = (
+        "This is a size computed from values, such as int(lengths.max()): use a size of the input, such as"
+        " x.shape[1], and mask what is beyond the values"
+        if "extract specialized integer" in text
+        else "This is control flow on a value: compute both results and choose by torch.where(condition, a, b)"
+    )
+    return f"{change}, or move it out of forward; or trace a sub-module only, such as"
+
+
 def _trace_error(model: nn.Module, failures: list[tuple[Strategy, Exception]]) -> TraceError:
-    """Return the error of the best strategy, with the errors of the others."""
+    """Return the error of the best strategy, with the errors of the others as far as they differ."""
     _, first = failures[0]
-    others = "; ".join(f"{strategy.name}: {first_line(error)}" for strategy, error in failures[1:])
+    reasons = {first_line(error): strategy.name for strategy, error in reversed(failures)}
+    others = "; ".join(
+        f"{name}: {text}" for text, name in reversed(reasons.items()) if text != first_line(first)
+    )
     return TraceError(
         f"{type(model).__name__} cannot be traced: {first_line(first)}"
         + error_location(first, model)
         + _script_remedy(model)
         + (f". Other strategies failed too: {others}" if others else "")
-        + ". Move control flow that depends on values out of forward, or trace a sub-module only, such"
-        " as model.backbone"
+        + f". {_remedy(first)} model.backbone"
     )

@@ -53,13 +53,9 @@ TRACE: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: nasviz.trace(MODEL, np.zeros((2, 3), dtype=np.float32)),
         r"NumPy ndarray of shape \(2, 3\).*torch.from_numpy",
     ),
-    "an exported program": (
-        lambda: nasviz.trace(torch.export.export(MODEL, (X,)), X),
-        "not ExportedProgram.*the module that it was exported from",
-    ),
     "its module": (
         lambda: nasviz.trace(torch.export.export(MODEL, (X,)).module(), X),
-        "cannot switch between training and evaluation mode.*trace the module",
+        "cannot switch between training and evaluation mode.*trace the program",
     ),
     "TorchScript": (lambda: nasviz.trace(scripted(), X), "ReLU is a TorchScript module.*trace the Python"),
     "a part of TorchScript": (
