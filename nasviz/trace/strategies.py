@@ -216,8 +216,8 @@ def trace_call(
     tensors = [*model.parameters(), *model.buffers(), *pytree.tree_leaves((args, kwargs))]
     if any(isinstance(tensor, Tensor) and tensor.is_meta for tensor in tensors):
         raise TraceError(
-            f"{type(model).__name__} or its inputs are on the meta device, where tensors have no values; a trace"
-            " compares values: give the network weights first, by model.to_empty(device='cpu') and a"
+            f"{type(model).__name__} or its inputs are on the meta device, where tensors have no values; a"
+            " trace compares values: give the network weights first, by model.to_empty(device='cpu') and a"
             " checkpoint or an initialization, and pass inputs with values"
         )
     load_extensions(operators=True)
@@ -521,16 +521,18 @@ def _script_remedy(model: nn.Module) -> str:
 
 def _remedy(error: Exception) -> str:
     """Return how to change the code at the place of an error."""
-    text = first_line(error)
+    text, rest = first_line(error), "out of forward, or trace a sub-module only, such as model.backbone"
     if "data-dependent" not in text:
-        return "Move control flow that depends on values out of forward, or trace a sub-module only, such as"
-    change = (
-        "This is a size computed from values, such as int(lengths.max()): use a size of the input, such as"
-        " x.shape[1], and mask what is beyond the values"
-        if "extract specialized integer" in text
-        else "This is control flow on a value: compute both results and choose by torch.where(condition, a, b)"
+        return f"Move control flow that depends on values {rest}"
+    if "extract specialized integer" in text:
+        return (
+            "This is a size computed from values, such as int(lengths.max()): use a size of the input, such as"
+            f" x.shape[1], and mask what is beyond the values; or move it {rest}"
+        )
+    return (
+        "This is control flow on a value: compute both results and choose by torch.where(condition, a, b); or"
+        f" move it {rest}"
     )
-    return f"{change}, or move it out of forward; or trace a sub-module only, such as"
 
 
 def _trace_error(model: nn.Module, failures: list[tuple[Strategy, Exception]]) -> TraceError:
@@ -545,5 +547,5 @@ def _trace_error(model: nn.Module, failures: list[tuple[Strategy, Exception]]) -
         + error_location(first, model)
         + _script_remedy(model)
         + (f". Other strategies failed too: {others}" if others else "")
-        + f". {_remedy(first)} model.backbone"
+        + f". {_remedy(first)}"
     )
