@@ -526,8 +526,8 @@ def _remedy(error: Exception) -> str:
         return f"Move control flow that depends on values {rest}"
     if "extract specialized integer" in text:
         return (
-            "This is a size computed from values, such as int(lengths.max()): use a size of the input, such as"
-            f" x.shape[1], and mask what is beyond the values; or move it {rest}"
+            "This is a size computed from values, such as int(lengths.max()): use a size of the input,"
+            f" such as x.shape[1], and mask what is beyond the values; or move it {rest}"
         )
     return (
         "This is control flow on a value: compute both results and choose by torch.where(condition, a, b); or"
