@@ -70,3 +70,22 @@ def test_a_deferred_file_is_not_made_by_showing_the_page() -> None:
         _show(Offer("Replay", "", "replay.html", "text/html", read, is_deferred=True))
 
     assert not AppTest.from_function(script).run(timeout=60).exception
+
+
+def test_the_chosen_form_of_onnx_is_asked_for(subnet: Subnetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(export.jobs, "submit", asked.append)
+    monkeypatch.setattr(export.work, "shown", lambda *args, **options: None)
+
+    def script(subnet):  # type: ignore[no-untyped-def]  # its annotations would be looked up in the script
+        from nasviz.ui.pages.export import _network_offers
+
+        _network_offers(subnet)
+
+    page = AppTest.from_function(script, kwargs={"subnet": subnet}).run(timeout=60)
+    opset, precision = page.selectbox
+    opset.select(15)
+    page = precision.select("float16").run(timeout=60)
+
+    assert not page.exception
+    assert [(request.opset, request.dtype) for request in asked] == [(20, None), (15, "float16")]
