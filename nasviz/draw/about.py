@@ -41,6 +41,8 @@ class About:
     """Quantity shown in the history."""
     is_protected: bool | None = None
     """None if the vertex cannot be protected."""
+    erase: str = ""
+    """Label of the button that adds the vertex to the preview or removes it from there; empty if none."""
 
     def scored(self, scores: Vectors | None, measure: str) -> About:
         """Return a copy with the history that a run on the same space has recorded."""
@@ -57,6 +59,7 @@ class About:
             "history": self.history,
             "measure": self.measure,
             "protected": self.is_protected,
+            "erase": self.erase,
         }
 
 

@@ -7,7 +7,7 @@ frames of its past. Names of structures do not change and are sent once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import pairwise
@@ -32,6 +32,7 @@ from nasviz.settings import SALIENCY, RunSettings, Vector
 __all__ = [
     "LiveFrame",
     "StructureState",
+    "current",
     "last_scores",
     "live_frame",
     "measured",
@@ -176,6 +177,12 @@ def measured(settings: RunSettings, tail: Tail) -> list[Vector]:
     """Return the measures of the method that were recorded so far, the default first."""
     declared = settings.method.vectors(settings.kept_edges)
     return [vector for vector in declared if len(getattr(tail, vector.table).steps)]
+
+
+def current(vectors: Sequence[Vector], tail: Tail) -> Vector:
+    """Return the measure that was recorded last, the first of several: the one that still changes."""
+    newest = [getattr(tail, vector.table).steps[-1] for vector in vectors]
+    return vectors[int(np.argmax(newest))] if vectors else SALIENCY
 
 
 def last_scores(tail: Tail, vectors: Vectors | None = None) -> dict[int, float]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from nasviz.catalog import metric_of
 from nasviz.draw.labels import clean, count, power_of_ten, settings_line
-from nasviz.draw.live_frame import last_scores, live_frame, measured, states_overlay, until
+from nasviz.draw.live_frame import current, last_scores, live_frame, measured, states_overlay, until
 from nasviz.draw.overlay import Overlay, plan_overlay, saliency_overlay
 from nasviz.draw.palette import STATES
 from nasviz.draw.report import html_document
@@ -29,7 +29,6 @@ from nasviz.errors import ExportError
 from nasviz.graph import ConstructionPlan, SearchSpace
 from nasviz.runs import Run, Tail
 from nasviz.runs.files import SEARCHED, SPACE, is_file
-from nasviz.settings import SALIENCY
 
 __all__ = ["MOMENTS", "replay_page"]
 
@@ -73,7 +72,7 @@ def replay_page(
         raise ExportError(f"run {run.id} is {run.state} and has recorded no step to replay; resume the run")
     is_derived = is_file(run.folder / SEARCHED)  # the sub-network is then of another network than the scores
     space, settings = read_space(run.folder / (SEARCHED if is_derived else SPACE)), run.settings
-    vector = next(iter(measured(settings, tail)), SALIENCY)
+    vector = current(measured(settings, tail), tail)
     shown = replace(tail, scores=getattr(tail, vector.table))
     view = draw(space)
     names = {s.id: s.name for s in space.structures}

@@ -16,6 +16,7 @@ from nasviz.draw.palette import STATES
 from nasviz.draw.viewer import script, style_sheet
 
 __all__ = [
+    "FILL",
     "GraphSelection",
     "chosen_in",
     "graph_view",
@@ -26,6 +27,8 @@ __all__ = [
     "toggled_in",
 ]
 
+FILL = 0
+"""Height of a graph that reaches down to the lower edge of the window."""
 _ON_TRACES = ("ancestor", "descendant")
 _PLAIN_LIMIT = 300
 """Maximum number of vertices for layout in the browser if the server has no layout engine."""
@@ -46,6 +49,8 @@ class GraphSelection:
     vertex: DrawnVertex | None = None
     protected: DrawnVertex | None = None
     """Vertex whose protection was toggled; set for one script run only."""
+    erased: DrawnVertex | None = None
+    """Vertex that was added to the preview or removed from it; set for one script run only."""
 
     @property
     def selected(self) -> str | None:
@@ -60,7 +65,7 @@ def graph_view(
     overlay: Overlay | None = None,
     selected: str | None = None,
     about: Sequence[About] = (),
-    height: int = 640,
+    height: int = FILL,
     sync: str = "",
 ) -> GraphSelection:
     """Show a graph. Changes of `overlay`, `selected` and `about` do not send the graph again.
@@ -71,7 +76,7 @@ def graph_view(
         overlay: Colours and marks of the vertices.
         selected: Vertex of the trace graph, or key of a drawn vertex, to select when this value changes.
         about: Facts about vertices that may be selected, see `chosen_in`.
-        height: Height of the drawing in pixels.
+        height: Height of the drawing in pixels, or `FILL`.
         sync: Name of a set of graphs that pan and zoom together.
     """
     if not view.svg:
@@ -91,9 +96,12 @@ def graph_view(
             on_selected_change=_nothing,
             on_toggled_change=_nothing,
             on_protected_change=_nothing,
+            on_erased_change=_nothing,
         )
-    protected = _once(key, "protected", answer.protected)
-    return GraphSelection(_named(view, answer.selected), view.by_id.get(protected) if protected else None)
+    protected, erased = _once(key, "protected", answer.protected), _once(key, "erased", answer.erased)
+    return GraphSelection(
+        _named(view, answer.selected), view.by_id.get(protected or ""), view.by_id.get(erased or "")
+    )
 
 
 def chosen_in(view: GraphView, key: str) -> DrawnVertex | None:
@@ -160,7 +168,7 @@ def _named(view: GraphView, name: object) -> DrawnVertex | None:
 
 
 def _once(key: str, kind: str, message: object) -> str | None:
-    """Return the id of a trigger (opened, closed or protected vertex), only once."""
+    """Return the id of a trigger (opened, closed, erased or protected vertex), only once."""
     # Streamlit delivers triggers again to the rerun of an interrupted script. Without the check of `once`, a
     # module would open and close immediately.
     if not isinstance(message, dict):

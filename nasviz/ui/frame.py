@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import ParamSpec, cast
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from nasviz import jobs
 from nasviz.catalog import NetworkSource
@@ -26,7 +27,7 @@ from nasviz.ui.parts import tour
 from nasviz.ui.parts.escaping import inert
 from nasviz.ui.parts.onnx_files import OnnxFile
 
-__all__ = ["Page", "handle_errors", "link", "next_steps", "pages", "show"]
+__all__ = ["Page", "handle_errors", "head", "link", "next_steps", "pages", "show"]
 
 P = ParamSpec("P")
 
@@ -35,6 +36,15 @@ ICON = Path(__file__).parent / "assets" / "icon.svg"
 STYLE = """
 [data-testid="stMain"]:has(.st-key-model-facts) { overflow-anchor: none; }
 .stMainBlockContainer { padding: 2.2rem 3rem 4rem; max-width: 1700px; }
+.stMainBlockContainer:has(.st-key-workspace-head) { padding: 0.5rem 1rem 2rem; max-width: none; }
+[data-testid="stHeader"] { background: transparent; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-start-bar) { position: sticky; bottom: 0; z-index: 5; }
+.st-key-start-bar { padding: 0.6rem 0; border-top: 1px solid #8886; }
+.st-key-start-bar [data-testid="stMarkdownContainer"] { margin-bottom: 0; }
+.st-key-workspace-head { padding-right: 2.2rem; row-gap: 0.3rem; }
+.stApp:has([data-testid="stExpandSidebarButton"]) .st-key-workspace-head { padding-left: 2.6rem; }
+.st-key-workspace-head h2 { font-size: 1.3rem; padding: 0; white-space: nowrap; }
+.st-key-workspace-head [data-testid="stMarkdownContainer"] { margin-bottom: 0; }
 @media (max-width: 640px) {
   .stMainBlockContainer { padding: 2.6rem 1rem 3rem; }
   [class*="st-key-facts-"] [data-testid="stColumn"] { min-width: calc(50% - 1rem); flex: 1 1 0; }
@@ -53,12 +63,14 @@ STYLE = """
 """Smaller margins leave room for graphs. Streamlit's captions are below a contrast of 4.5 (WCAG AA). Scroll
 anchoring is off where an error can appear above a form, which would otherwise stay in place and hide it."""
 DARK_STYLE = """
+.st-key-start-bar { background: #12161c; }
 button[kind^="primary"], button[kind^="primary"]:is(:hover, :focus, :active) { color: #0b1220; }
 button[kind^="primary"]:disabled { color: inherit; }
 [data-testid="stCode"] .token.keyword { color: #6cb6ff; }
 """
 """Button text and code keywords of Streamlit's dark theme are below that contrast, too."""
 LIGHT_STYLE = """
+.st-key-start-bar { background: #ffffff; }
 [data-testid="stCode"] .token:is(.keyword, .boolean) { color: #00549b; }
 [data-testid="stCode"] .token.string { color: #116329; }
 [data-testid="stCode"] .token.comment { color: #57606a; }
@@ -79,6 +91,8 @@ class Page:
     lead: str = ""
     """Sentence under the title."""
     group: str = ""
+    is_workspace: bool = False
+    """Whether a graph fills the window; the page then calls `head` in place of title and lead."""
     followed_by: tuple[str, ...] = ()
     """Titles of the pages that it links to at its end."""
 
@@ -137,7 +151,7 @@ def _open(shown: Page) -> None:
     address.read_link()
     with st.sidebar:
         _sidebar()
-    if title != "Start":
+    if title != "Start" and not shown.is_workspace:
         st.header(title)
         st.caption(shown.lead)
     tour.box(title)
@@ -145,6 +159,13 @@ def _open(shown: Page) -> None:
         st.warning(notice, icon=":material/link_off:")
         session.current().notice = None
     address.write_link()
+
+
+def head(title: str) -> DeltaGenerator:
+    """Show the row at the top of a workspace page, which begins with the title; return it for controls."""
+    row = st.container(key="workspace-head", horizontal=True, vertical_alignment="center", gap="small")
+    row.markdown(f"## {title}", help=pages()[title].lead, width="content")
+    return row
 
 
 def handle_errors(body: Callable[P, None]) -> Callable[P, None]:

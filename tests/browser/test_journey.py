@@ -56,10 +56,10 @@ def look_at_the_graphs(page: Page) -> None:
     picture(page, "segment-graph")
     film(page, 1800)
     page.get_by_role("button", name="Restore").click()
-    page.get_by_role("button", name="Protect", exact=True).click()
-    expect(page.get_by_role("button", name="Unprotect")).to_be_visible()
-    page.get_by_role("button", name="Unprotect").click()
-    expect(page.get_by_role("button", name="Protect", exact=True)).to_be_visible()
+    protect = page.get_by_role("switch", name="Protect it from removal")
+    for is_protected in (True, False):
+        protect.click()
+        expect(protect).to_be_checked(checked=is_protected)
 
     go_to(page, "Dependency graph")
     expect(page.get_by_text("9 stems produce channels")).to_be_visible()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nasviz.draw import Overlay, last_scores, live_frame, until
+from nasviz.draw.live_frame import current
 from nasviz.runs import Evaluation, Event, Tail
 from nasviz.runs.records import STEP_TYPE, Vectors
 from nasviz.settings import COSINES, NORMS, SALIENCY
@@ -90,6 +91,13 @@ def test_a_curve_that_is_cut_at_a_step_shows_nothing_of_later_steps_and_every_ph
     ends = [step for step, _ in points]
     assert {*(changes - 1).tolist(), 49_999} <= set(ends)
     assert sum(step < 30 for step in ends) == 8
+
+
+def test_the_current_measure_is_the_one_that_still_changes() -> None:
+    tail = run(1000)  # scores end with the warm-up of 100 steps
+    known = [SALIENCY, NORMS]
+    found = [current(known, until(tail, step)) for step in (50, 99, 100, 999)]
+    assert found == [SALIENCY, SALIENCY, NORMS, NORMS]
 
 
 def test_a_structure_is_alive_then_selected_then_zero() -> None:

@@ -2,11 +2,11 @@ import { describe, expect, it } from "vitest";
 import { mapSize, pointOnMap, showsAll, windowOnMap } from "../../nasviz/draw/viewer/minimap.js";
 import {
   fitWhole,
-  freeRoom,
   isVisible,
   placeAt,
   readableScale,
   SMALLEST,
+  wayInto,
   wheelFactor,
   zoomAt,
 } from "../../nasviz/draw/viewer/viewport.js";
@@ -70,10 +70,20 @@ describe("what is in the window", () => {
     expect(isVisible(placeAt(at, [125, 120], 400, 590), box, room)).toBe(false);
   });
 
-  it("the panel covers the right side, on a phone the lower part", () => {
-    expect(freeRoom(room, false, false)).toEqual(room);
-    expect(freeRoom(room, true, false)).toEqual({ width: 480, height: 600 });
-    expect(freeRoom(room, true, true)).toEqual({ width: 800, height: 312 });
+  it("the shortest way into the window ends inside of it", () => {
+    const at = { x: 0, y: 0, k: 1 };
+    for (const [x, y] of [
+      [-50, 300],
+      [790, 595],
+      [400, 300],
+      [5000, -9],
+    ]) {
+      const box = { x, y, w: 100, h: 40 };
+      const [dx, dy] = wayInto(at, box, room);
+      expect(isVisible({ ...at, x: dx, y: dy }, box, room)).toBe(true);
+      if (isVisible(at, box, room)) expect([dx, dy]).toEqual([0, 0]);
+    }
+    expect(wayInto(at, { x: 0, y: 0, w: 5000, h: 40 }, room)).toEqual([32, 32]);
   });
 });
 

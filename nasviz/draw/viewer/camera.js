@@ -29,6 +29,8 @@ class Camera {
   layer = null;
   /** Graphs with the same word here move in step. */
   sync = "";
+  /** Whether a person has chosen what is seen, so that another size of the window keeps it. */
+  isMoved = false;
   /** Width of the widest graph that moves in step. */
   widest = 1;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -63,7 +65,7 @@ class Camera {
     const [dx, dy] = this.shift;
     this.layer?.setAttribute("transform", `translate(${x + k * dx} ${y + k * dy}) scale(${k})`);
     this.root.classList.toggle("far", k < 0.3); // the closer, the more detail
-    this.root.classList.toggle("mid", k < 0.5);
+    this.root.classList.toggle("mid", k < 0.6);
     setText(this.label, `${Math.round(k * 100)}%`);
     this.onChange();
     if (!isSilent && this.sync) send(MOVED, { from: this, group: this.sync, at: this.at });
@@ -73,6 +75,7 @@ class Camera {
   follow({ from, group, at }) {
     if (from === this || !this.sync || group !== this.sync) return;
     this.at = { ...at };
+    this.isMoved = true;
     this.apply({ isSilent: true });
   }
 
@@ -83,6 +86,7 @@ class Camera {
    */
   zoom(factor, px = this.room.width / 2, py = this.room.height / 2) {
     this.at = zoomAt(this.at, factor, px, py);
+    this.isMoved = true;
     this.apply();
   }
 
@@ -114,6 +118,7 @@ class Camera {
     if (this.sync) send(FIT, asked); // listeners answer at once, by changing the message
     this.at = { ...asked.at };
     this.widest = asked.widest;
+    this.isMoved = false;
     this.apply();
   }
 
@@ -135,7 +140,7 @@ class Camera {
     const { width } = this.room;
     const least = readableScale(width);
     if (this.at.k >= least || !first) return false;
-    this.at.k = clamp((width - 32) / this.widest, least, 0.9);
+    this.at.k = clamp((width - 32) / this.widest, least, 1);
     const isWhole = this.at.k * this.widest <= width;
     this.place([isWhole ? this.widest / 2 : first.x + first.w / 2, first.y], width / 2, 24);
     return true;
@@ -149,6 +154,7 @@ class Camera {
    */
   place(point, px, py) {
     this.at = placeAt(this.at, point, px, py);
+    this.isMoved = true;
     this.apply();
   }
 
@@ -158,6 +164,7 @@ class Camera {
    */
   pan(dx, dy) {
     this.at = { ...this.at, x: this.at.x + dx, y: this.at.y + dy };
+    this.isMoved = true;
     this.apply();
   }
 }

@@ -43,4 +43,20 @@ const markDark = (root) => {
   root.classList.toggle("dark", 0.3 * r + 0.59 * g + 0.11 * b < 110); // luma of ITU-R BT.601
 };
 
-export { find, makeElement, markDark, setText };
+/**
+ * Return the distance of an element from the top of its page, however far that is scrolled.
+ * @param {Element} element
+ */
+const pageTop = (element) => {
+  let { top } = element.getBoundingClientRect();
+  /** @type {Element | null} */
+  let at = element;
+  while (at) {
+    top += at.scrollTop;
+    const root = at.getRootNode();
+    at = at.parentElement ?? (root instanceof ShadowRoot ? root.host : null);
+  }
+  return top;
+};
+
+export { find, makeElement, markDark, pageTop, setText };

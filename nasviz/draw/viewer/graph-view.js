@@ -3,7 +3,7 @@
 
 import { Camera } from "./camera.js";
 import { applyClasses, BINS, paintClasses } from "./classes.js";
-import { find, makeElement, setText } from "./dom.js";
+import { find, makeElement, pageTop, setText } from "./dom.js";
 import { commandOf, stepAlong, stepSideways } from "./keyboard.js";
 import { PAINT, SELECT } from "./messages.js";
 import { Minimap, pointOnMap } from "./minimap.js";
@@ -14,7 +14,7 @@ import { parseSvg } from "./sanitize.js";
 import { save } from "./save.js";
 import { findMatches, nextPosition } from "./search.js";
 import { reach } from "./selection.js";
-import { freeRoom, isVisible, middle } from "./viewport.js";
+import { isVisible, middle, readableScale, wayInto } from "./viewport.js";
 
 /**
  * @typedef {import("./types.d.ts").Vertex} Vertex
@@ -33,16 +33,20 @@ const SKELETON = `
   <button data-do="one" class="scale" title="Readable size (0)" aria-label="Readable size">100%</button>
   <button data-do="in" title="Zoom in (+)" aria-label="Zoom in">+</button>
   <button data-do="fit" title="Fit to the window (f)" >Fit</button>
+  <button data-do="full" title="Full screen" aria-label="Full screen"><svg viewBox="0 0 14 14"
+    width="14" height="14" aria-hidden="true"><path d="M1 5V1h4M9 1h4v4M13 9v4H9M5 13H1V9"/></svg></button>
   <details class="menu"><summary title="Save what is seen" >Save</summary>
     <div><button data-do="svg">SVG</button><button data-do="png">PNG</button><button data-do="dot">DOT</button></div>
   </details>
 </div>
-<div class="stage" tabindex="0" role="application" aria-roledescription="graph">
-  <div class="paper"></div>
-  <canvas class="map" aria-hidden="true"></canvas>
+<div class="work">
+  <div class="stage" tabindex="0" role="application" aria-roledescription="graph">
+    <div class="paper"></div>
+    <canvas class="map" aria-hidden="true"></canvas>
+    <div class="tip" role="tooltip" hidden><b> </b><span> </span><i> </i></div>
+    <div class="said" aria-live="polite"></div>
+  </div>
   <aside class="panel" hidden aria-label="Selected vertex"></aside>
-  <div class="tip" role="tooltip" hidden><b> </b><span> </span><i> </i></div>
-  <div class="said" aria-live="polite"></div>
 </div>
 <div class="legend" role="group" aria-label="Legend"></div>`;
 /** Above this many vertices colours change without a transition: fading thousands of fills takes too long. */
@@ -131,11 +135,34 @@ class GraphView {
       this.show(index);
       this.root.scrollIntoView({ block: "nearest" });
     };
-    this.resizing = new ResizeObserver(([{ contentRect }]) => {
-      this.camera.room = contentRect;
-      this.drawMapLater();
-    });
+    this.onResize = () => this.fill();
+    this.resizing = new ResizeObserver(() => this.measure());
     this.listen();
+  }
+
+  // ---- size -------------------------------------------------------------------------------------------------
+
+  /** Reach down to the lower edge of the window if no height is asked for. */
+  fill() {
+    const { height = 0 } = this.data ?? {};
+    this.root.classList.toggle("fills", !height);
+    if (height) this.root.style.setProperty("--height", `${height}px`);
+    else this.root.style.setProperty("--top", `${Math.round(pageTop(this.root))}px`);
+  }
+
+  /**
+   * Follow the size of the stage. The view is fitted again unless a person has moved it; then its middle stays.
+   * @param {boolean} keeps Whether the drawing stays where it is, as where the panel opens.
+   */
+  measure(keeps = false) {
+    const { width, height } = this.stage.getBoundingClientRect();
+    const { room } = this.camera;
+    if (!width || !height || (width === room.width && height === room.height)) return;
+    const [dx, dy] = [(width - room.width) / 2, (height - room.height) / 2];
+    this.camera.room = { width, height };
+    if (keeps) this.drawMapLater();
+    else if (this.camera.isMoved && room.width) this.camera.pan(dx, dy);
+    else this.fitReadable();
   }
 
   // ---- the drawing ----------------------------------------------------------------------------------------
@@ -146,6 +173,8 @@ class GraphView {
     const anchor = before && this.anchor;
     this.data = data;
     this.camera.sync = data.sync ?? "";
+    this.fill();
+    this.camera.room = this.stage.getBoundingClientRect();
     const svg = parseSvg(data.svg);
     const layer = svg?.querySelector(".graph");
     this.paper.replaceChildren();
@@ -297,7 +326,7 @@ class GraphView {
     if (index < 0 || index === this.selected) return;
     this.select(index, { isQuiet: true });
     this.wanted = this.vertices[index].name;
-    this.show(index);
+    if (!isVisible(this.camera.at, this.vertices[index], this.camera.room)) this.centreReadably(index);
   }
 
   // ---- selection --------------------------------------------------------------------------------------------
@@ -375,6 +404,7 @@ class GraphView {
     setText(this.said, v?.g.getAttribute("aria-label") ?? "");
     const counts = this.mark(index, false);
     this.panel.draw(v, this.clusterOf(v), counts);
+    this.measure(true); // the panel takes room beside the stage
     if (isQuiet) return;
     clearTimeout(this.sendTimer);
     this.sendTimer = setTimeout(() => {
@@ -429,7 +459,7 @@ class GraphView {
     if (!this.hits.length) return;
     this.hit = nextPosition(this.hit, step, this.hits.length);
     this.select(this.hits[this.hit]);
-    this.centre(this.vertices[this.selected]);
+    this.centreReadably(this.selected);
     setText(this.countBox, `${this.hit + 1} of ${this.hits.length}`);
   }
 
@@ -438,23 +468,35 @@ class GraphView {
   fitReadable() {
     const v = this.vertices[this.selected];
     if (this.camera.fitReadable(v ?? this.vertices[0]) && v) this.centre(v);
-  }
-
-  get freeRoom() {
-    const isPhone = window.matchMedia("(max-width: 640px)").matches;
-    return freeRoom(this.camera.room, !this.panel.element.hidden, isPhone);
+    this.camera.isMoved = false;
   }
 
   /** @param {Vertex} v */
   centre(v) {
-    const { width, height } = this.freeRoom;
+    const { width, height } = this.camera.room;
     this.camera.place(middle(v), width / 2, height / 2);
   }
 
-  /** @param {number} index */
+  /**
+   * Centre a vertex at a scale at which its label can be read.
+   * @param {number} index
+   */
+  centreReadably(index) {
+    const { at, room } = this.camera;
+    this.camera.at = { ...at, k: Math.max(at.k, readableScale(room.width)) };
+    this.centre(this.vertices[index]);
+  }
+
+  /**
+   * Move as little as shows the whole vertex.
+   * @param {number} index
+   */
   show(index) {
     const v = this.vertices[index];
-    if (!isVisible(this.camera.at, v, this.freeRoom)) this.centre(v);
+    const { at, room } = this.camera;
+    if (isVisible(at, v, room)) return;
+    const [dx, dy] = wayInto(at, v, room);
+    this.camera.pan(dx, dy);
   }
 
   /** @param {{ name: string, px: number, py: number }} anchor */
@@ -489,6 +531,7 @@ class GraphView {
   run(command) {
     const at = this.selected;
     const v = this.vertices[at];
+    const isFull = this.root.matches(":fullscreen");
     const go = (/** @type {number | undefined} */ index) => {
       if (index === undefined) return;
       this.select(index);
@@ -513,6 +556,8 @@ class GraphView {
       copy: () => void this.panel.copy(v.title, command),
       link: () => void this.panel.copy(this.panel.address(), command),
       protect: () => this.trigger("protected", { id: v.id, once: uniqueTime() }),
+      erase: () => this.trigger("erased", { id: v.id, once: uniqueTime() }),
+      full: () => void (isFull ? document.exitFullscreen() : this.root.requestFullscreen()),
       svg: () => this.save(command),
       png: () => this.save(command),
       dot: () => this.save(command),
@@ -546,6 +591,11 @@ class GraphView {
       if (button.dataset.do === "drop") stage.focus(); // the button is gone
     });
     stage.addEventListener("keydown", (event) => this.key(event));
+    this.panel.element.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      this.run("drop");
+      stage.focus();
+    });
     box.addEventListener("input", () => this.search(box.value));
     box.addEventListener("keydown", (event) => this.keyInSearch(event));
     paper.addEventListener("wheel", (event) => this.camera.wheel(event), { passive: false });
@@ -563,6 +613,7 @@ class GraphView {
     }
     window.addEventListener(PAINT, this.onPaint);
     window.addEventListener(SELECT, this.onSelect);
+    window.addEventListener("resize", this.onResize);
     this.resizing.observe(stage);
   }
 
@@ -637,6 +688,7 @@ class GraphView {
     const { index, title } = this.start;
     if (index >= 0) {
       this.select(index);
+      this.show(index);
       this.tip.hidden = true;
     } else if (title)
       this.toggle([...this.clusters.values()].find((c) => c.closes && title.parentNode === c.g));
@@ -646,6 +698,7 @@ class GraphView {
   end() {
     window.removeEventListener(PAINT, this.onPaint);
     window.removeEventListener(SELECT, this.onSelect);
+    window.removeEventListener("resize", this.onResize);
     this.camera.end();
     this.resizing.disconnect();
   }

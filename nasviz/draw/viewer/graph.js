@@ -15,13 +15,12 @@ const mount = ({ data, parentElement, setStateValue, setTriggerValue }) => {
   views.set(root, view);
   view.setState = setStateValue;
   view.trigger = setTriggerValue;
-  root.style.setProperty("--height", `${data.height}px`);
   markDark(root);
-  view.camera.room = view.stage.getBoundingClientRect();
   view.map.readColours();
   if (view.data?.view !== data.view) view.load(data);
   else {
     view.data = data;
+    view.fill();
     view.camera.sync = data.sync ?? "";
     view.drawMapLater();
   }

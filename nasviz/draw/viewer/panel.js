@@ -118,6 +118,7 @@ class Panel {
     if (text === this.shown) return;
     this.shown = text;
     const buttons = makeElement("div", "doors");
+    if (about.erase) buttons.append(makeButton(about.erase, about.erase, "erase"));
     if (about.protected !== null) {
       const lock = makeButton(
         about.protected ? "Protected" : "Protect",

@@ -83,6 +83,7 @@ export interface GraphData {
   states: [state: string, meaning: string][];
   graph: string;
   view: string;
+  /** Pixels; 0 reaches down to the lower edge of the window. */
   height: number;
   sync?: string;
 }
@@ -114,6 +115,8 @@ export interface About {
   vertex: string;
   fields: Field[];
   protected: boolean | null;
+  /** Label of the button that adds it to the preview or removes it from there; empty if there is none. */
+  erase: string;
   history: Point[];
   measure: string;
 }

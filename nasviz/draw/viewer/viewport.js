@@ -59,10 +59,10 @@ const fitWhole = (size, room, limit) => {
 };
 
 /**
- * Smallest scale at which labels can be read; a phone is held closer.
+ * Smallest scale at which labels of 12.5 units are 11 pixels high; a phone is held closer.
  * @param {number} width Of the window.
  */
-const readableScale = (width) => (width < 420 ? 0.52 : 0.66);
+const readableScale = (width) => (width < 420 ? 0.6 : 0.88);
 
 /**
  * Put a point of the drawing at (px, py) of the window.
@@ -87,15 +87,21 @@ const isVisible = (at, box, room) => {
 };
 
 /**
- * Return what a details panel leaves free: it covers the right side, on a phone the lower part.
+ * Return the shortest shift that brings a vertex into the window; its upper left corner if it is larger.
+ * @param {Viewport} at
+ * @param {Box} box
  * @param {Size} room
- * @param {boolean} isCovered
- * @param {boolean} isPhone
- * @returns {Size}
+ * @returns {Point}
  */
-const freeRoom = ({ width, height }, isCovered, isPhone) => {
-  if (!isCovered) return { width, height };
-  return isPhone ? { width, height: height * 0.52 } : { width: width - 320, height };
+const wayInto = (at, box, room) => {
+  const way = (/** @type {number} */ start, /** @type {number} */ length, /** @type {number} */ size) =>
+    start < MARGIN || length > size - 2 * MARGIN
+      ? MARGIN - start
+      : Math.min(0, size - MARGIN - length - start);
+  return [
+    way(at.x + box.x * at.k, box.w * at.k, room.width),
+    way(at.y + box.y * at.k, box.h * at.k, room.height),
+  ];
 };
 
-export { fitWhole, freeRoom, isVisible, middle, placeAt, readableScale, SMALLEST, wheelFactor, zoomAt };
+export { fitWhole, isVisible, middle, placeAt, readableScale, SMALLEST, wayInto, wheelFactor, zoomAt };

@@ -26,35 +26,38 @@ STRUCTURES, CHANNELS, PARTITION = "Structures", "Channel groups", "Variables"
     invitation="View dependencies",
     lead="The role of each operator for channels, and all tensor slices that depend on a structure.",
     group="Analyze",
+    is_workspace=True,
     followed_by=("Search and train",),
 )
 def dependency_graph() -> None:
     """Show the dependency graph of the current network, and the slices that depend on one structure."""
     state, space = session.current(), session.space()
-    kinds = Counter(space.dependency.kind(vertex.id) for vertex in space.trace)
-    st.caption(
-        f"{kinds['stem']} stems produce channels, {kinds['accessory']} accessories preserve them,"
-        f" {kinds['joint']} joints combine them, {kinds['unknown']} unknown. Frames mark the structures."
-        " OTOv3 calls the segment graph its dependency graph, and a removable structure a GeZIG."
-    )
-    picture, side = st.columns([1.7, 1], gap="medium")
-    with side:
+    head = frame.head("Dependency graph")
+    with head:
         way = _way()
+    picture, side = st.container(), st.container()
     if way == CHANNELS:
-        _channels(space, picture, side)
+        _channels(space, head, picture, side)
         return
     if way == PARTITION:
         _partition(space, picture, side)
         return
-    with side:
+    with head:
         structure = _choose(space)
-        plan = plans.plan_of(space, [structure.id] if structure and structure.is_removable else [])
+        colour = colours.choose(is_compact=True)
+    plan = plans.plan_of(space, [structure.id] if structure and structure.is_removable else [])
     with picture:
         view = graphs.dependencies_of(session.key_of(space), space)
-        overlay = colours.painted(view, space, colours.choose(), plan)
+        overlay = colours.painted(view, space, colour, plan)
         selection = graphs.show(view, space, key="dependency-graph", overlay=overlay, selected=state.linked)
         graphs.remember(selection)
     with side:
+        kinds = Counter(space.dependency.kind(vertex.id) for vertex in space.trace)
+        st.caption(
+            f"{kinds['stem']} stems produce channels, {kinds['accessory']} accessories preserve them,"
+            f" {kinds['joint']} joints combine them, {kinds['unknown']} unknown. Frames mark the structures."
+            " OTOv3 calls the segment graph its dependency graph, and a removable structure a GeZIG."
+        )
         if structure is not None:
             _tell(space, structure, plan)
     if selection.vertex and selection.vertex.members:
@@ -76,10 +79,12 @@ def _way() -> str:
     return str(way)
 
 
-def _channels(space: SearchSpace, picture: DeltaGenerator, side: DeltaGenerator) -> None:
+def _channels(
+    space: SearchSpace, head: DeltaGenerator, picture: DeltaGenerator, side: DeltaGenerator
+) -> None:
     """Show the dependency graph with the channel groups."""
     state = session.current()
-    with side:
+    with head:
         structure = _choose_channels(space)
     with picture:
         view = graphs.dependencies_of(session.key_of(space), space)
@@ -128,6 +133,8 @@ def _choose(space: SearchSpace) -> RemovalStructure | None:
         index=ids.index(known) if known in ids else 0,
         format_func=lambda i: f"{i} · {clean(space.structure(i).name)}",
         key=f"structure.{known}",
+        label_visibility="collapsed",
+        width=180,
     )
     choices["structure"] = chosen
     return space.structure(chosen)
@@ -148,8 +155,9 @@ def _follow(space: SearchSpace, vertex: str, structure: RemovalStructure | None)
 def _tell(space: SearchSpace, structure: RemovalStructure, plan: ConstructionPlan | None) -> None:
     if structure.reason:
         st.warning(f"Not removable: {inert(structure.reason)}.", icon=":material/block:")
-    st.markdown("##### Parameters")
-    st.dataframe(
+    left, right = st.columns([1, 1.6], gap="large")
+    left.markdown("##### Parameters")
+    left.dataframe(
         [
             {"tensor": clean(name), "shape": plain_shape(space.trace.parameter_shapes[name])}
             for name in structure.parameter_names
@@ -158,8 +166,8 @@ def _tell(space: SearchSpace, structure: RemovalStructure, plan: ConstructionPla
     )
     if plan is None:
         return
-    st.markdown("##### Dependent slices")
-    st.dataframe(
+    right.markdown("##### Dependent slices")
+    right.dataframe(
         [
             {
                 "tensor": clean(cut.tensor),
@@ -173,8 +181,9 @@ def _tell(space: SearchSpace, structure: RemovalStructure, plan: ConstructionPla
     )
     if structure.entailed:
         zeroed = "; ".join(f"{inert(c.tensor)} {ranges(c.rows)}" for c in structure.entailed)
-        st.caption(f"Also set to zero during training: {zeroed}.")
-    plans.plan_metrics(plan)
+        right.caption(f"Also set to zero during training: {zeroed}.")
+    with left:
+        plans.plan_metrics(plan)
 
 
 _PARTS = {
@@ -198,6 +207,8 @@ def _choose_channels(space: SearchSpace) -> ChannelStructure | None:
         index=known if known < len(found) else 0,
         format_func=lambda i: f"{found[i].name} · {found[i].width} {found[i].unit}s",
         key="channels.structure",
+        label_visibility="collapsed",
+        width=320,
     )
     choices["channels"] = chosen
     return found[chosen]

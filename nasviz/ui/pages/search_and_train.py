@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from nasviz import jobs
 from nasviz.catalog import (
@@ -14,7 +15,7 @@ from nasviz.catalog import (
     NetworkSource,
 )
 from nasviz.draw import Overlay, plan_overlay, saliency_overlay, state_overlay
-from nasviz.draw.labels import count, plain_shape
+from nasviz.draw.labels import count, plain_shape, settings_line
 from nasviz.errors import InvalidSettingError
 from nasviz.graph import LatencyTable, SearchSpace
 from nasviz.graph.budget import Measure, fit_budget
@@ -87,12 +88,12 @@ def _form() -> None:
             amount = {"target_sparsity": k} | _slim(space) if method.has("target_sparsity") else {}
     with right:
         _preview(source, space, k, values, chosen)
-    with start:
+    with st.container(key="start-bar", horizontal=True, vertical_alignment="center"):
         if values.get("epochs") == 0:
             # The field allows 0: browsers do not send a value out of bounds, so the old value would be used.
             st.info("0 epochs given: choose at least 1.", icon=":material/info:")
         elif chosen.problem is None:
-            _start(source, space, values | amount, notes)
+            _start(source, space, values | amount, notes, start)
         else:
             st.info(f"Before training: {chosen.problem}.", icon=":material/info:")
 
@@ -268,17 +269,24 @@ def _preview(
 
 
 def _start(
-    source: NetworkSource, space: SearchSpace, values: Mapping[str, Any], notes: Mapping[str, Any]
+    source: NetworkSource,
+    space: SearchSpace,
+    values: Mapping[str, Any],
+    notes: Mapping[str, Any],
+    form: DeltaGenerator,
 ) -> None:
+    """Summarize the run in one line with the button that starts it, or say why it cannot be started."""
     try:
         settings = RunSettings.of(network=source, **session.space_settings(space), **values)
-        _show_steps(settings, space, notes)
+        with form:
+            steps = _show_steps(settings, space, notes)
     except InvalidSettingError as error:
         st.error(inert(str(error)), icon=":material/error:")
         return
     if notices.changed_training() and not settings.allow_changed_training:
         st.info("Confirm **Train anyway** above, or choose another network.", icon=":material/info:")
         return
+    st.markdown(f"**{inert(source.title)}** · {inert(settings_line(settings))}{steps}")
     if st.button("Start training", type="primary", icon=":material/play_arrow:", key="start"):
         # Before the run exists: a run created here counts as the user's own.
         jobs.require_trusted(settings)
@@ -288,12 +296,16 @@ def _start(
         st.rerun()
 
 
-def _show_steps(settings: RunSettings, space: SearchSpace, notes: Mapping[str, Any]) -> None:
-    """Show the steps of each phase, what settings come to, and goals that they cannot reach."""
+def _show_steps(settings: RunSettings, space: SearchSpace, notes: Mapping[str, Any]) -> str:
+    """Show the steps of each phase, what settings come to, and goals that they cannot reach.
+
+    Returns:
+        The number of steps for a summary; empty if it is not known yet.
+    """
     facts = FACTS.get(settings.data)
     if facts is None or not facts.num_train:
         st.caption("The number of steps is shown once the data are loaded.")
-        return
+        return ""
     schedule = settings.schedule(facts.num_train)
     planned = settings.planned(schedule)
     parts = [f"{phase.num_steps} {phase.purpose}" for phase in planned.phases(schedule)]
@@ -310,3 +322,4 @@ def _show_steps(settings: RunSettings, space: SearchSpace, notes: Mapping[str, A
             notes[name].caption(inert(text))
     for reason in planned.check(schedule):
         st.warning(inert(reason), icon=":material/warning:")
+    return f" · {schedule.total_steps:,} steps"

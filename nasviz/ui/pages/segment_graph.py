@@ -8,7 +8,6 @@ from nasviz.catalog import NetworkSource
 from nasviz.graph import ConstructionPlan, SearchSpace
 from nasviz.ui import frame, session
 from nasviz.ui.parts import collapsing, colours, gates_and_switches, graphs, plans
-from nasviz.ui.parts.escaping import inert
 
 __all__ = ["segment_graph"]
 
@@ -20,6 +19,7 @@ __all__ = ["segment_graph"]
     invitation="Find removable structures",
     lead="Segments are runs of operators that are erased as a whole. Removable ones are green.",
     group="Analyze",
+    is_workspace=True,
     followed_by=(
         "Dependency graph",
         "Search and train",
@@ -28,19 +28,27 @@ __all__ = ["segment_graph"]
 def segment_graph() -> None:
     """Show the segment graph of the current network and preview removals."""
     state, space = session.current(), session.space()
-    collapsing.collapsing(space)
-    picture, side = st.columns([2.4, 1], gap="medium")
-    with side:
-        controls = st.container()
+    with frame.head("Segment graph"):
+        colour = colours.choose()
+        saved = st.container(width="content")
     plan = plans.plan_of(space, state.marked, state.gates)
-    with picture:
-        view = graphs.segments_of(session.key_of(space), space)
-        overlay = colours.painted(view, space, colours.choose(), plan)
-        selection = graphs.show(view, space, key="segment-graph", overlay=overlay, selected=_linked(space))
-        graphs.remember(selection)
-    with controls:
-        _chosen(space, selection.selected)
-        _preview(space, plan)
+    if plan is not None:
+        saved.markdown(plans.plan_line(plan))
+    view = graphs.segments_of(session.key_of(space), space)
+    overlay = colours.painted(view, space, colour, plan)
+    selection = graphs.show(
+        view,
+        space,
+        key="segment-graph",
+        overlay=overlay,
+        selected=_linked(space),
+        preview=lambda about: _offer(space, space.segments.of(about.vertex).id),
+    )
+    if selection.erased is not None:
+        _toggle(space, int(selection.erased.key))
+    graphs.remember(selection)
+    _preview(space, plan)
+    collapsing.collapsing(space)
     gates_and_switches.show(space)
 
 
@@ -50,85 +58,56 @@ def _linked(space: SearchSpace) -> str | None:
     return str(space.segments.of(vertex).id) if vertex and vertex in space.trace else None
 
 
-def _chosen(space: SearchSpace, key: str | None) -> None:
-    """Show the actions for the clicked segment."""
+def _offer(space: SearchSpace, segment_id: int) -> str:
+    """Return the label of the button that adds a segment to the preview or removes it; empty if none."""
     state = session.current()
-    if key is None or not key.isdecimal():
-        st.info("Click a segment to see whether it is removable.", icon=":material/touch_app:")
-        return
-    segment = space.segments[int(key)]
-    st.markdown(f"##### {inert(segment.name)}")
-    reason = space.why_not(segment.vertices[0])
-    is_gate = segment.id in {gate.id for gate in space.gates}
-    if reason and segment.id not in state.protect:
-        st.caption(f"Not removable: {inert(reason)}.")
-        if not is_gate:
-            return
-    st.caption(f"{segment.num_parameters:,} parameters · {segment.macs:,} MACs")
-    with st.container(horizontal=True):
-        _preview_button(segment.id, is_gate=is_gate)
-        _protect(segment.id)
+    is_gate = segment_id in {gate.id for gate in space.gates}
+    if segment_id in state.marked + state.gates:
+        return "Restore"
+    if is_gate:
+        return "Preview replacing"
+    return "Preview erasing" if segment_id in {s.id for s in space.removable} else ""
 
 
-def _preview_button(segment_id: int, *, is_gate: bool) -> None:
-    """Show the button that adds a structure or a gate to the preview, or removes it from there."""
+def _toggle(space: SearchSpace, segment_id: int) -> None:
+    """Add a structure or a gate to the preview, or remove it from there."""
     state = session.current()
-    if segment_id in state.protect:
-        return
-    chosen = state.gates if is_gate else state.marked
-    is_marked = segment_id in chosen
-    if st.button(
-        "Restore" if is_marked else "Preview replacing" if is_gate else "Preview erasing",
-        type="secondary" if is_marked else "primary",
-        icon=":material/undo:" if is_marked else ":material/ink_eraser:",
-        key="erase",
-    ):
-        changed = tuple(sorted(set(chosen) ^ {segment_id}))
-        if is_gate:
-            state.gates = changed
-        else:
-            state.marked = changed
-        st.rerun()
-
-
-def _protect(segment_id: int) -> None:
-    is_protected = segment_id in session.current().protect
-    if st.button(
-        "Unprotect" if is_protected else "Protect",
-        icon=":material/lock_open:" if is_protected else ":material/lock:",
-        key="protect",
-        help="A search never selects protected structures.",
-    ):
-        session.protect(segment_id)
-        st.rerun()
+    if segment_id in {gate.id for gate in space.gates}:
+        state.gates = tuple(sorted(set(state.gates) ^ {segment_id}))
+    else:
+        state.marked = tuple(sorted(set(state.marked) ^ {segment_id}))
+    st.rerun()
 
 
 def _preview(space: SearchSpace, plan: ConstructionPlan | None) -> None:
+    """Show the choice of what the preview removes, and its effect."""
     state = session.current()
-    st.divider()
-    st.markdown("##### Preview")
-    names = {s.id: f"{s.id} · {s.name}" for s in space.removable}
-    marked = st.multiselect(
-        "Structures to erase",
-        list(names),
-        default=[i for i in state.marked if i in names],
-        format_func=names.__getitem__,
-        key=f"marked.{state.marked}.{sorted(state.protect)}.{space.collapse}",
-        placeholder="Choose structures",
-        label_visibility="collapsed",
-    )
-    key = f"gates.{state.gates}.{sorted(state.protect)}.{space.collapse}"
-    gates = gates_and_switches.choose_gates(space, "Gates to replace by their value at zero", key)
-    if (tuple(sorted(marked)), gates) != (state.marked, state.gates):
-        state.marked, state.gates = tuple(sorted(marked)), gates
-        st.rerun()
-    _published(space)
-    if plan is None:
-        at_most = f"At most {space.max_sparsity} of {len(space.removable)} structures can be erased together"
-        st.caption(f"{at_most}. A preview does not change the network.")
-        return
-    plans.plan_metrics(plan)
-    plans.plan_story(space, plan)
+    left, right = st.columns([1, 1.4], gap="large")
+    with left:
+        st.markdown("##### Preview")
+        names = {s.id: f"{s.id} · {s.name}" for s in space.removable}
+        marked = st.multiselect(
+            "Structures to erase",
+            list(names),
+            default=[i for i in state.marked if i in names],
+            format_func=names.__getitem__,
+            key=f"marked.{state.marked}.{sorted(state.protect)}.{space.collapse}",
+            placeholder="Choose structures",
+            label_visibility="collapsed",
+        )
+        key = f"gates.{state.gates}.{sorted(state.protect)}.{space.collapse}"
+        gates = gates_and_switches.choose_gates(space, "Gates to replace by their value at zero", key)
+        if (tuple(sorted(marked)), gates) != (state.marked, state.gates):
+            state.marked, state.gates = tuple(sorted(marked)), gates
+            st.rerun()
+        _published(space)
+        if plan is None:
+            most = f"At most {space.max_sparsity} of {len(space.removable)} structures can be erased together"
+            st.caption(f"{most}. A preview does not change the network.")
+    if plan is not None:
+        with right:
+            plans.plan_metrics(plan)
+            plans.plan_story(space, plan)
 
 
 def _published(space: SearchSpace) -> None:

@@ -22,6 +22,7 @@ GRAPH = "trace-graph"
     invitation="View all operators",
     lead="Every operator call of the network, grouped by module.",
     group="Analyze",
+    is_workspace=True,
     followed_by=(
         "Segment graph",
         "Dependency graph",
@@ -57,7 +58,7 @@ def _toolbar(space: SearchSpace, place: str) -> str:
     def leave_open(opened: frozenset[str]) -> None:
         choices[place] = opened
 
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with frame.head("Trace graph"):
         colour = colours.choose()
         if modules:  # callbacks run before the script, so that both buttons see the change
             st.button(

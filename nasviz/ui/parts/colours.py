@@ -25,20 +25,29 @@ MACS, PARAMETERS = "MACs", "Parameters"
 SCORED = (SALIENCY, COSINE, NORM)
 
 
-def choose() -> str:
-    """Let the user choose the colouring, which all pages share."""
+def choose(*, is_compact: bool = False) -> str:
+    """Let the user choose the colouring, which all pages share; from a list where there is little room.
+
+    Scores are those of the current run if it trains this network, otherwise those of one untrained batch.
+    """
     is_trainable = isinstance(session.current().source, NetworkSource)
     options = [PLAIN, REMOVABLE, *(SCORED if is_trainable else ()), MACS, PARAMETERS]
     known = kept("view", PLAIN)
+    known = known if known in options else PLAIN
+    if is_compact:
+        colour = st.selectbox(
+            "Colour by", options, options.index(known), key="colour", label_visibility="collapsed", width=150
+        )
+        keep("view", colour)
+        return str(colour)
     colour = st.segmented_control(
         "Colour by",
         options,
-        default=known if known in options else PLAIN,
+        default=known,
         required=True,
         key="colour",
+        label_visibility="collapsed",
         wrap=True,
-        help="Scores are those of the current run if it trains this network, otherwise those of one batch"
-        " before training.",
     )
     keep("view", colour)
     return str(colour)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import streamlit as st
 
@@ -61,7 +62,7 @@ def show(
     key: str,
     overlay: Overlay | None = None,
     selected: str | None = None,
-    height: int = HEIGHT,
+    preview: Callable[[About], str] | None = None,
 ) -> GraphSelection:
     """Show a graph and its table in an expander, with a common selection.
 
@@ -71,15 +72,17 @@ def show(
         key: Key of the widgets.
         overlay: Colours and marks of the vertices.
         selected: Key of a vertex selected by another part of the page.
-        height: Height of the drawing in pixels.
+        preview: Returns the label of the button that adds a vertex to the preview; empty for none.
     """
     place = st.container()
     with st.expander("Table view", icon=":material/table:"):
         row = _table(view, f"{key}.table")
     chosen = view.drawing.vertices[row].key if row is not None else selected
     told = tell(view, space, key, chosen)
+    if preview is not None:
+        told = [replace(about, erase=preview(about)) for about in told]
     with place:
-        selection = graph_view(view, key=key, overlay=overlay, selected=chosen, about=told, height=height)
+        selection = graph_view(view, key=key, overlay=overlay, selected=chosen, about=told)
     if selection.protected is not None:
         _protect(selection.protected)
     return selection

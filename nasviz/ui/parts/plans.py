@@ -11,7 +11,7 @@ from nasviz.errors import InvalidSparsityError
 from nasviz.graph import ConstructionPlan, SearchSpace
 from nasviz.ui.parts.escaping import inert, sentence
 
-__all__ = ["plan_metrics", "plan_of", "plan_story"]
+__all__ = ["plan_line", "plan_metrics", "plan_of", "plan_story"]
 
 
 def plan_of(
@@ -37,6 +37,18 @@ def plan_metrics(plan: ConstructionPlan) -> None:
         saved = (after - before) / before if before else 0.0
         exact = f"{before:,} → {after:,}"
         column.metric(label, count(after), f"{saved:+.1%}", delta_color="inverse", help=exact)
+
+
+def plan_line(plan: ConstructionPlan) -> str:
+    """Return parameters and MACs before and after construction in one line of Markdown."""
+    kept = [
+        f"{count(before)} → **{count(after)}** {name} ({after / before if before else 1:.0%})"
+        for name, before, after in (
+            ("parameters", plan.params_before, plan.params_after),
+            ("MACs", plan.macs_before, plan.macs_after),
+        )
+    ]
+    return f"{' · '.join(kept)}"
 
 
 def plan_story(space: SearchSpace, plan: ConstructionPlan) -> None:

@@ -9,11 +9,11 @@ import streamlit as st
 
 from nasviz.draw import GraphView, Overlay, saliency_overlay
 from nasviz.draw.about import About
-from nasviz.draw.live_frame import LiveFrame, last_scores, live_frame, measured, states_overlay
+from nasviz.draw.live_frame import LiveFrame, current, last_scores, live_frame, measured, states_overlay
 from nasviz.graph import SearchSpace
 from nasviz.graph.switches import count_paths, strongest
 from nasviz.runs import Run, Tail
-from nasviz.settings import SALIENCY, Vector
+from nasviz.settings import Vector
 from nasviz.ui.component import chosen_in, live_view, paint_message
 from nasviz.ui.parts import graphs
 from nasviz.ui.parts.controls import keep, kept
@@ -22,6 +22,7 @@ __all__ = ["GRAPH", "Scene"]
 
 GRAPH = "live-graph"
 SHOWN = "shown-of-structures"
+AUTOMATIC = "Automatic"
 
 
 @lru_cache(maxsize=16)
@@ -48,10 +49,10 @@ class Scene:
 
     def choose(self, tail: Tail) -> None:
         """Show a choice of measure for the heat map and the graph, if there are several."""
-        labels = [vector.label for vector in measured(self.run.settings, tail)]
-        if len(labels) < 2:
+        labels = [AUTOMATIC, *(vector.label for vector in measured(self.run.settings, tail))]
+        if len(labels) < 3:
             return
-        known = kept(SHOWN, labels[0])
+        known = kept(SHOWN, AUTOMATIC)
         chosen = st.segmented_control(
             "Measure",
             labels,
@@ -59,7 +60,8 @@ class Scene:
             required=True,
             key=f"live.{SHOWN}",
             help="Shown in the heat map and the graph, per structure: its score, the cosine of weights and"
-            " gradient before the step, or the norm after the step.",
+            " gradient before the step, or the norm after the step. Automatic: the measure recorded last, so"
+            " that the colours follow the phase.",
         )
         keep(SHOWN, chosen)
 
@@ -69,10 +71,10 @@ class Scene:
         return replace(tail, scores=getattr(tail, vector.table)), vector
 
     def _chosen(self, tail: Tail) -> Vector:
-        """Return the chosen measure, or the first."""
-        known = measured(self.run.settings, tail) or [SALIENCY]
-        chosen = kept(SHOWN, known[0].label)
-        return next((vector for vector in known if vector.label == chosen), known[0])
+        """Return the chosen measure; by default, or if it was not recorded, the current one."""
+        known = measured(self.run.settings, tail)
+        chosen = kept(SHOWN, AUTOMATIC)
+        return next((vector for vector in known if vector.label == chosen), current(known, tail))
 
     def show(self, tail: Tail, state: str) -> None:
         """Draw one step and recolour the graph."""

@@ -101,7 +101,7 @@ def test_the_wheel_zooms_a_graph_that_was_clicked_and_dragging_pans(visit: Visit
     page = visit("graph")
     box = page.locator(".nasviz-graph .paper").bounding_box()
     assert box is not None
-    x, y = box["x"] + 100, box["y"] + 500
+    x, y = box["x"] + 12, box["y"] + 300  # beside the drawing
     page.mouse.move(x, y)
     before = transform(page)
     page.mouse.wheel(0, -240)
@@ -200,6 +200,7 @@ def test_erased_is_dashed_and_struck_so_colour_is_not_needed(visit: Visit) -> No
     text = node(page, "conv2").locator("text").first
     assert "line-through" in text.evaluate("e => getComputedStyle(e).textDecorationLine")
     assert "hatch" in node(page, "conv6").locator("path").evaluate("e => getComputedStyle(e).fill")
+    page.locator('.nasviz-graph [data-do="fit"]').click()
     node(page, "conv6").click()
     expect(page.locator(".nasviz-graph .panel .note")).to_have_text("conv6.weight loses columns 0-175")
 
