@@ -44,6 +44,7 @@ STYLE = """
 .st-key-workspace-head { padding-right: 2.2rem; row-gap: 0.3rem; }
 .stApp:has([data-testid="stExpandSidebarButton"]) .st-key-workspace-head { padding-left: 2.6rem; }
 .st-key-workspace-head h2 { font-size: 1.3rem; padding: 0; white-space: nowrap; }
+.st-key-workspace-head [data-testid="stMarkdown"] p { line-height: 1; }
 .st-key-workspace-head [data-testid="stMarkdownContainer"] { margin-bottom: 0; }
 @media (max-width: 640px) {
   .stMainBlockContainer { padding: 2.6rem 1rem 3rem; }
@@ -164,7 +165,10 @@ def _open(shown: Page) -> None:
 def head(title: str) -> DeltaGenerator:
     """Show the row at the top of a workspace page, which begins with the title; return it for controls."""
     row = st.container(key="workspace-head", horizontal=True, vertical_alignment="center", gap="small")
-    row.markdown(f"## {title}", help=pages()[title].lead, width="content")
+    row.header(title, width="content", anchor=False)
+    row.markdown(
+        "&nbsp;", help=pages()[title].lead, width="content"
+    )  # in the header, it would be read with it
     return row
 
 

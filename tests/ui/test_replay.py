@@ -86,7 +86,10 @@ def test_heat_map_and_graph_show_scores_cosines_or_norms_as_chosen(tmp_path: Pat
             writer.step(StepRecord(step, 0, "warm-up", 1.0, 0.5, 0.1))
     app = visit(run.folder)
     (chooser,) = (control for control in app.segmented_control if control.label == "Measure")
-    assert (chooser.options, chooser.value) == (["Saliency", "Gradient cosine", "Norm"], "Saliency")
+    assert (chooser.options, chooser.value) == (
+        ["Automatic", "Saliency", "Gradient cosine", "Norm"],
+        "Automatic",
+    )
     for name, numbers in (("Gradient cosine", [-0.5, 0.25]), ("Norm", [3.0, 4.0])):
         chooser.set_value(name).run(timeout=30)
         assert not app.exception
