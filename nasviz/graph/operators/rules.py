@@ -387,7 +387,7 @@ def attention(vertex: Vertex, operands: Sequence[Shape], tensors: Mapping[str, S
 
 def apart(vertex: Vertex, operands: Sequence[Shape], tensors: Mapping[str, Shape]) -> AxisNames | str:
     """Return the axes of an operator that normalises over some, for each index of the others by itself."""
-    shape, dim = operands[0], vertex.attributes.get("dim")
+    shape, dim = vertex.shape, vertex.attributes.get("dim")
     whole = vertex.attributes.get("normalized_shape")
     first = len(shape) - len(whole) if isinstance(whole, tuple) else 0
     if whole is None and not isinstance(dim, int):
@@ -396,7 +396,8 @@ def apart(vertex: Vertex, operands: Sequence[Shape], tensors: Mapping[str, Shape
         "C" if (axis >= first if whole is not None else axis == dim) else f"~{len(shape) - axis}"
         for axis in range(len(shape))
     )
-    return AxisNames((names,), {argument: names[-len(t) :] for argument, t in tensors.items()}, names)
+    held = {argument: names[len(names) - len(own) :] for argument, own in tensors.items()}
+    return AxisNames((names,) * len(operands), held, names)
 
 
 @lru_cache(maxsize=64)
