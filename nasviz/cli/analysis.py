@@ -130,6 +130,10 @@ def _analyzed(
         "warnings": list(network.parity.warnings),
         "changed_training": list(network.parity.changed_training),
         "free_axes": {name: list(axes) for name, axes in network.parity.free_axes.items()},
+        "fixed_axes": {
+            name: {str(axis): reason for axis, reason in axes.items()}
+            for name, axes in network.parity.fixed_axes.items()
+        },
     }
     found = search_space(network, **space)
     document = facts | _document(found, switchable=switchable)
@@ -262,6 +266,8 @@ def analysis_lines(document: dict[str, Any]) -> Iterator[str]:
     yield f"  traced by    {document['rung']}{agreement}"
     if "free_axes" in document:
         yield f"  free axes    {axes_text(document['free_axes'])}; the others are fixed"
+        for name, axes in document.get("fixed_axes", {}).items():
+            yield from (f"    fixed      axis {axis} of {name}: {reason}" for axis, reason in axes.items())
     yield from _published_lines(document.get("published", ()))
     changes = document.get("changed_training", ())
     yield from (f"  warning      {text}" for text in document["warnings"] if text not in changes)

@@ -138,6 +138,8 @@ class Analysis(_Plain):
     changed_training: tuple[str, ...] = ()
     """Differences between training the traced network and training the module."""
     free_axes: Mapping[str, tuple[int, ...]] = {}
+    fixed_axes: Mapping[str, Mapping[int, str]] = {}
+    """Why each of the other axes is fixed."""
     seconds: float
 
 

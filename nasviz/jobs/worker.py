@@ -81,6 +81,7 @@ def analyze(request: tasks.Analyze, report: Report) -> tasks.Analysis:
         warnings=tuple(network.parity.warnings),
         changed_training=tuple(network.parity.changed_training),
         free_axes={name: tuple(axes) for name, axes in network.parity.free_axes.items()},
+        fixed_axes=network.parity.fixed_axes,
         seconds=time.perf_counter() - start,
     )
 

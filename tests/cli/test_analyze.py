@@ -31,6 +31,9 @@ def test_json_holds_the_same_facts(nasviz: Command) -> None:
     assert structures["conv2-bn2"]["saved_parameters"] > structures["conv2-bn2"]["parameters"]
     assert set(found["parity"]) == {"eval", "batch", "train", "buffers"}
     assert found["reasons"]["linear9"]
+    fixed = found["fixed_axes"]["images"]
+    assert sorted([*map(str, found["free_axes"]["images"]), *fixed]) == ["0", "1", "2", "3"]
+    assert "conv1 (demonet.py:" in fixed["1"]
     assert list(found["partition"]["groups"]) == ["1", "2", "5", "6", "9"]  # G_s, without conv8
 
 

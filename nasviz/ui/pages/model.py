@@ -152,7 +152,13 @@ def _free(analysis: Analysis) -> str:
     """Return a sentence on the dynamic axes of the inputs."""
     if not analysis.result.free_axes:
         return ""
-    return f" Dynamic axes of the inputs: {inert(axes_text(analysis.result.free_axes))}."
+    fixed = "; ".join(
+        f"axis {axis} of {name}: {reason}"
+        for name, axes in analysis.result.fixed_axes.items()
+        for axis, reason in axes.items()
+    )
+    words = f" Fixed: {inert(fixed)}." if fixed else ""
+    return f" Dynamic axes of the inputs: {inert(axes_text(analysis.result.free_axes))}.{words}"
 
 
 def _constraints(space: SearchSpace) -> None:
