@@ -45,20 +45,23 @@ class Metric:
         """Return whether it is user code, named `package.module:callable`."""
         return ":" in self.name
 
-    def text(self, value: float) -> str:
-        """Format a value.
+    def text(self, value: float | None) -> str:
+        """Format a value; a dash for none.
 
         Examples:
-            >>> METRICS["f1"].text(0.8125), METRICS["mse"].text(0.8125)
-            ('81.2%', '0.8125')
+            >>> METRICS["f1"].text(0.8125), METRICS["mse"].text(0.8125), METRICS["r2"].text(None)
+            ('81.2%', '0.8125', '—')
         """
+        if value is None or value != value:
+            return "—"
         return f"{value:.1%}" if self.is_share else f"{value:.4g}"
 
-    def words(self, value: float) -> str:
+    def words(self, value: float | None) -> str:
         """Format a value behind the title."""
         return f"{self.title} {self.text(value)}"
 
 
+_LONGEST_TITLE = 40
 _MACRO = (("average", "macro"),)
 METRICS: dict[str, Metric] = {
     metric.name: metric
@@ -100,6 +103,8 @@ def find_metric(name: str) -> Metric:
         called, direction = name, "max"
     if CALLABLE.fullmatch(called):
         title = called.rpartition(":")[2]
+        if len(title) > _LONGEST_TITLE:
+            title = f"{title[: _LONGEST_TITLE - 1]}…"
         return Metric(called, title, higher_is_better=direction == "max", is_share=False)
     raise UnknownNameError(
         f"no metric {name!r}; choose of {', '.join(METRICS)}, or your own package.module:callable, with :min"

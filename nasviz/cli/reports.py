@@ -10,8 +10,9 @@ from dataclasses import asdict, fields
 from shutil import get_terminal_size
 from typing import Any, TextIO
 
-from nasviz.catalog import ACCURACY, Metric, NetworkSource, find_metric, metric_of
+from nasviz.catalog import ACCURACY, Metric, NetworkSource, metric_of
 from nasviz.catalog.genotype import is_genotype, read_genotype
+from nasviz.catalog.metrics import titled
 from nasviz.cli.text import Steady, plain, table
 from nasviz.draw.genotype import chosen_cells
 from nasviz.draw.run_space import read_space
@@ -181,12 +182,15 @@ def result_lines(run: Run) -> Iterator[str]:
     for title, key in (("parameters", "params"), ("MACs", "macs")):
         before, after = result[f"{key}_before"], result[f"{key}_after"]
         yield f"  {title:<10}  {before:,} -> {after:,} ({after / max(1, before):.1%})"
-    if "accuracy_full" in result and "accuracy_subnet" in result:
-        before, after = metric.text(result["accuracy_full"]), metric.text(result["accuracy_subnet"])
-        yield f"  {metric.title:<10}  {before} -> {after}"
-    for name, value in (result.get("metrics_subnet") or {}).items():
-        if (other := find_metric(name)) != metric:
-            yield f"  {other.title:<10}  {other.text(result['metrics_full'][name])} -> {other.text(value)}"
+    tables = [dict(result.get(f"metrics_{name}") or {}) for name in ("full", "subnet")]
+    for measured, name in zip(tables, ("full", "subnet"), strict=True):
+        if f"accuracy_{name}" in result:
+            measured[metric.name] = result[f"accuracy_{name}"]
+    for name in {metric.name: None} | tables[0] | tables[1]:
+        before, after = (measured.get(name) for measured in tables)
+        other = metric if name == metric.name else titled(name)
+        if other is not None and (before, after) != (None, None):
+            yield f"  {other.title:<10}  {other.text(before)} -> {other.text(after)}"
     if "top5_subnet" in result:
         yield f"  top-5       {result['top5_subnet']:.1%}"
     if "changed_at" in result:
@@ -198,8 +202,9 @@ def result_lines(run: Run) -> Iterator[str]:
     if (genotype := result.get("genotype")) and is_genotype(genotype):
         share = read_genotype(genotype).skip_share
         yield f"  genotype    {genotype} ({share:.0%} skip connections)"
-    if "perplexity_subnet" in result:
-        yield f"  perplexity  {result['perplexity_full']:.2f} -> {result['perplexity_subnet']:.2f}"
+    before, after = (result.get(f"perplexity_{name}") for name in ("full", "subnet"))
+    if before is not None and after is not None:
+        yield f"  perplexity  {before:.2f} -> {after:.2f}"
     yield f"  exactness   largest relative difference {result['max_relative_error']:.2g}"
 
 
@@ -317,7 +322,8 @@ class Watch:
 def _evaluation_words(item: Evaluation, tail: Tail) -> str:
     """Return what an evaluation has measured, the first metric of the run first."""
     first = metric_of(tail.facts)
-    others = [find_metric(name).words(value) for name, value in (item.metrics or {}).items()][1:]
+    measured = [(titled(name), value) for name, value in (item.metrics or {}).items() if name != first.name]
+    others = [metric.words(value) for metric, value in measured if metric is not None]
     words = ", ".join((first.words(item.accuracy), *others, f"loss {item.loss:.3f}"))
     return f"{item.network} network: {words}"
 

@@ -11,7 +11,7 @@ from shutil import get_terminal_size
 from typing import Any, TextIO
 
 from nasviz import jobs
-from nasviz.catalog import PRESETS, Metric, Preset
+from nasviz.catalog import PRESETS, Preset
 from nasviz.cli.text import Steady, plain, table
 from nasviz.errors import RunStateError
 from nasviz.runs import (
@@ -128,9 +128,10 @@ def sweep_lines(sweep: Sweep, summaries: Sequence[RunSummary | None] | None = No
     rows = cells(sweep, runs)
     names = [name for name in _names(rows) if any(cell.point.get(name) is not None for cell in rows)]
     names = ["mu"] if sweep.settings.bisection is not None else names
-    metric = sweep.settings.base.metrics[0]
-    header = (*names, "runs", metric.title, "full network", "parameters", "MACs", "note")
-    lines = [_row(cell, names, runs, metric) for cell in rows]
+    kinds = {cell.metric for cell in rows}
+    title = next(iter(kinds)).title if len(kinds) == 1 else "metric"
+    header = (*names, "runs", title, "full network", "parameters", "MACs", "note")
+    lines = [_row(cell, names, runs, is_named=len(kinds) > 1) for cell in rows]
     if any("survivors" in cell.metrics for cell in rows):
         header = (*names, "left", *header[len(names) :])
         lines = [
@@ -220,9 +221,10 @@ def _names(rows: Sequence[Cell]) -> list[str]:
 
 
 def _row(
-    cell: Cell, names: Sequence[str], runs: Sequence[RunSummary | None], metric: Metric
+    cell: Cell, names: Sequence[str], runs: Sequence[RunSummary | None], *, is_named: bool
 ) -> tuple[object, ...]:
     found, notes = cell.metrics, []
+    title = f"{cell.metric.title} " if is_named else ""
     if cell.num_invalid:
         notes.append(f"{cell.num_invalid} invalid: no path left")
     if cell.counts["failed"]:
@@ -236,19 +238,19 @@ def _row(
     return (
         *(_value(cell.point, name) for name in names),
         f"{cell.counts['done']}/{cell.num_runs}",
-        _accuracy(cell, metric),
-        spread_words(found.get("accuracy_full"), metric.text),
+        title + _accuracy(cell),
+        spread_words(found.get("accuracy_full"), cell.metric.text),
         spread_words(found.get("params_after"), "{:,.0f}".format),
         spread_words(found.get("macs_after"), "{:,.0f}".format),
         "; ".join(notes),
     )
 
 
-def _accuracy(cell: Cell, metric: Metric) -> str:
+def _accuracy(cell: Cell) -> str:
     """Return mean and deviation; a cross where every run has disconnected its network."""
     if cell.num_invalid and cell.num_invalid == cell.counts["done"]:
         return "x"
-    return spread_words(cell.metrics.get("accuracy_subnet"), metric.text)
+    return spread_words(cell.metrics.get("accuracy_subnet"), cell.metric.text)
 
 
 def _value(point: Mapping[str, Any], name: str) -> object:

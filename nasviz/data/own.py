@@ -98,7 +98,7 @@ class OwnSet:
             words = f"{type(error).__name__}: {str(error)[:300]}"
             raise DataError(f"{self.name}: an item of its data set raised {words}") from error
         inputs, labels = self._parts(batch)
-        if self.num_classes is not None and labels.dim() == 1:
+        if self.num_classes is not None and isinstance(labels, Tensor) and labels.dim() == 1:
             check_labels(labels, self.num_classes, self.name)  # on the host, without synchronization
             labels = labels.to(torch.int64)
         return inputs, labels

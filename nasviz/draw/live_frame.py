@@ -26,6 +26,7 @@ from nasviz.draw.view import GraphView
 from nasviz.graph import SearchSpace
 from nasviz.graph.switches import strongest
 from nasviz.runs import Tail
+from nasviz.runs.documents import is_number
 from nasviz.runs.records import Vectors, column, has_penalty
 from nasviz.settings import SALIENCY, RunSettings, Vector
 
@@ -53,6 +54,7 @@ NOT_MEASURED = 255
 CURVES = ("loss", "accuracy", "lr", "zero_groups")
 PENALISED = ("objective", "penalty")
 """Further curves of methods that add a penalty to the loss."""
+_MOST_METRICS = 12
 _MARKS = {"selected": "selected", "orphaned": "selected", "zero": "zero"}
 """State of a structure during training, and the state in which it is drawn."""
 TITLES = {"loss": "Loss", "accuracy": "Accuracy", "lr": "Learning rate", "zero_groups": "Zero structures"}
@@ -222,8 +224,8 @@ def _facts(tail: Tail) -> tuple[tuple[str, str], ...]:
     validated = [e for e in tail.evaluations if e.network == "full"]
     if validated:
         facts.append((f"validation {metric.title}", metric.text(validated[-1].accuracy)))
-        for name, value in list((validated[-1].metrics or {}).items())[1:]:
-            if (other := titled(name)) is not None:
+        for name, value in [*(validated[-1].metrics or {}).items()][:_MOST_METRICS]:
+            if name != metric.name and (other := titled(name)) is not None:
                 facts.append((f"validation {other.title}", other.text(value)))
     if np.isfinite(speed):
         facts.append(("examples per second", count(round(speed))))
@@ -263,7 +265,7 @@ def format_duration(seconds: float) -> str:
 def _gpu(found: Mapping[str, Any]) -> str:
     """Return name, memory and utilization of a GPU; a dash if the driver does not report the latter."""
     names = ("memory_used_mb", "memory_total_mb", "utilisation")
-    used, total, share = (x if isinstance(x := found.get(name), int | float) else None for name in names)
+    used, total, share = (x if is_number(x := found.get(name)) else None for name in names)
     busy = ["- busy" if share is None else f"{share:.0%} busy"]
     memory = [] if used is None or total is None else [f"{used / 1024:.1f} of {total / 1024:.0f} GB"]
     name = found.get("name")

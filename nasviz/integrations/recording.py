@@ -13,7 +13,7 @@ from nasviz.errors import NasvizError, NasvizWarning
 from nasviz.graph import SearchSpace
 from nasviz.runs import Store
 from nasviz.subnet import Subnetwork
-from nasviz.train.watching import LoopRecorder, watch
+from nasviz.train.watching import LoopRecorder, keywords_of, watch
 
 __all__ = ["Recording"]
 
@@ -30,8 +30,8 @@ class Recording:
 
     def __init__(self, net: nn.Module, space: SearchSpace, *, construct: bool = True, **options: Any) -> None:
         self.net, self.space, self.construct, self.options = net, space, construct, options
-        self.metric: str = next(iter(options.get("metrics", ("accuracy",))))
-        """First metric of an evaluation."""
+        self.metric = keywords_of(options.get("metrics") or ("accuracy",))[0]
+        """Keyword of the first metric of an evaluation."""
         self.recorder: LoopRecorder | None = None
         """The recorder, from the beginning of the training on."""
         self.subnetwork: Subnetwork | None = None

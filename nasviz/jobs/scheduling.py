@@ -308,5 +308,5 @@ class MedianStopper:
 
 def _comparison_key(settings: RunSettings) -> tuple[object, ...]:
     """Return what two runs must share for their accuracies to be comparable."""
-    names = ("network", "data", "metric", "target_sparsity", "slim", "epochs", "steps", "train_images")
-    return tuple(settings.value(name) for name in names)
+    names = ("network", "data", "loss", "target_sparsity", "slim", "epochs", "steps", "train_images")
+    return (*(settings.value(name) for name in names), *(metric.label for metric in settings.metrics))

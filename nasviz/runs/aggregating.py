@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from nasviz.catalog import ACCURACY, Metric
 from nasviz.runs.grid import Point
 from nasviz.runs.listing import RunSummary
 from nasviz.runs.sweep import STAGE, Sweep
@@ -68,6 +69,8 @@ class Cell:
     """Number of finished runs whose training diverged."""
     metrics: Mapping[str, Spread]
     """Spread by name in `METRICS`, over the runs that have it. Invalid runs have no `accuracy_subnet`."""
+    metric: Metric = ACCURACY
+    """What the runs measure first, as their accuracy."""
 
     @property
     def num_runs(self) -> int:
@@ -98,7 +101,8 @@ def cells(sweep: Sweep, summaries: Sequence[RunSummary | None] | None = None) ->
     for index, point in enumerate(points):
         key = json.dumps({name: value for name, value in point.items() if name != "seed"}, sort_keys=True)
         members.setdefault(key, []).append(index)
-    found = [_cell(points[indices[0]], indices, runs) for indices in members.values()]
+    base = sweep.settings.base
+    found = [_cell(points[indices[0]], indices, runs, base) for indices in members.values()]
     searches = [cell for cell in found if STAGE not in cell.point]
     return tuple(_with_search(cell, searches) if STAGE in cell.point else cell for cell in found)
 
@@ -112,7 +116,7 @@ def _with_search(cell: Cell, searches: Sequence[Cell]) -> Cell:
     return replace(cell, metrics=metrics | ({} if cost is None else {"search_seconds": cost}))
 
 
-def _cell(point: Point, indices: Sequence[int], runs: Sequence[RunSummary | None]) -> Cell:
+def _cell(point: Point, indices: Sequence[int], runs: Sequence[RunSummary | None], base: RunSettings) -> Cell:
     found = [runs[index] for index in indices]
     results: list[Mapping[str, Any]] = [run.result for run in found if run is not None]
     metrics = {name: spread(float(r[name]) for r in results if r.get(name) is not None) for name in METRICS}
@@ -124,6 +128,7 @@ def _cell(point: Point, indices: Sequence[int], runs: Sequence[RunSummary | None
         num_stopped=sum(run is not None and run.verdict is not None for run in found),
         num_diverged=sum(run is not None and run.diverged is not None for run in found),
         metrics={name: value for name, value in metrics.items() if value is not None},
+        metric=next((run.settings for run in found if run and run.settings), base).metrics[0],
     )
 
 

@@ -6,12 +6,14 @@ once, where a document is read.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 __all__ = [
     "RESULT_CHECKS",
     "Check",
+    "finite",
     "first_invalid",
     "is_count",
     "is_number",
@@ -91,12 +93,45 @@ RESULT_CHECKS: dict[str, Check] = {
         or_none(is_number),
     ),
     **dict.fromkeys(("zeroed_by", "zeroed_at", "channels_zeroed_by", "channels_zeroed_at"), is_table),
-    **dict.fromkeys(("pruning", "sparsity", "metrics_full", "metrics_subnet"), or_none(is_table)),
+    **dict.fromkeys(("pruning", "sparsity"), or_none(is_table)),
+    **dict.fromkeys(
+        ("metrics_full", "metrics_subnet"),
+        or_none(lambda value: is_table(value) and all(map(is_number, value.values()))),
+    ),
     **dict.fromkeys(("imports", "kept", "metrics"), list_of(is_text)),
     **dict.fromkeys(("outcome", "result", "genotype"), is_text),
     "is_valid": lambda value: isinstance(value, bool),
 }
 """Check for each entry that a final report may have."""
+
+
+def finite(result: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return a report without what holds numbers that JSON cannot, and the names of what it lacks then.
+
+    Tables of metrics keep their other entries.
+
+    Examples:
+        >>> finite({"loss_full": float("nan"), "metrics_full": {"f1": 0.5, "r2": float("-inf")}})
+        ({'metrics_full': {'f1': 0.5}}, ('loss_full', 'r2 of metrics_full'))
+    """
+    kept, left_out = {}, []
+    for name, value in result.items():
+        if name.startswith("metrics_") and isinstance(value, Mapping):
+            kept[name] = {metric: number for metric, number in value.items() if _is_json(number)}
+            left_out += [f"{metric} of {name}" for metric in value.keys() - kept[name].keys()]
+        elif _is_json(value):
+            kept[name] = value
+        else:
+            left_out.append(name)
+    return kept, tuple(left_out)
+
+
+def _is_json(value: object) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except ValueError:  # a number that is not finite
+        return False
+    return True
 
 
 def first_invalid(

@@ -21,6 +21,9 @@ __all__ = ["Follower", "read_evaluations", "read_position", "read_tail"]
 
 # SQLite can open files that nasviz did not write, with values of any type.
 _UNREADABLE = (sqlite3.Error, TypeError, ValueError, OverflowError, RecursionError)
+_MOST_METRICS = 64
+_LONGEST_NAME = 200
+"""Metrics of an evaluation, and characters of their names, that are read."""
 _EVALUATION = ("step", "epoch", "network", "loss", "accuracy", "num_examples", "metrics")
 
 
@@ -139,10 +142,11 @@ def _evaluations(connection: sqlite3.Connection) -> tuple[Evaluation, ...]:
 def _evaluation(row: tuple[Any, ...]) -> Evaluation:
     *numbers_found, text = row
     metrics = None if text is None else json.loads(text)
-    if metrics is not None and not (
-        isinstance(metrics, dict) and all(isinstance(value, int | float) for value in metrics.values())
-    ):
-        raise TypeError(f"an evaluation holds the metrics {str(text)[:80]}")
+    if metrics is not None:
+        if not isinstance(metrics, dict) or not all(isinstance(x, int | float) for x in metrics.values()):
+            raise TypeError(f"an evaluation holds the metrics {str(text)[:80]}")
+        few = [*metrics.items()][:_MOST_METRICS]
+        metrics = {name: float(value) for name, value in few if len(name) <= _LONGEST_NAME}
     step, epoch, network, loss, accuracy, num_examples = _without_null(tuple(numbers_found))
     numbers = step, epoch, loss, accuracy, num_examples
     if not isinstance(network, str) or not all(isinstance(number, int | float) for number in numbers):

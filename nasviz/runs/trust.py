@@ -66,7 +66,9 @@ def imports_of(asked: NetworkSource | RunSettings) -> tuple[UserImport, ...]:
     """
     if isinstance(asked, NetworkSource):
         return (UserImport("network", asked.name, asked.trust),) if asked.is_callable else ()
-    own = (UserImport(role, name, asked.trust) for role, name in asked.own_code.items())
+    # A watched loop names the metrics of its script, and no folder to import them from.
+    named = asked.own_code if asked.trust else {}
+    own = (UserImport(role, name, asked.trust) for role, name in named.items())
     return (*imports_of(asked.network), *own)
 
 

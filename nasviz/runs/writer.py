@@ -23,6 +23,7 @@ from nasviz.errors import DataError, LostProcessError, NasvizError, NasvizWarnin
 from nasviz.runs import lock
 from nasviz.runs.checking import sums_of_run
 from nasviz.runs.database import VECTOR_TABLES, open_writer
+from nasviz.runs.documents import finite
 from nasviz.runs.ending import EndState, read_end, write_end
 from nasviz.runs.files import CONFIG, DATABASE, END, PAUSED, remove_leftovers, require_folder, write_json
 from nasviz.runs.records import STEP_TYPE, Evaluation, Event, StepRecord
@@ -280,11 +281,17 @@ class Writer:
         self, state: EndState, *, error: str | None = None, result: Mapping[str, Any] | None = None
     ) -> None:
         """Flush and record how the run ended. Nothing may be recorded afterwards."""
+        assert self._connection is not None, "a Writer is used inside `with`"
         self.flush()
+        result, left_out = finite(result or {})
+        if left_out:
+            last = self._connection.execute("SELECT max(step) FROM steps").fetchone()[0]
+            words = f"not finite, and so not in the report of the run: {', '.join(left_out)[:400]}"
+            self.event(last or 0, "warning", words)
+            self.flush()
         forget_request(self.folder)
         files = None
         if state == "done":
-            assert self._connection is not None, "a Writer is used inside `with`"
             files = sums_of_run(self.folder, self._connection)
         write_end(self.folder, state, error=error, result=result, files=files)
         self._is_finished = True

@@ -499,7 +499,7 @@ class RunSettings(Settings):
         if not self.metric or len(set(self.metric)) < len(self.metric):
             raise self._refuse("metric", "one or more names, each once")
         for use, name in self.own_code.items():
-            if not self.trust:
+            if not self.trust and not self.is_watched:  # which imports nothing
                 raise InvalidSettingError(
                     f"{use}={name!r} is user code, but no folder is trusted; name its folder:"
                     " --trust DIR on the command line, trust=(DIR,) in Python"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +12,12 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from nasviz.catalog import ACCURACY, Metric, find_metric
-from nasviz.errors import DataError, InvalidSettingError
+from nasviz.errors import DataError, InvalidSettingError, NasvizError
 from nasviz.extras import require_package
 from nasviz.models.user_code import import_callable
 from nasviz.train.objective import IGNORED, scores_of
 
-__all__ = ["ACCURACY_ALONE", "Meter", "Meters", "load_meters"]
+__all__ = ["ACCURACY_ALONE", "Meter", "Meters", "load_meters", "own_meter"]
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Meter:
 ACCURACY_ALONE = (Meter(ACCURACY),)
 
 
-def load_meters(metrics: Sequence[Metric | str], trust: Sequence[str] = ()) -> tuple[Meter, ...]:
-    """Return how metrics are computed; those of the user are imported.
+def load_meters(metrics: Sequence[Metric | Meter | str], trust: Sequence[str] = ()) -> tuple[Meter, ...]:
+    """Return how metrics are computed; those of the user are imported, unless they are given.
 
     Raises:
         MissingPackageError: torchmetrics is not installed.
@@ -42,21 +43,35 @@ def load_meters(metrics: Sequence[Metric | str], trust: Sequence[str] = ()) -> t
     return tuple(_meter(find_metric(m) if isinstance(m, str) else m, trust) for m in metrics)
 
 
-def _meter(metric: Metric, trust: Sequence[str]) -> Meter:
+def _meter(metric: Metric | Meter, trust: Sequence[str]) -> Meter:
+    if isinstance(metric, Meter):
+        if metric.make is not None:
+            return metric
+        metric = metric.metric
     if metric == ACCURACY:
         return Meter(metric)
     if not metric.is_own:
         require_package("torchmetrics", f"metric {metric.name}")
         return Meter(metric, lambda output, target: _Listed(metric, output, target))
     with import_callable(metric.name, trust) as found:
-        if not callable(found) and not hasattr(found, "update"):
-            raise InvalidSettingError(
-                f"metric {metric.name} is {type(found).__name__}; name a function of outputs and targets, or"
-                " a class with update(output, target) and compute()"
-            )
-        if isinstance(found, type):
-            return Meter(metric, lambda output, target: found())
-        return Meter(metric, lambda output, target: _Collected(found))
+        return own_meter(metric, found)
+
+
+def own_meter(metric: Metric, found: Any) -> Meter:
+    """Return how a function or a class of the user computes a metric.
+
+    Raises:
+        InvalidSettingError: It is neither.
+    """
+    if isinstance(found, type) and callable(getattr(found, "update", None)):
+        return Meter(metric, lambda output, target: found())
+    if isinstance(found, type) or not callable(found):
+        kind = "a class without `update`" if isinstance(found, type) else type(found).__name__
+        raise InvalidSettingError(
+            f"metric {metric.name} is {kind}; give a function of outputs and targets, or a class with"
+            " update(output, target) and compute()"
+        )
+    return Meter(metric, lambda output, target: _Collected(found))
 
 
 class _Collected:
@@ -122,6 +137,18 @@ def _floating(scores: Tensor) -> Tensor:
     return scores if scores.dtype == torch.float64 else scores.float()
 
 
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Name the metric in what it raises."""
+    try:
+        yield
+    except NasvizError:
+        raise
+    except Exception as error:  # the user's code may raise anything
+        words = f"{type(error).__name__}: {str(error)[:300]}"
+        raise DataError(f"metric {name} raised {words}") from error
+
+
 class Meters:
     """Metrics of one evaluation."""
 
@@ -134,19 +161,21 @@ class Meters:
         for meter in self._meters:
             if meter.make is not None:
                 name = meter.metric.name
-                if name not in self._made:
-                    self._made[name] = meter.make(output, target)
-                self._made[name].update(output, target)
+                with _named(name):
+                    if name not in self._made:
+                        self._made[name] = meter.make(output, target)
+                    self._made[name].update(output, target)
 
     def compute(self, accuracy: float) -> dict[str, float]:
         """Return the value of each metric by name, with the accuracy that the loss brought along.
 
         Raises:
-            DataError: A metric of the user is no number.
+            DataError: A metric raises an error, or returns no number.
         """
         found: dict[str, float] = {}
         for name in (meter.metric.name for meter in self._meters):
-            value = accuracy if name not in self._made else self._made[name].compute()
+            with _named(name):
+                value = accuracy if name not in self._made else self._made[name].compute()
             try:
                 found[name] = float(value)
             except (TypeError, ValueError, RuntimeError) as error:

@@ -79,9 +79,34 @@ def scores_of(output: Any, target: Tensor) -> Tensor:
 
 
 def _classes_second(scores: Tensor, labels: Tensor) -> Tensor:
-    """Return scores `(N, classes, ...)`; networks of sequences return `(N, length, classes)`."""
-    is_last = scores.dim() > 2 and scores.shape[:-1] == labels.shape
-    return scores.movedim(-1, 1) if is_last and scores.shape[2:] != labels.shape[1:] else scores
+    """Return scores `(N, classes, ...)`; networks of sequences return `(N, length, classes)`.
+
+    Raises:
+        DataError: The classes may be on either axis.
+    """
+    if scores.dim() < 3 or scores.shape[:-1] != labels.shape:
+        return scores
+    if scores.shape[2:] == labels.shape[1:]:
+        raise DataError(
+            f"scores of shape {tuple(scores.shape)} for a target of shape {tuple(labels.shape)} may have"
+            " their classes on the second axis or on the last one; give examples of another length, or a"
+            " loss and a metric of your own"
+        )
+    return scores.movedim(-1, 1)
+
+
+def _class_scores(output: Any, labels: Any) -> list[Tensor]:
+    """Return the scores `(N, classes, ...)` of all heads, the main one first.
+
+    Raises:
+        DataError: There are none, or the target is not a tensor of classes.
+    """
+    if not isinstance(labels, Tensor):
+        raise DataError(
+            f"cross-entropy takes a tensor of classes as target, and got {type(labels).__name__}; choose"
+            " another loss, or give your own"
+        )
+    return [_classes_second(x, labels) for x in logits_of(output, labels.dim() + 1)]
 
 
 def classification_loss(
@@ -110,7 +135,7 @@ def classification_loss(
         >>> round(loss.item(), 4), accuracy.item()
         (1.3863, 0.5)
     """
-    main, *others = (_classes_second(x, labels) for x in logits_of(output, labels.dim() + 1))
+    main, *others = _class_scores(output, labels)
 
     def entropy(logits: Tensor) -> Tensor:
         loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
@@ -186,11 +211,17 @@ def _own(loss: Loss, output: Any, labels: Any, inputs: Any, is_scored: bool) -> 
             f"labels {kind} are no classes, so there is no accuracy; choose a metric, such as --metric mse,"
             " or return a pair from your loss: the loss, and a score to show in its place"
         )
-    main = logits_of(output, labels.dim() + 1)[0].detach()
-    return value, _accuracy(_classes_second(main, labels), labels)
+    return value, _accuracy(_class_scores(output, labels)[0].detach(), labels)
 
 
-_takes_batch = lru_cache(maxsize=32)(lambda loss: takes(loss, "batch"))
+_takes = lru_cache(maxsize=32)(takes)
+
+
+def _takes_batch(loss: Loss) -> bool:
+    try:
+        return _takes(loss, "batch")
+    except TypeError:  # it cannot be hashed
+        return takes(loss, "batch")
 
 
 def judge(
@@ -204,7 +235,7 @@ def judge(
         value, score = own_loss(loss, output, labels, inputs, is_scored=is_scored)
         count = num_examples(labels)
         return value * count, score * count, count
-    logits = _classes_second(logits_of(output, labels.dim() + 1)[0], labels)
+    logits = _class_scores(output, labels)[0]
     right = (logits.argmax(dim=1) == labels).sum()
     count = len(labels) if labels.dim() == 1 else (labels != IGNORED).sum()
     return functional.cross_entropy(logits, labels, reduction="sum"), right, count

@@ -13,8 +13,8 @@ import re
 import sqlite3
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -25,7 +25,7 @@ from torch import Tensor, distributed, fx, nn
 from torch.optim import Optimizer
 
 from nasviz import subnet
-from nasviz.catalog import ACCURACY, METRICS, Metric, NetworkSource, find_metric
+from nasviz.catalog import Metric, NetworkSource, find_metric
 from nasviz.data import parts_of
 from nasviz.errors import (
     ConstructionError,
@@ -60,11 +60,11 @@ from nasviz.train.conclusion import NO_PATH_LEFT, VALID, numbers, save_subnet, w
 from nasviz.train.evaluation import Measured, measure, modes_of, restore_modes
 from nasviz.train.gpu import GpuGauge
 from nasviz.train.loop import Gauge
-from nasviz.train.metrics import load_meters
+from nasviz.train.metrics import ACCURACY_ALONE, Meter, load_meters, own_meter
 from nasviz.train.objective import Loss, num_examples
 from nasviz.train.recorder import Recorder, read_back
 
-__all__ = ["LoopRecorder", "watch"]
+__all__ = ["LoopRecorder", "keywords_of", "watch"]
 
 LOGGED = ("loss", "accuracy", "lr", "epoch", "examples")
 _UNCUT = {"outcome": "not constructed", "is_valid": False}
@@ -90,7 +90,7 @@ def watch(
     run: str | None = None,
     mirrors: Sequence[Mirror] = (),
     validation: Iterable[Any] | None = None,
-    metrics: Sequence[str] = (ACCURACY.name,),
+    metrics: Sequence[str | Callable[..., Any]] | None = None,
 ) -> LoopRecorder:
     """Record a training loop as a run, which the app, the command line and exports show like any other.
 
@@ -111,14 +111,17 @@ def watch(
             of `nasviz.runs`.
         validation: Batches that evaluate the sub-network in `finish`. Methods that prune by accuracy at their
             end need them, unless `LoopRecorder.evaluate` is called with batches.
-        metrics: Names of what an evaluation measures, such as `("f1", "auroc")`; the first one decides which
-            network is better. All but accuracy need torchmetrics to be measured here.
+        metrics: What an evaluation measures; the first one decides which network is better. Names, such as
+            "f1" and "auroc", which torchmetrics measures, and your own functions of all outputs and targets,
+            or classes with `update(output, target)` and `compute()`. Set the attribute `higher_is_better`
+            of yours to False if smaller values are better. By default accuracy, or the metrics of `run`.
 
     Raises:
         InvalidSettingError: The optimizer searches nothing, or the network was not traced.
         UnknownNameError: There is no such metric.
         RunNotFoundError: There is no run with this id.
-        RunStateError: That run is done, was not made by `watch`, or has another method or search space.
+        RunStateError: That run is done, was not made by `watch`, or has another method, search space or
+            metrics.
         RunBusyError: Another loop records it now.
 
     Examples:
@@ -163,22 +166,25 @@ def watch(
         )
     is_first = not _is_distributed() or distributed.get_rank() == 0
     schedule = _schedule(found, total_steps, steps_per_epoch)
-    chosen_metrics = tuple(METRICS[find_metric(name).name] for name in metrics)
+    meters = None if metrics is None else _meters_of(metrics)
     if not is_first:
-        silent = LoopRecorder(net, space, found, None, schedule, steps_per_epoch, chosen_metrics)
+        if meters is None and run is not None:
+            with suppress(NasvizError):  # the folder of runs may lie on the first machine alone
+                meters = _meters_of(Store(runs).open(run).settings.metrics)
+        silent = LoopRecorder(net, space, found, None, schedule, steps_per_epoch, meters or ACCURACY_ALONE)
         silent.validate_on(validation)
         return silent
     store = Store(runs)
     if run is None:
+        meters = meters or ACCURACY_ALONE
         label = re.sub(r"[^A-Za-z0-9_]+", "_", str(getattr(net.trace_graph, "name", ""))).strip("_")
         chosen: dict[str, Any] = {
             "protect": tuple(map(protection_text, space.protect)),
             "collapse": tuple(space.collapse),
             "frozen": space.frozen,
-            "metric": tuple(metric.name for metric in chosen_metrics),
         }
-        if chosen_metrics == (ACCURACY,):
-            del chosen["metric"]
+        if meters != ACCURACY_ALONE:
+            chosen["metric"] = tuple(meter.metric.label for meter in meters)
         usual = RunSettings.model_fields
         given = {key: value for key, value in chosen.items() if value != usual[key].default}
         source = NetworkSource(label[:64] or "network", graph=".")
@@ -190,13 +196,22 @@ def watch(
         if not taken.settings.is_watched:
             raise RunStateError(f"run {run} was not made by nasviz.watch; resume it by nasviz.jobs.start_run")
         _require_same(taken, found, space)
+        if meters is None:
+            meters = _meters_of(taken.settings.metrics)
+        kinds = [metric.label for metric in taken.settings.metrics], [m.metric.label for m in meters]
+        if kinds[0] != kinds[1]:
+            recorded, others = map(", ".join, kinds)
+            raise RunStateError(
+                f"run {run} records {recorded}, not {others}; leave `metrics` out, or begin a new run without"
+                " `run`"
+            )
     begun = time.time()
     writer = Writer(taken, read_back=read_back, mirrors=mirrors)
     writer.__enter__()
     forget_request(taken.folder, before=begun)  # to an earlier loop
     recorder: LoopRecorder | None = None
     try:
-        recorder = LoopRecorder(net, space, found, writer, schedule, steps_per_epoch, chosen_metrics)
+        recorder = LoopRecorder(net, space, found, writer, schedule, steps_per_epoch, meters)
         recorder.validate_on(validation)
         recorder.introduce(total_steps, is_resumed=run is not None)
     except BaseException as error:
@@ -206,6 +221,36 @@ def watch(
             recorder.close(error)
         raise
     return recorder
+
+
+def _meters_of(metrics: Sequence[str | Callable[..., Any] | Metric | Meter]) -> tuple[Meter, ...]:
+    """Return how metrics are computed: those of nasviz by their names, and the user's own objects.
+
+    Raises:
+        InvalidSettingError: There is none, or one twice, or a callable is only named.
+    """
+    meters: list[Meter] = []
+    for one in metrics:
+        if isinstance(one, Meter):
+            meters.append(one)
+            continue
+        metric = find_metric(one) if isinstance(one, str) else one
+        if isinstance(metric, Metric):
+            if metric.is_own:
+                raise InvalidSettingError(
+                    f"metric {metric.label} is your own code: give nasviz.watch the function or class"
+                    f" itself, metrics=({metric.title},)"
+                )
+            meters.append(Meter(metric))
+            continue
+        name = getattr(one, "__name__", type(one).__name__)
+        label = f"{getattr(one, '__module__', '__main__')}:{name}"
+        label = re.sub(r"[^A-Za-z0-9_.:]", "_", label)
+        label += ":min" if getattr(one, "higher_is_better", None) is False else ""
+        meters.append(own_meter(find_metric(label), one))
+    if not meters or len({meter.metric.name for meter in meters}) < len(meters):
+        raise InvalidSettingError("metrics: give one or more, each once")
+    return tuple(meters)
 
 
 def _require_same(run: Run, optimizer: SearchOptimizer, space: SearchSpace) -> None:
@@ -242,9 +287,10 @@ class LoopRecorder:
         writer: Writer | None,
         schedule: Schedule,
         steps_per_epoch: int | None = None,
-        metrics: Sequence[Metric] = (ACCURACY,),
+        meters: Sequence[Meter] = ACCURACY_ALONE,
     ) -> None:
-        self.metrics = tuple(metrics)
+        self.metrics = tuple(meter.metric for meter in meters)
+        self._meters, self._keywords = tuple(meters), keywords_of(meters)
         self.net, self.space, self.optimizer = net, space, optimizer
         self._writer = writer
         self._schedule, self._steps_per_epoch = schedule, steps_per_epoch
@@ -339,7 +385,7 @@ class LoopRecorder:
             RunStateError: The run has ended.
         """
         self._require_open()
-        known = (*LOGGED, self.metrics[0].name)
+        known = (*LOGGED, self._keywords[0])
         if unknown := sorted(values.keys() - set(known)):
             raise InvalidSettingError(
                 f"log() does not record {', '.join(unknown)}; it takes {', '.join(dict.fromkeys(known))}"
@@ -390,18 +436,22 @@ class LoopRecorder:
                 "evaluate(batches) measures the network in training; give the loss and the accuracy of a"
                 " sub-network, or leave it to finish()"
             )
-        names = [metric.name for metric in self.metrics]
+        names = self._keywords
         if unknown := sorted(measured.keys() - set(names)):
             raise InvalidSettingError(
                 f"evaluate() does not record {', '.join(unknown)}; the metrics of this run are"
                 f" {', '.join(names)}: name others as metrics= of nasviz.watch"
             )
-        known = {name: float(value) for name in names if (value := measured.get(name)) is not None}
+        known = {
+            metric.name: float(value)
+            for name, metric in zip(names, self.metrics, strict=True)
+            if (value := measured.get(name)) is not None
+        }
         if (batches is None) == (not known and not isinstance(loss, int | float)):
             raise InvalidSettingError(f"evaluate() takes either batches, or a loss and {', '.join(names)}")
         if batches is None:
             number = float(loss) if isinstance(loss, int | float) else _NAN
-            found = Measured(number, known.get(names[0], _NAN), None, known)
+            found = Measured(number, known.get(self.metrics[0].name, _NAN), None, known)
         else:
             own = loss if callable(loss) else None
             counted = _Counted(batches)
@@ -582,7 +632,7 @@ class LoopRecorder:
             num_structures=len(space.removable),
             max_sparsity=space.max_sparsity,
             device=str(self._device),
-            metrics=[metric.name for metric in self.metrics],
+            metrics=[metric.label for metric in self.metrics],
             obeys=False,
         )
         for name, value in optimizer.measured.items():
@@ -753,7 +803,7 @@ class LoopRecorder:
     def _measure(self, network: nn.Module, batches: Iterable[Any], loss: Loss | None) -> Measured:
         """Evaluate a network where its parameters are."""
         device = next((p.device for p in network.parameters()), self._device)
-        return measure(network, batches, device=device, loss=loss, meters=load_meters(self.metrics))
+        return measure(network, batches, device=device, loss=loss, meters=load_meters(self._meters))
 
     def tell(self, kind: str, text: str, structure: int | None = None) -> None:
         """Record an event at the latest step."""
@@ -773,7 +823,7 @@ class LoopRecorder:
             for event in found.events:
                 self.tell(*event)
             result = report_of_search(optimizer, space, self.target_sparsity, found)
-            result["metrics"] = [metric.name for metric in self.metrics]
+            result["metrics"] = [metric.label for metric in self.metrics]
             result["outcome"] = VALID if result["is_valid"] else NO_PATH_LEFT
             if network is None:
                 result |= self._numbers("full")
@@ -911,6 +961,12 @@ def _on_cpu(network: nn.Module) -> Iterator[None]:
 def _wrapped(net: Any) -> Any:
     """Return what DistributedDataParallel, DataParallel or torch.compile has wrapped."""
     return getattr(net, "module", getattr(net, "_orig_mod", None))
+
+
+def keywords_of(metrics: Sequence[str | Callable[..., Any]] | Sequence[Meter]) -> list[str]:
+    """Return the keywords under which a loop gives the values of metrics."""
+    found = (meter.metric for meter in _meters_of(metrics))
+    return [metric.name.rpartition(":")[2] for metric in found]
 
 
 def _is_distributed() -> bool:

@@ -114,14 +114,12 @@ def _numbers(subnet: Subnetwork) -> None:
                 help=f"{metric.capitalized} of the sub-network directly after construction.",
             )
             accuracy.caption(f"Full network: {metric.text(full)}. Validation data, without fine-tuning.")
-            for name, value in list((subnet.report.get("metrics_subnet") or {}).items())[1:]:
-                if (other := titled(name)) is not None:
+            for name, value in (subnet.report.get("metrics_subnet") or {}).items():
+                if name != metric.name and (other := titled(name)) is not None:
                     accuracy.caption(f"{other.capitalized}: {other.text(value)}.")
-            if "perplexity_subnet" in subnet.report:  # text data
-                words = (
-                    "Perplexity {perplexity_full:.2f} → {perplexity_subnet:.2f}, starting at a zero state."
-                )
-                accuracy.caption(words.format(**subnet.report))
+            first, last = (subnet.report.get(f"perplexity_{name}") for name in ("full", "subnet"))
+            if first is not None and last is not None:  # text data
+                accuracy.caption(f"Perplexity {first:.2f} → {last:.2f}, starting at a zero state.")
             before = subnetworks.accuracy_before(subnet)
             if before is not None:
                 accuracy.caption(f"Before fine-tuning: {metric.text(before)}.")

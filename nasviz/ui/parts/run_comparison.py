@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
-from nasviz.catalog import metric_of
+from nasviz.catalog import Metric, metric_of
 from nasviz.draw.charts import Point, pareto_chart
 from nasviz.draw.run_charts import comparison_chart
 from nasviz.errors import DataError
@@ -50,18 +50,12 @@ def curves(summaries: Sequence[RunSummary]) -> None:
 
 def front(summaries: Sequence[RunSummary], key: str) -> None:
     """Show the first metric over cost of the sub-networks; clicking a point opens its run."""
-    if not any("accuracy_subnet" in summary.result for summary in summaries):
+    summaries = [summary for summary in summaries if "accuracy_subnet" in summary.result]
+    if not summaries:
         return
-    metrics = {metric_of(summary.result) for summary in summaries if "accuracy_subnet" in summary.result}
     st.markdown("##### Pareto front")
-    metric = next(iter(metrics))
-    if len(metrics) > 1:
-        titles = {metric.title: metric for metric in sorted(metrics, key=lambda metric: metric.title)}
-        chosen = st.segmented_control(
-            "Metric", tuple(titles), default=next(iter(titles)), required=True, key=f"metric.{key}"
-        )
-        metric = titles[chosen]
-        summaries = [summary for summary in summaries if metric_of(summary.result) == metric]
+    metric = choose_metric({metric_of(summary.result) for summary in summaries}, key)
+    summaries = [summary for summary in summaries if metric_of(summary.result) == metric]
     cost = st.segmented_control(
         "Cost",
         tuple(COSTS),
@@ -75,6 +69,17 @@ def front(summaries: Sequence[RunSummary], key: str) -> None:
     event = st.plotly_chart(figure, key=_chart_key(key), on_select="rerun", selection_mode="points")
     st.caption("The dotted line is the Pareto front. Click a point to open its sub-network.")
     follow_click(event, summaries)
+
+
+def choose_metric(metrics: Iterable[Metric], key: str) -> Metric:
+    """Return the metric to compare runs by: the only one, or the one that is chosen."""
+    titles = {metric.title: metric for metric in sorted(metrics, key=lambda metric: metric.title)}
+    if len(titles) == 1:
+        return next(iter(titles.values()))
+    chosen = st.segmented_control(
+        "Metric", tuple(titles), default=next(iter(titles)), required=True, key=f"metric.{key}"
+    )
+    return titles[chosen]
 
 
 def points_of(summaries: Sequence[RunSummary], cost: str) -> list[Point]:

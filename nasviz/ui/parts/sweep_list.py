@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from nasviz import jobs
-from nasviz.catalog import PRESETS, Metric, Preset, Printed
+from nasviz.catalog import PRESETS, Metric, Preset, Printed, metric_of
 from nasviz.draw.charts import Point
 from nasviz.draw.labels import count
 from nasviz.draw.run_charts import sweep_chart
@@ -143,12 +143,13 @@ def _watch(sweep_id: str, was_busy: bool) -> None:
     _curve(sweep)
     preset = PRESETS.get(sweep.settings.preset or "")
     found = cells(sweep, runs)
-    rows = [_row(cell, runs, preset, sweep.settings) for cell in found]
+    kinds = {cell.metric for cell in found}
+    rows = [_row(cell, runs, preset, sweep.settings, is_named=len(kinds) > 1) for cell in found]
     label, note = st.column_config.TextColumn(width=160), st.column_config.TextColumn(width="large")
     st.dataframe(rows, hide_index=True, key="sweep.table", column_config={"": label, "note": note})
-    figures.of_sweep(
-        found, runs, f"sweep.figure.{sweep.id}", is_busy=is_busy, metric=sweep.settings.base.metrics[0]
-    )
+    metric = run_comparison.choose_metric(kinds, f"sweep.figure.{sweep.id}")
+    alike = [cell for cell in found if cell.metric == metric]
+    figures.of_sweep(alike, runs, f"sweep.figure.{sweep.id}", is_busy=is_busy, metric=metric)
     if preset is not None:
         _show_preset(preset, sweep)
 
@@ -199,9 +200,14 @@ def _show_preset(preset: Preset, sweep: Sweep) -> None:
 
 
 def _row(
-    cell: Cell, runs: Sequence[RunSummary | None], preset: Preset | None, settings: SweepSettings
+    cell: Cell,
+    runs: Sequence[RunSummary | None],
+    preset: Preset | None,
+    settings: SweepSettings,
+    *,
+    is_named: bool,
 ) -> dict[str, Any]:
-    metric = settings.base.metrics[0]
+    metric = cell.metric
     found, is_crossed = cell.metrics, cell.num_invalid > 0 and cell.num_valid == 0
     row: dict[str, Any] = {TITLES.get(n, n): _plain(value) for n, value in cell.point.items()}
     printed = row_of(preset, settings, cell) if preset else None
@@ -212,7 +218,10 @@ def _row(
     # Published values next to ours; columns that do not fit a narrow screen last.
     row |= {
         **({"groups kept": _counted(found["survivors"])} if "survivors" in found else {}),
-        metric.title: NO_PATH if is_crossed else _spread(found.get("accuracy_subnet"), metric),
+        **({"metric": metric.title} if is_named else {}),
+        "value" if is_named else metric.title: NO_PATH
+        if is_crossed
+        else _spread(found.get("accuracy_subnet"), metric),
         **({"published accuracy": printed_accuracy(shown)} if is_printed else {}),
         "parameters": _counted(found.get("params_after")),
         **({"published parameters": _sized(shown.params)} if is_printed else {}),
@@ -252,8 +261,11 @@ def _days(days: float) -> str:
 
 def _front(sweep: Sweep, runs: Sequence[RunSummary]) -> None:
     """Show the Pareto front of the runs, with hollow points for published results."""
-    if not any("accuracy_subnet" in run.result for run in runs):
+    measured = [run for run in runs if "accuracy_subnet" in run.result]
+    if not measured:
         return
+    metric = run_comparison.choose_metric({metric_of(run.result) for run in measured}, "sweep.front")
+    runs = [run for run in measured if metric_of(run.result) == metric]
     cost = st.segmented_control(
         "Cost", tuple(run_comparison.COSTS), default="Parameters", required=True, key="sweep.cost"
     )
@@ -265,7 +277,7 @@ def _front(sweep: Sweep, runs: Sequence[RunSummary]) -> None:
     printed = _printed_points(preset, PRINTED_COST[cost]) if preset and show else []
     source = f"published, on {preset.data}" if preset else ""
     points = run_comparison.points_of(runs, cost)
-    figure = sweep_chart(points, printed, cost=cost, source=source, metric=sweep.settings.base.metrics[0])
+    figure = sweep_chart(points, printed, cost=cost, source=source, metric=metric)
     key = f"front.{sweep.id}.{kept('runs.clicks', 0)}"
     event = st.plotly_chart(figure, key=key, on_select="rerun", selection_mode="points")
     st.caption(
