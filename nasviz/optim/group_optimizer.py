@@ -274,7 +274,8 @@ class ProjectingOptimizer(GroupOptimizer):
     @property
     def num_zero(self) -> Tensor:
         """How many structures are zero for good, on the device: for a record at every step."""
-        return self._redundant.num_zero + len(self._zeroed_by)
+        num_zero, num_known = self._redundant.num_zero, len(self._zeroed_by)
+        return num_zero + num_known if num_known else num_zero
 
     @torch.no_grad()
     def norm_vector(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""The single writer of a run: rows are buffered and written 64 at a time or four times a second.
+"""The single writer of a run: rows are buffered and written four times a second, or 512 at a time.
 
 Rows are keyed by step, so a resumed run replaces those after its checkpoint. Each flush is one transaction.
 """
@@ -34,7 +34,7 @@ from nasviz.runs.trackers import Mirror, Number, numbers_of, without_credentials
 
 __all__ = ["FLUSH_ROWS", "FLUSH_SECONDS", "Writer"]
 
-FLUSH_ROWS = 64
+FLUSH_ROWS = 512
 FLUSH_SECONDS = 0.25
 ReadBack = Callable[[Sequence[Any]], Sequence[NDArray[np.floating[Any]]]]
 
@@ -240,13 +240,19 @@ class Writer:
         vectors, self._vectors = self._vectors, []
         rows, self._rows = self._rows, []
         # One read-back for all numbers and vectors: each would synchronize with the device otherwise.
-        values = [value for r in steps for value in (r.loss, r.accuracy, r.zero_groups, r.penalty)]
-        arrays = self._read_back([*values, *(values for _, _, values in vectors)])
-        numbers = [float(array[0]) for array in arrays[: len(values)]]
+        numbers: list[Any] = [
+            value for r in steps for value in (r.loss, r.accuracy, r.zero_groups, r.penalty)
+        ]
+        places = [place for place, value in enumerate(numbers) if not isinstance(value, int | float)]
+        arrays = self._read_back(
+            [*(numbers[place] for place in places), *(values for _, _, values in vectors)]
+        )
+        for place, array in zip(places, arrays, strict=False):
+            numbers[place] = float(array[0])
         with self._transaction() as connection:
             for statement, row in rows:
                 connection.execute(statement, row)
-            for (table, step, _), array in zip(vectors, arrays[len(values) :], strict=True):
+            for (table, step, _), array in zip(vectors, arrays[len(places) :], strict=True):
                 blob = array.astype("<f4").tobytes()
                 connection.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (step, blob))
             read = zip(steps, *(numbers[place::4] for place in range(4)), strict=True)

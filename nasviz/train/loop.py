@@ -46,6 +46,7 @@ class Gauge:
         self._device = device
         self._process = psutil.Process()
         self._window: deque[tuple[float, int]] = deque(maxlen=WINDOW)
+        self._seconds, self._examples = 0.0, 0
         self._last = time.perf_counter()
         self._memory_mb = float("nan")
         self._memory_read = float("-inf")
@@ -55,17 +56,22 @@ class Gauge:
         self._last = time.perf_counter()
 
     def lap(self, num_examples: int) -> tuple[float, float]:
-        """Seconds since the step before, and examples per second over the last steps."""
+        """Return seconds since the step before, and examples per second over the last steps."""
         now = time.perf_counter()
         seconds, self._last = now - self._last, now
+        if len(self._window) == WINDOW:
+            oldest, num_oldest = self._window[0]
+            self._seconds, self._examples = self._seconds - oldest, self._examples - num_oldest
         self._window.append((seconds, 0))
+        self._seconds += seconds
         return seconds, self.count(num_examples)
 
     def count(self, num_examples: int) -> float:
-        """Examples per second over the last steps, with so many in the latest."""
-        self._window[-1] = self._window[-1][0], num_examples
-        total = sum(length for length, _ in self._window)
-        return sum(count for _, count in self._window) / max(total, 1e-9)
+        """Return examples per second over the last steps, with so many in the latest."""
+        seconds, before = self._window[-1]
+        self._window[-1] = seconds, num_examples
+        self._examples += num_examples - before
+        return self._examples / max(self._seconds, 1e-9)
 
     @property
     def memory_mb(self) -> float:

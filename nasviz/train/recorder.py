@@ -24,6 +24,8 @@ MAX_VECTORS = 160
 def read_back(values: Sequence[Any]) -> list[NDArray[np.floating[Any]]]:
     """Return numbers and vectors as flat arrays; all that lie on one device come in one transfer."""
     tensors: dict[torch.device, list[Tensor]] = {}
+    # A number in the memory of the host is read in a tenth of the time that joining it to others takes.
+    values = [v.item() if isinstance(v, Tensor) and v.is_cpu and v.dim() == 0 else v for v in values]
     for value in values:
         if isinstance(value, Tensor):
             tensors.setdefault(value.device, []).append(value.detach().reshape(-1))

@@ -1,9 +1,11 @@
 """What a writer records, a reader gets: all of it or what is new, while the writer goes on."""
 
+import json
 import math
 import sqlite3
 import time
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,10 +13,17 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from nasviz.checksums import OWN
+from nasviz.cli.reports import run_lines
+from nasviz.draw.live_frame import live_frame
 from nasviz.errors import DataError, RunBusyError, RunNotFoundError, RunStateError
+from nasviz.graph import search_space
 from nasviz.runs import Evaluation, Run, RunSettings, StepRecord, Store, Writer, steps_to_csv, to_document
 from nasviz.runs.database import stamp
+from nasviz.runs.files import DATABASE, END, SPACE, write_json
+from nasviz.runs.tail import read_evaluations
 from nasviz.runs.writer import FLUSH_ROWS
+from tests.graph.networks import demonet
 from tests.runs.conftest import wait_until
 from tests.runs.run_writing import record, write
 
@@ -102,7 +111,7 @@ def test_a_thinned_tail_keeps_the_last_row_and_all_vectors(run: Run) -> None:
         assert len(run.tail(every=10).scores.steps) == 25
 
 
-def test_rows_stay_in_memory_until_sixty_four_or_a_quarter_second(run: Run) -> None:
+def test_rows_stay_in_memory_until_they_are_many_or_a_quarter_second_old(run: Run) -> None:
     now = [0.0]
     with Writer(run, clock=lambda: now[0]) as writer:
         for step in range(FLUSH_ROWS - 1):
@@ -124,10 +133,11 @@ def test_the_numbers_of_all_steps_are_read_back_once_a_flush(run: Run) -> None:
 
     with Writer(run, read_back=read_back, clock=lambda: 0.0) as writer:
         for step in range(2 * FLUSH_ROWS):
-            writer.step(record(step))
+            writer.step(replace(record(step), loss=np.float64(0.5), accuracy=np.array(0.25)))
 
-    # Loss, accuracy, zero groups and penalty of each step.
-    assert calls == [4 * FLUSH_ROWS] * 2
+    # The accuracy of each step; plain numbers need no reading back.
+    assert calls == [FLUSH_ROWS] * 2
+    assert set(run.tail().steps.accuracy) == {0.25}
 
 
 def test_not_a_number_comes_back_as_such(run: Run) -> None:
@@ -305,3 +315,42 @@ def test_nothing_is_written_into_a_folder_that_is_gone(run: Run, store: Store) -
 
     assert not run.folder.exists()
     assert len(Run(store.folder / "moved-away").tail().steps) == 1
+
+
+def test_metrics_of_a_hostile_database_are_few_short_and_floats(run: Run) -> None:
+    with Writer(run) as writer:
+        for number in range(3):
+            write(writer, number)
+        many = {f"mine:{'a' * 1_000}": 1.0} | {f"mine:{'b' * 150}{i}": 1.0 for i in range(1_000)}
+        writer.evaluation(Evaluation(2, 0, "full", 1.0, 0.5, 8, {"f1": 1, **many}))
+    tail = run.tail()
+    assert (tail.evaluations[0].metrics or {})["f1"] == 1.0
+    frame = live_frame(tail)
+    assert len(str(frame.facts)) < 3_000
+    with sqlite3.connect(run.folder / DATABASE) as connection:
+        huge = "UPDATE evaluations SET metrics = ?"
+        connection.execute(huge, (f'{{"f1": 1{"0" * 400}}}',))
+    for read in (run.tail, lambda: read_evaluations(run.folder)):
+        with pytest.raises(DataError, match=DATABASE):
+            read()
+
+
+def test_a_report_without_a_number_is_shown_with_a_dash(run: Run) -> None:
+    report = {"selected": [], "orphaned": [], "is_valid": True, "outcome": "valid", "max_relative_error": 0.0}
+    report |= dict.fromkeys(("params_before", "params_after", "macs_before", "macs_after"), 5)
+    write_json(run.folder / SPACE, search_space(demonet()).to_json())
+    with Writer(run) as writer:
+        write(writer, 0)
+        numbers = {"accuracy_full": 0.5, "accuracy_subnet": float("nan"), "loss_full": float("inf")}
+        tables = {"metrics_subnet": {"f1": float("-inf"), "mse": 2.0, "no such metric": 1.0}}
+        writer.finish("done", result=report | numbers | tables | {"pruning": {"accuracy": float("nan")}})
+    assert run.end is not None
+    assert "pruning" not in run.end.result
+    lines = [" ".join(line.split()) for line in run_lines(run)]
+    assert {"accuracy 50.0% -> —", "mean squared error — -> 2"} <= set(lines)
+    document = json.loads((run.folder / END).read_text())
+    for value in ("high", 10**400, {}):
+        document["result"]["metrics_subnet"]["mse"] = value
+        (run.folder / END).write_text(json.dumps({k: v for k, v in document.items() if k != OWN}))
+        with pytest.raises(DataError, match="metrics_subnet"):
+            run.end  # noqa: B018

@@ -1,13 +1,29 @@
 """Sweeps as folders: their state comes from files alone, their numbers from the runs that ended."""
 
+import contextlib
 import math
 from typing import Any
 
 import pytest
 
+from nasviz.cli.sweep_progress import sweep_lines
 from nasviz.errors import RunBusyError, RunNotFoundError, RunStateError
-from nasviz.runs import Labels, RunSettings, Store, Sweep, SweepSettings, SweepStore, axis, cells, lock
+from nasviz.jobs.scheduling import MedianStopper
+from nasviz.runs import (
+    Evaluation,
+    Labels,
+    RunSettings,
+    Store,
+    Sweep,
+    SweepSettings,
+    SweepStore,
+    Writer,
+    axis,
+    cells,
+    lock,
+)
 from nasviz.runs.ending import EndState, write_end
+from nasviz.runs.requests import read_request
 
 
 @pytest.fixture
@@ -66,6 +82,31 @@ def test_means_and_deviations_are_those_over_seeds(sweep: Sweep) -> None:
     assert second.metrics["accuracy_subnet"].mean == 0.8
     assert math.isnan(second.metrics["accuracy_subnet"].std)
     assert "params_after" not in second.metrics
+
+
+def test_runs_of_different_losses_are_not_compared_and_each_names_its_metric(
+    sweeps: SweepStore, settings: RunSettings
+) -> None:
+    axes = axis("loss", ("cross_entropy", "mse")), axis("seed", (0, 1))
+    sweep = sweeps.create(SweepSettings(settings, axes, stop_hopeless=True))
+    with contextlib.ExitStack() as stack:
+        for index, value in enumerate((0.1, 0.9, 3.0, 4.0)):
+            run = Store(sweep.runs_folder).create(
+                sweep.settings.runs[index], run_id=sweep.run_id(index), parent=sweep.id
+            )
+            writer = stack.enter_context(Writer(run))
+            writer.describe(total_steps=10)
+            writer.evaluation(Evaluation(9, 0, "full", 1.0, value, 8))
+        MedianStopper(sweep).look(range(4))
+        assert [run and read_request(run.folder) for run in sweep.runs()] == [None] * 4
+    for index, value in enumerate((0.1, 0.9, 3.0, 4.0)):
+        folder = Store(sweep.runs_folder).open(sweep.run_id(index)).folder
+        name = "accuracy" if index < 2 else "mse"
+        write_end(folder, "done", result={"is_valid": True, "accuracy_subnet": value, "metrics": [name]})
+    assert [cell.metric.name for cell in cells(sweep)] == ["accuracy", "mse"]
+    table = "\n".join(sweep_lines(sweep))
+    assert "accuracy 50.0%" in table
+    assert "mean squared error 3.5" in table
 
 
 def test_a_sweep_goes_to_the_trash_with_its_runs_and_comes_back(sweep: Sweep, sweeps: SweepStore) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,21 @@ from torch import nn
 
 import nasviz
 from nasviz.catalog import METRICS, NetworkSource, find_metric, metric_of
-from nasviz.errors import DataError, InvalidSettingError, MissingPackageError, UnknownNameError
+from nasviz.cli.reports import run_lines
+from nasviz.errors import (
+    DataError,
+    InvalidSettingError,
+    MissingPackageError,
+    RunStateError,
+    UnknownNameError,
+)
 from nasviz.runs import RunSettings, Store
+from nasviz.runs.trust import imports_of
 from nasviz.train import metrics as measuring
 from nasviz.train import work
 from nasviz.train.evaluation import measure
 from nasviz.train.metrics import load_meters
+from nasviz.train.objective import classification_loss, judge, scores_of
 
 CODE = """
 import torch
@@ -33,6 +44,18 @@ class Net(nn.Module):
         y = self.first(x)
         return self.last(y + self.branch(y).relu())
 
+def wrong(outputs, targets): return outputs.no_such_name
+def none_better(outputs, targets): return float("nan")
+number = 3
+class NoUpdate: pass
+class Unhashable:
+    __hash__ = None
+    def __call__(self, output, target): return output.square().mean(), 0.5
+unhashable = Unhashable()
+
+def named():
+    x = torch.randn(64, 2)
+    return ([{"x": a, "labels": {"y": a.sum()}} for a in x],) * 2
 def values():
     x = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
     return ((x, x.sum(1)),) * 2
@@ -50,6 +73,29 @@ class Count:
     def update(self, output, target): self.total += len(target)
     def compute(self): return self.total
 """
+
+
+@pytest.fixture(scope="module")
+def traced() -> Any:
+    model, inputs = nasviz.zoo.create("demonet", input_shape=(1, 8, 8), width=0.25)
+    net = nasviz.trace(model, inputs)
+    return net, nasviz.search_space(net)
+
+
+@pytest.fixture
+def watched(traced: Any) -> Any:
+    net, space = copy.deepcopy(traced[0]), traced[1]
+    phases = {"warmup_steps": 2, "projection_steps": 2, "target_sparsity": 1}
+    optimizer = nasviz.optim.create("h2spg", net, space, lr=0.05, **phases)
+    return net, space, optimizer, (torch.randn(12, 1, 8, 8), torch.arange(12) % 10)
+
+
+def step(net: nn.Module, optimizer: Any, batch: Any) -> torch.Tensor:
+    optimizer.zero_grad()
+    loss = nn.functional.cross_entropy(net(batch[0]), batch[1])
+    loss.backward()
+    optimizer.step()
+    return loss
 
 
 @pytest.fixture(scope="module")
@@ -165,20 +211,100 @@ def test_what_cannot_be_measured_is_refused(trust: tuple[str], monkeypatch: pyte
         load_meters(("f1",))
 
 
-def test_a_watched_loop_measures_and_takes_its_metrics(tmp_path: Path) -> None:
-    model, (x,) = nasviz.zoo.create("demonet", input_shape=(1, 8, 8), width=0.25)
-    net = nasviz.trace(model, (x,))
-    space = nasviz.search_space(net)
-    phases = {"warmup_steps": 2, "projection_steps": 2, "target_sparsity": 1}
-    optimizer = nasviz.optim.create("h2spg", net, space, lr=0.05, **phases)
-    batch = torch.randn(12, 1, 8, 8), torch.arange(12) % 10
+@pytest.mark.parametrize("name", ["number", "NoUpdate"])
+def test_an_object_that_is_no_metric_is_refused(trust: tuple[str], name: str) -> None:
+    with pytest.raises(InvalidSettingError, match=name):
+        load_meters((f"metric_code:{name}",), trust)
+
+
+def test_what_a_metric_raises_is_told_with_its_name(trust: tuple[str]) -> None:
+    meters = load_meters(("metric_code:wrong",), trust)
+    batch = torch.zeros(9, 2), torch.zeros(9, dtype=torch.int64)
+    with pytest.raises(DataError, match=r"metric_code:wrong.*AttributeError.*no_such_name"):
+        measure(nn.Identity(), [batch], device=torch.device("cpu"), meters=meters)
+
+
+def test_scores_whose_classes_may_be_on_either_axis_are_refused() -> None:
+    scores, target = torch.randn(4, 6, 5), torch.randint(5, (4, 6))
+    wanted = nn.functional.cross_entropy(scores.movedim(-1, 1), target)
+    assert torch.equal(classification_loss(scores, target)[0], wanted)
+    square, target = torch.randn(4, 5, 5), torch.randint(5, (4, 5))
+    for read in (classification_loss, lambda scores, target: judge(scores, target, None), scores_of):
+        with pytest.raises(DataError, match=r"\(4, 5, 5\)"):
+            read(square, target)
+
+
+def test_a_metric_that_is_not_finite_ends_no_run(trust: tuple[str], tmp_path: Path) -> None:
+    metric = ("mse", "metric_code:none_better")
+    run = run_of(trust, tmp_path, "regression", "values", loss="mse", metric=metric)
+    assert run.state == "done"
+    assert run.end.result["metrics_subnet"].keys() == {"mse"}
+    (told,) = [event.text for event in run.tail().events if event.kind == "warning"]
+    assert "none_better of metrics_full" in told
+    assert any("none_better —" in line for line in run_lines(run))
+
+
+def test_a_loss_that_cannot_be_hashed_trains(trust: tuple[str], tmp_path: Path) -> None:
+    run = run_of(trust, tmp_path, "regression", "values", loss="metric_code:unhashable", metric=("accuracy",))
+    assert (run.state, run.tail().evaluations[-1].accuracy) == ("done", 0.5)
+
+
+def test_a_target_that_is_no_tensor_needs_another_loss(trust: tuple[str], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="dict"):
+        run_of(trust, tmp_path, "regression", "named", loss="cross_entropy")
+
+
+def gap(outputs: torch.Tensor, targets: torch.Tensor) -> float:
+    return float(outputs.argmax(1).sub(targets).abs().float().mean())
+
+
+def half(outputs: torch.Tensor, targets: torch.Tensor) -> float:
+    return 0.5
+
+
+gap.higher_is_better = False  # type: ignore[attr-defined]
+
+
+def test_functions_are_metrics_of_a_watched_loop(watched: Any, tmp_path: Path) -> None:
+    net, space, optimizer, batch = watched
+    with pytest.raises(InvalidSettingError, match=r"metrics=\(f,\)"):
+        nasviz.watch(net, space, optimizer, runs=tmp_path, metrics=("mine:f",))
+    rec = nasviz.watch(net, space, optimizer, runs=tmp_path, metrics=(gap, half))
+    names = f"{__name__}:gap", f"{__name__}:half"
+    assert rec.evaluate([batch]).metrics[names[1]] == 0.5
+    assert rec.evaluate(loss=1.0, gap=2.0, half=0.25).metrics == {names[0]: 2.0, names[1]: 0.25}
+    rec.close()
+    begin = partial(nasviz.watch, net, space, optimizer, runs=tmp_path, run=rec.run.id)
+    with pytest.raises(RunStateError, match=r"gap:min.*not f1"):
+        begin(metrics=("f1",))
+    with pytest.raises(InvalidSettingError, match=r"metrics=\(gap,\)"):
+        begin()
+    with begin(metrics=(gap, half)) as rec:
+        rec.log(loss=step(net, optimizer, batch), gap=0.5)
+        rec.evaluate(loss=1.0, gap=2.0, half=0.25)
+        rec.finish(construct=False)
+    run = rec.run
+    assert (run.state, run.settings.metric[0]) == ("done", f"{names[0]}:min")
+    assert not metric_of(run.tail().facts).higher_is_better
+    assert run.tail().steps.accuracy.tolist() == [0.5]
+    assert imports_of(run.settings) == ()  # its script alone can import them
+    assert any("half 0.25" in line for line in run_lines(run))
+
+
+def test_a_resumed_loop_keeps_the_metrics_of_its_run(watched: Any, tmp_path: Path) -> None:
+    net, space, optimizer, _ = watched
+    rec = nasviz.watch(net, space, optimizer, runs=tmp_path, metrics=("f1",))
+    rec.close()
+    with nasviz.watch(net, space, optimizer, runs=tmp_path, run=rec.run.id) as rec:
+        assert rec.evaluate(loss=1.0, f1=0.5).metrics == {"f1": 0.5}
+        rec.finish(construct=False)
+
+
+def test_a_watched_loop_measures_and_takes_its_metrics(watched: Any, tmp_path: Path) -> None:
+    net, space, optimizer, batch = watched
     with nasviz.watch(net, space, optimizer, runs=tmp_path, metrics=("f1", "auroc")) as rec:
         for _ in range(5):
-            optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(net(batch[0]), batch[1])
-            loss.backward()
-            optimizer.step()
-            rec.log(loss=loss, f1=0.5)
+            rec.log(loss=step(net, optimizer, batch), f1=0.5)
         assert rec.evaluate(loss=1.0, f1=0.25).metrics == {"f1": 0.25}
         with pytest.raises(InvalidSettingError, match="f1, auroc"):
             rec.evaluate(accuracy=0.5)
