@@ -21,13 +21,13 @@ from nasviz.graph.cells.genotypes import Derivation, erase_what_can
 from nasviz.nas.architecture import Derived
 from nasviz.nas.methods import DARTS
 from nasviz.nas.update_steps import Loss, Step, UpdateStep, gradient
+from nasviz.optim import waiting
 from nasviz.optim.hapg import HAPG, AdamHAPG, pathwise
 from nasviz.optim.search_optimizer import (
     Conclusion,
     News,
     Trial,
     below_one,
-    looks_at,
     not_negative,
     positive_steps,
 )
@@ -282,7 +282,7 @@ class SparseNAS(DARTS):
     @property
     def _looks(self) -> bool:
         """Return whether zeros are read after this step."""
-        return self.num_steps == self._last_search_step or looks_at(
+        return self.num_steps == self._last_search_step or waiting.looks_at(
             self.num_steps, self.sparse.grouping.device
         )
 

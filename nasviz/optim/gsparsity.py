@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from nasviz.errors import CheckpointError, InvalidSettingError
 from nasviz.graph import ChannelStructure, SearchSpace
 from nasviz.graph.segments import modules_like
+from nasviz.optim import waiting
 from nasviz.optim.group_optimizer import GroupOptimizer
 from nasviz.optim.groups import GroupScaler, SpaceBinding, TensorGroup, merge, trained_space
 from nasviz.optim.prox import RowGrouping, group_of_rows
@@ -28,7 +29,6 @@ from nasviz.optim.search_optimizer import (
     News,
     Training,
     Trial,
-    looks_at,
     most_narrowed,
     most_of,
     not_negative,
@@ -289,7 +289,7 @@ class PenaltySearch(GroupOptimizer):
         if is_over:
             self.prune()
         self._inner_step()
-        if not is_over and looks_at(self.num_steps, self._grouping.device):
+        if not is_over and waiting.looks_at(self.num_steps, self._grouping.device):
             self._limit()
 
     def _own_state(self) -> dict[str, Any]:

@@ -22,10 +22,11 @@ from torch import Tensor
 from torch.optim import SGD, Optimizer
 
 from nasviz.errors import CheckpointError, InvalidSettingError
+from nasviz.optim import waiting
 from nasviz.optim.group_optimizer import ProjectingOptimizer, SelectingOptimizer
 from nasviz.optim.groups import Select, TensorGroup
 from nasviz.optim.halfspace import learning_rates, place_in_periods, progressive_factor
-from nasviz.optim.search_optimizer import looks_at, most_of, not_negative, positive_share, positive_steps
+from nasviz.optim.search_optimizer import most_of, not_negative, positive_share, positive_steps
 from nasviz.saliency import StructureIndex
 from nasviz.settings import PUBLISHED_REGULARIZATION
 
@@ -112,7 +113,7 @@ def shrink_(
         return
     pull = index.per_tensor(torch.where(norm > 0, coefficients / norm, 0.0))
     pull = pull * torch.tensor(rates, dtype=pull.dtype).to(pull.device, non_blocking=True)
-    if index.device.type == "cpu":  # no launches to save, so neither is memory spent
+    if waiting.reads_at_once(index.device):  # no launches to save, so neither is memory spent
         for tensor, value, factor in zip(index.tensors, before, pull.tolist(), strict=True):
             tensor.add_(value, alpha=-factor)
     else:
@@ -395,7 +396,7 @@ class HSPG(ProjectingOptimizer):
             is_limited = self._limit < len(self._groups)
             self._halfspace(before, self._limit - len(self._zeroed_by) if is_limited else None)
             # Elsewhere than on the CPU reading waits: at the same steps in every process and resumed run.
-            if is_limited and looks_at(self.num_steps, self._index.device):
+            if is_limited and waiting.looks_at(self.num_steps, self._index.device):
                 self._settle()
                 if len(self._zeroed_by) >= self._limit:
                     self._is_full = True

@@ -27,6 +27,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from nasviz.errors import InvalidSettingError
+from nasviz.optim import waiting
 from nasviz.optim.groups import GroupScaler, TensorGroup, merge
 from nasviz.saliency import StructureIndex
 from nasviz.saliency.reductions import FlatBuffer, are_small
@@ -249,7 +250,7 @@ class StepBound:
         self._is_known = (
             bool(index.ids)
             and type(inner) in (SGD, Adam, AdamW)
-            and index.device.type == "cpu"  # elsewhere the host would have to wait for what it measures
+            and waiting.reads_at_once(index.device)  # else the host would wait for what it measures
             and dtypes <= {torch.float32, torch.float64}
         )
         if not self._is_known:
@@ -421,7 +422,7 @@ class RedundantGroups:
 
     def __init__(self, members: Mapping[int, TensorGroup], remainder: TensorGroup | None = None) -> None:
         self.index = StructureIndex({i: group.tensors for i, group in members.items()})
-        self.is_lazy: bool = self.index.device.type != "cpu"
+        self.is_lazy = not waiting.reads_at_once(self.index.device)
         """Whether reading a decision would make the host wait."""
         self._groups = [*members.values(), remainder or TensorGroup()]
         self._scaler = GroupScaler(merge(self._groups if members else []))

@@ -29,7 +29,6 @@ __all__ = [
     "Trial",
     "below_one",
     "check_asked",
-    "looks_at",
     "most_narrowed",
     "most_of",
     "not_negative",
@@ -37,26 +36,6 @@ __all__ = [
     "positive_steps",
     "require_whole",
 ]
-
-
-LOOK_STEPS = 8
-"""Steps between two looks for zeros on an accelerator, where the host waits for the device to read them."""
-
-
-def looks_at(step: int, device: torch.device) -> bool:
-    """Return whether the host looks for zeros after so many steps: always on the CPU, where it costs nothing.
-
-    The answer depends on nothing else, so that all processes and a resumed run look at the same steps.
-
-    Examples:
-        >>> (
-        ...     looks_at(3, torch.device("cpu")),
-        ...     looks_at(3, torch.device("cuda")),
-        ...     looks_at(8, torch.device("cuda")),
-        ... )
-        (True, False, True)
-    """
-    return device.type == "cpu" or step % LOOK_STEPS == 0
 
 
 def positive_steps(name: str, value: int) -> int:

@@ -16,6 +16,7 @@ from torch import Generator, Tensor
 
 from nasviz.errors import CheckpointError, InvalidSettingError, InvalidSparsityError
 from nasviz.graph import SearchSpace
+from nasviz.optim import waiting
 from nasviz.optim.group_optimizer import GroupOptimizer, SelectingOptimizer, WarmUpScores
 from nasviz.optim.groups import Rows, SpaceBinding, TensorGroup, count_of
 from nasviz.optim.h2spg import H2SPG, H2SPGOTOv3, Regularization
@@ -92,7 +93,7 @@ class Slim(GroupOptimizer):
         """Step at which each group left its half-space, on the device; -1 where it has not."""
         self._ended_at: int | None = None
         """Step at whose end all selected groups are held at zero."""
-        self._is_lazy: bool = index.device.type != "cpu"
+        self._is_lazy = not waiting.reads_at_once(index.device)
         """Whether reading a decision would make the host wait."""
         super().__init__(inner, index.tensors)
 

@@ -270,6 +270,20 @@ class RunSettings(Settings):
         group=RUN,
     )
     """Has no effect on the CPU, where runs are always bit-identical."""
+    precision: Literal["float32", "tf32", "bfloat16"] = choice(
+        "float32",
+        "Precision",
+        "Precision of forward and backward passes in training: float32; tf32: products of 10 bits on CUDA;"
+        " bfloat16: autocast. Weights, gradients, selection and evaluation stay in float32.",
+        group=RUN,
+    )
+    compile: Literal["off", "default", "reduce-overhead"] = choice(
+        "off",
+        "Compile",
+        "Compile the network with torch.compile in this mode, for training only. Needs a C++ compiler on the"
+        " CPU; steps differ from those of a run without it by rounding.",
+        group=RUN,
+    )
     checkpoint_steps: int = number(
         50,
         1,
@@ -522,6 +536,13 @@ class RunSettings(Settings):
             raise self._refuse("trained_steps", f"at least 0 and less than steps={self.steps}")
         if self.processes > 1:
             self._check_processes()
+        if self.compile != "off" and (self.method.num_batches > 1 or self.processes > 1):
+            kind = (
+                "several processes"
+                if self.processes > 1
+                else f"{self.method.title}, which changes weights in a step"
+            )
+            raise self._refuse("compile", f"'off' with {kind}")
         return self
 
     def _check_processes(self) -> None:

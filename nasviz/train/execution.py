@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from nasviz.errors import InvalidSettingError, NonFiniteLossError
-from nasviz.optim.search_optimizer import looks_at
+from nasviz.optim import waiting
 from nasviz.runs import (
     EndState,
     Evaluation,
@@ -281,7 +281,7 @@ class _Execution:
         session = self.session
         lengths = (phase.num_steps for phase in session.settings.method.phases(session.schedule))
         is_end = session.is_finished or session.step in accumulate(lengths)
-        return is_end or looks_at(session.step, session.device)
+        return is_end or waiting.looks_at(session.step, session.device)
 
     def _change_over(self) -> None:
         """Train the sub-network from here on, where its time has come."""

@@ -196,9 +196,10 @@ class _Examples:
         session = self.session
         if is_text(self.inputs, self.labels):
             texts, labels = self._all(others)
-            return _measure(session, texts)(*answer(session.model, texts, labels, session.network))
+            found = session.forward(lambda model: answer(model, texts, labels, session.network))
+            return _measure(session, texts)(*found)
         inputs, judge = self.joined(others)
-        return judge(session.model(*inputs))
+        return judge(session.forward(lambda model: model(*inputs)))
 
     def joined(self, others: Sequence[_Examples]) -> tuple[tuple[Any, ...], Judge]:
         """Return arguments of the network for this batch and others, and how its output is judged."""

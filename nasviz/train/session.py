@@ -6,7 +6,8 @@ import copy
 import inspect
 import os
 import random
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -101,6 +102,8 @@ class Session:
     def __post_init__(self) -> None:
         self.running = [] if self.processes.is_alone else running_statistics(self.network)
         self.model = self.network if self.processes.is_alone else _averaging(self)
+        if self.settings.compile != "off":
+            self.model = compiled(self.network, self.settings.compile)
         if not self.processes.is_alone:
             self.optimizer.share_scores(self.processes.average_)
 
@@ -109,6 +112,14 @@ class Session:
         self.network, self.optimizer = module, optimizer
         self.scheduler = make_scheduler(optimizer, self.settings, self.schedule)
         self.__post_init__()
+
+    def forward(self, run: Callable[[nn.Module], Any]) -> Any:
+        """Return what `run` makes of the network, in the precision of the settings; floats are in float32."""
+        if self.settings.precision != "bfloat16":
+            return run(self.model)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            output = run(self.model)
+        return pytree.tree_map_only(Tensor, _in_float32, output)
 
     @property
     def metric(self) -> Metric:
@@ -206,7 +217,7 @@ def open_session(settings: RunSettings, processes: Processes = ALONE) -> Session
     network, space = method.prepare(network, space, training)
     network.to(device)
     if device.type == "cuda":
-        _choose_algorithms(is_deterministic=settings.deterministic)
+        _choose_algorithms(is_deterministic=settings.deterministic, is_tf32=settings.precision == "tf32")
         split = split.to(device) if settings.num_workers == 0 else split
 
     def inputs() -> tuple[Any, ...]:
@@ -367,8 +378,28 @@ def _averaging(session: Session) -> nn.Module:
     return DistributedDataParallel(session.network, device_ids=devices, **options)
 
 
-def _choose_algorithms(*, is_deterministic: bool) -> None:
+def _in_float32(output: Tensor) -> Tensor:
+    return output.float() if output.dtype == torch.bfloat16 else output
+
+
+def compiled(network: nn.Module, mode: str) -> nn.Module:
+    """Return a network compiled by inductor; on a CPU without a C++ compiler, captured and run as it is.
+
+    The network itself stays what is evaluated, saved and cut: the two share their tensors.
+    """
+    devices = {tensor.device.type for tensor in network.parameters()}
+    if devices == {"cpu"} and not _has_compiler():
+        return torch.compile(network, backend="eager")
+    return torch.compile(network, mode=mode)
+
+
+def _has_compiler() -> bool:
+    return any(shutil.which(name) for name in (os.environ.get("CXX") or "c++", "g++", "clang++"))
+
+
+def _choose_algorithms(*, is_deterministic: bool, is_tf32: bool = False) -> None:
     """Choose which algorithms CUDA may take, in this process from here on."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = is_tf32
     # Cheap, and two runs with the same seed then differ by the order of atomic sums alone.
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
     # cuBLAS reads this when it is first used, and refuses to be deterministic without it.

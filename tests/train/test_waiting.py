@@ -13,9 +13,9 @@ import torch
 from nasviz.catalog import NetworkSource
 from nasviz.errors import DeadNetworkError
 from nasviz.nas import sparsenas
-from nasviz.optim import halfspace
+from nasviz.optim import halfspace, waiting
 from nasviz.optim.halfspace import RedundantGroups
-from nasviz.optim.search_optimizer import LOOK_STEPS
+from nasviz.optim.waiting import LOOK_STEPS
 from nasviz.runs import Run, RunSettings, Store, Writer
 from nasviz.train import execution, open_session, train, work
 from nasviz.train.recorder import Recorder, read_back
@@ -82,8 +82,7 @@ def test_what_becomes_zero_on_a_device_is_told_with_its_step(tmp_path: Path, mon
 
 def few_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the CPU be looked at as a GPU is."""
-    for module in (execution, sparsenas):
-        monkeypatch.setattr(module, "looks_at", lambda step, device: step % LOOK_STEPS == 0)
+    monkeypatch.setattr(waiting, "looks_at", lambda step, device: step % LOOK_STEPS == 0)
 
 
 def test_a_device_is_asked_at_few_steps_and_a_stopped_run_changes_over_at_the_same_one(

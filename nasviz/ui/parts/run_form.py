@@ -21,6 +21,7 @@ from nasviz.ui.parts.escaping import inert
 __all__ = ["BASES", "ask_recipe", "explain_device", "explain_method", "offer_published", "size_forecast"]
 
 INTERVALS = ("checkpoint_steps", "eval_every_epochs")
+SPEED = ("precision", "compile")
 RECIPE = (
     *("steps", "train_images", "lr_schedule", "lr_periods", "lr_decay", "lr_decay_epochs"),
     *("augmentation", "mixup", "label_smoothing", "change_over", "result"),
@@ -35,9 +36,11 @@ def ask_recipe(method: type[MethodSettings], trust: tuple[str, ...] = ()) -> dic
         trust: Folders that code may be imported from.
     """
     fields = RunSettings.fields()
-    title = "Steps, subset, schedule, augmentation, MixUp, label smoothing, intervals, metrics, processes"
+    title = (
+        "Steps, subset, schedule, augmentation, MixUp, smoothing, intervals, precision, metrics, processes"
+    )
     with st.expander(title, icon=":material/more_horiz:"):
-        values = controls.ask_all((fields[name] for name in (*RECIPE, *INTERVALS)), "recipe")
+        values = controls.ask_all((fields[name] for name in (*RECIPE, *INTERVALS, *SPEED)), "recipe")
         values |= _ask_metrics(fields["metric"], trust)
         if method.is_distributed:
             processes = fields["processes"]
