@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -389,8 +389,8 @@ def compiled(network: nn.Module, mode: str) -> nn.Module:
     """
     devices = {tensor.device.type for tensor in network.parameters()}
     if devices == {"cpu"} and not _has_compiler():
-        return torch.compile(network, backend="eager")
-    return torch.compile(network, mode=mode)
+        return cast("nn.Module", torch.compile(network, backend="eager"))
+    return cast("nn.Module", torch.compile(network, mode=mode))
 
 
 def _has_compiler() -> bool:
