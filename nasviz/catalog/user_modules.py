@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nasviz.errors import InvalidSettingError
 
-__all__ = ["UserModule", "callable_name", "find_module", "is_own_file", "resolved"]
+__all__ = ["UserModule", "callable_name", "find_module", "import_folder", "is_own_file", "resolved"]
 
 _INSTALLED = {"site-packages", "dist-packages"}
 _LIBRARIES = ("lib", "lib64")
@@ -96,9 +96,25 @@ def callable_name(text: str, folders: Sequence[str | Path]) -> str:
             file = resolved(start / f"{named[1]}.py")
             if file.is_relative_to(folder) and (file.is_file() or start == folder):
                 return f"{'.'.join(file.relative_to(folder).with_suffix('').parts)}:{named[2]}"
+    if not folders and not resolved(f"{named[1]}.py").is_file():
+        raise InvalidSettingError(f"there is no file {named[1]}.py in {Path.cwd()}, which {text!r} names")
     raise InvalidSettingError(
         f"{text} is Python code outside the trusted folders; add --trust {Path(named[1]).parent}"
     )
+
+
+def import_folder(text: str) -> Path | None:
+    """Return the folder that `./file.py:callable` is imported from: that of the file, or above its packages.
+
+    Returns None for other text, and where there is no such file.
+    """
+    named = _FILE.fullmatch(text)
+    if named is None or not (file := resolved(f"{named[1]}.py")).is_file():
+        return None
+    folder = file.parent
+    while (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return folder
 
 
 def find_module(module_name: str, folders: Sequence[str | Path]) -> UserModule:

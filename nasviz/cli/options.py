@@ -18,7 +18,7 @@ from cyclopts import Group, Parameter, Token
 
 from nasviz.catalog import HOW_TO_WRITE, NETWORKS, InputSpec, NetworkSource, Setting, Value, image_and_others
 from nasviz.catalog.genotype import LONGEST_GENOTYPE
-from nasviz.catalog.user_modules import callable_name
+from nasviz.catalog.user_modules import callable_name, import_folder
 from nasviz.cli.text import typed
 from nasviz.errors import InvalidSettingError
 from nasviz.guarded_files import read_regular
@@ -172,23 +172,36 @@ def settings_of(
         NasvizError: A setting is missing, unknown or out of its range.
     """
     values = {} if config is None else read_settings(config)
+    own = {name: given[name] for name in CODE if name in given}
+    trusting = _trusting(network, model, *own.values())
     if model is not None:
-        values["network"] = source_of(model, network)
+        values["network"] = source_of(model, trusting)
     elif isinstance(name := values.get("network"), str):
-        values["network"] = source_of(name, network)
+        values["network"] = _named_source(name, network)
     elif "network" in values:
         values["network"] = _network_of_file(network, values["network"])
     else:
         raise InvalidSettingError("a run needs a network: --model demonet, or `network` in a --config file")
-    given = {name: _by_module(value, network) for name, value in given.items() if name in CODE} | {
-        name: value for name, value in given.items() if name not in CODE
-    }
-    code = [value for name in CODE if (value := (values | given).get(name)) is not None]
-    if any(":" in str(value) for value in code):
-        values["trust"] = network.folders
+    given = {**given, **{name: _by_module(value, trusting) for name, value in own.items()}}
+    of_file = any(":" in str(values.get(name, "")) for name in CODE if name not in own)
+    if of_file or any(":" in str(given[name]) for name in own):
+        # Typing a file trusts its folder, but not for what a file of settings names.
+        values["trust"] = (network if of_file else trusting).folders
     if config is None:
         return RunSettings.of(**values | dict(given))
     return RunSettings.of(**values).changed(**given)
+
+
+def _trusting(options: NetworkOptions, *names: Any) -> NetworkOptions:
+    """Return options that trust the folders of Python files among `names`, unless folders were given.
+
+    Only for names that a person typed: `./file.py:callable` then says as much as `python file.py`.
+    """
+    if options.trust:
+        return options
+    every = [part for name in names for part in ((name,) if isinstance(name, str) else name or ())]
+    folders = (import_folder(part.removesuffix(":min").removesuffix(":max")) for part in every)
+    return replace(options, trust=tuple(dict.fromkeys(folder for folder in folders if folder)))
 
 
 def _by_module(value: Any, network: NetworkOptions) -> Any:
@@ -200,7 +213,14 @@ def _by_module(value: Any, network: NetworkOptions) -> Any:
 
 
 def source_of(name: str, options: NetworkOptions) -> NetworkSource:
-    """Return the network of that name, or the sub-network saved there, with its options."""
+    """Return the network of a name that was typed, or the sub-network saved there, with its options.
+
+    A Python file that is named, `./file.py:callable`, is trusted with its folder.
+    """
+    return _named_source(name, _trusting(options, name))
+
+
+def _named_source(name: str, options: NetworkOptions) -> NetworkSource:
     from nasviz.runs import Run, is_subnet  # with numpy, which help does not need
     from nasviz.runs.files import CONFIG, SUBNET
 
