@@ -152,7 +152,13 @@ def size_of(net: nn.Module) -> int:
 
 def report(plan: ConstructionPlan, checks: tuple[Check, ...], full: nn.Module, small: nn.Module) -> Report:
     """Combine a plan and its measured checks with the sizes of both networks."""
-    shapes = {name: tuple(tensor.shape) for name, tensor in named_tensors(small).items()}
+    # The sub-network may hold a tensor under another of its names.
+    shapes = {name: tuple(tensor.shape) for name, tensor in named_tensors(full).items()}
+    sliced: dict[str, tuple[int, ...]] = {}
+    for piece in plan.slices:
+        before = sliced.get(piece.tensor, shapes[piece.tensor])
+        left = before[piece.dim] - len(piece.rows)
+        sliced[piece.tensor] = (*before[: piece.dim], left, *before[piece.dim + 1 :])
     effect, effect_of = max((c.effect, c.effect_of) for c in checks if c.effect is not None)
     return Report(
         max_relative_error=max(check.relative_error for check in checks),
@@ -169,7 +175,7 @@ def report(plan: ConstructionPlan, checks: tuple[Check, ...], full: nn.Module, s
         gates=plan.gates,
         scaled=plan.scaled,
         erased=plan.erased,
-        sliced={piece.tensor: shapes[piece.tensor] for piece in plan.slices},
+        sliced=sliced,
         channels=plan.channels,
         widths=plan.widths,
         materialised=plan.materialised,

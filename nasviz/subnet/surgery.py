@@ -125,15 +125,21 @@ def cut(tensor: Tensor, slices: Iterable[Slice]) -> Tensor:
 
 
 def cut_tensors_(net: nn.Module, plan: ConstructionPlan) -> None:
-    """Replace every sliced parameter and buffer of `net`."""
+    """Replace every sliced parameter and buffer of `net`, under all its names."""
+    places: dict[int, list[tuple[dict[str, Any], str]]] = {}
+    for module in net.modules():
+        tables: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)
+        for table in tables:
+            for key, value in table.items():
+                places.setdefault(id(value), []).append((table, key))
     for name in dict.fromkeys(piece.tensor for piece in plan.slices):
         path, _, attribute = name.rpartition(".")
-        owner = net.get_submodule(path)
-        tensor = getattr(owner, attribute)
+        tensor = getattr(net.get_submodule(path), attribute)
         small = cut(tensor.detach(), [piece for piece in plan.slices if piece.tensor == name])
         if isinstance(tensor, nn.Parameter):
             small = nn.Parameter(small, requires_grad=tensor.requires_grad)
-        setattr(owner, attribute, small)
+        for table, key in places[id(tensor)]:
+            table[key] = small
 
 
 def retype_(net: fx.GraphModule, trace: TraceGraph, plan: ConstructionPlan) -> None:

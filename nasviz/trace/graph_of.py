@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -384,6 +385,11 @@ class _Reader:
         tensors = self._arguments(node)
         attributes = attributes_of(node)
         computed = {a: value for a, operand in _named_arguments(node) if (value := self.value(operand))}
+        for argument, operand in _named_arguments(node):
+            if argument in computed and self.is_undefined_at_zero(operand):
+                value = self.computed[computed[argument]]
+                about = {**value.attributes, "undefined_at_zero": True}
+                self.computed[computed[argument]] = replace(value, attributes=about)
         is_direct = all(
             operand in self.dependent
             or operand.op == "get_attr"

@@ -104,6 +104,20 @@ def octave(m: Any, x: Tensor) -> Tensor:
     return m.head(torch.cat([high, functional.interpolate(low, scale_factor=2.0)], 1).relu())
 
 
+class Tied(nn.Module):
+    """Two modules of the same parameters, and a buffer under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.out = nn.Conv2d(3, 8, 1), nn.Conv2d(3, 8, 1), nn.Conv2d(8, 4, 1)
+        self.b.weight, self.b.bias = self.a.weight, self.a.bias
+        for name in ("first", "second"):
+            self.register_buffer(name, scale(8, 1, 1) if name == "first" else self.first)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out((self.a(x) * self.first + self.b(x.flip(-1)) * self.second).relu())
+
+
 class Attention(nn.Module):
     """Attention of four heads of two dimensions, as people write it.
 
@@ -483,6 +497,68 @@ IDIOMS: dict[str, Idiom] = {
         tokens,
         6,
     ),
+    # Weights that are products or sums of several parameters
+    "weight times a number": (
+        lambda: linears(Call(lambda m, x: functional.linear(x, m.w * m.s), w=weight(8, 6), s=scale())),
+        rows,
+        8,
+    ),
+    "weight times a factor per column": (
+        lambda: linears(Call(lambda m, x: functional.linear(x, m.w * m.s), w=weight(8, 6), s=scale(6))),
+        rows,
+        8,
+    ),
+    "weight and an update of low rank": (
+        lambda: linears(
+            Call(
+                lambda m, x: functional.linear(x, m.w + m.b @ m.a),
+                w=weight(8, 6),
+                b=weight(8, 2),
+                a=weight(2, 6),
+            )
+        ),
+        rows,
+        8,
+    ),
+    "mixture of weights": (
+        lambda: linears(
+            Call(
+                lambda m, x: functional.linear(x, (m.w * m.a[:, None, None]).sum(0)),
+                w=weight(3, 8, 6),
+                a=scale(3),
+            )
+        ),
+        rows,
+        8,
+    ),
+    "product with a transposed weight": (
+        lambda: linears(Call(lambda m, x: x @ m.w.T, w=weight(8, 6))),
+        rows,
+        8,
+    ),
+    "sign of a factor": (
+        lambda: between(Call(lambda m, x: x * (m.g / m.g.abs()), g=scale(8, 1, 1))),
+        images,
+        8,
+    ),
+    "last column as bias": (
+        lambda: nn.Sequential(
+            nn.Linear(6, 8),
+            nn.ReLU(),
+            linears(Call(lambda m, x: functional.linear(x, m.w[:, :-1], m.w[:, -1]), w=weight(8, 9))),
+        ),
+        rows,
+        8,
+    ),
+    "product along another axis": (
+        lambda: nn.Sequential(
+            nn.Conv1d(5, 8, 1), Call(lambda m, x: x @ m.p, p=weight(8, 7)), nn.ReLU(), nn.Conv1d(8, 2, 1)
+        ),
+        tokens,
+        8,
+    ),
+    # Tensors under several names
+    "tied modules": (Tied, images, 8),
     # Heads of attention
     "heads of a packed projection": (lambda: Attention(packed, qkv=nn.Linear(8, 24)), tokens, 4),
     "heads by hand": (lambda: Attention(separate, by_hand, **three()), tokens, 4),
@@ -608,6 +684,35 @@ KEPT: dict[str, tuple[Callable[[], nn.Module], Callable[[], Any], str]] = {
         lambda: linears(Call(lambda m, x: functional.linear(x, m.w.exp()), w=weight(8, 6))),
         rows,
         "is not zero where its variables are",
+    ),
+    "bias of one number": (
+        lambda: linears(Call(lambda m, x: torch.addmm(m.b, x, m.w), w=weight(6, 8), b=weight(1))),
+        rows,
+        "is not zero where its variables are",
+    ),
+    "weight and a number": (
+        lambda: linears(Call(lambda m, x: functional.linear(x, m.w + m.s), w=weight(8, 6), s=scale())),
+        rows,
+        "is not zero where its variables are",
+    ),
+    "one parameter twice": (
+        lambda: Call(
+            lambda m, x: m.head(torch.einsum("bi,ij,jk->bk", x, m.u, m.u).relu()),
+            u=weight(6, 6),
+            head=nn.Linear(6, 2),
+        ),
+        rows,
+        "also reads u otherwise",
+    ),
+    "offset of a sign": (
+        lambda: between(Call(lambda m, x: x + m.g / m.g.abs(), g=scale(8, 1, 1))),
+        images,
+        "not zero any more",
+    ),
+    "factor and its sign": (
+        lambda: between(Call(lambda m, x: x * m.g + x * (m.g / m.g.abs()), g=scale(8, 1, 1))),
+        images,
+        "is not defined where it is zero",
     ),
     "columns that a mean mixes": (
         lambda: nn.Sequential(

@@ -13,7 +13,7 @@ from torch import nn
 import nasviz
 from nasviz.graph import SearchSpace
 from nasviz.graph.trace_graph import TraceGraph
-from tests.laws.channel_idioms import IDIOMS, KEPT
+from tests.laws.channel_idioms import IDIOMS, KEPT, tokens
 
 
 @lru_cache(maxsize=1)  # the tests of one network stand together
@@ -62,6 +62,41 @@ def test_zero_channels_of_an_idiom_are_found_in_its_weights(name: str) -> None:
     zeroed = copy.deepcopy(net)
     nasviz.project_to_zero_(zeroed, space, (), channels=(1, 4))
     assert nasviz.construct(zeroed, space).report.channels == (1, 4)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "weight times a number",
+        "weight times a factor per column",
+        "weight and an update of low rank",
+        "mixture of weights",
+        "product with a transposed weight",
+        "sign of a factor",
+        "last column as bias",
+        "tied modules",
+    ],
+    scope="module",
+)
+def test_every_channel_of_a_computed_weight_is_zero_with_its_group(name: str) -> None:
+    net, space = case(name)
+    x = torch.cat([IDIOMS[name][1]() for _ in range(16)])
+    for group in range(len(space.channels)):
+        sub = nasviz.construct(net, space, (), channels=(group,))
+        zeroed = copy.deepcopy(net).eval()
+        nasviz.project_to_zero_(zeroed, space, (), channels=(group,))
+        assert zeroed(x).isfinite().all()
+        torch.testing.assert_close(sub.module.eval()(x), zeroed(x), atol=1e-5, rtol=1e-4)
+        other = copy.deepcopy(net).eval()
+        nasviz.project_to_zero_(other, space, (), channels=((group + 1) % len(space.channels),))
+        assert not torch.allclose(other(x), zeroed(x), atol=1e-4), "any channel would do"
+
+
+def test_multiply_accumulates_fall_with_the_channels_of_a_product_along_another_axis() -> None:
+    net, space = case("product along another axis")
+    sub = nasviz.construct(net, space, (), channels=(0, 5))
+    again = nasviz.trace(copy.deepcopy(sub.module), tokens())
+    assert again.trace_graph.macs == sub.report.macs_after < sub.report.macs_before
 
 
 @pytest.mark.parametrize("name", KEPT, scope="module")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
-from nasviz.graph.operators.computed import Source, silencers
+from nasviz.graph.operators.computed import Source, is_undefined_at_zero
 from nasviz.graph.operators.moves import Dropped
 from nasviz.graph.operators.rules import AxisMap, Role
 from nasviz.graph.operators.values import same
@@ -28,6 +28,7 @@ from nasviz.graph.operators.zeros import (
     number_after,
     others_reading,
     owner_objection,
+    tensors_of,
     value_at_zero,
 )
 from nasviz.graph.structures import channel_axes
@@ -143,6 +144,7 @@ class Touch:
     """One dimension of a tensor, with the label of each of its rows."""
 
     vertex: str
+    argument: str
     tensor: str
     dim: int
     labels: tuple[int, ...]
@@ -190,6 +192,7 @@ class ChannelFlow:
         for output in trace.outputs:
             self._end(output.source, "they leave the network as an output", weight=_EXPLAINS_MOST)
         self._unite()
+        self._keep_what_is_not_zeroed()
 
     def reason(self, vertex_id: str) -> str | None:
         """Return why some channels of a vertex cannot go; `None` if all can, or if it has none."""
@@ -237,8 +240,8 @@ class ChannelFlow:
 
     def _makes(self, vertex: Vertex, value: Labelled | None) -> bool:
         """Return whether a product with a variable mixes labels into an axis that its operand lacks."""
-        is_product = vertex.rule.role is Role.MULTIPLICATIVE and not vertex.rule.acts_on and vertex.tensors
-        bound = bind(vertex, self.trace) if is_product else None
+        is_product = vertex.rule.role is Role.MULTIPLICATIVE and not vertex.rule.acts_on
+        bound = bind(vertex, self.trace) if is_product and tensors_of(vertex) else None
         if not isinstance(bound, Bound) or bound.made is None:
             return False
         return value is None or bound.names.operands[0][value.axis] not in bound.names.result
@@ -311,8 +314,9 @@ class ChannelFlow:
         held = bound.entries(made, len(labels))
         if isinstance(held, str):
             return held
-        if any(silencers(self.trace, bound.tensors[argument]) is None for argument, _ in held):
-            return f"the weight of {vertex.name} is not zero where its variables are"
+        silencing = bound.silencing(made, len(labels), is_fed_zero=False, is_made=True)
+        if not silencing or not silencing <= {source.tensor for _, source in held}:
+            return f"what {vertex.name} makes is not zero where its variables are"
         self._touch(bound, held, labels, "stem")
         return Labelled(axis, labels)
 
@@ -514,15 +518,14 @@ class ChannelFlow:
     ) -> None:
         """Note the stored rows that belong to labels."""
         for argument, source in held:
-            makes_zero = source.tensor in (silencers(self.trace, bound.tensors[argument]) or ())
             is_factor = source.tensor in bound.vertex.parameters and argument in bound.zeroed()
-            is_zeroed = (part == "stem" and makes_zero) or (
-                part == "accessory" and ((is_factor and makes_zero) or source.tensor in needed)
+            is_zeroed = (part == "stem" and source.silences) or (
+                part == "accessory" and ((is_factor and source.silences) or source.tensor in needed)
             )
             rows = labels if source.line is None else tuple(labels[i] if i >= 0 else -1 for i in source.line)
             is_needed = source.tensor in needed
             self.touches.append(
-                Touch(bound.vertex.id, source.tensor, source.dim, rows, part, is_zeroed, is_needed)
+                Touch(bound.vertex.id, argument, source.tensor, source.dim, rows, part, is_zeroed, is_needed)
             )
 
     def _unite(self) -> None:
@@ -530,9 +533,10 @@ class ChannelFlow:
         found: dict[tuple[str, int], list[int]] = {}
         for place, touch in enumerate(self.touches):
             found.setdefault((touch.tensor, touch.dim), []).append(place)
+        zeroed = {touch.tensor for touch in self.touches if touch.is_zeroed}
         for (tensor, dim), places in found.items():
-            readers = self.trace.parameter_readers.get(tensor) or self.trace.buffer_readers.get(tensor, ())
-            if len(places) == 1 and len(readers) < 2 and -1 not in self.touches[places[0]].labels:
+            reads = self._reads(tensor)
+            if len(places) == 1 and len(reads) < 2 and -1 not in self.touches[places[0]].labels:
                 continue
             rows = [-1] * self.trace.tensor_shapes[tensor][dim]
             for place in places:
@@ -541,17 +545,45 @@ class ChannelFlow:
                         self.labels.join(rows[row], label)
                     elif label >= 0:
                         rows[row] = label
-            touching = {self.touches[place].vertex for place in places}
-            if whole := [v for v in readers if v not in touching]:
-                name, others = self.trace[min(touching)].name, ", ".join(self.trace[v].name for v in whole)
-                self.labels.fix(
-                    [r for r in rows if r >= 0], f"{name} shares the weights {tensor} with {others}"
+            held = [row for row in rows if row >= 0]
+            touching = {(t.vertex, t.argument) for t in (self.touches[place] for place in places)}
+            if whole := [v for v, argument, _ in reads if (v, argument) not in touching]:
+                first, *_ = min(touching)
+                others = ", ".join(dict.fromkeys(self.trace[v].name for v in whole if v != first))
+                name = self.trace[first].name
+                why = (
+                    f"shares the weights {tensor} with {others}"
+                    if others
+                    else f"also reads {tensor} otherwise"
                 )
+                self.labels.fix(held, f"{name} {why}")
+            undefined = [v for v, _, value in reads if is_undefined_at_zero(self.trace, value)]
+            if undefined and tensor in zeroed:
+                name = self.trace[undefined[0]].name
+                self.labels.fix(held, f"what {name} computes of {tensor} is not defined where it is zero")
             unread = self.labels.fixed(rows.count(-1), f"nothing reads these rows of {tensor}")
             rest = iter(unread)
             labels = tuple(label if label >= 0 else next(rest) for label in rows)
             for place in places:
                 self.touches[place] = replace(self.touches[place], labels=labels)
+
+    def _reads(self, tensor: str) -> list[tuple[str, str, str]]:
+        """Return who reads a tensor: vertex, argument and value, by way of which it does."""
+        readers = self.trace.parameter_readers.get(tensor) or self.trace.buffer_readers.get(tensor, ())
+        found = []
+        for vertex in dict.fromkeys(readers):
+            values = tensors_of(self.trace[vertex]).items()
+            mine = [(vertex, a, value) for a, value in values if tensor in self.trace.leaves(value)]
+            found += mine or [(vertex, "", tensor)]
+        return found
+
+    def _keep_what_is_not_zeroed(self) -> None:
+        """Fix channels that nothing sets to zero."""
+        zeroed = {self.labels.find(label) for t in self.touches if t.is_zeroed for label in t.labels}
+        for touch in self.touches:
+            if touch.part == "stem":
+                rest = [label for label in touch.labels if self.labels.find(label) not in zeroed]
+                self.labels.fix(rest, f"nothing sets what {self.trace[touch.vertex].name} makes to zero")
 
     def _end(self, vertex_id: str, reason: str, *, weight: int = 0) -> None:
         value = self.values[vertex_id]

@@ -18,6 +18,7 @@ from nasviz.graph.operators.rules import (
     AxisMap,
     AxisNames,
     Move,
+    OperatorRule,
     Role,
     axis_names,
     broadcast,
@@ -27,7 +28,15 @@ from nasviz.graph.operators.rules import (
 if TYPE_CHECKING:
     from nasviz.graph.trace_graph import TraceGraph, Vertex
 
-__all__ = ["Source", "computed_move", "computed_names", "silencers", "sources"]
+__all__ = [
+    "Source",
+    "computed_move",
+    "computed_names",
+    "is_undefined_at_zero",
+    "silencers",
+    "sources",
+    "zero_formula",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,8 @@ class Source:
     line: tuple[int, ...] | None = None
     """For each row of the tensor the index of the value that it belongs to, -1 for none; `None` if each row
     is the index itself."""
+    silences: bool = False
+    """Whether the value is zero where its rows are zero, together with those of the other such sources."""
 
     def rows(self, indices: tuple[int, ...]) -> tuple[int, ...]:
         """Return the rows that belong to some indices of the value."""
@@ -63,7 +74,7 @@ def sources(trace: TraceGraph, name: str, dim: int) -> tuple[Source, ...] | None
     if move is not None:
         return None if isinstance(move, str) else _before(trace, vertex, move, dim)
     names = computed_names(trace, vertex)
-    if names is None or names.result[dim][:1].isupper():
+    if names is None or not names.result[dim] or names.result[dim][0].isupper():
         return None  # it mixes what it has along this axis
     if vertex.rule.role is Role.NORM and names.result[dim] != "c":
         return None  # so does a norm along all but one
@@ -107,41 +118,88 @@ def computed_names(trace: TraceGraph, vertex: Vertex) -> AxisNames | None:
     return None if isinstance(names, str) or names.ties else names
 
 
-def silencers(trace: TraceGraph, name: str) -> frozenset[str] | None:
-    """Return stored tensors whose rows make a value zero where they are zero; `None` if none do."""
+def silencers(trace: TraceGraph, name: str, dim: int | None = None) -> frozenset[str] | None:
+    """Return stored tensors that make a value zero where they are zero; `None` if none do.
+
+    Args:
+        trace: The graph.
+        name: Of a parameter, a buffer or a computed value.
+        dim: Axis of the value: its entries at an index are zero where the rows of these tensors are, of which
+            each index along the axis has its own. By default, all of it is zero where all of them are.
+    """
     if name not in trace.computed:
         return frozenset([name])
     vertex = trace.computed[name]
-    formula = vertex.rule.zero
-    if formula in (INPUTS, MEASURED) or not isinstance(formula, str):
-        parts = [silencers(trace, operand) if vertex.keeps_zero else None for operand in vertex.inputs]
+    if is_undefined_at_zero(trace, name):
+        return None
+    move = computed_move(trace, vertex) if dim is not None else None
+    if move is not None:
+        before = None if isinstance(move, str) else _axis_before(trace, vertex, move, dim or 0)
+        kept = before is not None and vertex.keeps_zero
+        return silencers(trace, vertex.inputs[0], before[0]) if kept and before else None
+    names = computed_names(trace, vertex) if dim is not None else None
+    axis = names.result[dim] if names and dim is not None else ""
+    if dim is not None and (not axis or axis[0].isupper()):
+        return None
+
+    def factor(argument: str) -> frozenset[str] | None:
+        operand = vertex.tensors[argument]
+        if names is None or dim is None:
+            return silencers(trace, operand)
+        own = names.tensors[argument]
+        if axis not in own or trace.tensor_shapes[operand][own.index(axis)] != vertex.shape[dim]:
+            return None  # one entry for all indices along the axis
+        return silencers(trace, operand, own.index(axis))
+
+    parts: list[frozenset[str] | None] = []
+    formula = zero_formula(vertex.rule, vertex.tensors)
+    if formula is None or formula in (INPUTS, MEASURED):
+        parts = [factor(argument) if vertex.keeps_zero else None for argument in vertex.tensors]
     else:
-        parts = [part for term in terms(formula) for part in _term(trace, vertex, term)]
-    known = [part for part in parts if part is not None]
-    return frozenset().union(*known) if parts and len(known) == len(parts) else None
+        for term in terms(formula):
+            factors = [factor(argument) for argument in term if argument in vertex.tensors]
+            known = [found for found in factors if found is not None]
+            if known:
+                parts.append(min(reversed(known), key=lambda f: not f <= trace.parameter_shapes.keys()))
+            elif factors or len(term) > 1 or vertex.attributes.get(term[0]) is not None:
+                parts.append(None)  # an optional argument that is left out adds nothing
+    found = [part for part in parts if part is not None]
+    return frozenset().union(*found) if parts and len(found) == len(parts) else None
 
 
-def _term(trace: TraceGraph, vertex: Vertex, term: tuple[str, ...]) -> list[frozenset[str] | None]:
-    """Return what makes one term of a formula zero: a factor of parameters if there is one."""
-    factors = [silencers(trace, vertex.tensors[factor]) for factor in term if factor in vertex.tensors]
-    known = [factor for factor in factors if factor is not None]
-    if known:
-        return [min(reversed(known), key=lambda found: not found <= trace.parameter_shapes.keys())]
-    # An optional argument that is left out adds nothing.
-    return [None] if factors or len(term) > 1 or vertex.attributes.get(term[0]) is not None else []
+def is_undefined_at_zero(trace: TraceGraph, name: str) -> bool:
+    """Return whether a value is not finite where what it is computed from is zero."""
+    return name in trace.computed and bool(trace.computed[name].attributes.get("undefined_at_zero"))
+
+
+def zero_formula(
+    rule: OperatorRule, tensors: Mapping[str, str], operands: tuple[str, ...] = ()
+) -> str | None:
+    """Return when the result of a call is zero, from its tensors and other operands by argument."""
+    formula = rule.zero
+    if callable(formula):
+        given = dict.fromkeys(rule.arguments) | dict(tensors)
+        formula = formula(given | {"tensors": (*operands, *tensors)})
+    return formula
 
 
 def _before(trace: TraceGraph, vertex: Vertex, move: Move, dim: int) -> tuple[Source, ...] | None:
     """Return the sources of an axis behind a move."""
-    operand = vertex.inputs[0]
-    shape = trace.tensor_shapes[operand]
+    before = _axis_before(trace, vertex, move, dim)
+    inner = sources(trace, vertex.inputs[0], before[0]) if before else None
+    return None if inner is None or before is None else tuple(_composed(s, before[1]) for s in inner)
+
+
+def _axis_before(
+    trace: TraceGraph, vertex: Vertex, move: Move, dim: int
+) -> tuple[int, tuple[int, ...] | None] | None:
+    """Return the axis of the operand of a move that becomes `dim`, and where its indices go."""
+    shape = trace.tensor_shapes[vertex.inputs[0]]
     for axis, size in enumerate(shape):
         maps = move.maps(axis, shape) if size > 1 or vertex.shape[dim] == 1 else ()
         for found in () if isinstance(maps, str) else maps:
-            if found.axis != dim or (lines := _inverse(found, size)) is None:
-                continue
-            inner = sources(trace, operand, axis)
-            return None if inner is None else tuple(_composed(s, lines[0]) for s in inner)
+            if found.axis == dim and (lines := _inverse(found, size)) is not None:
+                return axis, lines[0]
     return None
 
 

@@ -14,7 +14,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from nasviz.graph.operators.computed import Source, silencers, sources
+from nasviz.graph.operators.computed import Source, silencers, sources, zero_formula
 from nasviz.graph.operators.moves import Dropped, Reshaped, piece
 from nasviz.graph.operators.rules import (
     INPUTS,
@@ -48,6 +48,7 @@ __all__ = [
     "others_reading",
     "owner_objection",
     "pass_through",
+    "tensors_of",
     "through_maps",
     "value_at_zero",
     "without_outputs",
@@ -174,28 +175,34 @@ class Bound:
             parts = sources(self.trace, self.tensors[argument], dim)
             if parts is None:
                 return f"the weight of {self.vertex.name} is computed from its variables, not one of them"
-            found += [(argument, part) for part in parts]
+            zero = silencers(self.trace, self.tensors[argument], dim) or ()
+            found += [(argument, replace(part, silences=part.tensor in zero)) for part in parts]
         return found
 
-    def silencing(self, name: str, size: int, *, is_fed_zero: bool) -> frozenset[str] | None:
+    def silencing(
+        self, name: str, size: int, *, is_fed_zero: bool, is_made: bool = False
+    ) -> frozenset[str] | None:
         """Return tensors whose rows must be zero for the result to be zero at an index of an axis.
 
-        `None` where no entries make it zero. Other constants than zero end at a norm only.
+        `None` where no entries make it zero. Other constants than zero end at a norm only, or where the axis
+        is made.
         """
         vertex = self.vertex
         if is_fed_zero and vertex.keeps_zero:
             return frozenset()
         formula = self.formula
-        is_closed = is_fed_zero or (vertex.annihilates and vertex.role is Role.NORM)
+        is_closed = is_fed_zero or is_made or (vertex.annihilates and vertex.role is Role.NORM)
         if not is_closed or not isinstance(formula, str) or formula in (INPUTS, MEASURED):
             return None
-        held = {argument for argument, _ in self.holding(name, size)}
+        held = dict(self.holding(name, size))
         found: set[str] = set()
         for term in terms(formula):
             if is_fed_zero and not set(self.operands).isdisjoint(term):
                 continue
             factors = [
-                s for f in term if f in held and (s := silencers(self.trace, self.tensors[f])) is not None
+                s
+                for f in term
+                if f in held and (s := silencers(self.trace, self.tensors[f], held[f])) is not None
             ]
             if factors:
                 # A parameter can be trained to zero; a buffer is set to zero with the channel.
@@ -219,11 +226,7 @@ class Bound:
     @property
     def formula(self) -> str | None:
         """When its result is zero."""
-        formula = self.vertex.rule.zero
-        if callable(formula):
-            given = dict.fromkeys(self.vertex.rule.arguments) | dict(self.tensors)
-            formula = formula(given | {"tensors": (*self.operands, *self.tensors)})
-        return formula
+        return zero_formula(self.vertex.rule, self.tensors, self.operands)
 
     def settings(self, counts: Mapping[str, int]) -> dict[str, int | float]:
         """Return the settings that count an axis, from the new number of its indices."""
@@ -241,7 +244,7 @@ def bind(vertex: Vertex, trace: TraceGraph) -> Bound | str:
     rule = vertex.rule
     if rule.axes is None or (vertex.is_joint and vertex.role is Role.UNKNOWN):
         return no_rule(vertex)
-    tensors = _tensors(vertex)
+    tensors = tensors_of(vertex)
     if not vertex.module and _is_computed(vertex, tensors):
         return f"there is no rule for {vertex.operator} ({vertex.name}) of values and variables"
     operands = tuple(name for name in rule.arguments if name not in tensors)[: len(vertex.inputs)]
@@ -266,8 +269,8 @@ def bind(vertex: Vertex, trace: TraceGraph) -> Bound | str:
     return names if isinstance(names, str) else Bound(vertex, names, trace, tensors, shapes, operands)
 
 
-def _tensors(vertex: Vertex) -> Mapping[str, str]:
-    """Return parameters and buffers by argument.
+def tensors_of(vertex: Vertex) -> Mapping[str, str]:
+    """Return parameters, buffers and values computed from them, by argument.
 
     Graphs of nasviz 0.1 and of `torch.fx` list those of modules and linear maps in order only.
     """
@@ -485,13 +488,12 @@ def _through_tensors(bound: Bound, zeros: Zeros, trace: TraceGraph) -> Passage |
         return None
     slices = [*_slices(vertex, held, after.rows), *_slices(vertex, mine, zeros.rows)]
     counts = {name: left, through: after.size - len(after.rows)} if held or names.sizes else {}
-    is_weighed = any(argument == vertex.rule.weight for argument, _ in (*held, *mine))
     return Passage(
         after if is_free else replace(after, values=()),
         tuple(slices),
         tuple(piece for piece in slices if piece.tensor in silencing),
         bound.settings(counts),
-        (left, zeros.size) if vertex.rule.macs and is_weighed else (1, 1),
+        (left, zeros.size) if vertex.rule.macs else (1, 1),
     )
 
 
