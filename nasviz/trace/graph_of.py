@@ -387,9 +387,9 @@ class _Reader:
         computed = {a: value for a, operand in _named_arguments(node) if (value := self.value(operand))}
         for argument, operand in _named_arguments(node):
             if argument in computed and self.is_undefined_at_zero(operand):
-                value = self.computed[computed[argument]]
-                about = {**value.attributes, "undefined_at_zero": True}
-                self.computed[computed[argument]] = replace(value, attributes=about)
+                before = self.computed[computed[argument]]
+                about = {**before.attributes, "undefined_at_zero": True}
+                self.computed[computed[argument]] = replace(before, attributes=about)
         is_direct = all(
             operand in self.dependent
             or operand.op == "get_attr"
