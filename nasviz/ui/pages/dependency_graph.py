@@ -31,8 +31,8 @@ STRUCTURES, CHANNELS, PARTITION = "Structures", "Channel groups", "Variables"
 )
 def dependency_graph() -> None:
     """Show the dependency graph of the current network, and the slices that depend on one structure."""
-    state, space = session.current(), session.space()
     head = frame.head("Dependency graph")
+    state, space = session.current(), session.space()
     with head:
         way = _way()
     picture, side = st.container(), st.container()

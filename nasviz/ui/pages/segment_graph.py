@@ -27,8 +27,9 @@ __all__ = ["segment_graph"]
 )
 def segment_graph() -> None:
     """Show the segment graph of the current network and preview removals."""
+    head = frame.head("Segment graph")
     state, space = session.current(), session.space()
-    with frame.head("Segment graph"):
+    with head:
         colour = colours.choose()
         saved = st.container(width="content")
     plan = plans.plan_of(space, state.marked, state.gates)

@@ -30,17 +30,19 @@ GRAPH = "trace-graph"
 )
 def trace_graph() -> None:
     """Show the trace graph of the current network."""
+    head = frame.head("Trace graph")
     state, analysis = session.current(), session.require_analysis()
     space = session.space()
     place = f"opened {analysis.key}"
     if place not in state.choices:
         state.choices[place] = opening(space.trace)
     view = graphs.trace_of(session.key_of(space), state.choices[place], space)
-    # Before anything is drawn, because a rerun would take twice as long.
+    # Before the graph is drawn, because a rerun would take twice as long.
     if path := toggled_in(view, GRAPH):
         state.choices[place] = graphs.toggle(state.choices[place], path)
         view = graphs.trace_of(session.key_of(space), state.choices[place], space)
-    colour = _toolbar(space, place)
+    with head:
+        colour = _toolbar(space, place)
     plan = plans.plan_of(space, state.marked, state.gates)
     overlay = colours.painted(view, space, colour, plan)
     selection = graphs.show(view, space, key=GRAPH, overlay=overlay, selected=state.linked)
@@ -58,21 +60,20 @@ def _toolbar(space: SearchSpace, place: str) -> str:
     def leave_open(opened: frozenset[str]) -> None:
         choices[place] = opened
 
-    with frame.head("Trace graph"):
-        colour = colours.choose()
-        if modules:  # callbacks run before the script, so that both buttons see the change
-            st.button(
-                "Expand all",
-                icon=":material/unfold_more:",
-                disabled=modules <= choices[place],
-                on_click=leave_open,
-                args=(modules,),
-            )
-            st.button(
-                "Collapse all",
-                icon=":material/unfold_less:",
-                disabled=not choices[place],
-                on_click=leave_open,
-                args=(frozenset(),),
-            )
+    colour = colours.choose()
+    if modules:  # callbacks run before the script, so that both buttons see the change
+        st.button(
+            "Expand all",
+            icon=":material/unfold_more:",
+            disabled=modules <= choices[place],
+            on_click=leave_open,
+            args=(modules,),
+        )
+        st.button(
+            "Collapse all",
+            icon=":material/unfold_less:",
+            disabled=not choices[place],
+            on_click=leave_open,
+            args=(frozenset(),),
+        )
     return colour
