@@ -308,7 +308,8 @@ def construct(
         channels: Ids of channel groups to slice off (see `SearchSpace.channels`). By default none, or
             those that are exactly zero if `erased` is left out too.
         inputs: Inputs of the parity checks: a tensor, a tuple of arguments or a dict of keyword arguments. By
-            default, one or two seeded random samples of the traced shapes.
+            default, seeded random samples of the traced shapes: one or two, and up to 32 of a small network
+            that loses channels.
         seed: Seed of the random inputs and statistics of the parity checks.
         thorough: Check networks of more than two billion multiply-accumulates as thoroughly as small ones. By
             default, their effect is measured with one structure restored, and with all others only if that

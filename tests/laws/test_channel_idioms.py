@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from functools import lru_cache
+from importlib import import_module
 
 import pytest
 import torch
@@ -90,6 +91,15 @@ def test_every_channel_of_a_computed_weight_is_zero_with_its_group(name: str) ->
         other = copy.deepcopy(net).eval()
         nasviz.project_to_zero_(other, space, (), channels=((group + 1) % len(space.channels),))
         assert not torch.allclose(other(x), zeroed(x), atol=1e-4), "any channel would do"
+
+
+def test_no_channel_that_is_not_zero_hides_behind_an_activation(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, space = case("linear of a parameter")
+    construction = import_module("nasviz.subnet.construct")  # the package has a function of this name
+    monkeypatch.setattr(construction, "zero_tensors", lambda net, group: {})
+    for group in range(len(space.channels)):
+        with pytest.raises(nasviz.errors.ConstructionError):
+            nasviz.construct(net, space, (), channels=(group,))
 
 
 def test_multiply_accumulates_fall_with_the_channels_of_a_product_along_another_axis() -> None:
