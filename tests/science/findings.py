@@ -42,9 +42,9 @@ Three seeds on digits and one on Fashion-MNIST, where no genotype was trained fr
   steps on half of the images had lost 4.8 points (H2SPG), 7.5 (OTOv3, DHSPG) and 18 (HSPG, GSparsity).
   Most of that was the length: without a limit, HSPG and GSparsity lose 3.1 and 0.9 in longer ones.
 - The width search and SiDT lose more than 3 points on digits, and SiDT 6.4 on Fashion-MNIST: 40 % of the
-  channels go when the search ends, and what is left is tuned for the rest of the run. More epochs help: three times as many bring the width
-  search to 96.4 of 97.8 (seed 0), and twice as many SiDT to 93.3 of 96.7 (seed 1, which lost 12 points; the
-  other two lost 2.5 and 2.8).
+  channels go when the search ends, and what is left is tuned for the rest of the run. More epochs help:
+  three times as many bring the width search to 96.4 of 97.8 (seed 0), and twice as many SiDT to 93.3 of
+  96.7 (seed 1, which lost 12 points; the other two lost 2.5 and 2.8).
 - The limit of HSPG decides only in short runs: with and without it three structures go here. It frees the
   rest from the penalty, which gains 1.1 to 3 points on digits and nothing on Fashion-MNIST. In runs of 22
   steps, where all six structures went, three go now; such a run still ends at chance.
