@@ -457,7 +457,7 @@ def size_bounds(program: Program, symbol: Any, size: int) -> Bounds | str:
             high = most if high is None else min(high, most)
         elif left == symbol and right.is_Integer and kind in ("GreaterThan", "StrictGreaterThan"):
             low = max(low, int(right) + (kind == "StrictGreaterThan"))
-        elif left == symbol and kind == "Unequality" and right in (0, 1):
+        elif left == symbol and getattr(guard.expr, "rel_op", None) == "!=" and right in (0, 1):
             low = max(low, int(right) + 1)
         else:
             computed.append(guard.expr)
