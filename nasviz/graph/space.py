@@ -21,6 +21,7 @@ from nasviz.errors import (
     require_type,
 )
 from nasviz.extras import data_frame, repr_html
+from nasviz.graph.channels.heads import DIMENSIONS, HEADS, WHOLE
 from nasviz.graph.channels.space import ChannelSpace
 from nasviz.graph.construction import ConstructionPlan, entailed_rows, plan
 from nasviz.graph.segments import DependencyGraph, Segment, SegmentGraph, segment
@@ -145,6 +146,7 @@ def search_space(
     optional: Iterable[str] = (),
     *,
     frozen: str = PROTECTED,
+    heads: str = WHOLE,
 ) -> SearchSpace:
     """Generate the search space of a network (ASGNAS, Algorithm 2).
 
@@ -159,9 +161,11 @@ def search_space(
             at the time of this call. `protected`: they stay, and `why_not` names the parameter. `removable`:
             they may go as any other; an optimizer then sets what goes to zero, and scores that are taken from
             gradients are 0 there, so that they go first.
+        heads: What attention loses as channel groups. `whole`: heads, where their number is free, elsewhere
+            dimensions; `dimensions`: equal dimensions of all heads, everywhere, as SiDT does.
 
     Raises:
-        InvalidSettingError: `frozen` is neither of the two.
+        InvalidSettingError: `frozen` or `heads` is none of its two values.
         UnknownVertexError: An entry names something that the network does not have.
         GraphError: A module to collapse hands out more than one value, or no output is required.
     """
@@ -176,10 +180,12 @@ def search_space(
     trace = trace.with_optional(optional)
     if frozen not in FROZEN:
         raise InvalidSettingError(f"frozen={frozen!r}: choose one of {', '.join(FROZEN)}")
+    if heads not in HEADS:
+        raise InvalidSettingError(f"heads={heads!r}: choose one of {', '.join(HEADS)}")
     if (untrained := frozen_names(network)) is not None:
         trace = replace(trace, frozen=untrained)
     names = tuple(collapse)
-    return SearchSpace(segment(trace, names), tuple(protect), names, frozen)
+    return SearchSpace(segment(trace, names), tuple(protect), names, frozen, heads)
 
 
 @dataclass(frozen=True)
@@ -191,6 +197,8 @@ class SearchSpace:
     collapse: tuple[str, ...] = ()
     frozen: str = PROTECTED
     """Whether what has a frozen parameter stays (`protected`) or may go (`removable`)."""
+    heads: str = WHOLE
+    """Whether attention loses `whole` heads where it can, or equal `dimensions` of all heads."""
 
     def __repr__(self) -> str:
         most = f", at most {self.max_sparsity} at once" if self.removable else ""
@@ -241,6 +249,7 @@ class SearchSpace:
             self.trace,
             frozenset(self.segments.vertices_of(self._named)),
             self.untouchable,
+            has_heads=self.heads == WHOLE,
         )
 
     @cached_property
@@ -358,7 +367,7 @@ class SearchSpace:
     def on(self, trace: TraceGraph, protect: Iterable[int | str] | None = None) -> SearchSpace:
         """Return the search space of another trace graph with the same options, or another `protect`."""
         entries = self.protect if protect is None else protect
-        return search_space(trace, entries, self.collapse, frozen=self.frozen)
+        return search_space(trace, entries, self.collapse, frozen=self.frozen, heads=self.heads)
 
     def is_valid(self, erased: Iterable[int]) -> bool:
         """Return whether the network stays connected and equals the zeroed one without these structures."""
@@ -507,8 +516,9 @@ class SearchSpace:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, ready for `json.dumps`; everything else follows from it."""
-        entries = {"protect": list(self.protect), "collapse": list(self.collapse), "frozen": self.frozen}
-        return {"version": 2, "trace": self.trace.to_json()} | entries
+        entries = {"protect": list(self.protect), "collapse": list(self.collapse)}
+        options = {"frozen": self.frozen, "heads": self.heads}
+        return {"version": 2, "trace": self.trace.to_json()} | entries | options
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SearchSpace:
@@ -517,7 +527,9 @@ class SearchSpace:
         if "version" not in data:
             protect = [from_first_version(entry) for entry in protect]
         trace, frozen = TraceGraph.from_json(data["trace"]), data.get("frozen", PROTECTED)
-        return search_space(trace, protect, data["collapse"], frozen=frozen)
+        # Before there were whole heads, attention lost dimensions: ids of its groups are those of then.
+        heads = data.get("heads", DIMENSIONS)
+        return search_space(trace, protect, data["collapse"], frozen=frozen, heads=heads)
 
     @cached_property
     def _discovery(self) -> Discovery:

@@ -91,7 +91,7 @@ def _stored_graph(folder: Path, start: float) -> tasks.Analysis:
     from nasviz.draw.run_space import read_space
 
     stored = read_space(folder / "space.json")
-    space = search_space(stored.trace, frozen=stored.frozen)
+    space = search_space(stored.trace, frozen=stored.frozen, heads=stored.heads)
     _compute_all(space)
     rung = "a training loop of its own, whose graph its run has stored"
     return tasks.Analysis(space=space, rung=rung, seconds=time.perf_counter() - start)

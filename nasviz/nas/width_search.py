@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from math import floor
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch.optim import SGD, Optimizer
 
 from nasviz.errors import CheckpointError, InvalidSettingError
 from nasviz.graph import ChannelStructure, SearchSpace
+from nasviz.graph.channels.heads import DIMENSIONS
 from nasviz.nas.bilevel import FIRST_ORDER, darts_steps
 from nasviz.nas.channel_scores import ChannelScores, attention_pairs
 from nasviz.nas.functional_weights import Copy, FunctionalWeights
@@ -49,6 +51,7 @@ __all__ = [
     "create_width",
     "distillation_loss",
     "kept_dimensions",
+    "prepare",
 ]
 
 SCOPES = ("channels", "filters", "dimensions")
@@ -378,6 +381,11 @@ def create_width(
         inner = base
     else:
         inner = inner_optimizer(base, [p for p in net.parameters() if p.requires_grad], **settings)
+    if groups == "dimensions" and any(s.unit == "head" for s in space.channels.slimmable):
+        raise InvalidSettingError(
+            f"groups={groups!r} scores dimensions of heads, and in this search space heads go whole; make it"
+            f" by search_space(net, heads={DIMENSIONS!r})"
+        )
     asked_space, space = space, trained_space(net, space, tensors_of(inner))
     chosen = [s for s in space.channels.slimmable if _is_scored(space, s, groups)]
     pairs = attention_pairs(space, chosen) if groups == "dimensions" else {}
@@ -411,6 +419,14 @@ def create_width(
     )
     made.serve(asked_space, space, groups=groups, ranking=ranking, search=search)
     return made
+
+
+def prepare(
+    net: nn.Module, space: SearchSpace, settings: Any, training: Training
+) -> tuple[nn.Module, SearchSpace]:
+    """Return the search space in which attention loses dimensions, if these are what is scored."""
+    groups = settings.values.get("groups", "dimensions")
+    return net, replace(space, heads=DIMENSIONS) if groups == "dimensions" else space
 
 
 def build(net: nn.Module, space: SearchSpace, settings: Any, training: Training) -> WidthSearch:

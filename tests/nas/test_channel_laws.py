@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -89,6 +90,8 @@ def start(case: str) -> tuple[TracedNetwork, SearchSpace, Method]:
     make, name = CASES[case]
     net, space = traced(name)
     net = copy.deepcopy(net)
+    if make is dimensions:
+        space = replace(space, heads="dimensions")
     return net, space, make(net, space)
 
 

@@ -14,6 +14,7 @@ from torchvision.models import VisionTransformer
 
 import nasviz
 from nasviz.errors import CheckpointError, InvalidSettingError
+from nasviz.graph import SearchSpace
 from nasviz.nas import WidthSearch, create_width
 from nasviz.nas.rarts import Relaxation
 from nasviz.trace import TracedNetwork
@@ -53,7 +54,8 @@ def plain() -> TracedNetwork:
 
 def search(net: nn.Module, **settings: object) -> WidthSearch:
     chosen = {"projection_steps": 3, "lr": 0.05, "momentum": 0.9} | settings
-    return create_width(net, nasviz.search_space(net), **chosen)
+    heads = "dimensions" if settings.get("groups") == "dimensions" else "whole"
+    return create_width(net, nasviz.search_space(net, heads=heads), **chosen)
 
 
 def vision_transformer() -> nn.Module:
@@ -251,12 +253,31 @@ def test_a_head_dimension_is_one_score_of_queries_keys_values_and_heads() -> Non
     before = sum(p.numel() for p in net.parameters())
     optimizer.prune()
     net.eval()
-    sub = nasviz.construct(net, nasviz.search_space(net), erased=(), channels=optimizer.channels)
+    sub = nasviz.construct(
+        net, nasviz.search_space(net, heads="dimensions"), erased=(), channels=optimizer.channels
+    )
     x = torch.randn(3, 3, 16, 16)
     torch.testing.assert_close(sub.module(x), net(x), rtol=1e-5, atol=1e-6)
     lost = 4 * 8 * (8 - 4)  # of four projections of tokens of 8 dimensions, two of four in both heads
     lost += 2 * 8 * (12 - 6)  # of two layers with 12 hidden dimensions
     assert before - sub.report.params_after == lost + 3 * 4 + 6  # and their biases
+
+
+def test_spaces_of_whole_heads_and_of_dimensions_are_told_apart() -> None:
+    net = nasviz.trace(vision_transformer(), torch.randn(2, 3, 16, 16))
+    whole = nasviz.search_space(net)
+    heads = [s for s in whole.channels.slimmable if s.unit == "head"]
+    assert [s.width for s in heads] == [2]
+    with pytest.raises(InvalidSettingError, match="heads='dimensions'"):
+        create_width(net, whole, projection_steps=3, lr=0.05, groups="dimensions")
+    with pytest.raises(InvalidSettingError, match="choose one of whole, dimensions"):
+        nasviz.search_space(net, heads="half")
+    document = whole.to_json()
+    assert SearchSpace.from_json(document).channels.structures == whole.channels.structures
+    del document["heads"]  # as written before there were whole heads
+    before = SearchSpace.from_json(document)
+    assert {s.unit for s in before.channels.slimmable} == {"channel"}
+    assert before.channels.structures == nasviz.search_space(net, heads="dimensions").channels.structures
 
 
 def test_values_share_the_scores_of_their_queries_where_they_are_layers_of_their_own() -> None:

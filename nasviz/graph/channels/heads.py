@@ -9,8 +9,11 @@ from nasviz.graph.operators.rules import Role
 from nasviz.graph.operators.zeros import bind, maps_of, move_of
 from nasviz.graph.trace_graph import TraceGraph, Vertex
 
-__all__ = ["axes_before", "convolved", "heads_in"]
+__all__ = ["DIMENSIONS", "HEADS", "WHOLE", "axes_before", "convolved", "heads_in"]
 
+WHOLE, DIMENSIONS = "whole", "dimensions"
+HEADS = (WHOLE, DIMENSIONS)
+"""What attention loses: whole heads where their number is free, or equal dimensions of all heads."""
 
 Seed = Callable[[Vertex, int, TraceGraph], set[int]]
 """From a vertex and the place of an operand to the axes of that operand that are looked for."""

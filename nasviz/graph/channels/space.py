@@ -401,6 +401,7 @@ class ChannelSpace:
         trace: The network.
         protected: Vertices whose channels must stay.
         frozen: Parameters that nothing may write to; channels with a row of one stay.
+        has_heads: Whether heads of attention go whole where they can, or equal dimensions of all of them.
 
     Examples:
         >>> from nasviz.graph.trace_graph import Input, Output, Vertex
@@ -427,6 +428,7 @@ class ChannelSpace:
     trace: TraceGraph
     protected: Collection[str] = ()
     frozen: Collection[str] = ()
+    has_heads: bool = True
 
     def __repr__(self) -> str:
         return f"ChannelSpace({self.trace.name}: {len(self)} channel groups)"
@@ -583,7 +585,8 @@ class ChannelSpace:
 
     @cached_property
     def _flow(self) -> ChannelFlow:
-        heads, read = axes_before(self.trace, heads_in), axes_before(self.trace, convolved)
+        heads = axes_before(self.trace, heads_in) if self.has_heads else {}
+        read = axes_before(self.trace, convolved)
         flow = ChannelFlow(self.trace, self.protected, heads, read)
         # Where no whole head can go, equal dimensions of all heads may.
         stay = {v for v, labels in flow.split.items() if all(map(flow.labels.reason, labels))}
