@@ -264,7 +264,7 @@ def export_onnx(
 ) -> OnnxExport:
     """Write a network to `path` as ONNX, in evaluation mode, and verify the file at two sizes.
 
-    Weights of more than 1.9 GB are written to a second file beside it.
+    Weights of more than 1.9 GB are written to a second file in the same folder.
 
     Args:
         net: A sub-network, a traced or loaded network, or any module; it is not modified.

@@ -22,7 +22,7 @@ from tests.runs.run_writing import record
 
 @pytest.fixture
 def subnet(tmp_path: Path) -> Subnetwork:
-    """The sub-network of a run with one step."""
+    """Return the sub-network of a run with one step."""
     run = Store(tmp_path).create(RunSettings.of(network="demonet"))
     space = search_space(demonet())
     write_json(run.folder / SPACE, space.to_json())

@@ -404,7 +404,7 @@ class GraphView {
     setText(this.said, v?.g.getAttribute("aria-label") ?? "");
     const counts = this.mark(index, false);
     this.panel.draw(v, this.clusterOf(v), counts);
-    this.measure(true); // the panel takes room beside the stage
+    this.measure(true); // the panel takes room from the stage
     if (isQuiet) return;
     clearTimeout(this.sendTimer);
     this.sendTimer = setTimeout(() => {

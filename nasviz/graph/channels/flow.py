@@ -56,12 +56,12 @@ class Labelled:
 
     @property
     def is_constant(self) -> bool:
-        """Whether it is a number that is not zero at such an index."""
+        """Return whether it is a number that is not zero at such an index."""
         return not (self.is_zero or self.is_free)
 
     @property
     def freed(self) -> Labelled:
-        """The same labels of a value that may be anything."""
+        """Return the same labels of a value that may be anything."""
         return replace(self, is_zero=False, is_free=True)
 
 

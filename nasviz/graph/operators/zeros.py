@@ -73,12 +73,12 @@ class Zeros:
 
     @property
     def is_known(self) -> bool:
-        """Whether all rows hold numbers; others can only be taken by a product with zero."""
+        """Return whether all rows hold numbers; others can only be taken by a product with zero."""
         return not any(map(math.isnan, self.values))
 
     @property
     def freed(self) -> Zeros:
-        """The same rows of a value that may be anything."""
+        """Return the same rows of a value that may be anything."""
         return replace(self, values=(math.nan,) * len(self.rows))
 
     @property

@@ -101,7 +101,7 @@ def test_the_wheel_zooms_a_graph_that_was_clicked_and_dragging_pans(visit: Visit
     page = visit("graph")
     box = page.locator(".nasviz-graph .paper").bounding_box()
     assert box is not None
-    x, y = box["x"] + 12, box["y"] + 300  # beside the drawing
+    x, y = box["x"] + 12, box["y"] + 300  # next to the drawing
     page.mouse.move(x, y)
     before = transform(page)
     page.mouse.wheel(0, -240)
